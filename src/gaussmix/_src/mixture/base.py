@@ -52,7 +52,7 @@ class MixtureBase:
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
                 "To pass a name, use Mixture.from_parameters(weights, means, covariances, covariance_type=…)."
             )
-        for name in _PARAMETER_ARRAYS:  # copied, so that the caller cannot change the mixture by writing to the arrays
+        for name in _PARAMETER_ARRAYS:  # the arrays are copied, so that callers cannot change the mixture later
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
@@ -235,7 +235,7 @@ class MixtureBase:
         """Raise ValueError if the mixture has a noise component that is defined by a volume instead of a box."""
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
-                f"{what} needs the box of the noise, but the mixture has only a volume of noise. Fit with a box as the "
+                f"{what} needs the box of the noise component, but only its volume is known. Fit with a box as the "
                 "volume of noise, or use mixture.without_noise."
             )
 
@@ -286,6 +286,6 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
         first, second = sorted(names)[:2]
         raise ValueError(
             f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Use marginal "
-            "to bring the features into one order, or with_feature_names to give them the same names."
+            "to bring the features into the same order, or with_feature_names to rename the features."
         )
     return names.pop() if names else None

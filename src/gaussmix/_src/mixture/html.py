@@ -104,9 +104,9 @@ def names_of(mixture: MixtureBase) -> tuple[str, ...]:
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:
     """Return both half-axes of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1, and the angle of the longer axis in degrees.
 
-    The covariance Σ has shape (2, 2), and the longer half-axis comes first. With Σ = Q Λ Qᵀ, the half-axes are √λ, in
-    the directions of the columns of Q. If Σ is singular, the ellipse is a line. Negative eigenvalues, which are due to
-    rounding errors, are treated as 0.
+    The covariance Σ has shape (2, 2), and the longer half-axis comes first. With Σ = Q Λ Qᵀ, the half-axes are the
+    square roots of the eigenvalues in Λ, in the directions of the columns of Q. If Σ is singular, the ellipse is a
+    line. Negative eigenvalues, which are due to rounding errors, are treated as 0.
     """
     variances, directions = np.linalg.eigh(covariance)  # in ascending order of the variances
     shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()

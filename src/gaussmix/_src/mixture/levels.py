@@ -34,8 +34,8 @@ class LevelEllipsoid:
     """Level sets of a mixture with one component, whose density is below a given level outside an ellipsoid.
 
     The attribute `highest` is the log density at the mean, in nats. The difference between `highest` and the log
-    density at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ²
-    distribution with `n_features` degrees of freedom.
+    density at a row is half the squared Mahalanobis distance of the row. Therefore, for rows drawn from the mixture,
+    twice the difference has a χ² distribution with `n_features` degrees of freedom.
     """
 
     highest: float
@@ -205,7 +205,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 def log_tail(half_squares: Array, n_features: int) -> Array:
     """Return log P(½χ² > y) for each y ≥ 0, (n,), in nats, where χ² has `n_features` degrees of freedom.
 
-    Very small tail probabilities are computed by an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    Very small tail probabilities are computed with an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """
     order = 0.5 * n_features
     with np.errstate(divide="ignore"):

@@ -117,7 +117,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, so there is no position {i}. For keys, use get_mixture.") from None
+            raise IndexError(f"There are {size}, so there is no position {i}. Pass keys to get_mixture.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]

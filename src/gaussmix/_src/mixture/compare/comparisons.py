@@ -24,7 +24,7 @@ class Comparisons(MixtureBase):
 
         Parameters
         ----------
-        other : the mixture q, which must have the same features.
+        other : the mixture q, which must have the same features as this mixture p.
         n_draws : number of rows to draw; at least two rows are drawn from each component. The standard error is
             proportional to 1 / √n_draws.
         rng : generator or seed for the draws; with None every call uses the same draws.
@@ -183,7 +183,7 @@ class Comparisons(MixtureBase):
 
         Parameters
         ----------
-        other : a mixture with the same features.
+        other : a mixture with the same features as this mixture.
         metric : name of the distance.
 
             - "mw2": Wasserstein distance W₂ restricted to transport plans that are Gaussian mixtures, in the units of
@@ -253,8 +253,8 @@ class Comparisons(MixtureBase):
 
         Parameters
         ----------
-        reference : a mixture with the same features. If the reference has fewer components than this mixture, the
-            components without a match come last, sorted by decreasing weight.
+        reference : a mixture with the same features as this mixture. If the reference has fewer components than this
+            mixture, the components without a match come last, sorted by decreasing weight.
 
         Raises
         ------

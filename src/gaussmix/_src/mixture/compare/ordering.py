@@ -49,7 +49,7 @@ def matched_order(model: Model, reference: Model) -> Indices:
     if reference.n_components > model.n_components:
         raise ValueError(
             f"The reference has {reference.n_components} components, but this mixture has only {model.n_components}: "
-            "call match_to of the reference with this mixture instead."
+            "call reference.match_to(mixture) instead."
         )
     p, q = Gaussians.pair(reference, model)
     cost = p.weights[:, None] * (p.log_weights[:, None] - q.log_weights + kl_divergences(p, q))

@@ -181,7 +181,7 @@ def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Ar
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # conditional on previous features
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariances given previous features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

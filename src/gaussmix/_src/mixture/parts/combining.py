@@ -116,7 +116,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     form = (Isotropic, Diagonal, Dense)[noise.ndim]
     matrix = form(noise[None], n_components, d, is_shared=True).to_form(Dense).each[0]
     if not is_symmetric(matrix):
-        raise ValueError("covariance is not symmetric. Pass (C + C.T) / 2, for example.")
+        raise ValueError("covariance is not symmetric. Pass (covariance + covariance.T) / 2, for example.")
     deviations = np.sqrt(np.abs(np.diagonal(matrix)))
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]

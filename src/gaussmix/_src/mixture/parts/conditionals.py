@@ -35,7 +35,7 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        marginal : mixture with only these features and their names. Diagonal covariances remain diagonal, spherical
+        marginal : mixture of the given features, with their names. Diagonal covariances remain diagonal, spherical
             covariances remain spherical, and shared covariances remain shared.
 
         Raises

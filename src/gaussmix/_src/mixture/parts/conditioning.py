@@ -82,7 +82,7 @@ class Conditional:
         """Return the model of the unknown features given one row of known features, (n_known,)."""
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
-            raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
+            raise ValueError("These values are so far away from the means that the result exceeds the range of float64.")
         noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 
@@ -164,5 +164,5 @@ def _finite_value(feature: Feature, value: object) -> float:
     if number.dtype.kind not in "fiub" or number.ndim:
         raise ParameterTypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
     if not np.isfinite(number):
-        raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
+        raise ValueError(f"The value of feature {feature!r:.60} is {value}: pass a finite number or omit the feature.")
     return float(number)

@@ -48,8 +48,8 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
     order, d = check_count("order", order, 0), model.n_features
     if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
         raise ValueError(
-            f"Moments of order {order} of {d} features are {d}^{order} numbers, too many. Take the marginal of a few "
-            "features first."
+            f"Moments of order {order} of {d} features are {d}^{order} numbers, which are too many. Take the "
+            "marginal of a few features first."
         )
     if center is not None and np.shape(center) != (d,):
         raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")

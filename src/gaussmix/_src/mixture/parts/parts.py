@@ -63,9 +63,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        blurred : mixture with the covariances Σ_k + covariance and the same feature names. If Σ_k and `covariance` are
-            both diagonal, the sums are diagonal; if both are spherical, the sums are spherical. A shared covariance
-            remains shared.
+        blurred : mixture with the covariances Σ_k + covariance and the feature names of this mixture. If Σ_k and
+            `covariance` are both diagonal, the sums are diagonal; if both are spherical, the sums are spherical. A
+            shared covariance remains shared.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Parts(MixtureBase):
 
         Parameters
         ----------
-        other : the density q, a mixture with the same features.
+        other : the density q, a mixture with the same features as this mixture.
 
         Returns
         -------

@@ -45,7 +45,7 @@ class LevelSets:
         return mass, np.zeros_like(mass)
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of `log_mass_below`, and the derivative with respect to the level."""
+        """Return the log probabilities of `log_mass_below`, and the derivatives with respect to the log levels."""
         masses = np.empty((len(self.turns) + 1, len(log_levels)))
         lengths = np.zeros(len(log_levels))
         for mass, rise in zip(masses, self._rises(), strict=True):
@@ -78,7 +78,7 @@ class LevelSets:
 
 
 def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return, for an interval where the density rises, the log mass below each level, and d(length) / d(log level)."""
+    """Return the log mass below each level in an interval with rising density, and dx / d(log level) at crossings x."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # larger relative asymmetry of a matrix is not due to rounding errors of float32 sums
+_OF_FLOAT32 = 1e-4  # a larger relative asymmetry of a matrix cannot come from rounding errors of float32 sums
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 

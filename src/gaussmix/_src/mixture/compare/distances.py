@@ -43,8 +43,8 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
     """Return the Cauchy–Schwarz divergence of Jenssen, Principe, Erdogmus & Eltoft (2006).
 
-    The article by Jenssen et al. (2006) is in the Journal of the Franklin Institute 343, 614–629. The closed form of
-    the divergence for Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    The article by Jenssen and others (2006) is in the Journal of the Franklin Institute 343, 614–629. The closed form
+    of the divergence for Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
     """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
@@ -55,7 +55,7 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Return the root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ whose marginals are the weights.
+    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ between the weights.
 
     Delon & Desolneux (2020) prove in proposition 4 that their MW₂² is the smallest Σ γ_ij W₂²(p_i, q_j).
     """

@@ -29,7 +29,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
     """
     n_components, largest = check_count("n_components", n_components, 1), model.n_components
     if n_components > largest:
-        raise ValueError(f"n_components={n_components} must be an integer from 1 to {largest} (all components).")
+        raise ValueError(f"n_components={n_components} must be an integer from 1 to {largest}, the current number.")
     if n_components == largest:
         return model
     there = np.flatnonzero(model.weights > 0)

@@ -82,7 +82,7 @@ class Conditional:
         """Return the model of the unknown features given one row of known features, (n_known,)."""
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
-            raise ValueError("These values are so far away from the means that the result exceeds the range of float64.")
+            raise ValueError("These values are so far away from the means that the result exceeds float64's range.")
         noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 

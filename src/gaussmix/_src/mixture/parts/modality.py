@@ -30,8 +30,8 @@ _MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step 
 _MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might lead to another mode
 _MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
-# Distance from the outermost boundaries, relative to the largest boundary, of the outer points at which labels are
-# computed. This distance is much larger than rounding errors.
+# This fraction of the largest boundary is added to the distance at which labels are computed outside the outermost
+# boundaries. The fraction is much larger than rounding errors.
 _BOUNDARY_OFFSET = 1e-6
 _SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point where hill climbing ended
 

@@ -1,10 +1,10 @@
-"""Mixture distributions and their methods, without fitting. Modules that serve only one method are imported lazily."""
+"""Mixture distributions and their methods. A module that only one method uses is imported when the method is called."""
 
 from typing import TYPE_CHECKING
 
 from gaussmix._src.lazy import modules
 
-MIN_OVERLAP = 0.025  # default of `min_overlap`: clusters with a smaller overlap are not merged
+MIN_OVERLAP = 0.025  # default of `min_overlap`: two clusters are merged only if their overlap is at least this value
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture import conversion as conversion

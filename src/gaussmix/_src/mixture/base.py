@@ -34,7 +34,7 @@ _PARAMETER_ARRAYS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class MixtureBase:
-    """A mixture with checked parameters, access to its components, and feature names."""
+    """A mixture whose parameters have been checked, with methods to access components and feature names."""
 
     weights: Array
     means: Array
@@ -42,7 +42,7 @@ class MixtureBase:
     if TYPE_CHECKING:
         family: Family
     else:
-        family: Family = None  # the default makes a missing family raise the error below
+        family: Family = None  # None only so that `__post_init__` raises an explanatory error if no family is passed
     feature_names: tuple[str, ...] | None = None
     noise: Background | None = None
 
@@ -52,7 +52,7 @@ class MixtureBase:
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
                 "To pass a name, use Mixture.from_parameters(weights, means, covariances, covariance_type=…)."
             )
-        for name in _PARAMETER_ARRAYS:  # copied, so that the caller cannot change the mixture by writing to the arrays
+        for name in _PARAMETER_ARRAYS:  # the arrays are copied, so that callers cannot change the mixture later
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
@@ -85,7 +85,7 @@ class MixtureBase:
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = self.weights, self.means, self.covariances, self.family, self.feature_names, self.noise
-        return type(self), arguments  # the constructor makes the arrays read-only again
+        return type(self), arguments  # pickle calls the constructor, which makes the arrays read-only
 
     def __eq__(self, other: object) -> bool:
         """Return whether weights, means, covariances, covariance structure, noise and feature names are equal."""
@@ -97,7 +97,7 @@ class MixtureBase:
         return one.keys() == two.keys() and all(map(np.array_equal, one.values(), two.values()))
 
     def _arrays(self) -> dict[str, Array]:
-        """Return weights, means, covariances and noise parameters in a dictionary with the names of model files."""
+        """Return weights, means, covariances and noise parameters in a dictionary with the keys of a model file."""
         noise = {} if self.noise is None else self.noise.arrays()
         return {name: getattr(self, name) for name in _PARAMETER_ARRAYS} | noise
 
@@ -105,18 +105,18 @@ class MixtureBase:
         return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
 
     def __len__(self) -> int:
-        """Return the number of components, not counting noise."""
+        """Return the number of components, not counting the noise component."""
         return self.n_components
 
     def __getitem__(self, component: int | slice) -> Self:
-        """Return one component as a mixture of weight 1, or several as a mixture whose weights are scaled to sum to 1.
+        """Return one component with weight 1, or several components with weights scaled to sum to 1, as a new mixture.
 
-        The result has the same covariance structure and feature names. A noise component is not counted and not
-        included.
+        The new mixture keeps the covariance structure and the feature names. The noise component has no index, and the
+        new mixture does not contain it.
 
         Parameters
         ----------
-        component : index of the component, which counts from the end if negative, or a slice of indices.
+        component : index of the component (a negative index counts from the end), or a slice of indices.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class MixtureBase:
         return map(self.__getitem__, range(self.n_components))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
-        """Return a 0-d object array; otherwise NumPy would treat the mixture as an endlessly nested sequence."""
+        """Return a 0-d object array, because NumPy would otherwise treat a mixture as an endlessly nested sequence."""
         alone = np.empty((), dtype=object)
         alone[()] = self
         return alone
@@ -205,7 +205,7 @@ class MixtureBase:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters: K − 1 weights, K·d means, the covariances, and 2 for noise."""
+        """Return the number of free parameters of weights (K − 1), means (K·d), covariances and noise (2)."""
         return self._model.n_parameters
 
     @property
@@ -223,7 +223,7 @@ class MixtureBase:
         """Return the components as a `UnivariateMixture` if the mixture has one feature, otherwise None."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # loads scipy
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # loads SciPy, which is slow
 
         return UnivariateMixture.from_model(self._model.without_noise)
 
@@ -232,10 +232,10 @@ class MixtureBase:
         return complete_engine(n_jobs)
 
     def _check_box(self, what: str) -> None:
-        """Raise ValueError if the mixture has a noise component of which only the volume is known, but not the box."""
+        """Raise ValueError if the mixture has a noise component that is defined by a volume instead of a box."""
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
-                f"{what} needs the box of the noise, but this mixture has only its volume. Fit with a box as the "
+                f"{what} needs the box of the noise component, but only its volume is known. Fit with a box as the "
                 "volume of noise, or use mixture.without_noise."
             )
 
@@ -244,7 +244,7 @@ class MixtureBase:
         return as_block(rows, self.n_features, self.feature_names)
 
     def _feature_indices(self, features: Features) -> Indices:
-        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError if unknown."""
+        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError."""
         return feature_indices(features, self.n_features, self.feature_names)
 
 
@@ -255,7 +255,7 @@ def check_alone(what: str, mixtures: Iterable[object]) -> None:
 
 
 def of_components(method: Method) -> Method:
-    """Decorate a method that does not support noise: it raises ValueError if one of its mixtures has noise."""
+    """Decorate a method to raise ValueError if any of its arguments, including `self`, is a mixture with noise."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -266,7 +266,7 @@ def of_components(method: Method) -> Method:
 
 
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
-    """Return the feature names that several mixtures have in common; None if no mixture has feature names.
+    """Return the feature names of several mixtures, which must agree; None if no mixture has feature names.
 
     Raises TypeError if an item is not a mixture. Raises ValueError if `mixtures` is empty, or if the mixtures have
     different features.
@@ -286,6 +286,6 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
         first, second = sorted(names)[:2]
         raise ValueError(
             f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Use marginal "
-            "to bring the features into one order, or with_feature_names to give them the same names."
+            "to bring the features into the same order, or with_feature_names to rename the features."
         )
     return names.pop() if names else None

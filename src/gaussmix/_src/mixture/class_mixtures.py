@@ -1,4 +1,4 @@
-"""A joint distribution of rows and classes, which stores the mixtures of all classes and classifies rows."""
+"""The joint distribution of rows and classes, which consists of one mixture per class, and methods to classify rows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class ClassMixtures:
-    """Joint distribution p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k) of rows and classes, stored as one mixture.
+    """Joint distribution p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k) of rows x and classes c, stored as one mixture.
 
     Parameters
     ----------
-    mixture : mixture p(x) of the components of all classes, sorted by class.
+    mixture : mixture p(x) that contains the components of all classes, in the order of the classes.
     component_class : index of the class of each component, 0 … n_classes − 1, in ascending order, (n_components,).
     """
 
@@ -64,7 +64,7 @@ class ClassMixtures:
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(x, c) plus a constant for each row, (n_rows, n_classes), in nats.
+        """Return log p(x, c) for each row x and class c, plus a constant per row, (n_rows, n_classes), in nats.
 
         The constant is 0, except for rows that are so far from all means that rounding errors would otherwise hide the
         difference between the log densities of the classes.
@@ -90,13 +90,13 @@ class ClassMixtures:
         return np.exp(self.log_probability(block, engine))
 
     def density_p_value(self, block: Block) -> Array:
-        """Return, for each row and class, the probability of a density below the row's density, (n_rows, n_classes)."""
+        """Return the probability that a draw from each class has a lower density than each row, (n_rows, n_classes)."""
         return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
         """Return the name of the most probable class of each row, (n_rows,).
 
-        If the density p-value of a row is below `level` in every class, the last of `names` is returned.
+        If the density p-value of a row is below `level` in every class, the row gets the last name in `names`.
         """
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # largest relative asymmetry that sums over many rows in float32 produce
+_OF_FLOAT32 = 1e-4  # a larger relative asymmetry of a matrix cannot come from rounding errors of float32 sums
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -31,7 +31,7 @@ def from_parameters(
     precisions: ArrayLike | None,
     covariance_type: str | Family,
 ) -> Model:
-    """Make a model of known parameters; raises ValueError or TypeError if the parameters are not valid."""
+    """Make a model from known parameters; raises ValueError or TypeError if the parameters are not valid."""
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
         raise ValueError("Pass either covariances or precisions, and not both.")
@@ -53,7 +53,7 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
         what = f"{type(estimator).__name__} has no {missing[0]}"
         raise ParameterTypeError(f"{what}: pass a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
     covariances = np.asarray(estimator.covariances_)
-    if covariances.dtype == np.float32:  # float32 matrices are only symmetric to seven digits
+    if covariances.dtype == np.float32:  # rounding errors make float32 matrices slightly asymmetric
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
     model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
     names = getattr(estimator, "feature_names_in_", None)
@@ -61,7 +61,7 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
 
 
 def from_torch(estimator: Any) -> Model:
-    """Convert a fit of torchgmm or pycave, which store the factors U of precisions U Uᵀ in float32, to float64."""
+    """Convert a fit of torchgmm or pycave, which store factors U of precisions U Uᵀ in float32, to a float64 model."""
     module = getattr(estimator, "model_", estimator)
     missing = [name for name in _OF_TORCH if not hasattr(module, name)]
     if missing:
@@ -108,7 +108,7 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
 
 def _scaled(weights: Array) -> Array:
     """Scale weights so that they sum to 1 up to rounding; return the weights unchanged if their sum is not positive."""
-    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact; the sum cannot overflow
+    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact scaling; the sum cannot overflow
     return rounded / rounded.sum() if rounded.sum() > 0 else weights
 
 
@@ -118,7 +118,7 @@ def _doubles(name: str, values: Any) -> Array:
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     """Return a fitted scikit-learn estimator with the distribution of the model."""
-    from sklearn.mixture._gaussian_mixture import GaussianMixture  # the original class, even after `patch_sklearn`
+    from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's class, even after `patch_sklearn`
 
     covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
     family, whitening = unconstrained(covariances), covariances.whitening
@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """Repeat shared covariances for each component unless they are full; scikit-learn can share only full matrices."""
+    """Repeat shared covariances for each component unless they are full, because scikit-learn shares only full ones."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))

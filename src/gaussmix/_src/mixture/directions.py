@@ -10,14 +10,15 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # smaller eigenvalues are ignored, as in mclust
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with smaller eigenvalues are ignored, as in mclust
 
 
 class Directions(NamedTuple):
-    """Axes (n_directions, n_features) that separate the components, the best first, with eigenvalues (n_directions,).
+    """Axes (n_directions, n_features) that separate components, sorted by decreasing eigenvalues (n_directions,).
 
-    Each axis has length 1, and its largest entry is positive. The eigenvalue of an axis measures how well the axis
-    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
+    Each axis has length 1, and its entry with the largest absolute value is positive. The eigenvalue of an axis
+    measures how well the axis separates the components; it has no unit. `centre` (n_features,) is the mean of the
+    mixture, in data units.
     """
 
     centre: Array
@@ -26,7 +27,7 @@ class Directions(NamedTuple):
 
 
 def directions(model: Model, mean_fraction: float) -> Directions:
-    """Compute directions by generalised eigenvectors for a model without noise; `mean_fraction` is λ of Scrucca.
+    """Compute directions as generalised eigenvectors for a model without noise; `mean_fraction` is λ in Scrucca (2010).
 
     The result has at least one direction, even if the components do not differ at all.
     """
@@ -44,7 +45,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
             "The directions cannot be computed: the means lie so far apart, on a line or plane, that rounding hides "
             "the covariances. Leave out linearly dependent features, or increase reg_covar."
         ) from None
-    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # with the property root Σ rootᵀ = I
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # so that root · total · rootᵀ = I
     kernel = mean_fraction * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
         kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)

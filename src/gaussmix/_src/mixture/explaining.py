@@ -21,13 +21,13 @@ from gaussmix._src.numerics.rows import patterns
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
-_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # largest numbers of rows, and of features per row, in the text
+_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # largest numbers of rows, and of features per row, that `__str__` shows
 _COLUMNS = "second_component", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "chi2_p_value"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Reasons why each row belongs to its component and not to the second best component, and how unusual the row is.
+    """Reasons why each row belongs to its component, not the second most probable one, and how unusual the row is.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ class Explanation:
     log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), in nats; infinite if there is
         no second component.
     responsibilities : probabilities p(k | x) of the components for each row, (n_rows, n_components).
-    log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), in nats.
-    log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,),
+    log_weight_ratio : contribution of the weights of the two components to `log_ratio`, (n_rows,), in nats.
+    log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,), in
         nats. A narrow component has a high density at its mean.
     feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), in nats. The contribution is
-        half the difference between the contributions of the feature to the squared distances from both components.
-        `log_ratio` is the sum of the contributions of the features, the weights and the densities.
+        half the difference between the contributions of the feature to the squared distances of the row from the two
+        components. `log_ratio` is the sum of the contributions of the features, the weights and the densities.
     squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
-        row is noise, the distance is from the most probable component.
+        label of a row is noise, the distance of the row is measured from the most probable component.
     contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.
-    chi2_p_value : probability, by the χ² distribution, that a row of the component has a larger `squared_distance`,
-        (n_rows,).
+    chi2_p_value : probability, according to the χ² distribution, that a row of the component has a larger
+        `squared_distance`, (n_rows,).
     rows : the explained rows, (n_rows, n_features), in data units.
     means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), in data
         units. The measurement errors of a row increase the standard deviations.
@@ -93,7 +93,7 @@ class Explanation:
     __repr__ = __str__
 
     def describe_row(self, row: int) -> list[str]:
-        """Describe a row in lines of text: component, evidence for it, and features that make the row unusual.
+        """Return lines of text on a row: its component, evidence for this component, and the row's unusual features.
 
         Parameters
         ----------
@@ -125,9 +125,8 @@ class Explanation:
 
         Returns
         -------
-        frame : data frame of the library that the explained rows belong to, with the same index if the library is
-            pandas. If the rows were an array, the data frame is made by the first of pandas, polars and pyarrow that is
-            installed.
+        frame : data frame of the same library as the explained rows, with their index if the library is pandas. If the
+            rows were an array, the library is the first of pandas, polars and pyarrow that is installed.
         """
         probability = np.array([self._probability(row, int(k)) for row, k in enumerate(self.component)])
         columns: dict[str, Any] = {"component": self.component, "probability": probability}
@@ -189,7 +188,7 @@ def explained(
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
-    # `log_joint` is divided by the square of the row's power of 2.
+    # The log densities `log_joint` of a row are divided by the square of the power of 2 that divides the row.
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)
     best = np.where(labels == NOISE_LABEL, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
@@ -236,11 +235,11 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
 
 
 def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
-    """Return log densities at the means and roots of the contributions, for rows with the same missing features.
+    """Return log densities at the means, and square roots of contributions, for rows with the same missing features.
 
     The log densities have shape (n_rows, n_components + 1), in nats. The square roots of the contributions have shape
-    (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. In both arrays the
-    last component is the noise.
+    (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. The last component
+    of the log densities and of the square roots is the noise component.
     """
     n_rows, d = rows.shape
     K = model.n_components
@@ -269,7 +268,7 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
 
 
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
-    """Return log densities at the means and roots of the contributions, for the covariances Σ_k + `error`."""
+    """Return log densities at the means, and square roots of the contributions, for the covariances Σ_k + `error`."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]

@@ -40,9 +40,9 @@ def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[s
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError if a data frame has a feature in the wrong column; the message refers to the rows as `called`.
+    """Raise ValueError if a data frame has a feature in the wrong column; `called` names the rows in the message.
 
-    The check accepts all rows that are not a data frame, and all data frames if the features have no names.
+    The check passes if the rows are not a data frame, or if the features have no names.
     """
     if names is None:
         return
@@ -80,7 +80,7 @@ def as_block(
 
 
 def feature_index(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
-    """Return the index of a feature; the message of a ValueError or TypeError refers to the feature as `called`."""
+    """Return the index of a feature given by index or name; `called` names the parameter in an error message."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(

@@ -16,14 +16,14 @@ MAX_FEATURES, MAX_COMPONENTS = 8, 30  # largest numbers of columns and rows of a
 _MAX_NAMES, _MAX_WEIGHTS = 5, 6  # largest numbers of feature names and weights in one line of text
 WIDTH, HEIGHT = 340.0, 240.0  # size of the picture in pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
-MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations beyond which the density is drawn as 0
-MAX_DRAWN = 30  # largest number of components in a small picture, which shows the heaviest
+MAX_DRAWN_DEVIATIONS = 1e3  # distance from the mean, in standard deviations, beyond which the density is drawn as 0
+MAX_DRAWN = 30  # largest number of components in a small picture, which shows the components with the largest weights
 # The colours are from Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441. The
 # colours can be distinguished with every type of colour vision. Two of the eight colours are omitted: black is
 # invisible on a dark page, and yellow on a light page.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MAX_HTML_NAME = 24
-RADIUS = 2.0  # half-axes of drawn ellipses in standard deviations; 86 % of a component is inside
+RADIUS = 2.0  # half-axes of drawn ellipses in standard deviations; each ellipse contains 86 % of its component
 
 
 def size_of(mixture: MixtureBase) -> str:
@@ -50,7 +50,7 @@ def html_of(mixture: MixtureBase) -> str:
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a table: index, weight, and mean ± sd of each feature, for each component."""
+    """Return the header and the rows of a table with index, weight, and mean ± sd of each feature per component."""
     K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture._model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
@@ -104,9 +104,9 @@ def names_of(mixture: MixtureBase) -> tuple[str, ...]:
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:
     """Return both half-axes of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1, and the angle of the longer axis in degrees.
 
-    The covariance Σ has shape (2, 2), and the longer half-axis comes first. With Σ = Q Λ Qᵀ, the half-axes are √λ, in
-    the directions of the columns of Q. If Σ is singular, the ellipse is a line. Negative eigenvalues, which are due to
-    rounding errors, are treated as 0.
+    The covariance Σ has shape (2, 2), and the longer half-axis comes first. With Σ = Q Λ Qᵀ, the half-axes are the
+    square roots of the eigenvalues in Λ, in the directions of the columns of Q. If Σ is singular, the ellipse is a
+    line. Negative eigenvalues, which are due to rounding errors, are treated as 0.
     """
     variances, directions = np.linalg.eigh(covariance)  # in ascending order of the variances
     shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()
@@ -141,7 +141,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """Return SVG code with the curves of the density (thick) and of the components for one feature, and a title."""
+    """Return SVG code and a title for one feature, with a thick curve of the density and curves of the components."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture._model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
@@ -154,7 +154,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.bounds is not None:
         inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the maximum is 0 if all weight is noise
+    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the density is 0 if all weight is noise
     pixels = _LEFT + (x - low) * across
     curves = zip(drawn.tolist(), parts, strict=True)
     shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
@@ -172,10 +172,10 @@ def _room() -> Array:
 
 
 def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
-    """Return the smallest and the largest value of each feature that the picture shows."""
+    """Return the smallest and the largest value that the picture shows of each feature."""
     ends = low.min(axis=0), high.max(axis=0)
     low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
-    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may make both equal
+    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may make low and high equal
 
 
 def _rectangle(corners: Array) -> str:
@@ -205,7 +205,7 @@ def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = Fa
 
 
 def _ends(name: str, low: float, high: float) -> str:
-    """Return SVG code of both axes, with labels at both ends of the horizontal axis and the axis' name."""
+    """Return SVG code of both axes, with the name of the horizontal axis and labels at the ends of this axis."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
     positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)

@@ -1,4 +1,4 @@
-"""The mass of the region where the density is below a level, computed exactly or by quasi-Monte Carlo."""
+"""The probability that a draw has a density below a given level, computed exactly or by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-_LOG_DEEP = -650.0  # smallest log tail probability, in nats, for which SciPy's function does not nearly underflow
-MAX_PEAKS = 256  # largest number of peaks in the sum that bounds a mass
-_DEPTH = 10.0  # in nats; half of the outer points lie where the tail probability exceeds exp(−3 · _DEPTH)
+_LOG_DEEP = -650.0  # log tail probability, in nats, below which `scipy.special.gammaincc` is close to underflow
+MAX_PEAKS = 256  # largest number of terms in the sum that `_log_bound` computes
+_DEPTH = 10.0  # nats; half of the distant points of `_radii` have a tail probability above exp(−3 · _DEPTH)
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
 
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Level sets of a mixture with one component: the density is below a level outside an ellipsoid.
+    """Level sets of a mixture with one component, whose density is below a given level outside an ellipsoid.
 
     The attribute `highest` is the log density at the mean, in nats. The difference between `highest` and the log
-    density at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ²
-    distribution with `n_features` degrees of freedom.
+    density at a row is half the squared Mahalanobis distance of the row. Therefore, for rows drawn from the mixture,
+    twice the difference has a χ² distribution with `n_features` degrees of freedom.
     """
 
     highest: float
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and the error 0."""
+        """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -54,7 +54,7 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Return the log probability below each level, (n,), in nats, and relative errors; −inf and 0 for level −inf."""
+    """Return the log probabilities and errors of `levels.log_mass_below`, but −inf and 0 for levels of −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     is_finite = log_levels > -np.inf  # the level of a row whose squared distance overflows is −inf
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
@@ -64,10 +64,10 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return the log densities below which draws lie with the given probabilities, and standard errors, in nats."""
+    """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
-    # The level of mass 1 is the highest mode, which sampled points only approach.
+    # All draws lie below the log density at the highest mode, which sampled points only approach.
     if isinstance(levels, LevelSample) and (wanted == 0).any():
         top = wanted == 0
         level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
@@ -76,16 +76,16 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambled Sobol nets, with log densities, and the mass that each point represents.
+    """Points from several scrambled Sobol nets, with log densities and the log of the mass that each point represents.
 
     Parameters
     ----------
-    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), in nats.
+    log_levels : log densities at the points, in ascending order within each net, (N_SCRAMBLES, n_points), in nats.
     log_fractions : log of the mass that each point represents, (N_SCRAMBLES, n_points).
     log_masses : log of the cumulative mass of the points, from −inf to 0, (N_SCRAMBLES, n_points + 1). Entry i is the
         log of the total mass of the points before point i.
     log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), in nats. If there
-        are more than `MAX_PEAKS` components, components with similar peaks are joined to `MAX_PEAKS` groups, and the
+        are more than `MAX_PEAKS` components, components with similar peaks are joined into `MAX_PEAKS` groups, and the
         values are the total weight and the lowest peak of each group.
     n_features : the number d of features.
     """
@@ -117,10 +117,10 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and relative errors.
+        """Return the log probability that the log density of a draw is below each level, (n,), and relative errors.
 
-        If too few points lie below a level to estimate the mass, the result is the bound of `_log_bound` with the error
-        1.
+        If too few points lie below a level to estimate the mass, the result is the upper bound of `_log_bound`, with a
+        relative error of 1.
         """
         levels, log_masses, errors = self._steps
         indices = np.searchsorted(levels, log_levels)
@@ -131,7 +131,7 @@ class LevelSample:
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, Array]:
-        """Return all levels in ascending order, then +inf, with log masses and errors for `log_mass_below`."""
+        """Return the sorted log densities of all points, then +inf, with the log mass below each value, and errors."""
         levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
@@ -140,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws lie with the given probabilities, and standard errors."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -149,7 +149,7 @@ class LevelSample:
         return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
-        """Return an upper bound, the log of Σ_k π_k P(π_k N_k < level): each term π_k N_k is below the density."""
+        """Return the upper bound log Σ_k π_k P(π_k N_k < level), which holds because no π_k N_k exceeds the density."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
         return log_sum(log_tails + self.log_weights, axis=1)
@@ -165,12 +165,12 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
 
 @one_blas_thread()
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log mass of each row.
+    """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log of the mass of each row.
 
     The first coordinate selects the component: half of the points are distributed among the components by weight, and
-    half evenly, because a wide component with a small weight may dominate far from all means. The position of the first
-    coordinate within the interval of the component determines the radius, and the other coordinates determine the
-    direction.
+    half evenly, because a wide component with a small weight may dominate the density far from all means. The position
+    of the first coordinate within the interval of the component determines the radius, and the other coordinates
+    determine the direction.
     """
     proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_weights(proportions)
@@ -190,9 +190,10 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
 def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
     """Return half of the squared radius for each fraction in (0, 1), and the log mass of each point.
 
-    Let t = −log P(½χ² > y). For half of the points t has the density exp(−t), as for draws from the component. For the
-    other half t has the density √D / 2 (D + t)^(−3/2), where D is `_DEPTH`. The second density falls slowly, so that
-    some points lie far from the mean, where there is hardly any probability.
+    Let y be half of a squared radius and t = −log P(½χ² > y). For half of the points, t has the density exp(−t), as for
+    draws from the component. For the other half of the points, t has the density √D / 2 (D + t)^(−3/2), where D is
+    `_DEPTH`. The second density falls slowly, so that some points lie far from the mean, where there is hardly any
+    probability.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
@@ -204,7 +205,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 def log_tail(half_squares: Array, n_features: int) -> Array:
     """Return log P(½χ² > y) for each y ≥ 0, (n,), in nats, where χ² has `n_features` degrees of freedom.
 
-    Very small tail probabilities are computed by an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    Very small tail probabilities are computed with an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """
     order = 0.5 * n_features
     with np.errstate(divide="ignore"):
@@ -226,7 +227,7 @@ def half_square(log_tails: Array, n_features: int) -> Array:
         log_tail = _log_deep(y, order)
         return wanted[indices] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
 
-    # By lemma 1 of Laurent & Massart (2000), P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
+    # By lemma 1 of Laurent & Massart (2000), P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t), which gives the upper limit `high`.
     high = order - wanted + np.sqrt(-2 * order * wanted)
     result[deep] = increasing_roots(excess, result[deep], high, 1.0)
     return result

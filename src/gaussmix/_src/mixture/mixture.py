@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gaussmix._src.mixture.sampling import Labels
 
-_MAX_SPARSE_VALUES = 2**24  # number of dense values, 128 MB, that are converted to a sparse array at a time
+_MAX_SPARSE_VALUES = 2**24  # largest number of dense values (128 MB) that are converted to a sparse array at a time
 
 
 class Mixture(SciPyNames, Comparisons):
@@ -41,8 +41,8 @@ class Mixture(SciPyNames, Comparisons):
         covariance structure.
     family : covariance structure, a member of `gaussmix.FAMILIES`.
     feature_names : one name per feature, which methods accept in place of an index; None if the features have no names.
-    noise : uniform noise component, the attribute `noise` of another mixture, or None. The weight of the noise and
-        `weights` together sum to 1.
+    noise : uniform noise component, taken from the attribute `noise` of another mixture; None if there is no noise. The
+        weight of the noise and `weights` together sum to 1.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class Mixture(SciPyNames, Comparisons):
         covariance_type: str | Family = "full",
         feature_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make a mixture from known parameters, all of which are checked at once.
+        """Make a mixture from known parameters, which are checked immediately.
 
         Parameters
         ----------
@@ -96,9 +96,11 @@ class Mixture(SciPyNames, Comparisons):
         means : means of the components, (n_components, n_features), in data units.
         covariances : covariances of the components, in data units², in the shape of scikit-learn's `covariances_`. For
             "full" the shape is (n_components, n_features, n_features).
-        precisions : inverses of the covariances, in the same shape. Pass either `covariances` or `precisions`.
-        covariance_type : name of the covariance structure: "full", "tied", "diag", "spherical" or one of mclust's
-            names. To set options of a structure, pass an object instead, such as `FactorAnalyzer(n_factors=2)`.
+        precisions : inverses of the covariances, in the shape of `covariances`. Pass either `covariances` or
+            `precisions`.
+        covariance_type : name of the covariance structure, which is "full", "tied", "diag", "spherical" or one of
+            mclust's names. To set options of a structure, pass an object instead, such as
+            `FactorAnalyzer(n_factors=2)`.
         feature_names : one name per feature; None if the features have no names.
 
         Raises
@@ -185,7 +187,7 @@ class Mixture(SciPyNames, Comparisons):
         means : means of the components, (n_components, n_features), in data units.
         covariances : covariances of the components, in data units², as the one-dimensional buffer of cuVS or in the
             shape that `from_parameters` expects. Arrays on a GPU are copied to main memory.
-        covariance_type : the value passed to cuVS: "full", "tied", "diag" or "spherical".
+        covariance_type : value that was passed to cuVS, which is "full", "tied", "diag" or "spherical".
 
         Raises
         ------
@@ -282,14 +284,14 @@ class Mixture(SciPyNames, Comparisons):
     ) -> Array | csr_array:
         """Return the responsibilities p(k | x) of the components for each row; Bishop (2006), eq. 9.13.
 
-        The result has shape (n_rows, n_components). The sum of each row is 1, or 1 minus the responsibility of the
-        noise.
+        The result has shape (n_rows, n_components). Each row of the result sums to 1, or to 1 minus the responsibility
+        of the noise.
 
         Parameters
         ----------
         rows : rows to evaluate, (n_rows, n_features), in data units.
         sparse : whether to return a `scipy.sparse.csr_array`, which takes less memory with thousands of components.
-            Responsibilities that are at most 2⁻⁶⁰ times the largest one in the row are left out, as in EM.
+            Responsibilities that are at most 2⁻⁶⁰ times the largest responsibility of the row are left out, as in EM.
         n_jobs : number of threads; None uses all processors.
 
         Raises
@@ -314,7 +316,7 @@ class Mixture(SciPyNames, Comparisons):
         return engine.responsibilities(block, self.parameters)
 
     def _sparse_responsibilities(self, block: Block, engine: Engine[Any]) -> csr_array:
-        """Return the responsibilities that are larger than 2⁻⁶⁰ times the largest one in the row, as a sparse array."""
+        """Return a sparse array of the responsibilities above 2⁻⁶⁰ times the largest responsibility of the row."""
         from scipy.sparse import csr_array
 
         parts = list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
@@ -330,7 +332,10 @@ class Mixture(SciPyNames, Comparisons):
         return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """Return the index of the most probable component of each row, (n_rows,), the first in a tie; −1 is noise."""
+        """Return the index of the most probable component of each row, (n_rows,); −1 is noise.
+
+        If several components are equally probable, the smallest index is returned.
+        """
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload
@@ -362,7 +367,7 @@ class Mixture(SciPyNames, Comparisons):
         return_labels: bool = True,
         n_jobs: int | None = None,
     ) -> tuple[Array, Labels] | Array:
-        """Draw rows in random order.
+        """Draw rows from the mixture, in random order.
 
         Parameters
         ----------
@@ -371,7 +376,7 @@ class Mixture(SciPyNames, Comparisons):
             With equal seeds, the rows of a smaller sample are the first rows of a larger sample.
         component : index of the component from which all rows are drawn. By default rows are drawn from all components,
             in proportion to the weights.
-        return_labels : whether to return also the component from which each row was drawn.
+        return_labels : whether to return also the index of the component from which each row was drawn.
         n_jobs : number of threads; None uses all processors. The rows do not depend on the number of threads.
 
         Returns
@@ -426,8 +431,8 @@ class Mixture(SciPyNames, Comparisons):
         return mixture.conversion.to_sklearn(self._model, self.feature_names)
 
     @of_components
-    def to_torch(self) -> Any:  # whose type only PyTorch knows
-        """Return the density as a PyTorch module, through which gradients flow to the rows.
+    def to_torch(self) -> Any:  # Any, because public types must not need PyTorch
+        """Return a PyTorch module for the log density, which is differentiable with respect to the rows.
 
         Returns
         -------

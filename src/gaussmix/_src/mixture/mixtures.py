@@ -29,7 +29,7 @@ class Mixtures(Sequence[Mixture]):
 
     Parameters
     ----------
-    keys : keys of the groups, in the order of the arrays below.
+    keys : keys of the groups, in the order of the first axis of the arrays below.
     weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
         covariances are NaN.
     means : means of the components, (n_groups, n_components, n_features), in data units.
@@ -39,14 +39,14 @@ class Mixtures(Sequence[Mixture]):
     converged : whether the fit of each group converged, (n_groups,).
     n_iter : number of EM steps of each group, (n_groups,).
     lower_bound : mean log-likelihood of each group at the last step, (n_groups,), in nats.
-    errors : dictionary of the groups that have no mixture, from the key of the group to the reason.
-    notes : dictionary of the groups whose fit gave warnings, from the key of the group to the texts of the warnings.
+    errors : dictionary that maps the key of each group without a mixture to the reason.
+    notes : dictionary that maps the key of each group whose fit gave warnings to the texts of these warnings.
     feature_names : names of the features of all groups; None if the features have no names.
 
     Notes
     -----
-    An integer in brackets is the position of a group: ``mixtures[0]`` is the mixture of the first group. If the keys
-    are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, brackets and
+    An integer in brackets is the position of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
+    keys are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, indexing and
     `get_mixture` raise ValueError with the reason in `errors`, and `items` leaves the group out.
 
     Examples
@@ -117,7 +117,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, so there is no position {i}. For keys, use get_mixture.") from None
+            raise IndexError(f"There are {size}, so there is no position {i}. Pass keys to get_mixture.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]
@@ -144,7 +144,7 @@ class Mixtures(Sequence[Mixture]):
         try:
             nth = self._positions[key]
         except KeyError:
-            raise KeyError(f"No group has the key {key!r:.60}. `keys` has all, such as {self.keys[0]!r:.60}.") from None
+            raise KeyError(f"No group has the key {key!r:.60}. `keys` begins with {self.keys[0]!r:.60}.") from None
         return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
@@ -174,7 +174,8 @@ class Mixtures(Sequence[Mixture]):
     def load(cls, path: PathOrFile) -> Mixtures:
         """Read mixtures from a file, exactly as they were saved. No code from the file is executed.
 
-        The file must have been written by `save` or the command line. `Mixture.load` has the same parameter and errors.
+        The file must have been written by `save` or the command line. The parameter and the errors are the same as in
+        `Mixture.load`.
         """
         record = mixtures_file.read(path)
         kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}

@@ -37,8 +37,8 @@ class PredictiveDistribution:
     ----------
     weights : weights γ_k(x) of the components for each row, (n_rows, n_components).
     means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), in data units.
-    covariances : covariances C_k of the components, which are the same for all rows, in the shape `family.shape`, data
-        units².
+    covariances : covariances C_k of the components, in data units²; they are the same for all rows and have the shape
+        that `family.shape` returns.
     family : covariance structure.
     names : names of the targets; None if the targets have no names.
     """
@@ -76,7 +76,7 @@ class PredictiveDistribution:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:
-        """Return the log density log p(y | x) of each row, the logarithmic score, (n_rows,), in nats.
+        """Return the log density log p(y | x) of each row, which is the logarithmic score, (n_rows,), in nats.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Regression:
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs complete rows: rows with missing values have other covariances.")
+            raise ValueError("predict_mixture needs complete rows, because missing values change the covariances.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(
@@ -176,8 +176,8 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """Call `method` for each group of rows with the same missing features, with the marginal mixture of the
-        observed features.
+        """Call `method` for each group of rows with the same missing features, using the marginal mixture of
+        the observed features.
 
         The result has shape (n_rows, …). If all predictors of a row are missing, `alone` computes the result from the
         marginal mixture of the targets.
@@ -210,7 +210,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
 
     Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 < p < 1.
     """
-    if p > 0.5:  # the small mass above x is more accurate than 1 minus this mass
+    if p > 0.5:  # the small mass above x has a smaller rounding error than the mass below x
         return -row_quantiles(weights, -means, deviations, 1 - p)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
@@ -221,10 +221,10 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
         density = np.einsum("nk,nk,k->n", levels, np.exp(-0.5 * whitened**2), height)
         return np.log(mass / p), density / mass
 
-    # The quantile lies between the quantiles of the single components. The mass below x lies between max_k π_k Φ_k(x)
-    # and K times this value.
+    # The quantile lies between the quantiles of the single components. The mass below x lies between the maximum max_k
+    # π_k Φ_k(x) and K times this maximum.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # fraction of each component's mass; with a fraction of 1 or more, the bound is infinite
+        part = p / weights  # p as a fraction of each component's weight; the bound is infinite if this is 1 or more
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))

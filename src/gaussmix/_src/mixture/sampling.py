@@ -20,7 +20,7 @@ Labels = NDArray[np.int64]
 
 
 def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: Engine[Any]) -> tuple[Array, Labels]:
-    """Draw rows (n_rows, n_features) from all components or from one, in random order, with labels (n_rows,)."""
+    """Draw rows (n_rows, n_features) from all components or one component, in random order, with labels (n_rows,)."""
     count, source = check_count("n_rows", n_rows, 0), generator(rng)
     check_array_size("n_rows", count, model.n_features)
     noise = model.noise if component is None else None
@@ -71,7 +71,7 @@ def draw(
 
 
 def cumulative_weights(weights: Array) -> Array:
-    """Return cumulative weights (n_components,); a number in [0, 1) selects the first entry that is larger.
+    """Return cumulative weights (n_components,); a number u in [0, 1) selects the first entry above u.
 
     A component of weight 0 is never selected. The sum of `weights` may be any positive number.
     """

@@ -53,7 +53,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        log_density : array with the shape of x without its last axis; a number for one point.
+        log_density : array with the shape of x except for the last axis; a number if x is one point.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         np.float64(-1.8379)
         """
         points = check_real("x", x)
-        if points.ndim == 2:  # may be a data frame with feature names
+        if points.ndim == 2:  # x may be a data frame with feature names
             return self._log_levels(x)
         if self.n_features == 1 and points.ndim < 2:
             points = points[..., None]
@@ -129,7 +129,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
     @of_components
     def interval(self, confidence: float) -> tuple[Array, Array]:
-        """Return for each single feature the central interval that has the probability `confidence`.
+        """Return, for each feature separately, the central interval that has the probability `confidence`.
 
         Parameters
         ----------
@@ -137,8 +137,8 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        lower, upper : ends of the intervals, (n_features,) each, in data units: the quantiles (1 ∓ confidence) / 2 of
-            the marginals.
+        lower, upper : ends of the intervals, (n_features,) each, in data units, which are the (1 ∓ confidence) / 2
+            quantiles of the marginal distributions.
 
         Raises
         ------

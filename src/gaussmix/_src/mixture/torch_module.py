@@ -15,12 +15,13 @@ from gaussmix._src.model import Model
 class MixtureModule(torch.nn.Module):
     """The density of a Gaussian mixture, p(x) = Σ_k π_k N(x | μ_k, Σ_k), whose methods PyTorch can differentiate.
 
-    The parameters are buffers, which an optimizer does not change: `weights` (n_components,), `means` (n_components,
-    n_features) and `cholesky` (n_components, n_features, n_features), the lower triangular L_k with Σ_k = L_k L_kᵀ.
+    The parameters are buffers, which an optimizer does not change. The buffers are `weights` (n_components,), `means`
+    (n_components, n_features) and `cholesky` (n_components, n_features, n_features), which contains the lower
+    triangular L_k with Σ_k = L_k L_kᵀ.
 
     Parameters
     ----------
-    model : mixture without a background.
+    model : mixture without a noise component.
     """
 
     weights: Tensor
@@ -34,7 +35,7 @@ class MixtureModule(torch.nn.Module):
             self.register_buffer(name, torch.tensor(np.array(values)))
 
     def component_log_density(self, x: Tensor) -> Tensor:
-        """Return log π_k + log N(x | μ_k, Σ_k), nats, (…, n_components), of rows (…, n_features)."""
+        """Return log π_k + log N(x | μ_k, Σ_k), in nats, (…, n_components), for rows x (…, n_features)."""
         offsets = (x[..., None, :] - self.means)[..., None]
         whitened = torch.linalg.solve_triangular(self.cholesky, offsets, upper=False)[..., 0]
         log_det = torch.log(torch.diagonal(self.cholesky, dim1=-2, dim2=-1)).sum(-1)
@@ -42,19 +43,19 @@ class MixtureModule(torch.nn.Module):
         return constants - 0.5 * (whitened**2).sum(-1)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
         return torch.logsumexp(self.component_log_density(x), -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
         return self.log_density(x)
 
     def responsibilities(self, x: Tensor) -> Tensor:
-        """Return p(k | x), (…, n_components), of rows (…, n_features)."""
+        """Return the responsibilities p(k | x), (…, n_components), for rows x (…, n_features)."""
         return torch.softmax(self.component_log_density(x), -1)
 
     def sample(self, n_rows: int, generator: Any = None) -> Tensor:
-        """Draw rows (n_rows, n_features) with random numbers of PyTorch or of a `torch.Generator`."""
+        """Draw rows (n_rows, n_features) with a `torch.Generator`, or by default with PyTorch's global generator."""
         component = torch.multinomial(self.weights, max(n_rows, 1), replacement=True, generator=generator)[:n_rows]
         shape = n_rows, self.means.shape[1], 1
         normal = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)

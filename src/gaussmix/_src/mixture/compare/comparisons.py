@@ -14,7 +14,7 @@ DRAWS = 100_000
 
 
 class Comparisons(MixtureBase):
-    """A mixture with methods for divergences, distances and entropy, and to sort, match and merge its components."""
+    """A mixture with methods that compare mixtures, estimate entropies, and sort, match or merge components."""
 
     @of_components
     def kl_divergence(
@@ -24,20 +24,21 @@ class Comparisons(MixtureBase):
 
         Parameters
         ----------
-        other : the mixture q, which must have the same features.
-        n_draws : number of rows to draw; each component yields at least two rows. The error is proportional to 1 /
-            √n_draws.
+        other : the mixture q, which must have the same features as this mixture p.
+        n_draws : number of rows to draw; at least two rows are drawn from each component. The standard error is
+            proportional to 1 / √n_draws.
         rng : generator or seed for the draws; with None every call uses the same draws.
         n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        kl_divergence : an `Estimate`: `value` is ≥ 0, and `error` is the standard error of `value`, in nats. If both
-            mixtures have one component, the value is exact. The divergence does not depend on the units of the data.
+        kl_divergence : an `Estimate` with the fields `value` ≥ 0 and `error`, the standard error of `value`, both in
+            nats. If each of the two mixtures has a single component, the value is exact. The divergence does not depend
+            on the units of the data.
 
         Raises
         ------
-        ValueError : the features differ, `n_draws` is below 2, or densities overflow.
+        ValueError : the mixtures have different features, `n_draws` is below 2, or densities overflow.
         TypeError : `other` is not a mixture, `n_draws` is not an integer, or `rng` is neither a generator nor a seed.
 
         Notes
@@ -69,8 +70,9 @@ class Comparisons(MixtureBase):
         Notes
         -----
         The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy term is bounded
-        by `entropy_bounds`, whose lower bound is tighter than theirs. The upper bound is the variational bound of
-        Hershey & Olsen (2007), ICASSP, section 8, if that bound is lower.
+        by `entropy_bounds`, whose lower bound is tighter than the lower bound of Durrieu et al. If the variational
+        bound of Hershey & Olsen (2007), ICASSP, section 8, is lower than the resulting upper bound, `upper` is the
+        variational bound.
 
         Examples
         --------
@@ -84,7 +86,7 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_variational(self, other: Self) -> float:
-        """Return a variational approximation, without draws, of the Kullback–Leibler divergence to another mixture.
+        """Approximate the Kullback–Leibler divergence to another mixture with a variational formula, without sampling.
 
         Parameters and errors are the same as in `kl_divergence`.
 
@@ -95,8 +97,8 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The formula is Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)); Hershey & Olsen (2007), ICASSP,
-        eq. 20.
+        The formula is Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)) for components p_i and q_j with
+        weights π_i and ω_j; Hershey & Olsen (2007), ICASSP, eq. 20.
 
         Examples
         --------
@@ -120,9 +122,10 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        js_divergence : an `Estimate`: `value` is from 0 to log 2, and `error` is the standard error of `value`, in
-            nats. Exchanging the mixtures does not change the value, because rows of both mixtures are drawn with the
-            same random numbers. `error` assumes the worst case, in which the errors of both terms are fully correlated.
+        js_divergence : an `Estimate` with the fields `value`, from 0 to log 2, and `error`, the standard error of
+            `value`, both in nats. Exchanging the mixtures does not change the value, because rows of both mixtures are
+            drawn with the same random numbers. The standard error assumes the worst case, in which the errors of the
+            two KL terms are fully correlated.
 
         Examples
         --------
@@ -136,14 +139,14 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
-        """Estimate the differential entropy −∫ p log p by Monte Carlo; the result is exact for one component.
+        """Estimate the differential entropy −∫ p log p by Monte Carlo; for a single component, the result is exact.
 
         Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        entropy : an `Estimate`: `value` is the entropy, and `error` is the standard error of `value`, in nats. The
-            entropy depends on the units of the data.
+        entropy : an `Estimate` with the fields `value`, the entropy, and `error`, the standard error of `value`, both
+            in nats. The entropy depends on the units of the data.
 
         Examples
         --------
@@ -162,9 +165,9 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        lower, upper : bounds in nats, computed from the Bhattacharyya distances and divergences between components. The
-            bounds are equal for one component, and close to each other if all pairs of components are either alike or
-            far apart.
+        lower, upper : bounds in nats, computed from the Bhattacharyya distances and Kullback–Leibler divergences
+            between components. The bounds are equal if there is one component, and nearly equal if the two components
+            of every pair are either alike or far apart.
 
         Examples
         --------
@@ -180,14 +183,16 @@ class Comparisons(MixtureBase):
 
         Parameters
         ----------
-        other : a mixture with the same features.
+        other : a mixture with the same features as this mixture.
         metric : name of the distance.
 
-            - "mw2": Wasserstein distance W₂ if probability may only be moved in Gaussian pieces, in the units of the
-              data. For mixtures of one component, "mw2" is the Wasserstein distance itself; Delon & Desolneux (2020),
-              SIAM Journal on Imaging Sciences 13, 936–970.
+            - "mw2": Wasserstein distance W₂ restricted to transport plans that are Gaussian mixtures, in the units of
+              the data. For mixtures of one component, "mw2" is the Wasserstein distance itself; Delon & Desolneux
+              (2020), SIAM Journal on Imaging Sciences 13, 936–970.
+
             - "l2": √∫ (p − q)², the square root of the integrated squared error (ISE), in units of 1 / √(data volume).
-              The rounding error of the squared distance is at most about 1e-15 (∫ p² + ∫ q²).
+              The rounding error of the squared distance is at most about 1e-15 times the sum ∫ p² + ∫ q².
+
             - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), in nats. The Cauchy–Schwarz distance does not depend on the
               units of the data, but it violates the triangle inequality.
 
@@ -197,7 +202,8 @@ class Comparisons(MixtureBase):
 
         Raises
         ------
-        ValueError : the features differ, the metric does not exist, or the distance is beyond the range of float64.
+        ValueError : the mixtures have different features, the metric does not exist, or the distance is beyond the
+            range of float64.
         TypeError : `other` is not a mixture.
 
         Examples
@@ -213,15 +219,15 @@ class Comparisons(MixtureBase):
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
-        """Return the mixture with sorted components, in an order that does not depend on the current order.
+        """Return the mixture with sorted components; their current order does not affect the result.
 
         Parameters
         ----------
-        by : sort key: "weight" (largest first), "mean" (smallest first) or "size" (largest determinant of the
+        by : sort key, which is "weight" (largest first), "mean" (smallest first) or "size" (largest determinant of the
             covariance first). Components with equal keys are sorted by their means, feature after feature, then by
             weights and covariances.
-        feature : index or name of the feature whose means are the sort key if by="mean". By default the first feature
-            is the key, and the next features are used for components with equal keys.
+        feature : index or name of the feature whose means are the sort key if by="mean". By default the means of the
+            first feature are the key, and ties are broken by the means of the next features.
         reverse : whether to reverse the order.
 
         Raises
@@ -243,25 +249,26 @@ class Comparisons(MixtureBase):
 
     @of_components
     def match_to(self, reference: Self) -> Self:
-        """Return the mixture with its components in the order of the most similar components of a reference mixture.
+        """Return the mixture with its components reordered to match the most similar components of a reference mixture.
 
         Parameters
         ----------
-        reference : a mixture with the same features. If the reference has fewer components, the components without a
-            match come last, the heaviest first.
+        reference : a mixture with the same features as this mixture. If the reference has fewer components than this
+            mixture, the components without a match come last, sorted by decreasing weight.
 
         Raises
         ------
-        ValueError : `reference` has different features, or more components than this mixture.
+        ValueError : `reference` has other features than this mixture, or it has more components.
         TypeError : `reference` is not a mixture.
 
         Notes
         -----
-        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. The sum is
-        the divergence between the joint distributions of rows and component labels, and it is an upper bound of the
-        divergence between the mixtures (Do 2003, IEEE Signal Processing Letters 10, 115–118). The sum balances means,
-        covariances and weights without a tuning parameter, and does not depend on the units of the data. The minimum is
-        found by SciPy's `linear_sum_assignment`.
+        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where the reference has weights π_k and components
+        p_k, and this mixture has weights ω_k and components q_k. The sum is the divergence between the joint
+        distributions of rows and component labels, and it is an upper bound of the divergence between the mixtures (Do
+        2003, IEEE Signal Processing Letters 10, 115–118). The sum balances means, covariances and weights without a
+        tuning parameter, and does not depend on the units of the data. The minimum is found by SciPy's
+        `linear_sum_assignment`.
 
         Examples
         --------
@@ -282,28 +289,30 @@ class Comparisons(MixtureBase):
         Parameters
         ----------
         n_components : number of components to keep; components of weight 0 are removed first.
-        refine : whether to reassign each original component to the merged component from which its divergence is
-            smallest, and to repeat this step until no assignment changes.
+        refine : whether to reassign each original component to the merged component that has the smallest
+            Kullback–Leibler divergence from the original component, and to repeat this step until no assignment
+            changes.
 
         Returns
         -------
-        mixture : a mixture with full covariances. The merged components are in the order of their first original
-            components. A mixture that already has `n_components` components is returned unchanged.
+        mixture : a mixture with full covariances. The merged components are sorted by the smallest index of their
+            original components. A mixture that already has `n_components` components is returned unchanged.
 
         Raises
         ------
         ValueError : `n_components` is below 1 or larger than the current number of components, or it is so small that
-            components which are about 1e7 standard deviations apart would be merged.
+            components about 1e7 standard deviations apart would be merged.
         TypeError : `n_components` is not an integer.
         SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----
         The method is due to Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43, 989–999. Each
-        step merges the pair of components i and j with the smallest (w_i + w_j) log det P_ij − w_i log det P_i − w_j
-        log det P_j, which is an upper bound of twice the divergence that merging causes. The refinement lowers Σ_i w_i
-        KL(p_i‖merged) further, where `merged` is the merged component of i; Davis & Dhillon (2006), NIPS. The result
-        does not depend on the units of the data.
+        step merges the components i and j with the smallest cost (w_i + w_j) log det P_ij − w_i log det P_i − w_j log
+        det P_j, where w are weights, P are covariances, and P_ij is the covariance of the merged component. The cost is
+        an upper bound of twice the divergence between the mixtures before and after the step. The refinement lowers Σ_i
+        w_i KL(p_i‖merged) further, where `merged` is the component into which component p_i was merged; Davis & Dhillon
+        (2006), NIPS. The result does not depend on the units of the data.
 
         Examples
         --------

@@ -29,7 +29,7 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
     logs = np.array([_log_product(p, p), _log_product(q, q), _log_product(p, q)])
     scale = float(logs.max())
     squared = float(np.exp(logs - scale) @ [1.0, 1.0, -2.0])
-    if squared <= 0:  # possible only because of rounding errors
+    if squared <= 0:  # rounding errors can make the squared distance zero or negative
         return 0.0
     log_distance = 0.5 * (scale + np.log(squared))
     if not _RANGE[0] <= log_distance <= _RANGE[1]:
@@ -41,10 +41,10 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
 
 
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
-    """Return the Cauchy–Schwarz divergence, which is due to Jenssen, Principe, Erdogmus & Eltoft (2006).
+    """Return the Cauchy–Schwarz divergence of Jenssen, Principe, Erdogmus & Eltoft (2006).
 
-    The article of Jenssen is in the Journal of the Franklin Institute 343, 614–629. The closed form for Gaussian
-    mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    The article by Jenssen and others (2006) is in the Journal of the Franklin Institute 343, 614–629. The closed form
+    of the divergence for Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
     """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
@@ -55,12 +55,12 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over all transport plans γ with marginals π and ω.
+    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ between the weights.
 
-    Delon & Desolneux (2020) prove in proposition 4 that this square root is their distance MW₂.
+    Delon & Desolneux (2020) prove in proposition 4 that their MW₂² is the smallest Σ γ_ij W₂²(p_i, q_j).
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
-    unit = float(max(largest))  # a scale on which squares neither overflow nor underflow
+    unit = float(max(largest))  # divides means and roots, so that their squares neither overflow nor underflow
     costs = squared_wasserstein(p, q, unit)
     if not np.isfinite(costs).all():
         return np.inf
@@ -75,17 +75,17 @@ METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
 
 
 def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
-    """Return the smallest Σ γ_ij c_ij of all plans γ ≥ 0 with row sums `supply` (n,) and column sums `demand` (m,).
+    """Return the smallest Σ γ_ij c_ij over all plans γ ≥ 0 with row sums `supply` (n,) and column sums `demand` (m,).
 
-    The costs c (n, m) are finite and ≥ 0. `supply` and `demand` are positive, and each sums to 1. The function uses the
-    primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The rounding
-    error is proportional to the cost of moving the mass, so even small costs are accurate. A linear programming solver,
-    in contrast, would ignore masses and costs below its absolute tolerances.
+    The costs c (n, m) are finite and ≥ 0. The elements of `supply` are positive and sum to 1, like the elements of
+    `demand`. The function uses the primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network
+    Flows, section 9.8. The rounding error of the result is proportional to the result, so even a small result is
+    accurate. A linear programming solver, in contrast, would ignore masses and costs below its absolute tolerances.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)
-    # The prices (dual variables) satisfy c_ij + row_i − column_j ≥ 0, with equality for entries of the plan that are
-    # positive. A row whose supply is not used up has the price 0.
+    # The prices (dual variables) satisfy c_ij + row_i − column_j ≥ 0, with equality if the plan moves mass from row i
+    # to column j. The price of a row is 0 until the supply of the row is used up.
     row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
     while left.any() and wanted.any():
         ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
@@ -99,12 +99,12 @@ def _ways(
 ) -> tuple[list[int], list[int], list[int]]:
     """Find the shortest paths from rows with unused supply to columns with unmet demand, by Dijkstra's algorithm.
 
-    A path may go back from a column to a row that already supplies the column, which costs nothing. The prices are
-    updated in place, so that all found paths have the reduced cost 0 afterwards.
+    A path may go back, at no cost, from a column to a row that already supplies the column. The prices are updated in
+    place, so that the reduced cost of every path found is 0 afterwards.
 
     Returns
     -------
-    ends : indices of the columns with unmet demand, the nearest first.
+    ends : indices of the columns with unmet demand, sorted by increasing length of the path.
     from_row : index of the row that precedes each column on its path, (m,).
     from_column : index of the column that precedes each row on its path, (n,); −1 if the path begins at the row.
     """
@@ -112,7 +112,7 @@ def _ways(
     first = np.maximum(costs[sources] - column_price, 0.0)
     nearest = first.argmin(axis=0)
     distance, from_row = first[nearest, np.arange(len(column_price))], sources[nearest]
-    to_visit = distance.copy()  # distance of each column, infinite if the column was visited
+    to_visit = distance.copy()  # distances of the columns, but infinite for columns already visited
     row_distance, from_column = np.where(left > 0, 0.0, np.inf), np.full(len(left), -1)
     has_mass, ends, n_ends = plan.T > 0, [], np.count_nonzero(wanted)
     while True:
@@ -136,14 +136,14 @@ def _ways(
 
 
 def _move(plan: Array, left: Array, wanted: Array, end: int, from_row: list[int], from_column: list[int]) -> None:
-    """Move as much mass as possible along the path to column `end`; `plan`, `left` and `wanted` change in place."""
+    """Move as much mass as possible along the path to column `end`; change `plan`, `left` and `wanted` in place."""
     there, back, column = [], [], end
     while column >= 0:
         row = from_row[column]
         there.append((row, column))
         column = from_column[row]
         back.append((row, column))
-    back.pop()  # removes the entry of the first row, which no column precedes
+    back.pop()  # removes the pair (row, −1) of the first row, which no column precedes
     mass = min(left[row], wanted[end], *(plan[cell] for cell in back))
     for cell in there:
         plan[cell] += mass

@@ -1,4 +1,4 @@
-"""Entropy and divergences in nats: Monte Carlo estimates, exact values for single Gaussians, and bounds.
+"""Entropy and divergences in nats, as Monte Carlo estimates, exact values for single Gaussians, or bounds.
 
 The bounds are closed-form functions of the divergences between all pairs of components.
 """
@@ -25,9 +25,10 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
-# The variational bound falls in each step. The iteration stops if a step lowers the bound by less than the fraction
-# `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps. With many components the iteration stops earlier, after
-# `_MAX_EXPONENTIALS` evaluations of exp. For 16 components the iteration takes 10 ms, for 500 components half a second.
+# Each step of `_variational_bound` lowers the bound. The iteration stops if a step lowers the bound by less than the
+# fraction `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps. With many components the iteration stops earlier, after
+# `_MAX_EXPONENTIALS` evaluations of exp. The iteration takes 10 ms for 16 components, and half a second for 500
+# components.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
@@ -67,9 +68,10 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
-    """Return Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) for Bhattacharyya distances D (lower) and KL divergences D (upper).
+    """Return the bounds Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) for Bhattacharyya distances D and for KL divergences D.
 
-    Kolchinsky & Tracey (2017) prove that these are bounds of the entropy; h_i is the entropy of component i.
+    Kolchinsky & Tracey (2017) prove that the sum is a lower bound of the entropy for Bhattacharyya distances, and an
+    upper bound for KL divergences; h_i is the entropy of component i.
     """
     p = Gaussians.from_model(model)
     distances = gaussians.bhattacharyya_distances(p, p), gaussians.kl_divergences(p, p)
@@ -80,7 +82,7 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     """Return bounds of KL(p‖q) = −H(p) − ∫ p log q, computed from bounds of both terms.
 
-    The upper bound is replaced by the result of `_variational_bound` if the latter is lower.
+    If `_variational_bound` returns a lower value than the upper bound, this value replaces the upper bound.
     """
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)
@@ -106,10 +108,11 @@ def _attained(q: Gaussians, distances: Array) -> Array:
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
     """Return an upper bound of KL(p‖q): the smallest Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over φ and ψ.
 
-    The matrix φ has the row sums π, and ψ has the column sums ω. For all such matrices the sum is an upper bound;
-    Hershey & Olsen (2007), section 8. For given ψ, the best row i of φ is the row of ψ_ij e^−KL(p_i‖q_j), scaled to the
-    sum π_i. The bound is then Σ_i π_i (log π_i − log r_i), where r_i is the row's sum before scaling. For given φ, the
-    best column j of ψ is the column of φ, scaled to the sum ω_j.
+    The row sums of the matrix φ are the weights π of p, and the column sums of ψ are the weights ω of q. For all
+    matrices with these sums, the expression is an upper bound; Hershey & Olsen (2007), section 8. For given ψ, the
+    optimal row i of φ is ψ_ij e^−KL(p_i‖q_j) for all j, scaled to the sum π_i. With these rows, the bound is Σ_i π_i
+    (log π_i − log r_i), where r_i is the sum of row i before scaling. For given φ, the optimal column j of ψ is column
+    j of φ, scaled to the sum ω_j.
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf
@@ -130,11 +133,11 @@ def expectation(
     """Estimate the expectation of f(log p(x), log q(x), …) for x from p, by draws from each component of p.
 
     The arguments of `integrand` f are one array of log densities per model, in nats; p is the first model. The number
-    of draws is proportional to the weight of the component, and at least two. Stratifying by component ensures that a
-    rare component with large f is not missed, and that differences between components do not increase the error;
-    Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because numbers far from 0 would
-    be rounded more. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and ValueError if
-    values of f are too large for `within_range`.
+    of draws from a component is proportional to the weight of the component, but at least two. Stratifying by component
+    ensures that a rare component with large f is not missed, and that differences between components do not increase
+    the error; Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because numbers far
+    from 0 have larger rounding errors. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and
+    ValueError if values of f are too large for `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
@@ -164,8 +167,9 @@ def _about(model: Model, origin: Array) -> Model:
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
     """Return the mean of `n_draws` ≥ 2 numbers that `draw` returns, and the squared standard error of the mean.
 
-    The argument of `draw` is the number of rows in a block, which depends on the number of features. Blocks are
-    combined by the formulas of Chan, Golub & LeVeque (1983), which avoid differences of large squares.
+    The argument of `draw` is the number of rows in a block; the block size depends on the number of features. The means
+    and squares of blocks are combined by the formulas of Chan, Golub & LeVeque (1983), which avoid differences of large
+    squares.
     """
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):

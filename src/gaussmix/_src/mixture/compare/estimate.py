@@ -13,9 +13,9 @@ Value = TypeVar("Value", float, Array)
 
 @dataclass(frozen=True, eq=False)
 class Estimate(Generic[Value]):
-    """An estimate by Monte Carlo or quasi-Monte Carlo, and its standard error.
+    """An estimate computed by Monte Carlo or quasi-Monte Carlo, with its standard error.
 
-    An estimate can be unpacked like a tuple: `value, error = estimate`.
+    An estimate can be unpacked like a tuple, as in `value, error = estimate`.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Gaussian components, and divergences, overlaps and distances between pairs of components in closed form.
 
-A function of two sets with n and m components returns (n, m) numbers, and keeps n matrices in memory at a time.
+A function that compares n components with m components returns an array (n, m), and keeps n matrices in memory at a
+time.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, check_size
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-MAX_DISTANCE = 1e150  # largest distance in nats, so that differences and squares stay finite
+MAX_DISTANCE = 1e150  # larger distances (nats) are replaced by this value, so that differences and squares stay finite
 MAX_COMPARED = 1e9  # limit on the number of covariance entries that `nearest` computes
 DISTANCE_OVERFLOW = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """The components of a mixture that have positive weight.
+    """The components of a mixture, without components of weight 0.
 
     Parameters
     ----------
@@ -44,9 +45,10 @@ class Gaussians:
 
     @classmethod
     def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
-        """Return the components of a model, with variances instead of matrices if `axis_parallel` (None: if possible).
+        """Return the components of a model, with variances instead of covariance matrices if `axis_parallel` is True.
 
-        Raises `SingularCovarianceError` with the indices of covariances that are not positive definite.
+        If `axis_parallel` is None, variances are used if the model stores only variances. Raises
+        `SingularCovarianceError` with the indices of covariances that are not positive definite.
         """
         if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
@@ -76,18 +78,18 @@ class Gaussians:
 
     @cached_property
     def roots(self) -> Array:
-        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances."""
+        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations if only variances are stored."""
         is_diagonal = self.covariances.ndim == 2
         return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 
     @property
     def entropies(self) -> Array:
-        """Return the entropies −∫ N_k log N_k of the components, (n,), nats; Cover & Thomas (2006), theorem 8.4.1."""
+        """Return the entropies −∫ N_k log N_k of the components (n,), in nats; Cover & Thomas (2006), theorem 8.4.1."""
         return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
 
 
 def _for_pairs(these: Gaussians, those: Gaussians) -> Array:
-    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it would be too large."""
+    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it is too large."""
     n, m = len(these.weights), len(those.weights)
     check_size(n, m, "reduce the number of components, because all pairs are compared")
     return np.empty((n, m))
@@ -104,7 +106,7 @@ def within_range(nats: float) -> float:
 
 
 def whitening_of(covariances: Array) -> Whitening:
-    """Factorise covariances (n, d, d) or variances (n, d); raises `SingularCovarianceError`."""
+    """Factorise covariances (n, d, d) or variances (n, d); raises `SingularCovarianceError` if one is singular."""
     if covariances.ndim == 2:
         return DiagonalWhitening.from_variances(covariances)
     return TriangularWhitening.from_covariances(covariances)
@@ -112,7 +114,7 @@ def whitening_of(covariances: Array) -> Whitening:
 
 @one_blas_thread()
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
-    """Return the divergences ∫ N_i log (N_i / M_j) between all pairs of components, (n, m), in nats.
+    """Return the divergences ∫ N_i log (N_i / M_j) for all N_i in `these` and M_j in `those`, (n, m), in nats.
 
     A divergence is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²), where T = W_j L_i, Σ_i = L_i L_iᵀ and Σ_j⁻¹ = W_jᵀ
     W_j. The function adds up terms that are never negative and that approach 0 without cancellation as T approaches the
@@ -120,7 +122,7 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     """
     divergences = _for_pairs(these, those)
     for j in range(len(those.weights)):
-        with np.errstate(over="ignore", invalid="ignore"):  # `within_range` raises an error after an overflow
+        with np.errstate(over="ignore", invalid="ignore"):  # after an overflow, `within_range` raises an error
             offsets = those.whitening.whiten(j, these.means - those.means[j])
             divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
     return np.minimum(divergences, MAX_DISTANCE)
@@ -159,7 +161,7 @@ def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
 
 
 def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
-    """Yield for every j ‖W (μ_i − μ_j)‖² and log |det W|, (n,) each, where WᵀW is the inverse of Σ_i + Σ_j."""
+    """Yield ‖W (μ_i − μ_j)‖² and log |det W| for all i, (n,) each, one j at a time, where WᵀW is (Σ_i + Σ_j)⁻¹."""
     for mean, covariance in zip(those.means, those.covariances, strict=True):
         whitening = whitening_of(these.covariances + covariance)
         with np.errstate(over="ignore"):
@@ -171,9 +173,9 @@ def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Arra
 def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
     """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖², (n, m), divided by `unit`².
 
-    The minimum over rotations U equals the Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in Delon & Desolneux
-    (2020), section 2, but as a sum of squares the minimum is exactly 0 for equal covariances. The
-    minimising U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
+    The minimum over orthogonal matrices U equals the squared Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in
+    Delon & Desolneux (2020), section 2. Unlike the trace, the sum of squares has no rounding error for equal
+    covariances: it is exactly 0. The minimising U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
     """
     distances = _for_pairs(these, those)
     roots = these.roots / unit
@@ -183,7 +185,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
         else:
             left, _, right = np.linalg.svd(root.T @ roots)
             turned, plain = roots - root @ (left @ right), roots - root
-            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal roots
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal matrices
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
 
@@ -193,12 +195,14 @@ def nearest(model: Model) -> tuple[Indices, Array]:
 
     Returns
     -------
-    neighbour : index of the neighbour of each component, (n_components,); −1 for a single component and for components
-        of weight 0. All indices are −1 if covariances are so nearly singular that rounding errors make the sum of two
-        covariances singular, or if comparing all pairs would take longer than ten seconds (`MAX_COMPARED`).
+    neighbour : index of the neighbour of each component, (n_components,); −1 if the mixture has a single component, and
+        for components of weight 0. All indices are −1 if covariances are so nearly singular that rounding errors make
+        the sum of two covariances singular, or if comparing all pairs would take longer than ten seconds
+        (`MAX_COMPARED`).
     overlap : overlap of each component with its neighbour, (n_components,), from 0 (far apart) to 1 (equal); NaN for a
-        component without a neighbour. The overlap does not depend on weights or units. The probability of
-        misclassifying rows of two components is at most √(π_i π_j) times their overlap (Kailath 1967).
+        component without a neighbour. The overlap does not depend on the weights of the components or the units of the
+        data. The probability of misclassifying rows of two components is at most √(π_i π_j) times their overlap
+        (Kailath 1967).
     """
     neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
     there = np.flatnonzero(model.weights > 0)

@@ -25,8 +25,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # largest number of components; the values for all pairs then take 4 GB
-MAX_PAIR_VALUES = 2**20  # largest number of values, one per row and pair of clusters, in memory
+MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
+MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,8 +36,8 @@ class Merging:
     Parameters
     ----------
     mixture : mixture whose components are merged.
-    cluster_labels : index of each component's cluster, (n_components, n_components). Row n contains the indices if
-        there are n + 1 clusters.
+    cluster_labels : index of the cluster of each component, (n_components, n_components). Row n contains the indices of
+        the components' clusters when there are n + 1 clusters.
     entropy : entropies of the responsibilities, (n_components,), in nats. Entry n is −Σ_i s_i Σ_j t_ij log t_ij, where
         t_ij are the responsibilities of the n + 1 clusters and s_i are the weights of the rows.
     overlap : overlaps of the merged clusters, (n_components − 1,), from 0 to 1. Entry n is the overlap of the two
@@ -46,14 +46,14 @@ class Merging:
 
     Notes
     -----
-    A pair of clusters overlaps if its overlap is at least `min_overlap`. Each step merges the overlapping pair j and l
-    whose union lowers the entropy most. The union lowers the entropy by
+    Two clusters count as overlapping if their overlap is at least `min_overlap`. Each step merges the overlapping
+    clusters j and l whose union lowers the entropy most. The union lowers the entropy by the following amount:
 
-        Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il),
+        Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il).
 
-    as in Baudry, Raftery, Celeux, Lo & Gottardo (2010), Journal of Computational and Graphical Statistics 19, 332–353.
-    When no pair of clusters overlaps any more, the number of clusters is `n_clusters`. The remaining clusters are then
-    merged in the same way until one cluster is left.
+    This criterion is due to Baudry, Raftery, Celeux, Lo & Gottardo (2010), Journal of Computational and Graphical
+    Statistics 19, 332–353. When no clusters overlap any more, the number of clusters is `n_clusters`. After that, each
+    step merges the two clusters whose union lowers the entropy most, until one cluster is left.
 
     The overlap of the clusters j and l is the larger of p_jl and p_lj. Here p_jl is the fraction of the rows of cluster
     j that would be assigned to cluster l if j and l were the only clusters:
@@ -62,8 +62,8 @@ class Merging:
 
     The overlap is the merging criterion of the method DEMP, Hennig (2010), Advances in Data Analysis and Classification
     4, 3–34, with the estimator of the R function `fpc::mergenormals` and with Hennig's default threshold, 0.025. Two
-    spherical Gaussians of the same size whose means are d standard deviations apart have the overlap Φ(−d/2), so they
-    are merged if d is at most 3.92.
+    spherical Gaussians with equal weights and covariances, whose means are d standard deviations apart, have the
+    overlap Φ(−d/2), so they are merged if d is at most 3.92.
     """
 
     mixture: Mixture
@@ -93,7 +93,7 @@ class Merging:
         return " | ".join(" ".join(map(str, np.flatnonzero(clusters == j))) for j in range(n_clusters))
 
     def responsibilities(self, rows: ArrayLike, n_clusters: int | None = None) -> Array:
-        """Return p(cluster | x), (n_rows, n_clusters): the sum of the responsibilities of a cluster's components.
+        """Return p(cluster | x), the sum of the responsibilities of the cluster's components, (n_rows, n_clusters).
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Merging:
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
-        """Return the most probable cluster of each row, (n_rows,), with the same parameters as `responsibilities`."""
+        """Return the most probable cluster of each row, (n_rows,); parameters are the same as in `responsibilities`."""
         return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
@@ -123,7 +123,7 @@ class Merging:
 def merge_by_entropy(
     mixture: Mixture, responsibilities: Array, row_weight: Array | None = None, min_overlap: float = MIN_OVERLAP
 ) -> Merging:
-    """Merge components by `merge_by_sums`, if the responsibilities (n_rows, n_components) are in memory."""
+    """Merge components with `merge_by_sums`, given the responsibilities (n_rows, n_components) in memory."""
     block = Block(0, responsibilities, row_weight)
     return merge_by_sums(mixture, attrgetter("rows"), block.sum_of, min_overlap)
 
@@ -141,7 +141,8 @@ def merge_by_sums(
     evaluate : function that returns the responsibilities (n_rows, n_components) of the rows in a block. `evaluate` must
         be picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
-    min_overlap : overlap, from 0 to 1, down to which clusters are merged before `n_clusters` is reached.
+    min_overlap : smallest overlap, from 0 to 1, at which two clusters count as overlapping; this threshold determines
+        the attribute `n_clusters`.
 
     Raises ValueError if the mixture has a noise component, because rows of noise do not belong to a cluster, or if the
     mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if `min_overlap` is not a number from
@@ -176,11 +177,11 @@ def merge_by_sums(
 
 
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
-    """Return sums over the rows of a block, from which entropies and overlaps of clusters and pairs are computed.
+    """Return sums over the rows of a block, from which the entropies and overlaps of clusters are computed.
 
-    For n clusters and m pairs the result has the shape (2 n + 3 m,). The result contains −Σ s t log t of each cluster,
-    then Σ s t of each cluster. Three sums for each pair (j, l) follow: −Σ s t log t of the union, Σ s t_j [t_l ≥
-    t_j] and Σ s t_l [t_j ≥ t_l].
+    For n clusters and m pairs the result has the shape (2 n + 3 m,). With row weights s and responsibilities t, the
+    result begins with −Σ s t log t for each cluster, followed by Σ s t for each cluster. The last 3 m elements are
+    three sums for each pair (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
@@ -214,22 +215,23 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
 
 
 class _Pairs:
-    """The clusters that are left, numbered from 0, with the entropy and the overlap of every pair of clusters."""
+    """The current clusters, numbered from 0, with the entropy and the overlap of every pair of clusters."""
 
     def __init__(self, sums: Array, n_clusters: int, pairs: Sequence[tuple[int, int]]) -> None:
         self._entropy: list[float] = sums[:n_clusters].tolist()
         self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
-        self._union: dict[tuple[int, int], float] = {}  # pair of clusters → entropy of the union of both
-        self.overlap: dict[tuple[int, int], float] = {}  # pair of clusters → overlap, as defined in `Merging`
+        self._union: dict[tuple[int, int], float] = {}  # for each pair of clusters, the entropy of the union
+        self.overlap: dict[tuple[int, int], float] = {}  # for each pair of clusters, the overlap
         self.add(sums, pairs)
 
     def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
-        """Compute the entropies and overlaps of pairs from the sums that `_sums` returns, and store them."""
+        """Compute and store the entropies and overlaps of pairs of clusters from the sums that `_sums` returns."""
         entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that it is merged, which does not change any other cluster.
+            # A cluster without rows gets the overlap 1, so that the cluster is merged. This merge does not change other
+            # clusters.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
@@ -237,11 +239,11 @@ class _Pairs:
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """Return the pairs, sorted by the fall in entropy when they are merged, largest first; ties by index."""
+        """Return the pairs of clusters; pairs whose union lowers the entropy more come first, then smaller indices."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:
-        """Merge cluster j into i < j, renumber the clusters after j, and delete the pairs that contain i or j."""
+        """Merge cluster j into cluster i < j, renumber the clusters after j, and delete pairs that contain i or j."""
         self._entropy[i] = self._union[i, j]
         self._mass[i] += self._mass[j]
         del self._entropy[j], self._mass[j]

@@ -1,4 +1,4 @@
-"""Orders of the components: a canonical order, and the order of the components of a reference mixture."""
+"""Functions that order components, either canonically or to match the components of a reference mixture."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def canonical_order(
 def matched_order(model: Model, reference: Model) -> Indices:
     """Return indices (n_components,) that move each component to the position of its match in the reference.
 
-    Components without a match come last, the heaviest first.
+    Components without a match come last, sorted by decreasing weight.
     """
     from scipy.optimize import linear_sum_assignment  # imported here because the import is slow
 
     if reference.n_components > model.n_components:
         raise ValueError(
             f"The reference has {reference.n_components} components, but this mixture has only {model.n_components}: "
-            "call match_to of the reference with this mixture instead."
+            "call reference.match_to(mixture) instead."
         )
     p, q = Gaussians.pair(reference, model)
     cost = p.weights[:, None] * (p.log_weights[:, None] - q.log_weights + kl_divergences(p, q))

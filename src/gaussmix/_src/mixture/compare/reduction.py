@@ -45,7 +45,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
 @one_blas_thread()
 def _merged(parts: Gaussians, n_components: int) -> Labels:
-    """Merge components by Runnalls' rule; return the index of the merged component for each original one, (n,)."""
+    """Merge components by Runnalls' rule; return the merged component's index for each original component, (n,)."""
     live = _RemainingComponents.from_parts(parts)
     n = len(parts.weights)
     costs = np.full((n, n), np.inf)
@@ -84,7 +84,10 @@ class _RemainingComponents:
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
     def costs(self, i: int, others: Labels) -> Array:
-        """Return (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for j in `others`; Runnalls (2007) eq. 16."""
+        """Return costs (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| of merging components i and j.
+
+        P_ij is the covariance of the union of component i and a component j in `others`; see eq. 16 of Runnalls (2007).
+        """
         gained = np.empty(len(others))
         for part in pieces((len(others), *self.covariances.shape[1:])):
             gained[part] = self._log_dets(i, others[part])
@@ -92,7 +95,10 @@ class _RemainingComponents:
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
     def _log_dets(self, i: int, others: Labels) -> Array:
-        """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because unlike P_ij = C + s δδᵀ, C is well-conditioned."""
+        """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because C is better conditioned than P_ij = C + s δδᵀ.
+
+        C is a weighted mean of the covariances of components i and j, and δ is the difference of their means.
+        """
         ratio = self.weights[others] / (self.weights[i] + self.weights[others])
         within = self.covariances[i] + ratio[:, None, None] * (self.covariances[others] - self.covariances[i])
         whitening = TriangularWhitening.from_covariances(within)
@@ -111,7 +117,7 @@ class _RemainingComponents:
 
 @np.errstate(over="ignore", invalid="ignore")  # the caller checks whether the result is finite
 def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Merge all components with the same label to one component with the same mean and covariance."""
+    """Merge the components with the same label into one component that has their overall mean and covariance."""
     weights = np.zeros(int(labels.max()) + 1)
     np.add.at(weights, labels, parts.weights)
     fractions = parts.weights / weights[labels]

@@ -14,28 +14,28 @@ from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_betw
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_MAX_BOUND = 40.0  # standard deviations beyond which the mass is only 1e-350
+_MAX_BOUND = 40.0  # larger limits, in standard deviations, are replaced by this limit; the mass beyond is 1e-350
 _MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
-_MASS_ROUNDING = 1e-20  # a mass far below the rounding error of 1
-_MAX_LOG_GAP = 40.0  # nats; a term that is smaller by this gap is only 4e-18 of the larger term
-# No peak is searched for in an interval at most _SHORT deviations long if the log integrand changes at most _LEVEL
-# nats.
+_MASS_ROUNDING = 1e-20  # a smaller mass counts as 0, because it is far below the rounding error of 1
+_MAX_LOG_GAP = 40.0  # nats; a term whose log is smaller by this gap is only 4e-18 of the larger term
+# The search for the peak of the integrand is skipped in an interval that is at most _SHORT standard deviations long, if
+# the log of the integrand changes by at most _LEVEL nats in this interval.
 _SHORT, _LEVEL = 1.0, 10.0
-_DROP = 45.0  # nats; where the integrand is lower than its peak by this drop, it is 1e-20 of the peak
+_DROP = 45.0  # nats; a fall of the log by this amount leaves only 1e-20 of the integrand's peak
 _TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
-_HALVINGS = 80  # number of bisections that find even the narrowest peak in 1e12 deviations
-_MAX_EVALUATIONS = 160  # number of values in memory per row
+_HALVINGS = 80  # bisections, enough to find the narrowest peak in an interval of 1e12 standard deviations
+_MAX_EVALUATIONS = 160  # number of values in memory per rectangle and component
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
     """Return the log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), in nats, for n rectangles.
 
-    The limits (n_components, n, 2) are in standard deviations of the component, and the weights sum to 1.
-    `correlations` contains ρ, and `rests` contains √(1 − ρ²), which is accurate even if ρ is near ±1, (n_components,)
-    each. Owen's function computes sums with an absolute rounding error of about 1e-16. If a sum is so small that this
-    error matters, the terms are integrated by Gauss–Legendre quadrature. Terms are left out if an upper bound is below
-    1e-17 of the sum; the upper bound is the smaller of the masses between the limits of either feature.
+    The limits (n_components, n, 2) are in standard deviations of each component, and the weights sum to 1.
+    `correlations` (n_components,) contains ρ, and `rests` (n_components,) contains √(1 − ρ²), accurate even if ρ is
+    near ±1. Sums computed with Owen's function have an absolute rounding error of about 1e-16. If a sum is so small
+    that this error matters, the terms are integrated by Gauss–Legendre quadrature. A term is left out if its upper
+    bound, the smaller of the two features' masses between their limits, is below 1e-17 of the sum.
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses
@@ -53,7 +53,7 @@ def _small_sums(
 ) -> Array:
     """Compute small sums for `log_sums`; `known` has log masses, or NaN if Owen's function is not accurate enough.
 
-    The term with the largest upper bound is computed first. Another term is computed only if its bound is not
+    The term with the largest upper bound is computed first. A further term is computed only if its upper bound is not
     negligible.
     """
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
@@ -69,9 +69,9 @@ def _small_sums(
 
 
 def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
-    """Return P(lower < z < upper) with an absolute error of about 1e-16, by Owen's function."""
+    """Return P(lower < z < upper) with an absolute error of about 1e-16, using Owen's function."""
     with np.errstate(invalid="ignore"):  # −inf + inf is NaN, for which `flipped` is False
-        flipped = lower + upper > 0  # True if the other tail has less cancellation
+        flipped = lower + upper > 0  # True if differences in the other tail have less cancellation
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
     rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
     return np.asarray(
@@ -83,7 +83,7 @@ def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
 
 
 def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
-    """Return P(x < h, y < k) by Owen (1956), eq. 2.1; limits beyond `_MAX_BOUND` are replaced by `_MAX_BOUND`."""
+    """Return P(x < h, y < k) from eq. 2.1 of Owen (1956); limits beyond `_MAX_BOUND` are replaced by `_MAX_BOUND`."""
     below_h, below_k = ndtr(h), ndtr(k)
     counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
@@ -139,7 +139,7 @@ class _Integrand:
 
 
 def _integral(integrand: _Integrand) -> Array:
-    """Return the log of the integral over x, (n,), by quadrature between the peak and the ends of all transitions."""
+    """Return the log of the integral over x, (n,), by quadrature over the pieces between limits, peak and `bends`."""
     low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
     is_level = _is_level(integrand)
     peak = np.where(is_level, low, 0.0)
@@ -155,8 +155,8 @@ def _integral(integrand: _Integrand) -> Array:
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations, rounding errors of the log exceed 45 nats, so that low = high; the peak's value is used
-    # then.
+    # Beyond 1e9 standard deviations, rounding errors of the log exceed 45 nats, so that low = high, and the value at
+    # the peak is returned.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
@@ -172,10 +172,10 @@ def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
 
 
 def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
-    """Return the peak and both ends of the range where the integrand is not negligible: low, peak, high, (n, 1)."""
+    """Return low, peak and high, (n, 1) each: the integrand is largest at `peak` and negligible outside low … high."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
-    reach = np.abs(integrand.slope(start))  # the peak is nearer, because the slope falls by at least 1 per unit
+    reach = np.abs(integrand.slope(start))  # largest distance of the peak, as the slope falls by at least 1 per unit
     first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
     peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)

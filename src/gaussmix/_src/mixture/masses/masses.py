@@ -22,11 +22,11 @@ N_LEVEL_POINTS = 2**16
 
 
 class Masses(MixtureBase):
-    """A mixture with methods for the probabilities of boxes and highest-density regions, quantiles and density levels.
+    """A mixture with methods for quantiles, density levels, and probabilities of boxes and highest-density regions.
 
     Probabilities of boxes are exact for one or two features, and if the features are independent within every
-    component. Density levels are exact for one feature, and for one component. In all other cases probabilities and
-    levels are estimated by quasi-Monte Carlo.
+    component. Density levels are exact if the mixture has one feature or one component. In all other cases
+    probabilities and levels are estimated by quasi-Monte Carlo.
     """
 
     @overload
@@ -40,7 +40,7 @@ class Masses(MixtureBase):
     def cdf(
         self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Return for each row x the probability that X ≤ x in every feature.
+        """Return, for each row x, the probability that a draw X from the mixture has X ≤ x in every feature.
 
         Parameters
         ----------
@@ -209,9 +209,9 @@ class Masses(MixtureBase):
 
         Notes
         -----
-        Some of the quasi-Monte Carlo points lie far out and have small weights, so that even a p-value of 1e-15 has a
-        relative error of only some percent. A p-value that the points cannot distinguish from 0 is replaced by the
-        upper bound Σ_k π_k P(π_k N_k < level), with an error of the same size. For p-values below 1e-308 use
+        Some of the quasi-Monte Carlo points lie far from all means and have small weights, so that even a p-value of
+        1e-15 has a relative error of only some percent. A p-value that the points cannot distinguish from 0 is replaced
+        by the upper bound Σ_k π_k P(π_k N_k < level), with an error of the same size. For p-values below 1e-308 use
         `log_density_p_value`.
 
         Examples
@@ -257,9 +257,9 @@ class Masses(MixtureBase):
 
         Returns
         -------
-        level : log densities, in the shape of p, in nats, which may be compared with `log_density`. The level is −inf
-            for p = 1, and the log density of the highest mode for p = 0. If `return_error` is True, the result is an
-            `Estimate`.
+        level : log densities, in the shape of p, in nats, which may be compared with the results of `log_density`. The
+            level is −inf for p = 1, and the log density of the highest mode for p = 0. If `return_error` is True, the
+            result is an `Estimate`.
 
         Raises
         ------
@@ -314,12 +314,12 @@ class Masses(MixtureBase):
         return mixture.levels.log_tails(self._levels(n_points, rng), log_levels)
 
     def _log_mass_below(self, log_level: float) -> float:
-        """Return the log probability, in nats, of a log density below `log_level`; the inverse of `_level_above`."""
+        """Return the log probability, in nats, that the log density of a draw is below `log_level`."""
         log_mass, _ = mixture.levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
-        """Return the log density below which a draw lies with the probability exp(`log_mass`)."""
+        """Return the level below which the log density of a draw lies with the probability exp(`log_mass`)."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:

@@ -10,8 +10,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_CENTRAL = 1e5  # standard deviations; farther out, the mean equals the nearer limit to ten digits
-_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less, ten nodes suffice to integrate the density
+_MAX_CENTRAL = 1e5  # standard deviations; the mean of an interval farther out equals the nearer limit to ten digits
+_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less than this gap, ten nodes suffice for its integral
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
@@ -29,14 +29,14 @@ def log_interval(lower: Array, upper: Array) -> Array:
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)
         short = (length > 0) & (length * (np.abs(lower) + length) < _MAX_SMOOTH_GAP)
-    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # the square of upper overflows
+    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # upper² overflows, so the mass is 0
     if short.any():
         log_mass[short] = _integral(lower[short], length[short])
     return log_mass
 
 
 def mean_between(lower: Array, upper: Array) -> Array:
-    """Return the mean of a standard normal variable between two limits; rough for short or distant intervals."""
+    """Return the mean of a standard normal variable in an interval; it is rough for short or distant intervals."""
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)

@@ -1,4 +1,4 @@
-"""Probabilities of boxes, which are exact, except for three or more correlated features (quasi-Monte Carlo)."""
+"""Probabilities of boxes, computed exactly, or by quasi-Monte Carlo if three or more features are correlated."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
 _VALUES_PER_CELL = 10  # number of values in memory per row and component
-_MAX_LIMIT = 1e100  # standard deviations; the log of the tail beyond is near or below the range of float64
+_MAX_LIMIT = 1e100  # larger limits, in standard deviations, are replaced by ±inf, because their squares may overflow
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
-    """Check limits of boxes and return them in float64; ±inf is allowed. Raises TypeError or ValueError."""
+    """Check limits of boxes, which may be ±inf, and return the limits in float64; raises TypeError or ValueError."""
     check_order(values, names, called)
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
@@ -63,8 +63,8 @@ def log_masses(
 ) -> tuple[Array, Array]:
     """Return the log probabilities of boxes with limits lower ≤ upper (n, d), and relative standard errors, (n,) each.
 
-    `line` is the `UnivariateMixture` if the model has one feature, otherwise None. The error is 0 unless quasi-Monte
-    Carlo is used, which only three or more correlated features need.
+    `line` is the `UnivariateMixture` if the model has one feature, otherwise None. The error is 0 unless the model has
+    three or more correlated features, for which quasi-Monte Carlo is used.
     """
     exact = np.zeros(len(lower))
     if line is not None:
@@ -98,7 +98,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
     volumes = deviations.prod(axis=1)
     log_abs_det = np.broadcast_to(model.whitening.log_abs_det, model.n_components)[real]
-    rests = np.exp(-log_abs_det) / volumes  # accurate for ρ near ±1, unlike √(1 − ρ²)
+    rests = np.exp(-log_abs_det) / volumes  # equal to √(1 − ρ²), but accurate even for ρ near ±1
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_mass = np.empty(len(lower))
     for part in pieces((len(lower), len(real), _VALUES_PER_CELL)):
@@ -128,17 +128,17 @@ def _correlated(
 
 
 def _finite_or_infinite(limits: Array) -> Array:
-    """Return the limits, with ±inf in place of limits whose squares would overflow."""
+    """Return the limits, with ±inf in place of limits beyond ±`_MAX_LIMIT`."""
     return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
-    """Return the log mass between limits (n, d), in standard deviations, estimated by each net, (n_scrambles, n), nats.
+    """Return the log mass (n_scrambles, n), in nats, between limits (n, d), in standard deviations, from each net.
 
     The nets (n_scrambles, n_points, d − 1) contain points of the unit cube. The features are drawn one after another:
-    each feature is drawn between its limits from the conditional distribution given the previous features. The result
-    is the mean over the points of the product of the conditional masses between the limits; Genz (1992), Journal of
-    Computational and Graphical Statistics 1, 141.
+    each feature is drawn between its limits from the conditional distribution given the previous features. The
+    estimated mass is the mean, over the points, of the product of the conditional masses between the limits; Genz
+    (1992), Journal of Computational and Graphical Statistics 1, 141.
     """
     log_proportions = np.log(net.reshape(-1, net.shape[2])).T
     result = np.empty((len(net), len(lower)))
@@ -164,7 +164,7 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Ar
 
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:
-    """Return the point below which a fraction of the mass between two limits lies; the nearer tail is more accurate."""
+    """Return the point below which a fraction of the mass between two limits lies, computed in the nearer tail."""
     with np.errstate(invalid="ignore"):  # −inf + inf is NaN, for which `flipped` is False
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
@@ -173,14 +173,15 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -
 
 
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
-    """Sort the features of each row; return sorted limits (n, d) and the Cholesky factors (n, d, d).
+    """Sort the features of each row; return sorted limits (n, d) and Cholesky factors (n, d, d) of the correlations.
 
     The next feature is always the feature with the smallest mass between its limits, given that the previous features
-    are at their means. With such an order the product of masses varies less; Gibson, Glasbey & Elston (1994).
+    are at their means. With this order of features, the product of the masses varies less between points; Gibson,
+    Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # given previous features
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariances given previous features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

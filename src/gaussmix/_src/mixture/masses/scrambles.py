@@ -1,4 +1,4 @@
-"""Several scrambled nets of quasi-Monte Carlo points, so that the spread of their results estimates the error."""
+"""Scrambled nets of quasi-Monte Carlo points; the spread of the results of several nets estimates the error."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ _BITS = 30  # bits per coordinate of a point
 
 
 def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array:
-    """Return scrambled Sobol nets in the open unit cube, (N_SCRAMBLES, n, n_features), Owen (1998).
+    """Return scrambled Sobol nets in the open unit cube, (N_SCRAMBLES, n, n_features); Owen (1998).
 
     The total number of points is about `n_points`.
     """
     from scipy.stats.qmc import Sobol  # imported here because the import is slow
 
-    log_count = max(int(np.ceil(np.log2(n_points / N_SCRAMBLES))), 4)  # complete nets have 2^n points
+    log_count = max(int(np.ceil(np.log2(n_points / N_SCRAMBLES))), 4)  # a complete Sobol net has 2^n points
     nets = [Sobol(n_features, bits=_BITS, seed=rng).random_base2(log_count) for _ in range(N_SCRAMBLES)]
     return np.array(nets) + 0.5 ** (_BITS + 1)
 
 
 def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, Array]:
-    """Return the log of the mean over the nets, (n,), and its relative standard error, from values (N_SCRAMBLES, n).
+    """Return the log of the mean over the nets, (n,), and the relative standard error, from values (N_SCRAMBLES, n).
 
-    If `log_steps` is given, the values are multiples of about exp(log_steps). The standard error then includes the
-    error of rounding to multiples; otherwise the standard error would be 0 if all nets gave the same value.
+    If `log_steps` is given, the values are multiples of about exp(log_steps), and the standard error includes the error
+    of rounding to multiples. Without this rounding error, the standard error would be 0 if all nets gave the same
+    value.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

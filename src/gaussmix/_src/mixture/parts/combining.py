@@ -18,7 +18,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
-# Largest distance, in standard deviations, at which the log weights of a product are accurate to 1e-8 nats per feature.
+# Largest distance between two mixtures, in standard deviations, at which the log weights of their product are accurate
+# to 1e-8 nats per feature.
 _MAX_SEPARATION = 1e4
 _MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances are subnormal numbers, which have fewer digits
 
@@ -33,7 +34,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
     offset = np.zeros(len(matrix)) if b is None else check_finite("b", b, 1)
     if offset.shape != (len(matrix),):
         raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
-    _ = model.whitening  # raises SingularCovarianceError, so that any later failure is due to A
+    _ = model.whitening  # raises SingularCovarianceError here, so that a later failure is due to A
     with np.errstate(over="ignore", invalid="ignore"):
         covariances, means = model.covariances.to_simple_form().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.to_form(Dense).each
@@ -87,7 +88,7 @@ def product(one: Model, other: Model) -> Model:
 
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
-    """Return the weighted sum Σ_i w_i p_i(x), which has the components of all models in order."""
+    """Return the weighted sum Σ_i w_i p_i(x), which has the components of all models, in the order of the models."""
     fractions = check_finite("weights", weights, 1)
     if len(fractions) != len(models):
         raise ValueError(f"weights must have one number for each of {len(models)} mixtures, not {len(fractions)}.")
@@ -115,7 +116,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     form = (Isotropic, Diagonal, Dense)[noise.ndim]
     matrix = form(noise[None], n_components, d, is_shared=True).to_form(Dense).each[0]
     if not is_symmetric(matrix):
-        raise ValueError("covariance is not symmetric. Pass (C + C.T) / 2, for example.")
+        raise ValueError("covariance is not symmetric. Pass (covariance + covariance.T) / 2, for example.")
     deviations = np.sqrt(np.abs(np.diagonal(matrix)))
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
@@ -164,10 +165,10 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
 
 
 def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
-    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C, given variances Σ and T.
+    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C, with the symbols of `product`.
 
-    Σ has shape (K, d) and T has shape (L, d), or (1, d) if the variances are shared. The first axes of each result are
-    the pairs, (K, L).
+    The variances Σ have shape (K, d), and the variances T have shape (L, d); the shape is (1, d) if components share
+    the variances. The first two axes of each result are the pairs, (K, L).
     """
     first, second = first[:, None], second[None]
     total = first + second
@@ -177,13 +178,13 @@ def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
 
 
 def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
-    """Return the same results as `_diagonals` for matrices Σ and T, by one QR factorisation per pair.
+    """Return the same results as `_diagonals` for matrices Σ and T, from one QR factorisation per pair.
 
     Let Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ. The matrix [[W, 0], [V, V δ]] has the triangular factor [[R, z], [0, ρ]],
     from which follow C⁻¹ = RᵀR and m = μ + R⁻¹ z.
     """
     n_features = offsets.shape[2]
-    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # a scale that prevents the overflow of V δ
+    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # divides δ, so that V δ cannot overflow
     left, right = TriangularWhitening.from_covariances(first), TriangularWhitening.from_covariances(second)
     stacked = np.zeros((*offsets.shape[:2], 2 * n_features, n_features + 1))
     stacked[:, :, :n_features, :-1] = left.factors[:, None]

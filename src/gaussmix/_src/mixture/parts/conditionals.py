@@ -20,7 +20,7 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-MAX_CACHED_SPLITS = 8  # number of sets of known features for which factors are cached
+MAX_CACHED_SPLITS = 8  # largest number of sets of known features for which the factors of covariances are cached
 
 
 class Conditionals(MixtureBase):
@@ -35,8 +35,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        marginal : mixture with only these features and their names. Diagonal, spherical and shared covariances
-            remain diagonal, spherical and shared.
+        marginal : mixture of the given features, with their names. Diagonal covariances remain diagonal, spherical
+            covariances remain spherical, and shared covariances remain shared.
 
         Raises
         ------
@@ -59,18 +59,19 @@ class Conditionals(MixtureBase):
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """Return the distribution of the unknown features u given known values x, p(u | x) = Σ_k p(k | x) p(u | x, k).
 
-        The first call for a set of known features factorises covariances. Later calls reuse the factors.
+        The first call for a set of known features factorises covariances. Later calls with the same known features
+        reuse the factors.
 
         Parameters
         ----------
-        values : dictionary with the index or name of each known feature as a key, and the value of the feature, data
+        values : dictionary that maps the index or name of each known feature to the value of the feature, in data
             units.
 
         Returns
         -------
-        conditional : mixture of the unknown features, in the same order and with the same names. The components are
-            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances
-            remain diagonal, spherical and shared.
+        conditional : mixture of the unknown features, which keep their order and names. The components are computed
+            with eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, spherical covariances remain
+            spherical, and shared covariances remain shared.
 
         Raises
         ------
@@ -99,7 +100,7 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Return the conditional mean E[u | x] of the unknown features u for each row x, the least-squares prediction.
+        """Return the conditional mean E[u | x], the least-squares prediction of the unknown features u, for each row x.
 
         Parameters
         ----------
@@ -109,8 +110,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        means : conditional means, (n_rows, n_unknown), in data units. The unknown features are in the order of the
-            mixture.
+        means : conditional means, (n_rows, n_unknown), in data units. The unknown features keep the order that they
+            have in the mixture.
 
         Raises
         ------
@@ -182,8 +183,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features are in the order of the
-            mixture.
+        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features keep the order that they have
+            in the mixture.
 
         Examples
         --------
@@ -195,13 +196,13 @@ class Conditionals(MixtureBase):
         return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
-        """Divide the features into known and unknown ones, and check the order of columns if `rows` is a data frame."""
+        """Return the `Conditional` given the known features; check the order of columns if `rows` is a data frame."""
         indices = self._feature_indices(known)
         check_order(rows, names_at(self.feature_names, indices), "X_known")
         return self._splits(tuple(indices.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
-        """Return a cached function from indices of known features to the `Conditional` of the unknown features."""
+        """Return a cached function that maps indices of known features to the `Conditional` of the unknown features."""
         model, split = self._model, mixture.conditioning.Conditional.from_model
         return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

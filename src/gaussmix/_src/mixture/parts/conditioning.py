@@ -1,4 +1,4 @@
-"""Conditional distributions of unknown features given known features; factors are computed once for many rows."""
+"""Conditional distributions of unknown features given known features; covariances are factorised once for many rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONDITION_OVERFLOW = "X_known row {row} is so far away that the result is beyond
 class Conditional:
     """Conditional distribution p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u given known features x.
 
-    Here γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006), eq. 2.81–2.82.
+    In this formula, γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006), eq. 2.81–2.82.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class Conditional:
     regression : regression matrices B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all
         components have the same matrix.
     covariances : conditional covariances C_k, in data units².
-    family : covariance structure of the C_k.
-    noise : noise component in the unknown features; None if the model has no noise.
+    family : covariance structure of the conditional covariances C_k.
+    noise : marginal noise component of the unknown features; None if the model has no noise.
     """
 
     known: Model
@@ -61,9 +61,9 @@ class Conditional:
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
-            raise ValueError("No feature is known. Pass at least one.")
+            raise ValueError("No feature is known. Pass at least one known feature.")
         if not len(unknown):
-            raise ValueError("All features are known. Leave at least one out.")
+            raise ValueError("All features are known. Leave at least one feature out.")
         rest, regression = model.covariances.conditional(known, unknown)
         family = model.family.relaxed(rest, is_conditional=True)
         noise = None if model.noise is None else model.noise.marginal(unknown)
@@ -82,7 +82,7 @@ class Conditional:
         """Return the model of the unknown features given one row of known features, (n_known,)."""
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
-            raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
+            raise ValueError("These values are so far away from the means that the result exceeds float64's range.")
         noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 
@@ -119,7 +119,7 @@ class Conditional:
 
     @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return Cov[u | x], (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k plus the covariance of the means m_k(x)."""
+        """Return Cov[u | x], the mean of C_k plus the covariance of m_k(x) over k, (n_rows, n_unknown, n_unknown)."""
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
@@ -145,7 +145,7 @@ class Conditional:
         return check_range(drawn, CONDITION_OVERFLOW)
 
     def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Yield pieces (slice, rows, responsibilities) for a result with `each` values per row and unknown feature."""
+        """Yield pieces (slice, rows, responsibilities) of a block; results have `each` values per row and feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
         return row_pieces(self.known.parameters, block, engine, product=product, array=array)
@@ -155,7 +155,7 @@ class Conditional:
 
 
 def condition_values(values: Mapping[Feature, float]) -> Array:
-    """Return the values of known features, (n_known,); a TypeError or ValueError names the feature with a bad value."""
+    """Return the values of known features, (n_known,); an error names the feature whose value is not valid."""
     return np.array([_finite_value(feature, value) for feature, value in values.items()])
 
 
@@ -164,5 +164,5 @@ def _finite_value(feature: Feature, value: object) -> float:
     if number.dtype.kind not in "fiub" or number.ndim:
         raise ParameterTypeError(f"The value of feature {feature!r:.60} must be a number, not {value!r:.60}.")
     if not np.isfinite(number):
-        raise ValueError(f"The value of feature {feature!r:.60} is {value}: give a finite number, or leave it out.")
+        raise ValueError(f"The value of feature {feature!r:.60} is {value}: pass a finite number or omit the feature.")
     return float(number)

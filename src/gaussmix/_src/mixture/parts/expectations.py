@@ -16,14 +16,14 @@ from gaussmix._src.mixture.features import as_block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-_MAX_MOMENT_VALUES = 2**27  # largest number of values in an array of moments, 1 GB
+_MAX_MOMENT_VALUES = 2**27  # largest number of values in an array of moments, which takes 1 GB
 OVERFLOW = "These moments are beyond the range of float64: rescale the features."
 MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several threads, but few enough for the cache
-# Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product by
-# several threads, which wait for each other, took ten times as long.
+# Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product
+# took ten times as long with several threads, which wait for each other, as with one thread.
 MAX_VALUES_AT_ONCE = 2**18
-# Smallest number of rows in a matrix product: if the matrix is so large that OpenBLAS uses several threads anyway, the
-# matrix should be read from memory only once for many rows.
+# Smallest number of rows in a matrix product. A matrix that is so large that OpenBLAS uses several threads anyway
+# should be read from memory only once for many rows.
 MIN_PRODUCT_ROWS = 256
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` raises an error after an overflow
@@ -38,7 +38,7 @@ def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
 
 @quiet
 def covariance(model: Model, spread_of_means: Array) -> Array:
-    """Return the covariance of a mixture: Σ_k π_k Σ_k plus the covariance of the means μ_k."""
+    """Return the covariance of a mixture, the sum Σ_k π_k Σ_k plus the covariance of the means μ_k."""
     return check_range(np.tensordot(_proportions(model), model.covariances.dense(), axes=1) + spread_of_means, OVERFLOW)
 
 
@@ -48,8 +48,8 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
     order, d = check_count("order", order, 0), model.n_features
     if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
         raise ValueError(
-            f"Moments of order {order} of {d} features are {d}^{order} numbers, too many. Take the marginal of a few "
-            "features first."
+            f"Moments of order {order} of {d} features are {d}^{order} numbers, which are too many. Take the "
+            "marginal of a few features first."
         )
     if center is not None and np.shape(center) != (d,):
         raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")
@@ -101,7 +101,7 @@ def row_pieces(
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
     """Return the mean Σ_k γ_k v_k for each row, (n_rows, n). The parameters are the same as in `mean_and_spread`."""
-    there = np.flatnonzero(shared.any(axis=0))  # omits components without responsibility, whose vectors may overflow
+    there = np.flatnonzero(shared.any(axis=0))  # omits components without responsibility, whose vectors could overflow
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:
         means += shared[:, k, None] * vectors(int(k))
@@ -111,7 +111,7 @@ def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
 def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
     """Return the means m = Σ_k γ_k v_k and the spreads Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row.
 
-    The function `vectors` computes the vectors v_k (n_rows, n) of a component; it is called twice per component.
+    The function `vectors` computes the vectors v_k (n_rows, n) of a component, and is called twice per component.
     `shared` contains the responsibilities γ (n_rows, n_components), which sum to 1. The spreads (n_rows, n, n) are
     exactly symmetric, and are computed without the inaccurate difference E[vvᵀ] − mmᵀ.
     """

@@ -22,28 +22,29 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-# If climbs of the density from two component means end within this distance, in standard deviations, they end at the
-# same mode. The log densities of both ends then differ by at most 1e-12.
+# Two end points of hill climbing count as the same mode if they lie within this distance, in standard deviations. The
+# log densities of two such points differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_SHIFTS = 2000  # a high limit, because on a ridge of the density one shift may cover less than 1 % of the way
-_MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might reach another mode
-_MAX_SHIFT = 1e-12  # standard deviations; a climb ends if a step is shorter
+_MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step may cover less than 1 % of the way
+_MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might lead to another mode
+_MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
-# Labels are evaluated outside the outermost boundaries at this relative distance, much larger than rounding errors.
+# This fraction of the largest boundary is added to the distance at which labels are computed outside the outermost
+# boundaries. The fraction is much larger than rounding errors.
 _BOUNDARY_OFFSET = 1e-6
-_SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point at which a climb ended
+_SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point where hill climbing ended
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """The local maxima (modes) of a density, the highest first.
+    """The local maxima (modes) of a density, sorted by decreasing density.
 
     Parameters
     ----------
     locations : points at which the density has a local maximum, (n_modes, n_features), in data units.
     log_density : log densities at the modes, (n_modes,), in nats.
-    component_index : index of the mode at which the climb from each component's mean ends, (n_components,).
+    component_index : index of the mode that hill climbing from the mean of each component reaches, (n_components,).
     """
 
     locations: Array
@@ -52,7 +53,7 @@ class Modes:
 
 
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
-    """Return the modes reached by climbing from the component means, or all modes if there is one feature (`line`)."""
+    """Return the modes reached by hill climbing from the component means, or all modes if there is one feature."""
     if line is not None:
         cuts = turns(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
@@ -64,7 +65,7 @@ def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> 
 
 
 def _ascend(model: Model, engine: Engine[Any]) -> Array:
-    """Climb the density from the component means, and return the end points, (n_components, n_features).
+    """Apply hill climbing to the density from the component means; return end points (n_components, n_features).
 
     The mean shift is the step from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000), eq. 8. Close to
     a mode, where the density is concave, Newton's method is used, because it converges in a few steps.
@@ -82,7 +83,7 @@ def _ascend(model: Model, engine: Engine[Any]) -> Array:
 
 
 def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the next step of each climb, and whether the climb has converged."""
+    """Return the next hill-climbing step from each row, and whether the hill climbing has converged."""
     responsibilities = engine.responsibilities(Block(0, rows), model.parameters)
     local = np.tensordot(responsibilities, precisions, axes=1)
     slope = gradient(model, as_block(rows, model.n_features), engine)  # raises an error if derivatives overflow
@@ -96,15 +97,15 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return steps along the axes of the scaled Hessian: Newton steps along concave axes, otherwise mean shifts."""
-    roots = np.linalg.cholesky(local)  # R Rᵀ is the local precision, and R⁻¹ H R⁻ᵀ the scaled Hessian
+    """Return Newton steps along concave axes of the scaled Hessian, and mean shifts along all other axes."""
+    roots = np.linalg.cholesky(local)  # matrices R; the local precision is R Rᵀ, and the scaled Hessian is R⁻¹ H R⁻ᵀ
     scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
     curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
     slopes = np.einsum("nde,nd->ne", axes, np.linalg.solve(roots, slope[..., None])[..., 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         newton = slopes / -curvatures
     is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
-    along = np.where(is_newton, newton, slopes)  # the alternative is a mean-shift step
+    along = np.where(is_newton, newton, slopes)  # the elements of `slopes` are mean-shift steps
     is_still = np.abs(along).max(axis=1) < _MAX_SHIFT
     on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
     along[on_saddle, -1] = _SADDLE_STEP
@@ -177,17 +178,17 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
 
     The arguments are log π_k N_k(μ_k), μ_k and σ_k. Let u = (x − μ_j) / σ_j, δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c
     = log π_k N_k(μ_k) − log π_j N_j(μ_j). The difference of the logarithms is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². The
-    roots of this polynomial are computed by eq. 5.6.4 in Numerical Recipes (Press and others 2007), which avoids
-    cancellation. If the standard deviations are equal, one root is infinite.
+    roots of this polynomial are computed with eq. 5.6.4 of Numerical Recipes (Press and others 2007), which avoids
+    cancellation. If σ_j = σ_k, one root is infinite.
     """
-    narrow_first = np.argsort(deviations, kind="stable")  # rounding errors are relative to the narrower component
+    narrow_first = np.argsort(deviations, kind="stable")  # rounding errors are proportional to the smaller deviation
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     gap = (means[second] - means[first]) / deviations[first]
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
     square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * gap
-    unit = np.maximum(np.abs(gap), 1.0)  # a scale, because the square of the gap may overflow
+    unit = np.maximum(np.abs(gap), 1.0)  # divides the gap, because the square of the gap may overflow
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
@@ -197,7 +198,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     order = np.argsort(points, axis=None)
     order = order[np.isfinite(points.ravel()[order])]
     points, rounding = points.ravel()[order], rounding.ravel()[order]
-    return points[np.diff(points, prepend=-np.inf) > rounding]  # drops duplicates, where three densities are equal
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # if three densities are equal, drops duplicate points
 
 
 Modes.__module__ = "gaussmix"  # the public module that exports Modes

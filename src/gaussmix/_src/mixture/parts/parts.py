@@ -63,9 +63,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        blurred : mixture with the covariances Σ_k + covariance and the same feature names. If Σ_k and `covariance` are
-            both diagonal, the sums are diagonal; if both are spherical, the sums are spherical. A shared covariance
-            remains shared.
+        blurred : mixture with the covariances Σ_k + covariance and the feature names of this mixture. If Σ_k and
+            `covariance` are both diagonal, the sums are diagonal; if both are spherical, the sums are spherical. A
+            shared covariance remains shared.
 
         Raises
         ------
@@ -86,11 +86,12 @@ class Parts(MixtureBase):
     def product(self, other: Self) -> Self:
         """Return the normalised product of two densities, p(x) q(x) / ∫ p q.
 
-        If two independent sources of information about x have the densities p and q, the product combines both.
+        If two independent sources of information about x have the densities p and q, the product combines the two
+        sources.
 
         Parameters
         ----------
-        other : the density q, a mixture with the same features.
+        other : the density q, a mixture with the same features as this mixture.
 
         Returns
         -------
@@ -100,8 +101,8 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : the features differ, or the mixtures are more than 1e4 standard deviations apart, so that rounding
-            would destroy the weights of the pairs.
+        ValueError : the mixtures have different features, or they are more than 1e4 standard deviations apart, so that
+            rounding would destroy the weights of the pairs.
         TypeError : `other` is not a mixture.
         SingularCovarianceError : a covariance is not positive definite.
 
@@ -123,7 +124,7 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has the components of all mixtures in order.
+        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has all components of the mixtures in order.
 
         Parameters
         ----------
@@ -174,7 +175,7 @@ class Parts(MixtureBase):
 
     @of_components
     def moments(self, order: int, center: ArrayLike | None = None) -> Array:
-        """Return the joint moments E[Π_j (x_ij − a_ij)] of all features about a point a, by default the mean.
+        """Return the joint moments E[(x_i − a_i) (x_j − a_j) …] of all features about a point a, by default the mean.
 
         Parameters
         ----------
@@ -260,20 +261,20 @@ class Parts(MixtureBase):
 
     @of_components
     def modes(self) -> Modes:
-        """Find modes of the density by climbing from the mean of every component.
+        """Find modes of the density by hill climbing from the mean of every component.
 
         Returns
         -------
-        modes : the locations and log densities of the modes, the highest first, and the index of the mode of each
-            component.
+        modes : a `Modes` object with the locations and log densities of the modes, sorted by decreasing density, and
+            with the index of the mode that hill climbing from the mean of each component reaches.
 
         Notes
         -----
         The algorithm begins with the mean-shift iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern
-        Analysis and Machine Intelligence 22, section 4, and ends with Newton's method. If a climb ends on a saddle
-        point, it continues from a point nearby, so that the Hessian has no positive eigenvalue at a mode. If the
+        Analysis and Machine Intelligence 22, section 4, and ends with Newton's method. If hill climbing ends on a
+        saddle point, it continues from a nearby point, so that the Hessian has no positive eigenvalue at a mode. If the
         mixture has one feature, all modes are found, at most one per component. If the mixture has several features,
-        some modes may not be found, because no climb reaches them.
+        some modes may be missed, because hill climbing does not reach every mode.
 
         Examples
         --------
@@ -293,8 +294,8 @@ class Parts(MixtureBase):
         Returns
         -------
         boundaries : points in ascending order, (n_boundaries,), in data units. The result of `predict` is constant
-            between two boundaries. A component may be the most probable one in no interval, or in several intervals,
-            for example if a narrow component lies in the middle of a wide component.
+            between two boundaries. A component may be the most probable component in no interval, or in several
+            intervals, for example if a narrow component lies in the middle of a wide component.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Modes and minima of a univariate density, the regions where the density is below a level, and their probability."""
+"""Modes and minima of a univariate density, and the probability that the density is below a level."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gaussmix._src.numerics.threads import cached_property
 _MIN_RELATIVE_WIDTH = 1e-6
 _LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, in nats
 
-_EDGES = np.sqrt([0.0, 1.0, 3.0])  # distances in σ at which one of the first three derivatives changes sign
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # distances from the mean, in σ, at which a derivative of order 1 to 3 changes sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,14 @@ class LevelSets:
         return float(self.line.log_density(self.turns).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and the error 0."""
+        """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
         mass = np.empty(len(log_levels))
         for part in pieces((len(mass), len(self.line.means))):
             mass[part] = self._log_mass_and_slope(log_levels[part])[0]
         return mass, np.zeros_like(mass)
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of `log_mass_below`, and the derivative with respect to the level."""
+        """Return the log probabilities of `log_mass_below`, and the derivatives with respect to the log levels."""
         masses = np.empty((len(self.turns) + 1, len(log_levels)))
         lengths = np.zeros(len(log_levels))
         for mass, rise in zip(masses, self._rises(), strict=True):
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -72,13 +72,13 @@ class LevelSets:
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
-        """Yield all intervals in which the density rises, then all falling intervals, mirrored to become rising."""
+        """Yield all intervals in which the density rises, then all intervals in which the density falls, mirrored."""
         for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
 
 def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return, for an interval where the density rises, the log mass below each level, and d(length) / d(level)."""
+    """Return the log mass below each level in an interval with rising density, and dx / d(log level) at crossings x."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
@@ -92,7 +92,7 @@ def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array
 
 
 def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return the points at which a rising density reaches each level, and the slopes of the log density there."""
+    """Return the points at which a rising density reaches each level, and slopes of the log density at the points."""
     slopes = np.empty_like(log_levels)
 
     def excess(x: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -107,7 +107,7 @@ def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: A
 
 
 def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tuple[Array, Array]:
-    """Return brackets of the leftmost point at each level; the density is from 1 to K times max_k π_k N_k."""
+    """Return brackets of the leftmost point at each level, using that the density is 1 to K times max_k π_k N_k."""
 
     def first(excess: Array) -> Array:
         steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
@@ -132,8 +132,8 @@ def turns(line: UnivariateMixture) -> Array:
             "apart, so the density between them is too small for float64. Evaluate the components one by one."
         )
     low, high = _monotone_cells(line)
-    # A derivative of 0 is treated as positive, so that no turn is found twice. Signs are computed in log space, because
-    # the terms could underflow.
+    # A derivative of 0 is treated as positive, so that no mode or minimum is found twice. Signs are computed in log
+    # space, because the terms could underflow.
     rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
     has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
@@ -159,10 +159,10 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
     """Return intervals that contain all turns (modes and minima), at most one in each interval.
 
-    Between two edges the first and second derivative of each component are monotone. Therefore the derivatives of the
-    density are bounded by sums of the components' values at both ends. An interval is halved until the bounds show that
-    the first or the second derivative of the density does not change its sign. If the sign of the first derivative does
-    not change, the interval contains no turn and is left out.
+    Between two neighbouring edges, the first and second derivatives of each component's density are monotone. Therefore
+    the derivatives of the mixture density are bounded by sums of the components' derivatives at both ends. An interval
+    is halved until the bounds show that the first or the second derivative of the density does not change its sign. If
+    the sign of the first derivative does not change, the interval contains no turn and is left out.
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()

@@ -20,10 +20,10 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_DEVIATIONS = 1e150  # largest number of standard deviations, whose square does not overflow
-_MAX_QUANTILES = 1024  # if more quantiles are requested, a few are computed first, to bound all others
+MAX_DEVIATIONS = 1e150  # largest distance in standard deviations; its square does not overflow
+_MAX_QUANTILES = 1024  # if more quantiles than this number are requested, a few are computed first, to bound all others
 
-# Function of points (n,) and of the indices (n,) of their equations; the function returns values and slopes.
+# A function of points (n,) and of the indices (n,) of the equations at these points, which returns values and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
@@ -32,7 +32,7 @@ _MAX_BISECTIONS = 200  # about the number of bisections that the widest bracket 
 
 @dataclass(frozen=True, eq=False)
 class UnivariateMixture:
-    """Mixture Σ_k π_k N(x | μ_k, σ_k²) of one feature. Components are sorted by mean and have positive weights.
+    """A mixture Σ_k π_k N(x | μ_k, σ_k²) of one feature. The components are sorted by mean and have positive weights.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ class UnivariateMixture:
         """Return the log of the distribution function at each x (n,), in nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_upper = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # near cdf 1, the upper tail is more accurate
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # at a cdf near 1, this tail is more accurate
         log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
     def quantile(self, p: ArrayLike) -> Array:
-        """Return the quantiles of probabilities p, in the shape of p; raises TypeError or ValueError for bad p."""
+        """Return the quantiles of probabilities p, in the shape of p; raises TypeError or ValueError for invalid p."""
         wanted = check_probabilities("p", p)
         flat, x = wanted.ravel(), np.empty(wanted.size)
         for part in pieces((len(x), len(self.means))):
@@ -154,7 +154,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
     Let Σ_left and Σ_right be sums over the components whose means are left and right of x. The equation Σ π_k Φ(z_k) =
     p can then be written as Σ_right π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊.
     Because neither side suffers from cancellation, x is accurate to the last digit even between components that are far
-    apart. The function is the log of the ratio of both sides.
+    apart. The function is the log of the ratio of the two sides of this equation.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
@@ -169,7 +169,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
 
 
 def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of the quantiles of p > 0; of many quantiles, a few are computed first as bounds."""
+    """Return brackets of the quantiles of p > 0; if there are many, a few quantiles are computed first as bounds."""
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])

@@ -11,8 +11,8 @@ from gaussmix._src.checks import check_finite, check_positive, check_within
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
-SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also for prior="default"
-_MAX_ASYMMETRY = 1e-8  # largest asymmetry of correlations
+SHRINKAGE = 0.01  # default κ of Fraley & Raftery (2007), also for prior="default"
+_MAX_ASYMMETRY = 1e-8  # largest asymmetry of the correlation matrix of `scale`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +22,7 @@ class Dirichlet(Value):
     Parameters
     ----------
     weights : float or array-like (n_components,)
-        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so 1 has no effect.
+        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so α = 1 has no effect.
 
     Raises
     ------
@@ -89,8 +89,8 @@ class NormalInverseWishart(Value):
 
     Notes
     -----
-    ν acts like additional rows in a component. The number of these rows depends on the structure; see the table in
-    `docs/guide/priors.md`.
+    The degrees of freedom ν act like additional rows in a component. The number of additional rows depends on the
+    covariance structure; see the table in `docs/guide/priors.md`.
 
     References
     ----------
@@ -129,7 +129,7 @@ class NormalInverseWishart(Value):
             _check_concentration(self.weights)
 
     def _arrays(self) -> tuple[Array | None, Array | None]:
-        """Return `mean` and `scale` as arrays, or None; `scale` is a number, variances or a matrix."""
+        """Return `mean` and `scale`, each as an array or None; `scale` is a number, variances or a matrix."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
@@ -163,4 +163,4 @@ def _check_scale(scale: Array) -> None:
             raise ValueError("scale is not positive definite.")
 
 
-Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import
+Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import the classes

@@ -47,11 +47,10 @@ class GaussianMixture(LikelihoodEstimator):
     n_components : int, default 1
         Number of components K. If you do not know the number of groups, `GaussianMixtureIC` chooses K by BIC.
     covariance_type : str or structure, default "full"
-        Covariance structure; choose a structure with fewer parameters if X has few rows or many features. "full" has a
-        covariance matrix for each component, "tied" one matrix for all components, "diag" a variance for each component
-        and feature, and "spherical" one variance for each component. The notes explain mclust's names, such as "VVE",
-        and structures with options, such as ``FactorAnalyzer(n_factors)`` for many features ("factor_analyzer": one
-        factor).
+        Covariance structure; choose one with few parameters if X has few rows or many features. "full" has a covariance
+        matrix for each component, "tied" one matrix for all components, "diag" a variance for each component and
+        feature, and "spherical" one variance for each component. The notes explain mclust's names, such as "VVE", and
+        structures with options. For many features, use ``FactorAnalyzer(n_factors)`` ("factor_analyzer": one factor).
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
         of outliers. Each EM step leaves out the rows of lowest density. `cutoff_` separates outliers from other rows,
@@ -78,8 +77,7 @@ class GaussianMixture(LikelihoodEstimator):
         EM continues with the value 0, and `fit` returns this continuation only if its likelihood is higher.
     max_iter : int, default 100
         Largest number of EM steps; raise it after a ConvergenceWarning. 0 returns the initial mixture. With more than
-        262,080 rows, EM first runs on a sample of the rows, and `max_iter` limits the steps on the sample and the steps
-        on all rows separately.
+        262,080 rows, EM runs on a sample and then on all rows, and `max_iter` limits each of the two phases.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -100,18 +98,17 @@ class GaussianMixture(LikelihoodEstimator):
         initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
         a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features), to start from a known solution. If you
-        pass `means_init`, and `init_params` is a name, initial parameters that you do not pass are computed from the
-        rows nearest to each mean.
+        Initial weights (n_components,) and means (n_components, n_features), for a start from a known solution. If you
+        pass only `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows
+        nearest to each mean.
     precisions_init, covariances_init : array-like, default None
         Initial precisions (inverse covariances) or initial covariances, in the shape of `covariances_`. You cannot pass
         both `precisions_init` and `covariances_init`.
     noise : bool, float or Noise, default False
-        Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
-        By default, V is the volume of a box around all rows, along the features or along the principal axes, whichever
-        is smaller. `predict` labels a row −1 if noise is its most probable component. A number is the initial weight of
-        noise, above 0 and below 1; True means 0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may
-        also be a box [minima, maxima].
+        Whether the mixture has a noise component for outliers: a uniform density 1 / V. By default, V is the smaller
+        volume of two boxes around all rows, one along the features and one along the principal axes. `predict` labels a
+        row −1 if noise is its most probable component. A number between 0 and 1 is the initial weight of noise; True
+        means 0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
         Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
         such as ``{"cat": [0, 1], "dog": [2]}``. With None, each value in `labels` is the index of a component.
@@ -125,16 +122,14 @@ class GaussianMixture(LikelihoodEstimator):
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
         their sum is the number of rows of positive weight. The two settings differ in BIC, AIC, standard errors and the
-        effect of a prior. Without a prior, both settings give the same mixture, apart from effects of the automatic
-        `reg_covar`.
+        effect of a prior. Without a prior, both settings give the same mixture, up to the automatic `reg_covar`.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`; pass an integer to get the same result in every call.
     posterior : {"auto", "exact"} or int, default "auto"
         Number of candidate components of each row: an EM step compares the row only with these and a few other
         components, so that the time of a step hardly grows with `n_components`. With a number, EM maximises a lower
         bound of the log-likelihood, and `outcome_.posterior_gap` estimates their difference. "exact" uses all
-        components, as does "auto" if there are fewer than 1,000 components or fewer than 2²⁷ pairs of a row and a
-        component (see Notes).
+        components, as does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit; `n_init`, `init_params` and parameters such as `means_init` are then
         ignored. The previous fit must have the same numbers of components and features and the same covariance
@@ -145,16 +140,14 @@ class GaussianMixture(LikelihoodEstimator):
         covariances, has the weight of a few rows, and is also used by mclust. `Dirichlet` is a prior of the weights
         only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
-        Constraints on the parameters: equal weights, a lower bound on all weights, or fixed means, covariances and
-        weights of some components. The fixed values are taken from `means_init`, `covariances_init` (or
-        `precisions_init`) and `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])``
-        fixes the second mean.
+        Constraints on the parameters: equal weights, a lower bound on all weights, or fixed parameters of some
+        components. Fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
+        `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set this parameter if the distribution of the rows drifts. A number
-        is a half-life in rows, at least 5,040 (one online step): after this number of later rows, a row has at most
-        half of its first weight. With None, online step t gives its rows the weight (t + 1)^−0.7 and all earlier rows
-        together the remaining weight, so that early rows slowly lose weight. With ``ForgettingRate(decay=1)``, all rows
-        keep equal weights.
+        How fast `partial_fit` forgets earlier rows; set it if the distribution of the rows drifts. A number is a
+        half-life in rows, at least 5,040 (one online step): after this number of later rows, a row has at most half of
+        its first weight. With None, online step t gives its rows the weight (t + 1)^−0.7 and all earlier rows together
+        the rest, so that early rows slowly lose weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
@@ -199,8 +192,7 @@ class GaussianMixture(LikelihoodEstimator):
         * `is_maximum`: whether one step of Newton's method leads from the fit to a local maximum, which need not be the
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
           in some direction, and None if `check_maximum` did not run the check.
-        * `remaining_gain`: the gain in `lower_bound_` of all further EM steps, in nats per row; None unless
-          `is_maximum`.
+        * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum`.
         * `label_change_fraction`: the fraction of labels that further EM steps may change; None unless `is_maximum`.
         * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
         * `n_starts`: the number of runs, each from another initialisation.
@@ -267,8 +259,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     Results for NumPy arrays are bit-identical for any number of threads and on any processor. Under scikit-learn's
     option `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions
-    are then arrays of the same library, and the result of each EM step agrees with the result for NumPy arrays up to
-    about 1e-9.
+    are then arrays of the same library, and each EM step agrees with an EM step for NumPy arrays up to about 1e-9.
 
     References
     ----------
@@ -350,9 +341,8 @@ class GaussianMixture(LikelihoodEstimator):
 
         You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
         far. Later, attributes come from the last online step, so that up to 5,039 newer rows are not yet used. After an
-        online step, `lower_bound_` is the mean log-likelihood of rows before the step that used them, in nats per unit
-        of weight; recent rows have larger weights. `converged_`, `n_iter_` and `lower_bounds_` describe the fit to the
-        first 65,520 rows.
+        online step, `lower_bound_` is the mean log-likelihood (nats) of rows before the step that used them; recent
+        rows have larger weights. `converged_`, `n_iter_` and `lower_bounds_` describe the fit to the first 65,520 rows.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
         so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
@@ -370,8 +360,7 @@ class GaussianMixture(LikelihoodEstimator):
 
         Warns
         -----
-        RuntimeWarning, ConvergenceWarning : for the same reasons as in `fit`, or if a component was frozen in the last
-            online step.
+        RuntimeWarning, ConvergenceWarning : as in `fit`, or if a component was frozen in the last online step.
 
         References
         ----------

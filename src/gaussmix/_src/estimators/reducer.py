@@ -43,8 +43,8 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         Number of directions to keep. None keeps all directions in which components differ; there are at most
         n_components − 1 such directions if `mean_fraction` is 1.
     mean_fraction : float, default 1
-        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. The
-        name in mclust is `lambda`.
+        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
+        calls this parameter `lambda`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -129,7 +129,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         try:
             self._axes = self._find_axes()  # A model file does not contain the directions.
         except (TypeError, ValueError) as error:
-            raise Damaged(f"its directions can't be computed: {str(error).removesuffix('.')}") from None
+            raise Damaged(f"the directions can't be computed: {str(error).removesuffix('.')}") from None
 
     def transform(self, X: ArrayLike) -> Rows:
         """Project rows onto the directions; the result has shape (n_samples, n_kept) and data units.

@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters with other defaults than in `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # defaults that differ from `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -42,8 +42,8 @@ def likelihood_ratio_test(
     X : rows in memory without missing values, (n_samples, n_features), in the units of the data.
     n_components : number of components of the smaller mixture.
     n_components_alternative : number of components of the larger mixture, by default one more than `n_components`. If
-        `n_components_alternative` is larger, the function tests k against k + 1 components for each k from
-        `n_components` to `n_components_alternative` − 1.
+        `n_components_alternative` is above `n_components` + 1, the function tests k against k + 1 components for each k
+        from `n_components` to `n_components_alternative` − 1.
     n_resamples : number of bootstrap samples that are drawn from the smaller mixture of each test.
     random_state : seed of the bootstrap samples and of the fits.
     **parameters
@@ -68,10 +68,10 @@ def likelihood_ratio_test(
     Notes
     -----
     To fit the larger mixture to X or to a bootstrap sample, each component of the smaller mixture is split along its
-    longest axes, EM starts from each split, and the best result is used. Because one of the starts is the smaller
-    mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987), Applied
-    Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture without the
-    smaller one.
+    longest axes, EM starts from each split, and the best result is used. Because one of the initialisations is the
+    smaller mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987),
+    Applied Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture
+    independently of the smaller mixture.
 
     Examples
     --------
@@ -122,15 +122,15 @@ def n_components_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test 1, 2, 3 … components against mixtures with more components, until a number is not rejected.
+    """Test 1, 2, 3 … components against mixtures with more components, until a number of components is not rejected.
 
     The method is due to Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models",
     Journal of the Korean Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller
     mixture to the other half. The likelihoods of both mixtures are then computed on the half to which the smaller
-    mixture was fitted. If the smaller number of components is true, the expectation of the likelihood ratio is at most
-    1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic` is the mean of the
-    likelihood ratio and of the ratio with both halves exchanged, and the p-value is the smaller of 1 and 1 /
-    `statistic`.
+    mixture was fitted. If the true number of components is the number in the smaller mixture, the expectation of the
+    likelihood ratio is at most 1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic`
+    is the mean of the likelihood ratio and of the likelihood ratio with the two halves exchanged, and the p-value is
+    the smaller of 1 and 1 / `statistic`.
 
     Parameters
     ----------

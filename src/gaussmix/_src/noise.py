@@ -21,8 +21,8 @@ class Noise(Value):
         Initial weight of the noise component, between 0 and 1.
     volume : float or array-like (2, n_features), default None
         Volume V of the noise component, whose density is 1 / V, in data units to the power of n_features. You can also
-        pass a box: the smallest value and the largest value of each feature. None means the smaller volume of two boxes
-        around all rows, along the features and along the principal axes, as mclust's `hypvol` does.
+        pass a box: the smallest value and the largest value of each feature. By default, V is the smaller volume of two
+        boxes around all rows, along the features and along the principal axes, as mclust's `hypvol` does.
 
     Raises
     ------

@@ -62,19 +62,19 @@ class NormalInverseWishart(Value):
     Parameters
     ----------
     mean : array-like (n_features,), default None
-        Point μ_p, in data units, to which means are shrunk. None uses the mean of the rows.
+        Point μ_p, in data units, to which means are shrunk. By default, μ_p is the mean of the rows.
     shrinkage : float, default 0.01
-        Weight κ ≥ 0 of `mean`, as a number of rows. With 0, means are not shrunk.
+        Weight κ ≥ 0 of `mean`, as a number of rows. With ``shrinkage=0``, means are not shrunk.
     scale : float or array-like (n_features,) or (n_features, n_features), default None
-        Scale Λ, in data units². A number means the same value for every feature, and n_features numbers mean a diagonal
-        matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean of the
-        diagonal. None uses the covariance of the rows divided by K^(2 / n_features): only the diagonal for factor
-        analysers, and the mean of the diagonal for structures without orientation.
+        Scale Λ, in data units². A number stands for the same value for every feature, and n_features numbers stand for
+        a diagonal matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean
+        of the diagonal. By default, Λ is the covariance of the rows divided by K^(2 / n_features): only the diagonal
+        for factor analysers, and the mean of the diagonal for structures without orientation.
     dof : float, default None
         Degrees of freedom ν, above n_features − 1 for structures with covariance matrices, and above 0 for other
-        structures. None uses n_features + 2, or 3 for factor analysers.
+        structures. By default, ν is n_features + 2, or 3 for factor analysers.
     weights : float or array-like (n_components,), default None
-        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights. With None, the weights have no prior.
+        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights. By default, the weights have no prior.
 
     Raises
     ------

@@ -71,25 +71,25 @@ class BayesianGaussianMixture(PosteriorEstimator):
         "random" often ends at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
-        component is also deleted if its deletion lowers the bound by less than 0.001 nats. With False, `fit` makes the
-        same steps as scikit-learn. False is required with `labels`, because labels are indices of components.
-        ``init_params="birth"`` requires True.
+        component is also deleted if its deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
+        `fit` makes the same steps as scikit-learn. You must set ``split_merge=False`` with `labels`, because labels are
+        indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
         Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
-        rows. At most 1e9. None means 1 / n_components.
+        rows. At most 1e9. By default, α is 1 / n_components.
     mean_precision_prior : float or None, default None
         Weight β of the prior of the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
-        Prior mean m, in data units. None means the mean of X.
+        Prior mean m, in data units. By default, m is the mean of X.
     degrees_of_freedom_prior : float or None, default None
         Degrees of freedom ν of the prior of the covariances; at most 1e9, and above n_features − 1 if covariances are
         matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
         Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
-        for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". None means the
-        covariance of X, the diagonal of this covariance, or the mean of the diagonal. If X has no more rows than
+        for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". By default, S is
+        the covariance of X, the diagonal of this covariance, or the mean of the diagonal. If X has no more rows than
         features, correlations in S are set to 0. If the covariance of X is singular, `reg_covar` is added to the
         diagonal of S. If S is singular even with `reg_covar`, the automatic `reg_covar` of `GaussianMixture` is used
         for S and in each step.
@@ -112,7 +112,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Attributes
     ----------
     weights_ : (n_components,)
-        Posterior means of the weights. For a Dirichlet process, they are scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. For a Dirichlet process, these means are scaled to sum to 1, as in scikit-learn.
     means_ : (n_components, n_features), in data units
         Posterior means of the component means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses

@@ -42,9 +42,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses one of them.
+        Number of components. If you pass several numbers of components, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled as outliers. With "auto", `coverage` defines outliers instead.
+        Fraction of the training rows that are labelled as outliers. With "auto", `coverage` defines which rows are
+        outliers.
     coverage : float in (0, 1), default 0.95
         Probability of the region of highest density under the fitted mixture. On average, a fraction 1 − `coverage` of
         new rows from the mixture is labelled as outliers. You cannot set both `coverage` and `contamination`.

@@ -39,7 +39,7 @@ VVI as "diag", and VII as "spherical".""",
 only if you name them in a list.""",
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
-    Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses the structure.""",
+    Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one.""",
     "missing": """\
 missing : {"allow", "error"}, default "allow"
     Whether X may contain missing values (NaN or null). With "allow", the fit maximises the likelihood of the observed

@@ -50,31 +50,32 @@ class GaussianMixture(LikelihoodEstimator):
         Covariance structure; choose one with few parameters if X has few rows or many features. "full" has a covariance
         matrix for each component, "tied" one matrix for all components, "diag" a variance for each component and
         feature, and "spherical" one variance for each component. The notes explain mclust's names, such as "VVE", and
-        structures with options. For many features, use ``FactorAnalyzer(n_factors)`` ("factor_analyzer": one factor).
+        structures with options. For many features, use ``FactorAnalyzer(n_factors)``; "factor_analyzer" has one factor.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
         of outliers. Each EM step leaves out the rows of lowest density. `cutoff_` separates outliers from other rows,
         and `fit_predict` labels outliers −1. If `init_params` is a name, each run starts from the best of 21 short fits
         with equal diagonal covariances: one fit from the named method, and 20 fits from random rows. If you pass
-        `means_init`, or an array or a function as `init_params`, `fit` makes no short fits.
+        `means_init`, or an array or a function as `init_params`, EM starts from these values, without short fits.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set "auto". With
-        "auto", EM continues until all further steps together would gain less than 1e-4 nats, as estimated by the check
-        of `check_maximum`. If you set "auto", also raise `max_iter`, because 100 steps are often too few. With "auto",
-        ValueError is raised if `check_maximum` does not support the mixture.
+        sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``.
+        With "auto", EM continues until all further steps together would gain less than 1e-4 nats, as estimated by the
+        check of `check_maximum`. If you set ``tol="auto"``, also raise `max_iter`, because 100 steps are often too few.
+        With ``tol="auto"``, ValueError is raised if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks at its end if the mixture is near a local maximum of the likelihood; `outcome_` stores the
         result. The check takes three passes over the rows or, with missing values, `X_error` or factor analysers, four
-        passes per parameter. "auto" runs the check only if three passes suffice and take at most a tenth of the time of
-        the fit. For user-defined structures and more than 4,000 parameters, the check is not supported: `is_maximum` is
-        None, and with True, `reason` explains why. In the check, variances at a `max_condition` bound count as fixed.
+        passes per parameter. By default, the check is made only if three passes suffice and take at most a tenth of the
+        time of the fit. For user-defined structures or more than 4,000 parameters, there is no check:
+        `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why. Variances at a `max_condition`
+        bound count as fixed.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
-        components collapse. "auto" uses 1e-6 of a robust variance of each feature, or 0 with `max_condition` or a prior
-        of covariances. When EM has converged, `fit` estimates how much the value of "auto" lowers the mean
-        log-likelihood. If the loss exceeds 1e-5 nats, and each component has at least 5 (n_features + 1) distinct rows,
-        EM continues with the value 0, and `fit` returns this continuation only if its likelihood is higher.
+        components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
+        `max_condition` or a prior of covariances. When EM has converged, `fit` estimates how much the automatic value
+        lowers the mean log-likelihood. If it is lowered by more than 1e-5 nats, and each component has at least 5
+        (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
         Largest number of EM steps; raise it after a ConvergenceWarning. 0 returns the initial mixture. With more than
         262,080 rows, EM runs on a sample and then on all rows, and `max_iter` limits each of the two phases.
@@ -86,8 +87,8 @@ class GaussianMixture(LikelihoodEstimator):
     acceleration : {"auto"} or None, default None
         Whether to accelerate EM; set "auto" if EM needs hundreds of steps. If many more steps seem necessary after the
         first 20 steps, a quasi-Newton method proposes parameters, and EM continues from a proposal only if the proposal
-        raises the likelihood. A proposal counts as a step, so `max_iter` still limits the passes over the rows. With
-        None, every step is a step of EM. `acceleration` has no effect if `posterior` limits the candidate components.
+        raises the likelihood. A proposal counts as a step, so `max_iter` still limits the passes over the rows.
+        `acceleration` has no effect if `posterior` limits the candidate components.
     n_init : int, default 1
         Number of runs for each random method in `init_params`; the run with the highest likelihood is kept. Raise
         `n_init` to avoid poor local maxima. "hierarchical" and "tree" are deterministic and run only once.
@@ -98,7 +99,7 @@ class GaussianMixture(LikelihoodEstimator):
         initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
         a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features), for a start from a known solution. If you
+        Initial weights (n_components,) and means (n_components, n_features), to start from a known solution. If you
         pass only `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows
         nearest to each mean.
     precisions_init, covariances_init : array-like, default None
@@ -106,30 +107,30 @@ class GaussianMixture(LikelihoodEstimator):
         both `precisions_init` and `covariances_init`.
     noise : bool, float or Noise, default False
         Whether the mixture has a noise component for outliers: a uniform density 1 / V. By default, V is the smaller
-        volume of two boxes around all rows, one along the features and one along the principal axes. `predict` labels a
-        row −1 if noise is its most probable component. A number between 0 and 1 is the initial weight of noise; True
-        means 0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
+        volume of two boxes around all rows, along the features and along the principal axes. `predict` labels a row −1
+        if noise is its most probable component. A number between 0 and 1 is the initial weight of noise, and True means
+        0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
         Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
-        such as ``{"cat": [0, 1], "dog": [2]}``. With None, each value in `labels` is the index of a component.
+        such as ``{"cat": [0, 1], "dog": [2]}``. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
         mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
         `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
-        run; later, components are frozen. "error" ends the run; `fit` raises DegenerateError if all runs end so.
-        `partial_fit` supports only "freeze".
+        run; later, components are frozen. "error" ends the run; if all runs end like this, `fit` raises
+        DegenerateError. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
-        their sum is the number of rows of positive weight. The two settings differ in BIC, AIC, standard errors and the
-        effect of a prior. Without a prior, both settings give the same mixture, up to the automatic `reg_covar`.
+        their sum is the number of rows of positive weight. "frequency" and "precision" differ in BIC, AIC, standard
+        errors and the effect of a prior, but without a prior, give the same mixture up to the automatic `reg_covar`.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`; pass an integer to get the same result in every call.
     posterior : {"auto", "exact"} or int, default "auto"
         Number of candidate components of each row: an EM step compares the row only with these and a few other
-        components, so that the time of a step hardly grows with `n_components`. With a number, EM maximises a lower
-        bound of the log-likelihood, and `outcome_.posterior_gap` estimates their difference. "exact" uses all
-        components, as does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
+        components, so that the time of a step hardly grows with `n_components`. If `posterior` is a number, EM
+        maximises a lower bound of the log-likelihood, which is `outcome_.posterior_gap` below the log-likelihood.
+        "exact" uses all components, and so does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit; `n_init`, `init_params` and parameters such as `means_init` are then
         ignored. The previous fit must have the same numbers of components and features and the same covariance
@@ -144,10 +145,10 @@ class GaussianMixture(LikelihoodEstimator):
         components. Fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
         `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set it if the distribution of the rows drifts. A number is a
-        half-life in rows, at least 5,040 (one online step): after this number of later rows, a row has at most half of
-        its first weight. With None, online step t gives its rows the weight (t + 1)^−0.7 and all earlier rows together
-        the rest, so that early rows slowly lose weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
+        How fast `partial_fit` forgets earlier rows; set it if the distribution of the rows drifts. As a number,
+        `forgetting` is a half-life in rows, at least 5,040 (one online step): after this number of later rows, a row
+        has at most half of its first weight. By default, online step t gives its rows the weight (t + 1)^−0.7, and all
+        earlier rows together the remaining weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
@@ -164,7 +165,7 @@ class GaussianMixture(LikelihoodEstimator):
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
         without the interruption, except that last digits may differ, because EM may then sum the rows in another order.
-        When `fit` ends, it removes the file. `partial_fit` does not use checkpoints.
+        When `fit` ends, it deletes the checkpoint file. `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
@@ -191,14 +192,14 @@ class GaussianMixture(LikelihoodEstimator):
         * `reason`: the reason why the fit ended, in one sentence.
         * `is_maximum`: whether one step of Newton's method leads from the fit to a local maximum, which need not be the
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
-          in some direction, and None if `check_maximum` did not run the check.
-        * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum`.
-        * `label_change_fraction`: the fraction of labels that further EM steps may change; None unless `is_maximum`.
+          in some direction, and None if there was no check (see `check_maximum`).
+        * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
+        * `label_change_fraction`: the fraction of labels that may still change; None unless `is_maximum` is True.
         * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
         * `n_starts`: the number of runs, each from another initialisation.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
-          log-likelihood; if this number is 1, raise `n_init`. The margin is `tol` plus the gain of all further steps of
-          the run or of the best run, whichever is larger.
+          log-likelihood; if this number is 1, raise `n_init`. The margin of a run is `tol` plus the gain of all further
+          steps of this run or of the best run, whichever is larger.
         * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
           components cannot be compared with other fits. A warm start leaves collapsed components frozen.
         * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
@@ -207,7 +208,7 @@ class GaussianMixture(LikelihoodEstimator):
           collapsed and empty components, nearly singular covariances, and constant columns.
         * `traces`: the values of `lower_bound_` at each step, for each run that ended with a finite likelihood.
         * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
-        * `search_gain`: the gain of this search over EM from k-means, in nats per row; None without a search.
+        * `search_gain`: the gain of the split-and-merge search over EM from k-means, in nats per row, or None.
         * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.
         * `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because `posterior`
           limits the candidate components; `posterior_gap_error` is the standard error of this estimate.
@@ -217,9 +218,9 @@ class GaussianMixture(LikelihoodEstimator):
         if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) before the last EM step, and a list of the values before each EM step of the best
-        run. The list has `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated
-        after the last step. Trimmed rows are not included. With `prior`, the values include the log prior density, up
-        to a constant and divided by the total row weight.
+        run. `lower_bounds_` has `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is
+        evaluated after the last step. Trimmed rows are not included. With `prior`, the values include the log prior
+        density, up to a constant and divided by the total row weight.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
@@ -239,7 +240,7 @@ class GaussianMixture(LikelihoodEstimator):
     Notes
     -----
     The three letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the
-    orientation D. E means equal for all components, V means different components, and I means the identity matrix.
+    orientation D. The letter E means equal for all components, V means varying, and I means the identity matrix.
 
     <letters>
 
@@ -249,11 +250,11 @@ class GaussianMixture(LikelihoodEstimator):
     smallest eigenvalue among the covariances of all components.
 
     ``init_params="search"`` runs k-means, and then merges and splits components while the likelihood rises.
-    "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. "auto" is "tree" if
-    `posterior` limits the candidate components. Otherwise, "auto" is "kmeans" if there is one component, if you pass
-    initial parameters or `labels` of all rows, or if `max_iter` is below 20, and "search" in all other cases. "auto",
-    "search" and "tree" scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV, isotropic Ψ_k
-    and `max_condition`. For at least 1,000 components and at least 2²⁷ pairs of a row and a component,
+    "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. ``init_params="auto"`` means
+    "tree" if `posterior` limits the candidate components. Otherwise, "auto" means "kmeans" if there is one component,
+    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20, and "search" in all other
+    cases. "auto", "search" and "tree" scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV,
+    isotropic Ψ_k and `max_condition`. For at least 1,000 components and at least 2²⁷ pairs of a row and a component,
     ``posterior="auto"`` begins with 8 candidate components, and doubles this number, up to 64, while `posterior_gap` is
     above 0.002 nats per row. Fits are always exact if components share a covariance.
 

@@ -77,18 +77,18 @@ class GaussianMixtureIC(LikelihoodEstimator):
           chooses one component too many if groups are well separated, so compare the peaks in `results_`.
     n_folds : int, default 5
         With "cv", the number of random folds of the rows; the sizes of folds differ by at most one row. With
-        "stability", the number of times that each candidate is fitted again from another random initialisation. In
-        these repeated fits, ``init_params="auto"`` means "kmeans".
+        "stability", the number of times that each candidate is fitted again from another random initialisation. For
+        "stability", ``init_params="auto"`` means "kmeans".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. The
-        default is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows together.
-        "auto" has the same meaning as in `GaussianMixture`.
+        default `tol` is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows
+        together. ``tol="auto"`` has the same meaning as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if the chosen mixture is at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : float or "auto", default 0
-        Value added to every variance, in data units². With 0, a candidate fails if one of its components collapses onto
-        too few rows. With a positive value, a candidate with a collapsed component has a high likelihood and may win.
-        "auto" has the same meaning as in `GaussianMixture`.
+        Value added to every variance, in data units². With ``reg_covar=0``, a candidate fails if one of its components
+        collapses onto too few rows. With a positive `reg_covar`, a candidate with a collapsed component has a high
+        likelihood and may win. "auto" means the same as in `GaussianMixture`.
     max_iter : int, default 1000
         Largest number of EM steps of each run.
     max_time : float or None, default None
@@ -115,11 +115,12 @@ class GaussianMixtureIC(LikelihoodEstimator):
         labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
-        fails. With "repair", one half of the heaviest component replaces the component, as in `GaussianMixture`.
+        fails. With "repair", one half of the heaviest component replaces the collapsed component, as in
+        `GaussianMixture`.
     weight_type : {"frequency", "precision"}, default "frequency"
-        Meaning of `sample_weight`, as in `GaussianMixture`. With "cv", a row is in a single fold, whatever its weight.
-        If frequencies sum to less than 2, they are scaled so that their sum is the number of rows of positive weight,
-        because criteria use the number of rows.
+        Meaning of `sample_weight`, as in `GaussianMixture`. With ``criterion="cv"``, a row is in a single fold,
+        whatever its weight. If frequencies sum to less than 2, they are scaled so that their sum is the number of rows
+        of positive weight, because criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, as in Fraley & Raftery
         (2007).
@@ -135,8 +136,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Seed of the initialisation, of the folds and of `sample`. Every candidate is initialised with the same seed.
     n_jobs : int or None, default None
         Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
-        of each fit. None uses all processors, or OMP_NUM_THREADS if set, but only 4 if the rows are on a cluster. The
-        result does not depend on `n_jobs`.
+        of each fit. By default, all processors are used, or OMP_NUM_THREADS if set, but only 4 if the rows are on a
+        cluster. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
         with the candidate that was being fitted. With a checkpoint, candidates are fitted one after the other.

@@ -40,7 +40,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses one of them.
+        Number of components. If you pass several numbers of components, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False
         Whether to fill with random draws from the conditional distribution of the missing values, instead of the mean.

@@ -34,12 +34,12 @@ class MixturePredictor(Estimator, ABC):
     ----------
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. With
-        "auto", EM continues to a maximum, as in `GaussianMixture`.
+        ``tol="auto"``, EM continues to a maximum, as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if EM ended at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : "auto" or float, default "auto"
-        Value added to every variance, in data units². "auto" is 1e-6 of a robust variance of each feature, or 0 if BIC
-        chooses the mixture.
+        Value added to every variance, in data units². ``reg_covar="auto"`` is 1e-6 of a robust variance of each
+        feature, or 0 if BIC chooses the mixture.
     max_iter : int, default 100
         Largest number of EM steps.
     max_time : float or None, default None

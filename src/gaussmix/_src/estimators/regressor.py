@@ -47,14 +47,15 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; with one component, the regression is linear. If you pass several numbers, BIC (of the
-        mixture of predictors and targets) chooses one of them.
+        Number of components; with one component, the regression is linear. If you pass several numbers of components,
+        BIC (of the mixture of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
         Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. Leave
         `targets` at None if you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure. With
-        "diag" and "spherical", each component predicts a constant, and only the weights of the components depend on x.
+        Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one of
+        them. With "diag" and "spherical", each component predicts a constant, and only the weights of the components
+        depend on x.
     <Parameters of MixturePredictor>
 
     Attributes

@@ -79,7 +79,7 @@ class MixtureAttributes(Estimator):
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; they replace hints in OF_FITTED
     _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, their labels, or why both are missing
-    labels_: NDArray[np.int64]  # not a property, because notebooks would compute a property
+    labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod

@@ -57,8 +57,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mixture_ : Mixture
         The fitted mixture distribution, in float64.
     offset_ : float
-        The log density (nats) below which a row is an outlier. You can set a different threshold, for example a
-        quantile of `score_samples` for rows that were not used to fit the mixture.
+        The log density (nats) below which a row is an outlier. You can set `offset_` to a different threshold, for
+        example a quantile of `score_samples` for rows that were not used to fit the mixture.
     <Attributes of MixturePredictor>
 
     References
@@ -137,8 +137,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
-        threshold for the observed features, chosen so that the probability of a density below the threshold is the same
-        as for complete rows. Errors are the same as in `score_samples`.
+        threshold for the observed features. A row from the mixture is below this threshold with the same probability as
+        a complete row is below `offset_`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)

@@ -104,7 +104,7 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
     """Raise ValueError if the two attributes `first` and `name` imply different covariances."""
-    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest rounding difference
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest difference from rounding
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
@@ -201,7 +201,7 @@ class FittedArray(FittedAttribute[Floats]):
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # otherwise bytes can't be compared
+        is_alike = array is not None and array.values.shape == array_set.shape  # whether the bytes can be compared
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:

@@ -66,10 +66,9 @@ class GaussianMixture(LikelihoodEstimator):
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks at its end if the mixture is near a local maximum of the likelihood; `outcome_` stores the
         result. The check takes three passes over the rows or, with missing values, `X_error` or factor analysers, four
-        passes per parameter. By default, the check is made only if three passes suffice and take at most a tenth of the
-        time of the fit. For user-defined structures or more than 4,000 parameters, there is no check:
-        `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why. Variances at a `max_condition`
-        bound count as fixed.
+        passes per parameter. "auto" runs the check only if three passes suffice and take at most a tenth of the time of
+        the fit. For user-defined structures or more than 4,000 parameters, there is no check: `outcome_.is_maximum` is
+        None, and with True, `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
@@ -247,7 +246,7 @@ class GaussianMixture(LikelihoodEstimator):
     A structure with options is an object, whose base class is `Family`. `FactorAnalyzer` assumes Σ_k = Λ_k Λ_kᵀ + Ψ_k,
     with n_features · n_factors loadings Λ_k and a diagonal Ψ_k. As an alternative to `reg_covar`, the option
     `max_condition` of `Full`, `Tied`, `Diag`, `Spherical`, `EEI` and `EII` bounds the ratio of the largest to the
-    smallest eigenvalue among the covariances of all components.
+    smallest eigenvalue among the covariances of all components. `check_maximum` takes variances at this bound as fixed.
 
     ``init_params="search"`` runs k-means, and then merges and splits components while the likelihood rises.
     "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. ``init_params="auto"`` means

@@ -50,7 +50,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     """Gaussian mixture whose covariance structure and number of components are chosen by a criterion.
 
     `fit` fits a mixture for every pair of a structure and a number of components; each pair is called a candidate. All
-    structures start from the same initialisation. After `fit`, the estimator behaves like the best of these mixtures.
+    structures start from the same initialisation. After `fit`, the estimator behaves like the best candidate.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     reg_covar : float or "auto", default 0
         Value added to every variance, in data units². With ``reg_covar=0``, a candidate fails if one of its components
         collapses onto too few rows. With a positive `reg_covar`, a candidate with a collapsed component has a high
-        likelihood and may win. "auto" means the same as in `GaussianMixture`.
+        likelihood and may win. ``reg_covar="auto"`` means the same as in `GaussianMixture`.
     max_iter : int, default 1000
         Largest number of EM steps of each run.
     max_time : float or None, default None
@@ -104,9 +104,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
     init_params : str or list of str, default "auto"
         Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
         first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
-        candidates of the best structure. The search also tries every other candidate that would win with the largest
-        improvement of the criterion so far. "search" runs this search for every candidate. A list such as ``["auto",
-        "kmeans"]`` takes longer and sometimes finds a better mixture.
+        candidates of the best structure. The search also tries to improve every other candidate that would win if its
+        criterion improved by the largest improvement so far. ``init_params="search"`` runs the split-and-merge search
+        for every candidate. A list such as ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
@@ -128,10 +128,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step, as in `GaussianMixture`. The record also has `candidate`, the
-        row of the candidate in `results_`. If a function returns True, the model selection ends with the best candidate
-        so far. With callbacks, candidates are fitted one after the other, from few components to many. Callbacks are
-        not supported for the criteria "cv" and "stability".
+        Functions that are called after every EM step, as in `GaussianMixture`. The record that a function receives also
+        has `candidate`, the row of the candidate in `results_`. If a function returns True, the model selection ends
+        with the best candidate so far. With callbacks, candidates are fitted one after the other, from few components
+        to many. Callbacks are not supported for the criteria "cv" and "stability".
     random_state : int, RandomState or None, default None
         Seed of the initialisation, of the folds and of `sample`. Every candidate is initialised with the same seed.
     n_jobs : int or None, default None
@@ -153,17 +153,17 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Table with a row for each candidate; you can pass the table to `pandas.DataFrame` or `polars.DataFrame`. The
         columns of the table are:
 
-        - "structure" (a name, or an object if several structures with this name differ in options other than
+        * "structure" (a name, or an object if several structures with this name differ in options other than
           `n_factors`), "n_components" and, if any structure has factors, "n_factors" (None for structures without
-          factors);
-        - "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic", "aicc" (lower is better);
-        - with ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error";
-        - with ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
-          pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable;
-        - "converged", "n_iter" and "seconds";
-        - "failure": the reason why a candidate failed, so that its values are NaN; otherwise None. A failed candidate
-          is never chosen;
-        - "warning": names of components that only `reg_covar` keeps from collapsing, or that have fewer than
+          factors).
+        * "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic" and "aicc" (lower is better).
+        * With ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error".
+        * With ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
+          pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable.
+        * "converged", "n_iter" and "seconds".
+        * "failure": the reason why a candidate failed, or None. The values of a failed candidate are NaN, and the
+          candidate is never chosen.
+        * "warning": the names of components that only `reg_covar` keeps from collapsing, or that have fewer than
           n_features + 1 distinct rows, so that criteria mean little; None if there are no such components.
     best_index_ : int
         The index of the best candidate in the lists of `results_`.
@@ -187,10 +187,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
     -----
     With an integer `random_state`, `GaussianMixture` with the same parameters fits the same mixture as a candidate. If
     `init_params` is "auto", set "hierarchical" in `GaussianMixture`, or use the better of "hierarchical" and "search"
-    if a search was made for the candidate. The order of the candidates has no effect on the fits. There is one
-    exception: if a candidate ends with a lower likelihood than a candidate that has the same structure and fewer
-    components, EM starts again from the mixture with fewer components, after splitting its heaviest component in two.
-    If two candidates have equal criteria, the candidate with fewer parameters wins.
+    if a search was made for the candidate. The order of the candidates has no effect on the fits. Only one rule
+    compares candidates: if a candidate ends with a lower likelihood than a candidate that has the same structure and
+    fewer components, EM starts again from the mixture with fewer components, after its heaviest component was split in
+    two. If two candidates have the same value of the criterion, the candidate with fewer parameters wins.
 
     References
     ----------

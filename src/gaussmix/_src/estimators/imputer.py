@@ -127,7 +127,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         return self._filled(source, self._drawn_seed(source) if is_drawn else None)
 
     def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
-        """Fill the missing values several times with random draws, to show how much results depend on the draws.
+        """Fill the missing values several times with random draws, to show the uncertainty due to missing values.
 
         The method is multiple imputation (Rubin 1987, Multiple Imputation for Nonresponse in Surveys). All draws are
         from the same fitted mixture, so the spread of the draws does not include the uncertainty of the mixture itself.

@@ -73,8 +73,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     ) -> Inference | Bootstrap:
         """Estimate standard errors and intervals of all parameters with a formula or, if it is inaccurate, with refits.
 
-        `inference` first continues the fit to the maximum by EM and Newton's method. At the end of `fit`, standard
-        errors might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The result's
+        `inference` first continues the fit to the maximum by EM and Newton's method. Standard errors at the end of
+        `fit` might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The result's
         `params` are the parameters at the maximum.
 
         Parameters
@@ -86,12 +86,12 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on the labels.
         X_error : measurement errors of X, as in `fit`.
         kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
-            products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
-            1982; Boldea & Magnus 2009, JASA 104). The scores (gradients of the objective) include the prior and
-            `reg_covar`. "auto" is "hessian", or "sandwich" if row weights are precisions. If the rows determine a
-            parameter so weakly that such intervals would contain the true value too rarely, "auto" calls `bootstrap(X,
-            199, concentration=0.8137, random_state=0)` instead. "auto" makes no refits if they would take more than a
-            few seconds, or if a component has collapsed or is empty.
+            products of the scores. "sandwich" is valid even if the true density is not of the fitted form (White 1982;
+            Boldea & Magnus 2009, JASA 104). The scores (gradients of the objective) include the prior and `reg_covar`.
+            "auto" is "hessian", or "sandwich" if row weights are precisions. If the rows determine a parameter so
+            weakly that confidence intervals would contain the true value too rarely, "auto" calls `bootstrap(X, 199,
+            concentration=0.8137, random_state=0)` instead. "auto" makes no refits if they would take more than a few
+            seconds, or if a component has collapsed or is empty.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         tol: float = 1e-6,
         random_state: int | np.random.RandomState | None = None,
     ) -> Bootstrap:
-        """Estimate standard errors and intervals of all parameters by refits that start from the maximum.
+        """Estimate standard errors and intervals of all parameters with refits that start from the maximum.
 
         Parameters
         ----------
@@ -160,8 +160,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
-        concentration : concentration of the Dirichlet weights, at least 0.1. Below 1, weights vary more, and standard
-            errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses 0.8137.
+        concentration : concentration of the Dirichlet weights, at least 0.1. If it is below 1, weights vary more, and
+            standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses
+            0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
         random_state : seed of the random draws.
 

@@ -97,7 +97,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """Fit the mixture.
 
         `GaussianMixtureIC` fits each candidate mixture, which is a combination of a number of components and a
-        covariance structure, and keeps the best.
+        covariance structure, and keeps the best candidate.
 
         Parameters
         ----------
@@ -123,11 +123,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Warns
         -----
-        ConvergenceWarning : if `max_iter` or `max_time` ended a run before convergence, or skipped initialisations.
+        ConvergenceWarning : if `max_iter` or `max_time` ended a run early, or if initialisations were skipped.
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
             and was frozen, or if X has fewer distinct rows than components.
-        SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, so that the choice may be different, or
-            were skipped because `max_time` was reached. The message of the warning gives the reasons, the columns that
+        SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, which may have changed the choice, or were
+            skipped because `max_time` was reached. The message of the warning gives the reasons, the columns that
             caused them, and advice. SearchWarning is a subclass of RuntimeWarning.
         RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
@@ -291,13 +291,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
         min_overlap : smallest overlap, from 0 to 1, at which two clusters are merged. The overlap is the
             fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
-            0.025. A smaller value leads to fewer clusters.
+            0.025. A smaller `min_overlap` leads to fewer clusters.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        merging : an object that gives, for each number of clusters, the cluster of each component, the entropy and the
-            responsibilities of any rows. With `merging.n_clusters` clusters, overlaps are below `min_overlap`.
+        merging : an object that gives, for each number of clusters, the cluster of each component, the entropy and
+            responsibilities for any rows. With `merging.n_clusters` clusters, overlaps are below `min_overlap`.
 
         Raises
         ------

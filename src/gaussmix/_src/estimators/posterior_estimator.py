@@ -34,7 +34,7 @@ from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
 MIN_MASS = 1e-3  # reports omit components with fewer expected rows
-_STEP_FACTOR = 10  # bounds for the same rows differ by less than this factor times the last gain
+_STEP_FACTOR = 10  # lower bounds for the same rows differ by less than this factor times the last gain
 _ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
@@ -142,7 +142,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def posterior_(self) -> MixturePosterior:
         """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component of `_fit_facts()`
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component in reports
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
         library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)

@@ -53,7 +53,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     mixture_ : Mixture
         The fitted mixture distribution, in float64.
     components_ : (n_kept, n_features)
-        The directions, each of length 1, as in `sklearn.decomposition.PCA`.
+        The directions, each with norm 1, as in `sklearn.decomposition.PCA`.
     eigenvalues_ : (n_kept,)
         The eigenvalues l of the directions, in descending order.
     mean_ : (n_features,)
@@ -147,7 +147,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def components_(self) -> Array:
-        """The directions, (n_kept, n_features), each of length 1."""
+        """The directions, (n_kept, n_features), each with norm 1."""
         return self._directions.axes
 
     @property

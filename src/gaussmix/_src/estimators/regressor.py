@@ -1,4 +1,4 @@
-"""`GaussianMixtureRegressor`: regression by a mixture of predictors and targets together."""
+"""`GaussianMixtureRegressor`: regression with a joint mixture of predictors and targets."""
 
 from __future__ import annotations
 

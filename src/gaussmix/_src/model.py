@@ -100,7 +100,7 @@ class Model:
         return Model(self.weights[indices], self.means[indices], self.covariances.take(indices), self.family)
 
     def marginal(self, indices: Indices) -> Model:
-        """Return the marginal distribution of the features at `indices`, in the given order."""
+        """Return the marginal distribution of the features at `indices`, in the order of `indices`."""
         covariances = self.covariances.marginal(indices)
         noise = None if self.noise is None else self.noise.marginal(indices)
         return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)

@@ -160,9 +160,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
-        concentration : concentration of the Dirichlet weights, at least 0.1. If it is below 1, weights vary more, and
-            standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses
-            0.8137.
+        concentration : concentration of the Dirichlet weights, at least 0.1. If `concentration` is below 1, weights
+            vary more, and standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv
+            2405.17265) uses 0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
         random_state : seed of the random draws.
 

@@ -43,10 +43,10 @@ def compare(
 
     Returns
     -------
-    frame : data frame with one row per fit, sorted by BIC, the lowest first. The data frame is from the library of X
-        or, if X is not a data frame, from the first of pandas, polars and pyarrow that is installed. The columns
-        "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic" and
-        "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
+    frame : data frame with one row per fit, sorted by BIC, with the lowest BIC first. The data frame is from the
+        library of X or, if X is not a data frame, from the first of pandas, polars and pyarrow that is installed. The
+        columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic"
+        and "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
         column "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the
         labels of the fit with the lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out
         rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
@@ -134,7 +134,7 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
     """Return the cross-validated mean log density of the rows, and the standard error, computed from the folds.
 
-    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored by a fit to all other
+    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored with a fit to all other
     rows.
     """
     scores, weights = [], []

@@ -35,7 +35,7 @@ def likelihood_ratio_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test by a parametric bootstrap whether a mixture needs one more component.
+    """Test with a parametric bootstrap whether a mixture needs one more component.
 
     Parameters
     ----------
@@ -53,8 +53,9 @@ def likelihood_ratio_test(
     Returns
     -------
     test : ComponentNumberTest
-        The test statistics 2 (log L' − log L), in nats, where L' is the likelihood of the larger mixture, and the
-        p-values. `min_components(alpha)` returns the first number of components that is not rejected.
+        The p-values and the test statistics 2 (log L' − log L), in nats, where L and L' are the likelihoods of the
+        smaller and the larger mixture. `min_components(alpha)` returns the first number of components that is not
+        rejected.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def n_components_test(
     Returns
     -------
     test : ComponentNumberTest
-        With probability 1 − alpha the true number of components is at least `min_components(alpha)`.
+        With a probability of at least 1 − alpha, the true number of components is at least `min_components(alpha)`.
 
     Raises
     ------
@@ -168,8 +169,8 @@ def n_components_test(
     rows = source.whole.rows
     if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows per component, but X has {len(rows)} for {largest + n_extra} "
-            "components. Lower max_components."
+            f"n_components_test needs four rows per component, but X has {len(rows)} rows for "
+            f"{largest + n_extra} components. Lower max_components."
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
@@ -203,11 +204,11 @@ def _check_variances(fit: GaussianMixture, X: Rows) -> None:
 
 
 def em_test(x: ArrayLike) -> ComponentNumberTest:
-    """Test by the EM-test whether one feature is normal or follows a mixture of two normal distributions.
+    """Test with the EM-test whether one feature is normal or follows a mixture of two normal distributions.
 
-    The test needs no bootstrap samples, because its statistic has a χ² limit with two degrees of freedom. The EM-test
-    is described in Chen & Li (2009), "Hypothesis test for normal mixture models: the EM approach", Annals of Statistics
-    37.
+    The test needs no bootstrap samples, because the limiting distribution of its statistic is χ² with two degrees of
+    freedom. The EM-test is described in Chen & Li (2009), "Hypothesis test for normal mixture models: the EM approach",
+    Annals of Statistics 37.
 
     Parameters
     ----------

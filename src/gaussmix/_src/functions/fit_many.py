@@ -36,7 +36,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# The C++ core supports these options as long as they have no effect; otherwise the estimator fits the group.
+# Options that the C++ core allows, because the estimator fits the groups in which these options have an effect.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -64,8 +64,8 @@ def fit_many(
     n_components : int, default 1
         Number of components K of each mixture.
     estimator : GaussianMixture or BayesianGaussianMixture, default None
-        Estimator of which a clone is fitted to each group, instead of `n_components` and `**parameters`. If the
-        estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
+        Estimator that is cloned and fitted to each group; pass neither `n_components` nor `**parameters` with it. If
+        the estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
         Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
         order in which their keys first appear in the column. All columns except `by` are features.

@@ -64,11 +64,11 @@ class GaussianMixture(LikelihoodEstimator):
         check of `check_maximum`. If you set ``tol="auto"``, also raise `max_iter`, because 100 steps are often too few.
         With ``tol="auto"``, ValueError is raised if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` checks at its end if the mixture is near a local maximum of the likelihood; `outcome_` stores the
-        result. The check takes three passes over the rows or, with missing values, `X_error` or factor analysers, four
-        passes per parameter. "auto" runs the check only if three passes suffice and take at most a tenth of the time of
-        the fit. For user-defined structures or more than 4,000 parameters, there is no check: `outcome_.is_maximum` is
-        None, and with True, `outcome_.reason` explains why.
+        Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
+        `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
+        factor analysers, four passes per parameter. "auto" runs the check only if three passes suffice and take at most
+        a tenth of the time of the fit. For user-defined structures or more than 4,000 parameters, there is no check:
+        `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with

@@ -53,7 +53,7 @@ def _end_gil_requests() -> None:
         core.end_gil_requests()
 
 
-_atexit.register(_end_gil_requests)  # first, so that `atexit` calls it last, after functions that may join threads
+_atexit.register(_end_gil_requests)  # registered first and thus called last, after functions that may join threads
 # `load` and `open` are left out, so that `from gaussmix import *` does not hide other functions of these names.
 __all__ = sorted(_HOMES.keys() - {"load", "open"}, key=lambda name: (not name.isupper(), name))
 

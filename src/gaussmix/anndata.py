@@ -72,7 +72,7 @@ def cluster(
     from pandas import Categorical, DataFrame  # pandas is installed, because AnnData needs it
 
     if adata.isbacked and adata.is_view:
-        raise ValueError("adata is a view of a file, which can't store results. Pass adata.to_memory().")
+        raise ValueError("adata is a view of a file, and such views can't store results. Pass adata.to_memory().")
     rows = _rows_of(adata, use_rep)
     is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
     if "criterion" in parameters and not is_choice:
@@ -113,7 +113,7 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
         raise ValueError(f"{name} is empty. Set use_rep to a key of adata.obsm.")
     if hasattr(type(rows), "format"):  # Only sparse arrays, in memory or on disk, have `format`.
         raise ParameterTypeError(
-            f"{name} is sparse, but a mixture needs dense columns, tens rather than thousands. Reduce the dimension, "
+            f"{name} is sparse, but a mixture needs dense rows with tens of columns. Reduce the dimension, "
             "for example by scanpy.pp.pca(adata), and set use_rep='X_pca'."
         )
     return rows

@@ -108,7 +108,7 @@ def _modules_with_theirs() -> list[str]:
     theirs = {id(each) for each in _THEIRS.values()}
     loaded = {name: getattr(module, "__dict__", {}) for name, module in list(sys.modules.items())}
     others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
-    others = [name for name in others if loaded[name] is not globals()]  # this module may be `__main__`
+    others = [name for name in others if loaded[name] is not globals()]  # leaves out this module if it is `__main__`
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
 
 

@@ -78,7 +78,7 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; they replace hints in OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, their labels, or why both are missing
+    _rows: ref[Any] | NDArray[np.int64] | str  # the training rows (weakly), their labels, or why there are no labels
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 

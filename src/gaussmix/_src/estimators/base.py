@@ -99,7 +99,7 @@ class Estimator(BaseEstimator):
     """Number of columns of X."""
     feature_names_in_: NDArray[Any] = field(init=False)
     """Names of the columns of X, if all are strings."""
-    _attributes: ClassVar[Mapping[str, Reader]] = {}  # attributes in model files in addition to `_fitted`
+    _attributes: ClassVar[Mapping[str, Reader]] = {}  # attributes that model files contain in addition to `_fitted`
     _needs_attributes: ClassVar[bool] = True  # whether model files must contain all `_attributes`
     # Feature names to use if a predictor, such as a classifier, fits this estimator to an array without column names.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)

@@ -255,7 +255,7 @@ class _Excess:
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # threshold of each pattern of observed data
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by pattern of observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)

@@ -85,7 +85,7 @@ def compare(
     if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
         raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
     if not fits:
-        raise ValueError("fits is empty. Give at least one fitted estimator.")
+        raise ValueError("fits is empty. Pass at least one fitted estimator.")
     rows, weight, error = _present(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):

@@ -48,7 +48,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge`, some of these components may end without rows.
+        The largest number of components. With `split_merge`, some of the `n_components` components may end without
+        rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
         Covariance structure, as in `GaussianMixture`. Other structures are not available, because they have no
         conjugate prior. mclust's names are also allowed, for example "VVV" for "full".
@@ -112,7 +113,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Attributes
     ----------
     weights_ : (n_components,)
-        Posterior means of the weights. For a Dirichlet process, these means are scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. For a Dirichlet process, the means of the weights are scaled to sum to 1, as in
+        scikit-learn.
     means_ : (n_components, n_features), in data units
         Posterior means of the component means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses

@@ -53,18 +53,18 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     n_components : int, iterable of int or None, default None
         Number of components of each class. With ``n_components=None``, each class has one component, and the covariance
-        structure defines what classes share (mclust's EDDA). The classifier is then quadratic discriminant analysis
-        with "full", linear discriminant analysis with "tied", and Gaussian naive Bayes with "diag". If `n_components`
-        is a number, each class has a mixture of `n_components` components, and the structure defines what the
-        components of a class share (mclust's MclustDA). If you pass several numbers of components, BIC chooses one of
-        them for each class.
+        structure defines what classes share (mclust's EDDA). With one component per class, the classifier is quadratic
+        discriminant analysis for "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag".
+        If `n_components` is a number, each class has a mixture of `n_components` components, and the structure defines
+        what the components of a class share (mclust's MclustDA). If you pass several numbers of components, BIC chooses
+        one of them for each class.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one
         structure for all classes if `n_components` is None, and otherwise one structure for each class.
     priors : (n_classes,), default None
-        Prior probabilities of the classes, above 0, in the order of `classes_`. By default, these are the proportions
-        of the classes in the training rows. Set `priors` if the class proportions differ in new data, or to give all
-        classes equal weight.
+        Prior probabilities of the classes, above 0, in the order of `classes_`. By default, `priors` are the
+        proportions of the classes in the training rows. Set `priors` if the class proportions differ in new data, or to
+        give all classes equal weight.
     reject_below : float, default 0
         Threshold for p-values (see `density_p_value`). If the p-values of a row are below `reject_below` in all
         classes, `predict` rejects the row: it returns the label -1, or "unknown" if the classes are text.

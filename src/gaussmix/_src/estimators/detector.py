@@ -137,8 +137,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
-        threshold for the observed features. A row from the mixture is below this threshold with the same probability as
-        a complete row is below `offset_`. Errors are the same as in `score_samples`.
+        threshold for the observed features. A row with missing values is below its threshold with the same probability
+        as a complete row is below `offset_`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)

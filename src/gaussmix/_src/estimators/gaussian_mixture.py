@@ -73,8 +73,8 @@ class GaussianMixture(LikelihoodEstimator):
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
         `max_condition` or a prior of covariances. When EM has converged, `fit` estimates how much the automatic value
-        lowers the mean log-likelihood. If it is lowered by more than 1e-5 nats, and each component has at least 5
-        (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
+        lowers the mean log-likelihood. If the automatic value costs more than 1e-5 nats, and each component has at
+        least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
         Largest number of EM steps; raise it after a ConvergenceWarning. 0 returns the initial mixture. With more than
         262,080 rows, EM runs on a sample and then on all rows, and `max_iter` limits each of the two phases.
@@ -94,7 +94,7 @@ class GaussianMixture(LikelihoodEstimator):
     init_params : str, list of str, array or callable, default "auto"
         Method of initialising EM: "search" for a high likelihood, "kmeans", "k-means++", "random" or "random_from_data"
         as in scikit-learn, "hierarchical" for a deterministic start, or "tree" for thousands of components. The notes
-        explain these methods and "auto". If you pass a list of names, the best run is kept. You can also pass the
+        describe all methods and "auto". If you pass a list of names, the best run is kept. You can also pass the
         initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
         a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
@@ -116,8 +116,8 @@ class GaussianMixture(LikelihoodEstimator):
         What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
         mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
         `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
-        run; later, components are frozen. "error" ends the run; if all runs end like this, `fit` raises
-        DegenerateError. `partial_fit` supports only "freeze".
+        run; later, components are frozen. "error" ends the run, and `fit` raises DegenerateError if no run is left.
+        `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
@@ -128,8 +128,8 @@ class GaussianMixture(LikelihoodEstimator):
     posterior : {"auto", "exact"} or int, default "auto"
         Number of candidate components of each row: an EM step compares the row only with these and a few other
         components, so that the time of a step hardly grows with `n_components`. If `posterior` is a number, EM
-        maximises a lower bound of the log-likelihood, which is `outcome_.posterior_gap` below the log-likelihood.
-        "exact" uses all components, and so does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
+        maximises a lower bound, which is about `outcome_.posterior_gap` below the log-likelihood. "exact" uses all
+        components, and so does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit; `n_init`, `init_params` and parameters such as `means_init` are then
         ignored. The previous fit must have the same numbers of components and features and the same covariance
@@ -144,7 +144,7 @@ class GaussianMixture(LikelihoodEstimator):
         components. Fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
         `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set it if the distribution of the rows drifts. As a number,
+        How fast `partial_fit` forgets earlier rows; set `forgetting` if the distribution drifts. As a number,
         `forgetting` is a half-life in rows, at least 5,040 (one online step): after this number of later rows, a row
         has at most half of its first weight. By default, online step t gives its rows the weight (t + 1)^−0.7, and all
         earlier rows together the remaining weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
@@ -259,7 +259,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     Results for NumPy arrays are bit-identical for any number of threads and on any processor. Under scikit-learn's
     option `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions
-    are then arrays of the same library, and each EM step agrees with an EM step for NumPy arrays up to about 1e-9.
+    are arrays of the same library as X, and each EM step agrees with an EM step for NumPy arrays up to about 1e-9.
 
     References
     ----------
@@ -335,7 +335,7 @@ class GaussianMixture(LikelihoodEstimator):
         """Fit the mixture to the next rows of a stream.
 
         The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
-        rows makes one online EM step. An online step consists of an E-step over these rows, which averages their sums
+        rows makes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
         with the sums of all earlier rows, and an M-step. The result therefore depends on the order of the rows, but not
         on how the rows are divided among calls.
 

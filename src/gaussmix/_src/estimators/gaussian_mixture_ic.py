@@ -111,7 +111,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
-        candidate must have all components that these labels allow. With labels, criteria use the likelihood of rows and
+        candidate must have all components that the labels allow. With labels, criteria use the likelihood of rows and
         labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component

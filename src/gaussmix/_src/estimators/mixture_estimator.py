@@ -127,8 +127,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
             and was frozen, or if X has fewer distinct rows than components.
         SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, which may have changed the choice, or were
-            skipped because `max_time` was reached. The message of the warning gives the reasons, the columns that
-            caused them, and advice. SearchWarning is a subclass of RuntimeWarning.
+            skipped because `max_time` was reached. The message gives the reasons, the columns that caused failures, and
+            advice. SearchWarning is a subclass of RuntimeWarning.
         RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
@@ -455,7 +455,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError : if X is invalid, or already has a column with one of these names.
+        ValueError : if X is invalid, or already has a column with the name of an added column.
         TypeError : if X is invalid, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)

@@ -232,7 +232,7 @@ class _GroupFits:
         self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))
 
     def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
-        """Fit one group, and record its warnings except for `shared_note`, a warning that every group would give."""
+        """Fit one group, and record all warnings except `shared_note`, a warning that every group would give."""
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)

@@ -4,8 +4,8 @@ import atexit as _atexit
 import sys as _sys
 from importlib import import_module
 
-# Public names, keyed by the module that defines them. A module is imported when one of its names is first used, so that
-# the command line can print its help without importing everything.
+# Public names, listed under the modules that define them. A module is imported when one of its names is first used, so
+# that the command line can print its help without importing everything.
 _NAMES = {
     "_src.em.step.online": "ForgettingRate",
     "_src.errors": "DegenerateError InvalidModelFileError Outcome SingularCovarianceError",
@@ -53,8 +53,8 @@ def _end_gil_requests() -> None:
         core.end_gil_requests()
 
 
-_atexit.register(_end_gil_requests)  # early, because `atexit` calls it last, after functions that may join threads
-# `load` and `open` are left out, because `from gaussmix import *` would hide other functions with these names.
+_atexit.register(_end_gil_requests)  # registered first and thus called last, after functions that may join threads
+# `load` and `open` are left out, so that `from gaussmix import *` does not hide other functions of these names.
 __all__ = sorted(_HOMES.keys() - {"load", "open"}, key=lambda name: (not name.isupper(), name))
 
 
@@ -65,9 +65,9 @@ def __getattr__(name: str) -> object:
     elif name in _HOMES:
         value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
     else:
-        # No hint for names with an underscore, because programs look for such names and expect a plain AttributeError.
+        # Names with a leading underscore get no hint, because programs that try them expect a plain AttributeError.
         hint = "" if name.startswith("_") else import_module("gaussmix._src.other_names").of_package(name, _HOMES)
-        # ImportError keeps the hint: `from gaussmix import …` would lose the hint of an AttributeError.
+        # An ImportError is raised, because `from gaussmix import …` would discard the message of an AttributeError.
         if hint[:1] in (".", ":") and _sys._getframe(1).f_code.co_name == "_handle_fromlist":
             raise ImportError(f"cannot import name {name!r} from 'gaussmix'{hint}")
         raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{hint}")

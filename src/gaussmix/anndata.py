@@ -30,8 +30,8 @@ def cluster(
 
     Parameters
     ----------
-    adata : the `anndata.AnnData` object, which is changed in place, in memory.
-    n_components : number of clusters. If you pass several numbers, `criterion` chooses one.
+    adata : the `anndata.AnnData` object, which is changed in place, but only in memory.
+    n_components : number of clusters. If you pass several numbers, `criterion` chooses one of them.
     use_rep : rows to cluster: a key of `adata.obsm`, such as "X_pca", or of `adata.layers`. None or "X" means
         `adata.X`.
     key_added : key under which the results are stored in `adata`.
@@ -43,15 +43,15 @@ def cluster(
     -------
     fitted : the fitted estimator. `cluster` has also written these results into `adata`:
 
-        - ``obs[key_added]``: the cluster of each cell, as a categorical with the values "0", "1", …, and "-1" for noise
-          and for cells that `trim` left out;
-        - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
-          array, the probabilities are a lazy Dask array, too;
-        - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type", as `Mixture.from_parameters`
-          accepts them; "use_rep"; and after a model selection, "criterion" and the data frame "results". For factor
-          analysers, full covariance matrices and their structure are stored. With noise, divide the weights by their
-          sum, because they sum to less than 1. The stored mixture has neither noise nor `trim`, so it assigns every
-          cell to a cluster.
+        * ``obs[key_added]``: the cluster of each cell, as a categorical with the values "0", "1", …, and "-1" for noise
+          and for cells that `trim` left out.
+        * ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
+          array, the probabilities are a lazy Dask array, too.
+        * ``uns[key_added]``: a dict with "weights", "means", "covariances" and "covariance_type", as arguments of
+          `Mixture.from_parameters`, with "use_rep", and after a model selection, with "criterion" and the data frame
+          "results". For factor analysers, full covariance matrices and their structure are stored. If the fit has
+          noise, the weights sum to less than 1, so divide the weights by their sum. The stored mixture has neither
+          noise nor `trim`, so it assigns every cell to a cluster.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def cluster(
     from pandas import Categorical, DataFrame  # pandas is installed, because AnnData needs it
 
     if adata.isbacked and adata.is_view:
-        raise ValueError("adata is a view of a file, which can't store results. Pass adata.to_memory().")
+        raise ValueError("adata is a view of a file, and such views can't store results. Pass adata.to_memory().")
     rows = _rows_of(adata, use_rep)
     is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
     if "criterion" in parameters and not is_choice:
@@ -113,7 +113,7 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
         raise ValueError(f"{name} is empty. Set use_rep to a key of adata.obsm.")
     if hasattr(type(rows), "format"):  # Only sparse arrays, in memory or on disk, have `format`.
         raise ParameterTypeError(
-            f"{name} is sparse, but a mixture needs dense columns, tens rather than thousands. Reduce the dimension, "
+            f"{name} is sparse, but a mixture needs dense rows with tens of columns. Reduce the dimension, "
             "for example by scanpy.pp.pca(adata), and set use_rep='X_pca'."
         )
     return rows

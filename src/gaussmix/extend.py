@@ -1,6 +1,6 @@
 """Classes and functions for adding your own covariance structure, source of rows or method of initialisation.
 
-The pages on adding a covariance structure, a source and an initialisation in the documentation have examples, and
+The documentation has examples of a new covariance structure, a new source and a new initialisation, and
 `gaussmix.testing` has checks that an extension must pass.
 """
 

@@ -1,7 +1,7 @@
 """Replacement of scikit-learn's two mixture classes by gaussmix's classes, for programs that should not be changed.
 
-`python -m gaussmix.patched script.py` runs such a program. scikit-learn's own classes remain in scikit-learn's private
-modules, from which pickles of scikit-learn import them.
+`python -m gaussmix.patched script.py` runs the program script.py with gaussmix's classes. scikit-learn's own classes
+remain in scikit-learn's private modules, from which pickles of scikit-learn import them.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
     Notes
     -----
-    The replacement applies to the whole process and its forks, but not to new Python processes, as started by loky or
-    by multiprocessing with "spawn".
+    The replacement applies to the whole process and its forks, but not to new Python processes, such as the processes
+    that loky, or multiprocessing with "spawn", starts.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def _modules_with_theirs() -> list[str]:
     theirs = {id(each) for each in _THEIRS.values()}
     loaded = {name: getattr(module, "__dict__", {}) for name, module in list(sys.modules.items())}
     others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
-    others = [name for name in others if loaded[name] is not globals()]  # without this module if it is `__main__`
+    others = [name for name in others if loaded[name] is not globals()]  # leaves out this module if it is `__main__`
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
 
 

@@ -74,7 +74,7 @@ class _Settings(
     def _feature_columns(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
         """Return a dict from names to columns, one for each element of the vectors."""
         whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row does not have {len(names)} numbers"
-        missing = column_of(self.getFeaturesCol()).isNull()  # If the vector is null, so are its elements.
+        missing = column_of(self.getFeaturesCol()).isNull()  # If a vector is null, its elements are null.
         checked = (
             functions.when(missing, None)
             .when(functions.size(whole) == len(names), whole)
@@ -98,8 +98,8 @@ class GaussianMixture(_Settings, Estimator):
     ----------
     parameters : keyword arguments. The names featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and
         seed are from `pyspark.ml.clustering.GaussianMixture`. The names covarianceType, nFactors, regCovar, nInit and
-        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol names a new column for log
-        densities, in nats; without it, there is no such column.
+        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol is the name of a new column for log
+        densities, in nats, which is added only if this name is set.
     """
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:

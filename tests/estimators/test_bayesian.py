@@ -486,7 +486,7 @@ def test_arrays_cannot_be_set(near) -> None:
     with pytest.raises(NotFittedError):
         BayesianGaussianMixture().predict(near)
     found = BayesianGaussianMixture(2, random_state=0).fit(near)
-    with pytest.raises(ValueError, match="can't be set, because they do not determine its posterior"):
+    with pytest.raises(ValueError, match="can't be set, because they do not determine the posterior"):
         found.mixture_ = found.mixture_
     with pytest.raises(ValueError, match=r"no formula for X_error\. Use score_samples or score with"):
         found.score_samples(near, X_error=[0.1, 0.1, 0.1])

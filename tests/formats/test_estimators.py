@@ -318,7 +318,7 @@ def test_unknown_attributes_are_ignored(rng):
 
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    with pytest.raises(InvalidModelFileError, match="its training data have type 'int8'"):
+    with pytest.raises(InvalidModelFileError, match="the training data have type 'int8'"):
         loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
 
 

@@ -21,7 +21,7 @@ class Background:
     Parameters
     ----------
     weight : weight π₀ of the noise component. The weights of the Gaussian components sum to 1 − π₀.
-    log_volume : log V, where V has the unit (data units)^d.
+    log_volume : log V, where V is a volume in (data units)^n_features.
     bounds : (2, n_features), smallest and largest value of each feature if the noise is uniform in a box; None if only
         the volume is known.
     """

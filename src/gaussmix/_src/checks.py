@@ -21,7 +21,7 @@ Values = TypeVar("Values", float, Array)
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
     """Raise TypeError or ValueError if `value` is not an allowed number; `what` describes the allowed numbers."""
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # float first makes this seven times as fast
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is 7 times as fast
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
@@ -85,7 +85,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
 
 def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
-    """Check that numbers are real and finite, and have `n_axes` axes if it is given; return them as a float64 array."""
+    """Check that numbers are real and finite, and have `n_axes` axes, if given; return them as a float64 array."""
     array = check_real(name, values)
     if n_axes is not None and array.ndim != n_axes:
         raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, but has shape {array.shape}.")

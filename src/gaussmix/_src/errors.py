@@ -17,7 +17,7 @@ LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM incr
 
 
 class Outcome(Enum):
-    """The reason why EM ended. Each value is a sentence for the user; {raised} stands for the objective."""
+    """The reason why EM ended. Each value is a sentence for the user, in which {raised} stands for the objective."""
 
     CONVERGED = "The {raised} changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
@@ -27,7 +27,7 @@ class Outcome(Enum):
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
     def sentence(self, raised: str = LIKELIHOOD) -> str:
-        """Return the sentence about the objective `raised`, which EM increases."""
+        """Return the reason as a sentence that calls the objective of EM `raised`."""
         return self.value.format(raised=raised)
 
 
@@ -73,7 +73,7 @@ class Failure:
     kind : reason of the failure.
     components : indices of the components that caused the failure, counted from 0.
     details : further information, which follows the kind after a colon.
-    cause : another failure that caused this one, such as a failure in a fold of a cross-validation.
+    cause : another failure that caused this failure, such as a failure in a fold of a cross-validation.
     """
 
     kind: FailureKind
@@ -118,7 +118,7 @@ class SingularCovarianceError(ValueError):
     @classmethod
     def from_components(cls, components: Iterable[int]) -> SingularCovarianceError:
         """Create the error for a fit in which components have collapsed onto too few distinct rows."""
-        return cls(  # the exact sentence of scikit-learn, which programs may compare
+        return cls(  # the same message as in scikit-learn, because programs may check it
             components,
             "Fitting the mixture model failed because some components have ill-defined empirical covariance "
             "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
@@ -207,7 +207,7 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
 
 @contextmanager
 def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
-    """Collect warnings of this thread as pairs of sentence and category, instead of issuing the warnings."""
+    """Collect the warnings of this thread as pairs of a sentence and a category, instead of issuing them."""
     before, messages = vars(_recorder).copy(), list[tuple[str, type[Warning]]]()
     _recorder.messages = messages
     try:
@@ -264,4 +264,4 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
 
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
     InvalidModelFileError.__module__
-) = "gaussmix"  # the module from which users import
+) = "gaussmix"  # the module from which users import these classes

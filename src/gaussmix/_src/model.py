@@ -17,9 +17,9 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
-# Tolerance for weights that a user typed with seven digits; weights from EM sum to 1 within K·ε.
+# Tolerance of the sum of weights, for weights typed with seven digits; weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
-# Largest asymmetry, relative to the standard deviations. Rounding errors of sums are much smaller, at most n·ε.
+# Largest asymmetry of covariances, relative to standard deviations; rounding errors of sums are at most n·ε.
 _MAX_ASYMMETRY = 1e-8
 
 
@@ -80,7 +80,7 @@ class Model:
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
-        """Add noise to a model without noise; the weights of the components are multiplied by 1 − noise.weight."""
+        """Return the model with a noise component added; the other weights are multiplied by 1 − noise.weight."""
         if noise is None:
             return self
         return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
@@ -95,12 +95,12 @@ class Model:
         return Model(weights, self.means, self.covariances, self.family)
 
     def take(self, components: Sequence[int] | Indices) -> Model:
-        """Return a model of some components, in the given order, with unchanged weights and without noise."""
+        """Return a model of the components at the indices `components`, with unchanged weights and without noise."""
         indices = np.asarray(components, dtype=np.intp)
         return Model(self.weights[indices], self.means[indices], self.covariances.take(indices), self.family)
 
     def marginal(self, indices: Indices) -> Model:
-        """Return the marginal distribution of the features at `indices`, in the given order."""
+        """Return the marginal distribution of the features at `indices`, in the order of `indices`."""
         covariances = self.covariances.marginal(indices)
         noise = None if self.noise is None else self.noise.marginal(indices)
         return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)
@@ -131,7 +131,7 @@ def invalid_reason(
     family : covariance structure.
     noise : noise component of the mixture; None if there is no noise.
     noun : "covariance" or "precision" in messages, because precisions are checked in the same way.
-    is_factored : whether to check by factorisation, too, that covariances are positive definite, which takes longer.
+    is_factored : whether to factorise covariances to check that they are positive definite, which takes longer.
     """
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} do not match means of shape {means.shape}"

@@ -13,7 +13,7 @@ from gaussmix._src.value import Value
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Noise(Value):
-    """Settings of the noise component, a uniform density in addition to the components, for `GaussianMixture(noise=…)`.
+    """Settings of the noise component, which has a uniform density, for the parameter `noise` of `GaussianMixture`.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ class Noise(Value):
         Initial weight of the noise component, between 0 and 1.
     volume : float or array-like (2, n_features), default None
         Volume V of the noise component, whose density is 1 / V, in data units to the power of n_features. You can also
-        pass a box: the smallest value and the largest value of each feature. None uses the smaller of two boxes around
-        all rows, one along the features and one along the principal axes, as mclust's `hypvol` does.
+        pass a box: the smallest value and the largest value of each feature. By default, V is the smaller volume of two
+        boxes around all rows, along the features and along the principal axes, as mclust's `hypvol` does.
 
     Raises
     ------
@@ -66,4 +66,4 @@ class Noise(Value):
         return None if values is None or values.ndim == 0 else values
 
 
-Noise.__module__ = "gaussmix"  # the module from which users import
+Noise.__module__ = "gaussmix"  # the module from which users import the class

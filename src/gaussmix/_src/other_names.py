@@ -45,7 +45,7 @@ PRIVATE = {
     "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
     "_check_X": "predict(X), which also checks X",
 }
-# Equivalents in gaussmix, each with names of attributes of fitted estimators in other packages.
+# Attributes and methods in gaussmix, each with equivalent attributes of fitted estimators in other packages.
 _ANSWERS = {
     "aic(X)": "aic_",
     "GaussianMixtureIC itself, which is the best estimator after fit": "best_estimator_ best_model_",
@@ -94,7 +94,7 @@ OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in nam
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
-# Private methods of scikit-learn that subclasses override, and what has the same effect in gaussmix.
+# Private methods of scikit-learn that subclasses override, and parameters with the same effect in gaussmix.
 HOOKS = {
     "_m_step": f"restrictions, prior, covariance_type=Full(max_condition=…), or {_STRUCTURE}",
     "_e_step": "labels or X_error in fit, trim or noise",

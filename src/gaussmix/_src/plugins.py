@@ -1,4 +1,4 @@
-"""Extensions from other packages, found by entry points, which are searched only if a name is unknown."""
+"""Extensions from other packages, which are found through entry points if a name is unknown in gaussmix."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from gaussmix._src.checks import check_finite, check_positive, check_within
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
-SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also for prior="default"
-_MAX_ASYMMETRY = 1e-8  # largest asymmetry of correlations
+SHRINKAGE = 0.01  # default κ of Fraley & Raftery (2007), also for prior="default"
+_MAX_ASYMMETRY = 1e-8  # largest asymmetry of the correlation matrix of `scale`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +22,7 @@ class Dirichlet(Value):
     Parameters
     ----------
     weights : float or array-like (n_components,)
-        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so 1 has no effect.
+        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so α = 1 has no effect.
 
     Raises
     ------
@@ -62,19 +62,19 @@ class NormalInverseWishart(Value):
     Parameters
     ----------
     mean : array-like (n_features,), default None
-        Point μ_p, in data units, to which means are shrunk. None uses the mean of the rows.
+        Point μ_p, in data units, to which means are shrunk. By default, μ_p is the mean of the rows.
     shrinkage : float, default 0.01
-        Weight κ ≥ 0 of `mean`, as a number of rows. With 0, means are not shrunk.
+        Weight κ ≥ 0 of `mean`, as a number of rows. With ``shrinkage=0``, means are not shrunk.
     scale : float or array-like (n_features,) or (n_features, n_features), default None
-        Scale Λ, in data units². A number means the same value for every feature, and n_features numbers mean a diagonal
-        matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean of the
-        diagonal. None uses the covariance of the rows divided by K^(2 / n_features): only the diagonal for factor
-        analysers, and the mean of the diagonal for structures without orientation.
+        Scale Λ, in data units². A number stands for the same value for every feature, and n_features numbers stand for
+        a diagonal matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean
+        of the diagonal. By default, Λ is the covariance of the rows divided by K^(2 / n_features): only the diagonal
+        for factor analysers, and the mean of the diagonal for structures without orientation.
     dof : float, default None
         Degrees of freedom ν, above n_features − 1 for structures with covariance matrices, and above 0 for other
-        structures. None uses n_features + 2, or 3 for factor analysers.
+        structures. By default, ν is n_features + 2, or 3 for factor analysers.
     weights : float or array-like (n_components,), default None
-        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights. With None, the weights have no prior.
+        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights. By default, the weights have no prior.
 
     Raises
     ------
@@ -89,8 +89,8 @@ class NormalInverseWishart(Value):
 
     Notes
     -----
-    ν acts like additional rows in a component. The number of these rows depends on the structure; see the table in
-    `docs/guide/priors.md`.
+    The degrees of freedom ν act like additional rows in a component. The number of additional rows depends on the
+    covariance structure; see the table in `docs/guide/priors.md`.
 
     References
     ----------
@@ -129,7 +129,7 @@ class NormalInverseWishart(Value):
             _check_concentration(self.weights)
 
     def _arrays(self) -> tuple[Array | None, Array | None]:
-        """Return `mean` and `scale` as arrays, or None; `scale` is a number, variances or a matrix."""
+        """Return `mean` and `scale`, each as an array or None; `scale` is a number, variances or a matrix."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
@@ -163,4 +163,4 @@ def _check_scale(scale: Array) -> None:
             raise ValueError("scale is not positive definite.")
 
 
-Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import
+Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import the classes

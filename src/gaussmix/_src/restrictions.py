@@ -65,7 +65,7 @@ class Restrictions(Value):
             raise ValueError("equal_weights=True contradicts fixed_weights. Remove one of them.")
 
     def fixed_components(self, name: str) -> list[int]:
-        """Return the indices of the components that a parameter names, in ascending order.
+        """Return the indices of components in the parameter `name`, in ascending order.
 
         Parameters
         ----------
@@ -95,4 +95,4 @@ class Restrictions(Value):
         return result
 
 
-Restrictions.__module__ = "gaussmix"  # the module from which users import
+Restrictions.__module__ = "gaussmix"  # the module from which users import the class

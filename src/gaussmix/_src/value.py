@@ -10,13 +10,13 @@ import numpy as np
 
 from gaussmix._src.errors import listed
 
-VALUES: dict[str, type[Value]] = {}  # from names to classes, for model files
+VALUES: dict[str, type[Value]] = {}  # classes by name, to read model files
 
 
 class Value:
-    """A parameter object that is compared, displayed and copied by the parameters of its constructor.
+    """A parameter object whose comparison, display and copies use the parameters of its constructor.
 
-    scikit-learn's `clone` can copy such an object, and a grid search can set its parameters, for example
+    scikit-learn's `clone` can copy a parameter object, and a grid search can set its parameters, for example
     `covariance_type__max_condition`. The constructor stores its arguments unchanged, because `clone` compares them by
     identity.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
-    """Return one array of loadings or noise variances per component, even if all components share one array."""
+    """Return the loadings or the noise variances of each component, even if all components share one array."""
     covariances = model.covariances
     if not isinstance(covariances, LowRank):
         raise AttributeError(f"covariance_type={model.family.name!r} has neither loadings nor noise variances.")
@@ -77,9 +77,9 @@ class MixtureAttributes(Estimator):
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; override OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # reference to training rows, or their labels, or why both are lacking
-    labels_: NDArray[np.int64]  # no property: notebooks would compute it to show the estimator
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; they replace hints in OF_FITTED
+    _rows: ref[Any] | NDArray[np.int64] | str  # the training rows (weakly), their labels, or why there are no labels
+    labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class MixtureAttributes(Estimator):
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         self._become(mixture._model, mixture.feature_names)
-        vars(self._fitted)["mixture"] = mixture  # keeps the same object, with its cached values
+        vars(self._fitted)["mixture"] = mixture  # keeps the user's object and the values cached in it
 
     @property
     def noise_weight_(self) -> float:
@@ -149,7 +149,7 @@ class MixtureAttributes(Estimator):
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
                 f"covariance_type={self.covariance_type!r:.60} names several structures, but arrays set by hand "
-                "need one. Set mixture_ instead."
+                "need a single structure. Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)
         dtype = changed["means_"].dtype if "means_" in changed else None
@@ -165,7 +165,7 @@ class MixtureAttributes(Estimator):
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                array.values[...] = now.values  # changed in place, because the user may hold this array
+                array.values[...] = now.values  # in place, because the user may have a reference to this array
                 array.before, still[name] = now.before, array
         return still
 
@@ -177,7 +177,7 @@ class MixtureAttributes(Estimator):
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the labels of the training rows, and store labels in a NumPy array as `labels_`."""
+        """Return the labels of the training rows; labels in a NumPy array are also stored as `labels_`."""
         if isinstance(labels, np.ndarray):
             self._rows = labels
         return labels
@@ -203,7 +203,7 @@ class MixtureAttributes(Estimator):
         return self.n_parameters_
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
-        """Replace the fit by the mixture with these weights, means and covariances; ignore the precision factors."""
+        """Replace the fit by the mixture with the weights, means and covariances in `params`; ignore other values."""
         from gaussmix._src.mixture.mixture import Mixture
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
@@ -211,7 +211,7 @@ class MixtureAttributes(Estimator):
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Replace the fit by an M-step with the responsibilities `resp` and, if set, `precisions_init`."""
+        """Replace the fit by the result of an M-step with responsibilities `resp` and, if set, `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

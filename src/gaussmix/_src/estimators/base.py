@@ -99,7 +99,7 @@ class Estimator(BaseEstimator):
     """Number of columns of X."""
     feature_names_in_: NDArray[Any] = field(init=False)
     """Names of the columns of X, if all are strings."""
-    _attributes: ClassVar[Mapping[str, Reader]] = {}  # saved attributes that are not in `_fitted`
+    _attributes: ClassVar[Mapping[str, Reader]] = {}  # attributes that model files contain in addition to `_fitted`
     _needs_attributes: ClassVar[bool] = True  # whether model files must contain all `_attributes`
     # Feature names to use if a predictor, such as a classifier, fits this estimator to an array without column names.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
@@ -116,7 +116,7 @@ class Estimator(BaseEstimator):
     def _fitted(self, fitted: FitResult) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.model is not fitted.model:
-            for name in ("_arrays", "_rows"):  # Both attributes belong to the previous mixture.
+            for name in ("_arrays", "_rows"):  # `_arrays` and `_rows` belong to the previous mixture.
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 
@@ -128,7 +128,7 @@ class Estimator(BaseEstimator):
         )
 
     def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # By default, Dask would compare only the parameters.
+        return type(self), vars(self)  # By default, Dask would compare only the parameters of estimators.
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
@@ -207,12 +207,12 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def _restored(cls, saved: EstimatorRecord, model: Model, names: tuple[str, ...] | None, dtype: str | None) -> Self:
-        """Return the estimator that a record and a model describe; raises `Damaged` if they are invalid."""
+        """Return the estimator that the contents of a file describe; raises `Damaged` if the contents are invalid."""
         unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
         if unknown:
             raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer version may have it")
         if dtype not in _DTYPES:
-            raise Damaged(f"its training data have type {dtype!r:.40}, which no estimator supports")
+            raise Damaged(f"the training data have type {dtype!r:.40}, which no estimator supports")
         parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
         estimator = cls(**parameters)
         lacking = [key for key in cls._attributes if key not in saved.attributes]
@@ -256,7 +256,7 @@ class Estimator(BaseEstimator):
             return text
 
     def _repr_html_inner(self) -> str:
-        """Return HTML with a summary of the fit, if there is one, followed by scikit-learn's box of parameters."""
+        """Return HTML with a summary of the fit (if the estimator is fitted) and scikit-learn's box of parameters."""
         try:
             page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
             return page + super()._repr_html_inner()
@@ -284,7 +284,7 @@ class Estimator(BaseEstimator):
     @property
     def _may_miss(self) -> bool:
         """Whether X may have missing values."""
-        missing = getattr(self, "missing", MISSING[0])  # Predictors lack the parameter and allow missing values.
+        missing = getattr(self, "missing", MISSING[0])  # Predictors have no parameter `missing`, and allow NaN.
         return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
@@ -297,7 +297,7 @@ class Estimator(BaseEstimator):
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
-        """Return the engine that computes with the rows of a source; without a source, the engine for complete rows."""
+        """Return the engine for the rows of a source or, if `source` is None, for rows without missing values."""
         if source is None:
             return make_engine(self.n_jobs)
         return make_engine(self.n_jobs, source.is_incomplete, source.is_on_device)
@@ -310,8 +310,7 @@ class Estimator(BaseEstimator):
 def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
     """Return the data of a fitted estimator that a model file stores in addition to the mixture.
 
-    `names` are the feature names; by default, the names in the training data. Raises ValueError for parameters that
-    can't be stored.
+    `names` are feature names, by default from the training data. Raises ValueError if a parameter can't be stored.
     """
     if names is None:
         names = estimator._fitted.feature_names

@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # above this number, k-means takes as long as "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, a run from k-means takes as long as a run from "birth"
 
 
 @documented
@@ -48,7 +48,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge`, some of these components may end without rows.
+        The largest number of components. With `split_merge`, some of the `n_components` components may end without
+        rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
         Covariance structure, as in `GaussianMixture`. Other structures are not available, because they have no
         conjugate prior. mclust's names are also allowed, for example "VVV" for "full".
@@ -65,60 +66,63 @@ class BayesianGaussianMixture(PosteriorEstimator):
     n_init : int, default 1
         Number of runs for each random method of initialisation; the run with the highest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
-        Method of initialisation. "birth" begins with one component and splits components. If X has one feature or fewer
-        than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All values that
-        `GaussianMixture` allows, such as "kmeans", are allowed, too. With `split_merge`, a fit from "random" often ends
-        at the same bound as a fit from "birth".
+        Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
+        feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All
+        values that `GaussianMixture` allows, such as "kmeans", are allowed, too. With `split_merge`, a fit from
+        "random" often ends at the same bound as a fit from "birth".
     split_merge : bool, default True
-        Whether components are split, merged and deleted if that raises the bound (Hughes & Sudderth 2013). A component
-        is also deleted if the bound without it is less than 0.001 nats lower. With False, `fit` makes
-        the same steps as scikit-learn. False is required with `labels`, because labels are indices of components.
-        ``init_params="birth"`` requires True.
+        Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
+        component is also deleted if its deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
+        `fit` makes the same steps as scikit-learn. You must set ``split_merge=False`` with `labels`, because labels are
+        indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
         Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
-        rows. At most 1e9. None means 1 / n_components.
+        rows. At most 1e9. By default, α is 1 / n_components.
     mean_precision_prior : float or None, default None
         Weight β of the prior of the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
-        Prior mean m, in data units. None means the mean of X.
+        Prior mean m, in data units. By default, m is the mean of X.
     degrees_of_freedom_prior : float or None, default None
         Degrees of freedom ν of the prior of the covariances; at most 1e9, and above n_features − 1 if covariances are
         matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
         Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
-        for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". None means the
-        covariance of X, its diagonal or the mean of its diagonal. If X has no more rows than features, correlations in
-        S are set to 0. If the covariance of X is singular, `reg_covar` is added to the diagonal of S. If `reg_covar` is
-        too small, the automatic `reg_covar` of `GaussianMixture` is used instead, for S and in each step.
+        for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". By default, S is
+        the covariance of X, the diagonal of this covariance, or the mean of the diagonal. If X has no more rows than
+        features, correlations in S are set to 0. If the covariance of X is singular, `reg_covar` is added to the
+        diagonal of S. If S is singular even with `reg_covar`, the automatic `reg_covar` of `GaussianMixture` is used
+        for S and in each step.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
         Seed of the initialisation, the split-and-merge moves and `sample`.
     warm_start : bool, default False
-        Whether `fit` starts from the previous fit, if it has the same structure, instead of `init_params`.
+        Whether `fit` starts from the previous fit, if this has the same covariance structure, and ignores
+        `init_params`.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called with a record after every step, as in `GaussianMixture`. In the record,
         `log_likelihood` is the part of the lower bound that is a sum over rows, divided by the number of rows.
     verbose, verbose_interval : int, default 0 and 10
-        If `verbose` is positive, print progress every `verbose_interval` steps; ``verbose=2`` also prints times.
+        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
     n_jobs : int or None, default None
         Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
     weights_ : (n_components,)
-        Posterior means of the weights. With a Dirichlet process, the means are scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. For a Dirichlet process, the means of the weights are scaled to sum to 1, as in
+        scikit-learn.
     means_ : (n_components, n_features), in data units
-        Posterior means of the means.
+        Posterior means of the component means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
-        `GaussianMixture`.
+        The precisions are the posterior means, ν S⁻¹, and the covariances are the inverses of these means. The shapes
+        are the same as in `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component: Σ s r, for row weights s and responsibilities r. If a component has
-        no rows, its other attributes have the values of the prior.
+        Expected number of rows in each component: the sum of row weights times responsibilities. For a component
+        without rows, all other attributes have the values of the prior.
     weight_concentration_ : (n_components,), or a tuple of two such arrays
         Posterior parameters of the weights. For a Dirichlet distribution, the array contains the concentration of each
         component. For a Dirichlet process, the two arrays contain the parameters of the Beta distribution of each
@@ -147,9 +151,9 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Notes
     -----
     `predict_proba` returns the responsibilities under the posterior (Bishop, eq. 10.49), which are 0 for components
-    without rows. The lower bound is exact with missing values, labels, weights, files and rows on a cluster. Missing
-    values are latent variables, as are the error-free values if X has measurement errors; the approximate posterior
-    treats these latent variables as independent of the parameters.
+    without rows. The lower bound is also exact for fits with missing values, labels or weights, and for rows in files
+    or on a cluster. Missing values are latent variables, as are the error-free values if X has measurement errors; the
+    approximate posterior treats these latent variables as independent of the parameters.
 
     References
     ----------
@@ -196,13 +200,13 @@ class BayesianGaussianMixture(PosteriorEstimator):
         self._finish(replace(fitted, model=model), options, problem, run, X)
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Check the data and all parameters; return the problem (data, objective) and the plan (starts, stopping)."""
+        """Check the data and all parameters; return the optimisation problem and the plan of the fit."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
-            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: its prior prevents collapse. Set 0.')
+            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior prevents collapse. Set 0.')
         has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:
@@ -216,7 +220,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        # With one feature, `VariationalMoves` itself starts from k-means, on a condensed version of the rows.
+        # If X has one feature, `VariationalMoves` already starts from k-means, on a condensed version of the rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts
@@ -232,7 +236,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         return with_features(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return a start from the last fit; None if its structure, features or number of components do not match."""
+        """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""
         if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_

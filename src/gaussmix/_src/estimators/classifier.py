@@ -52,18 +52,19 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int, iterable of int or None, default None
-        Number of components of each class. With None, each class has one component, and the covariance structure
-        defines what classes share (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear
-        discriminant analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of
-        `n_components` components, and the structure defines what the components of a class share (mclust's MclustDA).
-        If you pass several numbers, BIC chooses one of them for each class.
+        Number of components of each class. With ``n_components=None``, each class has one component, and the covariance
+        structure defines what classes share (mclust's EDDA). With one component per class, the classifier is quadratic
+        discriminant analysis for "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag".
+        If `n_components` is a number, each class has a mixture of `n_components` components, and the structure defines
+        what the components of a class share (mclust's MclustDA). If you pass several numbers of components, BIC chooses
+        one of them for each class.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure for
-        all classes if `n_components` is None, and otherwise one structure for each class.
+        Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one
+        structure for all classes if `n_components` is None, and otherwise one structure for each class.
     priors : (n_classes,), default None
-        Prior probabilities of the classes, above 0, in the order of `classes_`. None means the proportions of the
-        classes in the training rows. Set `priors` if the class proportions differ in new data, or to give all classes
-        equal weight.
+        Prior probabilities of the classes, above 0, in the order of `classes_`. By default, `priors` are the
+        proportions of the classes in the training rows. Set `priors` if the class proportions differ in new data, or to
+        give all classes equal weight.
     reject_below : float, default 0
         Threshold for p-values (see `density_p_value`). If the p-values of a row are below `reject_below` in all
         classes, `predict` rejects the row: it returns the label -1, or "unknown" if the classes are text.
@@ -73,7 +74,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     classes_ : (n_classes,), the labels of the classes, sorted.
     class_prior_ : (n_classes,), prior probabilities of the classes.
-    class_count_ : (n_classes,), total weight of the rows of each known class.
+    class_count_ : (n_classes,), total weight of the rows that are known to be in each class.
     mixture_ : Mixture
         The distribution p(x) of the rows of all classes together, in float64.
     component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
@@ -83,7 +84,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     n_parameters_ : int
         Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
-        Number of EM steps of the class with most steps; 1 if no iteration is needed because all classes are known.
+        Largest number of EM steps of any class; 1 if no iteration is needed because all classes are known.
     outcome_ : same as in `GaussianMixture`; it exists only if EM was run for all classes together.
     bic_ : float
         −2 log L + p log Σw for likelihood L, p parameters and row weights w; lower is better, unlike in mclust.
@@ -95,9 +96,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     unknown. With one component per class, all structures in `covariance_type` are fitted, even if `max_time` is
     reached.
 
-    In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row of unknown class, which EM divides
-    among the classes. The strings "-1" and "nan" have the same meaning, because NumPy converts -1 and NaN to these
-    strings if an array also contains text. If y contains only one value besides -1, -1 is itself a class.
+    In `fit`, the value -1 or a missing value (None, NaN, pandas.NA, null) in y means that the class of a row is
+    unknown; EM then divides the row among the classes. The strings "-1" and "nan" mean the same, because NumPy converts
+    -1 and NaN to these strings if an array also contains text. If y contains only one value besides -1, -1 is itself a
+    class.
 
     References
     ----------
@@ -203,7 +205,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class of each row, (n_samples,), or -1 or "unknown" for a rejected row.
+        """Return the most probable class of each row, (n_samples,); a rejected row gets -1 or "unknown".
 
         For rows with missing values, the observed values are used. `reject_below` defines which rows are rejected.
 
@@ -307,7 +309,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(
                 f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
-                "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "
+                "covariance_type that classes share, such as 'tied', or drop columns that are constant or depend on "
                 "other columns."
             ) from None
         if ridge is None:
@@ -323,7 +325,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(
                     check_maximum=False
-                )  # Later, all classes are checked together.
+                )  # The mixtures of all classes are checked together, later.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
@@ -368,7 +370,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _warn_of_ridge(self, classes: ClassMixtures, problem: Problem) -> list[Diagnosis]:
-        """Return the components that only `reg_covar` keeps from collapsing; issue a warning that names the classes."""
+        """Return the components that only `reg_covar` keeps from collapsing; issue a warning with their classes."""
         model, labels = classes.mixture._model, self.classes_[classes.component_class].tolist()
         each = "class {1!r}" if self.n_components is None else "component {0} of class {1!r}"
         names = [each.format(*named) for named in enumerate(labels)]
@@ -404,14 +406,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         super()._wake(own)
         n_classes, class_index, mixture = len(self.classes_), self.component_class_, self.mixture_
         if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
-            raise Damaged("its 'classes_' must be at least two different classes")
+            raise Damaged("the file's 'classes_' must be at least two different classes")
         if len(class_index) != mixture.n_components or sorted(set(class_index.tolist())) != list(range(n_classes)):
-            raise Damaged("its 'component_class_' must have a class for each component")
+            raise Damaged("the file's 'component_class_' must have a class for each component")
         if (np.diff(class_index) < 0).any() or not np.bincount(class_index, mixture.weights).all():
-            raise Damaged("its components must be sorted by class, and each class must have a positive weight")
+            raise Damaged("the components must be sorted by class, and each class must have a positive weight")
         for name in ("covariance_type_", "class_count_"):
             if len(own[name]) != n_classes:
-                raise Damaged(f"its {name!r} must have one value for each class")
+                raise Damaged(f"the file's {name!r} must have one value for each class")
         self._classes = ClassMixtures(mixture, class_index)
 
 

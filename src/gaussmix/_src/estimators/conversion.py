@@ -25,7 +25,7 @@ def shared_parameters(estimator: Any) -> dict[str, Any]:
 
 
 def fit_facts(estimator: Any) -> dict[str, Any]:
-    """Return attributes of a fit, such as `n_iter_`; none for Bayesian mixtures, whose bound differs in meaning."""
+    """Return attributes of a fit, such as `n_iter_`; empty for Bayesian mixtures, whose bound means something else."""
     if hasattr(estimator, "weight_concentration_"):
         return {}
     return {name: getattr(estimator, name) for name in _OF_THE_RUN if hasattr(estimator, name)}

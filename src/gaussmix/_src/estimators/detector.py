@@ -42,12 +42,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses one of them.
+        Number of components. If you pass several numbers of components, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled outliers. With "auto", `coverage` defines the outliers instead.
+        Fraction of the training rows that are labelled as outliers. With "auto", `coverage` defines which rows are
+        outliers.
     coverage : float in (0, 1), default 0.95
-        Probability of the region of highest density under the fitted mixture. A fraction 1 − `coverage` of new rows
-        from the mixture is labelled outliers. You cannot set both `coverage` and `contamination`.
+        Probability of the region of highest density under the fitted mixture. On average, a fraction 1 − `coverage` of
+        new rows from the mixture is labelled as outliers. You cannot set both `coverage` and `contamination`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -56,8 +57,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mixture_ : Mixture
         The fitted mixture distribution, in float64.
     offset_ : float
-        The log density (nats) below which a row is an outlier. You can set a different threshold, for example a
-        quantile of `score_samples` for rows that were not used to fit the mixture.
+        The log density (nats) below which a row is an outlier. You can set `offset_` to a different threshold, for
+        example a quantile of `score_samples` for rows that were not used to fit the mixture.
     <Attributes of MixturePredictor>
 
     References
@@ -136,8 +137,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
-        threshold for the observed features. The regions above both thresholds have the same probability. Errors are the
-        same as in `score_samples`.
+        threshold for the observed features. A row with missing values is below its threshold with the same probability
+        as a complete row is below `offset_`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)
@@ -192,7 +193,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
-        """Return the lowest log density of an inlier; ignore rows with missing values, which are not comparable."""
+        """Return the lowest log density of an inlier; rows with missing values are not comparable and are ignored."""
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
@@ -228,7 +229,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """Check and return a fraction above 0, at most `largest` and below 1, so that both labels are possible."""
+    """Check and return a fraction above 0, at most `largest` and below 1, so that inliers and outliers are possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -247,19 +248,19 @@ class _Excess:
     log_density : computes log p(x) of the observed values.
     offset : threshold for rows without missing values.
     mixture : the fitted mixture, over all features.
-    log_mass : log of the probability of a density below the threshold, which is the same for every threshold.
+    log_mass : log of the probability that the density of a row is below the threshold, for any observed features.
     """
 
     log_density: Callable[[Block], Array]
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds for patterns of missing values
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by pattern of observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for indices, seen in patterns(np.isnan(block.rows)):
-            if seen.size < block.rows.shape[1]:  # Rows with no observed value get the threshold as their score.
+            if seen.size < block.rows.shape[1]:  # The result is 0 for rows without an observed value.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
 

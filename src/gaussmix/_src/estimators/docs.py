@@ -20,8 +20,8 @@ Returns
 -------
 self : the fitted estimator."""
 _WEIGHT = """\
-sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two
-    rows (see `weight_type`)."""
+sample_weight : (n_samples,), weights ≥ 0. By default, weights are frequencies: a row of weight 2 counts
+    as two rows (see `weight_type`)."""
 _ROWS = f"""\
 X : (n_samples, n_features), numbers in data units. X is an array, a data frame, or a source from
     `gaussmix.open`, whose rows need not fit into memory.
@@ -39,7 +39,7 @@ VVI as "diag", and VII as "spherical".""",
 only if you name them in a list.""",
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
-    Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses the structure.""",
+    Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one.""",
     "missing": """\
 missing : {"allow", "error"}, default "allow"
     Whether X may contain missing values (NaN or null). With "allow", the fit maximises the likelihood of the observed
@@ -50,7 +50,7 @@ X_error : measurement errors of X: standard deviations (n_features,) or (n_sampl
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture then describes
     the true values without measurement errors (Bovy, Hogg & Roweis 2011). A value with an infinite error counts
     as missing.""",
-    "BLANKLINE": "<BLANKLINE>",  # is not replaced: doctest needs this line
+    "BLANKLINE": "<BLANKLINE>",  # kept unchanged, because doctest needs this line
     "raises": """\
 Raises
 ------
@@ -85,7 +85,7 @@ def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
 def documented(cls: Class) -> Class:
     """Insert shared passages into the docstrings of a class, and make its methods raise errors with hints.
 
-    A passage replaces a line ``<name>`` in the docstring of the class or of one of its own methods.
+    Each line ``<name>`` in the docstrings of the class and of its own methods is replaced by the passage `name`.
     ``<Parameters of Base>`` stands for the section "Parameters" in the docstring of the base class `Base`. The
     signature of a dataclass lists the parameters in the same order as the docstring.
     """
@@ -101,7 +101,7 @@ def documented(cls: Class) -> Class:
         order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
-        with suppress(NameError):  # Some annotations name modules that are imported only at their first use.
+        with suppress(NameError):  # Some annotations refer to modules that are not imported yet.
             vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # resolves annotations across modules
     for owner in cls.__mro__:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():

@@ -22,8 +22,8 @@ from gaussmix._src.validation.parameters import check_floats
 
 Floats = NDArray[np.floating[Any]]
 
-MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of priority, if several are changed
-MAX_DISAGREEMENT = 0.01  # relative; matrices typed with three digits count as equal
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of priority, if several of them are changed
+MAX_DISAGREEMENT = 0.01  # largest relative difference of matrices that agree, such as matrices typed with 3 digits
 
 
 def lacking(changed: Mapping[str, Floats]) -> list[str]:
@@ -104,7 +104,7 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
     """Raise ValueError if the two attributes `first` and `name` imply different covariances."""
-    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest rounding difference
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest difference from rounding
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
@@ -123,7 +123,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 class ArraySnapshot:
     """An array that the user may change, together with a copy of its original bytes (None if there was no mixture).
 
-    `is_changed` compares array and copy only if the caller may have held a reference since the last comparison.
+    `is_changed` compares the bytes only if a caller may have had a reference to the array since the last comparison.
     """
 
     before: bytearray | None
@@ -151,7 +151,7 @@ class ArraySnapshot:
     @property
     def is_changed(self) -> bool:
         """Whether the array differs from its original bytes."""
-        if not self._may_differ:  # Nobody has held a reference since the last comparison.
+        if not self._may_differ:  # No reference to the array has existed since the last comparison.
             return False
         with self._one_at_a_time:
             is_alive = self._shown is not None and self._shown() is not None
@@ -165,8 +165,8 @@ class FittedArray(FittedAttribute[Floats]):
     """A fitted array in the dtype of the training data; it is computed from the mixture on first access, then stored.
 
     The user may write into the array or replace it; the estimator uses the new values from the next call on. `read`
-    computes the values from a model, in a given dtype if that dtype can represent the values. Arrays that follow from
-    loadings are read-only, cannot be set, and are computed on each access.
+    computes the values from a model, in a given dtype if that dtype can represent the values. Arrays that are computed
+    from loadings are read-only, cannot be set, and are computed again on each access.
     """
 
     def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
@@ -201,11 +201,11 @@ class FittedArray(FittedAttribute[Floats]):
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # otherwise bytes can't be compared
+        is_alike = array is not None and array.values.shape == array_set.shape  # whether the bytes can be compared
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:
-        """Compute the array from the result of a fit, and store a copy of the array's bytes with it."""
+        """Compute the array from the result of a fit; return a snapshot with the array and a copy of its bytes."""
         values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
         return ArraySnapshot(values, bytearray(values.data))
 

@@ -1,4 +1,4 @@
-"""Steps that the fits of all estimators share: find and apply the options in use, and make the result of a fit."""
+"""Steps that the fits of all estimators share: apply options such as noise or a prior, and make the result of a fit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_hooks(estimator: Any) -> None:
 def start_fit(
     estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
 ) -> Iterator[tuple[Any, FitOptions]]:
-    """Yield X without the column of labels, and the options in use; the caller fits inside the `with` block.
+    """Yield X without the column of labels, and the fit options in use; the caller fits inside the `with` block.
 
     If the block raises an exception, the previous state of the estimator is restored.
     """
@@ -74,7 +74,7 @@ def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) ->
 def with_features(
     options: FitOptions, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
 ) -> tuple[Problem, Plan]:
-    """Adapt the problem and the plan of a fit to the options in use, such as noise or a prior; return both."""
+    """Adapt the problem and the plan of a fit to options such as noise or a prior; return the problem and the plan."""
     for option in options:
         problem = option.adapt_problem(problem, candidates)
     for option in options:
@@ -115,7 +115,7 @@ def make_fitted(
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common
+        warn(note, report.messages.CollapseWarning)  # no warning in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)

@@ -45,139 +45,126 @@ class GaussianMixture(LikelihoodEstimator):
     Parameters
     ----------
     n_components : int, default 1
-        Number of components K.
+        Number of components K. If you do not know the number of groups, `GaussianMixtureIC` chooses K by BIC.
     covariance_type : str or structure, default "full"
-        Covariance structure. "full" has a covariance matrix for each component, "tied" one matrix for all components,
-        "diag" a variance for each component and feature, and "spherical" one variance for each component. The three
-        letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D.
-        E means equal for all components, V means that components may differ, and I means the identity matrix.
-
-        <letters>
-
-        A structure with options is passed as an object; `Family` is the base class of these objects. For many features,
-        use `FactorAnalyzer(n_factors)`, or "factor_analyzer" for one factor: Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features ·
-        n_factors loadings Λ_k and a diagonal Ψ_k. As an alternative to `reg_covar`, ``Full(max_condition=100)`` bounds
-        the ratio of the largest to the smallest eigenvalue among the covariances of all components. `Tied`, `Diag`,
-        `Spherical`, `EEI` and `EII` have the option `max_condition`, too.
+        Covariance structure; choose one with few parameters if X has few rows or many features. "full" has a covariance
+        matrix for each component, "tied" one matrix for all components, "diag" a variance for each component and
+        feature, and "spherical" one variance for each component. The notes explain mclust's names, such as "VVE", and
+        structures with options. For many features, use ``FactorAnalyzer(n_factors)``; "factor_analyzer" has one factor.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
         of outliers. Each EM step leaves out the rows of lowest density. `cutoff_` separates outliers from other rows,
-        and `fit_predict` labels outliers −1. If `init_params` is a name, each of the `n_init` runs starts from the best
-        of 21 short fits with equal diagonal covariances: one initialised by this method, and 20 by random rows. If you
-        pass `means_init`, or an array or a function as `init_params`, `fit` starts from these without short fits.
+        and `fit_predict` labels outliers −1. If `init_params` is a name, each run starts from the best of 21 short fits
+        with equal diagonal covariances: one fit from the named method, and 20 fits from random rows. If you pass
+        `means_init`, or an array or a function as `init_params`, EM starts from these values, without short fits.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until further
-        steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise `max_iter`,
-        because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
+        sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``.
+        With "auto", EM continues until all further steps together would gain less than 1e-4 nats, as estimated by the
+        check of `check_maximum`. If you set ``tol="auto"``, also raise `max_iter`, because 100 steps are often too few.
+        With ``tol="auto"``, ValueError is raised if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` checks if it ended near a local maximum, without changing the mixture; `outcome_` has the result.
-        The check takes three passes over the rows, or four per parameter with missing values, `X_error` or factor
-        analysers. "auto" checks only if three passes suffice and take at most a tenth of the time of the fit. If `fit`
-        cannot check, as for user-defined structures and for more than 4,000 parameters, `is_maximum` is None and, with
-        True, `reason` explains why. Variances at a `max_condition` bound count as fixed. ``tol="auto"`` always checks.
+        Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
+        `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
+        factor analysers, four passes per parameter. "auto" runs the check only if three passes suffice and take at most
+        a tenth of the time of the fit. For user-defined structures or more than 4,000 parameters, there is no check:
+        `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
-        Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
-        robust variance of each feature, or 0 with `max_condition` or a prior of covariances. When EM has converged,
-        `fit` estimates how much the value of "auto" lowers the mean log-likelihood. If this is more than 1e-5 nats, and
-        each component has at least 5 (n_features + 1) distinct rows, EM continues without the value. This result
-        replaces the first result only if its likelihood is higher.
+        Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
+        components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
+        `max_condition` or a prior of covariances. When EM has converged, `fit` estimates how much the automatic value
+        lowers the mean log-likelihood. If the automatic value costs more than 1e-5 nats, and each component has at
+        least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
-        Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
-        sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
+        Largest number of EM steps; raise it after a ConvergenceWarning. 0 returns the initial mixture. With more than
+        262,080 rows, EM runs on a sample and then on all rows, and `max_iter` limits each of the two phases.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
-        far and issues a ConvergenceWarning, which also mentions skipped initialisations. If the rows are on a cluster
-        of computers (Dask, Spark or Ray), the step is interrupted instead, unless it is the first step of a run. If the
-        cluster has no worker process when the limit is reached, `fit` raises TimeoutError.
+        far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
+        computers (Dask, Spark or Ray), the current step is interrupted instead, unless it is the first step of a run.
+        If the cluster has no worker process when the limit is reached, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
-        "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
-        quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
-        proposal counts as a step, so `max_iter` still limits the passes over the rows. With None, every step is a step
-        of EM. `acceleration` has no effect if `posterior` limits the candidate components.
+        Whether to accelerate EM; set "auto" if EM needs hundreds of steps. If many more steps seem necessary after the
+        first 20 steps, a quasi-Newton method proposes parameters, and EM continues from a proposal only if the proposal
+        raises the likelihood. A proposal counts as a step, so `max_iter` still limits the passes over the rows.
+        `acceleration` has no effect if `posterior` limits the candidate components.
     n_init : int, default 1
-        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
-        "hierarchical" and "tree" are deterministic and run only once.
+        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept. Raise
+        `n_init` to avoid poor local maxima. "hierarchical" and "tree" are deterministic and run only once.
     init_params : str, list of str, array or callable, default "auto"
-        Method of initialising EM. "search" runs k-means and then merges and splits components while the likelihood
-        rises. "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
-        clustering of at most 2,000 rows, and "tree" is a fast k-means for thousands of components. "auto" is "search"
-        for several components, "tree" if `posterior` limits the candidate components, and "kmeans" if you pass initial
-        parameters or, to `fit`, `labels` of all rows, or if `max_iter` is below 20. "auto", "search" and "tree" scale
-        columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV, isotropic Ψ_k and `max_condition`.
-        From a list of names, the best run is kept. Instead of names, you can pass an initial component of each row
-        (n_samples,), which EM may change, responsibilities (n_samples, n_components), or a function ``(X, n_components,
-        rng)`` that returns one of these from `rng`, a `numpy.random.Generator`.
+        Method of initialising EM: "search" for a high likelihood, "kmeans", "k-means++", "random" or "random_from_data"
+        as in scikit-learn, "hierarchical" for a deterministic start, or "tree" for thousands of components. The notes
+        describe all methods and "auto". If you pass a list of names, the best run is kept. You can also pass the
+        initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
+        a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features). If you pass `means_init`, and
-        `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
+        Initial weights (n_components,) and means (n_components, n_features), to start from a known solution. If you
+        pass only `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows
+        nearest to each mean.
     precisions_init, covariances_init : array-like, default None
-        Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both `precisions_init` and
-        `covariances_init`.
+        Initial precisions (inverse covariances) or initial covariances, in the shape of `covariances_`. You cannot pass
+        both `precisions_init` and `covariances_init`.
     noise : bool, float or Noise, default False
-        Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
-        V is the smaller volume of two boxes around all rows, along the features and along the principal axes. `predict`
-        labels rows −1 if noise is their most probable component. A number above 0 and below 1 is the initial weight of
-        noise; True means 0.1. ``Noise(0.2, volume=V)`` sets weight and V; a box [minima, maxima] can replace V.
+        Whether the mixture has a noise component for outliers: a uniform density 1 / V. By default, V is the smaller
+        volume of two boxes around all rows, along the features and along the principal axes. `predict` labels a row −1
+        if noise is its most probable component. A number between 0 and 1 is the initial weight of noise, and True means
+        0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
-        The components that each label in the argument `labels` of `fit` allows, as a dictionary from labels to lists of
-        components; labels may be text. With None, each label in `labels` is the index of a component.
+        Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
+        such as ``{"cat": [0, 1], "dog": [2]}``. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
         mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
         `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
-        run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
-        this way. `partial_fit` supports only "freeze".
+        run; later, components are frozen. "error" ends the run, and `fit` raises DegenerateError if no run is left.
+        `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
-        is the reliability of a row relative to other rows, and does not refer to `precisions_`. These weights are
-        scaled so that their sum is the number of rows of positive weight. The two settings differ in BIC, AIC, standard
-        errors and the effect of a prior. Without a prior, fitted mixtures are equal up to the automatic `reg_covar`.
+        is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
+        their sum is the number of rows of positive weight. "frequency" and "precision" differ in BIC, AIC, standard
+        errors and the effect of a prior, but without a prior, give the same mixture up to the automatic `reg_covar`.
     random_state : int, RandomState or None, default None
-        Seed of the initialisation and of `sample`.
+        Seed of the initialisation and of `sample`; pass an integer to get the same result in every call.
     posterior : {"auto", "exact"} or int, default "auto"
-        Number of candidate components of each row; "exact" means all components. With a number, each EM step compares a
-        row only with its candidate components and a few others, so that the time of a step hardly grows with
-        `n_components`. With a number, EM maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap`
-        estimates the difference between the bound and the log-likelihood. "auto" is exact below 1,000 components or for
-        few rows. In all other cases, "auto" begins with 8 candidate components, and doubles this number, up to 64,
-        while the gap is above 0.002 nats per row. If components share a covariance, fits are always exact.
+        Number of candidate components of each row: an EM step compares the row only with these and a few other
+        components, so that the time of a step hardly grows with `n_components`. If `posterior` is a number, EM
+        maximises a lower bound, which is about `outcome_.posterior_gap` below the log-likelihood. "exact" uses all
+        components, and so does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit; `n_init`, `init_params` and parameters such as `means_init` are then
         ignored. The previous fit must have the same numbers of components and features and the same covariance
-        structure, and both fits or neither must have `noise`. Otherwise, `fit` silently ignores the previous fit.
+        structure, and both fits or neither must have `noise`. A previous fit that differs is silently ignored.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. The default
-        prior has the weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights
+        "default" keeps components from collapsing: it is the prior of Fraley & Raftery (2007) for means and
+        covariances, has the weight of a few rows, and is also used by mclust. `Dirichlet` is a prior of the weights
         only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
-        Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights of
-        some components. The fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
+        Constraints on the parameters: equal weights, a lower bound on all weights, or fixed parameters of some
+        components. Fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
         `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set this parameter if the distribution of the rows drifts. A number
-        is a half-life in rows, at least 5,040 (one online step): after this number of later rows, the weight of a row
-        is at most half. With None, step t gives its rows the weight (t + 1)^−0.7 and all earlier rows the rest, so that
-        early rows slowly lose weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
+        How fast `partial_fit` forgets earlier rows; set `forgetting` if the distribution drifts. As a number,
+        `forgetting` is a half-life in rows, at least 5,040 (one online step): after this number of later rows, a row
+        has at most half of its first weight. By default, online step t gives its rows the weight (t + 1)^−0.7, and all
+        earlier rows together the remaining weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
         of the run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after
         the step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with
-        the best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see
-        `set_callbacks`.
+        the best mixture so far. Model files do not contain callbacks. `set_callbacks` accepts scikit-learn's callbacks.
     verbose, verbose_interval : int, default 0 and 10
-        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps. The moves of a split-and-merge
-        search are printed before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidate
-        components, `outcome_.posterior_gap` is printed, too.
+        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
+        Before the first step, `fit` prints the moves of a split-and-merge search. If `posterior` limits the candidate
+        components, `fit` also prints `outcome_.posterior_gap`.
     n_jobs : int or None, default None
         Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
         without the interruption, except that last digits may differ, because EM may then sum the rows in another order.
-        `fit` removes the file at its end. `partial_fit` does not use checkpoints.
+        When `fit` ends, it deletes the checkpoint file. `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
@@ -189,60 +176,60 @@ class GaussianMixture(LikelihoodEstimator):
         triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
         `precisions_cholesky_` are read-only for "factor_analyzer".
     loadings_, noise_variances_ : (K, d, n_factors), in data units, and (K, d), in data units²
-        The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
+        The loadings Λ_k and the diagonal of Ψ_k in Σ_k = Λ_k Λ_kᵀ + Ψ_k; both arrays exist only for "factor_analyzer".
     noise_weight_ : float
-        Weight of the noise component; 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
+        Weight of the noise component; 0 without `noise`. The sum of `weights_` is 1 − `noise_weight_`.
     mixture_ : Mixture
         The fitted mixture distribution, in float64. If you set `mixture_`, the estimator behaves as if `fit` had
         returned this mixture. You can also set `weights_`, `means_` and one of the arrays of covariances or precisions,
-        or change them in place. The next call of a method such as `predict`, or reading `mixture_`, builds the new
-        mixture and updates the other arrays. ValueError is raised if two changed arrays imply different covariances.
-    converged_ : bool, whether the best run converged
+        or change these arrays in place. The next call of a method such as `predict`, or reading `mixture_`, builds the
+        new mixture and updates the other arrays. ValueError is raised if two arrays imply different covariances.
+    converged_ : bool, whether the run with the highest likelihood met the tolerance `tol`
     outcome_ : record
         How the fit ended, with these attributes:
 
-        - `reason`: why the fit ended, in one sentence.
-        - `is_maximum`: True if one step of Newton's method leads from the fit to a local maximum, which need not be the
-          highest. False at a saddle point, far from a maximum, or if the likelihood is almost flat in a direction.
-          None if this was not checked (see `check_maximum`).
-        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, in nats per
-          row.
-        - `label_change_fraction`: near a maximum, the fraction of labels that further steps may change.
-        - `rate`: the convergence rate of EM, which is the ratio of successive gains.
-        - `n_starts`: the number of runs. `n_starts_at_best`: how many runs, including the best, ended within `tol` plus
-          a margin of the best log-likelihood. The margin is the estimated gain of all further steps, for the best run
-          or the other run, whichever is larger.
-        - `collapsed`: components that were frozen because they collapsed. The likelihood of a fit with collapsed
-          components cannot be compared with other likelihoods. A warm start leaves collapsed components frozen.
-        - `on_ridge`: components that only `reg_covar`, also called the ridge, keeps from collapsing.
-          `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
-        - `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
+        * `reason`: the reason why the fit ended, in one sentence.
+        * `is_maximum`: whether one step of Newton's method leads from the fit to a local maximum, which need not be the
+          highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
+          in some direction, and None if there was no check (see `check_maximum`).
+        * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
+        * `label_change_fraction`: the fraction of labels that may still change; None unless `is_maximum` is True.
+        * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
+        * `n_starts`: the number of runs, each from another initialisation.
+        * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
+          log-likelihood; if this number is 1, raise `n_init`. The margin of a run is `tol` plus the gain of all further
+          steps of this run or of the best run, whichever is larger.
+        * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
+          components cannot be compared with other fits. A warm start leaves collapsed components frozen.
+        * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
+        * `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
+        * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
           collapsed and empty components, nearly singular covariances, and constant columns.
-        - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
-        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search, or None. `search_gain`:
-          how much higher the search ended than EM from k-means, in nats per row; None without a search.
-        - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
-          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of the limit;
-          `posterior_gap_error` is the standard error of the estimate.
+        * `traces`: the values of `lower_bound_` at each step, for each run that ended with a finite likelihood.
+        * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
+        * `search_gain`: the gain of the split-and-merge search over EM from k-means, in nats per row, or None.
+        * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.
+        * `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because `posterior`
+          limits the candidate components; `posterior_gap_error` is the standard error of this estimate.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
         the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
         if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) before the last step and before each step of the best run. `lower_bounds_` has
-        `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated after the last step.
-        Rows that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
-        constant and divided by the total row weight.
+        Mean log-likelihood (nats) before the last EM step, and a list of the values before each EM step of the best
+        run. `lower_bounds_` has `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is
+        evaluated after the last step. Trimmed rows are not included. With `prior`, the values include the log prior
+        density, up to a constant and divided by the total row weight.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
-        Log density (nats) below which `trim` left rows out; this attribute exists only with `trim`.
-        ``score_samples(X) < cutoff_`` also finds outliers in new data.
+        Log density (nats) below which `trim` left rows out; this attribute exists only with `trim`. New rows with
+        ``score_samples(X) < cutoff_`` are outliers, too.
     n_samples_seen_ : int, the number of rows passed to `partial_fit` in all calls
     labels_ : (n_samples,)
-        `predict(X)` for the array or data frame that was fitted, computed on first access; after `fit_predict`, the
-        labels that it returned. Keep a reference to X, because the estimator does not store X. AttributeError is
-        raised if X no longer exists, if X was a list, a file or on a cluster, or after a fit with `X_error` or `trim`.
+        Labels of the fitted rows: the result of `predict(X)`, computed on first access, or after `fit_predict`, the
+        labels that `fit_predict` returned. Keep a reference to X, because the estimator does not store X.
+        AttributeError is raised if X no longer exists or is not in memory, or after `fit` with `X_error` or `trim`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -251,9 +238,28 @@ class GaussianMixture(LikelihoodEstimator):
 
     Notes
     -----
-    Results for NumPy arrays have the same bits for any number of threads, on any processor. Under scikit-learn's option
-    `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions are
-    then arrays of the same library, and each EM step agrees with a step for NumPy arrays up to about 1e-9.
+    The three letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the
+    orientation D. The letter E means equal for all components, V means varying, and I means the identity matrix.
+
+    <letters>
+
+    A structure with options is an object, whose base class is `Family`. `FactorAnalyzer` assumes Σ_k = Λ_k Λ_kᵀ + Ψ_k,
+    with n_features · n_factors loadings Λ_k and a diagonal Ψ_k. As an alternative to `reg_covar`, the option
+    `max_condition` of `Full`, `Tied`, `Diag`, `Spherical`, `EEI` and `EII` bounds the ratio of the largest to the
+    smallest eigenvalue among the covariances of all components. `check_maximum` takes variances at this bound as fixed.
+
+    ``init_params="search"`` runs k-means, and then merges and splits components while the likelihood rises.
+    "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. ``init_params="auto"`` means
+    "tree" if `posterior` limits the candidate components. Otherwise, "auto" means "kmeans" if there is one component,
+    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20, and "search" in all other
+    cases. "auto", "search" and "tree" scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV,
+    isotropic Ψ_k and `max_condition`. For at least 1,000 components and at least 2²⁷ pairs of a row and a component,
+    ``posterior="auto"`` begins with 8 candidate components, and doubles this number, up to 64, while `posterior_gap` is
+    above 0.002 nats per row. Fits are always exact if components share a covariance.
+
+    Results for NumPy arrays are bit-identical for any number of threads and on any processor. Under scikit-learn's
+    option `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions
+    are arrays of the same library as X, and each EM step agrees with an EM step for NumPy arrays up to about 1e-9.
 
     References
     ----------
@@ -290,7 +296,7 @@ class GaussianMixture(LikelihoodEstimator):
     verbose_interval: int = 10
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": instance(int), "_stream_table": instance(dict)}
-    _needs_attributes = False  # because only `partial_fit` sets `_attributes`
+    _needs_attributes = False  # files may lack `_attributes`, which only `partial_fit` sets
     # The stream is not a part of `_fitted`, because the first rows of a stream may still wait for the first fit.
     _stream: Stream = field(init=False)
 
@@ -329,14 +335,14 @@ class GaussianMixture(LikelihoodEstimator):
         """Fit the mixture to the next rows of a stream.
 
         The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
-        rows makes one online EM step. An online step consists of an E-step over the portion, whose sums are averaged
-        with the sums of all earlier rows, and an M-step. The result therefore depends on the rows and their order, but
-        not on how calls divide the rows.
+        rows makes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
+        with the sums of all earlier rows, and an M-step. The result therefore depends on the order of the rows, but not
+        on how the rows are divided among calls.
 
         You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
-        far. Later, attributes come from the last online step; up to 5,039 newer rows are not yet used. `lower_bound_`
-        is then the mean log-likelihood of rows (nats per unit of weight) before their online step; recent rows count
-        more. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
+        far. Later, attributes come from the last online step, so that up to 5,039 newer rows are not yet used. After an
+        online step, `lower_bound_` is the mean log-likelihood (nats) of rows before the step that used them; recent
+        rows have larger weights. `converged_`, `n_iter_` and `lower_bounds_` describe the fit to the first 65,520 rows.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
         so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
@@ -354,8 +360,7 @@ class GaussianMixture(LikelihoodEstimator):
 
         Warns
         -----
-        RuntimeWarning, ConvergenceWarning : for the same reasons as in `fit`, or if a component was frozen in the last
-            step.
+        RuntimeWarning, ConvergenceWarning : as in `fit`, or if a component was frozen in the last online step.
 
         References
         ----------
@@ -392,7 +397,7 @@ class GaussianMixture(LikelihoodEstimator):
         return solved
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Check the data and all parameters; return the problem (data, objective) and the plan (starts, stopping)."""
+        """Check the data and all parameters; return the optimisation problem and the plan of the fit."""
         n_components, family, stopping, ridge, starts = self._settings()
         source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
@@ -404,7 +409,7 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return a start from the last fit; None if there is no fit, or if its size or covariance structure differs."""
+        """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
@@ -441,7 +446,7 @@ class GaussianMixture(LikelihoodEstimator):
         return "_stream" in vars(self) or super().__sklearn_is_fitted__()
 
     def _stored(self) -> FitResult | None:
-        """Return the result of the fit; if a stream is still too short for online steps, fit its rows first."""
+        """Return the result of the fit; if a stream is still too short for online steps, first fit its rows."""
         if "_stream" in vars(self) and "_fitted" not in vars(self):
             estimators.streaming.fit_waiting(self)
         return super()._stored()

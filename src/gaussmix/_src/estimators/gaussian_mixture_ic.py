@@ -50,7 +50,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     """Gaussian mixture whose covariance structure and number of components are chosen by a criterion.
 
     `fit` fits a mixture for every pair of a structure and a number of components; each pair is called a candidate. All
-    structures start from the same initialisation. After `fit`, the estimator behaves like the best of these mixtures.
+    structures start from the same initialisation. After `fit`, the estimator behaves like the best candidate.
 
     Parameters
     ----------
@@ -63,32 +63,32 @@ class GaussianMixtureIC(LikelihoodEstimator):
         <all>
     trim : float, default 0
         Fraction of the total row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria
-        are computed from the rows that are kept. Compare several fractions, because if the fraction is too small,
-        additional components may be fitted to outliers.
+        are computed from the rows that are not left out. Compare several fractions, because a fraction that is too
+        small may cause additional components for outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
         Criterion by which the best mixture is chosen.
 
-        - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
+        * "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
           1989): the lowest value wins. mclust's criteria have the opposite sign.
-        - "cv": mean log-likelihood of held-out rows, in nats per unit of sample weight. Among the candidates within one
-          standard error of the highest value, the candidate with the fewest parameters wins.
-        - "stability": how well the labels of repeated fits agree with the labels of fits that have one component fewer
-          or one component more, from 0 to 1; the highest value wins. Stability never chooses one component, and it
-          often chooses one component too many for well-separated groups, so compare the peaks in `results_`.
+        * "cv": mean log-likelihood of held-out rows, in nats per unit of sample weight. Among the candidates within one
+          standard error of the highest value, the candidate with fewest parameters wins.
+        * "stability": how well the labels of repeated fits agree with the labels of fits that have one component fewer
+          or one component more, from 0 to 1; the highest value wins. Stability never chooses one component, and often
+          chooses one component too many if groups are well separated, so compare the peaks in `results_`.
     n_folds : int, default 5
         With "cv", the number of random folds of the rows; the sizes of folds differ by at most one row. With
-        "stability", the number of times that each candidate is fitted again from another random initialisation. In
-        these repeated fits, ``init_params="auto"`` means "kmeans".
+        "stability", the number of times that each candidate is fitted again from another random initialisation. For
+        "stability", ``init_params="auto"`` means "kmeans".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. The
-        default is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows together.
-        "auto" has the same meaning as in `GaussianMixture`.
+        default `tol` is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows
+        together. ``tol="auto"`` has the same meaning as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if the chosen mixture is at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : float or "auto", default 0
-        Value added to every variance, in data units². With 0, a candidate fails if one of its components collapses onto
-        too few rows. With a positive value, a collapsed component gets a high likelihood, so that its candidate may
-        win. "auto" has the same meaning as in `GaussianMixture`.
+        Value added to every variance, in data units². With ``reg_covar=0``, a candidate fails if one of its components
+        collapses onto too few rows. With a positive `reg_covar`, a candidate with a collapsed component has a high
+        likelihood and may win. ``reg_covar="auto"`` means the same as in `GaussianMixture`.
     max_iter : int, default 1000
         Largest number of EM steps of each run.
     max_time : float or None, default None
@@ -104,22 +104,23 @@ class GaussianMixtureIC(LikelihoodEstimator):
     init_params : str or list of str, default "auto"
         Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
         first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
-        candidates of the best structure, and every other candidate that would win if the search improved its criterion
-        as much as the criterion of any candidate so far. "search" runs this split-and-merge search for every candidate.
-        A list such as ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
+        candidates of the best structure. The search also tries to improve every other candidate that would win if its
+        criterion improved by the largest improvement so far. ``init_params="search"`` runs the split-and-merge search
+        for every candidate. A list such as ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
-        candidate must have all components that these labels allow. With labels, criteria use the likelihood of rows and
+        candidate must have all components that the labels allow. With labels, criteria use the likelihood of rows and
         labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
-        fails. With "repair", one half of the heaviest component replaces the component, as in `GaussianMixture`.
+        fails. With "repair", one half of the heaviest component replaces the collapsed component, as in
+        `GaussianMixture`.
     weight_type : {"frequency", "precision"}, default "frequency"
-        Meaning of `sample_weight`, as in `GaussianMixture`. With "cv", a row is in a single fold, whatever its weight.
-        If frequencies sum to less than 2, they are scaled so that their sum is the number of rows of positive weight,
-        because criteria use the number of rows.
+        Meaning of `sample_weight`, as in `GaussianMixture`. With ``criterion="cv"``, a row is in a single fold,
+        whatever its weight. If frequencies sum to less than 2, they are scaled so that their sum is the number of rows
+        of positive weight, because criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, as in Fraley & Raftery
         (2007).
@@ -127,16 +128,16 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step, as in `GaussianMixture`. The record also has `candidate`, the
-        row of the candidate in `results_`. If a function returns True, the model selection ends and keeps the best
-        candidate that was started. With callbacks, candidates are fitted one after the other, from few components to
-        many. Callbacks are not supported for the criteria "cv" and "stability".
+        Functions that are called after every EM step, as in `GaussianMixture`. The record that a function receives also
+        has `candidate`, the row of the candidate in `results_`. If a function returns True, the model selection ends
+        with the best candidate so far. With callbacks, candidates are fitted one after the other, from few components
+        to many. Callbacks are not supported for the criteria "cv" and "stability".
     random_state : int, RandomState or None, default None
         Seed of the initialisation, of the folds and of `sample`. Every candidate is initialised with the same seed.
     n_jobs : int or None, default None
         Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
-        of each fit. None uses all processors, or OMP_NUM_THREADS if set, but only 4 if the rows are on a cluster. The
-        result does not depend on `n_jobs`.
+        of each fit. By default, all processors are used, or OMP_NUM_THREADS if set, but only 4 if the rows are on a
+        cluster. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
         with the candidate that was being fitted. With a checkpoint, candidates are fitted one after the other.
@@ -149,20 +150,20 @@ class GaussianMixtureIC(LikelihoodEstimator):
     mixture_ : Mixture
         The best mixture distribution, in float64.
     results_ : dict of lists of equal length
-        Table with a row for each candidate, which you can pass to `pandas.DataFrame` or `polars.DataFrame`. The columns
-        of the table are:
+        Table with a row for each candidate; you can pass the table to `pandas.DataFrame` or `polars.DataFrame`. The
+        columns of the table are:
 
-        - "structure" (a name, or an object if several structures with this name differ in options other than
+        * "structure" (a name, or an object if several structures with this name differ in options other than
           `n_factors`), "n_components" and, if any structure has factors, "n_factors" (None for structures without
-          factors);
-        - "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic", "aicc" (lower is better);
-        - with ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error";
-        - with ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
-          pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable;
-        - "converged", "n_iter" and "seconds";
-        - "failure": the reason why a candidate failed, so that its values are NaN; otherwise None. A failed candidate
-          is never chosen;
-        - "warning": names of components that only `reg_covar` keeps from collapsing, or that have fewer than
+          factors).
+        * "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic" and "aicc" (lower is better).
+        * With ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error".
+        * With ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
+          pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable.
+        * "converged", "n_iter" and "seconds".
+        * "failure": the reason why a candidate failed, or None. The values of a failed candidate are NaN, and the
+          candidate is never chosen.
+        * "warning": the names of components that only `reg_covar` keeps from collapsing, or that have fewer than
           n_features + 1 distinct rows, so that criteria mean little; None if there are no such components.
     best_index_ : int
         The index of the best candidate in the lists of `results_`.
@@ -184,12 +185,12 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
     Notes
     -----
-    With an integer `random_state`, every row of `results_` is the mixture that `GaussianMixture` fits with the same
-    parameters. If `init_params` is "auto", this `GaussianMixture` needs "hierarchical", or the better of "hierarchical"
-    and "search" if a search was made for the candidate. The order of the candidates does not matter. The mixture of a
-    row differs in one case: a candidate may end with a lower likelihood than a candidate that has the same structure
-    and fewer components. EM then starts again from the mixture with fewer components, after splitting its heaviest
-    component in two. If two candidates have equal criteria, the candidate with fewer parameters wins.
+    With an integer `random_state`, `GaussianMixture` with the same parameters fits the same mixture as a candidate. If
+    `init_params` is "auto", set "hierarchical" in `GaussianMixture`, or use the better of "hierarchical" and "search"
+    if a search was made for the candidate. The order of the candidates has no effect on the fits. Only one rule
+    compares candidates: if a candidate ends with a lower likelihood than a candidate that has the same structure and
+    fewer components, EM starts again from the mixture with fewer components, after its heaviest component was split in
+    two. If two candidates have the same value of the criterion, the candidate with fewer parameters wins.
 
     References
     ----------
@@ -287,7 +288,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Return the column "warning" of the table, which names nearly collapsed components; None if there are none."""
+        """Return the column "warning" of the table, which names nearly collapsed components of each candidate."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()
@@ -300,7 +301,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     def _checked(
         self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions
     ) -> tuple[list[Candidate], Problem, Plan]:
-        """Check data and parameters; return the candidates, the problem (data, objective) and the plan (starts)."""
+        """Check data and parameters; return the candidates, the optimisation problem and the plan of the fits."""
         check_jobs(self.n_jobs)
         names = parameters.check_start_names(self.init_params)
         if not names:
@@ -335,7 +336,7 @@ def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
 
 
 def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """Return the index of the most stable candidate, and the columns that stability adds to the table.
+    """Return the index of the most stable candidate, and the columns for the table of results.
 
     `mean` and `error` (n_results,) are the mean and the standard deviation of the stability over pairs of repeated
     fits.

@@ -40,12 +40,12 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses one of them.
+        Number of components. If you pass several numbers of components, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False
-        Whether to fill with random draws from the conditional distribution of the missing values, instead of its mean.
-        Columns filled with means vary less and correlate more than the true values do. For several draws at once, use
-        `impute`.
+        Whether to fill with random draws from the conditional distribution of the missing values, instead of the mean.
+        Columns filled with means vary less and correlate more than the true values do. `impute` makes several draws at
+        once.
     <Parameters of MixturePredictor>
 
     Attributes
@@ -113,8 +113,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Returns
         -------
-        X : (n_samples, n_features), a copy without NaN. The copy is a lazy array if X is a Dask collection, a column of
-            arrays if X is a Spark data frame, and the same type as from `predict` if X is a Ray dataset.
+        X : (n_samples, n_features), a copy without NaN. The result is a lazy array if X is a Dask collection, a column
+            of arrays if X is a Spark data frame, and of the same type as the result of `predict` if X is a Ray dataset.
 
         Raises
         ------
@@ -127,10 +127,10 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         return self._filled(source, self._drawn_seed(source) if is_drawn else None)
 
     def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
-        """Fill the missing values several times with random draws, to show how much results depend on missing values.
+        """Fill the missing values several times with random draws, to show the uncertainty due to missing values.
 
-        This is multiple imputation (Rubin 1987, Multiple Imputation for Nonresponse in Surveys). All draws are from the
-        same fitted mixture, so the spread of the draws does not include the uncertainty of the mixture itself.
+        The method is multiple imputation (Rubin 1987, Multiple Imputation for Nonresponse in Surveys). All draws are
+        from the same fitted mixture, so the spread of the draws does not include the uncertainty of the mixture itself.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
         if len(self.n_missing_) != self.mixture_.n_features:
-            raise Damaged("its 'n_missing_' must have one number for each feature")
+            raise Damaged("the file's 'n_missing_' must have one number for each feature")
 
     def _with_its_own(self, summary: Summary) -> Summary:
         n_rows, incomplete = summary.statistics["n_rows"], np.flatnonzero(self.n_missing_)

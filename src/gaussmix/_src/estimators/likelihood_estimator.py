@@ -59,7 +59,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better; weights as in `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974), with weights as in `bic`; lower is better."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -71,27 +71,27 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
         kind: str = "auto",
     ) -> Inference | Bootstrap:
-        """Estimate standard errors and intervals of all parameters by a formula or, if that is inaccurate, by refits.
+        """Estimate standard errors and intervals of all parameters with a formula or, if it is inaccurate, with refits.
 
-        `inference` first continues the fit to the maximum by EM and Newton's method. Without this step,
-        standard errors might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The
-        result's `params` are the parameters at the maximum.
+        `inference` first continues the fit to the maximum by EM and Newton's method. Standard errors at the end of
+        `fit` might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The result's
+        `params` are the parameters at the maximum.
 
         Parameters
         ----------
         X : (n_samples, n_features), the training rows, which the estimator does not store. If the likelihood shows that
             X has different rows, a RuntimeWarning is issued.
-        sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian uses the weights, and the
-            sandwich estimator also uses squared weights.
-        labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on them.
+        sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian contains the weights, and the
+            sandwich estimator also contains squared weights.
+        labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on the labels.
         X_error : measurement errors of X, as in `fit`.
         kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
-            products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
-            1982; Boldea & Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or
-            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that such intervals
-            would contain the true value too rarely, "auto" calls `bootstrap(X, 199, concentration=0.8137,
-            random_state=0)` instead, unless its refits take more than a few seconds or a component has collapsed or is
-            empty.
+            products of the scores. "sandwich" is valid even if the true density is not of the fitted form (White 1982;
+            Boldea & Magnus 2009, JASA 104). The scores (gradients of the objective) include the prior and `reg_covar`.
+            "auto" is "hessian", or "sandwich" if row weights are precisions. If the rows determine a parameter so
+            weakly that confidence intervals would contain the true value too rarely, "auto" calls `bootstrap(X, 199,
+            concentration=0.8137, random_state=0)` instead. "auto" makes no refits if they would take more than a few
+            seconds, or if a component has collapsed or is empty.
 
         Returns
         -------
@@ -104,11 +104,11 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or errors have no formula, for example with `trim`.
+        ValueError, TypeError : if X or a parameter is invalid, or no formula is known, for example with `trim`.
 
         See Also
         --------
-        bootstrap : estimates standard errors and intervals by refits.
+        bootstrap : estimates standard errors and intervals with refits.
 
         Examples
         --------
@@ -150,19 +150,19 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         tol: float = 1e-6,
         random_state: int | np.random.RandomState | None = None,
     ) -> Bootstrap:
-        """Estimate standard errors and intervals of all parameters by refits that start from the maximum.
+        """Estimate standard errors and intervals of all parameters with refits that start from the maximum.
 
         Parameters
         ----------
         X, sample_weight, labels, X_error : same as in `inference`. With labels, the components of all refits have the
             same order.
-        n_resamples : number of refits; None means 999. `n_resamples` must be None with "jackknife", which makes one
-            refit per row.
+        n_resamples : number of refits; None means 999. Pass None with "jackknife", which makes one refit per row.
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
-        concentration : concentration of the Dirichlet distribution, at least 0.1. Below 1, weights vary more, and
-            standard errors grow by 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) advises 0.8137.
+        concentration : concentration of the Dirichlet weights, at least 0.1. If `concentration` is below 1, weights
+            vary more, and standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv
+            2405.17265) uses 0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
         random_state : seed of the random draws.
 

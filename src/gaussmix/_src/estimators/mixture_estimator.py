@@ -97,16 +97,17 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """Fit the mixture.
 
         `GaussianMixtureIC` fits each candidate mixture, which is a combination of a number of components and a
-        covariance structure, and keeps the best.
+        covariance structure, and keeps the best candidate.
 
         Parameters
         ----------
         <rows>
-        labels : known components of rows, which EM never changes; None if all are unknown. An array (n_samples,)
-            contains indices of components (see `label_components`), or −1 or None if unknown; −1 from `predict` means
-            noise instead. An array (n_samples, n_components) is True for each possible component, or contains factors
-            ≥ 0 that multiply the weights for the row. With `noise`, you can add a last column for noise. A string names
-            a column of X that contains the labels and is not a feature; the column is numeric if X is not in memory.
+        labels : known components of rows, which EM never changes; None if the components of all rows are unknown. An
+            array (n_samples,) contains the index of a component for each row (see `label_components`), or −1 or None if
+            the component is unknown; in results of `predict`, −1 means noise instead. An array (n_samples,
+            n_components) is True for each possible component of a row, or contains factors ≥ 0 that multiply the
+            weights of the components. With `noise`, you can add a last column for noise. A string names a column of X
+            that contains the labels and is not a feature; the column must be numeric if X is not in memory.
         <error>
 
         Returns
@@ -115,21 +116,19 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        ValueError : if a parameter or the data is invalid, no initialisation has positive definite covariances, the
-            prior is not positive definite, `GaussianMixtureIC` could fit no candidate mixture, or `checkpoint` belongs
-            to a different fit.
+        ValueError : if a parameter or the data is invalid, the prior or all initial covariances are not positive
+            definite, `GaussianMixtureIC` could fit no candidate mixture, or `checkpoint` belongs to a different fit.
         TypeError : if a parameter or the data has the wrong type.
         OSError : if the file `checkpoint` can't be read, or its folder does not exist.
 
         Warns
         -----
-        ConvergenceWarning : if `max_iter` or `max_time` ended a run before it converged, or initialisations were
-            skipped.
+        ConvergenceWarning : if `max_iter` or `max_time` ended a run early, or if initialisations were skipped.
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
             and was frozen, or if X has fewer distinct rows than components.
         SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, which may have changed the choice, or were
-            skipped because `max_time` was reached. The message of the warning gives the reasons, the columns that
-            caused them, and advice. SearchWarning is a subclass of RuntimeWarning.
+            skipped because `max_time` was reached. The message gives the reasons, the columns that caused failures, and
+            advice. SearchWarning is a subclass of RuntimeWarning.
         RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
@@ -191,7 +190,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
 
-        If several components are equally probable, the index of the first is returned.
+        If several components are equally probable, the lowest index is returned.
 
         Parameters
         ----------
@@ -210,8 +209,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
-        Rows sum to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the responsibilities
-        are the weights of the components.
+        Each row of the result sums to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the
+        responsibilities are the weights of the components.
 
         Parameters and errors are the same as in `predict`. In addition, ValueError is raised if the result would exceed
         4 GB. With thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
@@ -226,7 +225,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
-        With `X_error`, the result is the density of the measured values. Parameters and errors are the same as in
+        With `X_error`, the result is the log density of the measured values. Parameters and errors are the same as in
         `predict`.
         """
         source = self._source(X, X_error=X_error)
@@ -250,8 +249,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : for the same reasons as in `predict`, or if X is not in memory, or if
-            the mixture has noise.
+        NotFittedError, ValueError, TypeError : as in `predict`, or if X is not in memory, or if the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
         if self.mixture_._model.noise is not None:
@@ -293,13 +291,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
         min_overlap : smallest overlap, from 0 to 1, at which two clusters are merged. The overlap is the
             fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
-            0.025. A smaller value leads to fewer clusters.
+            0.025. A smaller `min_overlap` leads to fewer clusters.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        merging : an object that gives, for each number of clusters, the cluster of each component, the entropy and, for
-            any rows, the responsibilities of the clusters. With `merging.n_clusters` clusters, no two clusters overlap.
+        merging : an object that gives, for each number of clusters, the cluster of each component, the entropy and
+            responsibilities for any rows. With `merging.n_clusters` clusters, overlaps are below `min_overlap`.
 
         Raises
         ------
@@ -329,24 +327,23 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
-        """Summarise the fit on one page, to print, to show in a notebook, or to convert by `to_latex()`.
+        """Return a one-page summary of the fit, which you can print, show in a notebook, or convert with `to_latex()`.
 
         Parameters
         ----------
         X : (n_samples, n_features), rows for which the log-likelihood, BIC, ICL and sizes of components are computed.
-            Pass the training rows for exact values, because an estimator does not store them. Without X, the
-            log-likelihood is the value before the last EM step, sizes are weights times the number of rows, and ICL is
-            left out. X is not needed after a model selection without `trim` and labels, because `results_` has all
-            criteria.
+            Pass the training rows for exact values, because estimators do not store rows. Without X, the log-likelihood
+            is the value before the last EM step, sizes are weights times the number of rows, and ICL is left out. After
+            a model selection without `trim` or labels, X is not needed, because `results_` has all criteria.
         sample_weight : (n_samples,), as in `bic`.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
-            warnings. A table lists for each component the weight, the size (effective number of rows), and the mean ±
-            standard deviation of each feature. Unless there are thousands of components, the table also names the
-            component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
+        summary : a page with the size of the data, the log-likelihood, the number of parameters, BIC, ICL, the reason
+            why EM stopped, and warnings. A table lists for each component the weight, the size (effective number of
+            rows), and the mean ± standard deviation of each feature. Unless there are thousands of components, the
+            table also names the component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
 
         Raises
         ------
@@ -378,14 +375,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component, and a row −1 for the noise component.
+        """Return a data frame with a row for each component; the noise component, if any, has the index −1.
 
         Parameters
         ----------
         estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass `estimates`, the data
             frame also has standard errors and 95 % intervals of weights and means, in columns such as
-            "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including
-            covariances, call `estimates.tidy()`.
+            "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". For a data frame with a row for each
+            parameter, including covariances, call `estimates.tidy()`.
 
         Returns
         -------
@@ -458,7 +455,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError : if X is invalid, or already has a column with one of these names.
+        ValueError : if X is invalid, or already has a column with the name of an added column.
         TypeError : if X is invalid, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
@@ -475,10 +472,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, the object has
-            the two most probable components, and the log ratio of their probabilities, split into terms. The object
-            also has the squared Mahalanobis distance and the contribution of each feature; the contributions add up to
-            the squared distance (Garthwaite & Koch 2016).
+        explanation : an object that you can print, or convert to a data frame with `to_frame()`. For each row, the
+            object contains the two most probable components, and the log ratio of their probabilities as a sum of
+            terms. The object also contains the squared Mahalanobis distance and the contribution of each feature; the
+            contributions add up to the squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------
@@ -529,9 +526,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         estimator : a scikit-learn estimator that predicts, scores and samples from the same mixture. Parameters that
-            both libraries have, attributes such as `n_iter_` and the feature names are copied. If scikit-learn does not
-            have the covariance structure, the simplest of its four structures that can represent the covariances is
-            used.
+            both libraries have, attributes such as `n_iter_` and the feature names are copied. If scikit-learn lacks
+            the covariance structure, the simplest of its four structures that can represent the covariances is used.
 
         Raises
         ------
@@ -563,7 +559,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture from whose responsibilities `predict` labels rows."""
+        """The mixture whose responsibilities `predict` uses to label rows."""
         return self.mixture_
 
     def _exported(self) -> tuple[Mixture, None]:

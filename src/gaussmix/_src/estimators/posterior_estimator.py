@@ -33,8 +33,8 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # expected number of rows; reports omit components with fewer
-_STEP_FACTOR = 10  # if rows are equal, bounds differ by less than this factor times the last gain
+MIN_MASS = 1e-3  # reports omit components with fewer expected rows
+_STEP_FACTOR = 10  # lower bounds for the same rows differ by less than this factor times the last gain
 _ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
@@ -85,11 +85,11 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         super()._wake(own)
         mixture = self.mixture_
         if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
-            raise Damaged("its 'mass_' must have a number of rows ≥ 0 for each component")
+            raise Damaged("the file's 'mass_' must have a number of rows ≥ 0 for each component")
         numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
         shapes = (mixture.n_features,), mixture.family.kind.shape(1, mixture.n_features, True)
         if (self.mean_prior_.shape, self.covariance_prior_.shape) != shapes or min(numbers) <= 0:
-            raise Damaged("its prior does not fit its mixture")
+            raise Damaged("the prior does not fit the mixture")
 
     @property
     def _prior(self) -> GaussWishartPrior:
@@ -142,7 +142,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def posterior_(self) -> MixturePosterior:
         """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component in `_fit_facts`
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component that reports show
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
         library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)
@@ -158,7 +158,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture that has the same responsibilities as the posterior; components without rows have weight 0."""
+        """The mixture with the same responsibilities as the posterior; components without rows have the weight 0."""
         weights = np.zeros(self._occupied[-1] + 1)
         weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
         return self._take_components(np.arange(len(weights)), weights)
@@ -182,8 +182,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
         Returns
         -------
-        summary : a page as in `GaussianMixture`, but only for components that have rows, and with the lower bound
-            instead of the log-likelihood.
+        summary : a page as in `GaussianMixture`, with the lower bound instead of the log-likelihood, and without
+            components that have no rows.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
-            "Arrays of a BayesianGaussianMixture can't be set, because they do not determine its posterior. Set them "
+            "Arrays of a BayesianGaussianMixture can't be set, because they do not determine the posterior. Set them "
             "in a GaussianMixture."
         )
 
@@ -265,7 +265,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
             2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
             N(x), which is not the log of a density, because its exponential integrates to less than 1.
-        X_error : measurement errors of X, as in `fit`; only with "plugin".
+        X_error : measurement errors of X, as in `fit`; allowed only with "plugin".
 
         Raises
         ------

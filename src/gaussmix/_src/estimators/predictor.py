@@ -34,12 +34,12 @@ class MixturePredictor(Estimator, ABC):
     ----------
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. With
-        "auto", EM continues to a maximum, as in `GaussianMixture`.
+        ``tol="auto"``, EM continues to a maximum, as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if EM ended at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : "auto" or float, default "auto"
-        Value added to every variance, in data units². "auto" is 1e-6 of a robust variance of each feature, or 0 if BIC
-        chooses the mixture.
+        Value added to every variance, in data units². ``reg_covar="auto"`` is 1e-6 of a robust variance of each
+        feature, or 0 if BIC chooses the mixture.
     max_iter : int, default 100
         Largest number of EM steps.
     max_time : float or None, default None
@@ -81,7 +81,7 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _is_choice(self) -> bool:
-        """Whether the parameters name several structures or several numbers of components, so that BIC chooses."""
+        """Whether the parameters name several structures or several numbers of components, so that BIC chooses one."""
         n_components = self.n_components
         is_several = isinstance(n_components, Iterable) and not isinstance(n_components, str)
         return is_several or names_several(self.covariance_type)
@@ -94,13 +94,13 @@ class MixturePredictor(Estimator, ABC):
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""
-        fitted: Any = self._mixture_estimator(names)  # Any, because this estimator's fit also accepts a source
+        fitted: Any = self._mixture_estimator(names)  # Any, because the `fit` of this estimator also accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)
 
     def summary(self) -> Summary:
-        """Summarise the fit on one page, to print, to show in a notebook, or to convert by `to_latex()`.
+        """Return a one-page summary of the fit, which you can print, show in a notebook, or convert with `to_latex()`.
 
         Returns
         -------
@@ -138,7 +138,7 @@ class MixturePredictor(Estimator, ABC):
 
     @abstractmethod
     def _with_its_own(self, summary: Summary) -> Summary:
-        """Add facts about the prediction to a summary of the mixture, and return the result."""
+        """Return a summary of the mixture, with facts about the prediction added."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
         """Return feature names for the summary if the mixture has no names; None means the names x0, x1, …."""

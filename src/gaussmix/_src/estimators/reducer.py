@@ -38,13 +38,13 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses one of them.
+        Number of components. If you pass several numbers of components, BIC chooses one of them.
     n_directions : int or None, default None
-        Number of directions to keep. None keeps all directions in which components differ; there are at most
-        n_components − 1 such directions if `mean_fraction` is 1.
+        Number of directions to keep. By default, all directions in which components differ are kept: at most
+        n_components − 1 directions if `mean_fraction` is 1.
     mean_fraction : float, default 1
-        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. The
-        name in mclust is `lambda`.
+        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
+        calls this parameter `lambda`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -53,7 +53,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     mixture_ : Mixture
         The fitted mixture distribution, in float64.
     components_ : (n_kept, n_features)
-        The directions, each of length 1, as in `sklearn.decomposition.PCA`.
+        The directions, each with norm 1, as in `sklearn.decomposition.PCA`.
     eigenvalues_ : (n_kept,)
         The eigenvalues l of the directions, in descending order.
     mean_ : (n_features,)
@@ -129,7 +129,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         try:
             self._axes = self._find_axes()  # A model file does not contain the directions.
         except (TypeError, ValueError) as error:
-            raise Damaged(f"its directions can't be computed: {str(error).removesuffix('.')}") from None
+            raise Damaged(f"the directions can't be computed: {str(error).removesuffix('.')}") from None
 
     def transform(self, X: ArrayLike) -> Rows:
         """Project rows onto the directions; the result has shape (n_samples, n_kept) and data units.
@@ -147,7 +147,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def components_(self) -> Array:
-        """The directions, (n_kept, n_features), each of length 1."""
+        """The directions, (n_kept, n_features), each with norm 1."""
         return self._directions.axes
 
     @property

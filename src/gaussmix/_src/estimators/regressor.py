@@ -1,4 +1,4 @@
-"""`GaussianMixtureRegressor`: regression by a mixture of predictors and targets together."""
+"""`GaussianMixtureRegressor`: regression with a joint mixture of predictors and targets."""
 
 from __future__ import annotations
 
@@ -42,19 +42,20 @@ from gaussmix._src.validation.targets import check_target, check_targets, copied
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
-    """Regressor that fits a mixture to predictors and targets together; for every x, p(y | x) is then a mixture.
+    """Regressor that fits a mixture to predictors x and targets y together, so that p(y | x) is a mixture, too.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; one component is linear regression. If you pass several numbers, BIC (of the mixture
-        of predictors and targets) chooses one of them.
+        Number of components; with one component, the regression is linear. If you pass several numbers of components,
+        BIC (of the mixture of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
         Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. Leave
         `targets` at None if you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure. With
-        "diag" and "spherical", each component predicts a constant, and only the weights of the components depend on x.
+        Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one of
+        them. With "diag" and "spherical", each component predicts a constant, and only the weights of the components
+        depend on x.
     <Parameters of MixturePredictor>
 
     Attributes
@@ -142,7 +143,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         ----------
         X : (n_samples, n_features), the predictors, in any type that `fit` accepts. If `targets` is set, X may also
             contain the target columns, which are ignored.
-        return_std : whether to return the standard deviation of y given x, too.
+        return_std : whether to return the standard deviation of y given x in addition to the mean.
 
         Returns
         -------
@@ -227,7 +228,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return Regression(self.mixture_, self._target_indices, check_jobs(self.n_jobs))
 
     def _split_targets(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
-        """Return columns to append to X (or None), the indices of the targets, and the names of all columns."""
+        """Return the columns to append to X (or None), the indices of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
         if self.targets is None:
@@ -246,10 +247,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         indices, n_features = self._target_indices, self.mixture_.n_features
         inside = (indices >= 0) & (indices < n_features)
         if not inside.all() or not 0 < len(set(indices.tolist())) == len(indices) < n_features:
-            raise Damaged("its 'targets_' must be different features of its mixture, and not all of them")
+            raise Damaged("the file's 'targets_' must be different features of the mixture, but not all features")
 
     def _expect_features(self) -> None:
-        """Set `n_features_in_` and `feature_names_in_`, in which only the predictors count."""
+        """Set `n_features_in_` and `feature_names_in_` to the number and the names of the predictors."""
         super()._expect_features()
         self.n_features_in_: int = self.n_features_in_ - len(self._target_indices)
         if self.mixture_.feature_names is not None:
@@ -315,7 +316,7 @@ def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
 
 
 def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
-    """Return a source of the rows in memory with `columns` appended, checked for the estimator that will be fitted."""
+    """Check X and return a source of its rows with `columns` appended, for the estimator that will be fitted."""
     block = source.sample(source.n_rows)
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 

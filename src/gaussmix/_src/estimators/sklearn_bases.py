@@ -1,4 +1,4 @@
-"""scikit-learn's base classes with type hints, because without types editors would accept any attribute."""
+"""scikit-learn's base classes with type hints, without which editors would accept any attribute."""
 
 from __future__ import annotations
 

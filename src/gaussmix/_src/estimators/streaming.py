@@ -31,7 +31,8 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
-# Largest weight of an online step, relative to the weight of a step of the first rows; the limit prevents overflow.
+# Largest weight of an online step, relative to a step in which rows have the mean weight of the first rows. The limit
+# prevents overflow.
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
@@ -53,7 +54,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin a new stream.")
         if stream.state is None:
-            for name in ("_fitted", "_arrays"):  # Both attributes were computed from fewer rows.
+            for name in ("_fitted", "_arrays"):  # `_fitted` and `_arrays` were computed from fewer rows.
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(
@@ -71,7 +72,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
 
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
-    """Fit the first rows or, if there is a `state`, make an online step; return the new state of the stream."""
+    """Fit the first rows if `state` is None, and otherwise make an online step; return the new state of the stream."""
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)

@@ -43,13 +43,13 @@ def compare(
 
     Returns
     -------
-    frame : data frame with one row per fit, sorted by BIC, the lowest first. The data frame belongs to the library of
-        X, or otherwise to the first of pandas, polars and pyarrow that is installed. The columns "name", "structure",
-        "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic" and "icl" (lower is better)
-        describe each fit. The column "bic_above" is the difference from the lowest BIC. The column "agreement" is the
-        adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the labels of the fit with the
-        lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out rows (in nats, higher is
-        better), and "cv_se" is the standard error of "cv", computed from the folds.
+    frame : data frame with one row per fit, sorted by BIC, with the lowest BIC first. The data frame is from the
+        library of X or, if X is not a data frame, from the first of pandas, polars and pyarrow that is installed. The
+        columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic"
+        and "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
+        column "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the
+        labels of the fit with the lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out
+        rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
 
     Warns
     -----
@@ -85,7 +85,7 @@ def compare(
     if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
         raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
     if not fits:
-        raise ValueError("fits is empty. Give at least one fitted estimator.")
+        raise ValueError("fits is empty. Pass at least one fitted estimator.")
     rows, weight, error = _present(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):
@@ -123,22 +123,22 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
     if facts is None:
         return
     total = float(n_rows if weight is None else weight.sum())
-    # A total below 2 means that the weights are proportions. A fit rescales proportions, so totals are not compared.
+    # Weights with a total below 2 are proportions. A fit rescales proportions, so their totals are not compared.
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
         sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)
     if facts.has_errors and error is None:
-        warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
+        warn(f"fits[{name!r}] had X_error, but compare treats X as exact. Pass X_error to compare.", RuntimeWarning)
 
 
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
     """Return the cross-validated mean log density of the rows, and the standard error, computed from the folds.
 
-    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored by a fit to all other
+    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored with a fit to all other
     rows.
     """
     scores, weights = [], []
-    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # these fits write no checkpoints
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # fits to folds write no checkpoints
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))

@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters with other defaults than in `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # defaults that differ from `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -35,15 +35,15 @@ def likelihood_ratio_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test by a parametric bootstrap whether a mixture needs one more component.
+    """Test with a parametric bootstrap whether a mixture needs one more component.
 
     Parameters
     ----------
     X : rows in memory without missing values, (n_samples, n_features), in the units of the data.
     n_components : number of components of the smaller mixture.
     n_components_alternative : number of components of the larger mixture, by default one more than `n_components`. If
-        `n_components_alternative` is larger, the function tests k against k + 1 components for each k from
-        `n_components` to `n_components_alternative` − 1.
+        `n_components_alternative` is above `n_components` + 1, the function tests k against k + 1 components for each k
+        from `n_components` to `n_components_alternative` − 1.
     n_resamples : number of bootstrap samples that are drawn from the smaller mixture of each test.
     random_state : seed of the bootstrap samples and of the fits.
     **parameters
@@ -53,8 +53,9 @@ def likelihood_ratio_test(
     Returns
     -------
     test : ComponentNumberTest
-        The test statistics 2 (log L' − log L), in nats, where L' is the likelihood of the larger mixture, and the
-        p-values. `min_components(alpha)` returns the first number of components that is not rejected.
+        The p-values and the test statistics 2 (log L' − log L), in nats, where L and L' are the likelihoods of the
+        smaller and the larger mixture. `min_components(alpha)` returns the first number of components that is not
+        rejected.
 
     Raises
     ------
@@ -68,10 +69,10 @@ def likelihood_ratio_test(
     Notes
     -----
     To fit the larger mixture to X or to a bootstrap sample, each component of the smaller mixture is split along its
-    longest axes, EM starts from each split, and the best result is used. Because one of the starts is the smaller
-    mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987), Applied
-    Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture without the
-    smaller one.
+    longest axes, EM starts from each split, and the best result is used. Because one of the initialisations is the
+    smaller mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987),
+    Applied Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture
+    independently of the smaller mixture.
 
     Examples
     --------
@@ -122,15 +123,15 @@ def n_components_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test 1, 2, 3 … components against mixtures with more components, until a number is not rejected.
+    """Test 1, 2, 3 … components against mixtures with more components, until a number of components is not rejected.
 
     The method is due to Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models",
     Journal of the Korean Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller
     mixture to the other half. The likelihoods of both mixtures are then computed on the half to which the smaller
-    mixture was fitted. If the smaller number of components is true, the expectation of the likelihood ratio is at most
-    1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic` is the mean of the
-    likelihood ratio and of the ratio with both halves exchanged, and the p-value is the smaller of 1 and 1 /
-    `statistic`.
+    mixture was fitted. If the true number of components is the number in the smaller mixture, the expectation of the
+    likelihood ratio is at most 1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic`
+    is the mean of the likelihood ratio and of the likelihood ratio with the two halves exchanged, and the p-value is
+    the smaller of 1 and 1 / `statistic`.
 
     Parameters
     ----------
@@ -145,7 +146,7 @@ def n_components_test(
     Returns
     -------
     test : ComponentNumberTest
-        With probability 1 − alpha the true number of components is at least `min_components(alpha)`.
+        With a probability of at least 1 − alpha, the true number of components is at least `min_components(alpha)`.
 
     Raises
     ------
@@ -168,8 +169,8 @@ def n_components_test(
     rows = source.whole.rows
     if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows per component, but X has {len(rows)} for {largest + n_extra} "
-            "components. Lower max_components."
+            f"n_components_test needs four rows per component, but X has {len(rows)} rows for "
+            f"{largest + n_extra} components. Lower max_components."
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
@@ -203,11 +204,11 @@ def _check_variances(fit: GaussianMixture, X: Rows) -> None:
 
 
 def em_test(x: ArrayLike) -> ComponentNumberTest:
-    """Test by the EM-test whether one feature is normal or follows a mixture of two normal distributions.
+    """Test with the EM-test whether one feature is normal or follows a mixture of two normal distributions.
 
-    The test needs no bootstrap samples, because its statistic has a χ² limit with two degrees of freedom. The EM-test
-    is described in Chen & Li (2009), "Hypothesis test for normal mixture models: the EM approach", Annals of Statistics
-    37.
+    The test needs no bootstrap samples, because the limiting distribution of its statistic is χ² with two degrees of
+    freedom. The EM-test is described in Chen & Li (2009), "Hypothesis test for normal mixture models: the EM approach",
+    Annals of Statistics 37.
 
     Parameters
     ----------

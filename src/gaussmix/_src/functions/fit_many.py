@@ -36,7 +36,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# The C++ core supports these options as long as they have no effect; otherwise the estimator fits the group.
+# Options that the C++ core allows, because the estimator fits the groups in which these options have an effect.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -59,13 +59,13 @@ def fit_many(
     Parameters
     ----------
     groups : list or dict of arrays (n_samples, n_features), array, or data frame
-        Rows of the groups. In a dictionary the keys are the names of the groups; in a list the groups are named 0, 1, …
-        If `groups` is one array, pass `offsets`, and if it is a data frame (pandas, polars or Arrow), pass `by`.
+        Rows of the groups. In a dictionary, the keys are the names of the groups; in a list, the groups are named 0, 1,
+        … If `groups` is one array, pass `offsets`, and if it is a data frame (pandas, polars or Arrow), pass `by`.
     n_components : int, default 1
         Number of components K of each mixture.
     estimator : GaussianMixture or BayesianGaussianMixture, default None
-        Estimator of which a clone is fitted to each group, instead of `n_components` and `**parameters`. If the
-        estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
+        Estimator that is cloned and fitted to each group; pass neither `n_components` nor `**parameters` with it. If
+        the estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
         Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
         order in which their keys first appear in the column. All columns except `by` are features.
@@ -81,8 +81,8 @@ def fit_many(
     Returns
     -------
     mixtures : Mixtures
-        Sequence of the fitted mixtures, with the keys of the groups, and how each fit ended. ``mixtures["north"]`` and
-        ``mixtures.get_mixture(key)`` return the `Mixture` of the group with this key, and ``mixtures[i]`` with an
+        Sequence of the fitted mixtures, with the keys of the groups and the outcome of each fit. ``mixtures["north"]``
+        and ``mixtures.get_mixture(key)`` return the `Mixture` of the group with this key, and ``mixtures[i]`` with an
         integer i returns the `Mixture` at position i.
 
     Raises
@@ -107,8 +107,8 @@ def fit_many(
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
     `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
-    a group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
-    fitted one group per thread; if the groups have one column, the C++ core does most of the work.
+    a group with a constant column or with a variance to which `reg_covar` contributes much. With a Bayesian estimator,
+    each thread fits one group at a time; if X has one column, the C++ core does most of the work.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def _make_template(
 
 @dataclass(frozen=True)
 class _Single:
-    """The result of a group that an estimator fitted; `estimator` is None if the fit failed."""
+    """The result of the fit of one group by an estimator; `estimator` is None if the fit failed."""
 
     estimator: GaussianMixture | BayesianGaussianMixture | None
     error: str = ""
@@ -180,7 +180,7 @@ class _GroupFits:
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> GroupFits | None:
-        """Fit groups by the C++ core; return None if the core does not support the options or the groups."""
+        """Fit groups in the C++ core; return None if the C++ core does not support the options or the groups."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
         n_components, family, stopping, ridge, _ = self.template._settings()
@@ -207,7 +207,7 @@ class _GroupFits:
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Return whether `fit.fit` must check the effect of `reg_covar`, because a variance in a group is small."""
+        """Return, for each fit, whether a variance is so small that `fit.fit` must check the effect of `reg_covar`."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():
@@ -218,7 +218,7 @@ class _GroupFits:
         return is_felt
 
     def one_by_one(self, indices: Indices) -> None:
-        """Fit groups by the estimator and record its warnings. Bayesian fits run in several threads."""
+        """Fit groups with the estimator, and record its warnings. Bayesian fits run in several threads."""
         shared_note, threads = None, 1
         if len(self.groups.rows):
             shared_note = check_features(self.template.covariance_type, self.groups.rows.shape[1])
@@ -232,7 +232,7 @@ class _GroupFits:
         self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))
 
     def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
-        """Fit one group, and record its warnings except for `shared_note`, a warning that every group would give."""
+        """Fit one group, and record all warnings except `shared_note`, a warning that every group would give."""
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
@@ -303,7 +303,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """Return the estimator's warnings about nearly singular covariances for fits of the C++ core."""
+        """Return warnings about nearly singular covariances in fits of the C++ core, in the words of the estimator."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)

@@ -20,7 +20,7 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
 
     Parameters
     ----------
-    path : path of a model file that `save` or the command line has written, or such a file, opened in binary mode.
+    path : path of a model file that `save` or the command line has written, or the file itself, opened in binary mode.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Checks of user input; each error message names the invalid parameter, column or row, and gives advice."""
+"""Check user input. Each error message names the invalid parameter, column or row, and gives advice."""
 
 from typing import TYPE_CHECKING
 

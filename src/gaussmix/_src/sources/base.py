@@ -36,17 +36,17 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows, with results to be summed. Tasks are picklable, as they are sent to workers."""
+    """A computation on blocks of rows, whose results are summed. Tasks are picklable, because workers receive them."""
 
     @property
     def key(self) -> Hashable:
         """Return the task's key: tasks with equal keys share the `BlockState` that is stored for each block."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state to store for a block between passes. A source that discards the state calls `open` again."""
+        """Create the state to store for a block between passes. If a source discards a state, it calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
-        """Return the result for one block. The block is a node of the summation tree (see `interfaces.leaves`)."""
+        """Return the result for one block. Each block is a node of the summation tree (see `interfaces.leaves`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +79,10 @@ class Source(ABC):
     may_miss : whether values may be missing (NaN).
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
     has_errors : whether the values of blocks have measurement errors.
-    has_log_prior : whether blocks have prior knowledge about the components of their rows.
-    memory : maximum size in bytes of the stored `BlockState` objects; further states are recomputed in every pass.
+    has_log_prior : whether blocks have prior information about the component of each row.
+    memory : maximum size in bytes of all stored `BlockState` objects; further states are recomputed in every pass.
     is_read_again : whether every pass reads the rows from files, so that each concurrent fit needs its own buffers.
-    is_remote : whether passes over the rows are expensive, so that the first pass collects all row statistics at once.
+    is_remote : whether a pass over the rows is expensive, so that the first pass computes all row statistics at once.
     max_fits : maximum number of concurrent fits whose states workers can store; None if the rows are in this process.
     is_lazy : whether `per_row` returns a lazy result, which takes no memory until it is computed.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
@@ -106,7 +106,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks by index of the first row
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, by index of the first row
     _cache: dict[Hashable, Any]  # stored results of passes over all rows
 
     def __repr__(self) -> str:
@@ -114,10 +114,10 @@ class Source(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterable[Block]:
-        """Return the rows in order as blocks of consecutive rows, of any size. Every pass must get the same blocks.
+        """Return the rows in order, as blocks of any number of rows. Every call must return the same blocks.
 
         `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. Either all
-        blocks have row weights, or no block has them.
+        blocks have row weights, or no block has row weights.
         """
 
     @cached_property
@@ -126,7 +126,7 @@ class Source(ABC):
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on each node of the summation tree; the merged result does not depend on how blocks are cut."""
+        """Run a task on each node of the summation tree, and return the sum, which does not depend on block sizes."""
         if self._states[0] != task.key:
             self._states = task.key, {}
         states, whole = self._states[1], self.whole
@@ -147,7 +147,7 @@ class Source(ABC):
         return self.map_merge(LeafReduction(of_leaf))
 
     def cached(self, key: Hashable, find: Callable[[], T]) -> T:
-        """Return the result of `find`. For each key, `find` is called only once and its result is stored."""
+        """Return the result of `find`, which is called once for each key and then stored."""
         cached = self.__dict__.setdefault("_cache", {})
         if key not in cached:
             cached[key] = find()
@@ -188,7 +188,7 @@ class Source(ABC):
         return self.collect(RowStatistics)
 
     def collect(self, kind: type[F]) -> F:
-        """Return a statistic of all rows. Each kind of statistic is computed only once."""
+        """Return a statistic of all rows, given its class. The statistic is computed once and then stored."""
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
@@ -215,10 +215,10 @@ class Source(ABC):
     def sample(self, n_rows: int) -> Block:
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
-        The sample does not depend on the partition into blocks. A row is drawn by a hash of its index with probability
-        p = min(1, weight / fair), where fair = total weight / `n_rows`, and gets the weight weight / p. Rows of at
-        least this fair weight are always drawn, rows of weight 0 never. The first rows with the minimum and the maximum
-        of each feature are added and weighted like drawn rows, so that no initialisation misses an outlier.
+        The sample does not depend on the partition into blocks. The hash of its index decides whether a row is drawn,
+        with probability p = min(1, weight / fair), where fair = total weight / `n_rows`; its weight becomes weight / p.
+        Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. The first rows with the minimum
+        and maximum of each feature are added like drawn rows, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -233,16 +233,16 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source that changes each block by a picklable function and then has `n_rows` rows in total.
+        """Return a source of the blocks that a picklable function of blocks returns, with `n_rows` rows in total.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the columns that remain; None means all.
+        Row indices of the new source begin at 0. `columns` are the indices of the columns that remain, or None for all.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
         """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
-        self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics, which the two sources share
-        twin = object.__new__(type(self))  # copy.copy takes longer than all steps of a small fit
+        self.__dict__.setdefault("_cache", {})  # creates a cache of row statistics, which the source and its twin share
+        twin = object.__new__(type(self))  # copy.copy would take longer than all EM steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
         return twin
 
@@ -251,10 +251,10 @@ class Source(ABC):
         return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
-        """Return a source of the same rows with prior knowledge of their components; see `Block`.
+        """Return a source of the same rows with log prior probabilities of their components; see `Block`.
 
         `indices` (n_rows,) gives each row of the data the index of its entry in `log_prior`. If `indices` is None, the
-        labels in `Block.assignment` are used as indices; without labels, `log_prior` has one entry per row.
+        labels in `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -262,12 +262,12 @@ class Source(ABC):
         return twin
 
     def reweighted(self, factor: float) -> Source:
-        """Return a source of the same rows with weights multiplied by a factor. Missing weights remain missing."""
+        """Return a source of the same rows with weights multiplied by a factor; rows without weights get no weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # powers of 2 scale exactly
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # scaling by a power of 2 is exact
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
-        """Return `twin`, after letting it share this source's row statistics; `factor` must be a power of 2."""
+        """Return `twin` with shared row statistics; its weights were multiplied by `factor`, a power of 2."""
         twin._origin = self, factor
         return twin
 
@@ -301,7 +301,7 @@ def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
 def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
     """Run a task on each block of 65,520 rows (a leaf), and concatenate the results.
 
-    Arrays and files have the same leaves, so results that depend on the grouping of rows are bit-identical, too.
+    Because arrays and files have the same leaves, even results that depend on the grouping of rows are bit-identical.
     """
     return np.concatenate([task(leaf) for leaf in block.split()])
 
@@ -319,7 +319,7 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """Return a block's randomly drawn rows and its rows with extreme values, and a mask of the randomly drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.split():  # to save memory, hashes are computed for one leaf at a time
+    for part in block.split():  # to save memory, hashes are computed for 65,520 rows at a time
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
@@ -349,7 +349,7 @@ def _times(block: Block, factor: float) -> Block:
 
 
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
-    """Return the chosen rows of a block as a list with one block, or [] if no row is chosen."""
+    """Return a list of one block with the chosen rows of a block; [] if no row is chosen."""
     indices = choose(block).nonzero()[0]
     return [block.take(indices, block.first_row)] if len(indices) else []
 

@@ -1,4 +1,4 @@
-"""Implement a source for arrays of other libraries than NumPy, whose rows stay on their device, such as a GPU."""
+"""Implement a source for arrays of other libraries than NumPy: the rows stay on their device, such as a GPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=RowStatistic)
 
 
 class DeviceSource(Source):
-    """A source whose rows are an array on a device. The device sums over all rows; few rows are copied from it.
+    """A source whose rows are an array on a device. Sums over all rows are computed on the device.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class DeviceSource(Source):
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows. Numbers are sent to the device, and floats get the type of the rows."""
+        """Return the results for all rows; numbers are sent to the device, and floats get the type of the rows."""
         (result,) = (task(block) for block in self._blocks)
         if result.dtype.kind not in "biuf":
             return result
@@ -91,7 +91,7 @@ class DeviceSource(Source):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which are computed once and stored."""
         blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
-        is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # the change may return NumPy arrays
+        is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # `change` may have returned NumPy arrays
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         if not is_here:
             twin = DeviceSource(self._rows)
@@ -176,13 +176,13 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
 
     Raises
     ------
-    ValueError : X is not a table of finite real numbers; the message names the value.
+    ValueError : X is not a table of finite real numbers; the message names the first invalid value.
     TypeError : X is sparse or has numbers of an unsupported type, or the device does not support 64-bit integers.
     """
     xp = namespace_of(X)
     if getattr(X, "is_sparse", False):
         raise ParameterTypeError("Sparse data was passed for X, but dense data is required. Use X.to_dense().")
-    X = X.detach() if hasattr(X, "detach") else X  # PyTorch shall not track gradients here
+    X = X.detach() if hasattr(X, "detach") else X  # removes X from PyTorch's graph of gradients
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be a table of shape (n_samples, n_features), not an array of shape {tuple(X.shape)}.")
     is_integer = xp.isdtype(X.dtype, ("bool", "integral"))

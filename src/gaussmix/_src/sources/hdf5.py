@@ -1,4 +1,4 @@
-"""Read rows of an HDF5 data set, such as X of an AnnData: in every pass if they don't fit into memory, or else once."""
+"""Read rows of an HDF5 data set, such as X of an AnnData: once if they fit into memory, otherwise in every pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 
 
 def open_hdf5(data: Any, request: OpenOptions) -> Source:
-    """Open an `h5py.Dataset`, and name its columns x0, x1, …; raise ValueError if it is not a numeric table."""
+    """Open an `h5py.Dataset`, and name the columns x0, x1, …; raise ValueError if it is not a table of numbers."""
     return opened(_DatasetReader(data, request), request.memory)
 
 
@@ -37,7 +37,7 @@ class _DatasetReader(Reader):
 
     def parts(self) -> Iterator[Block]:
         n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # `nbytes` is the size of one row
-        if self._data.chunks is not None:  # rounds up to whole chunks, as HDF5 can only read these
+        if self._data.chunks is not None:  # rounds up to whole chunks, because HDF5 reads whole chunks
             n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
         n_rows = min(n_rows, LEAF_ROWS)
         return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))

@@ -1,4 +1,4 @@
-"""Read the labels of rows from one of their columns, without an array of all labels."""
+"""Read the labels of rows from a column of X, without an array of all labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def values_in(source: Source, column: int) -> Array:
 
 
 def labelled(source: Source, column: int, values: Array, indices: NDArray[np.int32]) -> Source:
-    """Return a source without the column of labels; `Block.assignment` has the indices of the labels instead.
+    """Return a source without the column of labels; the indices of the labels are in `Block.assignment` instead.
 
     `values` (n_values,) must be increasing. A row with the value `values[i]` gets `indices[i]`, and a row with any
     other value gets −1.
@@ -55,6 +55,6 @@ def _labelled(block: Block, column: int, values: Array, indices: NDArray[np.int3
     if len(values):
         result = np.minimum(np.searchsorted(values, cells), len(values) - 1)
         labels[:] = np.where(values[result] == cells, indices[result], -1)
-    at_an_end = {0: slice(1, None), last: slice(0, last)}  # the first or last column is removed without a copy
+    at_an_end = {0: slice(1, None), last: slice(0, last)}  # slices remove the first or the last column without a copy
     retained = rows[:, at_an_end[column]] if column in at_an_end else np.delete(rows, column, axis=1)
     return [replace(block, rows=retained, assignment=labels)]

@@ -1,4 +1,4 @@
-"""Define the class of the options of `gaussmix.open`, which are passed to the function that opens a source."""
+"""Define the class of options of `gaussmix.open`, with which the function that opens a table is called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """The options of `gaussmix.open`, which its docstring explains.
+    """The options of `gaussmix.open`, which are explained in the docstring of `gaussmix.open`.
 
     Parameters
     ----------

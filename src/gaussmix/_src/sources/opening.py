@@ -1,4 +1,4 @@
-"""Implement `gaussmix.open`, which selects the function that opens a table; the table need not fit into memory."""
+"""Implement `gaussmix.open`, which selects the function that opens a given table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_MEMORY = "512 MB"
 _BATCHES = "gaussmix._src.sources.files.batches"
 
 # For each type of table (library and class, or extension of the file), the function that opens the table. A string
-# names the module and function, which is imported at first use. Other packages can add functions by entry points.
+# names a module and its function, which is imported when first used. Other packages can add functions by entry points.
 SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
@@ -42,7 +42,7 @@ SOURCES: dict[str, Opener | str] = {
     "ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
     "list of ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
 }
-IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries for which other packages can't add functions
+IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # other packages can't open these libraries' tables
 SEVERAL = "To open several files, pass a pattern, their folder or pyarrow.dataset.dataset(files)."
 _SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -77,7 +77,7 @@ def open(
     missing : whether feature values may be missing (NaN or null). If False, a missing value raises an error that states
         its location.
     cache : folder for .npy copies of the values in files, or None for no copies. With a folder, files are read once:
-        later passes, and later programs that open the unchanged files, read the copy. You can delete it at any time.
+        later passes, and later programs that open the unchanged files, read the copy. The folder may be deleted.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def check_memory(memory: int | str) -> int:
 
 
 def _kind(data: Any) -> str:
-    """Return the registered name of a table's library and class, or "". The library is not imported."""
+    """Return the registered name of a table's library and class, or "" if no name is registered; import no library."""
     if isinstance(data, list | tuple) and data:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
@@ -143,7 +143,7 @@ def _kind(data: Any) -> str:
 
 
 def _registered(name: str) -> Opener | None:
-    """Return the function of gaussmix or another package for tables of this registered name; None if there is none."""
+    """Return the function that opens tables of this registered name, from gaussmix or another package, or None."""
     result = SOURCES.get(name)
     if not isinstance(result, str):
         return result or plugins.load("gaussmix.sources", name)
@@ -158,7 +158,7 @@ def _registered(name: str) -> Opener | None:
 
 
 def is_for_others(name: str) -> bool:
-    """Return whether another package opens the files of a path, a pattern or a folder, because of their extension."""
+    """Return whether the extension of files (a path, a pattern or a folder) belongs to another package."""
     from gaussmix._src.sources.files.listing import list_files
 
     return _opener_of_others(list_files(name)[0].suffix.lower()) is not None
@@ -172,10 +172,10 @@ def _opener_of_others(extension: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported only if files are opened
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported here, because only files need it
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # pipes are excluded
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # excludes pipes
         return open_npy
     return opener or _registered("gaussmix.Files")

@@ -18,9 +18,9 @@ from gaussmix._src.numerics.device_array import concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
 COARSE_BITS = 42  # number of low bits that the first pass ignores in the 64-bit integers that represent scores
-MAX_INTERVALS = 1 << 14  # maximum number of intervals that this process receives; more are merged
-N_PASSES = 4  # maximum number of passes; the last returns all scores of an interval, even if there are many near 0
-SLACK = 1 + 1e-12  # compensates for rounding in products (0.29 · 100 < 29 in doubles) and sums of weights
+MAX_INTERVALS = 1 << 14  # maximum number of intervals that this process receives; more intervals are merged
+N_PASSES = 4  # maximum number of passes; the last pass returns all scores of an interval, even if many are near 0
+SLACK = 1 + 1e-12  # compensates for rounding in products (in doubles, 0.29 · 100 < 29) and in sums of weights
 SIGN_BIT = np.uint64(1 << 63)
 
 Keys = NDArray[np.uint64]
@@ -63,9 +63,9 @@ def find_neighbourhood(
 ) -> QuantileNeighbourhood | None:
     """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
-    Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. The next pass divides the interval with
-    the quantile, until every score has its own interval. Most tables need two passes, and one pass suffices if few
-    scores are within `between`. The result is bit-identical for any partition of the rows.
+    Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. The next pass divides the interval that
+    contains the quantile, until every score has a separate interval. Most tables need two passes, and one pass suffices
+    if few scores are within `between`. The result is bit-identical for any partition of the rows.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def find_neighbourhood(
     near : quantile and scores near it; None if the quantile is outside `between` or all rows are ignored.
     """
     if source.is_on_device:
-        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # + appends lists
+        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # `+` joins lists
         return _sorted_neighbourhood(parts, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
@@ -130,7 +130,7 @@ def _sorted_neighbourhood(
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """Total weights of rows, grouped by keys: integers that are ordered like the scores, without some low bits.
+    """Total weights of rows, grouped by key. A key is an integer that represents a score, without some low bits.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class _Weights:
 
 @dataclass(frozen=True, eq=False)
 class ScoreReduction(Generic[S]):
-    """A task that adds up the results of a function, which is called with the scores and weights of each leaf.
+    """A task that adds up the results of a function of the scores and weights of each leaf (65,520 rows).
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """Group weights by score. Rows with keys below `low` form one group; rows with keys above `high` are left out."""
+    """Group weights by key; keys below `low` form one group, and keys above `high` are left out."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])

@@ -29,19 +29,19 @@ MAX_FITS = 4  # maximum number of fits for which workers store states of the sam
 MAX_TARGET_BYTES = 2**27  # maximum size in bytes of a partition of rows; a worker assembles it in memory
 # If there are enough rows, each worker has about this number of partitions, so that workers have equal loads.
 TARGETS_PER_WORKER = 4
-# A worker lacks gaussmix or its dependencies if one of these modules is missing, but not if another module is.
+# Modules that gaussmix, or Spark's calls of gaussmix, import; gaussmix does not explain errors about other modules.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, but your program has .*? on all \w+\.)")
 
 
 class Target(NamedTuple):
-    """A new partition of rows, to be stored on a worker, and the spans of rows of old partitions that form it.
+    """A new partition of rows, to be stored on a worker, with the ranges of rows of old partitions that form it.
 
     Parameters
     ----------
     owner : worker that will store the new partition; None if there is no worker.
     first_row : index of the first row of the new partition among all rows.
-    spans : for each span, the index of the old partition, and the span's first row and end in the old partition.
+    spans : ranges of rows of old partitions: index of the old partition, first row and end in this partition.
     """
 
     owner: str | None
@@ -63,10 +63,10 @@ def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
 
 
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """Return, for each new partition of `n_rows` rows, its first row and the spans of old partitions that form it.
+    """Return, for each new partition of `n_rows` rows, its first row and the ranges of rows that form it.
 
-    `sizes` has the number of rows of each old partition. A span is a tuple of the index of an old partition, and of the
-    span's first row and end in this old partition.
+    `sizes` has the number of rows of each old partition. A range of rows is given by the index of an old partition, and
+    the first row and the end of the range in this partition.
     """
     ends = [*accumulate(sizes)]
     result = []
@@ -79,7 +79,7 @@ def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int
 
 
 def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
-    """Assign a worker to each partition: partitions in order, and in proportion to each worker's number of threads."""
+    """Assign a worker to each partition, in the order of partitions; workers with more threads get more partitions."""
     threads = sorted(n_threads.items())
     if not threads:  # all workers died after the rows were counted
         return [None] * n_targets
@@ -90,7 +90,7 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
     """Merge trees of partial sums in rounds, until at most `FAN_IN` trees are left.
 
-    `merge` returns one tree per group of trees. The trees stay on the workers; this process has only references.
+    The function `merge` merges each group of trees into one tree. The trees stay on the workers.
     """
     while len(trees) > FAN_IN:
         trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
@@ -133,15 +133,15 @@ def version_error(error: str, worker: str, hosts: str, advice: str = "") -> Impo
 
 
 def _of_rows(name: str) -> Any:
-    """Return a property of a `LazySource` for an attribute or method of the source of its rows."""
+    """Return a property by which a `LazySource` has the attribute or method `name` of the source of its rows."""
     return property(lambda source: getattr(source._rows, name))
 
 
 class LazySource(Source):
-    """A source of a table that is read and checked in the first pass over its rows, by the function `read`.
+    """A source of a table, whose rows the function `read` reads and checks in the first pass.
 
-    The function `results` takes a task, and the type and shape of the task's result for one row. The function returns
-    the results of all rows in a container like the table, such as a lazy array. `notices` are messages for warnings.
+    The function `results` takes a task, and the type and shape of the task's result for one row. `results` returns the
+    results of all rows in a container like the table, such as a lazy array. `notices` are issued as warnings.
     """
 
     is_lazy = True
@@ -163,7 +163,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may be unknown
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows may be uncounted
 
     @cached_property
     def _rows(self) -> Source:
@@ -196,7 +196,7 @@ class LazySource(Source):
         return self._results(task, dtype, shape)
 
 
-States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: key of its current task; one state per block
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: key of its current task, one state per block
 
 
 class WorkerPartition:
@@ -206,7 +206,7 @@ class WorkerPartition:
         self.blocks, self._states = blocks, {} if states is None else states
 
     def __reduce__(self) -> Any:
-        return WorkerPartition, (self.blocks,)  # only the rows are sent, without the states
+        return WorkerPartition, (self.blocks,)  # sends the rows without the states
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
         """Run a task of a fit on each block, and return a summation tree of the results."""
@@ -235,23 +235,23 @@ class Remote(Source):
 
     def __init__(self, about: About) -> None:
         self.n_features, self.dtype = len(about.names), about.dtype
-        self._fit = uuid4().hex  # key of the states of this source's fit on the workers
+        self._fit = uuid4().hex  # key of the fit's states that workers store
 
     @abstractmethod
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
-        """Call `work` with each `WorkerPartition` and the arguments. Return the results in the order of the rows."""
+        """Call `work` with each `WorkerPartition` and the arguments, and return the results in the rows' order."""
 
     @abstractmethod
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """Call `work` with each `WorkerPartition` and the arguments, and sum the trees of results that it returns.
 
-        The trees are merged on the workers. Before the trees of several workers are merged, each tree is split into
-        `n_parts` groups of components, and each group is merged in separate tasks.
+        Workers merge the trees. Before the trees of several workers are merged, each tree is split into `n_parts`
+        groups of components, and separate tasks merge the trees of each group.
         """
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the `Traffic` of a pass. `task` and `node` are sizes in bytes: of a task, and of a node's sums."""
+        """Return the `Traffic` of a pass, given the sizes in bytes of a task and of the sums of one node of a tree."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:

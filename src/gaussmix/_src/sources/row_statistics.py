@@ -1,4 +1,4 @@
-"""Compute statistics of all rows. Each statistic is computed for blocks of rows, and the results are added up."""
+"""Compute statistics of all rows. Each statistic is computed block by block, and the results are added up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_NARROW_FEATURES = 64  # if there are more features, matrices of feature pair
 
 
 class RowStatistic(Protocol):
-    """A statistic of rows. The statistics of two blocks can be added."""
+    """A statistic of rows, such that the statistics of two blocks can be added."""
 
     @classmethod
     def from_block(cls, leaf: Block, /) -> Self:
@@ -32,13 +32,13 @@ class RowStatistic(Protocol):
         """Return the statistic of all rows of `self`, followed by the rows of `other`."""
 
     def scaled(self, factor: float, /) -> Self:
-        """Return the statistic for weights multiplied by a power of 2. By default, it does not depend on weights."""
+        """Return the statistic for weights multiplied by a power of 2; `self` if it does not depend on weights."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The range and the missing values of each feature."""
+    """The range and the number of missing values of each feature."""
 
     # Minimum and maximum of each feature over the rows of positive weight, (2, n_features), in the units of the data;
     # NaN for a feature that is missing in all of these rows.
@@ -82,7 +82,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class PairwiseObservedCounts(RowStatistic):
-    """For each pair of features, the number of rows of positive weight with both observed, (n_features, n_features)."""
+    """Number of rows of positive weight in which both features of a pair are observed, (n_features, n_features)."""
 
     n_rows: Array
 
@@ -100,7 +100,7 @@ class PairwiseObservedCounts(RowStatistic):
 
 @dataclass(frozen=True)
 class DistinctDigests(RowStatistic):
-    """Digests of up to `MAX_DIGESTS` distinct rows of positive weight."""
+    """Digests (hashes) of up to `MAX_DIGESTS` distinct rows of positive weight."""
 
     MAX_DIGESTS: ClassVar[int] = 64
     digests: frozenset[bytes]
@@ -115,7 +115,7 @@ class DistinctDigests(RowStatistic):
 
 @dataclass(frozen=True)
 class Fingerprint(RowStatistic):
-    """A number that changes if rows, weights or their order change, but not if rows are cut into other blocks.
+    """A number that changes if rows, weights or their order change; it does not depend on the sizes of blocks.
 
     For each leaf (65,520 rows), its index and its CRC-32 are hashed; the number is the sum of these hashes, modulo 2⁶⁴.
     A change remains undetected with probability 2⁻³².
@@ -133,7 +133,7 @@ class Fingerprint(RowStatistic):
 
 
 def checksum(block: Block, before: int = 0) -> int:
-    """Return the CRC-32 of the rows, weights and labels of a block, following blocks with the CRC-32 `before`."""
+    """Return the CRC-32 of a block's rows, weights and labels, given the CRC-32 of earlier blocks in `before`."""
     for array in (block.rows.T, block.row_weight, block.assignment):
         if array is not None:
             before = zlib.crc32(np.ascontiguousarray(array).data, before)
@@ -157,7 +157,7 @@ def some_distinct(block: Block, max_rows: int) -> set[bytes]:
     """Return up to `max_rows` distinct rows of positive weight in a block."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()
-    for row in rows[: 20 * max_rows] + 0.0:  # the first rows usually suffice; + 0.0 turns −0 into 0
+    for row in rows[: 20 * max_rows] + 0.0:  # these rows usually suffice; adding 0.0 turns −0 into 0
         distinct.add(row.tobytes())
         if len(distinct) == max_rows:
             return distinct

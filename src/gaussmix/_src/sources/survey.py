@@ -1,4 +1,4 @@
-"""Draw samples of rows by hashes of their indices, in the pass that also computes row statistics."""
+"""Draw samples of rows by hashes of row indices, in the same pass that computes row statistics."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from gaussmix._src.numerics.hashing import mix, uniform
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.sources.row_statistics import RowStatistic, findings
 
-SPARE_ROWS = 2_048  # number of rows stored in addition to the expected number: eight standard deviations of this number
+SPARE_ROWS = 2_048  # number of rows stored beyond the expected number: eight standard deviations of a sample's size
 
 
 def hashes(block: Block) -> Array:
-    """Return a number between 0 and 1 for each row of a block. The number depends only on the index of the row."""
+    """Return, for each row of a block, a number between 0 and 1 that depends only on the index of the row."""
     return uniform(mix(mix(np.arange(block.row_slice.start, block.row_slice.stop, dtype=np.uint64))))
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
-    """Return which rows are drawn, given their hashes; `fair` is the smallest weight that a drawn row represents."""
+    """Return a mask of the drawn rows, given hashes of rows; each drawn row represents at least the weight `fair`."""
     return hashed * fair < (1.0 if row_weight is None else row_weight)
 
 
@@ -37,7 +37,7 @@ def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
 
 
 def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Block]:
-    """Add the rows with extreme values to the chosen rows; return the indices and a copy of all these rows."""
+    """Add the rows with extreme values to the chosen rows; return the indices and a copy of all chosen rows."""
     chosen[extreme_rows(block.rows, block.row_weight)] = True
     indices = chosen.nonzero()[0]
     return indices, block.take(indices, 0)
@@ -54,12 +54,12 @@ class Survey:
     n_rows: int  # total number of rows in all blocks
     kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # kinds of statistics, including `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
-    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # stored rows, with hashes of their indices
+    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # stored rows, with the hashes of row indices
     _n_rows: int = 0
     _limit: float = np.inf  # rows with larger keys (hash / weight) are discarded
 
     def add(self, block: Block) -> None:
-        """Add the next block to the statistics and the sample. The block must be a node of the summation tree."""
+        """Add the next block, which must be a node of the summation tree, to the statistics and the sample."""
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return

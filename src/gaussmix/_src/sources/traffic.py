@@ -8,13 +8,13 @@ from math import inf
 from typing import Self
 
 FAN_IN = 8  # number of trees of sums that one task merges; the trees have about equal numbers of nodes
-MAX_MERGE_BYTES = 2**30  # maximum size in bytes of the sums per merging task, if there are enough components
+MAX_MERGE_BYTES = 2**30  # maximum size in bytes of the sums that one task merges, if there are enough components
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """The sizes of the data that a pass sends, and the limit on the size that this process receives.
+    """The sizes of the data that a pass sends, and the limit on the size of the data that this process receives.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Traffic:
 
     @property
     def merging(self) -> int:
-        """Return the maximum size in bytes of the sums, as full matrices of all components, that one task merges."""
+        """Return the maximum size in bytes of the sums of all components that one task merges, as full matrices."""
         n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # if all workers died, they may restart
         return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
 
@@ -55,11 +55,11 @@ class Traffic:
 
     @property
     def memory(self) -> int:
-        """Return the memory of this process in bytes, for two copies of the task, and three times the received sums."""
+        """Return the memory of this process in bytes, for two copies of the task and three of the received sums."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:
-        """Return `self`; raise MemoryError, with the sizes, if this process would receive or store too many bytes."""
+        """Return `self`; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
         sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:

@@ -14,7 +14,7 @@ from gaussmix._src.errors import warn
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.25  # interval at which it is checked whether there are workers
+POLL_SECONDS = 0.25  # interval between checks whether there are workers
 PATIENCE = 30.0  # seconds without a worker until a warning is issued or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)

@@ -35,7 +35,7 @@ class Grouped:
     row_weight : weights of `rows`, (n_rows,); None if the user passed no weights.
     first, size : for each group, the index of its first row in `rows`, and its number of rows (0 if not numeric).
     names : feature names; None if the features have no names.
-    refused : for the index of a group that can't be fitted together with the other groups, the reason.
+    refused : dictionary from the index of each group that can't be fitted together with the other groups to the reason.
     """
 
     keys: tuple[Any, ...]
@@ -49,7 +49,7 @@ class Grouped:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
-        """Return the numeric groups, with weights below 1, as arguments of the C++ core, and their indices."""
+        """Return the numeric groups for the C++ core, with weights below 1, and the indices of the numeric groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
         if self.row_weight is not None:
@@ -63,7 +63,7 @@ class Grouped:
         """Scale the weights of a group, as in a fit, so that they are below 1; return False if a weight is invalid."""
         weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # rejects NaN, too
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also rejects NaN
             return False
         unit[index] = unit_of_weights(largest)
         weight *= 1 / unit[index]
@@ -159,7 +159,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
-    """Return the column names of the first data frame, and error messages for the data frames with other names."""
+    """Return the column names of the first data frame, and an error message for each frame with other names."""
     named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
@@ -294,7 +294,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
 
 
 def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sizes of groups, but 0 for a group with integers too large for float64; an estimator checks it."""
+    """Return the sizes of groups, but 0 for groups with integers too large for float64, which estimators check."""
     if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)

@@ -18,7 +18,7 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # largest allowed difference of covariances (i, j) and (j, i), relative to both standard deviations
+ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative to products of standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
@@ -36,9 +36,9 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 
 
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
-    """Return a source of the rows of X and their measurement errors `X_error`.
+    """Return a source of the rows of X with the measurement errors `X_error`.
 
-    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` raises it.
+    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` finds invalid errors.
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
@@ -55,12 +55,12 @@ def check_errors(
     """Check measurement errors; return the rows, the errors, and whether rows have missing values.
 
     In the returned rows, values with an infinite error are NaN. The returned errors have the form that `Block.error`
-    requires; they are None if all errors are 0.
+    requires, or are None if all errors are 0.
 
     `X_error` contains standard deviations of shape (n_features,) or (n_rows, n_features), in the units of the data, or
-    covariances of shape (n_features, n_features) or (n_rows, n_features, n_features), in squared units. A shape that
-    fits standard deviations and covariances means standard deviations. A data frame of errors must have the
-    `feature_names` of X. `rows` may have NaN if `is_missing`.
+    covariances of shape (n_features, n_features) or (n_rows, n_features, n_features), in squared units. If the shape
+    fits both standard deviations and covariances, the values are standard deviations. A data frame of errors must have
+    the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
     Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
     if covariance matrices are not symmetric and positive semidefinite. The message names the first invalid row.
@@ -96,7 +96,7 @@ def check_errors(
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for invalid measurement errors; `first` is the first row's index, or None for common errors."""
+    """Raise ValueError for invalid errors. `first` is the first row's index, or None if all rows have equal errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]

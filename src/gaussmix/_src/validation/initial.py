@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 @dataclass(frozen=True)
 class InitialParameters:
-    """Initial parameters that the user passed. If a parameter is None, the method of initialisation computes it."""
+    """Initial parameters that the user passed; the method of initialisation computes the parameters that are None."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -57,7 +57,7 @@ STRUCTURE_TOLERANCE = 1e-4  # largest relative difference, so that values rounde
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
-    """Check and return weights (n_components,). Error messages begin like those messages of scikit-learn."""
+    """Check and return weights (n_components,), with error messages that begin as in scikit-learn."""
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
@@ -89,7 +89,7 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int, large
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
-    """Check initial covariances or precisions, and make matrices exactly symmetric; `what` is used in messages."""
+    """Return checked, exactly symmetric initial covariances or precisions (`what` is "covariance" or "precision")."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
@@ -116,7 +116,7 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
     """Return the text of a warning if covariances do not have the covariance structure `family`, otherwise None.
 
     An M-step is made with the covariances as second moments. Covariances that have the structure are unchanged by this
-    step. Precisions are checked in the same way.
+    step. Precision matrices are checked in the same way.
 
     Deviations are not an error, because they may come from a fit with frozen components: the covariances of frozen
     components did not change in that fit, while the covariances of the other components changed together.
@@ -142,13 +142,13 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
 def check_assignment(
     assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
-    """Check and return labels (n_rows,), or responsibilities (n_rows, n_components) = `shape`.
+    """Check and return labels (n_rows,), or responsibilities of shape `shape`, which is (n_rows, n_components).
 
-    `returned` means that the user's callable returned the labels or responsibilities, and not that the user passed
-    them. If `has_noise`, labels may be −1, and responsibilities may have an additional column, which is removed.
+    `returned` says whether the user's callable returned the labels or responsibilities; otherwise the user passed them.
+    If `has_noise`, labels may be −1, and responsibilities may have an additional column, which is removed.
 
     Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do
-    not sum to 1. A component without rows is an error, because two components without rows would remain equal.
+    not sum to 1. A component without rows is an error, because two such components would always remain equal.
     """
     origin = "the result of the callable init_params" if returned else "init_params"
     n_rows, n_components = shape
@@ -198,7 +198,7 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
 
 
 def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return finite float64 numbers of the given shape. In messages, `name` is scikit-learn's name for `parameter`."""
+    """Return finite float64 numbers of the given shape; `name` is scikit-learn's name for `parameter`, for messages."""
     array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(

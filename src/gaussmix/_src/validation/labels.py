@@ -36,8 +36,8 @@ class Column(NamedTuple):
 def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
     """Separate the column `name` from X: return X as a data frame without this column, and the column's values.
 
-    If the rows are not in memory, return a source that still contains the column, and a `Column` that describes it. In
-    messages, `called` is the name of the argument by which the user passed `name`.
+    If the rows are not in memory, return a source that still contains the column, and a `Column` that describes it. The
+    argument by which the user passed `name` is called `called` in messages.
 
     Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """
@@ -74,8 +74,8 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
     """Return X without the column that `labels` names, and the labels in this column.
 
-    If `labels` is not the name of a column, X and `labels` are returned unchanged. The same errors are raised as in
-    `take_column` and `check_labels`.
+    If `labels` is not the name of a column, X and `labels` are returned unchanged. This function raises the same errors
+    as `take_column` and `check_labels`.
     """
     if not isinstance(labels, str):
         return X, labels
@@ -116,7 +116,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component. The message
     names the row.
     """
-    if isinstance(labels, UserLabels):  # labels in a column of X were checked before
+    if isinstance(labels, UserLabels):  # labels from a column of X are already checked
         return labels
     groups = _check_groups(label_components)
     if labels is None:
@@ -128,7 +128,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    is_column = array.shape[1:] == (1,) and max_components > 1  # a table needs a column per component
+    is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}. Pass one label for each of the {n_rows} rows, or a table of shape "
@@ -137,13 +137,13 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("With label_components, labels must be one label for each row, not a table.")
-        table = labels if array.dtype == object else array  # with nulls, a data frame becomes an array of objects
+        table = labels if array.dtype == object else array  # nulls in a data frame lead to an array of objects
         return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
-    """Replace masked labels by None. In a table, masked rows become rows that allow all components."""
+    """Replace masked labels by None; in a table, replace masked rows by rows that allow all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
@@ -174,7 +174,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
-    """Convert labels (n_rows,) to `UserLabels`. Messages about an invalid label begin with `where`."""
+    """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of messages about an invalid label."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(
             "labels holds True and False. Pass integers, or a table with a column for each component."
@@ -211,7 +211,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:
-    """Convert indices of components, or −1 for unknown components, to `UserLabels`."""
+    """Convert labels that are component indices, or −1 for unknown components, to `UserLabels`."""
     values = np.sort(different(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
@@ -220,7 +220,7 @@ def _from_components(components: NDArray[Any]) -> UserLabels:
 
 
 def _check_table(table: Any) -> NDArray[Any]:
-    """Check and return a table of labels (n_rows, n_columns). Every row must allow at least one component."""
+    """Check and return a table of labels (n_rows, n_columns), in which every row must allow at least one component."""
     numbers = check_real("labels", table)
     wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
     if wrong.any():

@@ -1,4 +1,4 @@
-"""Check estimators' parameters. Each error message names the parameter, its value and the allowed values."""
+"""Check estimators' parameters, with error messages that name the parameter, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
 
 
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
-    """Return a value if it is one of the known names; otherwise raise ValueError, which lists the known names."""
+    """Return `value` if it is a known name; otherwise raise ValueError with a list of the known names."""
     if not isinstance(value, str) or value not in known:
         raise unknown_name(parameter, value, known)
     return value
@@ -55,7 +55,7 @@ def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
 
 
 def check_fraction(name: str, value: Any) -> float:
-    """Check and return a number between 0 and 1 (inclusive)."""
+    """Check and return a number from 0 to 1."""
     number = check_nonnegative(name, value, " and at most 1")
     if number > 1:
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
@@ -148,11 +148,11 @@ def _drawn(seed: int) -> NDArray[np.int64]:
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """Return a random generator with a seed from `random_state`. As in scikit-learn, an integer seeds a RandomState.
+    """Return a random generator, whose seed is drawn from `random_state`, or from a RandomState for an integer.
 
     Each call creates a new seed sequence, because initialisations may change it by calling `Generator.spawn`.
     """
-    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy is slow for other types
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy would be slow for other types
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
@@ -167,7 +167,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
 
 
 def seed_restorer(random_state: Any) -> Callable[[], None]:
-    """Return a function that resets `random_state` to its present state, so that later draws have no effect on it."""
+    """Return a function that resets `random_state` to its present state, as if no numbers had been drawn since."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
     generator = check_random_state(random_state)
@@ -181,7 +181,7 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
-# For parameters with a single value, the functions by which estimators and the command line check this value.
+# For each parameter with a single value, the function by which estimators and the command line check the value.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
@@ -243,7 +243,7 @@ def _family(structure: Any, wanted: str) -> Family:
 
 
 def shown(family: Family) -> Any:
-    """Return a value of `covariance_type` for a structure: its name or, if it has options, a copy of the structure."""
+    """Return the value of `covariance_type` for a structure: a name or, if the structure has options, a copy of it."""
     return copy(family) if family.non_default_params else family.name
 
 
@@ -254,7 +254,7 @@ def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]
 
 
 def check_counts(parameter: str, value: Any) -> list[int]:
-    """Check one integer or several integers, which must be positive, and return a list without duplicates."""
+    """Check one positive integer or several positive integers, and return a list without duplicates."""
     if isinstance(value, (Integral, str)):
         return [check_count(parameter, value, 1)]
     counts = _several(parameter, value, "an integer ≥ 1, or several integers such as range(1, 10)")
@@ -309,7 +309,7 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """Return the values of an iterable; raise TypeError if it is not an iterable, and ValueError if it is empty."""
+    """Return the values of an iterable; raise TypeError for other values, and ValueError if the iterable is empty."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     items = list(values)

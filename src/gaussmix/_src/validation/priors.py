@@ -72,7 +72,7 @@ def _prior(
     names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
-    """Return the prior, and the automatic ridge or None. If `mean` or `scale` is None, it is computed from the rows."""
+    """Return the prior, and the automatic ridge or None; compute `mean` and `scale` from the rows if these are None."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
@@ -90,9 +90,9 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     """Yield scale matrices to try for the default prior, each with the automatic ridge, or None if it was not added.
 
     These scale matrices are the covariance of X, this covariance plus the user's `reg_covar`, and this covariance plus
-    the automatic `reg_covar`. The automatic `reg_covar` is at least a millionth of each variance, so that the
-    correlations of dependent columns do not depend on the units of the data. If X does not have more rows than columns,
-    correlations cannot be estimated, and are set to 0.
+    the automatic `reg_covar`. The automatic `reg_covar` is at least a millionth of each variance, so that dependent
+    columns remain correlated in any units of measurement. If X does not have more rows than columns, correlations
+    cannot be estimated, and are set to 0.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 
@@ -111,7 +111,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
 
 
 def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Return the error message for a variance that is only rounding error; it names the column of smallest variance."""
+    """Return an error message that names the column of smallest variance, if this variance is only rounding error."""
     column = int(moments.variances.argmin())
     return (
         f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, is "

@@ -68,7 +68,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # a number of features for which all structures differ from each other
+_ANY_FEATURES = 8  # for this number of features, all covariance structures differ from each other
 # For each restriction, the parameters by which the user can pass the fixed values.
 _VALUES = {
     "fixed_means": ("means_init",),
@@ -78,7 +78,7 @@ _VALUES = {
 
 
 def set_terms(estimator: Any) -> list[str]:
-    """Return a list of "prior" if the user has set this parameter, and "restrictions" if the user has set any."""
+    """Return a list that contains "prior" if a prior is set, and "restrictions" if a restriction is set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
@@ -130,7 +130,7 @@ def _restrictions_of(estimator: Any) -> Restrictions:
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
-    """Return the prior of means and covariances or None, and α − 1 of the weights' prior (one number or an array)."""
+    """Return the prior of means and covariances (or None), and α − 1 for the Dirichlet prior of the weights."""
     if isinstance(prior, str) and prior == DEFAULT:
         return NormalInverseWishart(), 0.0
     if prior is None:

@@ -25,7 +25,7 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source  # internal type of X; in public methods, its type is ArrayLike, as in scikit-learn
+RowsLike = ArrayLike | Source  # internal type of X; public methods have the type ArrayLike for X, as in scikit-learn
 
 MIN_ROWS = 2  # minimum number of rows for a fit
 MIN_WEIGHT = 2.0**-800  # products of smaller weights are near the smallest double and therefore lose digits
@@ -44,13 +44,13 @@ def check_source(
 ) -> Source:
     """Check X and its weights, and return a source of the weighted rows.
 
-    If X is a source, it must already contain the weights, and X is returned after the checks. Missing values are
+    If X is a source, X must already contain the weights; X itself is then returned after the checks. Missing values are
     allowed if `may_miss`. If `is_stream`, X may have a single row, and all weights may be 0.
 
     Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or a wrong
-    number of dimensions, samples or features. Invalid weights raise ValueError, and so does `sample_weight` if X is a
-    source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor
-    text.
+    number of dimensions, samples or features. ValueError is also raised if weights are invalid, or if X is a source and
+    `sample_weight` is passed. Raises TypeError for a sparse matrix, dates, times or durations, or values that are
+    neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
@@ -101,7 +101,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # joins the pass that computes all statistics
+            X.collect(Fingerprint)  # is computed in the same pass as other statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:
@@ -132,7 +132,7 @@ def check_columns(source: Source, names: Any) -> Source:
 
 
 def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
-    """Return the source; raise ValueError if its features differ from the features of the training data."""
+    """Return the source X; raise ValueError if the features of X differ from the features of the training data."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
         raise ValueError(
@@ -165,7 +165,7 @@ def _check_rows(
     """Return the rows of X (n_samples, n_features) in float32 or float64, and whether values are missing.
 
     Rows are copied only if they must be converted. For a stream, the largest allowed value is computed for `LEAF_ROWS`
-    rows and does not depend on the number of rows of the call.
+    rows, whatever the number of rows in a call.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
@@ -184,8 +184,8 @@ def _check_rows(
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
-    """Return the rows of an array or data frame, whose values are unchecked; there must be at least `least` rows."""
-    # These arrays need no conversion, and checks by scikit-learn would take as long as `predict` for a few rows.
+    """Return the rows of an array or data frame, with unchecked values; raise ValueError for under `least` rows."""
+    # scikit-learn would not convert these arrays, but its checks would take as long as `predict` of a few rows.
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
         n_features = X.shape[1]
         if n_features and "feature_names_in_" not in vars(estimator):
@@ -226,7 +226,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
 def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
     """Return the rows of a data frame, after scikit-learn has compared its column names with the training data.
 
-    The errors are the same as in `check_source`.
+    This function raises the same errors as `check_source`.
     """
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
     rows: Rows = check_array(
@@ -249,10 +249,10 @@ def _as_doubles(X: Any) -> Any:
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
     """Raise an error with advice for objects that are not tables, and for the first value that is not a number.
 
-    If `are_converted`, a text is rejected even if NumPy can convert it to a number. If this function finds no error,
+    If `are_converted`, a text is rejected even if NumPy can convert it to a number. If the function returns None,
     scikit-learn raises an error.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # excludes scipy's dok_array, a mapping
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
             raise ParameterTypeError(
                 f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
@@ -355,7 +355,7 @@ def _integers(X: Any) -> Collection[int]:
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squared range underflows. NaN ends mean that a column has no values."""
+    """Raise ValueError for a column whose squared range underflows. A column without values has NaN as its ends."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
@@ -405,7 +405,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
 
 
 def scale_weights(source: Source, weight_type: str) -> Source:
-    """Scale weights that are precisions to sum to the number of rows of positive weight. Do not change frequencies."""
+    """Scale precisions so that their sum is the number of rows of positive weight; leave frequencies unchanged."""
     is_precision = check_weight_type(weight_type) == "precision"
     return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
 
@@ -424,7 +424,7 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
 
     If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be 0
     or negative. Such weights are treated as proportions: they are scaled to sum to the number of rows of positive
-    weight, and a warning is issued unless `is_silent`. Weights that are precisions are always scaled.
+    weight, and a warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
     """
     source = scale_weights(source, weight_type)
     total, counted = _observed_rows(source)[0], counted_weight(source)
@@ -440,7 +440,7 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
 
 
 def counted_weight(source: Source) -> float:
-    """Return the number of rows for criteria such as BIC: the total weight or, for proportions, the count of rows.
+    """Return the number of rows for criteria such as BIC: the total weight or, for proportions, a count of rows.
 
     Rows of weight 0 and rows without any observed value are not counted.
     """
@@ -460,5 +460,5 @@ def _observed_rows(source: Source) -> tuple[float, int]:
 
 
 def counted_sum(total: float, n_rows: int) -> float:
-    """Return the number of rows for criteria such as BIC, given the sum of weights of `n_rows` weighted rows."""
+    """Return the number of rows for criteria such as BIC, given the sum `total` of `n_rows` positive weights."""
     return total if total >= min(2, n_rows) else float(n_rows)

@@ -20,15 +20,15 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
-_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list has text
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Return the sorted classes in y, and an array (n_rows,) of the index of each row's class (−1 if unknown).
 
     The class of a row is unknown if its value in y is −1 or missing (None, NaN, pandas.NA, masked, or a null of polars
-    or Arrow). The strings "-1" and "nan" mean the same, because NumPy converts −1 and NaN to these strings if an array
-    has text. If y has only one class besides −1, −1 is a class, too, because many people name two classes −1 and 1.
+    or Arrow). The strings "-1" and "nan" also mean unknown, because NumPy converts −1 and NaN to them if an array has
+    text. If y has only one class besides −1, −1 is a class, too, because many people name two classes −1 and 1.
 
     Raises ValueError if y has no class or only one class, has infinite or continuous values, or mixes numbers and text,
     or if the length of y is not `n_rows`.
@@ -48,7 +48,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # imported here, because the import is slow
 
-    check_classification_targets(np.repeat(named, 2))  # repeated, as it warns if each class occurs once
+    check_classification_targets(np.repeat(named, 2))  # repeated, to avoid a warning if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
@@ -71,7 +71,7 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
 
 
 def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """Return the class index of each value in `cells`, as in `encode_labels`. All values must be distinct."""
+    """Return the class index of each value in `cells`, as in `encode_labels`; the values must be distinct."""
     known = np.ones(len(cells), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
@@ -85,7 +85,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
 
 
 def different(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the distinct values in y, without missing values. They are sorted unless y is an array of objects."""
+    """Return the distinct values in y without missing values, sorted unless y is an array of objects."""
     if y.dtype.kind == "O":
         cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
@@ -94,7 +94,7 @@ def different(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return (n_rows,) the code of each value in y, or −1 for missing values. `codes[i]` is the code of `values[i]`."""
+    """Return an array (n_rows,) of the code of each value in y (−1 if missing); `values[i]` has the code `codes[i]`."""
     array = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
     for part in leaves_of(len(y)) if len(values) else ():
@@ -121,7 +121,7 @@ def check_mass(mass: Array, classes: NDArray[Any]) -> None:
 
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
-    """Check and return prior probabilities (n_classes,) of classes; raise ValueError if a row has an unknown class."""
+    """Check and return prior probabilities (n_classes,); raise ValueError if the class of a row is unknown."""
     prior = check_floats("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")

@@ -22,15 +22,15 @@ from gaussmix._src.sources.files.base import About, Chosen, Reader, check_column
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
-# Names that pandas gives to types of Python objects which can be converted to numbers.
+# Types of Python objects that can be converted to numbers, as named by `pandas.api.types.infer_dtype`.
 _NUMERIC_KINDS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 
 
 def open_dask(data: Any, request: OpenOptions) -> Source:
     """Open a Dask array, data frame or series.
 
-    If there is a `distributed.Client`, the rows stay in the memory of its workers, and passes run there. Otherwise this
-    process computes the partitions: once if they fit into `memory`, or else in every pass.
+    If there is a `distributed.Client`, the rows stay in the memory of its workers, and passes run there. Without a
+    client, this process computes the partitions: once if they fit into `memory`, otherwise in every pass.
     """
     table = DaskTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(_read, table, request.memory), table.left_out)
@@ -58,9 +58,9 @@ class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
     about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is not used
-    parts: Sequence[Any] = field(repr=False)  # for each partition, a delayed `Block` without a valid `first_row`
+    parts: Sequence[Any] = field(repr=False)  # for each partition, a delayed `Block`, whose `first_row` is invalid
     sizes: Sequence[int] | None  # number of rows of each partition; None if Dask does not know these numbers
-    left_out: Sequence[str] = ()  # messages about non-numeric columns, which are left out
+    left_out: Sequence[str] = ()  # messages about columns that are left out as non-numeric
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> DaskTable:
@@ -75,8 +75,8 @@ class DaskTable:
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array with one chunk per partition.
 
-        Raises ImportError if a worker lacks gaussmix. Without this check, the task would kill that worker, and Dask
-        would send the task to the next worker.
+        Raises ImportError if a worker lacks gaussmix. Without this check, a task would kill the worker, and Dask would
+        send the same task to the next worker.
         """
         client = _client()
         if client is not None:

@@ -30,9 +30,9 @@ from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
-MAX_GRAPH_BYTES = 100_000  # a larger task is sent to each worker once, before the pass
-MAX_ATTEMPTS = 10  # maximum number of times that a pass is tried when data are lost
-MAX_KILLED = 3  # maximum number of times that a pass is tried when workers die and Dask gives up
+MAX_GRAPH_BYTES = 100_000  # a task with more bytes is sent to each worker once, before the pass
+MAX_ATTEMPTS = 10  # maximum number of attempts to run a pass if data are lost
+MAX_KILLED = 3  # maximum number of attempts to run a pass if workers die and Dask gives up
 RETRY_PAUSE = 0.5  # seconds before a pass is repeated
 # For each client, the addresses of the workers whose version of gaussmix was checked.
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
@@ -95,7 +95,7 @@ class DaskWorkers:
         work = self._submit(call)
         try:
             while not wait([work], waiting.POLL_SECONDS).done:
-                if self.client.status != "running":  # stops here, because Dask would try for 30 s to reconnect
+                if self.client.status != "running":  # stops the wait, because Dask would try for 30 s to reconnect
                     raise CommClosedError("the client is not connected")
             return work.result()
         except OSError as error:
@@ -106,11 +106,11 @@ class DaskWorkers:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
         The tasks read the results of the futures `needed`. Dask recomputes lost results of futures, but gives up if
-        several workers die during the computation; then this function retries the futures.
+        several workers die during the computation. In this case, this function retries the futures.
 
         Raises
         ------
-        RuntimeError : workers died repeatedly, or their data were discarded.
+        RuntimeError : workers died repeatedly, or rows on the workers were discarded.
         ConnectionError : the scheduler can't be reached.
         TimeoutError : there was no worker until `max_time` or Dask's own time limit had passed.
         """
@@ -145,18 +145,18 @@ class DaskWorkers:
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(RETRY_PAUSE)  # gives the client time to learn of other lost workers
+            sleep(RETRY_PAUSE)  # gives the client time to notice that other workers are lost, too
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
-        """Make the scheduler give up these futures and the tasks they depend on after two deaths of workers.
+        """Make the scheduler give up these futures, or tasks that they depend on, after two workers have died.
 
         Then `gathered` retries the futures one by one, so that the death of a third worker identifies the future that
         kills workers. By default, Dask would give up a task only after it has killed four workers.
         """
         keys = [future.key for future in futures]
 
-        async def watch(dask_scheduler: Any) -> None:  # a local function, because the scheduler may not have gaussmix
+        async def watch(dask_scheduler: Any) -> None:  # local, because the scheduler may not have gaussmix
             for _ in range(500):
                 if all(key in dask_scheduler.tasks for key in keys):
                     break
@@ -173,13 +173,13 @@ class DaskWorkers:
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:
-        """Compute futures again, one by one; if a worker dies, raise an error that names the rows of the future."""
+        """Compute futures again, one by one. If a worker dies, raise an error that names the future's rows."""
         from distributed import KilledWorker
 
         for future in lost:
             if future.status != "error":
                 continue
-            with suppress(KeyError):  # distributed 2026.8 retries, but then looks up futures that were removed
+            with suppress(KeyError):  # distributed 2026.8 retries, but then looks up removed futures
                 self.client.retry([future])
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
@@ -223,10 +223,10 @@ class DaskWorkers:
 
 
 class DaskCluster(Remote):
-    """A source of rows in the memory of workers. Each worker holds adjacent partitions of 2^m × 65,520 rows.
+    """A source of rows in the memory of workers. Each worker stores adjacent partitions of 2^m × 65,520 rows.
 
     Tasks are short and independent, so if a worker dies, only its rows and its current tasks must be computed again.
-    Dask recomputes lost rows from their source. Each result has a key, so that no result is counted twice.
+    Dask recomputes lost rows from their source. Each result has a unique key, so that no result is added twice.
 
     The rows come from `parts`: one future per original partition, in the order of the rows. The result of each future
     is a list of blocks, whose attribute `first_row` is not used.
@@ -271,7 +271,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each worker adds up the sums of its partitions; then a few workers add up these totals."""
+        """Return sums over all rows: each worker adds up the sums of its partitions, and a few workers add these."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -280,7 +280,7 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(parts: list[Any], index: int) -> Any:  # lets each merging task receive one part
+        def of_part(parts: list[Any], index: int) -> Any:  # a task that merges then receives one part
             # The group is kept small, because Dask would spread the tasks of a larger group over all workers.
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
@@ -303,7 +303,7 @@ class DaskCluster(Remote):
         return self._client.map(task, groups.values(), parts, limits, sent=sent, **how, key="gaussmix-pass", pure=False)
 
     def _groups(self) -> dict[str, list[int]]:
-        """Return the indices of partitions by worker, so that one task handles all of a worker's partitions."""
+        """Return a dictionary from each worker to the indices of its partitions, so that one task handles them all."""
         holders = self._client.who_has(self._stored)
         groups: dict[str, list[int]] = {}
         for index, part in enumerate(self._stored):
@@ -312,7 +312,7 @@ class DaskCluster(Remote):
         return groups
 
     def _sent(self, what: Any) -> Any:
-        """Pickle data that all tasks of a pass share. Copy large data to each worker, and return their future."""
+        """Pickle data that all tasks of a pass share; copy large data to each worker, and return their future."""
         from distributed.protocol.pickle import dumps
 
         packed = dumps(what)
@@ -351,7 +351,7 @@ def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[
 
 
 def _bytes_of(block: Block) -> int:
-    """Return the size of a block in bytes. If Dask underestimated this size, it would move rows to other workers."""
+    """Return the size of a block in bytes, because Dask moves rows to other workers if it underestimates their size."""
     arrays = block.rows, block.row_weight, block.assignment
     return sum(array.nbytes for array in arrays if array is not None)
 
@@ -400,7 +400,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
-    """Return a list of the leaf (65,520 rows) with this index in a partition; [] if there is no such leaf."""
+    """Return the leaf (65,520 rows) with this index in a partition, in a list, or [] if there is no such leaf."""
     leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 

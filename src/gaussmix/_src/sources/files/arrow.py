@@ -90,7 +90,7 @@ class Columns:
 
 
 def column_of_results(results: NDArray[Any]) -> pa.Array:
-    """Convert results to an Arrow column. If a row's result has several numbers, they become a fixed-size list."""
+    """Convert an array with one entry per row to an Arrow column; entries of several numbers become lists."""
     column = pa.array(results.ravel())
     for width in reversed(results.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, width)
@@ -173,7 +173,7 @@ class DatasetReader(BatchReader):
     def parts(self) -> Iterator[pa.RecordBatch]:
         with self._reading():
             for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
-                pass  # the requests are made only to check that no file has changed
+                pass  # these requests only check that no file has changed
         how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
@@ -231,7 +231,7 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
 
 
 class OnceReader(BatchReader):
-    """A reader of record batches that can be read only once. Because of this, they are copied to a temporary file."""
+    """A reader of record batches that can be read only once and are therefore copied to a temporary file."""
 
     is_slow = True
 

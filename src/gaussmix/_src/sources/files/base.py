@@ -1,4 +1,4 @@
-"""Read tables that do not fit into memory: every pass reads the next rows into reused buffers during the work."""
+"""Read tables that do not fit into memory: in every pass, a thread reads rows into buffers, which are reused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gaussmix._src.sources.survey import Survey
 N_BUFFERS = 2  # while one buffer is filled, the other is processed; a third buffer would save no time
 MAX_CHUNK_BYTES = 2**23  # maximum number of bytes read at a time; larger reads are not faster
 STATES_FRACTION = 0.14  # fraction of `memory` for the `BlockState` objects that engines store for blocks
-WAIT_SECONDS = 0.05  # longest time until Ctrl-C is handled
+WAIT_SECONDS = 0.05  # maximum time until Ctrl-C is handled
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Reader(ABC):
     names: Sequence[str]  # names of the features
     dtype: np.dtype[Any]  # float32 or float64
     weights: str | None = None  # name of the column of row weights; None if there are no weights
-    order: str = "F"  # memory order of buffers, "C" or "F", for which reading is fastest
+    order: str = "F"  # memory order of buffers, "C" or "F", in which reading is fastest
     has_names: bool = True  # whether the table itself has names of columns
     may_miss: bool = False  # whether feature values may be missing
     integer_columns: Sequence[int] = ()  # indices of columns of 64-bit integers
@@ -92,7 +92,7 @@ class Reader(ABC):
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Fill the arrays with the rows of a part, beginning with row `first`, and with their weights."""
+        """Copy rows of a part and their weights, beginning with row `first` of the part, until the arrays are full."""
 
     def describe_location(self, row: int) -> str:
         """Return the position of a row for messages, such as its file, its row group and its index."""
@@ -109,7 +109,7 @@ class Reader(ABC):
 
 
 class Cursor:
-    """A position in the rows of a reader; it advances when rows are read."""
+    """A position in the rows of a reader, which advances when rows are read."""
 
     def __init__(self, reader: Reader) -> None:
         reader.versions.check()
@@ -121,7 +121,7 @@ class Cursor:
     def read(self, room: Block) -> Block:
         """Read the next rows into the arrays of the block `room`, and return a block of these rows.
 
-        Raises OSError for rows that can't be read, and ValueError for invalid rows. The message names their position.
+        Raises OSError if rows can't be read, and ValueError if a row is invalid. The message names the row.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)
@@ -146,10 +146,10 @@ class Cursor:
 
 
 class FileSource(Source):
-    """A source of the rows of a reader. Only a few blocks of rows are in memory at a time.
+    """A source of the rows of a reader, which has only a few blocks of rows in memory at a time.
 
-    A separate thread reads the next block. Because buffers are reused, callers must not store blocks. `memory` is the
-    number of bytes for buffers and for the `BlockState` objects of engines.
+    A separate thread reads the next block in advance. Because buffers are reused, callers must not store blocks.
+    `memory` is the number of bytes for buffers and for the `BlockState` objects of engines.
     """
 
     whole = None
@@ -180,7 +180,7 @@ class FileSource(Source):
         if self.n_rows <= n_rows:
             # Blocks are copied because their buffers are reused.
             return Block.concatenate(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
-        self.collect(RowStatistics)  # this pass also draws the sample
+        self.collect(RowStatistics)  # the pass that computes these statistics also draws the sample
         return super().sample(n_rows)
 
     def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
@@ -221,7 +221,7 @@ class _Ahead:
             try:
                 result = self._results.get(timeout=WAIT_SECONDS)
             except Empty:
-                continue  # Python can handle Ctrl-C between two waits
+                continue  # between two waits, Python can handle Ctrl-C
             if isinstance(result, BaseException):
                 raise result
             return result

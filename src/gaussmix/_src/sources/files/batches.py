@@ -25,7 +25,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
-HEADER_BYTES = 128  # size of the header of a .npy file; has room for the digits of any number of rows
+HEADER_BYTES = 128  # size of the header of a .npy file; sufficient for any number of rows
 
 
 def open_files(data: Any, request: OpenOptions) -> Source:
@@ -59,7 +59,7 @@ def open_stream(data: Any, request: OpenOptions) -> Source:
 
 def open_relation(data: Any, request: OpenOptions) -> Source:
     """Open a DuckDB relation."""
-    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # the method's name before DuckDB 1.5
+    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # the latter name before DuckDB 1.5
     return _opened(OnceReader("the relation", read(BATCH_ROWS), request), request)
 
 
@@ -98,7 +98,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
 
 
 def spooled(table: BatchReader) -> NpyReader:
-    """Copy the numbers of a table to a temporary .npy file. Python deletes this file together with the returned reader.
+    """Copy a table's numbers to a temporary .npy file, which is deleted together with the returned reader.
 
     Raises OSError if the disk is full or the table can't be read.
     """
@@ -128,7 +128,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
         index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
             write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # moved now, so that no program reads an incomplete file
+            os.replace(Path(index) / path.name, path)  # makes the file visible when it is complete
         finally:
             _remove(index)
     return _copied(table, path)
@@ -143,7 +143,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """A temporary folder that is deleted when the last reader in this process that refers to the folder is deleted."""
+    """A temporary folder, which is deleted when the last reader that uses it in this process is deleted."""
 
     def __init__(self, path: str) -> None:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)
@@ -178,7 +178,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
             file.seek(0)
             file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:
-        if error.errno is None or error.filename is not None:  # errors with a file name occurred in reading the table
+        if error.errno is None or error.filename is not None:  # an error with a file name arose while reading the table
             raise
         reason = f"{error.strerror} while {table.name} was copied to a .npy file; {advice}"
         raise OSError(error.errno, reason, str(path)) from None

@@ -72,7 +72,7 @@ def _stored(url: str) -> list[StoredFile]:
 
 
 class FileVersions:
-    """The versions of local files at the time of opening. For files in stores, each request checks the version."""
+    """The versions that local files had when they were opened. For files in stores, each request checks the version."""
 
     def __init__(self, files: Sequence[Path | StoredFile]) -> None:
         self._stored = [file for file in files if not isinstance(file, Path)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
-PIECE_BYTES = 2**20  # number of bytes to read at a time if numbers must be converted or columns selected
+PIECE_BYTES = 2**20  # number of bytes to read at a time if numbers are converted or columns are selected
 
 
 class NpyFile(NamedTuple):
@@ -83,7 +83,7 @@ class NpyReader(Reader):
     """
 
     origin: Reader | None = None  # reader of the original table if the file is a copy
-    spool: object = None  # object that deletes the temporary file when no reader refers to the object
+    spool: object = None  # object that deletes a temporary file when the last reader is deleted
 
     def __init__(
         self,

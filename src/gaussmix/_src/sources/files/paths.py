@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from urllib.request import url2pathname
 
-# For each file format that gaussmix itself reads, the extensions of its files.
+# For each file format that gaussmix itself reads, the extensions of files in this format.
 EXTENSIONS = {
     "csv": (".csv", ".tsv", ".txt"),
     "parquet": (".parquet", ".pq"),
@@ -32,12 +32,12 @@ def check_versions(name: str | None) -> None:
 
 
 def is_url(name: str) -> bool:
-    """Return whether a name is a URL, other than the URL of a local file."""
+    """Return whether a name is a URL, but not a file:// URL of a local file."""
     return "://" in name and SCHEME.match(name) is not None and not name.startswith("file://")
 
 
 def without_secrets(name: str) -> str:
-    """Return a URL without user name, password and query. The names of local files are returned unchanged."""
+    """Return a URL without user name, password and query; return names of local files unchanged."""
     return _SECRET.sub("", name) if is_url(name) else name
 
 
@@ -56,7 +56,7 @@ def is_among(path: Path, name: str) -> bool:
 
 
 def local_name(name: str) -> str:
-    """Return the path of a local file for a path or a file:// URL."""
+    """Return the path of a local file, given its path or its file:// URL."""
     return url2pathname(name.removeprefix("file://").removeprefix("localhost")) if name.startswith("file://") else name
 
 

@@ -1,4 +1,4 @@
-"""Read the files behind URLs, in object stores and on web servers, with many concurrent requests."""
+"""Read files in object stores and on web servers, which are given by URLs, with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # names in messages, in which the patterns are not searched for
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # names, which are removed from messages before the search
 
 
 class Store:
@@ -59,7 +59,7 @@ class Store:
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return a file's version, size, and `count` bytes from offset `first` (None: the last `count` bytes)."""
+        """Return a file's version, size, and `count` bytes from offset `first`, or the last bytes if it is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -95,17 +95,17 @@ class _Fsspec(Store):
         try:
             about: dict[str, Any] = self._system.info(path)
         except FileNotFoundError as error:
-            raise error.__cause__ or error from None  # the cause has the original message of the server
+            raise error.__cause__ or error from None  # the server's message is in the cause
         return about
 
 
 class StoredFile:
-    """A file in a store. The file must not change after its first bytes have been read."""
+    """A file in a store, which must not change after the first request for its bytes."""
 
     def __init__(self, store: Store, path: str, url: str) -> None:
         self._store, self._path, self._url = store, path, url
         self.version: Hashable = None
-        self.size = 0  # size in bytes; set by the first request, as is the version
+        self.size = 0  # number of bytes; the first request sets it and the version
         self.suffix = PurePosixPath(url).suffix
 
     def __str__(self) -> str:
@@ -123,7 +123,7 @@ class StoredFile:
         return result
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
-        """Open the file with random access. If bytes were requested in advance, they are taken from `requests`."""
+        """Open the file with random access; `requests` are requests that were made in advance for its bytes."""
         opened = _Opened(self, requests)
         if self.version is None:
             opened.hold(self.read(None, MIN_REQUEST_BYTES), None)
@@ -134,8 +134,8 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
 
     A warning is issued after a few seconds without success, because a store's library may itself repeat a request for
-    long. If the first request (`is_first`) can't reach the server, it is not repeated. Raises OSError if nothing exists
-    at this address, or if the store denies access or does not answer.
+    long. The first request to a server (`is_first`) is not repeated if the server can't be reached. Raises OSError if
+    nothing exists at this address, or if the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -218,7 +218,7 @@ def stored(url: str) -> list[StoredFile]:
 
 
 def _split(address: str) -> tuple[str, list[str]]:
-    """Split an address into the path before the first wildcard and the parts of the pattern between slashes."""
+    """Split an address into the folder or file before the pattern, and the parts of the pattern between slashes."""
     parts = address.rstrip("/").split("/")
     n_plain = next((at for at, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
     return "/".join(parts[:n_plain]), parts[n_plain:]
@@ -235,7 +235,7 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
-    """Return the store of a URL, the path of `base` in it, and a function from paths to URLs without passwords."""
+    """Return a URL's store, the path of `base` in this store, and a function that converts paths to URLs."""
     from pyarrow.fs import FileSystem  # imported here, because the import is slow
 
     url = f"{scheme}://{base}"
@@ -289,12 +289,12 @@ def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
 
 
 class Requests:
-    """Requests in advance for the bytes of stored files that a pass needs.
+    """Requests, made in advance, for the bytes of stored files that a pass will read.
 
     Parameters
     ----------
-    wanted : byte ranges (offset, size) of each file, in the order in which they are needed.
-    largest : number of bytes per request.
+    wanted : byte ranges (offset, size) of each file, in the order in which the pass reads them.
+    largest : maximum number of bytes per request.
     """
 
     def __init__(self, wanted: Mapping[StoredFile, Iterable[tuple[int, int]]], largest: int) -> None:
@@ -332,15 +332,15 @@ class _Chunk:
 
 
 class _Opened:
-    """A stored file with the interface of Python's file objects. Received bytes are stored until they are read."""
+    """A stored file with the interface of Python's file objects, which stores received bytes until they are read."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # minimum size of requests not made in advance; doubled after each
+        self._step = MIN_REQUEST_BYTES  # minimum size of a request; doubled after each request
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
-        """Store bytes until they are read. Their offset in the file is `first`; None means the end of the file."""
+        """Store bytes until they are read; `first` is their offset in the file, or None for the last bytes."""
         partitions = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
         self._chunks.append(partitions)
         return partitions

@@ -53,7 +53,7 @@ class RayTable:
         schema, has_names = getattr(data.schema(), "base_schema", None) if is_set else None, True
         if isinstance(schema, pa.Schema) and pa.null() not in schema.types:
             schema = _flat(schema.empty_table()).schema
-        else:  # references, pandas data frames, columns with only nulls, or blocks without rows
+        else:  # there are references, pandas data frames, columns with only nulls, or blocks without rows
             schema, has_names = _schema_of(data, name)
         result = Columns(name, schema, request.columns, request.weights)
         return cls(data, result, result.about(may_miss=request.missing, has_names=has_names), len(schema))
@@ -84,7 +84,7 @@ def _parts(data: Any) -> Sequence[Any]:
     options = data.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:
-        return list(type(data).copy(data).to_arrow_refs())  # a copy stores no computed blocks
+        return list(type(data).copy(data).to_arrow_refs())  # copied, so that computed blocks are not stored
     finally:
         options.preserve_order = before
 
@@ -106,7 +106,7 @@ def _table(part: Any, where: str) -> pa.Table:
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """Split columns of vectors into columns of numbers, because Ray converts arrays to columns of vectors."""
+    """Split columns of vectors, to which Ray converts arrays, into columns of numbers."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         shape: Sequence[int] = getattr(column.type, "shape", ())
@@ -157,7 +157,7 @@ def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
 
 
 def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
-    """Count the rows of a partition; raise ValueError if the first partition has other columns."""
+    """Count the rows of a partition; raise ValueError if its columns differ from the first partition."""
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
     if not table.num_rows:  # a Ray filter that removes all rows also removes the columns
@@ -171,7 +171,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
 
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
-    """Return rows first … end − 1 of a partition."""
+    """Return the rows from `first` to `end` − 1 of a partition as a block."""
     table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
@@ -188,5 +188,5 @@ def _answers(
 
 
 def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
-    """Append a column of the rows' results to a table. Results of several numbers per row become lists."""
+    """Append a column of results to a table; if a row has several results, they become a list."""
     return table.append_column(RESULT, column_of_results(answer(table, None)))

@@ -26,8 +26,8 @@ from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-MAX_DEATHS = 3  # a task or a pass fails after this number of deaths of workers
-WORKER_NOUNS = "Ray worker", "nodes"  # for error messages: who lacks a module, and where to install it
+MAX_DEATHS = 3  # a task or a pass fails when this number of workers have died
+WORKER_NOUNS = "Ray worker", "nodes"  # for error messages: who lacks a module; where to install it
 MAX_CALL_BYTES = 100_000  # Ray sends results with fewer bytes through this process
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
@@ -53,7 +53,7 @@ def loaded(
 class RayWorkers:
     """The workers of a Ray cluster: one actor on each node that has processors.
 
-    The actors store the `BlockState` objects of fits, and Ray's object store has the rows. Actors reserve no
+    The actors store the `BlockState` objects of fits, and Ray's object store stores the rows. Actors reserve no
     processors, so that they do not block other work while no pass is running. If an actor dies, Ray restarts the actor,
     on another node if necessary.
     """
@@ -73,10 +73,10 @@ class RayWorkers:
         return self._actors[node]
 
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Return the results of calls of actors, which the function `submit` makes; repeat all calls if an actor dies.
+        """Return the results of the calls of actors that `submit` makes, and repeat all calls if an actor dies.
 
-        After `MAX_DEATHS` deaths the pass fails. Ray's own retries are not enough, because they end before Ray detects
-        that a node has died. `passed` raises the same errors as `results`.
+        After `MAX_DEATHS` deaths of actors, the pass fails. Ray's own retries are not enough, because they end before
+        Ray detects that a node has died. `passed` raises the same errors as `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -93,7 +93,7 @@ class RayWorkers:
         where: Callable[[int], str] = lambda _: "in a pass",
         has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
-        """Return the results of tasks. If a task fails, cancel all later tasks; `where` describes the task of an index.
+        """Return the results of tasks; if a task fails, cancel later tasks. `where` describes a task, given its index.
 
         Raises
         ------
@@ -147,8 +147,8 @@ class RayCluster(Remote):
     """A source of rows in the object store of Ray's nodes, in partitions of 2^m × 65,520 rows.
 
     Adjacent partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that created
-    them. Each result is a named object, so that no result is counted twice. The rows come from `parts`: Ray references
-    in the order of the rows. `cut` is the same function as in `loaded`.
+    them. Each result is a named object, so that no result is counted twice. The rows come from `parts`, a list of Ray
+    references in the order of the rows. The function `cut` is explained in `loaded`.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each actor adds up the sums of its partitions; then a few actors add up these totals."""
+        """Return sums over all rows: each actor adds up the sums of its partitions, and a few actors add these."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -238,19 +238,19 @@ class RayCluster(Remote):
 
 
 class GaussmixWorker:
-    """An actor that runs tasks on partitions of sources, and stores the states of the sources used last."""
+    """An actor that runs tasks on partitions of sources, and stores the states of the last sources that it used."""
 
     def __init__(self, version: str) -> None:
         check_version(version, *WORKER_NOUNS)
         self._states: dict[str, list[States]] = {}  # for each source, the states of its partitions on this node
 
     def begin(self) -> None:
-        """Do nothing. A caller that waits for the result waits until the actor is running."""
+        """Do nothing, so that a caller can wait until the actor is running."""
 
     def visit(
         self, source: str, blocks: Sequence[Any], sent: Any, gather: Callable[[Iterable[Any]], Any], n_threads: int
     ) -> Any:
-        """Run a function of `WorkerPartition` on each partition, and return `gather` of the results."""
+        """Run a function of `WorkerPartition` on each partition, and return what `gather` returns for the results."""
         work, arguments = sent
         states = self._states.pop(source, None) or [{} for _ in blocks]
         self._states[source] = states
@@ -265,7 +265,7 @@ class GaussmixWorker:
         return merged(trees)
 
     def total(self, *trees: Tree[Any]) -> Any:
-        """Return the total of all partial sums in several trees."""
+        """Return the total of all partial sums in these trees."""
         return merged(trees).total
 
 
@@ -295,7 +295,7 @@ def _n_threads() -> dict[str, int]:
 
 
 def _cause(error: Exception) -> Any:
-    """Return the cause of a task's failure: its own error, or the failure of a task that it depends on."""
+    """Return the cause of a task's failure, which is an error in this task or in a task that it depends on."""
     return getattr(error, "cause", None) or error
 
 

@@ -35,7 +35,7 @@ from gaussmix._src.sources.spark.store import StateStore
 from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
-TASKS_PER_CORE = 2  # tasks per core if there are enough rows; lets all cores finish at about the same time
+TASKS_PER_CORE = 2  # minimum number of tasks per core, if there are enough rows, so that all cores finish together
 MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several partitions
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
 MAX_TREES = 16  # maximum number of trees of sums that this process receives; more trees are first merged on executors
@@ -48,7 +48,7 @@ def open_spark(data: Any, request: OpenOptions) -> Source:
 
 
 def loaded(table: SparkTable) -> Source:
-    """Return a source of the rows of a data frame. The rows stay on the executors."""
+    """Return a source of the rows of a data frame, which stay on the executors."""
     frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     return SparkCluster(frame, table.about)
 
@@ -110,17 +110,17 @@ class SparkCluster(Remote):
         if hasattr(self._stored, "_jdf"):
             return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
         parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
-        return chain.from_iterable(  # the server of Spark Connect would store all results of a single query
+        return chain.from_iterable(  # one query each, because the server of Spark Connect would store all results
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """Run a function on each partition, and return the results. If a file is not found, rebuild its partition."""
+        """Run a function on each partition, and return the results; rebuild partitions whose files are not found."""
         result = self._results(1, work, arguments, lambda results: results)
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each task adds up the sums of its partitions; then a few tasks add up these totals."""
+        """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks add these."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -134,7 +134,7 @@ class SparkCluster(Remote):
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """Merge partial sums in a data frame into at most `MAX_TREES` trees, or into one tree per component group."""
+        """Merge partial sums in a data frame into at most `MAX_TREES` trees, or one tree per group of components."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame: each task gets one component group of `n_together` consecutive partitions."""
+        """Repartition a data frame: a task gets `n_together` consecutive partitions of one group of components."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Run work on all partitions. Return results by partition and component group; `change` may merge results."""
+        """Run `work` on all partitions, and return results by partition and group of components, merged by `change`."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -162,7 +162,7 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # If only some groups of a partition are missing, trees were merged, so all must be computed again.
+            # If only some results of a partition are missing, trees were merged, so compute all partitions again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -173,7 +173,7 @@ class SparkCluster(Remote):
         return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
-        """Return a dictionary of the existing results; a key is the index of a partition and of a component group."""
+        """Return a dictionary of all existing results, by the indices of the partition and the group of components."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in result:
             self._check(target["number"], target["digest"])
@@ -195,7 +195,7 @@ class SparkCluster(Remote):
 
 
 class _Life:
-    """A handle of data on executors; the data are removed when no source refers to the handle."""
+    """A handle of data on executors, which are removed when no source refers to this handle any more."""
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
@@ -208,7 +208,7 @@ class _Life:
 
 
 def _spread(session: Any) -> Any:
-    """Return a data frame of numbers, for which Spark runs one task per core of the cluster by default."""
+    """Return a data frame of numbers, for which Spark by default runs one task per core of the cluster."""
     return session.range(2**16)
 
 
@@ -239,7 +239,7 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
 
 
 def _bytes_of(size: str) -> float:
-    """Convert a size in Spark's notation, such as 1g or 512m, to bytes. Return infinity for 0, which means no limit."""
+    """Convert a size in Spark's notation, such as 1g or 512m, to bytes; return infinity for 0, which means no limit."""
     index, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
     return int(index) * 1024.0 ** " kmgtp".index(unit or " ") or inf
 
@@ -251,9 +251,9 @@ def _first(reasons: pa.ChunkedArray) -> str | None:
 
 
 def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
-    """Remove data from executors in another thread, because this function is called by the garbage collector.
+    """Remove data from executors, in another thread, because the garbage collector calls this function.
 
-    A task runs on each executor with a free core; the files of other executors are removed when these executors end.
+    Executors with a free core remove their files at once. The files of other executors are removed when these end.
     """
 
     def forget() -> None:

@@ -21,7 +21,7 @@ from gaussmix._src.sources.remote import check_version, version_error
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-WORKER_NOUNS = "Spark executor", "executors"  # for error messages: who lacks a module, and where to install it
+WORKER_NOUNS = "Spark executor", "executors"  # for error messages: who lacks a module; where to install it
 PYTHON = (
     " If they have it, Spark uses another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."
@@ -38,7 +38,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
-    """Return a data frame of the results of `work` for batches. Tasks check their executor's version of gaussmix."""
+    """Return a data frame of the results of `work`; its tasks check the executor's version of gaussmix."""
     return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
 
 
@@ -50,16 +50,16 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Exclude all existing objects, mainly modules, from garbage collection. Do so again if more modules are loaded.
+    """Exclude all existing objects from garbage collection; called again if the number of loaded modules changes.
 
-    Spark runs the garbage collector after each task. Because the collector examines all modules, it takes as long as an
-    EM step over a million rows. Objects that exist before a task were already examined after the previous task.
+    Spark runs the garbage collector after each task. Examining all modules would take the collector as long as an EM
+    step over a million rows. Objects that exist before a task were examined after the previous task.
     """
     gc.freeze()
 
 
 def answered(frame: Any, doing: str) -> pa.Table:
-    """Compute a data frame in a Spark job, and return its rows. In Spark's UI, the job is named "gaussmix: " + `doing`.
+    """Compute a data frame in a Spark job, and return its rows; `doing` describes the job in Spark's UI.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     ImportError : an executor has no gaussmix, or another version than this process.
     RuntimeError : the work on a partition killed workers repeatedly.
     FileNotFoundError : a file of the data frame no longer exists.
-    ValueError : a file has a column whose type differs from that of the data frame.
+    ValueError : the type of a column in a file differs from its type in the data frame.
     MemoryError : the rows exceed `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
@@ -124,11 +124,11 @@ class _Progress:
 def _has_executors(context: Any) -> bool:
     if re.fullmatch(r"local(\[.*\])?", context.master):
         return True
-    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # the driver counts as an executor
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of these is the driver
 
 
 def _advice(context: Any) -> str:
-    if context is None:  # Spark Connect: its server reports only tasks
+    if context is None:  # with Spark Connect, whose server reports only tasks
         return "See in its UI whether it gets executors, and whether other work holds all of them."
     index = context.uiWebUrl or "its UI"
     return f"See at {index} and in the logs of the cluster manager why it gets no executors."

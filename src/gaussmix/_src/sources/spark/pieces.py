@@ -1,4 +1,4 @@
-"""Run on executors: cut Spark partitions into pieces, and join pieces into nodes of the summation tree."""
+"""Cut Spark partitions into pieces, and join pieces into nodes of the summation tree, on executors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gaussmix._src.sources.spark.table import FILE, ROW
 MAX_PIECE_BYTES = 2**25  # maximum size in bytes of a piece of rows, which passes through Java as one value
 ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-INCOMPLETE_DIGEST = -1  # takes the place of the digest if a partition has lost rows
+INCOMPLETE_DIGEST = -1  # replaces the digest of a partition that has lost rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
@@ -41,14 +41,14 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Layout:
-    """The positions of all pieces among the rows, and the division of the rows into partitions of 2^m × 65,520 rows."""
+    """The position of each piece among all rows, and the division of all rows into partitions of 2^m × 65,520 rows."""
 
     about: About  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
-    starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the order of `piece_keys`
+    starts: NDArray[np.int64] = field(repr=False)  # index of each piece's first row, in the order of `piece_keys`
     n_leaves: int  # number of leaves (65,520 rows) per partition
     n_together: int  # number of partitions per task, a power of 2
-    store: StateStore  # store for the rows of partitions
+    store: StateStore  # files with the rows of partitions on executors
 
     @property
     def changed(self) -> str:
@@ -66,7 +66,7 @@ class Layout:
         return -(-self.n_targets // self.n_together)
 
     def n_merged(self, max_trees: int) -> int:
-        """Return the smallest power of 2 of partitions per tree for which there are at most `max_trees` trees."""
+        """Return the number of partitions per tree: the smallest power of 2 that gives at most `max_trees` trees."""
         n_merged = self.n_together
         while self.n_targets > n_merged * max_trees:
             n_merged *= 2
@@ -95,7 +95,7 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
 
 
 def pieces(batches: Batches, columns: Columns) -> Batches:
-    """Yield the rows of a Spark partition as pieces. If the rows come from files, a piece has rows of one file only."""
+    """Yield the rows of a Spark partition as pieces; if rows come from files, no piece has rows of two files."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
@@ -114,7 +114,7 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
-    """Cut and yield batches, with None between rows that are in different files or far from each other in a file."""
+    """Yield batches, cut between rows of different files or distant rows of a file, with None at each cut."""
     before: tuple[Any, int] | None = None
     for batch in batches:
         if FILE not in batch.schema.names:
@@ -176,13 +176,13 @@ def make_piece(
 
 
 def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Batches:
-    """Cut pieces at the ends of partitions, and yield the parts of all partitions or only of those in `targets`."""
+    """Cut pieces at the ends of partitions; yield the parts of all partitions, or only of the partitions `targets`."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
         for part, index, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
             start = layout.start(part.as_py(), index.as_py())
             if start is None:
-                continue  # rows have changed; the digest of a partition will reveal this later
+                continue  # the rows have changed; a digest will reveal this later
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
             first = 0
             while first < block.n_rows:
@@ -242,7 +242,7 @@ def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Bat
 
 
 def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
-    """Join partitions again, store them on this machine, and yield their results. Skip partitions that have changed."""
+    """Join partitions again, store them on this machine, and yield the results of partitions that are unchanged."""
     for target in _joined(batches, layout):
         retained = target.nodes if target.digest == digests[target.index] else None
         if retained is not None:
@@ -256,7 +256,7 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, results:
 
 
 def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
-    """Yield the pickled result of work on a partition. If `n_parts` > 1, yield one result per component group."""
+    """Yield the pickled result of `work` on a partition, split into one result per component group if `n_parts` > 1."""
     function, arguments = work
     with limit_threads(TaskContext.get().cpus()):
         result = function(WorkerPartition(nodes, store.states(index)), *arguments)
@@ -305,7 +305,7 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
 
 
 def forget(batches: Batches, store: StateStore) -> Batches:
-    """Remove all files of a store from this machine. Yield empty batches, because Spark expects results."""
+    """Remove all files of a store from this machine, and yield empty batches, because Spark expects results."""
     store.remove()
     for batch in batches:
         yield batch.slice(0, 0)

@@ -1,4 +1,4 @@
-"""Run on executors: store rows in files, which all workers of a machine map into memory, and store states of fits."""
+"""Store rows in files on executors, which all workers of a machine map into memory, and store the states of fits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gaussmix._src.sources.remote import States
 ALIGNMENT = 64  # alignment of arrays in files, in bytes
 MAX_STATE_BYTES = 2**28  # maximum size in bytes of states in a worker; further states are recomputed in every pass
 
-_states: dict[str, dict[int, States]] = {}  # states in this worker, by name of the store and index of the partition
+_states: dict[str, dict[int, States]] = {}  # states of fits in this worker, by name of the store and partition
 
 
 @dataclass(frozen=True)
 class StateStore:
-    """The rows of one source in files on executors. Spark removes the files' folder when an executor ends.
+    """The rows of one source in files on executors, in a folder that Spark removes when an executor ends.
 
     The files and states are only a cache: if they are lost, they are computed again.
     """
@@ -66,7 +66,7 @@ class StateStore:
 
 
 def read(path: str, digest: int) -> list[Block] | None:
-    """Map the blocks in a file into memory. Return None if the file does not exist here or has another digest."""
+    """Map the blocks in a file into memory; return None if the file does not exist here or has another digest."""
     try:
         with open(path, "rb") as file:
             of, head, sizes = pickle.load(file)

@@ -29,7 +29,7 @@ _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 
 class _Columns(Columns):
-    """The selected columns of a Spark data frame; some of its columns may hold Spark vectors."""
+    """The selected columns of a Spark data frame, which may also have columns of Spark vectors."""
 
     def why_not_numeric(self, field: pa.Field) -> str:
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
@@ -42,7 +42,7 @@ class _Columns(Columns):
 class SparkTable:
     """A Spark data frame and its selected columns."""
 
-    frame: Any  # data frame of the class `pyspark.sql.DataFrame`, or of Spark Connect's
+    frame: Any  # `pyspark.sql.DataFrame`, or a data frame of Spark Connect
     columns: Columns  # features and weights
     about: About  # description of the selected columns; its number of rows is not used
 
@@ -70,7 +70,7 @@ class SparkTable:
 
     @property
     def values(self) -> Any:
-        """Return a data frame of the features and weights, and of the positions of rows if they come from files.
+        """Return a data frame of the features, the weights and, if rows come from files, their positions in files.
 
         The columns are named by their indices, because `mapInArrow` does not accept names with dots.
         """
@@ -108,7 +108,7 @@ def column_of(name: str) -> Any:
 def _answers(
     structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> Iterator[pa.Array]:
-    """Check the values of rows, run a task on them, and yield its results as Arrow columns."""
+    """Check the values of rows, run a task on the rows, and yield the results as Arrow columns."""
     for structure in structures:
         rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
         yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))

@@ -39,9 +39,9 @@ FORMATS = {
     "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
-DEFAULT_DIALECT = Dialect()  # all settings are guessed from the first lines of a file
+DEFAULT_DIALECT = Dialect()  # with this dialect, all settings are guessed from the first lines of a file
 _NO_TABLE = "is not a supported table: write it as CSV"
-_UNREADABLE = (  # for each unsupported format: extensions, first bytes, message
+_UNREADABLE = (  # for each unsupported format: extensions, first bytes and end of the message
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
     ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
     ((".npz",), (), "holds several arrays: save the one to read as .npy"),
@@ -62,8 +62,8 @@ _UNREADABLE = (  # for each unsupported format: extensions, first bytes, message
 def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
     """Open a file, a pipe ("-" means standard input), or all files of a pattern, a folder or a URL as one table.
 
-    `format` is a key of FORMATS. By default, the extension of the first file determines the format, or else the file's
-    first bytes, or else "csv" is assumed. Settings that are None in `dialect` are guessed from the first lines.
+    `format` is a key of FORMATS. By default, the format is found by the extension of the first file or by its first
+    bytes; otherwise "csv" is assumed. Settings that are None in `dialect` are guessed from the first lines.
 
     Raises BadTable if a file does not have the expected or a supported format, or if files have different columns, and
     OSError if a file can't be opened.
@@ -98,7 +98,7 @@ def _check_readable(name: str, start: bytes) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Table):
-    """Tables with the same columns, one after the other, in files that may not change while they are read."""
+    """A table that joins the rows of tables with the same columns. Their files must not change while they are read."""
 
     # One table per file, and the versions of the files (sizes and times of modification).
     tables: Sequence[Table]
@@ -106,7 +106,7 @@ class Files(Table):
     dialect: Dialect = DEFAULT_DIALECT  # settings for reading text
     memory: int = 2**27  # memory limit in bytes; up to half of it is for bytes requested in advance from stores
     complete: tuple[str, ...] = ()  # rows with missing values in these columns are left out
-    # The value for the key "rows" is the number of rows that the last complete pass left out.
+    # A dictionary whose entry "rows" is the number of rows that the last complete pass left out.
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -123,7 +123,7 @@ class Files(Table):
         return cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
 
     def without(self, columns: Collection[str]) -> Files:
-        """Return the table without these columns; raise BadTable if one does not exist, or if no column remains."""
+        """Return the table without `columns`; raise BadTable if a column does not exist, or if no column remains."""
         columns = {*columns}
         for name in columns:
             self.check_has(name)
@@ -157,7 +157,7 @@ class Files(Table):
                     n_left_out += batch.num_rows - retained.num_rows
                     yield retained.select(list(columns))
             except (OSError, ValueError):
-                self.versions.check()  # a change of the file may be the cause of the error
+                self.versions.check()  # raises an error if a changed file is the cause
                 raise
         self.versions.check()
         if n_left_out and not n_retained:

@@ -22,7 +22,7 @@ class _ValueLayout:
     """The position of the uncompressed numbers of a column in an Arrow file."""
 
     kind: pa.DataType  # type of the numbers
-    # Offsets in the file: of the bits that mark missing values (None if no value is missing), and of the numbers.
+    # Offset of the bits that mark missing values in the file (None if no value is missing), and offset of the numbers.
     validity: int | None
     values: int
 
@@ -64,15 +64,15 @@ class _Batch:
 class ArrowFileTable(TypedTable):
     """An Arrow file, which is the same as a Feather file of version 2.
 
-    Uncompressed numbers are read a few rows at a time. If batches are compressed, or if columns that are not numeric
-    are read, too, a whole batch is loaded into memory.
+    Uncompressed numbers are read a few rows at a time. If batches are compressed, or if any non-numeric column is read,
+    a whole batch is loaded into memory.
     """
 
     codec: bytes
 
     @cached_property
     def layout(self) -> list[_Batch]:
-        """Return the layout of all batches. The file is memory-mapped, so that uncompressed arrays are not read."""
+        """Return the layout of all batches; because the file is memory-mapped, uncompressed arrays are not read."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
         # To count the rows of compressed batches, only one column is loaded. If batches are not compressed, all columns
@@ -113,7 +113,7 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is unknown until its end. In an Arrow file, it begins at byte `start`."""
+    """An Arrow stream, whose number of rows is unknown until its end. In an Arrow file, the stream begins at byte 8."""
 
     start: int = 0
 
@@ -171,7 +171,7 @@ def read_arrow(source: Input) -> TypedTable:
 def codec_of(file: pa.NativeFile) -> bytes:
     """Return the bytes that identify the compression codec of an Arrow file; b"" if the file is not compressed."""
     start, body = 8, b""
-    for _ in range(2):  # skips the first message (the types); the second has a body
+    for _ in range(2):  # skips the message with the types; the next one has a body
         size = int.from_bytes(file.read_at(8, start)[4:], "little")
         start += 8 + size
         body = file.read_at(12, start)

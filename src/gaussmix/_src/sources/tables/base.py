@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 BATCH_BYTES = 2**22  # size of a batch in bytes; larger batches are not read faster
-COLUMN_BYTES = 2**13  # assumed memory in bytes per column of an open table; readers were measured to take 10 to 18 kB
+COLUMN_BYTES = 2**13  # assumed bytes of memory per column of an open table; readers were measured to take 10 to 18 kB
 STANDARD = "-"  # file name that means standard input or output
 INDEX_OF_FRAME = "it is the index of a data frame"
-# Names that data frames give the column of their index when they are written; "" is the name in CSV.
+# Names of the column in which a written data frame has its index; the name is "" in CSV files.
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
 _MIN_COUNTED_ROWS = 10  # in a table with fewer rows, a column may be 1, 2, 3, … by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
@@ -47,7 +47,7 @@ _CODECS = {
 
 
 class BadTable(ValueError):
-    """The error for a table that can't be read or used. Its message names the file and the position."""
+    """The error for a table that can't be read or used, with a message that names the file and the position."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,17 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Input:
-    """The file or pipe with the bytes of a table, which can be read several times, and the user's settings."""
+    """The file or pipe that contains a table and can be read several times, with the user's settings for reading."""
 
     name: str  # name of the file for messages
-    contents: bytes | None = None  # all bytes of a pipe, because it can be read only once; None for a file
+    contents: bytes | None = None  # all bytes of a pipe, as a pipe can be read only once; None for a file
     dialect: Dialect = Dialect()  # settings for reading text
     stored: StoredFile | None = None  # file in a store; None for a file on this machine
     requests: Requests | None = None  # requests, made in advance, for bytes of a stored file
 
     @classmethod
     def from_file(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
-        """Open a file or a pipe; "-" means standard input. Raises OSError if this fails."""
+        """Open a file or a pipe; "-" means standard input. Raises OSError if the file can't be opened."""
         name = str(file)
         if name == STANDARD:
             return cls("standard input", sys.stdin.buffer.read(), dialect)
@@ -129,7 +129,7 @@ class Input:
 
 @contextmanager
 def reading(source: Input, format: str) -> Iterator[None]:
-    """Convert errors of a reader to BadTable with one sentence. OSError remains, because its message is clear."""
+    """Convert errors of a reader to BadTable with one sentence, except OSError, whose message is clear already."""
     try:
         yield
     except BadTable:
@@ -158,7 +158,7 @@ def first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(ABC):
-    """A table with known columns. Its rows are read a few at a time."""
+    """A table with known columns, whose rows are read a few at a time."""
 
     name: str  # name of the file for messages
     names: tuple[str, ...]  # names of the columns; x0, x1, … if the table has no names
@@ -213,13 +213,13 @@ class Table(ABC):
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterable[tuple[int, int]]:
         """Return the byte ranges (offset, size) of these columns in files of stores, in the order of reading.
 
-        A reader may store about `max_bytes` bytes in memory before it uses them.
+        At most about `max_bytes` bytes may be in memory at a time.
         """
         return [(0, file.size) for file in self.files if not isinstance(file, Path)]
 
     def with_requests(self, requests: Requests) -> Self:
         """Return the table of a stored file, which takes its bytes from requests that were made in advance."""
-        twin: Any = copy(self)  # the copy has the cached properties, too
+        twin: Any = copy(self)  # a copy, so that cached properties are copied, too
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 
@@ -243,7 +243,7 @@ class Table(ABC):
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Return the columns that only count rows (1, 2, 3 …), judged by their first batch and by their names."""
+        """Return the columns that only count rows (1, 2, 3, …), judged by their names and by the first batch."""
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
@@ -255,11 +255,11 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Describe the few cells of a text column that are not numbers; return None if they are many, or none."""
+        """Describe the cells of a text column that are not numbers; return None if there are many or no such cells."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
-        """Raise BadTable if few cells of a text column are not numbers, as typing errors would exclude the column."""
+        """Raise BadTable if a few cells of a text column are not numbers: typing errors must not exclude a column."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
@@ -322,7 +322,7 @@ def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
 
 
 def batch_rows(n_columns: int) -> int:
-    """Return the number of rows to read at a time if there are `n_columns` columns. It is a multiple of 8."""
+    """Return the number of rows to read at a time, a multiple of 8, if there are `n_columns` columns."""
     return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
@@ -347,7 +347,7 @@ def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return a read-only array of a column's numbers, with NaN for null. PyArrow's `to_numpy` would import pandas."""
+    """Return a read-only array of a column's numbers, with NaN for null; PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):
@@ -356,13 +356,13 @@ def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
 
 
 def is_numeric(kind: Any) -> bool:
-    """Return whether an Arrow type is numeric. As in data frames, Boolean columns are numeric."""
+    """Return whether an Arrow type is numeric. Boolean columns count as numeric, as in data frames."""
     types = pa.types
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
-    """Return the schema with types for columns of only nulls: the first type that one of the schemas `others` has."""
+    """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it."""
     empty = {field.name for field in schema if pa.types.is_null(field.type)}
     result: dict[str, pa.Field] = {}
     for other in others if empty else ():

@@ -23,7 +23,7 @@ from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, Table, reading, typed
 
 _DELIMITERS = ",;\t|"
-_BLANKS = " "  # delimiter that means any run of blanks and tabs
+_BLANKS = " "  # this delimiter means any run of blanks and tabs
 NULLS = arrow_csv.ConvertOptions().null_values  # texts that usually mark a missing value
 _MAX_CHECKED_ROWS = 20_000  # number of rows to search for cells that are not numbers
 _MAX_TEXT_FRACTION = 0.1  # up to this fraction of non-numeric cells, a text column was probably meant to be numeric
@@ -40,10 +40,10 @@ _THOUSANDS = {
 _MAX_DECODED_BYTES = 2**20  # number of first bytes that are checked for valid UTF-8
 # Byte order marks with which text may begin, and the encodings that they mark.
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_WESTERN = "cp1252"  # encoding in which Excel writes CSV files in Western Europe and America
+_WESTERN = "cp1252"  # Excel writes CSV files in this encoding in Western Europe and America
 _MAX_HEADER_LINES = 1000  # maximum number of lines to read for a header, because quoted names may have line breaks
 _MAX_GUESS_RECORDS = 20  # number of rows from which the delimiter is guessed
-_MIN_BLOCK_ROWS = 16  # minimum number of rows per block if all lines are about as long as the first line
+_MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
 _MAX_HEADER_CHARACTERS = 2**22  # maximum number of characters to read for a header
 _TOO_LONG = "has more than {:,} characters: close the open quote, or set memory= to a larger value."
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line "sep=;" of CSV files that Excel wrote
@@ -55,7 +55,7 @@ class _Cells:
 
     n_cells: int = 0  # number of cells that are not missing
     n_bad: int = 0
-    bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first bad cells (not numbers)
+    bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first cells that are not numbers
     hints: set[str] = field(default_factory=set)
 
     def add(self, line: int, text: str, hint: str) -> None:
@@ -66,7 +66,7 @@ class _Cells:
 
     @property
     def is_text(self) -> bool:
-        """Return whether the column has too many bad cells to be meant as numeric."""
+        """Return whether too many cells are not numbers for the column to be meant as numeric."""
         return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 
@@ -75,10 +75,10 @@ class CsvTable(Table):
     """A CSV file, or a table whose columns are separated by blanks.
 
     If the user does not set the delimiter, the comma, semicolon, tab and bar are tried in this order. The guess is the
-    delimiter that splits the first lines into equal numbers of fields, preferring numbers and texts without other
+    delimiter that splits the first lines into equal numbers of fields, preferably into numbers and texts without other
     delimiters. If no delimiter splits the lines equally, the guess is the first of these delimiters that occurs in line
-    1. If none of them occurs in line 1, any run of blanks is the delimiter, provided that it splits the first two lines
-    into equal numbers of fields. A first line "sep=;", as written by Excel, sets the delimiter.
+    1. If line 1 has none of these delimiters, any run of blanks is the delimiter, provided that blanks split the first
+    two lines into equal numbers of fields. A first line "sep=;", as written by Excel, sets the delimiter.
     """
 
     source: Input  # file or pipe with the bytes of the table
@@ -119,15 +119,15 @@ class CsvTable(Table):
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
-        """Describe a difference in the column names. The types are not compared, because in CSV they are guesses."""
+        """Describe a difference in column names; types of columns are not compared, because CSV types are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
-        """Return the file and the last line of a row for messages. A row may span several lines."""
+        """Return the name of the file and the last line of a row, which may span several lines."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """Return why a column is not numeric. For a text column, name the first value that is not a number."""
+        """Return why a column is not numeric; for a text column, name the first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, fields in self._data():
@@ -190,7 +190,7 @@ class CsvTable(Table):
 
     @property
     def _block(self) -> int:
-        """Return the number of bytes that Arrow reads at a time. A row must not be longer than this."""
+        """Return the number of bytes that Arrow reads at a time, which is also the maximum length of a row."""
         dialect = self.source.dialect
         return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.longest))
 
@@ -241,7 +241,7 @@ class CsvTable(Table):
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
-        """Convert text to numbers, which may have thousands separators; raise ArrowInvalid if this fails."""
+        """Convert texts of numbers, which may have thousands separators, to numbers; may raise ArrowInvalid."""
         text = self._present(cells)
         mark, pattern = self.thousands or ",", _grouped(self.thousands or ",", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
@@ -261,7 +261,7 @@ class CsvTable(Table):
         return ""
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield line numbers and fields, with Python's slow reader, which is used only for messages and guesses."""
+        """Yield the line number and fields of each row by Python's slow reader, only for messages and guesses."""
         with _text(self.source, self.delimiter) as lines:
             retained = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(retained, delimiter=self.delimiter)
@@ -275,11 +275,11 @@ class CsvTable(Table):
 
 
 def read_csv(source: Input) -> CsvTable:
-    """Read the first lines of a CSV file and return its table. All rows are read when columns are requested.
+    """Read the first lines of a CSV file, and return a table that reads all rows when columns are requested.
 
-    If the user does not set `has_header`, the first line is a header unless it has only numbers and missing values.
-    Special headers are supported: R's `write.table` writes one name fewer than there are columns, and `numpy.savetxt`
-    writes "#" before the names. Columns without names are numbered as in pandas.
+    If the user does not set `has_header`, the first line is a header unless it has only numbers and missing values. The
+    header may have one name fewer than there are columns, as in files of R's `write.table`, or may begin with "#", as
+    in files of `numpy.savetxt`. Columns without names are numbered as in pandas.
 
     Raises BadTable if the file is empty or not text, two columns have the same name, or the first line has numbers with
     decimal commas. Raises OSError if the file can't be opened.
@@ -312,7 +312,7 @@ def read_csv(source: Input) -> CsvTable:
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
     if names.count("") > 1:
-        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # the names that pandas gives
+        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as named by pandas
     base.check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -332,7 +332,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """Return the number of lines to skip, the first lines after these, and the delimiter; may raise BadTable."""
+    """Return the number of lines to skip, the next lines, and the delimiter; raise BadTable if they are invalid."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
@@ -364,7 +364,7 @@ def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
-    """Return the numbered lines without initial comments. A last comment with the right number of names is a header."""
+    """Return the numbered lines after initial comments; a last comment with the right number of names is a header."""
     n_marked = next((index for index, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines
@@ -403,7 +403,7 @@ def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
-    """Return whether the first rows have one value more than the header has names; a final delimiter adds no value."""
+    """Return whether rows have one value more than the header has names, apart from a delimiter at the end of lines."""
     if delimiter == _BLANKS:
         return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
     if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):
@@ -412,7 +412,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, preferably of numbers; None if no mark does."""
+    """Return the delimiter in `marks` that splits lines into equal numbers of fields, preferably numbers, or None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -434,7 +434,7 @@ def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
-    """Return whether all fields of a line are numbers or missing. Return False for the header 0, 1, 2, … of pandas."""
+    """Return whether all fields of a line are numbers or missing, but False for the header 0, 1, 2, … of pandas."""
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
@@ -445,8 +445,8 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 def _encoding(source: Input) -> tuple[str, list[str]]:
     """Return the encoding of the text, set by the user or guessed, and a list of messages about guesses.
 
-    The guess is the encoding that a byte order mark names, otherwise UTF-8, or cp1252 if the text is not valid UTF-8.
-    Raises BadTable if Python does not have the encoding that the user sets.
+    The guess is the encoding that a byte order mark indicates, otherwise UTF-8, or cp1252 if the text is not valid
+    UTF-8. Raises BadTable if Python does not have the encoding that the user sets.
     """
     message = source.dialect.encoding
     if message is not None:
@@ -463,13 +463,13 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     if mark is not None or _is_text(start, "utf-8"):
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
-        return "utf-8", []  # reading as UTF-8 then raises a clear error
+        return "utf-8", []  # the reader of UTF-8 then raises a clear error
     notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
     return _WESTERN, [notice]
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
-    """Return whether the first bytes of a text are valid in an encoding. The last character may be incomplete."""
+    """Return whether the first bytes of a text are valid in an encoding; their last character may be incomplete."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:
@@ -478,7 +478,7 @@ def _is_text(start: bytes, encoding: str) -> bool:
 
 
 def _stream(source: Input, delimiter: str) -> Any:
-    """Open a stream of the table's text in UTF-8. If blanks are the delimiter, each run of blanks becomes one blank."""
+    """Open a stream of the table's text in UTF-8, with one blank for each run of blanks if these are the delimiter."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
@@ -495,7 +495,7 @@ class _OneBlank(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Copy the next bytes to a buffer, and return their number. Blanks are replaced in whole lines."""
+        """Copy the next bytes of whole lines, without runs of blanks, to a buffer; return the number of bytes."""
         while not self._ready:
             read = self._stream.read(2**20)
             lines, end, self._rest = (self._rest + read).rpartition(b"\n") if read else (self._rest, b"", b"")
@@ -533,7 +533,7 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
-    """Return the fields of the first row in these lines. A row may span several lines."""
+    """Return the fields of the first row in these lines; the row may span several lines."""
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:
@@ -549,7 +549,7 @@ def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
 
 
 def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
-    """Return whether a text is a number in CSV. Unlike `float`, reject 1_000 and digits of other scripts."""
+    """Return whether a text is a number in CSV; unlike `float`, reject 1_000 and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":

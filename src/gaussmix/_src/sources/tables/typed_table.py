@@ -35,7 +35,7 @@ class TypedTable(Table):
 
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """Build a table from its schema; raise BadTable if it has no columns, or two columns with the same name."""
+        """Build a table from a schema; raise BadTable if the schema has no columns, or two columns of the same name."""
         index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
@@ -62,7 +62,7 @@ class TypedTable(Table):
 
     @abstractmethod
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows as record batches with these columns, and possibly others."""
+        """Yield the rows as record batches with these columns and possibly further columns."""
 
     def describe_location(self, row: int) -> str:
         return f"{self.name}, row {row}"
@@ -103,7 +103,7 @@ class ParquetTable(TypedTable):
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
         # With a buffer, Arrow allocates the size that a page claims to have before it reads the page, even if the page
-        # is damaged. Therefore small files are read without a buffer.
+        # is damaged. Therefore files with small row groups are read without a buffer.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:

@@ -36,7 +36,7 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows, whose results are summed. Tasks are picklable, because workers receive them."""
+    """A computation on blocks of rows, whose results are summed. Tasks are picklable to be sent to workers."""
 
     @property
     def key(self) -> Hashable:
@@ -147,7 +147,7 @@ class Source(ABC):
         return self.map_merge(LeafReduction(of_leaf))
 
     def cached(self, key: Hashable, find: Callable[[], T]) -> T:
-        """Return the result of `find`, which is called once for each key and then stored."""
+        """Return the result of `find`. The function is called once for each key, and its result is stored."""
         cached = self.__dict__.setdefault("_cache", {})
         if key not in cached:
             cached[key] = find()
@@ -215,10 +215,10 @@ class Source(ABC):
     def sample(self, n_rows: int) -> Block:
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
-        The sample does not depend on the partition into blocks. The hash of its index decides whether a row is drawn,
-        with probability p = min(1, weight / fair), where fair = total weight / `n_rows`; its weight becomes weight / p.
-        Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. The first rows with the minimum
-        and maximum of each feature are added like drawn rows, so that no initialisation misses an outlier.
+        The sample does not depend on the partition into blocks. A row is drawn by the hash of its index with
+        probability p = min(1, weight / fair), where fair = total weight / `n_rows`; the row's weight becomes weight /
+        p. Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. The first rows with the
+        minimum and maximum of each feature are added like drawn rows, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())

@@ -163,7 +163,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows may be uncounted
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may not be known yet
 
     @cached_property
     def _rows(self) -> Source:

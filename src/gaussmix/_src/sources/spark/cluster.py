@@ -110,7 +110,7 @@ class SparkCluster(Remote):
         if hasattr(self._stored, "_jdf"):
             return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
         parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
-        return chain.from_iterable(  # one query each, because the server of Spark Connect would store all results
+        return chain.from_iterable(  # one query per partition, because Spark Connect's server stores all results
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
 

@@ -50,7 +50,7 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Exclude all existing objects from garbage collection; called again if the number of loaded modules changes.
+    """Exclude all existing objects, mainly modules, from garbage collection, once for each number of modules.
 
     Spark runs the garbage collector after each task. Examining all modules would take the collector as long as an EM
     step over a million rows. Objects that exist before a task were examined after the previous task.

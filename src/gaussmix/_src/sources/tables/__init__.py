@@ -98,7 +98,7 @@ def _check_readable(name: str, start: bytes) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Table):
-    """A table that joins the rows of tables with the same columns. Their files must not change while they are read."""
+    """A table that joins the rows of tables with the same columns; files must not change while they are read."""
 
     # One table per file, and the versions of the files (sizes and times of modification).
     tables: Sequence[Table]

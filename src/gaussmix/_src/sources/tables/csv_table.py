@@ -227,7 +227,7 @@ class CsvTable(Table):
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return the type of a column of text whose first values are all numbers in this format; otherwise None."""
+        """Return int64 or float64 if the first values of a text column are numbers in this table's format, or None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -380,7 +380,7 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
-        marks = marks.replace(thousands, "")  # each line is a single number, so this is not a delimiter
+        marks = marks.replace(thousands, "")  # each line is one number, so its thousands separator is not a delimiter
     delimiter = dialect.delimiter or _guess_delimiter(lines, marks)
     delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
@@ -478,7 +478,7 @@ def _is_text(start: bytes, encoding: str) -> bool:
 
 
 def _stream(source: Input, delimiter: str) -> Any:
-    """Open a stream of the table's text in UTF-8, with one blank for each run of blanks if these are the delimiter."""
+    """Open a stream of the table's text in UTF-8; if blanks are the delimiter, replace runs of blanks by one blank."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")

@@ -462,7 +462,7 @@ def test_rows_with_missing_values_are_left_out_by_every_verb(cli, csv_file, mode
     infinite = cli("predict", model, csv_file("eruptions,waiting\n1,2\n,3\n4,inf\n"), "--drop-missing")
     assert "line 4, column 'waiting': the value is infinite" in infinite.stderr
     none = cli("fit", csv_file("a,b\n1,\n,2\n3,\n"), "-k", 1, "--drop-missing")
-    assert (none.exit_code, "each row has a missing value in one of 'a', 'b'" in none.stderr) == (1, True)
+    assert (none.exit_code, "every row has a missing value in one of the columns 'a', 'b'" in none.stderr) == (1, True)
 
 
 def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):

@@ -72,7 +72,7 @@ BAD = {
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2, but the last one is n_components − 1 = 1.",
+        "fixed_means names component 2, but the last index is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
         {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
@@ -328,7 +328,7 @@ def test_a_search_has_the_prior_of_each_candidate():
         if key == ("full", 3)
     )
     assert search.results_["log_likelihood"][place] >= alone.score(few) * len(few) - 1e-6
-    with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components, 0\.2"):
+    with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components = 0\.2"):
         GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
     with pytest.raises(ValueError, match="weights of the prior must be one number, not an array of shape"):
         GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)

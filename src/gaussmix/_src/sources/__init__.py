@@ -1,1 +1,1 @@
-"""Access to rows in memory, in files, in stores and on clusters."""
+"""Give access to rows in memory, in files, in stores and on compute clusters."""

@@ -14,15 +14,15 @@ from gaussmix._src.sources.base import Assignment, Change, Source, counted_anew
 
 
 class ArraySource(Source):
-    """The source of an array in memory.
+    """A source whose rows are an array in memory.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), float32 or float64 with any strides.
-    row_weight : (n_rows,), at least 0; None if all weights are 1.
+    rows : array (n_rows, n_features) of float32 or float64, with any strides.
+    row_weight : weights of the rows (n_rows,), at least 0; None if all weights are 1.
     assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for
         `AssignmentRule.ASSIGNMENT`.
-    error : measurement errors, in the form that `Block` describes.
+    error : measurement errors of the values, in the form that the class `Block` describes.
     """
 
     n_rows: int
@@ -49,7 +49,7 @@ class ArraySource(Source):
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> ArraySource:
-        """Return a source of the changed blocks, which are stored, so that later passes do not make them again."""
+        """Return a source of the changed blocks, which are computed once and stored for all later passes."""
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
         twin.n_rows = n_rows

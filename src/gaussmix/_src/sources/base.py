@@ -31,27 +31,27 @@ T = TypeVar("T")
 F = TypeVar("F", bound=RowStatistic)
 RowResult = TypeVar("RowResult", bound=np.generic)
 log = logging.getLogger("gaussmix")
-Change = Callable[[Block], Iterable[Block]]  # must be picklable
+Change = Callable[[Block], Iterable[Block]]  # a function of this type must be picklable
 Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows; its results are added up. Tasks are picklable, as they are sent to workers."""
+    """A computation on blocks of rows, whose results are summed. Tasks are picklable to be sent to workers."""
 
     @property
     def key(self) -> Hashable:
-        """Return a key; tasks with equal keys share the `BlockState` that is stored with each block."""
+        """Return the task's key: tasks with equal keys share the `BlockState` that is stored for each block."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state that is kept for a block between passes. A source that drops a state calls `open` again."""
+        """Create the state to store for a block between passes. If a source discards a state, it calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
-        """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
+        """Return the result for one block. Each block is a node of the summation tree (see `interfaces.leaves`)."""
 
 
 @dataclass(frozen=True, eq=False)
 class LeafReduction(Generic[S]):
-    """A task that adds up the results of a picklable function for each leaf of 65,520 rows."""
+    """A task that adds up the results of a picklable function, which is called for each leaf (65,520 rows)."""
 
     of_leaf: Callable[[Block], S]
 
@@ -67,8 +67,8 @@ class LeafReduction(Generic[S]):
 class Source(ABC):
     """The rows of a data set, stored in memory or elsewhere. Fits and predictions access data only through sources.
 
-    A subclass sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in other
-    processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
+    A subclass sets the attributes and implements `blocks`; all other methods have defaults. If the rows are in other
+    processes, the subclass also overrides `map_merge`, `map_rows` and `changed` to send the work to these processes.
 
     Attributes
     ----------
@@ -78,15 +78,15 @@ class Source(ABC):
     feature_names : names of the columns; None if the columns have no names.
     may_miss : whether values may be missing (NaN).
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
-    has_errors : whether blocks have measurement errors.
-    has_log_prior : whether blocks have prior knowledge about the components of their rows.
-    memory : bytes for the `BlockState` objects that tasks keep; states beyond this limit are recomputed in every pass.
-    is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
-    is_remote : whether passes themselves are expensive, so that the first pass collects all row statistics at once.
-    max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
-    is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
+    has_errors : whether the values of blocks have measurement errors.
+    has_log_prior : whether blocks have prior information about the component of each row.
+    memory : maximum size in bytes of all stored `BlockState` objects; further states are recomputed in every pass.
+    is_read_again : whether every pass reads the rows from files, so that each concurrent fit needs its own buffers.
+    is_remote : whether a pass over the rows is expensive, so that the first pass computes all row statistics at once.
+    max_fits : maximum number of concurrent fits whose states workers can store; None if the rows are in this process.
+    is_lazy : whether `per_row` returns a lazy result, which takes no memory until it is computed.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
-    array_like : empty array that shows the array library, device and type of the rows; None for NumPy arrays.
+    array_like : empty array of the same array library, device and type as the rows; None for NumPy arrays.
     """
 
     n_rows: int
@@ -106,18 +106,18 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, keyed by first row
-    _cache: dict[Hashable, Any]  # results of passes over all rows
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, by index of the first row
+    _cache: dict[Hashable, Any]  # stored results of passes over all rows
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     @abstractmethod
     def blocks(self) -> Iterable[Block]:
-        """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
+        """Return the rows in order, as blocks of any number of rows. Every call must return the same blocks.
 
-        `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. All blocks
-        have row weights, or no block has weights.
+        `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. Either all
+        blocks have row weights, or no block has row weights.
         """
 
     @cached_property
@@ -126,7 +126,7 @@ class Source(ABC):
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on nodes of the summation tree; the merged result does not depend on the partition into blocks."""
+        """Run a task on each node of the summation tree, and return the sum, which does not depend on block sizes."""
         if self._states[0] != task.key:
             self._states = task.key, {}
         states, whole = self._states[1], self.whole
@@ -143,22 +143,22 @@ class Source(ABC):
         return tree.total
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
-        """Return the sum of the results of a picklable function for each leaf of 65,520 rows."""
+        """Call a picklable function for each leaf (65,520 rows), and return the sum of the results."""
         return self.map_merge(LeafReduction(of_leaf))
 
     def cached(self, key: Hashable, find: Callable[[], T]) -> T:
-        """Return the result of `find`, which is called once for each key."""
+        """Return the result of `find`. The function is called once for each key, and its result is stored."""
         cached = self.__dict__.setdefault("_cache", {})
         if key not in cached:
             cached[key] = find()
         return cached[key]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        """Yield the results of a picklable function for each block, in the order of the rows."""
+        """Call a picklable function for each block, and yield the results in the order of the rows."""
         return map(task, self.blocks())
 
     def each_row(self, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
-        """Return the results of a picklable function for the rows of all blocks, as one array (n_rows, …)."""
+        """Call a picklable function for each block, and concatenate the results to one array (n_rows, …)."""
         whole = self.whole
         if whole is not None:
             return task(whole)
@@ -188,7 +188,7 @@ class Source(ABC):
         return self.collect(RowStatistics)
 
     def collect(self, kind: type[F]) -> F:
-        """Return a statistic of all rows, which is computed once."""
+        """Return a statistic of all rows, given its class. The statistic is computed once and then stored."""
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
@@ -215,10 +215,10 @@ class Source(ABC):
     def sample(self, n_rows: int) -> Block:
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
-        The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
-        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the new weight is weight / p. Therefore
-        heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the maximum of
-        each feature are also chosen and weighted like random rows, so that no initialisation misses an outlier.
+        The sample does not depend on the partition into blocks. A row is drawn by the hash of its index with
+        probability p = min(1, weight / fair), where fair = total weight / `n_rows`; the row's weight becomes weight /
+        p. Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. The first rows with the
+        minimum and maximum of each feature are added like drawn rows, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -233,28 +233,28 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
+        """Return a source of the blocks that a picklable function of blocks returns, with `n_rows` rows in total.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns, or None for all.
+        Row indices of the new source begin at 0. `columns` are the indices of the columns that remain, or None for all.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
         """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
-        self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics, which both sources then share
-        twin = object.__new__(type(self))  # copy.copy takes longer than all steps of a small fit
+        self.__dict__.setdefault("_cache", {})  # creates a cache of row statistics, which the source and its twin share
+        twin = object.__new__(type(self))  # copy.copy would take longer than all EM steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
         return twin
 
     def with_assignment(self, assignment: Assignment) -> Source:
-        """Return the same rows with labels (n_rows,) or responsibilities (n_rows, n_components)."""
+        """Return a source of the same rows with labels (n_rows,) or responsibilities (n_rows, n_components)."""
         return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
-        """Return the same rows with prior knowledge of their components; see `Block`.
+        """Return a source of the same rows with log prior probabilities of their components; see `Block`.
 
-        `indices` (n_rows,) has the index in `log_prior` for each row of the data. If `indices` is None, the labels in
-        `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
+        `indices` (n_rows,) gives each row of the data the index of its entry in `log_prior`. If `indices` is None, the
+        labels in `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -262,17 +262,17 @@ class Source(ABC):
         return twin
 
     def reweighted(self, factor: float) -> Source:
-        """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
+        """Return a source of the same rows with weights multiplied by a factor; rows without weights get no weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # sums are exact for powers of 2
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # scaling by a power of 2 is exact
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
-        """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
+        """Return `twin` with shared row statistics; its weights were multiplied by `factor`, a power of 2."""
         twin._origin = self, factor
         return twin
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
-        """Return a source of the `n_rows` rows that a picklable function selects in each block, indexed from 0."""
+        """Return a source of the `n_rows` rows that a picklable function selects in all blocks, indexed from 0."""
         return self.changed(partial(_part, choose=choose), n_rows)
 
 
@@ -291,7 +291,7 @@ class _Changed(Source):
 
 
 def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield consecutive blocks whose row indices begin at 0."""
+    """Yield the blocks with new row indices, which are consecutive and begin at 0."""
     n_rows = 0
     for block in blocks:
         yield replace(block, first_row=n_rows)
@@ -301,13 +301,13 @@ def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
 def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
     """Run a task on each block of 65,520 rows (a leaf), and concatenate the results.
 
-    Results that depend on which rows are processed together are then bit-identical for arrays and files.
+    Because arrays and files have the same leaves, even results that depend on the grouping of rows are bit-identical.
     """
     return np.concatenate([task(leaf) for leaf in block.split()])
 
 
 def log_pass(source: Source, began: float, answers: Any = None) -> None:
-    """Log the duration of a pass that began at `perf_counter()` = `began`, and the size of the workers' answers."""
+    """Log the duration of a pass and the size of the workers' answers; `began` is `perf_counter()` at its beginning."""
     if not log.isEnabledFor(logging.DEBUG):
         return
     seconds, n_bytes = perf_counter() - began, source.n_rows * source.n_features * source.dtype.itemsize
@@ -317,13 +317,13 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
-    """Return the drawn rows and the rows with extreme values of a block, and a mask (n_drawn,) of the drawn rows."""
+    """Return a block's randomly drawn rows and its rows with extreme values, and a mask of the randomly drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.split():  # hashes are computed in pieces, to save memory
+    for part in block.split():  # to save memory, hashes are computed for 65,520 rows at a time
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
-    chosen = np.sort(np.append(indices, extreme), kind="stable")  # np.union1d takes ten times as long
+    chosen = np.sort(np.append(indices, extreme), kind="stable")  # ten times as fast as np.union1d
     chosen = chosen[np.diff(chosen, prepend=-1) > 0]
     return replace(block.take(chosen, block.first_row), assignment=None), np.isin(chosen, indices)
 
@@ -349,9 +349,9 @@ def _times(block: Block, factor: float) -> Block:
 
 
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
-    """Return the chosen rows of a block as a list with one block, or [] if no row is chosen."""
+    """Return a list of one block with the chosen rows of a block; [] if no row is chosen."""
     indices = choose(block).nonzero()[0]
     return [block.take(indices, block.first_row)] if len(indices) else []
 
 
-Source.__module__ = "gaussmix.extend"  # public module of the class
+Source.__module__ = "gaussmix.extend"  # module from which users import the class

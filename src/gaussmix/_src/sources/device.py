@@ -1,4 +1,4 @@
-"""Rows on a device, such as a GPU, in an array library other than NumPy: they stay where they are."""
+"""Implement a source for arrays of other libraries than NumPy: the rows stay on their device, such as a GPU."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ F = TypeVar("F", bound=RowStatistic)
 
 
 class DeviceSource(Source):
-    """An array on a device. Sums over all rows are computed there; at most as many rows as a leaf has are copied.
+    """A source whose rows are an array on a device. Sums over all rows are computed on the device.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), float32 or float64.
-    row_weight : (n_rows,), in the type that sums are computed in; None if all weights are 1.
+    rows : array (n_rows, n_features) of float32 or float64.
+    row_weight : weights of the rows (n_rows,), of the type in which sums are computed; None if all weights are 1.
     """
 
     is_on_device = True
@@ -50,7 +50,7 @@ class DeviceSource(Source):
 
     @property
     def whole(self) -> None:
-        """None, because a block is not in the memory of this process."""
+        """Return None, because the rows are not in the memory of this process."""
         return None
 
     def blocks(self) -> Sequence[Block]:
@@ -60,7 +60,7 @@ class DeviceSource(Source):
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows, on the device if they are numbers, floats in the type of the rows."""
+        """Return the results for all rows; numbers are sent to the device, and floats get the type of the rows."""
         (result,) = (task(block) for block in self._blocks)
         if result.dtype.kind not in "biuf":
             return result
@@ -91,7 +91,7 @@ class DeviceSource(Source):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which are computed once and stored."""
         blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
-        is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # what the change reads by NumPy comes back so
+        is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # `change` may have returned NumPy arrays
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         if not is_here:
             twin = DeviceSource(self._rows)
@@ -100,7 +100,7 @@ class DeviceSource(Source):
         return twin
 
     def _with_indices_here(self, block: Block) -> Block:
-        """Copy the indices of known components to the device, once for all passes."""
+        """Copy `Block.prior_indices` to the device, once for all passes."""
         indices: Any = block.prior_indices
         if not isinstance(indices, np.ndarray):
             return block
@@ -108,7 +108,7 @@ class DeviceSource(Source):
         return replace(block, prior_indices=on_device)
 
     def weighted(self, sample_weight: Any) -> DeviceSource:
-        """Return the same rows with weights, a checked NumPy array or an array on the device, which this checks."""
+        """Return the same rows with weights: an array on the device, checked here, or a NumPy array checked before."""
         xp = self._rows.namespace
         if isinstance(sample_weight, np.ndarray):
             return DeviceSource(self._rows, DeviceArray(self._rows.send(sample_weight)))
@@ -172,17 +172,17 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     Parameters
     ----------
     X : array.
-    are_squared : whether the squares of the values must not overflow, as in a fit.
+    are_squared : whether the values are squared, as in a fit, so that their squares must not overflow.
 
     Raises
     ------
-    ValueError : X is not a table of finite real numbers; the message names the value.
-    TypeError : X has another type of numbers, is sparse, or its device has no integers of 64 bits.
+    ValueError : X is not a table of finite real numbers; the message names the first invalid value.
+    TypeError : X is sparse or has numbers of an unsupported type, or the device does not support 64-bit integers.
     """
     xp = namespace_of(X)
     if getattr(X, "is_sparse", False):
         raise ParameterTypeError("Sparse data was passed for X, but dense data is required. Use X.to_dense().")
-    X = X.detach() if hasattr(X, "detach") else X  # from the graph of PyTorch's gradients
+    X = X.detach() if hasattr(X, "detach") else X  # removes X from PyTorch's graph of gradients
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be a table of shape (n_samples, n_features), not an array of shape {tuple(X.shape)}.")
     is_integer = xp.isdtype(X.dtype, ("bool", "integral"))

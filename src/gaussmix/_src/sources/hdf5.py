@@ -1,4 +1,4 @@
-"""Read rows of an HDF5 data set, such as X of an AnnData: in every pass if they exceed the memory, otherwise once."""
+"""Read rows of an HDF5 data set, such as X of an AnnData: once if they fit into memory, otherwise in every pass."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gaussmix._src.sources.open_options import OpenOptions
 
 
 def open_hdf5(data: Any, request: OpenOptions) -> Source:
-    """Open an `h5py.Dataset`, whose columns are named x0, x1 …; raise ValueError if it is not a numeric table."""
+    """Open an `h5py.Dataset`, and name the columns x0, x1, …; raise ValueError if it is not a table of numbers."""
     return opened(_DatasetReader(data, request), request.memory)
 
 
 class _DatasetReader(Reader):
-    """A reader of a data set, which reads at most 65,520 rows at a time."""
+    """A reader of an HDF5 data set that reads at most 65,520 rows at a time."""
 
     order = "C"
     has_names = False
@@ -36,8 +36,8 @@ class _DatasetReader(Reader):
         self.names, self._indices, self._weight_index, self.dtype, self.integer_columns = chosen
 
     def parts(self) -> Iterator[Block]:
-        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # nbytes: size of a row with all columns
-        if self._data.chunks is not None:  # HDF5 can only read whole chunks
+        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # `nbytes` is the size of one row
+        if self._data.chunks is not None:  # rounds up to whole chunks, because HDF5 reads whole chunks
             n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
         n_rows = min(n_rows, LEAF_ROWS)
         return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))

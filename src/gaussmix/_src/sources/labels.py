@@ -1,4 +1,4 @@
-"""Read labels from a column of the rows, without an array of all labels."""
+"""Read the labels of rows from a column of X, without an array of all labels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MAX_LABELS = 2**16  # maximum number of distinct labels
 
 
 def values_in(source: Source, column: int) -> Array:
-    """Return up to `MAX_LABELS` + 1 distinct values of a column in increasing order; NaN means missing."""
+    """Return the distinct values of a column in increasing order, up to `MAX_LABELS` + 1 values. NaN means missing."""
     return source.sum_of(partial(_values, column=column)).values
 
 
 def labelled(source: Source, column: int, values: Array, indices: NDArray[np.int32]) -> Source:
-    """Return the rows without the column of labels, whose indices are in `Block.assignment` instead.
+    """Return a source without the column of labels; the indices of the labels are in `Block.assignment` instead.
 
     `values` (n_values,) must be increasing. A row with the value `values[i]` gets `indices[i]`, and a row with any
     other value gets −1.
@@ -55,6 +55,6 @@ def _labelled(block: Block, column: int, values: Array, indices: NDArray[np.int3
     if len(values):
         result = np.minimum(np.searchsorted(values, cells), len(values) - 1)
         labels[:] = np.where(values[result] == cells, indices[result], -1)
-    at_an_end = {0: slice(1, None), last: slice(0, last)}  # removing the first or last column needs no copy
+    at_an_end = {0: slice(1, None), last: slice(0, last)}  # slices remove the first or the last column without a copy
     retained = rows[:, at_an_end[column]] if column in at_an_end else np.delete(rows, column, axis=1)
     return [replace(block, rows=retained, assignment=labels)]

@@ -1,4 +1,4 @@
-"""Define the options of `gaussmix.open`, as they are passed to the function that opens a source."""
+"""Define the class of options of `gaussmix.open`, with which the function that opens a table is called."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """The options of `gaussmix.open`; see its docstring.
+    """The options of `gaussmix.open`, which are explained in the docstring of `gaussmix.open`.
 
     Parameters
     ----------
-    columns, weights : names of columns; None for the default.
+    columns, weights : names of the columns of features and weights; None for the defaults of `gaussmix.open`.
     memory : memory limit in bytes.
-    missing : whether values may be missing.
-    cache : folder for copies of the values in files; None for no cache.
+    missing : whether feature values may be missing.
+    cache : folder for .npy copies of the values in files; None if no copies are wanted.
     """
 
     columns: Sequence[str] | None
@@ -32,4 +32,4 @@ class OpenOptions:
 Opener = Callable[[Any, OpenOptions], Source]
 
 
-OpenOptions.__module__ = "gaussmix.extend"  # public module of the class
+OpenOptions.__module__ = "gaussmix.extend"  # module from which users import the class

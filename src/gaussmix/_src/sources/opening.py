@@ -1,4 +1,4 @@
-"""Implement `gaussmix.open`, which opens tables that need not fit into memory, by functions for types of tables."""
+"""Implement `gaussmix.open`, which selects the function that opens a given table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DEFAULT_MEMORY = "512 MB"
 
 _BATCHES = "gaussmix._src.sources.files.batches"
 
-# Functions that open tables, by the name of the table (its library and class, or the extension of its file). A string
-# is the module and name of a function that is imported when it is first used. Other packages can add entry points.
+# For each type of table (library and class, or extension of the file), the function that opens the table. A string
+# names a module and its function, which is imported when first used. Other packages can add functions by entry points.
 SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
@@ -42,7 +42,7 @@ SOURCES: dict[str, Opener | str] = {
     "ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
     "list of ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
 }
-IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables other packages can't open
+IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # other packages can't open these libraries' tables
 SEVERAL = "To open several files, pass a pattern, their folder or pyarrow.dataset.dataset(files)."
 _SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -57,10 +57,10 @@ def open(
     missing: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Source:
-    """Open a table with rows that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
+    """Open a table that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
 
-    A table that fits into half of the memory is read once. A larger table is read again in every EM step, in blocks of
-    a few times 65,520 rows, while earlier blocks are processed. The results are bit-identical in both cases.
+    A table that fits into half of `memory` is read once. A larger table is read again in every EM step, in blocks of
+    65,520 rows or a multiple of that, while earlier blocks are processed. The results are bit-identical in both cases.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ def open(
         their names. `data` can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
         polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
         arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in Dask arrays and HDF5, are
-        called x0, x1 ….
+        called x0, x1, ….
     columns : names of the features; by default all numeric columns.
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
-    memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". The libraries need
-        about 200 MB more.
-    missing : whether feature values may be missing (NaN or null). If False, a missing value raises an error with its
-        location.
-    cache : folder for .npy copies of the values in files, or None. With a cache, the files are read once; later passes,
-        and later programs that open the same unchanged files, read the copy. You can delete the folder at any time.
+    memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". Imported libraries
+        need about 200 MB in addition.
+    missing : whether feature values may be missing (NaN or null). If False, a missing value raises an error that states
+        its location.
+    cache : folder for .npy copies of the values in files, or None for no copies. With a folder, files are read once:
+        later passes, and later programs that open the unchanged files, read the copy. The folder may be deleted.
 
     Returns
     -------
@@ -87,10 +87,10 @@ def open(
 
     Raises
     ------
-    FileNotFoundError : no file has this name.
+    FileNotFoundError : no file matches the path, pattern or URL.
     PermissionError : a store denies access.
     OSError : a store did not answer after five attempts.
-    ValueError : a file is damaged or of unknown format, or a column does not exist or is not numeric.
+    ValueError : a file is damaged or has an unknown format, or a column does not exist or is not numeric.
     ImportError : the format needs a library that is not installed.
 
     Examples
@@ -107,17 +107,17 @@ def open(
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
         raise ParameterTypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
-        raise ValueError(f"cache= stores copies of files, not of a {type(data).__name__}: leave out cache=.")
+        raise ValueError(f"cache= can store copies of files, but not of a {type(data).__name__}: leave out cache=.")
     return opener(data, request)
 
 
 def is_table(data: Any) -> bool:
-    """Return whether an object is a table that `open` accepts; False for arrays and data frames in memory."""
+    """Return whether `open` accepts an object as a table. The result is False for arrays and data frames in memory."""
     return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 
 def check_memory(memory: int | str) -> int:
-    """Convert a number of bytes, or a string such as "512 MB" or "2 GiB", to a number of bytes."""
+    """Return a number of bytes, which may be given as a number or as a string such as "512 MB" or "2 GiB"."""
     result = _SIZE.fullmatch(str(memory))
     try:
         index = float(result[1]) if result else 0.0
@@ -131,7 +131,7 @@ def check_memory(memory: int | str) -> int:
 
 
 def _kind(data: Any) -> str:
-    """Return the registered name of a table's library and class, without importing the library; "" if unregistered."""
+    """Return the registered name of a table's library and class, or "" if no name is registered; import no library."""
     if isinstance(data, list | tuple) and data:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
@@ -143,7 +143,7 @@ def _kind(data: Any) -> str:
 
 
 def _registered(name: str) -> Opener | None:
-    """Return the function that opens tables of this name, from gaussmix or another package; None if unknown."""
+    """Return the function that opens tables of this registered name, from gaussmix or another package, or None."""
     result = SOURCES.get(name)
     if not isinstance(result, str):
         return result or plugins.load("gaussmix.sources", name)
@@ -153,12 +153,12 @@ def _registered(name: str) -> Opener | None:
     except ImportError as error:
         if error.name != "pyarrow":
             raise
-        raise ImportError("Tables other than .npy need pyarrow: pip install 'gaussmix[cli]'.") from None
+        raise ImportError("Tables other than .npy files need pyarrow: pip install 'gaussmix[cli]'.") from None
     return opener
 
 
 def is_for_others(name: str) -> bool:
-    """Return whether another package opens files with the extension of a path, a pattern or a folder."""
+    """Return whether the extension of files (a path, a pattern or a folder) belongs to another package."""
     from gaussmix._src.sources.files.listing import list_files
 
     return _opener_of_others(list_files(name)[0].suffix.lower()) is not None
@@ -172,10 +172,10 @@ def _opener_of_others(extension: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported only for files
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported here, because only files need it
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # not a pipe
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # excludes pipes
         return open_npy
     return opener or _registered("gaussmix.Files")

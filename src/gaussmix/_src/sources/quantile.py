@@ -1,4 +1,4 @@
-"""Compute a quantile of the rows' scores by passes that count rows, without an array of the scores of all rows."""
+"""Compute a quantile of scores in passes that count rows, without an array of the scores of all rows."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
-COARSE_BITS = 42  # number of low bits of the scores' keys that the first pass ignores
-MAX_INTERVALS = 1 << 14  # maximum number of intervals or scores that this process receives; more intervals are merged
-N_PASSES = 4  # maximum number of passes; the last one returns all scores of an interval, because many may be near 0
-SLACK = 1 + 1e-12  # compensates rounding: in doubles, 0.29 · 100 is less than 29, and sums of weights are also rounded
+COARSE_BITS = 42  # number of low bits that the first pass ignores in the 64-bit integers that represent scores
+MAX_INTERVALS = 1 << 14  # maximum number of intervals that this process receives; more intervals are merged
+N_PASSES = 4  # maximum number of passes; the last pass returns all scores of an interval, even if many are near 0
+SLACK = 1 + 1e-12  # compensates for rounding in products (in doubles, 0.29 · 100 < 29) and in sums of weights
 SIGN_BIT = np.uint64(1 << 63)
 
 Keys = NDArray[np.uint64]
 
 
 class QuantileNeighbourhood(NamedTuple):
-    """The scores near a quantile.
+    """The scores near a quantile of the scores of all rows.
 
     Parameters
     ----------
     position : index of the quantile in `scores`.
-    scores : (n_scores,), in increasing order.
-    weights : (n_scores,), total weight of the rows with each score.
-    below : total weight of the rows with lower scores.
+    scores : distinct scores near the quantile, in increasing order, (n_scores,).
+    weights : total weight of the rows with each of these scores, (n_scores,).
+    below : total weight of the rows with lower scores than all of `scores`.
     """
 
     position: int
@@ -44,10 +44,10 @@ class QuantileNeighbourhood(NamedTuple):
 
 
 def lowest_inside(source: Source, score: Callable[[Block], Array], fraction: float) -> float | None:
-    """Return the lowest score for which rows with lower scores have at most a fraction of the weight.
+    """Return the lowest score at which the cumulative weight of the rows exceeds `fraction` of the total weight.
 
-    The fraction is below 1. The picklable function `score` returns a number for each row of a block, or NaN for rows
-    that do not count. The result is None if no row counts.
+    The fraction is below 1. The picklable function `score` returns a number for each row of a block, or NaN for rows to
+    be ignored. The result is None if all rows are ignored.
     """
     nearby = find_neighbourhood(source, LeafReduction(score), lambda total: fraction * total * SLACK)
     return None if nearby is None else float(nearby.scores[nearby.position])
@@ -63,25 +63,24 @@ def find_neighbourhood(
 ) -> QuantileNeighbourhood | None:
     """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
-    Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next pass divides the interval of the
-    quantile, until every score has its own interval. Most tables need two passes, and one pass suffices if few scores
-    are within `between`. The result is bit-identical for any partition of the rows.
+    Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. The next pass divides the interval that
+    contains the quantile, until every score has a separate interval. Most tables need two passes, and one pass suffices
+    if few scores are within `between`. The result is bit-identical for any partition of the rows.
 
     Parameters
     ----------
     source : rows and weights.
-    task : task that returns a score for each row of a block, and NaN for rows that do not count.
-    limit : function that returns the limit on the cumulative weight, given the total weight of rows that count.
-    between : interval in which the quantile is expected; rows with higher scores do not count.
-    tie : scores are near the quantile if they differ from the quantile by at most this value, or by this fraction of
-        the quantile if it is above 1.
+    task : task that returns a score for each row of a block, or NaN for rows to be ignored.
+    limit : function of the total weight of all rows that are not ignored; returns the limit on the cumulative weight.
+    between : interval in which the quantile is expected; rows with higher scores are ignored.
+    tie : a score is near the quantile if it differs from the quantile by at most this value times max(1, |quantile|).
 
     Returns
     -------
-    near : quantile and scores near it; None if the quantile is outside `between`, or if no row counts.
+    near : quantile and scores near it; None if the quantile is outside `between` or all rows are ignored.
     """
     if source.is_on_device:
-        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # + joins these lists
+        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # `+` joins lists
         return _sorted_neighbourhood(parts, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
@@ -111,7 +110,7 @@ def find_neighbourhood(
 def _sorted_neighbourhood(
     parts: list[tuple[Any, Any]], limit: Callable[[float], float], between: tuple[float, float], tie: float
 ) -> QuantileNeighbourhood | None:
-    """Sort the scores of blocks on the device, and return the same result as `find_neighbourhood`."""
+    """Sort the scores of all blocks on the device, and return the result of `find_neighbourhood`."""
     scores = concatenated([part for part, _ in parts])
     xp, counts = scores.namespace, scores.values <= between[1]
     ones = xp.ones_like(scores.values)
@@ -131,15 +130,15 @@ def _sorted_neighbourhood(
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """Total weights of rows, grouped by the keys of their scores, from which some low bits are removed.
+    """Total weights of rows, grouped by key. A key is an integer that represents a score, without some low bits.
 
     Parameters
     ----------
-    below : total weight of rows with keys below the range of interest.
-    keys : (n_keys,), in increasing order.
-    weights : (n_keys,), total weight of the rows with each key.
-    shift : number of bits removed from the keys.
-    limit : maximum number of keys; if there are more, further bits are removed.
+    below : total weight of rows with keys below the interval that a pass examines.
+    keys : distinct keys in increasing order, (n_keys,).
+    weights : total weight of the rows with each key, (n_keys,).
+    shift : number of low bits removed from the keys.
+    limit : maximum number of keys; if there are more keys, further bits are removed.
     """
 
     below: float
@@ -150,9 +149,9 @@ class _Weights:
 
     @classmethod
     def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _Weights:
-        """Sum the weights of equal keys; without weights, each key counts 1."""
+        """Sum the weights of equal keys. Without weights, each key has the weight 1."""
         first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
-        if last - first >= len(keys):  # with more bins than keys, counting would take longer than a sort
+        if last - first >= len(keys):  # if there are more bins than keys, sorting is faster than counting
             keys, indices = np.unique(keys, return_inverse=True)
             sums = np.bincount(indices, weights)
         else:
@@ -165,7 +164,7 @@ class _Weights:
         return scores
 
     def shifted(self, shift: int) -> _Weights:
-        """Remove low bits of the keys, until `shift` bits are removed in total, and merge keys that become equal."""
+        """Remove low bits of the keys, so that `shift` bits are removed in total, and merge keys that become equal."""
         if shift == self.shift or not len(self.keys):
             return replace(self, shift=shift)
         keys = self.keys >> np.uint64(shift - self.shift)
@@ -181,12 +180,12 @@ class _Weights:
 
 @dataclass(frozen=True, eq=False)
 class ScoreReduction(Generic[S]):
-    """A task that adds up a function of the scores and weights of the rows in each block of 65,520 rows.
+    """A task that adds up the results of a function of the scores and weights of each leaf (65,520 rows).
 
     Parameters
     ----------
     task : task that returns the scores of a block.
-    of_leaf : function of scores and weights; the weights are None if all are 1.
+    of_leaf : function of the scores and weights of a leaf (65,520 rows); the weights are None if all weights are 1.
     """
 
     task: Task[Array]
@@ -204,7 +203,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """Group row weights by score; rows with keys below `low` are summed together, rows above `high` are left out."""
+    """Group weights by key; keys below `low` form one group, and keys above `high` are left out."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])
@@ -216,11 +215,11 @@ def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int
 
 
 def _keys(scores: Array) -> Keys:
-    """Return integers with the same order as the scores; 0 and −0 have the same key."""
+    """Return 64-bit integers (keys) with the same order as the scores; 0 and −0 have the same key."""
     bits = (scores.astype(np.float64) + 0.0).view(np.uint64)
     return np.where(bits & SIGN_BIT, ~bits, bits | SIGN_BIT)
 
 
 def _scores(keys: Keys) -> Array:
-    """Convert keys back to the scores that `_keys` converted."""
+    """Convert the keys that `_keys` returned back to scores."""
     return np.where(keys & SIGN_BIT, keys & ~SIGN_BIT, ~keys).astype(np.uint64).view(np.float64)

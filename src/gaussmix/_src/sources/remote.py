@@ -1,4 +1,4 @@
-"""Sources of rows in other processes, and of tables that are not read before the first pass."""
+"""Implement sources of rows in other processes, and of tables that are not read before the first pass."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
 
-MAX_FITS = 4  # maximum number of fits whose states are stored with the same rows
-MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker while the worker assembles it
-# The number of partitions per worker, if there are enough rows, so that workers have about the same load.
+MAX_FITS = 4  # maximum number of fits for which workers store states of the same rows
+MAX_TARGET_BYTES = 2**27  # maximum size in bytes of a partition of rows; a worker assembles it in memory
+# If there are enough rows, each worker has about this number of partitions, so that workers have equal loads.
 TARGETS_PER_WORKER = 4
-# Modules that gaussmix or Spark's calls of gaussmix import. If another module is missing, gaussmix is not the cause.
+# Modules that gaussmix, or Spark's calls of gaussmix, import; gaussmix does not explain errors about other modules.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, but your program has .*? on all \w+\.)")
 
 
 class Target(NamedTuple):
-    """A new partition of the rows on a worker, and the spans of the old partitions from which its rows come.
+    """A new partition of rows, to be stored on a worker, with the ranges of rows of old partitions that form it.
 
     Parameters
     ----------
-    owner : worker that will store the partition; None if there is no worker.
-    first_row : index of the first row of the partition.
-    spans : indices of old partitions, each with the first row and the end of the span in this partition.
+    owner : worker that will store the new partition; None if there is no worker.
+    first_row : index of the first row of the new partition among all rows.
+    spans : ranges of rows of old partitions: index of the old partition, first row and end in this partition.
     """
 
     owner: str | None
@@ -50,23 +50,23 @@ class Target(NamedTuple):
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
-    """Return new partitions for old partitions of these sizes; `n_threads` is the number of threads of each worker."""
+    """Return new partitions for old partitions of these sizes. `n_threads` has each worker's number of threads."""
     n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
-    """Return the number of 65,520-row blocks per partition: 2^m, with at least `n_tasks` partitions if possible."""
+    """Return the number of leaves (65,520 rows) per partition: 2^m, with at least `n_tasks` partitions if possible."""
     limit = min(MAX_TARGET_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
     return 1 << (max(limit, 1).bit_length() - 1)
 
 
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """Return the first row of each new partition of `n_rows` rows, and the spans of its rows in old partitions.
+    """Return, for each new partition of `n_rows` rows, its first row and the ranges of rows that form it.
 
-    `sizes` are the numbers of rows of the old partitions. A span consists of the index of an old partition, and of the
-    first row and the end in this partition.
+    `sizes` has the number of rows of each old partition. A range of rows is given by the index of an old partition, and
+    the first row and the end of the range in this partition.
     """
     ends = [*accumulate(sizes)]
     result = []
@@ -79,18 +79,18 @@ def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int
 
 
 def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
-    """Assign a worker to each partition, in order and in proportion to the workers' numbers of threads."""
+    """Assign a worker to each partition, in the order of partitions; workers with more threads get more partitions."""
     threads = sorted(n_threads.items())
-    if not threads:  # the workers died after the rows were counted
+    if not threads:  # all workers died after the rows were counted
         return [None] * n_targets
     fractions = list(accumulate(n for _, n in threads))
     return [threads[bisect_right(fractions, fractions[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
-    """Merge trees of partial sums in rounds, until at most `FAN_IN` are left; `merge` returns one tree per group.
+    """Merge trees of partial sums in rounds, until at most `FAN_IN` trees are left.
 
-    The trees stay on the workers; this process has only references to them.
+    The function `merge` merges each group of trees into one tree. The trees stay on the workers.
     """
     while len(trees) > FAN_IN:
         trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
@@ -109,18 +109,18 @@ def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
 
 
 def check_version(version: str, worker: str, hosts: str) -> None:
-    """Raise ImportError in a worker whose version of gaussmix is not `version`."""
+    """Raise ImportError if the worker that runs this function has another version of gaussmix than `version`."""
     if (ours := package_version()) != version:
         raise ImportError(
-            f"The {worker} on {platform.node()} has gaussmix {ours}, but your program has {version}. "
-            f"Install {version} on all {hosts}."
+            f"The {worker} on {platform.node()} has gaussmix {ours}, but your program has {version}. Install {version} "
+            f"on all {hosts}."
         )
 
 
 def version_error(error: str, worker: str, hosts: str, advice: str = "") -> ImportError | None:
-    """Return an ImportError if the error of a worker names another version or a missing module; otherwise None.
+    """Return ImportError if a worker's error reports another version of gaussmix or a missing module, otherwise None.
 
-    `advice` is a sentence that is added to the message if a worker lacks modules.
+    `advice` is a sentence that is added to the message if a module is missing.
     """
     other = _OTHER_VERSION.search(error)
     if other is not None:
@@ -133,16 +133,15 @@ def version_error(error: str, worker: str, hosts: str, advice: str = "") -> Impo
 
 
 def _of_rows(name: str) -> Any:
-    """Return a property that returns an attribute or method of the rows of a `LazySource`."""
+    """Return a property by which a `LazySource` has the attribute or method `name` of the source of its rows."""
     return property(lambda source: getattr(source._rows, name))
 
 
 class LazySource(Source):
-    """A source of a table that is read in the first pass, which calls `read` and checks the rows.
+    """A source of a table, whose rows the function `read` reads and checks in the first pass.
 
-    The function `results` takes a task, and the type and shape of the task's result for one row. The results of all
-    rows are returned in the same kind of container as the table, such as a lazy array. `notices` are messages about
-    guesses.
+    The function `results` takes a task, and the type and shape of the task's result for one row. `results` returns the
+    results of all rows in a container like the table, such as a lazy array. `notices` are issued as warnings.
     """
 
     is_lazy = True
@@ -164,7 +163,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows may not be counted yet
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may not be known yet
 
     @cached_property
     def _rows(self) -> Source:
@@ -197,21 +196,21 @@ class LazySource(Source):
         return self._results(task, dtype, shape)
 
 
-States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: key of the current task, and one state per block
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: key of its current task, one state per block
 
 
 class WorkerPartition:
-    """A partition of consecutive rows on a worker, as nodes of the summation tree, with the states of fits."""
+    """A partition of consecutive rows on a worker: blocks (nodes of the summation tree) and the states of fits."""
 
     def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
         self.blocks, self._states = blocks, {} if states is None else states
 
     def __reduce__(self) -> Any:
-        return WorkerPartition, (self.blocks,)  # states are not sent with the rows
+        return WorkerPartition, (self.blocks,)  # sends the rows without the states
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
-        """Run a task on each block, and return a tree of the results."""
-        # The states are removed during the call, so that a concurrent thread makes its own states.
+        """Run a task of a fit on each block, and return a summation tree of the results."""
+        # The states are removed during the call, so that a concurrent thread creates other states.
         key, states = self._states.pop(fit, (None, []))
         if key != task.key:
             states = [task.open(block) for block in self.blocks]
@@ -224,7 +223,7 @@ class WorkerPartition:
         return tree
 
     def results(self, task: Callable[[Block], T]) -> list[T]:
-        """Return the results of a function for each block."""
+        """Call a function for each block, and return the list of results."""
         return [task(block) for block in self.blocks]
 
 
@@ -232,27 +231,27 @@ class Remote(Source):
     """A source of rows in other processes, in partitions of whole leaves (blocks of 65,520 rows)."""
 
     is_remote, max_fits = True, MAX_FITS
-    invalid_reason: str | None  # a sentence about the first value or weight that is invalid; None if all are valid
+    invalid_reason: str | None  # error message for the first invalid value or weight; None if all are valid
 
     def __init__(self, about: About) -> None:
         self.n_features, self.dtype = len(about.names), about.dtype
-        self._fit = uuid4().hex  # key of this fit's states on the workers
+        self._fit = uuid4().hex  # key of the fit's states that workers store
 
     @abstractmethod
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
-        """Run a function of `WorkerPartition` and arguments on each partition, and return the results in order."""
+        """Call `work` with each `WorkerPartition` and the arguments, and return the results in the rows' order."""
 
     @abstractmethod
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum the trees of results that a function of `WorkerPartition` and arguments returns for all partitions.
+        """Call `work` with each `WorkerPartition` and the arguments, and sum the trees of results that it returns.
 
-        The trees are merged on the workers. Before the trees of several workers are merged, each tree is split by
-        component into `n_parts` parts, and each part is merged in separate tasks.
+        Workers merge the trees. Before the trees of several workers are merged, each tree is split into `n_parts`
+        groups of components, and separate tasks merge the trees of each group.
         """
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the `Traffic` of a pass, given the bytes of a task and of a node's sums for all components."""
+        """Return the `Traffic` of a pass, given the sizes in bytes of a task and of the sums of one node of a tree."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
@@ -262,7 +261,7 @@ class Remote(Source):
             sent = sizes(self.n_features)
             n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
-        # `BlockMoments` and `Sums` of `BlockMoments` both have the method `joined`.
+        # The result is `BlockMoments` or `Sums` of `BlockMoments`, which both have the method `joined`.
         return parts[0] if n_parts == 1 else parts[0].joined(parts)
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:

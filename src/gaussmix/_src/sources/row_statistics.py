@@ -1,4 +1,4 @@
-"""Compute statistics of all rows. Each statistic is computed for blocks of rows, and the results are added up."""
+"""Compute statistics of all rows. Each statistic is computed block by block, and the results are added up."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.numerics.rows import extremes
 
-MAX_NARROW_FEATURES = 64  # with more features, matrices of feature pairs are computed in a separate pass
+MAX_NARROW_FEATURES = 64  # if there are more features, matrices of feature pairs are computed in a separate pass
 
 
 class RowStatistic(Protocol):
-    """A statistic of rows that can be added up."""
+    """A statistic of rows, such that the statistics of two blocks can be added."""
 
     @classmethod
     def from_block(cls, leaf: Block, /) -> Self:
         """Return the statistic of the rows in a block."""
 
     def __add__(self, other: Any, /) -> Any:
-        """Return the statistic of these rows and the rows after them."""
+        """Return the statistic of all rows of `self`, followed by the rows of `other`."""
 
     def scaled(self, factor: float, /) -> Self:
-        """Return the statistic with weights multiplied by a power of 2; this object if weights don't matter."""
+        """Return the statistic for weights multiplied by a power of 2; `self` if it does not depend on weights."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The range and the missing values of each feature."""
+    """The range and the number of missing values of each feature."""
 
-    # Minimum and maximum of each feature over rows of positive weight, (2, n_features), in the units of the data; NaN
-    # for a feature without values.
+    # Minimum and maximum of each feature over the rows of positive weight, (2, n_features), in the units of the data;
+    # NaN for a feature that is missing in all of these rows.
     ends: Array
-    n_seen: Array  # (n_features,), number of rows of positive weight in which the feature is observed
-    n_missing: Array  # (n_features,), number of rows in which the feature is missing
+    n_seen: Array  # for each feature, number of rows of positive weight in which it is observed
+    n_missing: Array  # for each feature, number of rows in which it is missing
     # Number and total weight of the rows that have positive weight but no observed value.
     n_empty: int
     empty_weight: float
@@ -82,7 +82,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class PairwiseObservedCounts(RowStatistic):
-    """The number of rows of positive weight in which both of two features are observed, (n_features, n_features)."""
+    """Number of rows of positive weight in which both features of a pair are observed, (n_features, n_features)."""
 
     n_rows: Array
 
@@ -91,7 +91,7 @@ class PairwiseObservedCounts(RowStatistic):
         is_seen = ~np.isnan(leaf.rows)
         if leaf.row_weight is not None:
             is_seen &= (leaf.row_weight > 0)[:, None]
-        counted = is_seen.astype(np.float32)  # float32 is exact for numbers of rows in a block
+        counted = is_seen.astype(np.float32)  # float32 is exact for counts up to 65,520
         return cls((counted.T @ counted).astype(np.float64))
 
     def __add__(self, other: PairwiseObservedCounts) -> PairwiseObservedCounts:
@@ -100,7 +100,7 @@ class PairwiseObservedCounts(RowStatistic):
 
 @dataclass(frozen=True)
 class DistinctDigests(RowStatistic):
-    """Digests of up to `MAX_DIGESTS` distinct rows of positive weight."""
+    """Digests (hashes) of up to `MAX_DIGESTS` distinct rows of positive weight."""
 
     MAX_DIGESTS: ClassVar[int] = 64
     digests: frozenset[bytes]
@@ -115,10 +115,10 @@ class DistinctDigests(RowStatistic):
 
 @dataclass(frozen=True)
 class Fingerprint(RowStatistic):
-    """A number that differs if rows, weights or their order differ, for any partition into blocks.
+    """A number that changes if rows, weights or their order change; it does not depend on the sizes of blocks.
 
-    The number is the sum, modulo 2⁶⁴, of hashes of the index and the CRC-32 of each block of 65,520 rows. A change is
-    missed with probability 2⁻³².
+    For each leaf (65,520 rows), its index and its CRC-32 are hashed; the number is the sum of these hashes, modulo 2⁶⁴.
+    A change remains undetected with probability 2⁻³².
     """
 
     total: int
@@ -133,7 +133,7 @@ class Fingerprint(RowStatistic):
 
 
 def checksum(block: Block, before: int = 0) -> int:
-    """Compute the CRC-32 of the rows, weights and labels of a block, continuing from the checksum of earlier blocks."""
+    """Return the CRC-32 of a block's rows, weights and labels, given the CRC-32 of earlier blocks in `before`."""
     for array in (block.rows.T, block.row_weight, block.assignment):
         if array is not None:
             before = zlib.crc32(np.ascontiguousarray(array).data, before)
@@ -141,7 +141,7 @@ def checksum(block: Block, before: int = 0) -> int:
 
 
 def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
-    """Return the statistics that the first pass over remote rows computes."""
+    """Return the classes of the statistics that the first pass over rows in other processes computes."""
     kinds: list[type[RowStatistic]] = [RowStatistics, Cells, DistinctDigests]
     if n_features <= MAX_NARROW_FEATURES:
         kinds += [Spread, PairwiseObservedCounts] if may_miss else [Spread]
@@ -157,7 +157,7 @@ def some_distinct(block: Block, max_rows: int) -> set[bytes]:
     """Return up to `max_rows` distinct rows of positive weight in a block."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()
-    for row in rows[: 20 * max_rows] + 0.0:  # usually enough rows; adding 0.0 turns −0 into 0
+    for row in rows[: 20 * max_rows] + 0.0:  # these rows usually suffice; adding 0.0 turns −0 into 0
         distinct.add(row.tobytes())
         if len(distinct) == max_rows:
             return distinct

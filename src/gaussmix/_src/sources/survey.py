@@ -1,4 +1,4 @@
-"""Draw samples of rows by a hash of the row index, in the same pass that computes row statistics."""
+"""Draw samples of rows by hashes of row indices, in the same pass that computes row statistics."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from gaussmix._src.numerics.hashing import mix, uniform
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.sources.row_statistics import RowStatistic, findings
 
-SPARE_ROWS = 2_048  # number of rows kept beyond the expected number: eight standard deviations
+SPARE_ROWS = 2_048  # number of rows stored beyond the expected number: eight standard deviations of a sample's size
 
 
 def hashes(block: Block) -> Array:
-    """Return a number between 0 and 1 for each row of a block, which depends only on the index of the row."""
+    """Return, for each row of a block, a number between 0 and 1 that depends only on the index of the row."""
     return uniform(mix(mix(np.arange(block.row_slice.start, block.row_slice.stop, dtype=np.uint64))))
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
-    """Return whether rows with these hashes are in a sample in which each row represents at least the weight `fair`."""
+    """Return a mask of the drawn rows, given hashes of rows; each drawn row represents at least the weight `fair`."""
     return hashed * fair < (1.0 if row_weight is None else row_weight)
 
 
 def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
-    """Return the drawn rows and the extreme rows, with the weights that they represent."""
+    """Return the drawn rows and the rows with extreme values, with the weights that these rows represent."""
     sample = _with_extremes(Block(0, block.rows, block.row_weight), drawn)[1]
     return sample if sample.row_weight is None else replace(sample, row_weight=np.maximum(sample.row_weight, fair))
 
 
 def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Block]:
-    """Return the indices of the chosen rows and the extreme rows, and a copy of these rows."""
+    """Add the rows with extreme values to the chosen rows; return the indices and a copy of all chosen rows."""
     chosen[extreme_rows(block.rows, block.row_weight)] = True
     indices = chosen.nonzero()[0]
     return indices, block.take(indices, 0)
@@ -45,21 +45,21 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
 
 @dataclass
 class Survey:
-    """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
+    """A collector that computes row statistics of consecutive blocks and samples about 65,520 of their rows.
 
     A row is sampled if the hash of its index, divided by its weight, is less than 1 / w, where w is the weight that a
-    sampled row represents. Because w is known only at the end, the rows with the smallest hash / weight are kept.
+    sampled row represents. Because w is known only at the end, the rows with the smallest hash / weight are stored.
     """
 
     n_rows: int  # total number of rows in all blocks
     kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # kinds of statistics, including `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
-    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of row indices, and the rows
+    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # stored rows, with the hashes of row indices
     _n_rows: int = 0
-    _limit: float = np.inf  # rows with larger keys (hash / weight) are dropped
+    _limit: float = np.inf  # rows with larger keys (hash / weight) are discarded
 
     def add(self, block: Block) -> None:
-        """Process the next block, which must be a node of the summation tree."""
+        """Add the next block, which must be a node of the summation tree, to the statistics and the sample."""
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
@@ -68,11 +68,11 @@ class Survey:
 
     @property
     def findings(self) -> dict[type[RowStatistic], Any]:
-        """Return the statistics by their kind."""
+        """Return a dictionary from the class of each statistic to its value."""
         return dict(zip(self.kinds, self._findings.total, strict=True))
 
     def sample(self) -> Block | None:
-        """Return the same rows as `Source.sample(LEAF_ROWS)`; None if too few rows were kept."""
+        """Return the same rows as `Source.sample(LEAF_ROWS)`; None if too few rows were stored."""
         fair = self.findings[RowStatistics].total_weight / LEAF_ROWS
         if not self._rows or self._limit * fair < 1 + 1e-9:
             return None
@@ -91,7 +91,7 @@ class Survey:
             self._keep_smallest(hashed, block)
 
     def _keep_smallest(self, hashed: Array, block: Block) -> None:
-        """Keep the rows with keys (hash / weight) below the limit, and the extreme rows."""
+        """Store the rows with keys (hash / weight) below the limit, and the rows with extreme values."""
         indices, retained = _with_extremes(block, _keys(hashed, block) < self._limit)
         self._rows.append((hashed[indices], retained))
         self._n_rows += len(indices)
@@ -102,6 +102,6 @@ class Survey:
 
 
 def _keys(hashed: Array, block: Block) -> Array:
-    """Return the keys of rows: hash divided by weight; infinity for rows of weight 0."""
+    """Return the key of each row: its hash divided by its weight, or infinity for rows of weight 0."""
     with np.errstate(divide="ignore"):
         return hashed if block.row_weight is None else hashed / block.row_weight

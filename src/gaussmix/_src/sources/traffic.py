@@ -1,4 +1,4 @@
-"""Predict the bytes that a pass over rows on other machines sends, and the memory that the pass takes."""
+"""Predict the number of bytes that a pass over rows on other machines sends, and the memory that the pass takes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-FAN_IN = 8  # number of trees of sums that one task merges, each with about the same number of nodes
-MAX_MERGE_BYTES = 2**30  # limit in bytes per merging task, if there are enough components to split the sums
+FAN_IN = 8  # number of trees of sums that one task merges; the trees have about equal numbers of nodes
+MAX_MERGE_BYTES = 2**30  # maximum size in bytes of the sums that one task merges, if there are enough components
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """The sizes of the data that a pass sends, and limits on these sizes.
+    """The sizes of the data that a pass sends, and the limit on the size of the data that this process receives.
 
     Parameters
     ----------
-    task : bytes sent to each worker: the current parameters, and the parameters by which the worker ordered the rows.
-    node : bytes of the serialised sums of one node of the summation tree.
-    n_components : number of components in the sums.
-    n_workers : number of workers, each of which gets the task once.
+    task : bytes sent to each worker: the current parameters, and those parameters by which the worker ordered its rows.
+    node : bytes of the serialised sums of one node of the summation tree, over all components.
+    n_components : number of components for which sums are sent.
+    n_workers : number of workers; each worker gets the task once.
     n_leaves : number of leaves (blocks of 65,520 rows) in total.
-    n_nodes : maximum number of sums that this process receives, unless the sums are split by component.
-    largest : limit of the cluster on the bytes that this process receives in a pass.
-    setting : name of the cluster's setting for `largest`.
+    n_nodes : maximum number of nodes whose sums this process receives if the sums are not split by component.
+    largest : the cluster's limit on the number of bytes that this process receives in a pass.
+    setting : name of the cluster's setting whose value is `largest`.
     """
 
     task: int
@@ -39,27 +39,27 @@ class Traffic:
 
     @property
     def merging(self) -> int:
-        """Return the maximum number of bytes in a task that merges the sums of all components as full matrices."""
-        n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # if all workers have died, they may come back
+        """Return the maximum size in bytes of the sums of all components that one task merges, as full matrices."""
+        n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # if all workers died, they may restart
         return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
 
     @property
     def n_parts(self) -> int:
-        """Return the number of parts into which components are split, which limits the bytes that a task merges."""
+        """Return the number of groups into which the components are split to limit the bytes that one task merges."""
         return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
     def up(self) -> int:
-        """Return the number of bytes that the workers send to this process in a pass."""
+        """Return the number of bytes that workers send to this process in a pass."""
         return self.node * (self.n_nodes if self.n_parts == 1 else 1)
 
     @property
     def memory(self) -> int:
-        """Return the memory in this process, in bytes: two copies of the task, and the sums as received and in full."""
+        """Return the memory of this process in bytes, for two copies of the task and three of the received sums."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:
-        """Return this object; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
+        """Return `self`; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
         sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:

@@ -1,4 +1,4 @@
-"""Wait for work in other processes, with a warning if there is no worker, and at most for `max_time`."""
+"""Wait for work in other processes: warn if there is no worker, and give up when `max_time` has passed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gaussmix._src.errors import warn
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.25  # interval at which the workers are checked
-PATIENCE = 30.0  # time without a worker after which a warning is issued or the wait ends
+POLL_SECONDS = 0.25  # interval between checks whether there are workers
+PATIENCE = 30.0  # seconds without a worker until a warning is issued or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)
 _is_cut = ContextVar("is_cut", default=False)
 
 
 class TimeIsOver(Exception):
-    """A pass was abandoned because `max_time` had passed."""
+    """The error that abandons a pass because `max_time` has passed."""
 
 
 @contextmanager
@@ -35,31 +35,31 @@ def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def waiting_for(seconds: float) -> AbstractContextManager[None]:
-    """Limit the time that the code inside the `with` block waits for workers, in seconds from now."""
+    """Set the deadline, in seconds from now, after which code inside the `with` block no longer waits for workers."""
     return _holding(_deadline, monotonic() + seconds)
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """Raise `TimeIsOver`, if `is_cut`, during waits inside the `with` block after the time of `waiting_for`."""
+    """If `is_cut`, raise `TimeIsOver` in waits inside the `with` block after the deadline of `waiting_for`."""
     return _holding(_is_cut, is_cut)
 
 
 def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
     """Wait for work in other processes, and return its result.
 
-    A warning is issued if the cluster has no workers. An interrupt cancels the work.
+    A warning is issued if the cluster has had no worker for 30 s. An interrupt such as Ctrl-C cancels the work.
 
     Parameters
     ----------
     work : future of work that was submitted.
     has_workers : function that returns a true value if there is a worker; it may raise an error to end the wait.
-    cluster : beginning of a message, such as "The Dask cluster at tcp://…".
-    advice : sentences with advice for the user.
+    cluster : description of the cluster for messages, such as "The Dask cluster at tcp://…".
+    advice : advice to the user, in full sentences, which ends each message.
 
     Raises
     ------
-    TimeoutError : there is no worker, and the time of `waiting_for` has passed.
-    TimeIsOver : the time of `waiting_for` has passed, and `cut_in_time` is active.
+    TimeoutError : there is no worker, and the deadline of `waiting_for` has passed.
+    TimeIsOver : the deadline of `waiting_for` has passed, and `cut_in_time` is active.
     """
     since, has_warned = None, False
     try:
@@ -84,4 +84,4 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
         work.cancel()
         raise
     finally:
-        del work  # breaks a cycle: the error's traceback refers to `work`, and `work` to the error and the source
+        del work  # breaks a reference cycle: the error's traceback refers to `work`, which refers to the error

@@ -1,4 +1,4 @@
-"""Checks of user input; each error message names the invalid parameter, column or row, and gives advice."""
+"""Check user input, with error messages that name the invalid parameter, column or row, and give advice."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Checks of the groups for `fit_many`: a list or dict of tables, a table with offsets, or a frame with group names."""
+"""Check the groups for `fit_many`: a list or dict of tables, a table with offsets, or a data frame with group names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gaussmix._src.validation.rows import as_rows
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups of rows for `fit_many`. All rows of numeric groups are in one array; an estimator checks the other groups.
+    """Groups of rows for `fit_many`. One array contains all numeric groups; an estimator checks all other groups.
 
     Parameters
     ----------
     keys : names of the groups, in the order of the groups.
-    table, weight : functions from the index of a group to the table and to the weights that the user passed for it.
-    rows : (n_rows, n_features), the rows of all numeric groups.
-    row_weight : (n_rows,), weights of `rows`; None if the user passed no weights.
-    first, size : (n_groups,), index of each group's first row in `rows`, and number of rows (0 if not numeric).
+    table, weight : functions of the index of a group, which return the table and the weights that the user passed.
+    rows : rows of all numeric groups, (n_rows, n_features).
+    row_weight : weights of `rows`, (n_rows,); None if the user passed no weights.
+    first, size : for each group, the index of its first row in `rows`, and its number of rows (0 if not numeric).
     names : feature names; None if the features have no names.
-    refused : reasons why some groups can't be fitted together with the other groups, keyed by the index of the group.
+    refused : dictionary from the index of each group that can't be fitted together with the other groups to the reason.
     """
 
     keys: tuple[Any, ...]
@@ -49,7 +49,7 @@ class Grouped:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
-        """Return the numeric groups for the C++ core, with weights scaled below 1, and the indices of these groups."""
+        """Return the numeric groups for the C++ core, with weights below 1, and the indices of the numeric groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
         if self.row_weight is not None:
@@ -60,10 +60,10 @@ class Grouped:
         return RowGroups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
-        """Scale the weights of a group to below 1, as a fit does; return False if the weights are invalid."""
+        """Scale the weights of a group, as in a fit, so that they are below 1; return False if a weight is invalid."""
         weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also true for NaN
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also rejects NaN
             return False
         unit[index] = unit_of_weights(largest)
         weight *= 1 / unit[index]
@@ -72,9 +72,9 @@ class Grouped:
 
 
 def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Convert any of the inputs that `fit_many` accepts to groups; the feature names are stored in `template`.
+    """Convert any input that `fit_many` accepts to groups, and store the feature names in `template`.
 
-    Raises ValueError or TypeError if there are no groups, or if the input is of no accepted kind.
+    Raises ValueError or TypeError if there are no groups, or if `fit_many` does not accept the type of the input.
     """
     if isinstance(groups, Source) or is_table(groups):
         raise ParameterTypeError(
@@ -88,7 +88,7 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
             what = type(by).__name__
             raise ParameterTypeError(f"by must be the name of a column of the data frame, not the values ({what}).")
         if frame is None:
-            raise ParameterTypeError(f"by={by!r:.60} needs groups to be a data frame.")
+            raise ParameterTypeError(f"by={by!r:.60} can be used only if groups is a data frame.")
         return _from_frame(frame, by, sample_weight, template)
     if offsets is not None:
         return _from_offsets(groups, offsets, sample_weight, template)
@@ -105,7 +105,7 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
 
 
 def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
-    """Check `sample_weight`, and return a list with the weights of each table."""
+    """Check `sample_weight`, and return a list with one array of weights for each table."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Mapping):
@@ -159,7 +159,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
-    """Return the column names of the first data frame, and an error message for each frame whose names differ."""
+    """Return the column names of the first data frame, and an error message for each frame with other names."""
     named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
@@ -180,7 +180,7 @@ def _shown(names: Iterable[Any]) -> str:
 
 
 def _plain(table: Any) -> Rows | None:
-    """Return a numeric table as an array of floats; None if the table needs the full checks of an estimator."""
+    """Return the array of floats of a numeric table; None if an estimator must check the table."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
@@ -202,12 +202,12 @@ def _plain(table: Any) -> Rows | None:
 
 
 def _has_large(integers: NDArray[Any]) -> bool:
-    """Return whether some integers are so large that two different integers may be rounded to the same double."""
+    """Return whether any integer is so large that different integers may be rounded to the same double."""
     return bool((np.abs(integers.astype(np.float64, copy=False)) >= MIN_MERGED_INTEGER).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
-    """Return whether `weight` has one number for each row."""
+    """Return whether `weight` is an array with one number for each row."""
     if rows is None:
         return False
     try:
@@ -218,12 +218,12 @@ def _goes_with(weight: Any, rows: Rows | None) -> bool:
 
 
 def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Return the groups of one table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
+    """Return the groups of one table: group i has the rows from offsets[i] to offsets[i + 1] − 1."""
     table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
     ends = np.asarray(offsets)
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:
-        raise ValueError("offsets must be integers: the first row of each group, and the number of rows at the end.")
+        raise ValueError("offsets must be integers: the first row of each group, and then the total number of rows.")
     ends = ends.astype(np.int64)
     if ends[0] != 0 or ends[-1] != len(rows):
         raise ValueError(
@@ -250,7 +250,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
 
 
 def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Return the groups of a data frame; the column `by` contains the group of each row."""
+    """Return the groups of a data frame, in which the column `by` contains each row's group."""
     if by not in frame.names:
         raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_shown(frame.names)}.")
     names = frame.data.get_column(by).to_list()
@@ -284,7 +284,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
 
 
 def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
-    """Check and return the weights of all rows of a single table."""
+    """Check and return the weights of the rows of a single table; return None if no weights were passed."""
     if sample_weight is None:
         return None
     weight = check_floats("sample_weight", sample_weight)
@@ -294,7 +294,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
 
 
 def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sizes of groups, but 0 for groups with integers too large for float64, which an estimator checks."""
+    """Return the sizes of groups, but 0 for groups with integers too large for float64, which estimators check."""
     if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)

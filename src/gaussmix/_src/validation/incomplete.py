@@ -1,4 +1,4 @@
-"""Checks of missing values and of measurement errors."""
+"""Check missing values and measurement errors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative to the standard deviations
+ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative to products of standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
-    """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both columns."""
+    """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both of them."""
     needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
@@ -36,9 +36,9 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 
 
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
-    """Return a source of the rows of X that includes the measurement errors `X_error`.
+    """Return a source of the rows of X with the measurement errors `X_error`.
 
-    Raises ValueError for the same reasons as `check_errors`, and if X is not an array or a data frame in memory.
+    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` finds invalid errors.
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
@@ -54,16 +54,16 @@ def check_errors(
 ) -> tuple[Rows, Array | None, bool]:
     """Check measurement errors; return the rows, the errors, and whether rows have missing values.
 
-    In the returned rows, values with an infinite error are NaN. Errors are returned in the form of `Block.error`, or as
-    None if all errors are 0.
+    In the returned rows, values with an infinite error are NaN. The returned errors have the form that `Block.error`
+    requires, or are None if all errors are 0.
 
-    `X_error` has standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-    (n_rows, n_features, n_features), in data units or squared data units. If its shape fits both forms, it is
-    read as standard deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if
-    `is_missing`.
+    `X_error` contains standard deviations of shape (n_features,) or (n_rows, n_features), in the units of the data, or
+    covariances of shape (n_features, n_features) or (n_rows, n_features, n_features), in squared units. If the shape
+    fits both standard deviations and covariances, the values are standard deviations. A data frame of errors must have
+    the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
     Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
-    if matrices are not symmetric or not positive semidefinite. The message names the first invalid row.
+    if covariance matrices are not symmetric and positive semidefinite. The message names the first invalid row.
     """
     check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape
@@ -96,7 +96,7 @@ def check_errors(
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for invalid measurement errors; `first` is the first row's index, or None for common errors."""
+    """Raise ValueError for invalid errors. `first` is the first row's index, or None if all rows have equal errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]

@@ -1,4 +1,4 @@
-"""Checks of the user's initial values for EM: weights, means, covariances, labels, responsibilities."""
+"""Check the user's initial values for EM: weights, means, covariances, labels and responsibilities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 @dataclass(frozen=True)
 class InitialParameters:
-    """Initial parameters that the user passed; a parameter is None if the method of initialisation computes it."""
+    """Initial parameters that the user passed; the method of initialisation computes the parameters that are None."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -31,7 +31,7 @@ class InitialParameters:
 
 
 def check_init_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
-    """Check and return the parameters such as `means_init` of an estimator; raises ValueError or TypeError."""
+    """Check and return an estimator's initial parameters, such as `means_init`; may raise ValueError or TypeError."""
     shape, covariances = (n_components, source.n_features), None
     arrays = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
     for what, values in arrays.items():
@@ -53,15 +53,15 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
     )
 
 
-STRUCTURE_TOLERANCE = 1e-4  # largest relative difference; values with five digits pass
+STRUCTURE_TOLERANCE = 1e-4  # largest relative difference, so that values rounded to five digits are accepted
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
-    """Check and return weights (n_components,); error messages begin like the messages of scikit-learn."""
+    """Check and return weights (n_components,), with error messages that begin as in scikit-learn."""
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
-        # As in scikit-learn, minimum and maximum are swapped; scikit-learn's tests compare the text up to the colon.
+        # The minimum and maximum are swapped as in scikit-learn, because its tests compare the text before the colon.
         k = int(outside.argmax())
         raise ValueError(
             f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
@@ -76,7 +76,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
 
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
-    """Check and return means (n_components, n_features); raises ValueError for absolute values above `largest`."""
+    """Check and return means (n_components, n_features); raise ValueError if an absolute value exceeds `largest`."""
     means = _finite_array("means", "means_init", means_init, (n_components, n_features))
     distant = np.argwhere(np.abs(means) > largest)
     if len(distant):
@@ -89,14 +89,14 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int, large
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
-    """Check initial covariances or precisions (`what`); return positive definite, exactly symmetric matrices."""
+    """Return checked, exactly symmetric initial covariances or precisions (`what` is "covariance" or "precision")."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
     message = f"'{name}' should be {required}"
     if family.kind.is_matrix:
         roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-        scale = roots[..., :, None] * roots[..., None, :]  # so that the tolerance does not depend on units
+        scale = roots[..., :, None] * roots[..., None, :]  # makes the tolerance independent of the data's units
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
             index = [int(i) for i in np.argwhere(asymmetric)[0]]
@@ -113,17 +113,17 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 
 
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
-    """Return a warning if covariance matrices do not have the structure `family`; otherwise None.
+    """Return the text of a warning if covariances do not have the covariance structure `family`, otherwise None.
 
-    The function makes an M-step with the matrices as second moments: matrices that have the structure do not change.
-    Precisions are checked in the same way.
+    An M-step is made with the covariances as second moments. Covariances that have the structure are unchanged by this
+    step. Precision matrices are checked in the same way.
 
-    Deviations are not an error, because the covariances of a fit with frozen components may deviate from the structure:
-    frozen components keep their covariances, while the other components change together.
+    Deviations are not an error, because they may come from a fit with frozen components: the covariances of frozen
+    components did not change in that fit, while the covariances of the other components changed together.
     """
     spec = family.moment_spec(None)
     if spec.is_pooled or spec.second is Second.TRACE:
-        return None  # Arrays of this shape always have the structure.
+        return None  # Covariances of this shape always have the structure.
     n_components, n_features = result.n_components, result.n_features
     nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
     deviations = np.sqrt(result.variances())
@@ -142,13 +142,13 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
 def check_assignment(
     assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
-    """Check and return labels (n_rows,) or responsibilities of shape `shape` = (n_rows, n_components).
+    """Check and return labels (n_rows,), or responsibilities of shape `shape`, which is (n_rows, n_components).
 
-    The labels or responsibilities were passed by the user or, if `returned`, returned by the user's callable. With
-    noise, labels may be −1, and responsibilities may have an additional column, which is removed.
+    `returned` says whether the user's callable returned the labels or responsibilities; otherwise the user passed them.
+    If `has_noise`, labels may be −1, and responsibilities may have an additional column, which is removed.
 
     Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do
-    not sum to 1. A component without rows is an error, because two such components would always stay equal.
+    not sum to 1. A component without rows is an error, because two such components would always remain equal.
     """
     origin = "the result of the callable init_params" if returned else "init_params"
     n_rows, n_components = shape
@@ -162,8 +162,8 @@ def check_assignment(
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(
-                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} "
-                f"they must lie in 0 … {n_components - 1}."
+                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} they must "
+                f"lie in 0 … {n_components - 1}."
             )
         counts = np.bincount(array + 1, row_weight, n_components + 1)[1:]
         _check_all_have_rows(origin, counts.astype(np.float64))
@@ -198,7 +198,7 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
 
 
 def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return finite float64 numbers of the given shape; `name` is scikit-learn's name for `parameter` in messages."""
+    """Return finite float64 numbers of the given shape; `name` is scikit-learn's name for `parameter`, for messages."""
     array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(
@@ -207,4 +207,4 @@ def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"{parameter}{index} is {array[tuple(index)]}. All values must be finite.")
-    return copied(array)  # a copy, because a model makes its arrays read-only
+    return copied(array)  # copied, because fitted models make their arrays read-only

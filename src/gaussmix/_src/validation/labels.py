@@ -1,4 +1,4 @@
-"""Checks of the argument `labels` of `fit`, which contains the known components of rows."""
+"""Check the argument `labels` of `fit`, which contains the known components of rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gaussmix._src.validation.targets import coded, different
 
 
 class Column(NamedTuple):
-    """A column of labels in a source whose rows are not in memory.
+    """A column of labels in a source, such as a file, whose rows are not in memory.
 
     Parameters
     ----------
-    position : index of the column.
-    values : sorted distinct numbers in the column, without NaN; the dtype is int64 if all numbers are whole.
+    position : index of the column in the source.
+    values : sorted distinct numbers in the column, without NaN; of type int64 if all are whole numbers.
     """
 
     position: int
@@ -34,10 +34,10 @@ class Column(NamedTuple):
 
 
 def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
-    """Separate the column `name` from X: return a data frame without the column, and the values of the column.
+    """Separate the column `name` from X: return X as a data frame without this column, and the column's values.
 
-    If the rows are not in memory, return a source that still contains the column, and a `Column`. Messages use
-    `called`, the name of the argument in which the user passed `name`.
+    If the rows are not in memory, return a source that still contains the column, and a `Column` that describes it.
+    `called` is the name of the argument by which the user passed `name`, for messages.
 
     Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """
@@ -72,10 +72,10 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
 
 
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
-    """Return X without the column that `labels` names, and the labels from this column.
+    """Return X without the column that `labels` names, and the labels in this column.
 
-    If `labels` is not the name of a column, X and `labels` are returned unchanged. Errors are the same as in
-    `take_column` and `check_labels`.
+    If `labels` is not the name of a column, X and `labels` are returned unchanged. This function raises the same errors
+    as `take_column` and `check_labels`.
     """
     if not isinstance(labels, str):
         return X, labels
@@ -89,10 +89,10 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
 
 
 def warn_of_ignored(y: Any) -> None:
-    """Warn if y, which `fit` ignores, looks like the argument `labels`, because some components in y are unknown.
+    """Warn that `fit` ignores y if some, but not all, values of y are unknown, as in the argument `labels`.
 
-    NaN and None mean unknown. −1 means unknown only if y contains 0 and no number below −1, because components are
-    counted from 0. For example, if y contains only the two classes −1 and 1, all classes are known.
+    NaN and None mean unknown. Because components are counted from 0, −1 means unknown only if y also contains 0 and no
+    number below −1. For example, if y contains only the two classes −1 and 1, all values are known.
     """
     values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
     if values.ndim != 1 or values.dtype.kind not in "iufO":
@@ -107,16 +107,16 @@ def warn_of_ignored(y: Any) -> None:
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
-    """Check labels, and convert them to `UserLabels`; return None if the component of no row is known.
+    """Check labels, and convert them to `UserLabels`; return None if the user passed no labels.
 
-    Labels are integers (n_rows,), which are −1, None or masked if unknown, or a table (n_rows, n_components) of allowed
-    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is a dict {label: components}, or
-    None if labels are indices of components. `max_components` is the largest number of components that is fitted.
+    Labels are integers (n_rows,), which are −1, None or masked if unknown. Labels can also be a table (n_rows,
+    n_components) of allowed components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is a dict
+    {label: components}, or None if labels are indices of components. `max_components` is the largest `n_components`.
 
-    Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component; the message
+    Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component. The message
     names the row.
     """
-    if isinstance(labels, UserLabels):  # Labels from a column have already been checked.
+    if isinstance(labels, UserLabels):  # labels from a column of X are already checked
         return labels
     groups = _check_groups(label_components)
     if labels is None:
@@ -128,7 +128,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    is_column = array.shape[1:] == (1,) and max_components > 1  # a single column of labels, which is not a table
+    is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}. Pass one label for each of the {n_rows} rows, or a table of shape "
@@ -137,13 +137,13 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("With label_components, labels must be one label for each row, not a table.")
-        table = labels if array.dtype == object else array  # Nulls in data frames lead to arrays of objects.
+        table = labels if array.dtype == object else array  # nulls in a data frame lead to an array of objects
         return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
-    """Replace masked labels by None; in a table, replace each masked row by a row that allows all components."""
+    """Replace masked labels by None; in a table, replace masked rows by rows that allow all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
@@ -174,7 +174,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
-    """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of the message about an invalid label."""
+    """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of messages about an invalid label."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(
             "labels holds True and False. Pass integers, or a table with a column for each component."
@@ -190,7 +190,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
     if groups is None:
-        components = np.full(len(array), UNKNOWN_LABEL, object)  # object, because labels may exceed int64
+        components = np.full(len(array), UNKNOWN_LABEL, object)  # objects, because labels may be too large for int64
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
@@ -211,7 +211,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:
-    """Convert labels that are indices of components, or −1 if unknown, to `UserLabels`."""
+    """Convert labels that are component indices, or −1 for unknown components, to `UserLabels`."""
     values = np.sort(different(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
@@ -220,7 +220,7 @@ def _from_components(components: NDArray[Any]) -> UserLabels:
 
 
 def _check_table(table: Any) -> NDArray[Any]:
-    """Check and return a table of labels (n_rows, n_columns), in which every row must allow a component."""
+    """Check and return a table of labels (n_rows, n_columns), in which every row must allow at least one component."""
     numbers = check_real("labels", table)
     wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
     if wrong.any():
@@ -233,13 +233,13 @@ def _check_table(table: Any) -> NDArray[Any]:
 
 
 def _is_unknown(label: Any) -> bool:
-    """Return whether a label means unknown: −1, None, or a missing value."""
+    """Return whether a label means that the component is unknown: −1, None or another missing value."""
     if label is None or type(label).__name__ == "NAType":  # pandas.NA is not comparable
         return True
     return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
 
 
 def _plain(label: Any) -> Any:
-    """Convert a label to a Python object, and a whole number to an integer."""
+    """Convert a label to a Python object; floats that are whole numbers become integers."""
     label = label.item() if isinstance(label, np.generic) else label
     return int(label) if isinstance(label, float) and label.is_integer() else label

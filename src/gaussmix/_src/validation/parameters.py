@@ -1,4 +1,4 @@
-"""Checks of estimators' parameters; each error message names the parameter, the value and the allowed values."""
+"""Check estimators' parameters, with error messages that name the parameter, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, family_names, is_family
 from gaussmix._src.numerics.arrays import Array, plain_array
 
-MAX_VALUE = 1e150  # data units; sums of squares of larger numbers would overflow
+MAX_VALUE = 1e150  # in the units of the data; sums of squares of larger numbers would overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
-    """Raise ValueError if the columns of a data frame differ from the columns of X in their names or order."""
+    """Raise ValueError if a data frame `value` does not have the column names of X in the same order."""
     frame = None if feature_names is None else numerics.frames.Frame.from_table(value)
     if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
         return
@@ -35,7 +35,7 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
 
 
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
-    """Check that a value is one of the known names, and return the value; otherwise raise ValueError with the names."""
+    """Return `value` if it is a known name; otherwise raise ValueError with a list of the known names."""
     if not isinstance(value, str) or value not in known:
         raise unknown_name(parameter, value, known)
     return value
@@ -47,7 +47,7 @@ def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
         raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
     try:
         number = float(value)
-    except OverflowError:  # The integer is too large for a double.
+    except OverflowError:  # raised for an integer that is too large for a double
         number = np.inf
     if not 0 <= number < np.inf:
         raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
@@ -71,13 +71,13 @@ def check_trim(trim: Any) -> float:
 
 
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
-    """Check `reg_covar` and return the number to add to every variance, or None for the automatic number.
+    """Check `reg_covar`, and return the number to add to every variance; None if the data will determine the number.
 
-    "auto" is 0 if covariances have a prior or a bound on the ratio of eigenvalues, because these prevent collapse.
+    "auto" means 0 if covariances have a prior or a bound on the ratio of eigenvalues, because both prevent collapse.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
         if prior is not None:
-            from gaussmix._src.priors import Dirichlet  # a local import, because only fits with a prior need it
+            from gaussmix._src.priors import Dirichlet  # imported here, because only fits with a prior need this class
 
             if not isinstance(prior, Dirichlet):
                 return 0.0
@@ -89,7 +89,7 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
 
 
 def check_tol(tol: Any) -> float | None:
-    """Check and return `tol`, in nats per unit of row weight; None means "auto"."""
+    """Check and return `tol` in nats per unit of row weight; return None for "auto"."""
     return None if isinstance(tol, str) and tol == "auto" else check_nonnegative("tol", tol, ' or "auto"')
 
 
@@ -101,7 +101,7 @@ def check_acceleration(acceleration: Any) -> None:
 
 
 def check_maximum_option(check_maximum: Any) -> bool | None:
-    """Check and return `check_maximum`; None means "auto"."""
+    """Check and return `check_maximum`; return None for "auto"."""
     if isinstance(check_maximum, str) and check_maximum == "auto":
         return None
     if isinstance(check_maximum, (bool, np.bool_)):
@@ -111,7 +111,7 @@ def check_maximum_option(check_maximum: Any) -> bool | None:
 
 
 def check_remedy(degenerate: Any) -> Remedy:
-    """Return the remedy for a component that collapses or becomes empty; raises ValueError."""
+    """Return the remedy for components that collapse or become empty; raise ValueError for an unknown name."""
     try:
         return Remedy(degenerate)
     except ValueError:
@@ -128,35 +128,35 @@ def check_posterior(posterior: Any) -> int | None:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Check that a value is True or False, and return the value; raise TypeError for other values, such as 0 and 1."""
+    """Return a value that must be True or False; raise TypeError for any other value, including 0 and 1."""
     if not isinstance(value, (bool, np.bool_)):
         raise ParameterTypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
 
 
 def check_verbose(verbose: Any) -> int:
-    """Check and return the amount of output: 0 or False for none, 1 or True for steps, 2 for steps and times."""
+    """Check and return `verbose`: 0 or False for no output, 1 or True for steps, 2 for steps and times."""
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
-_DRAW = 0, 2**31 - 1, 4  # bounds and number of random integers in a seed
+_DRAW = 0, 2**31 - 1, 4  # lower and upper bound and number of the random integers in a seed
 
 
-@lru_cache  # because creating a RandomState takes a tenth of the time of a small fit
+@lru_cache  # cached, because creating a RandomState takes a tenth of the time of a small fit
 def _drawn(seed: int) -> NDArray[np.int64]:
     return np.random.RandomState(seed).randint(*_DRAW)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """Return a random generator seeded by `random_state`; an integer first seeds a RandomState, as in scikit-learn.
+    """Return a random generator, whose seed is drawn from `random_state`, or from a RandomState for an integer.
 
-    Each call creates a new seed sequence, because `Generator.spawn`, which initialisations may call, changes it.
+    Each call creates a new seed sequence, because initialisations may change it by calling `Generator.spawn`.
     """
-    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy is slow with other dtypes.
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy would be slow for other types
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
-    """Return the seed that `check_seed` uses, (4,), for callers that need several equal generators."""
+    """Return the seed (4,) of the generator of `check_seed`, from which callers can create several equal generators."""
     try:
         is_seed = isinstance(random_state, (int, Integral))
         return _drawn(int(random_state)) if is_seed else check_random_state(random_state).randint(*_DRAW)
@@ -167,7 +167,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
 
 
 def seed_restorer(random_state: Any) -> Callable[[], None]:
-    """Return a function that resets `random_state` to its present state, as if no numbers had been drawn from it."""
+    """Return a function that resets `random_state` to its present state, as if no numbers had been drawn since."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
     generator = check_random_state(random_state)
@@ -175,13 +175,13 @@ def seed_restorer(random_state: Any) -> Callable[[], None]:
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:
-    """Check and return the names in `init_params`; an empty tuple if `init_params` is an array or a callable."""
+    """Check and return the names in `init_params`; return an empty tuple if `init_params` is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
-# Functions that check single-valued parameters, for the estimators and the command line.
+# For each parameter with a single value, the function by which estimators and the command line check the value.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
@@ -208,9 +208,9 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
-    if array.dtype.kind != "c":  # NumPy would convert times to integers, and a missing time to −9.2e18.
+    if array.dtype.kind != "c":  # NumPy would convert times to integers (missing times to −9.2e18)
         raise ParameterTypeError(numerics.frames.times_sentence(parameter))
-    raise ValueError(f"{parameter} must be real numbers, not complex ones.")
+    raise ValueError(f"{parameter} must be real numbers, not complex numbers.")
 
 
 MISSING = ("allow", "error")
@@ -220,7 +220,7 @@ _WANTED = f'a structure, the name of a structure, a list of these, or "{ALL}"'
 
 
 def check_family(estimator: Any) -> Family:
-    """Return the covariance structure of an estimator; raises ValueError or TypeError for several structures."""
+    """Return the single covariance structure of an estimator; raise ValueError or TypeError if it names several."""
     structure = estimator.covariance_type
     if type(structure) is str:
         if structure == ALL:
@@ -231,7 +231,7 @@ def check_family(estimator: Any) -> Family:
 
 def _family(structure: Any, wanted: str) -> Family:
     if isinstance(structure, Family):
-        return copy(structure)  # A fit must not change if the user changes the structure later.
+        return copy(structure)  # a copy, so that later changes by the user do not affect the fit
     if isinstance(structure, type) and issubclass(structure, Family):
         name, needed = structure.__name__, "n_factors" if hasattr(structure, "n_factors") else ""
         raise ParameterTypeError(f"covariance_type is the class {name}. Pass an instance: {name}({needed}).")
@@ -243,18 +243,18 @@ def _family(structure: Any, wanted: str) -> Family:
 
 
 def shown(family: Family) -> Any:
-    """Return a value for the parameter `covariance_type`: a structure's name or, if it has options, a copy of it."""
+    """Return the value of `covariance_type` for a structure: a name or, if the structure has options, a copy of it."""
     return copy(family) if family.non_default_params else family.name
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:
-    """Return all distinct pairs of a structure and a number of components that an estimator will try."""
+    """Return all pairs of a covariance structure and a number of components that a model selection compares."""
     counts = check_counts("n_components", estimator.n_components)
     return [(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
 def check_counts(parameter: str, value: Any) -> list[int]:
-    """Check an integer or several integers, and return a list without duplicates."""
+    """Check one positive integer or several positive integers, and return a list without duplicates."""
     if isinstance(value, (Integral, str)):
         return [check_count(parameter, value, 1)]
     counts = _several(parameter, value, "an integer ≥ 1, or several integers such as range(1, 10)")
@@ -262,16 +262,16 @@ def check_counts(parameter: str, value: Any) -> list[int]:
 
 
 def check_supported(family: Family, n_features: int) -> None:
-    """Raise ValueError if a structure does not support this number of features."""
+    """Raise ValueError if a covariance structure does not support `n_features` features."""
     reason = family.unsupported_reason(n_features)
     if reason is not None:
         raise ValueError(f"{reason}.")
 
 
 def check_families(estimator: Any, n_features: int) -> list[Family]:
-    """Return the distinct structures of an estimator.
+    """Return the covariance structures of an estimator, without duplicates.
 
-    "all" means every structure that is registered for "all" and supports this number of features.
+    "all" means every covariance structure that is registered for "all" and supports `n_features` features.
     """
     covariance_type = estimator.covariance_type
     if _means_all(covariance_type):
@@ -285,12 +285,12 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
 
 
 def names_several(covariance_type: Any) -> bool:
-    """Return whether `covariance_type` names several structures, so that the structure is not known before the fit."""
+    """Return whether `covariance_type` names several covariance structures, from which a fit will select one."""
     return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
-    """Return notes that explain what the names of structures mean if X has a single feature."""
+    """Return sentences that explain the names of covariance structures in the case that X has a single feature."""
     named = [] if _means_all(covariance_type) else _named(covariance_type)
     return [sentence for each in named if (sentence := check_features(each, 1)) is not None]
 
@@ -300,7 +300,7 @@ def _means_all(covariance_type: Any) -> bool:
 
 
 def _named(covariance_type: Any) -> Sequence[Any]:
-    """Return a list of the names and structures, as the user passed them in `covariance_type`."""
+    """Return a list of the names and covariance structures that the user passed as `covariance_type`."""
     if isinstance(covariance_type, str) and not is_family(covariance_type):
         raise unknown_name("covariance_type", covariance_type, (*family_names(), ALL))
     if isinstance(covariance_type, str | Family):
@@ -309,7 +309,7 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """Return the values of a non-empty iterable; otherwise raise TypeError or ValueError, which name the parameter."""
+    """Return the values of an iterable; raise TypeError for other values, and ValueError if the iterable is empty."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     items = list(values)

@@ -1,4 +1,4 @@
-"""Checks of those parameters of `BayesianGaussianMixture` that define the prior."""
+"""Check the parameters of `BayesianGaussianMixture` that define the prior."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ERROR = 1e-2  # in nats; default priors with larger rounding errors in the log density count as singular
-MIN_PRIOR = 1e-100  # number of rows; division by smaller values would overflow
-MAX_PRIOR = 1e9  # number of rows; for larger values, rounding errors of log Γ make the bound inaccurate
+MAX_ERROR = 1e-2  # in nats; a default prior counts as singular if rounding errors of its log density are larger
+MIN_PRIOR = 1e-100  # minimum of prior parameters (in rows); division by smaller values would overflow
+MAX_PRIOR = 1e9  # maximum of prior parameters (in rows), above which rounding errors of log Γ make the bound inaccurate
 
 
 def check_conjugate(estimator: Any) -> Family:
-    """Return the covariance structure of an estimator; raises ValueError for a structure without a conjugate prior."""
+    """Return the covariance structure of an estimator; raise ValueError if this structure has no conjugate prior."""
     family = check_family(estimator)
     if not has_conjugate_prior(family):
         raise ValueError(
@@ -38,10 +38,10 @@ def check_conjugate(estimator: Any) -> Family:
 
 
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
-    """Check and return the prior of an estimator for data with `n_features` features; raises ValueError or TypeError.
+    """Check the prior parameters of an estimator, and return the terms of the prior; may raise ValueError or TypeError.
 
-    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If `ridge` is too
-    small, the default prior adds the automatic `reg_covar` instead.
+    If the covariance of X is singular, the default prior adds `ridge` (in squared units of the data) to the variances.
+    If `ridge` is too small, the default prior adds the automatic `reg_covar` instead.
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -51,7 +51,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0
-    if dof <= limit:  # The message begins as in scikit-learn.
+    if dof <= limit:  # the message begins as in scikit-learn
         raise ValueError(
             f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With "
             "fewer degrees of freedom, the prior of a covariance matrix does not exist."
@@ -72,7 +72,7 @@ def _prior(
     names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
-    """Return the prior, and the automatic ridge or None; a mean or scale that is None is computed from the rows."""
+    """Return the prior, and the automatic ridge or None; compute `mean` and `scale` from the rows if these are None."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
@@ -87,12 +87,12 @@ def _prior(
 
 
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
-    """Yield scales to try for the default prior, each with the automatic ridge that was added, or None.
+    """Yield scale matrices to try for the default prior, each with the automatic ridge, or None if it was not added.
 
-    The scales are the covariance of X, this covariance plus the user's `reg_covar`, and this covariance plus the
-    automatic `reg_covar`. The automatic `reg_covar` is at least a millionth of each variance, so that dependent columns
-    keep their correlations in any unit of measurement. If X has no more rows than columns, correlations are set to 0,
-    because they cannot be estimated.
+    These scale matrices are the covariance of X, this covariance plus the user's `reg_covar`, and this covariance plus
+    the automatic `reg_covar`. The automatic `reg_covar` is at least a millionth of each variance, so that dependent
+    columns remain correlated in any units of measurement. If X does not have more rows than columns, correlations
+    cannot be estimated, and are set to 0.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 
@@ -111,7 +111,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
 
 
 def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Return an error message that names the column with the smallest variance, which is only rounding error."""
+    """Return an error message that names the column of smallest variance, if this variance is only rounding error."""
     column = int(moments.variances.argmin())
     return (
         f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, is "
@@ -142,7 +142,7 @@ def _mean(value: Any, n_features: int) -> Array | None:
 
 
 def _scale(value: Any, family: Family, n_features: int) -> Array | None:
-    """Check `covariance_prior`, and return it as an array of the shape that the covariance structure requires."""
+    """Check `covariance_prior`, and return an array of the shape that the covariance structure requires."""
     if value is None:
         return None
     form = family.kind.second
@@ -156,7 +156,7 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
 
 
 def _finite_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Check and return an array of finite numbers that must have the given shape."""
+    """Return an array of finite numbers; raise ValueError if the array does not have the given shape."""
     x = check_finite(name, value)
     if x.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"

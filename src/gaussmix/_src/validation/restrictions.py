@@ -1,4 +1,4 @@
-"""Checks of the parameters `noise`, `prior` and `restrictions`, which are converted to terms of the EM objective."""
+"""Check the parameters `noise`, `prior` and `restrictions`, and convert them to terms of the EM objective."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaussmix._src.sources.row_statistics import Cells
 
 
 def noise_of(noise: Any) -> Noise | None:
-    """Convert the parameter `noise` to a `Noise` object, or to None for no noise; raises TypeError or ValueError."""
+    """Convert the parameter `noise` to a `Noise` object, or to None for no noise; may raise TypeError or ValueError."""
     if isinstance(noise, Noise):
         return noise
     if isinstance(noise, (bool, np.bool_)) or noise is None:
@@ -37,10 +37,10 @@ def noise_of(noise: Any) -> Noise | None:
 
 
 def check_background(noise: Noise | None, source: Source) -> Background | None:
-    """Return the initial noise component of a fit; None without noise.
+    """Return the initial noise component of a fit; None if the fit has no noise component.
 
-    Raises ValueError if the box has a wrong number of features or does not contain all rows, or if the rows span no
-    volume.
+    Raises ValueError if the user's box has a wrong number of features or does not contain all rows, or if a box around
+    the rows would have no volume.
     """
     if noise is None:
         return None
@@ -68,8 +68,8 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # with this number of features, no two structures are the same
-# For each restriction, the parameters that can provide the fixed values.
+_ANY_FEATURES = 8  # for this number of features, all covariance structures differ from each other
+# For each restriction, the parameters by which the user can pass the fixed values.
 _VALUES = {
     "fixed_means": ("means_init",),
     "fixed_covariances": ("covariances_init", "precisions_init"),
@@ -78,16 +78,16 @@ _VALUES = {
 
 
 def set_terms(estimator: Any) -> list[str]:
-    """Return a list with the names "prior" and "restrictions", each only if the parameter is set."""
+    """Return a list that contains "prior" if a prior is set, and "restrictions" if a restriction is set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
-    """Check the prior and the restrictions, which need no rows, and return their terms in the EM objective.
+    """Check the prior and the restrictions without access to rows, and return their terms in the EM objective.
 
-    `n_components` is the largest number of components. In a model selection, which compares numbers of components,
-    restrictions can't name a component by its index.
+    `n_components` is the largest number of components to fit. In a model selection, which compares numbers of
+    components, restrictions can't name a component by its index.
 
     Raises ValueError or TypeError if a parameter is invalid, or contradicts another parameter.
     """
@@ -95,14 +95,14 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
     limits = _restrictions_of(estimator)
     if limits.min_weight > 1 / n_components:
-        raise ValueError(f"min_weight={limits.min_weight:g} must be at most 1 / n_components, {1 / n_components:.4g}.")
+        raise ValueError(f"min_weight={limits.min_weight:g} must be at most 1 / n_components = {1 / n_components:.4g}.")
     fixed = {name: limits.fixed_components(name) for name in OF_COMPONENTS}
     for name, indices in fixed.items():
         if indices and is_search:
             raise ValueError(f"{name} works only in GaussianMixture, because a model selection varies n_components.")
         if indices and indices[-1] >= n_components:
             raise ValueError(
-                f"{name} names component {indices[-1]}, but the last one is n_components − 1 = {n_components - 1}."
+                f"{name} names component {indices[-1]}, but the last index is n_components − 1 = {n_components - 1}."
             )
         if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} also needs {' or '.join(_VALUES[name])}, which contains the fixed values.")
@@ -130,7 +130,7 @@ def _restrictions_of(estimator: Any) -> Restrictions:
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
-    """Return the prior of means and covariances, and α − 1 for the weights (a number if `n_components` is None)."""
+    """Return the prior of means and covariances (or None), and α − 1 for the Dirichlet prior of the weights."""
     if isinstance(prior, str) and prior == DEFAULT:
         return NormalInverseWishart(), 0.0
     if prior is None:

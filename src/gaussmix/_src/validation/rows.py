@@ -1,4 +1,4 @@
-"""Checks of X and `sample_weight`, and their conversion to rows and row weights."""
+"""Check X and `sample_weight`, and convert them to rows and row weights."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source  # internal type of X; public methods use ArrayLike, as in scikit-learn
+RowsLike = ArrayLike | Source  # internal type of X; public methods have the type ArrayLike for X, as in scikit-learn
 
-MIN_ROWS = 2  # smallest number of rows of a fit
-MIN_WEIGHT = 2.0**-800  # products of smaller weights lose digits, because they are near the smallest double
+MIN_ROWS = 2  # minimum number of rows for a fit
+MIN_WEIGHT = 2.0**-800  # products of smaller weights are near the smallest double and therefore lose digits
 WEIGHT_TYPES = "frequency", "precision"
 check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
@@ -44,19 +44,19 @@ def check_source(
 ) -> Source:
     """Check X and its weights, and return a source of the weighted rows.
 
-    If X is a source, X must already contain the weights, and is returned after the checks. Missing values are allowed
-    if `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
+    If X is a source, X must already contain the weights; X itself is then returned after the checks. Missing values are
+    allowed if `may_miss`. If `is_stream`, X may have a single row, and all weights may be 0.
 
-    Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
-    of dimensions, samples or features. ValueError is also raised for invalid weights, and for weights that are passed
-    in addition to a source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither
-    numbers nor text.
+    Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or a wrong
+    number of dimensions, samples or features. ValueError is also raised if weights are invalid, or if X is a source and
+    `sample_weight` is passed. Raises TypeError for a sparse matrix, dates, times or durations, or values that are
+    neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
     if not isinstance(X, np.ndarray):
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
-            from gaussmix._src.sources.device import open_device  # imported only for arrays on a device
+            from gaussmix._src.sources.device import open_device  # needed only for arrays on a device
 
             X = open_device(X, are_squared=reset or is_stream)
             if sample_weight is not None:
@@ -89,19 +89,19 @@ def check_source(
 
 
 def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
-    """Check a source for a fit, and store the names and the number of its features; raises ValueError."""
+    """Check a source for a fit, and store the names and number of its features in the estimator."""
     vars(estimator).pop("feature_names_in_", None)
     if X.feature_names is not None:
         estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
     estimator.n_features_in_ = X.n_features
     if not is_stream:
-        if X.n_rows < MIN_ROWS:  # The message is the same as in scikit-learn.
+        if X.n_rows < MIN_ROWS:  # the message is the same as in scikit-learn
             raise ValueError(
                 f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # computed in the same pass as the other statistics
+            X.collect(Fingerprint)  # is computed in the same pass as other statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:
@@ -111,7 +111,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
 
 
 def check_columns(source: Source, names: Any) -> Source:
-    """Return the source, marked as complete if no value is missing; raise ValueError for a column without values."""
+    """Return the source, with `may_miss` False if no value is missing; raise ValueError for a column without values."""
     cells = source.collect(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
@@ -132,7 +132,7 @@ def check_columns(source: Source, names: Any) -> Source:
 
 
 def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
-    """Check that a source has the same features as the training data, and return the source; raises ValueError."""
+    """Return the source X; raise ValueError if the features of X differ from the features of the training data."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
         raise ValueError(
@@ -147,7 +147,7 @@ def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
 
 
 def check_enough_rows(source: Source, n_components: int) -> None:
-    """Raise ValueError if there are fewer rows, or fewer rows of positive weight, than components."""
+    """Raise ValueError if there are fewer rows than components, or fewer rows of positive weight than components."""
     if source.n_rows < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
@@ -162,10 +162,10 @@ def check_enough_rows(source: Source, n_components: int) -> None:
 def _check_rows(
     estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
 ) -> tuple[Rows, bool]:
-    """Return X as rows (n_samples, n_features), float32 or float64, and whether values are missing.
+    """Return the rows of X (n_samples, n_features) in float32 or float64, and whether values are missing.
 
     Rows are copied only if they must be converted. For a stream, the largest allowed value is computed for `LEAF_ROWS`
-    rows, however few rows a call has.
+    rows, whatever the number of rows in a call.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
@@ -184,8 +184,8 @@ def _check_rows(
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
-    """Return the rows of an array or data frame, without checks of values; raise ValueError for fewer than `least`."""
-    # scikit-learn would convert nothing in these arrays, but its checks take as long as `predict` of a few rows.
+    """Return the rows of an array or data frame, with unchecked values; raise ValueError for under `least` rows."""
+    # scikit-learn would not convert these arrays, but its checks would take as long as `predict` of a few rows.
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
         n_features = X.shape[1]
         if n_features and "feature_names_in_" not in vars(estimator):
@@ -197,12 +197,12 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
-    """Convert X to rows by the functions of scikit-learn; errors are the same as in `check_source`."""
+    """Convert X to rows with the functions of scikit-learn; raise the same errors as `check_source`."""
     X = plain_array(X)
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return _from_frame(estimator, frame, least, reset=reset)
-    if _kind(X) in "mM":  # NumPy would convert times to integers, and a missing time to −9.2e18.
+    if _kind(X) in "mM":  # NumPy would convert times to integers (missing times to −9.2e18)
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
@@ -214,19 +214,19 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             ensure_min_samples=least,
         )
     except (TypeError, ValueError, OverflowError) as error:
-        if str(error).startswith("Complex data not supported"):  # The message of scikit-learn would print all of X.
+        if str(error).startswith("Complex data not supported"):  # scikit-learn's message would contain all of X
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    if np.asarray(X).dtype.kind in "OSU":  # NumPy may have converted text to numbers.
+    if np.asarray(X).dtype.kind in "OSU":  # NumPy may have converted texts to numbers
         _check_cells(X, getattr(estimator, "feature_names_in_", None), are_converted=True)
     return rows
 
 
 def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
-    """Return the rows of a data frame, after scikit-learn has compared the column names with the training data.
+    """Return the rows of a data frame, after scikit-learn has compared its column names with the training data.
 
-    Errors are the same as in `check_source`.
+    This function raises the same errors as `check_source`.
     """
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
     rows: Rows = check_array(
@@ -240,7 +240,7 @@ def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: i
 
 
 def _as_doubles(X: Any) -> Any:
-    """Convert a numeric NumPy array to floats, as scikit-learn would do; return any other object unchanged."""
+    """Convert a NumPy array of numbers (2-D) to floats, as scikit-learn would; return any other object unchanged."""
     if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
     return X if X.dtype in (np.float64, np.float32) else copied(X)
@@ -249,10 +249,10 @@ def _as_doubles(X: Any) -> Any:
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
     """Raise an error with advice for objects that are not tables, and for the first value that is not a number.
 
-    With `are_converted`, text counts as not a number, although NumPy can convert it. Return None for any other object,
-    for which scikit-learn then raises an error.
+    If `are_converted`, a text is rejected even if NumPy can convert it to a number. If the function returns None,
+    scikit-learn raises an error.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping, but has toarray.
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
             raise ParameterTypeError(
                 f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
@@ -300,12 +300,12 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
-    """Return a phrase that names the row and the column of a value."""
+    """Return a phrase for messages that names the row and the column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
-    """Raise ValueError for columns whose squared range underflows, or whose integers may have been rounded."""
+    """Raise ValueError for a column whose squared range underflows, or whose integers may have been rounded."""
     low, high = numerics.rows.extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
@@ -319,12 +319,12 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
 def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
     """Raise ValueError if different integers of a column may have been rounded to the same double.
 
-    `low` and `high` are the smallest and the largest value. The check sees only doubles, because files, clusters and
-    data frames with missing values convert integers to doubles. Rounding nearly always leaves some values that are odd
-    multiples of the spacing of doubles, so a column with such values counts as rounded, even if its integers were
+    `low` and `high` are the smallest and the largest value of the column. The check sees only doubles, because files,
+    clusters and data frames with missing values convert integers to doubles. Rounded integers nearly always include odd
+    multiples of the spacing of doubles. Therefore a column with such values is rejected, even if its integers were
     exact.
 
-    `have_odd(step)` returns whether the column has values that are not multiples of twice `step`.
+    `have_odd(step)` returns whether some values of the column are not multiples of 2 · `step`.
     """
     step = numerics.rows.steps_of(low, high)
     if step and (low == high or have_odd(step)):
@@ -344,7 +344,7 @@ def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
 
 
 def _integers(X: Any) -> Collection[int]:
-    """Return the indices of the columns with integers in an array or a data frame."""
+    """Return the indices of the columns of integers in an array or a data frame."""
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integer_columns()
@@ -355,7 +355,7 @@ def _integers(X: Any) -> Collection[int]:
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squared range underflows; columns without values have NaN as both ends."""
+    """Raise ValueError for a column whose squared range underflows. A column without values has NaN as its ends."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
@@ -371,14 +371,14 @@ def _kind(X: Any) -> str:
     try:
         return np.asarray(X[:1]).dtype.kind
     except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
-        return "?"  # not a table, so that scikit-learn will raise an error
+        return "?"  # for objects that are not tables; scikit-learn then raises an error
 
 
 def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
-    """Check and return row weights (n_rows,) in float64; with `may_vanish`, all weights may be 0.
+    """Check row weights, and return them as float64 numbers (n_rows,). If `may_vanish`, all weights may be 0.
 
-    Raises ValueError for weights that are not finite numbers ≥ 0, have a wrong shape, are all 0, or have too large a
-    sum.
+    Raises ValueError if weights are not finite numbers ≥ 0, have a wrong shape, are all 0, or have a sum that is too
+    large.
     """
     weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
@@ -399,19 +399,19 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row. At least one row needs a positive weight.")
-    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # scaled by a power of 2, which is exact
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # scaling by a power of 2 is exact
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 
 
 def scale_weights(source: Source, weight_type: str) -> Source:
-    """Scale precisions so that their sum is the number of rows of positive weight; return frequencies unchanged."""
+    """Scale precisions so that their sum is the number of rows of positive weight; leave frequencies unchanged."""
     is_precision = check_weight_type(weight_type) == "precision"
     return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
 def _summing_to_rows(source: Source) -> Source:
-    """Scale weights so that their mean is 1 over the rows that have a positive weight and an observed value."""
+    """Scale weights so that their mean over rows with a positive weight and an observed value is 1."""
     scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
     total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
@@ -420,11 +420,11 @@ def _summing_to_rows(source: Source) -> Source:
 
 
 def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
-    """Return the source with weights for criteria such as BIC, which use the sum of weights as the number of rows.
+    """Return the source with weights for criteria such as BIC, for which the sum of weights is the number of rows.
 
     If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be 0
-    or negative. Such weights are treated as proportions, and scaled to sum to the number of rows of positive weight,
-    with a warning unless `is_silent`. Precisions are always scaled.
+    or negative. Such weights are treated as proportions: they are scaled to sum to the number of rows of positive
+    weight, and a warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
     """
     source = scale_weights(source, weight_type)
     total, counted = _observed_rows(source)[0], counted_weight(source)
@@ -440,9 +440,9 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
 
 
 def counted_weight(source: Source) -> float:
-    """Return the number of rows for criteria: the total weight or, if weights are proportions, the number of rows.
+    """Return the number of rows for criteria such as BIC: the total weight or, for proportions, a count of rows.
 
-    Rows of weight 0 and rows without any observed value do not count.
+    Rows of weight 0 and rows without any observed value are not counted.
     """
     if source.row_totals.largest_weight is None and not source.may_miss:
         return float(source.row_totals.total_weight)
@@ -451,7 +451,7 @@ def counted_weight(source: Source) -> float:
 
 
 def _observed_rows(source: Source) -> tuple[float, int]:
-    """Return the total weight and the number of the rows that have a positive weight and an observed value."""
+    """Return the total weight and the number of rows with a positive weight and at least one observed value."""
     total, n_rows = float(source.row_totals.total_weight), source.row_totals.n_positive
     if not source.may_miss:
         return total, n_rows
@@ -460,5 +460,5 @@ def _observed_rows(source: Source) -> tuple[float, int]:
 
 
 def counted_sum(total: float, n_rows: int) -> float:
-    """Return the number of rows for criteria, if `n_rows` rows have positive weights with the sum `total`."""
+    """Return the number of rows for criteria such as BIC, given the sum `total` of `n_rows` positive weights."""
     return total if total >= min(2, n_rows) else float(n_rows)

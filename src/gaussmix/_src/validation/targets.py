@@ -1,4 +1,4 @@
-"""Checks of the values that an estimator learns to predict: classes, and targets in y or in columns of X."""
+"""Check the values that an estimator learns to predict: classes, and targets in y or in columns of X."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
-_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1 and NaN to these if a list has text
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Return the sorted classes in y, and the index of each row's class, (n_rows,), or −1 if the class is unknown.
+    """Return the sorted classes in y, and an array (n_rows,) of the index of each row's class (−1 if unknown).
 
-    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, or a null of polars or Arrow. The
-    strings "-1" and "nan" have the same meaning, because NumPy converts −1 and NaN to these strings if an array has
-    text. If y has only one class besides −1, −1 is itself a class, because many people name two classes −1 and 1.
+    The class of a row is unknown if its value in y is −1 or missing (None, NaN, pandas.NA, masked, or a null of polars
+    or Arrow). The strings "-1" and "nan" also mean unknown, because NumPy converts −1 and NaN to them if an array has
+    text. If y has only one class besides −1, −1 is a class, too, because many people name two classes −1 and 1.
 
-    Raises ValueError if y has no labels, one class, infinite or continuous values, or numbers among text, or if the
-    length of y is not `n_rows`.
+    Raises ValueError if y has no class or only one class, has infinite or continuous values, or mixes numbers and text,
+    or if the length of y is not `n_rows`.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
@@ -43,12 +43,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if len(set(cells[known].tolist())) < 2:
         known = np.ones(len(cells), dtype=bool)
     _check_one_kind(cells[known])
-    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # objects become numbers or text
+    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # converts objects to numbers or text
     if not named.size:
         raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
-    from sklearn.utils.multiclass import check_classification_targets  # a local import, because it is slow
+    from sklearn.utils.multiclass import check_classification_targets  # imported here, because the import is slow
 
-    check_classification_targets(np.repeat(named, 2))  # repeated, because the function warns if each class occurs once
+    check_classification_targets(np.repeat(named, 2))  # repeated, to avoid a warning if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
@@ -58,10 +58,10 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 
 
 def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """Return the index of each row's class in y, (n_rows,), or −1 if the class is unknown (see `check_classes`).
+    """Return an array (n_rows,) of the index of each row's class in y (−1 if unknown; see `check_classes`).
 
-    −1 in y may be one of the fitted `classes`. With `has_unknown`, −1 means that the row belongs to none of the fitted
-    classes. Classes that were not fitted have the index len(classes).
+    If −1 is one of the fitted `classes`, −1 in y means this class. If `has_unknown`, −1 in y means that the row belongs
+    to none of the fitted classes. A class that was not fitted gets the index len(classes).
 
     Raises ValueError if the length of y is not `n_rows`, or if y has no class.
     """
@@ -71,7 +71,7 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
 
 
 def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """Return the class index of each value in `cells`, as `encode_labels` does; all values must be distinct."""
+    """Return the class index of each value in `cells`, as in `encode_labels`; the values must be distinct."""
     known = np.ones(len(cells), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
@@ -85,7 +85,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
 
 
 def different(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the distinct values in y, without missing values; numbers and text are sorted."""
+    """Return the distinct values in y without missing values, sorted unless y is an array of objects."""
     if y.dtype.kind == "O":
         cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
@@ -94,7 +94,7 @@ def different(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the code of each value in y, (n_rows,), or −1 for missing values; `codes` are the codes of `values`."""
+    """Return an array (n_rows,) of the code of each value in y (−1 if missing); `values[i]` has the code `codes[i]`."""
     array = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
     for part in leaves_of(len(y)) if len(values) else ():
@@ -114,14 +114,14 @@ def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
-    """Raise ValueError for a class with total weight 0; `mass` (n_classes,) contains the total weight of each class."""
+    """Raise ValueError if a class has total weight 0; `mass` (n_classes,) contains the total weight of each class."""
     if not mass.all():
         name = classes.tolist()[int(mass.argmin())]
         raise ValueError(f"No row of class {name!r} has a positive sample_weight. Leave out the class.")
 
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
-    """Check and return prior probabilities of classes, (n_classes,), which are not allowed with unknown classes."""
+    """Check and return prior probabilities (n_classes,); raise ValueError if the class of a row is unknown."""
     prior = check_floats("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
@@ -131,7 +131,7 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
 
 
 def no_class(classes: NDArray[Any]) -> int | str:
-    """Return the label of rejected rows; raises ValueError if a class has the same label."""
+    """Return the label for rejected rows; raise ValueError if a class has the same label."""
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(
@@ -142,7 +142,7 @@ def no_class(classes: NDArray[Any]) -> int | str:
 
 
 def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether each value in y is −1, or a string to which NumPy converts −1 or NaN, (n_rows,)."""
+    """Return a mask (n_rows,) of the values in y that are −1, or a string to which NumPy converts −1 or NaN."""
     if y.dtype.kind in "iuf":
         return y == UNLABELLED
     if y.dtype.kind not in "OU":
@@ -157,7 +157,7 @@ def _is_minus_one(value: Any) -> bool:
 
 
 def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether each value in y is missing, (n_rows,)."""
+    """Return a mask (n_rows,) of the missing values in y."""
     if y.dtype.kind not in "fO":
         return np.zeros(len(y), dtype=bool)
     return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
@@ -166,12 +166,12 @@ def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
 def _is_no_value(value: Any) -> bool:
     try:
         return value is None or bool(value != value)
-    except TypeError:  # pandas.NA != pandas.NA has no truth value.
+    except TypeError:  # raised because pandas.NA != pandas.NA has no truth value
         return True
 
 
 def _integer_type(y: Any, cells: NDArray[Any]) -> type[np.int64] | None:
-    """Return int64 if integers in a data frame became floats because some values are missing; otherwise None."""
+    """Return int64 if y has integers that became floats because some values are missing; otherwise None."""
     name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
     return np.int64 if cells.dtype.kind == "f" and name.startswith("int") else None
 
@@ -192,10 +192,10 @@ def _check_finite(y: NDArray[Any]) -> None:
 
 
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
-    """Check y, and return an array of finite numbers, (n_rows,) or (n_rows, n_targets).
+    """Check y, and return an array of finite numbers of shape (n_rows,) or (n_rows, n_targets).
 
-    Raises ValueError if y is None, is not numeric, has a wrong shape or length, or has missing or infinite values.
-    Raises TypeError if a column of a data frame has neither numbers nor text.
+    Raises ValueError if y is None, not numeric, has a wrong shape or length, or has missing or infinite values. Raises
+    TypeError if a column of a data frame has neither numbers nor text.
     """
     if y is None:
         raise ValueError(
@@ -214,7 +214,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
 
 
 def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
-    """Return the column names of a data frame or series, or the default names y, or y0, y1, … for several targets."""
+    """Return the column names of a data frame or series, or default names: y for one target, y0, y1, … for several."""
     frame = Frame.from_table(y)
     names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
@@ -223,7 +223,7 @@ def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
 
 
 def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
-    """Return the indices of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
+    """Return the column indices (n_targets,) of the targets in X; may raise ValueError or TypeError."""
     try:
         indices = feature_indices(targets, n_features, names)
     except (TypeError, ValueError) as error:
@@ -235,7 +235,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
 
 
 def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:
-    """Return the index of a target and of another column that has the same values; None if there is no such pair."""
+    """Return the column indices of a target and of another column with the same values; None if no column is equal."""
     equal = np.all([*source.map_rows(partial(_equal_columns, targets=targets))], axis=0)
     for target, columns in zip(targets.tolist(), equal, strict=True):
         others = np.flatnonzero(columns)
@@ -246,6 +246,6 @@ def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:
 
 
 def _equal_columns(block: Block, targets: Indices) -> NDArray[np.bool_]:
-    """Return whether each column equals each target in this block, (n_targets, n_features)."""
+    """Return a mask (n_targets, n_features) of the pairs of a target and a column that are equal in this block."""
     rows = block.rows
     return np.array([(rows == rows[:, target, None]).all(axis=0) for target in targets])

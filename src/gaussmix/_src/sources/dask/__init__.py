@@ -1,4 +1,4 @@
-"""Sources of Dask arrays and data frames: work is sent to a cluster, or this process computes the partitions."""
+"""Open Dask arrays and data frames: work is sent to a Dask cluster, or this process computes the partitions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from gaussmix._src.sources.files.base import About, Chosen, Reader, check_column
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
-# Names by which pandas describes objects in a column that can be converted to numbers.
+# Types of Python objects that can be converted to numbers, as named by `pandas.api.types.infer_dtype`.
 _NUMERIC_KINDS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 
 
 def open_dask(data: Any, request: OpenOptions) -> Source:
     """Open a Dask array, data frame or series.
 
-    If there is a `distributed.Client`, the rows stay in the memory of its workers, and passes run there. Otherwise this
-    process computes the partitions: once, or in every pass if they do not fit into `memory`.
+    If there is a `distributed.Client`, the rows stay in the memory of its workers, and passes run there. Without a
+    client, this process computes the partitions: once if they fit into `memory`, otherwise in every pass.
     """
     table = DaskTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(_read, table, request.memory), table.left_out)
@@ -57,26 +57,26 @@ def _client() -> Any:
 class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # description of the selected columns, called x0, x1 … in arrays; the number of rows is not used
-    parts: Sequence[Any] = field(repr=False)  # delayed `Block` of each partition, whose `first_row` is not used
-    sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not report them
-    left_out: Sequence[str] = ()  # messages about columns that are left out because they are not numeric
+    about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is not used
+    parts: Sequence[Any] = field(repr=False)  # for each partition, a delayed `Block`, whose `first_row` is invalid
+    sizes: Sequence[int] | None  # number of rows of each partition; None if Dask does not know these numbers
+    left_out: Sequence[str] = ()  # messages about columns that are left out as non-numeric
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> DaskTable:
         """Build the description of a Dask array or data frame.
 
-        Raises ValueError: a column does not exist or is not numeric, or an array does not have two dimensions.
+        Raises ValueError if a column does not exist or is not numeric, or if an array does not have two dimensions.
         """
         if data.ndim != 2:
-            raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")
+            raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X must have one row per sample.")
         return _of_array(data, request) if isinstance(data, da.Array) else _of_frame(data, request)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """Return the results of a task for all rows as a lazy Dask array, whose chunks are the partitions.
+        """Return the results of a task for all rows as a lazy Dask array with one chunk per partition.
 
-        Raises ImportError if a worker lacks gaussmix. Otherwise the task would kill this worker, and Dask would then
-        send the task to the next worker.
+        Raises ImportError if a worker lacks gaussmix. Without this check, a task would kill the worker, and Dask would
+        send the same task to the next worker.
         """
         client = _client()
         if client is not None:
@@ -126,7 +126,7 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
 
 
 def _is_persisted(data: da.Array) -> bool:
-    """Return whether workers store chunks as futures, which Dask's optimisation of arrays would drop."""
+    """Return whether workers store chunks as futures. Dask's optimisation of arrays would discard such futures."""
     if "distributed" not in sys.modules:
         return False
     from distributed import Future
@@ -162,7 +162,7 @@ def _unfit(name: Any, data: Any) -> str:
 
 
 def _numpy_type(dtype: Any) -> Any:
-    """Return the NumPy type of a pandas type, which may also represent missing values."""
+    """Return the NumPy type of the values of a pandas type, such as float64 for the nullable type Float64."""
     return getattr(dtype, "numpy_dtype", dtype)
 
 

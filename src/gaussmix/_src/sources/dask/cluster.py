@@ -1,4 +1,4 @@
-"""Access to rows in the memory of workers of a Dask cluster."""
+"""Give access to rows in the memory of the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
-MAX_GRAPH_BYTES = 100_000  # tasks with more bytes are sent to each worker once before the pass
-MAX_ATTEMPTS = 10  # limit on repetitions of a pass after data were lost
-MAX_KILLED = 3  # limit on passes in which Dask gives up because workers die
+MAX_GRAPH_BYTES = 100_000  # a task with more bytes is sent to each worker once, before the pass
+MAX_ATTEMPTS = 10  # maximum number of attempts to run a pass if data are lost
+MAX_KILLED = 3  # maximum number of attempts to run a pass if workers die and Dask gives up
 RETRY_PAUSE = 0.5  # seconds before a pass is repeated
 # For each client, the addresses of the workers whose version of gaussmix was checked.
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
@@ -41,7 +41,7 @@ _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """Return a source of rows on the workers of a cluster.
 
-    Raises ImportError: a worker has no gaussmix, or a version other than that of this process.
+    Raises ImportError if a worker has no gaussmix, or another version than this process.
     """
     workers, name = DaskWorkers(client, about.name), _unique("load")
     workers.n_threads()
@@ -52,8 +52,8 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 class DaskWorkers:
     """The workers of a cluster. The version of gaussmix is checked once for each worker, even if a worker joins later.
 
-    A worker that can't import a module of a task dies, and the task waits for another worker. A worker with another
-    version might compute results that differ in the last bits.
+    If a worker can't import a module that a task needs, the worker dies, and the task waits for another worker. A
+    worker with another version of gaussmix might compute results that differ in the last bits.
     """
 
     def __init__(self, client: Any, table: str) -> None:
@@ -62,12 +62,12 @@ class DaskWorkers:
         self._cluster = f"The Dask cluster at {client.scheduler.address}"
 
     def n_threads(self) -> dict[str, int]:
-        """Return the number of threads of each worker, keyed by the worker's address.
+        """Return a dictionary of the number of threads of each worker, with the workers' addresses as keys.
 
-        Raises ImportError: a worker has no gaussmix, or a version other than that of this process. ConnectionError: the
-        scheduler is gone.
+        Raises ImportError if a worker has no gaussmix, or another version than this process, and ConnectionError if the
+        scheduler can't be reached.
         """
-        if self.client.scheduler is None:  # the client was closed
+        if self.client.scheduler is None:  # None if the client was closed
             raise self._lost()
         result: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
         self._checked.intersection_update(result)
@@ -89,13 +89,13 @@ class DaskWorkers:
         return result
 
     def answer(self, call: Coroutine[Any, Any, T]) -> T:
-        """Wait for the scheduler's answer, and return the answer; raise ConnectionError if the scheduler is gone."""
+        """Wait for the scheduler's answer and return it; raise ConnectionError if the scheduler can't be reached."""
         from distributed.core import CommClosedError
 
         work = self._submit(call)
         try:
             while not wait([work], waiting.POLL_SECONDS).done:
-                if self.client.status != "running":  # otherwise Dask would try for 30 s to reconnect
+                if self.client.status != "running":  # stops the wait, because Dask would try for 30 s to reconnect
                     raise CommClosedError("the client is not connected")
             return work.result()
         except OSError as error:
@@ -106,13 +106,13 @@ class DaskWorkers:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
         The tasks read the results of the futures `needed`. Dask recomputes lost results of futures, but gives up if
-        workers die several times in the meantime; in this case this function retries the futures.
+        several workers die during the computation. In this case, this function retries the futures.
 
         Raises
         ------
-        RuntimeError : workers died repeatedly, or their data were discarded.
+        RuntimeError : workers died repeatedly, or rows on the workers were discarded.
         ConnectionError : the scheduler can't be reached.
-        TimeoutError : there is no worker, and `max_time` or Dask's own time limit is over.
+        TimeoutError : there was no worker until `max_time` or Dask's own time limit had passed.
         """
         from distributed import CancelledError, KilledWorker
         from distributed.core import CommClosedError
@@ -145,18 +145,18 @@ class DaskWorkers:
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(RETRY_PAUSE)  # gives the client time to learn of other lost workers
+            sleep(RETRY_PAUSE)  # gives the client time to notice that other workers are lost, too
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
-        """Make the scheduler give up tasks, or tasks that they depend on, after two workers have died running them.
+        """Make the scheduler give up these futures, or tasks that they depend on, after two workers have died.
 
-        Then `gathered` retries the tasks one by one, so that a third death identifies the task that kills workers. By
-        default, Dask would give up only after four deaths.
+        Then `gathered` retries the futures one by one, so that the death of a third worker identifies the future that
+        kills workers. By default, Dask would give up a task only after it has killed four workers.
         """
         keys = [future.key for future in futures]
 
-        async def watch(dask_scheduler: Any) -> None:  # a local function, because the scheduler may not have gaussmix
+        async def watch(dask_scheduler: Any) -> None:  # local, because the scheduler may not have gaussmix
             for _ in range(500):
                 if all(key in dask_scheduler.tasks for key in keys):
                     break
@@ -173,13 +173,13 @@ class DaskWorkers:
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:
-        """Compute futures again, one by one, so that the future whose worker dies is identified."""
+        """Compute futures again, one by one. If a worker dies, raise an error that names the future's rows."""
         from distributed import KilledWorker
 
         for future in lost:
             if future.status != "error":
                 continue
-            with suppress(KeyError):  # distributed 2026.8 does the work, but then looks up futures that no longer exist
+            with suppress(KeyError):  # distributed 2026.8 retries, but then looks up removed futures
                 self.client.retry([future])
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
@@ -190,13 +190,13 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; if the call is cancelled, cancel the futures, so that no errors are logged."""
+        """Return the results of futures. If the call is cancelled, cancel the futures, so that they log no errors."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
         finally:
             if not result.done():
-                with suppress(Exception):  # the futures were cancelled when the client was closed
+                with suppress(Exception):  # a closed client has already cancelled the futures
                     await self.client.cancel(futures, asynchronous=True)
                 await asyncio.gather(result, return_exceptions=True)
 
@@ -223,13 +223,13 @@ class DaskWorkers:
 
 
 class DaskCluster(Remote):
-    """A source of rows in workers' memory, in partitions of 2^m × 65,520 rows; a worker has neighbouring partitions.
+    """A source of rows in the memory of workers. Each worker stores adjacent partitions of 2^m × 65,520 rows.
 
-    Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Dask recomputes
-    lost rows from their source. Each result has a key, so that no result is counted twice.
+    Tasks are short and independent, so if a worker dies, only its rows and its current tasks must be computed again.
+    Dask recomputes lost rows from their source. Each result has a unique key, so that no result is added twice.
 
-    The rows come from `parts`: one future per original partition, in the order of the rows, whose result is a list of
-    blocks. `Block.first_row` is not used.
+    The rows come from `parts`: one future per original partition, in the order of the rows. The result of each future
+    is a list of blocks, whose attribute `first_row` is not used.
     """
 
     def __init__(self, workers: DaskWorkers, parts: Sequence[Any], about: About) -> None:
@@ -241,7 +241,7 @@ class DaskCluster(Remote):
         self.n_rows = sum(sizes)
         cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks per partition
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # leaves per partition
         workers.limit_deaths(self._stored)
 
     @property
@@ -250,7 +250,7 @@ class DaskCluster(Remote):
         return next((why for why in self.map_rows(about.invalid_reason) if why is not None), None)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the changed blocks, which the workers keep instead of making them again in every pass."""
+        """Return a source of the changed blocks, which the workers compute once and store for all later passes."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
         source = DaskCluster(self._workers, parts, self._about.only(columns))
@@ -271,7 +271,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each worker adds up the sums of its partitions; then a few workers add up these totals."""
+        """Return sums over all rows: each worker adds up the sums of its partitions, and a few workers add these."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -280,8 +280,8 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(parts: list[Any], index: int) -> Any:  # so that merging tasks receive one part each
-            # a group of few tasks, because Dask would spread the tasks of a larger group over all workers
+        def of_part(parts: list[Any], index: int) -> Any:  # a task that merges then receives one part
+            # The group is kept small, because Dask would spread the tasks of a larger group over all workers.
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
 
@@ -303,7 +303,7 @@ class DaskCluster(Remote):
         return self._client.map(task, groups.values(), parts, limits, sent=sent, **how, key="gaussmix-pass", pure=False)
 
     def _groups(self) -> dict[str, list[int]]:
-        """Return the indices of partitions by worker, so that one task handles all of a worker's partitions."""
+        """Return a dictionary from each worker to the indices of its partitions, so that one task handles them all."""
         holders = self._client.who_has(self._stored)
         groups: dict[str, list[int]] = {}
         for index, part in enumerate(self._stored):
@@ -312,7 +312,7 @@ class DaskCluster(Remote):
         return groups
 
     def _sent(self, what: Any) -> Any:
-        """Pickle data that all tasks of a pass share; if they are large, return a future of a copy on each worker."""
+        """Pickle data that all tasks of a pass share; copy large data to each worker, and return their future."""
         from distributed.protocol.pickle import dumps
 
         packed = dumps(what)
@@ -320,21 +320,21 @@ class DaskCluster(Remote):
 
 
 def _unique(doing: str) -> str:
-    """Return a unique key, which the dashboard shows as "gaussmix-" and the name of the activity."""
+    """Return a unique key, which Dask's dashboard shows as "gaussmix-" followed by the name of the activity."""
     return f"gaussmix-{doing}-{uuid4().hex}"
 
 
 def _named(future: Any) -> str:
-    """Describe the rows of a future, whose key ends with the index of the partition or of its first row."""
+    """Describe the rows of a future for a message; its key ends with the index of the partition or of its first row."""
     key, _, index = future.key.rpartition("-")
     return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
 def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
-    """Return a future of `WorkerPartition` for each new partition. Rows are moved once, from the old partitions.
+    """Move the rows to new partitions, and return a future of `WorkerPartition` for each new partition.
 
-    Neighbouring partitions are requested on the same worker, so that the sums of a worker consist of few nodes of the
-    summation tree.
+    Adjacent partitions are placed on the same worker if possible, so that the sums of each worker consist of few nodes
+    of the summation tree.
     """
     taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
@@ -351,7 +351,7 @@ def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[
 
 
 def _bytes_of(block: Block) -> int:
-    """Return the size of a block for Dask, which would move rows to other workers if it underestimated their size."""
+    """Return the size of a block in bytes, because Dask moves rows to other workers if it underestimates their size."""
     arrays = block.rows, block.row_weight, block.assignment
     return sum(array.nbytes for array in arrays if array is not None)
 
@@ -400,7 +400,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
-    """Return the 65,520-row block with this index in a partition, in a list; [] after the last block."""
+    """Return the leaf (65,520 rows) with this index in a partition, in a list, or [] if there is no such leaf."""
     leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 

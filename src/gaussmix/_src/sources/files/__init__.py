@@ -1,1 +1,1 @@
-"""Sources of tables in files, which are read ahead of the work."""
+"""Implement sources of tables in files, which are read while earlier rows are processed."""

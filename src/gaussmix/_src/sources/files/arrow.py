@@ -33,7 +33,7 @@ class Columns:
     """The selected columns of an Arrow table: features and weights.
 
     By default, all numeric columns except the weights are features. The attribute `notices` lists messages about
-    guesses and about columns that are left out.
+    columns that are left out and about guesses, such as the delimiter of a CSV file.
     """
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
@@ -59,16 +59,16 @@ class Columns:
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
-        """Return the description of these columns for other processes."""
+        """Return a description of these columns, which can be sent to other processes."""
         return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integer_columns)
 
     @property
     def read_columns(self) -> list[str]:
-        """Return the names of columns that batches must have: features and weights."""
+        """Return the names of the columns that record batches must have: the features and, if given, the weights."""
         return [*self.names, *([self.weights] if self.weights else [])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
-        """Copy the rows and weights of a record batch into arrays; null becomes NaN."""
+        """Copy the rows and weights of a record batch into arrays, with NaN for null."""
         targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
         batch = base.valid(batch, self.name)
         for name, target in zip(self.read_columns, targets, strict=False):
@@ -85,12 +85,12 @@ class Columns:
         return Block(0, rows, row_weight)
 
     def why_not_numeric(self, field: pa.Field) -> str:
-        """Return why a column is not numeric, as the end of a sentence."""
+        """Return the reason why a column is not numeric, worded as the end of a sentence."""
         return describe_type(field.type)
 
 
 def column_of_results(results: NDArray[Any]) -> pa.Array:
-    """Convert an array with one entry per row to an Arrow column; an entry with several numbers becomes a list."""
+    """Convert an array with one entry per row to an Arrow column; entries of several numbers become lists."""
     column = pa.array(results.ravel())
     for width in reversed(results.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, width)
@@ -98,16 +98,16 @@ def column_of_results(results: NDArray[Any]) -> pa.Array:
 
 
 class BatchReader(Columns, Reader):
-    """A reader of a table that yields record batches, from the first row to the last, in every pass; see `Columns`."""
+    """A reader of a table that yields its record batches in the same order in every pass; see `Columns`."""
 
-    is_slow: bool  # whether reading takes longer than an EM step, or is possible only once; if so, `n_rows` is 0
+    is_slow: bool  # whether reading is slower than an EM step or possible only once; if True, `n_rows` is 0
     n_rows = 0
-    identity: tuple[Any, ...] = ()  # changes when the rows change; empty if changes can't be detected
-    n_together = 0  # largest number of rows that can only be read together; 0 if there is no such limit
+    identity: tuple[Any, ...] = ()  # value that changes if the rows change; empty if changes can't be detected
+    n_together = 0  # largest number of rows that must be read together; 0 if any number can be read
 
     @abstractmethod
     def parts(self) -> Iterator[pa.RecordBatch]:
-        """Yield all rows in order, with at least the columns in `read_columns`."""
+        """Yield all rows in order as record batches, which have at least the columns in `read_columns`."""
 
     def put_part(self, part: pa.RecordBatch, first: int, rows: Rows, row_weight: Array | None) -> None:
         self.put(part.slice(first, len(rows)), rows, row_weight)
@@ -139,7 +139,7 @@ class TableReader(BatchReader):
 
 
 class DatasetReader(BatchReader):
-    """A reader of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
+    """A reader of a `pyarrow.dataset.Dataset`, whose fragments are read in their order."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class DatasetReader(BatchReader):
     def parts(self) -> Iterator[pa.RecordBatch]:
         with self._reading():
             for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
-                pass  # each request checks that its file has not changed
+                pass  # these requests only check that no file has changed
         how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
@@ -182,7 +182,7 @@ class DatasetReader(BatchReader):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Add the name of the table to errors inside the `with` block, and advice if a file is missing."""
+        """Add the name of the table to errors inside the `with` block; if a file is missing, also add advice."""
         try:
             yield
         except pa.ArrowInvalid as error:
@@ -190,7 +190,7 @@ class DatasetReader(BatchReader):
         except OSError as error:
             is_missing_file = isinstance(error, FileNotFoundError)
             hint = self._missing_advice if is_missing_file else ""
-            if error.filename is not None and not hint:  # the error of a stored file already names the file
+            if error.filename is not None and not hint:  # errors of files in stores already name the file
                 raise
             index = ENOENT if is_missing_file else error.errno or EIO
             raise OSError(index, f"can't be read: {first_line(error)}{hint}", self.name) from None
@@ -204,7 +204,7 @@ class DatasetReader(BatchReader):
         return super().describe_location(row)
 
     def _unlike(self) -> str | None:
-        """Return the first file with a column that is not numeric, and this column; None if all columns are numeric."""
+        """Name the first file with a non-numeric column, and the column; return None if all columns are numeric."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:
                 if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
@@ -212,7 +212,7 @@ class DatasetReader(BatchReader):
         return None
 
     def _fragments(self) -> list[Any]:
-        """Return the fragments of the data set; [] if the data set is filtered, because fragments have all rows."""
+        """Return the fragments of the data set; [] if it is filtered, because its fragments ignore the filter."""
         try:
             return list(self._dataset.get_fragments())
         except ValueError:
@@ -220,7 +220,7 @@ class DatasetReader(BatchReader):
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
-    """Return whether a file of a data set is slow to read, because it is text or has slow compression."""
+    """Return whether a file of a data set is slow to read because it is text or has slow compression."""
     format = getattr(getattr(fragment, "format", None), "default_extname", None)
     if format == "parquet":
         return is_slow(fragment.metadata, columns)
@@ -231,7 +231,7 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
 
 
 class OnceReader(BatchReader):
-    """A reader of record batches that can be read only once, and are therefore copied to a temporary file."""
+    """A reader of record batches that can be read only once and are therefore copied to a temporary file."""
 
     is_slow = True
 

@@ -1,4 +1,4 @@
-"""Read rows that exceed the memory: in every pass, ahead of the work, into buffers that are reused."""
+"""Read tables that do not fit into memory: in every pass, a thread reads rows into buffers, which are reused."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.row_statistics import RowStatistic
 from gaussmix._src.sources.survey import Survey
 
-N_BUFFERS = 2  # one buffer is filled while the other is processed; a third buffer would save no time
+N_BUFFERS = 2  # while one buffer is filled, the other is processed; a third buffer would save no time
 MAX_CHUNK_BYTES = 2**23  # maximum number of bytes read at a time; larger reads are not faster
-STATES_FRACTION = 0.14  # fraction of the memory for states that engines store with blocks
-WAIT_SECONDS = 0.05  # interval at which Ctrl-C is handled
+STATES_FRACTION = 0.14  # fraction of `memory` for the `BlockState` objects that engines store for blocks
+WAIT_SECONDS = 0.05  # maximum time until Ctrl-C is handled
 
 
 @dataclass(frozen=True)
 class About:
-    """A description of a table with the attributes of a `Reader`, but without files, for other processes."""
+    """A description of a table for other processes: it has the attributes of a `Reader`, but no files."""
 
     name: str
     names: Sequence[str]
@@ -66,7 +66,7 @@ class About:
     def answer(
         self, task: Callable[[Block], NDArray[Any]], rows: Rows, describe_location: Callable[[int], str]
     ) -> NDArray[Any]:
-        """Check rows that were not checked before, run a task on them in one thread, and return the result."""
+        """Check the values of rows, run a task on the rows in one thread, and return its result."""
         check_cells(describe_location, self.names, 0, rows, self.may_miss)
         with limit_threads(1):
             return task(Block(0, rows))
@@ -75,27 +75,27 @@ class About:
 class Reader(ABC):
     """A table that can be read several times, from the first row to the last."""
 
-    name: str  # name of the file or files for messages
+    name: str  # name of the table in messages
     n_rows: int  # number of rows
     names: Sequence[str]  # names of the features
     dtype: np.dtype[Any]  # float32 or float64
-    weights: str | None = None  # column of row weights; None if there are no weights
-    order: str = "F"  # memory order, "C" or "F", in which buffers are filled fastest
-    has_names: bool = True  # whether the names come from the table
+    weights: str | None = None  # name of the column of row weights; None if there are no weights
+    order: str = "F"  # memory order of buffers, "C" or "F", in which reading is fastest
+    has_names: bool = True  # whether the table itself has names of columns
     may_miss: bool = False  # whether feature values may be missing
     integer_columns: Sequence[int] = ()  # indices of columns of 64-bit integers
-    versions: FileVersions = FileVersions(())  # versions of the files, which must not change
+    versions: FileVersions = FileVersions(())  # versions of the files, which must not change until reading has ended
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:
-        """Yield all rows in order, in parts of any size; each part has an attribute `n_rows` or `num_rows`."""
+        """Yield all rows in order, in parts of any size. Each part has its number of rows as `n_rows` or `num_rows`."""
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Copy rows of a part, from row `first` on, and their weights, until the arrays are full."""
+        """Copy rows of a part and their weights, beginning with row `first` of the part, until the arrays are full."""
 
     def describe_location(self, row: int) -> str:
-        """Return the position of a row for messages: its file, its row group and its index."""
+        """Return the position of a row for messages, such as its file, its row group and its index."""
         return f"{self.name}, row {row}"
 
     def bytes_of(self, n_rows: int) -> int:
@@ -109,19 +109,19 @@ class Reader(ABC):
 
 
 class Cursor:
-    """A position in the rows of a reader, from which the next rows are read."""
+    """A position in the rows of a reader, which advances when rows are read."""
 
     def __init__(self, reader: Reader) -> None:
         reader.versions.check()
         self._reader, self._parts = reader, reader.parts()
         self._part: Any = None
-        self._row = self._n_rows = 0  # current row and number of rows in the part
+        self._row = self._n_rows = 0  # next row in the current part, and number of rows of this part
         self._n_read = 0
 
     def read(self, room: Block) -> Block:
-        """Read the next rows into the arrays of a block.
+        """Read the next rows into the arrays of the block `room`, and return a block of these rows.
 
-        Raises OSError or ValueError, with the position, for rows that can't be read or are invalid.
+        Raises OSError if rows can't be read, and ValueError if a row is invalid. The message names the row.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)
@@ -139,22 +139,22 @@ class Cursor:
         return block
 
     def close(self) -> None:
-        """Close open files. Raises OSError if files have changed since they were opened."""
+        """Close open files. Raises OSError if any file has changed since it was opened."""
         if hasattr(self._parts, "close"):
             self._parts.close()
         self._reader.versions.check()
 
 
 class FileSource(Source):
-    """A source of the rows of a reader, which keeps a few blocks of 65,520 rows in memory at a time.
+    """A source of the rows of a reader, which has only a few blocks of rows in memory at a time.
 
-    A thread reads ahead. Because buffers are reused, the caller must not keep blocks. `memory` is the number of bytes
-    for buffers and for states that engines store with blocks.
+    A separate thread reads the next block in advance. Because buffers are reused, callers must not store blocks.
+    `memory` is the number of bytes for buffers and for the `BlockState` objects of engines.
     """
 
     whole = None
     is_read_again = is_remote = True
-    on_progress: Callable[[int], None] | None = None  # function that is called with the number of processed rows
+    on_progress: Callable[[int], None] | None = None  # function to call with the number of rows of each processed block
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
@@ -180,7 +180,7 @@ class FileSource(Source):
         if self.n_rows <= n_rows:
             # Blocks are copied because their buffers are reused.
             return Block.concatenate(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
-        self.collect(RowStatistics)  # the same pass also draws the sample
+        self.collect(RowStatistics)  # the pass that computes these statistics also draws the sample
         return super().sample(n_rows)
 
     def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
@@ -197,7 +197,7 @@ class FileSource(Source):
 class _Ahead:
     """An iterator over the blocks of one pass, which a separate thread reads while other blocks are processed.
 
-    The daemon thread opens and closes the cursor, so that Python can exit while a slow disk is being read.
+    The thread is a daemon thread, which opens and closes the cursor, so that Python can exit while a slow disk is read.
     """
 
     def __init__(self, reader: Reader, chunk_rows: int) -> None:
@@ -221,7 +221,7 @@ class _Ahead:
             try:
                 result = self._results.get(timeout=WAIT_SECONDS)
             except Empty:
-                continue  # lets Python handle Ctrl-C
+                continue  # between two waits, Python can handle Ctrl-C
             if isinstance(result, BaseException):
                 raise result
             return result
@@ -241,15 +241,15 @@ class _Ahead:
     def close(self) -> None:
         """Stop reading."""
         self._is_over = True
-        self._rooms.put(self._reader.room(0))  # wakes the reading thread
+        self._rooms.put(self._reader.room(0))  # wakes the reading thread if it is waiting for a buffer
         if self._thread.is_alive():
             self._thread.join()
 
 
 def opened(reader: Reader, memory: int) -> Source:
-    """Return a source of the rows of a reader: in memory if half of `memory` suffices, otherwise read in every pass.
+    """Return a source of a reader's rows: in memory if they fit into half of `memory`, otherwise read in every pass.
 
-    Raises ValueError: there are no rows, or a row is invalid. OSError: rows can't be read.
+    Raises ValueError if there are no rows or a row is invalid, and OSError if rows can't be read.
     """
     if reader.n_rows == 0:
         raise ValueError(f"{reader.name} has no rows.")
@@ -270,14 +270,14 @@ class Chosen(NamedTuple):
     names: list[str]
     indices: list[int]
     weight_index: int | None
-    dtype: np.dtype[Any]  # type of the rows
+    dtype: np.dtype[Any]  # type of the features in memory
     integer_columns: list[int]
 
     @classmethod
     def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
-        """Select the features of an array, by default all columns but the weights; raise ValueError for wrong names."""
+        """Select the features, by default all columns except the weights; raise ValueError for an invalid name."""
         check_columns(name, all_columns, columns, weights)
         indices = {column: index for index, column in enumerate(all_columns)}
         names = list(columns or (column for column in all_columns if column != weights))
@@ -299,7 +299,7 @@ def _check_some_weight(reader: Reader, profile: RowStatistics) -> None:
 
 
 def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError if `columns` or `weights` are not a valid selection from all columns of a table."""
+    """Raise ValueError if two columns have the same name or the selection by `columns` and `weights` is invalid."""
     counts = Counter(all_columns)
     twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:
@@ -311,22 +311,22 @@ def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] 
         if column not in counts:
             raise ValueError(f"{name} has no column {column!r}; it has {listed(list(all_columns))}.")
     if weights in chosen:
-        raise ValueError(f"{weights!r} can't be a feature and the weight.")
+        raise ValueError(f"{weights!r} can't be both a feature and the column of weights.")
     if len(set(chosen)) < len(chosen):
-        raise ValueError(f"columns must name each column once, got {chosen!r}.")
+        raise ValueError(f"columns must not name a column more than once, got {chosen!r}.")
 
 
 def check_cells(
     where: Callable[[int], str], names: Sequence[str], first: int, rows: Rows, may_miss: bool, limit: float = MAX_DOUBLE
 ) -> None:
-    """Raise ValueError, with position and advice, for the first value that is missing, infinite or too large."""
+    """Raise ValueError for the first missing, infinite or too large value; the message has its position and advice."""
     cell = bad_cell(rows, limit, may_miss=may_miss)
     if cell is not None:
         raise ValueError(f"{where(first + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
 def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
-    """Raise ValueError, with position and advice, for the first row with an invalid value or weight."""
+    """Raise ValueError for the first row with an invalid value or weight; the message has its position and advice."""
     largest = largest_of(reader.n_rows)
     check_cells(reader.describe_location, reader.names, first_row, rows, reader.may_miss, largest)
     if row_weight is None:

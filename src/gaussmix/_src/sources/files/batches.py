@@ -1,6 +1,6 @@
-"""Open tables that yield record batches: files, and tables of PyArrow, polars and DuckDB.
+"""Open tables that yield record batches: files, and tables of PyArrow, polars, DuckDB, Delta Lake and Iceberg.
 
-Tables that are slow to read, or that can be read only once, are first copied to a temporary file that is fast to read.
+Tables that are slow to read or can be read only once are first copied to a temporary file that is fast to read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
-HEADER_BYTES = 128  # size of the header of a .npy file, which has space for any number of rows
+HEADER_BYTES = 128  # size of the header of a .npy file; sufficient for any number of rows
 
 
 def open_files(data: Any, request: OpenOptions) -> Source:
-    """Open a path, a pattern, a folder, or files that are already open as a table."""
+    """Open the files of a path, a pattern or a folder, or a table of files (`Files`) that is already open."""
     table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=request.memory))
     return _opened(TableReader(replace(table, memory=request.memory), request.columns, request.weights), request)
 
@@ -40,7 +40,7 @@ def open_dataset(data: Any, request: OpenOptions) -> Source:
 
 
 def open_delta(data: Any, request: OpenOptions) -> Source:
-    """Open a Delta table by its PyArrow data set of files."""
+    """Open a Delta table as a PyArrow data set of its files."""
     dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the Delta table"
     requested = request.columns, request.weights, request.memory
     return _opened(DatasetReader(dataset, *requested, name, "; `vacuum` removes files of old versions"), request)
@@ -59,7 +59,7 @@ def open_stream(data: Any, request: OpenOptions) -> Source:
 
 def open_relation(data: Any, request: OpenOptions) -> Source:
     """Open a DuckDB relation."""
-    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # name of the method before DuckDB 1.5
+    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # the latter name before DuckDB 1.5
     return _opened(OnceReader("the relation", read(BATCH_ROWS), request), request)
 
 
@@ -98,9 +98,9 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
 
 
 def spooled(table: BatchReader) -> NpyReader:
-    """Copy the numbers of a table to a temporary .npy file, which is deleted together with the returned reader.
+    """Copy a table's numbers to a temporary .npy file, which is deleted together with the returned reader.
 
-    Raises OSError: the disk is full, or the table can't be read.
+    Raises OSError if the disk is full or the table can't be read.
     """
     index = tempfile.mkdtemp(prefix="gaussmix-")
     path = Path(index) / "rows.npy"
@@ -115,12 +115,12 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """Copy the numbers of files to a .npy file in a folder unless this copy exists, and return a reader of the copy.
+    """Return a reader of a .npy file in a folder with the numbers of a table; write this copy if it does not exist.
 
-    Raises OSError: the disk is full, or the table can't be read. ValueError: the table does not come from files.
+    Raises OSError if the disk is full or the table can't be read, and ValueError if the table is not made of files.
     """
     if not table.identity:
-        raise ValueError(f"cache= stores copies of files, not of {table.name}: leave out cache=.")
+        raise ValueError(f"cache= can store copies of files, but not of {table.name}: leave out cache=.")
     folder.mkdir(parents=True, exist_ok=True)
     what = (table.identity, table.read_columns, table.weights, table.dtype.str)
     path = folder / f"gaussmix-{sha256(repr(what).encode()).hexdigest()[:32]}.npy"
@@ -128,14 +128,14 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
         index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
             write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # so that no incomplete file is visible
+            os.replace(Path(index) / path.name, path)  # makes the file visible when it is complete
         finally:
             _remove(index)
     return _copied(table, path)
 
 
 def _copied(table: BatchReader, path: Path) -> NpyReader:
-    """Return a reader of a file with a copy of the numbers of a table."""
+    """Return a reader of a .npy file that contains a copy of the numbers of a table."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.integer_columns = table.integer_columns
@@ -143,13 +143,13 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """A temporary folder that is deleted as soon as no reader (or copy of a reader) in this process refers to it."""
+    """A temporary folder, which is deleted when the last reader that uses it in this process is deleted."""
 
     def __init__(self, path: str) -> None:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)
 
     def remove(self) -> None:
-        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores Ctrl-C in a finaliser."""
+        """Delete the folder now and not in a finaliser, because Python ignores Ctrl-C while a finaliser runs."""
         _remove(self._path)
         self._at_end.detach()
 
@@ -161,7 +161,7 @@ class _Spool:
 
 
 def write(table: BatchReader, path: Path, advice: str) -> None:
-    """Write the numbers of a table to a .npy file in C order; `advice` is for the message about a full disk."""
+    """Write the numbers of a table to a .npy file in C order. If the disk is full, the error ends with `advice`."""
     n_rows, columns = 0, table.read_columns
     step = batch_rows(len(columns))
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded to float32
@@ -178,9 +178,9 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
             file.seek(0)
             file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:
-        if error.errno is None or error.filename is not None:  # an error that names a file comes from reading the table
+        if error.errno is None or error.filename is not None:  # an error with a file name arose while reading the table
             raise
-        reason = f"{error.strerror} while {table.name} was spooled; {advice}"
+        reason = f"{error.strerror} while {table.name} was copied to a .npy file; {advice}"
         raise OSError(error.errno, reason, str(path)) from None
 
 

@@ -21,8 +21,8 @@ _MAX_KINDS = 4  # maximum number of extensions in an error message
 def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
-    Raises FileNotFoundError: no file matches. ValueError: the files have several extensions, or belong to a Delta
-    table. For a URL, the errors of `stored` may be raised, too.
+    Raises FileNotFoundError if no file matches, and ValueError if the files have different extensions or belong to a
+    Delta table. For a URL, the function `stores.stored` may also raise its errors.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: pass the name of a file", name)
@@ -31,11 +31,11 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     if not result:
         reason = os.strerror(ENOENT)
         if is_url(name) or glob.has_magic(name):
-            reason = "no file has such a name"
+            reason = "no file name matches"
         elif os.path.isdir(name):
-            reason = "the folder holds no file"
+            reason = "the folder has no files"
         if paths.SCHEME.match(name) and "://" not in name:
-            reason += "; give a URL as text, since a Path leaves out one of its slashes"
+            reason += "; pass a URL as a string, because a Path removes one of its slashes"
         raise FileNotFoundError(ENOENT, reason, name)
     if not is_url(name) and not Path(paths.local_name(name)).is_file():
         folders = {file.parent for file in result if isinstance(file, Path)}
@@ -46,14 +46,14 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
         readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
         others = f" and {len(kinds) - _MAX_KINDS} more" if len(kinds) > _MAX_KINDS else ""
         raise ValueError(
-            f"{name} matches files of several kinds, {' and '.join(map(repr, kinds[:_MAX_KINDS]))}{others}: choose "
-            f"one kind, for example '{_of_one_kind(name, (readable or kinds)[-1])}'."
+            f"{name} matches files with different extensions, {' and '.join(map(repr, kinds[:_MAX_KINDS]))}{others}: "
+            f"choose one extension, for example '{_of_one_kind(name, (readable or kinds)[-1])}'."
         )
     return result
 
 
 def _of_one_kind(name: str, kind: str) -> str:
-    """Return a pattern for the files with one extension in a folder, a URL or a pattern."""
+    """Return a pattern for those files of a folder, a URL or a pattern that have the extension `kind`."""
     base = name.rstrip("/")
     folder, last = os.path.split(base)
     if glob.has_magic(last) and last != "**":
@@ -67,12 +67,12 @@ def _stored(url: str) -> list[StoredFile]:
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "pyarrow":
             raise
-        raise ImportError("URLs need pyarrow: pip install 'gaussmix[cli]'.") from None
+        raise ImportError("Reading from URLs needs pyarrow: pip install 'gaussmix[cli]'.") from None
     return stored(url)
 
 
 class FileVersions:
-    """The versions of local files when they were opened; versions of files in stores are checked by each request."""
+    """The versions that local files had when they were opened. For files in stores, each request checks the version."""
 
     def __init__(self, files: Sequence[Path | StoredFile]) -> None:
         self._stored = [file for file in files if not isinstance(file, Path)]
@@ -86,7 +86,7 @@ class FileVersions:
 
     @property
     def identity(self) -> list[tuple[str, Hashable]]:
-        """Return the names and versions of all files, which change if a file changes; [] if there are no files."""
+        """Return the name and version of each file; the version changes if the file changes."""
         local = [(os.path.abspath(path), version) for path, version in self._versions.items()]
         return local + [(str(file), file.version) for file in self._stored]
 

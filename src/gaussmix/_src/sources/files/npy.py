@@ -1,4 +1,4 @@
-"""Read rows of .npy files directly into the buffers of a pass."""
+"""Read rows of .npy files directly into the arrays of blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
-PIECE_BYTES = 2**20  # number of bytes that are read at a time if numbers are converted or copied
+PIECE_BYTES = 2**20  # number of bytes to read at a time if numbers are converted or columns are selected
 
 
 class NpyFile(NamedTuple):
@@ -31,7 +31,7 @@ class NpyFile(NamedTuple):
 
     path: Path
     n_rows: int
-    start: int  # offset of the numbers in bytes
+    start: int  # offset of the first number in the file, in bytes
     is_by_columns: bool
     dtype: np.dtype[Any]
     n_columns: int
@@ -66,7 +66,7 @@ def open_npy(data: Any, request: OpenOptions) -> Source:
 
 
 def is_numeric_array(path: Path) -> bool:
-    """Return whether a file is intended to hold an array of numbers, and not of records with named fields."""
+    """Return whether a file is intended as a .npy file of plain numbers, rather than records with named fields."""
     with open(path, "rb") as file:
         try:
             return not NpyFile.from_file(path, file).dtype.names
@@ -76,14 +76,14 @@ def is_numeric_array(path: Path) -> bool:
 
 
 class NpyReader(Reader):
-    """A reader of .npy files, one after the other, in which every column but the weights is a feature by default.
+    """A reader of one or more .npy files. By default, every column except the weights is a feature.
 
-    `names` lists the names of all columns, by default x0, x1 …. `columns` selects the features. `dtype` is the type of
-    the rows, by default float32 if the files have float32.
+    `names` lists the names of all columns, by default x0, x1, and so on. `columns` selects the features. `dtype` is the
+    type of the rows in memory, by default float32 if the files have float32, otherwise float64.
     """
 
-    origin: Reader | None = None  # table of which the file is a copy
-    spool: object = None  # object that deletes the file when nothing refers to the object any more
+    origin: Reader | None = None  # reader of the original table if the file is a copy
+    spool: object = None  # object that deletes a temporary file when the last reader is deleted
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class _Open(NamedTuple):
     n_rows: int
 
     def read(self, at: int, target: NDArray[Any]) -> None:
-        """Read numbers from an offset into an array, and convert them if the types differ."""
+        """Read the numbers that begin at byte `at` into an array, and convert them if the types differ."""
         file, stream = self.file, self.stream
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             values = np.empty(target.shape, file.dtype)
@@ -173,5 +173,5 @@ class _Open(NamedTuple):
         while room:
             n_read = stream.readinto(room)
             if not n_read:
-                raise OSError(EIO, f"became shorter during the read and ends at byte {stream.tell()}", str(file.path))
+                raise OSError(EIO, f"became shorter while it was read; it ends at byte {stream.tell()}", str(file.path))
             room = room[n_read:]

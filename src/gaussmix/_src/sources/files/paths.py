@@ -9,21 +9,21 @@ from fnmatch import fnmatch
 from pathlib import Path
 from urllib.request import url2pathname
 
-# Extensions of the files that gaussmix reads itself, by format.
+# For each file format that gaussmix itself reads, the extensions of files in this format.
 EXTENSIONS = {
     "csv": (".csv", ".tsv", ".txt"),
     "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
-DELTA_FOLDER = "_delta_log"  # folder in every Delta table
-FILE_CHANGED = "changed while it was read; leave files as they are until the work has ended"
+DELTA_FOLDER = "_delta_log"  # name of a folder that every Delta table has
+FILE_CHANGED = "changed while it was read; do not change files until the work has ended"
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # at least two letters, because C: is a Windows drive
 _SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # user names, passwords and queries in URLs
 
 
 def check_versions(name: str | None) -> None:
-    """Raise ValueError for a Delta table, whose files may contain rows that were deleted."""
+    """Raise ValueError if `name` names a Delta table, because its files may contain rows that were deleted."""
     if name is not None:
         raise ValueError(
             f"{name} is a Delta table, and its files may contain rows that were deleted: pass "
@@ -32,17 +32,17 @@ def check_versions(name: str | None) -> None:
 
 
 def is_url(name: str) -> bool:
-    """Return whether a name is a URL, but not the URL of a local file."""
+    """Return whether a name is a URL, but not a file:// URL of a local file."""
     return "://" in name and SCHEME.match(name) is not None and not name.startswith("file://")
 
 
 def without_secrets(name: str) -> str:
-    """Return a URL without passwords and queries; names of local files are unchanged."""
+    """Return a URL without user name, password and query; return names of local files unchanged."""
     return _SECRET.sub("", name) if is_url(name) else name
 
 
 def is_among(path: Path, name: str) -> bool:
-    """Return whether a path, pattern or folder matches a file, or will match the file after it is written."""
+    """Return whether the path, pattern or folder `name` matches a file, or will match this file once it is written."""
     if is_url(name):
         return False
     name = local_name(name)
@@ -56,7 +56,7 @@ def is_among(path: Path, name: str) -> bool:
 
 
 def local_name(name: str) -> str:
-    """Return the path of a local file, which may be given as a URL."""
+    """Return the path of a local file, given its path or its file:// URL."""
     return url2pathname(name.removeprefix("file://").removeprefix("localhost")) if name.startswith("file://") else name
 
 
@@ -71,5 +71,5 @@ def matching_files(name: str) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Return whether a file or one of its folders is hidden, because its name begins with "." or "_"."""
+    """Return whether the name of a file or of one of its folders begins with "." or "_", which hides the file."""
     return any(part.startswith((".", "_")) for part in path.parts)

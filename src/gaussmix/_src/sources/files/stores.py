@@ -1,4 +1,4 @@
-"""Read files in object stores and on web servers, which are named by URLs, with many concurrent requests."""
+"""Read files in object stores and on web servers, which are given by URLs, with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from gaussmix._src.sources.files.paths import DELTA_FOLDER, FILE_CHANGED, check_
 
 T = TypeVar("T")
 MAX_REQUESTS = 16  # maximum number of concurrent requests
-MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # limits on the number of bytes in one request
+MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # largest and smallest number of bytes per request
 RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before each repetition of a failed request
-MAX_SILENT_SECONDS = 5.0  # if a request fails for more seconds than this, a warning is issued
+MAX_SILENT_SECONDS = 5.0  # a warning is issued if a request has failed for longer than this
 _WILDCARD = re.compile(r"[*\[]")
-# Patterns in the messages of store libraries that raise no specific exception.
+# Some libraries for stores raise general exceptions, so these patterns classify errors by their messages.
 _REFUSED = re.compile(
     r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|AUTHENTICAT|AUTHORIZ|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I
 )
@@ -37,7 +37,7 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # text that is not searched for these patterns
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # names, which are removed from messages before the search
 
 
 class Store:
@@ -52,14 +52,14 @@ class Store:
         return result.is_file if result.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
-        """Return the files in a folder and in `depth - 1` levels of subfolders; with depth None, in all levels."""
+        """Return the files in a folder and in `depth - 1` levels of subfolders, or in all levels if `depth` is None."""
         from pyarrow.fs import FileSelector
 
         result = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return version and size of a file, and `count` bytes from `first`, or the last bytes if `first` is None."""
+        """Return a file's version, size, and `count` bytes from offset `first`, or the last bytes if it is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -95,17 +95,17 @@ class _Fsspec(Store):
         try:
             about: dict[str, Any] = self._system.info(path)
         except FileNotFoundError as error:
-            raise error.__cause__ or error from None  # the original message of the server
+            raise error.__cause__ or error from None  # the server's message is in the cause
         return about
 
 
 class StoredFile:
-    """A file in a store, which must not change after its first bytes were read."""
+    """A file in a store, which must not change after the first request for its bytes."""
 
     def __init__(self, store: Store, path: str, url: str) -> None:
         self._store, self._path, self._url = store, path, url
         self.version: Hashable = None
-        self.size = 0  # set by the first request, like the version
+        self.size = 0  # number of bytes; the first request sets it and the version
         self.suffix = PurePosixPath(url).suffix
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class StoredFile:
     def read(self, first: int | None, count: int) -> bytes:
         """Read `count` bytes from offset `first`, or the last `count` bytes if `first` is None.
 
-        Raises OSError, with advice: the file has changed or is not accessible, or the store does not answer.
+        Raises OSError, with advice, if the file has changed or is not accessible, or if the store does not answer.
         """
         version, self.size, result = patiently(self._url, partial(self._store.read, self._path, first, count))
         if self.version not in (None, version):
@@ -123,7 +123,7 @@ class StoredFile:
         return result
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
-        """Open the file with random access; bytes that were requested in advance come from `requests`."""
+        """Open the file with random access; `requests` are requests that were made in advance for its bytes."""
         opened = _Opened(self, requests)
         if self.version is None:
             opened.hold(self.read(None, MIN_REQUEST_BYTES), None)
@@ -133,9 +133,9 @@ class StoredFile:
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
 
-    A warning is issued if success takes long, because the library of a store may itself repeat a request for many
-    seconds. If the server can't be reached by the first request (`is_first`), the request is not repeated. Raises
-    OSError: nothing exists at this address, or the store denies access or does not answer.
+    A warning is issued after a few seconds without success, because a store's library may itself repeat a request for
+    long. The first request to a server (`is_first`) is not repeated if the server can't be reached. Raises OSError if
+    nothing exists at this address, or if the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -143,7 +143,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
             return call()
         except (ValueError, ImportError, NotImplementedError):
             raise
-        except Exception as error:  # aiohttp and other libraries raise errors that are not OSErrors
+        except Exception as error:  # some libraries, such as aiohttp, do not raise OSError
             final = _final(error, url, is_first=is_first, is_last=wait is None)
             if final is not None:
                 raise final from None
@@ -151,11 +151,11 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
                 began = inf
                 warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
         time.sleep(wait or 0.0)
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError("the last attempt must either return a result or raise an error")
 
 
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
-    """Return an error with a clear message; None if the request may succeed later and can be repeated."""
+    """Return an error with a clear message, or None if the request should be repeated because it may succeed later."""
     errno, reason = getattr(error, "errno", None), _reason(error)
     message = _QUOTED_NAMES.sub("", reason)
     if isinstance(error, FileNotFoundError) or _ABSENT.search(message):
@@ -175,14 +175,14 @@ def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSEr
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error in one line."""
+    """Return the message of an error as a single line."""
     status = getattr(error, "status", None)
     text = str(error) if status is None else f"{status} {getattr(error, 'message', '')}"
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def stored_in(system: Any, path: str) -> StoredFile:
-    """Return a file in a PyArrow file system."""
+    """Return a `StoredFile` for a file in a PyArrow file system."""
     wrapped = getattr(getattr(system, "handler", None), "fs", None)  # file system of fsspec inside the PyArrow wrapper
     store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else Store(system)
     return StoredFile(store, path, path)
@@ -191,9 +191,9 @@ def stored_in(system: Any, path: str) -> StoredFile:
 def stored(url: str) -> list[StoredFile]:
     """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if no file matches.
 
-    In a pattern, * matches any part of a name, [ab] matches one of the letters, and ** matches any folders. Raises
-    OSError in the same cases as `patiently`. ImportError: the store's library is not installed. ValueError: the URL
-    is invalid.
+    In a pattern, * matches any part of a name, [ab] matches a or b, and ** matches any number of folders. Raises
+    OSError in the same cases as `patiently`, ImportError if the store's library is not installed, and ValueError if the
+    URL is invalid.
     """
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
@@ -218,7 +218,7 @@ def stored(url: str) -> list[StoredFile]:
 
 
 def _split(address: str) -> tuple[str, list[str]]:
-    """Split an address into the folder or file before the pattern, and the parts of the pattern."""
+    """Split an address into the folder or file before the pattern, and the parts of the pattern between slashes."""
     parts = address.rstrip("/").split("/")
     n_plain = next((at for at, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
     return "/".join(parts[:n_plain]), parts[n_plain:]
@@ -235,13 +235,13 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
-    """Return the store of a URL, the path of its base in the store, and a function that names paths without secrets."""
+    """Return a URL's store, the path of `base` in this store, and a function that converts paths to URLs."""
     from pyarrow.fs import FileSystem  # imported here, because the import is slow
 
     url = f"{scheme}://{base}"
     shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=5"  # by default, retries last 15 minutes
+        query += ("&" if query else "?") + "retry_limit_seconds=5"  # by default, PyArrow retries for 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
         open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket
@@ -257,14 +257,14 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
         system, path = patiently(shown, partial(url_to_fs, f"{scheme}://{base}{query}"), is_first=True)
     except ImportError as error:
         advice = "pip install 'fsspec[http]'" if error.name == "fsspec" else str(error).rstrip(".")
-        raise ImportError(f"{shown} needs another library: {advice}.") from None
+        raise ImportError(f"Reading {shown} needs another library: {advice}.") from None
     except ValueError as error:
         raise ValueError(f"{shown} can't be opened: {str(error).rstrip('.')}.") from None
     return _Fsspec(system), path, lambda path: without_secrets(str(system.unstrip_protocol(path)))
 
 
 def _run_in_thread(task: Callable[[], T]) -> Future[T]:
-    """Run a task in a new daemon thread, so that Python can exit while a store is slow."""
+    """Run a task in a new daemon thread, so that Python can exit even if a store does not answer."""
     work = Future[T]()
 
     def run() -> None:
@@ -278,7 +278,7 @@ def _run_in_thread(task: Callable[[], T]) -> Future[T]:
 
 
 def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Yield the results of tasks in their order; at most `MAX_REQUESTS` tasks run concurrently."""
+    """Run up to `MAX_REQUESTS` tasks concurrently, and yield their results in the order of the tasks."""
     under_way = deque[Future[T]]()
     for task in tasks:
         under_way.append(_run_in_thread(task))
@@ -289,12 +289,12 @@ def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
 
 
 class Requests:
-    """The bytes of stored files that a pass needs, which are requested in advance.
+    """Requests, made in advance, for the bytes of stored files that a pass will read.
 
     Parameters
     ----------
-    wanted : byte ranges (offset, size) of each file, in the order in which they are needed.
-    largest : number of bytes per request.
+    wanted : byte ranges (offset, size) of each file, in the order in which the pass reads them.
+    largest : maximum number of bytes per request.
     """
 
     def __init__(self, wanted: Mapping[StoredFile, Iterable[tuple[int, int]]], largest: int) -> None:
@@ -308,7 +308,7 @@ class Requests:
         self._next: tuple[StoredFile, int, bytes] | None = None
 
     def take(self, file: StoredFile) -> tuple[bytes, int] | None:
-        """Return the next bytes of a file and their offset; None if no more bytes were requested."""
+        """Return the next requested bytes of a file and their offset; None if no further bytes were requested."""
         while True:
             self._next = self._next or next(self._coming, None)
             if self._next is None or self._order[self._next[0]] > self._order[file]:
@@ -324,7 +324,7 @@ def _read(file: StoredFile, first: int, count: int) -> tuple[StoredFile, int, by
 
 @dataclass
 class _Chunk:
-    """A range of bytes of a file, with its offset and the number of bytes that were not read yet."""
+    """A range of bytes of a file: the bytes, their offset in the file, and the number of bytes still to be read."""
 
     data: bytes
     first: int
@@ -332,15 +332,15 @@ class _Chunk:
 
 
 class _Opened:
-    """A stored file with the interface of Python's file objects, which keeps bytes until they are read."""
+    """A stored file with the interface of Python's file objects, which stores received bytes until they are read."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; doubled after each request
+        self._step = MIN_REQUEST_BYTES  # minimum size of a request; doubled after each request
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
-        """Keep bytes from an offset, or the last bytes of the file, until they are read."""
+        """Store bytes until they are read; `first` is their offset in the file, or None for the last bytes."""
         partitions = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
         self._chunks.append(partitions)
         return partitions
@@ -353,7 +353,7 @@ class _Opened:
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        """Read bytes from the current position."""
+        """Read up to `count` bytes from the current position; all remaining bytes if `count` is negative."""
         end, pieces = self._file.size if count < 0 else min(self._position + count, self._file.size), []
         while self._position < end:
             partitions = self._around(self._position, end)
@@ -365,7 +365,7 @@ class _Opened:
         return b"".join(pieces)
 
     def _around(self, start: int, end: int) -> _Chunk:
-        """Return bytes that contain an offset: from memory, from requests in progress, or from a new request."""
+        """Return a chunk with the byte at `start`: a stored chunk, or one from a pending or a new request."""
         partitions = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
         while partitions is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)

@@ -1,4 +1,4 @@
-"""Sources of Ray data sets, and of references to arrays and tables in Ray, with work on the nodes of a cluster."""
+"""Open Ray data sets, and Ray references to arrays and tables; the work runs on the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.tables.base import typed
 
-RESULT = "result"  # column that predictions add to a data set
+RESULT = "result"  # name of the column that predictions add to a data set
 
 
 def open_ray(data: Any, request: OpenOptions) -> Source:
-    """Open a Ray data set, or references to arrays or tables. The rows stay on the nodes of the cluster."""
+    """Open a Ray data set, or Ray references to arrays or tables. The rows stay on the nodes of the Ray cluster."""
     table = RayTable.from_data(data, request)
     return LazySource(table.about, table.per_row, table.load, table.columns.notices)
 
 
 @dataclass(frozen=True)
 class RayTable:
-    """Rows in Ray, and the selected columns."""
+    """A Ray data set or a list of Ray references, with its selected columns."""
 
     data: Any = field(repr=False)  # `ray.data.Dataset`, or a list of references
-    columns: Columns  # features and weights
-    about: About  # description of the columns; the number of rows is not used
-    n_columns: int  # total number of columns
+    columns: Columns  # selected columns: features and weights
+    about: About  # description of the selected columns; its number of rows is not used
+    n_columns: int  # total number of columns, selected or not
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> RayTable:
         """Build the description of a data set, or of one or several references.
 
-        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is to neither an array nor
-        a table.
+        Raises ValueError if a column does not exist or is not numeric, and TypeError if a reference refers to an object
+        that is neither an array nor a table.
         """
         is_set = _is_set(data)
         data = data if is_set else [data] if isinstance(data, ray.ObjectRef) else list(data)
@@ -53,7 +53,7 @@ class RayTable:
         schema, has_names = getattr(data.schema(), "base_schema", None) if is_set else None, True
         if isinstance(schema, pa.Schema) and pa.null() not in schema.types:
             schema = _flat(schema.empty_table()).schema
-        else:  # references, pandas data frames, columns of nulls alone, or blocks without rows
+        else:  # there are references, pandas data frames, columns with only nulls, or blocks without rows
             schema, has_names = _schema_of(data, name)
         result = Columns(name, schema, request.columns, request.weights)
         return cls(data, result, result.about(may_miss=request.missing, has_names=has_names), len(schema))
@@ -64,7 +64,7 @@ class RayTable:
         return loaded(_parts(self.data), self.about, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """Return the results of a task for all rows, as a new column of the data set or one reference per partition."""
+        """Return a task's results for all rows, as a new column of the data set or as one reference per partition."""
         answer = partial(_answers, task=task, columns=self.columns, about=self.about)
         if not _is_set(self.data):
             return [start_task("answer", answer, part, index) for index, part in enumerate(self.data)]
@@ -84,16 +84,16 @@ def _parts(data: Any) -> Sequence[Any]:
     options = data.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:
-        return list(type(data).copy(data).to_arrow_refs())  # the copy does not keep computed blocks in memory
+        return list(type(data).copy(data).to_arrow_refs())  # copied, so that computed blocks are not stored
     finally:
         options.preserve_order = before
 
 
 def _table(part: Any, where: str) -> pa.Table:
-    """Convert an array, or a table of any library, to an Arrow table whose columns hold single values."""
+    """Convert an array, or a table of any library, to an Arrow table without columns of vectors."""
     if isinstance(part, np.ndarray):
         if part.ndim != 2 or part.dtype.kind not in "biuf":
-            raise ValueError(f"{where} is an array {part.shape} of {part.dtype}. It needs real numbers and two axes.")
+            raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of two axes and real numbers.")
         return pa.table(list(map(np.ascontiguousarray, part.T)), names=invented_names(part.shape[1]))
     try:
         return _flat(pa.table(part))
@@ -106,7 +106,7 @@ def _table(part: Any, where: str) -> pa.Table:
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """Split columns of vectors, which Ray makes from arrays, into one column per number."""
+    """Split columns of vectors, to which Ray converts arrays, into columns of numbers."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         shape: Sequence[int] = getattr(column.type, "shape", ())
@@ -122,8 +122,8 @@ def _flat(table: pa.Table) -> pa.Table:
 def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     """Return the schema of the first partition with rows, and whether its columns have their own names.
 
-    A column that has only nulls gets its type from the next partition with values; in this case all partitions are
-    examined.
+    If a column of this partition has only nulls, all partitions are examined, and the column gets its type from the
+    first partition in which it has values.
     """
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
@@ -148,7 +148,7 @@ def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
 
 
 def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
-    """Convert columns that have only nulls, and therefore no type, to the type of the other partitions."""
+    """Convert columns with only nulls, which have no type, to the type of these columns in the other partitions."""
     for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
             kind = pa.float64() if name == columns.weights else pa.from_numpy_dtype(columns.dtype)
@@ -157,10 +157,10 @@ def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
 
 
 def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
-    """Return the number of rows of a partition; raise ValueError if its columns differ from the first partition."""
+    """Count the rows of a partition; raise ValueError if its columns differ from the first partition."""
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
-    if not table.num_rows:  # if a Ray filter removes all rows, it also removes the columns
+    if not table.num_rows:  # a Ray filter that removes all rows also removes the columns
         return 0
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:
@@ -171,7 +171,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
 
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
-    """Return rows first … end − 1 of a partition."""
+    """Return the rows from `first` to `end` − 1 of a partition as a block."""
     table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
@@ -181,12 +181,12 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
 def _answers(
     part: Any, index: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> NDArray[Any]:
-    """Run a task on rows that were not checked before, and return the results."""
+    """Check the values of a partition, run a task on its rows, and return the results."""
     rows = _block(part, 0, None, columns).rows
     where = f"{about.name}, " + ("one of its rows" if index is None else f"partition {index}, row {{}} of it")
     return about.answer(task, rows, where.format)
 
 
 def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
-    """Append a column of results to a table; a row with several results gets a list."""
+    """Append a column of results to a table; if a row has several results, they become a list."""
     return table.append_column(RESULT, column_of_results(answer(table, None)))

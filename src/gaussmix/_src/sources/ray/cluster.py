@@ -1,4 +1,4 @@
-"""Access to rows in the object store of the nodes of a Ray cluster."""
+"""Give access to rows in the object store of the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-MAX_DEATHS = 3  # limit on deaths of workers in a task, or in a pass on one node
-WORKER_NOUNS = "Ray worker", "nodes"  # nouns for error messages about missing modules
-MAX_CALL_BYTES = 100_000  # Ray sends results below this number of bytes through this process
+MAX_DEATHS = 3  # a task or a pass fails when this number of workers have died
+WORKER_NOUNS = "Ray worker", "nodes"  # for error messages: who lacks a module; where to install it
+MAX_CALL_BYTES = 100_000  # Ray sends results with fewer bytes through this process
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
@@ -39,10 +39,10 @@ def loaded(
 ) -> Source:
     """Return a source of rows on the nodes of a cluster, given Ray references to partitions.
 
-    `count` returns the number of rows of a partition, given the partition and its index. `cut` returns a range of rows
-    of a partition.
+    `count`, a function of a partition and its index, returns the number of rows. `cut`, a function of a partition, a
+    first row and an end, returns these rows as a block.
 
-    Raises ImportError: a worker has no gaussmix, or a version other than that of this process.
+    Raises ImportError if a worker has no gaussmix, or another version than this process.
     """
     workers = RayWorkers(about.name)
     counts = [start_task("count", count, part, index) for index, part in enumerate(parts)]
@@ -53,30 +53,30 @@ def loaded(
 class RayWorkers:
     """The workers of a Ray cluster: one actor on each node that has processors.
 
-    The actors keep states of fits, and Ray's object store keeps the rows. Actors reserve no processors, so that they do
-    not block other work while no pass is running. If an actor dies, Ray restarts the actor, on another node if
-    necessary.
+    The actors store the `BlockState` objects of fits, and Ray's object store stores the rows. Actors reserve no
+    processors, so that they do not block other work while no pass is running. If an actor dies, Ray restarts the actor,
+    on another node if necessary.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
-        # waits, with a warning, until a processor is free
+        # Waits until a processor is free, and warns if this takes long.
         self.results([start_task("begin", bool)], has_workers=lambda: False)
         self.n_threads = _n_threads()
         self._actors: dict[str, Any] = {}
 
     def actor(self, node: str) -> Any:
-        """Return the actor of a node, and start it if necessary."""
+        """Return the actor of a node, which is started at the first call."""
         if node not in self._actors:
             self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
         return self._actors[node]
 
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Return the results of calls that `submit` makes to actors, and repeat all calls if an actor dies.
+        """Return the results of the calls of actors that `submit` makes, and repeat all calls if an actor dies.
 
-        After `MAX_DEATHS` deaths the pass fails. Ray's own retries are not enough, because they end before Ray detects
-        that a node is gone. `passed` raises the same errors as `results`.
+        After `MAX_DEATHS` deaths of actors, the pass fails. Ray's own retries are not enough, because they end before
+        Ray detects that a node has died. `passed` raises the same errors as `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -93,13 +93,13 @@ class RayWorkers:
         where: Callable[[int], str] = lambda _: "in a pass",
         has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
-        """Return the results of tasks, and cancel the other tasks if one fails; `where` describes a task by its index.
+        """Return the results of tasks; if a task fails, cancel later tasks. `where` describes a task, given its index.
 
         Raises
         ------
         RuntimeError : workers died repeatedly, or rows are lost.
-        ImportError : a worker has no gaussmix, or a version other than that of this process.
-        TimeoutError : there is no worker, and `max_time` is over.
+        ImportError : a worker has no gaussmix, or another version than this process.
+        TimeoutError : there was no worker until `max_time` had passed.
         """
         value: list[Any] = []
         try:
@@ -121,7 +121,7 @@ class RayWorkers:
                 ray.cancel(future)
 
     def _describe_error(self, error: Exception, where: str) -> BaseException:
-        """Return a clear error for an error of Ray, or the worker's own error if the work itself failed."""
+        """Return an error to raise: a clear message for errors of Ray, or the error raised by the work on a worker."""
         cause = _cause(error)
         version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:
@@ -146,9 +146,9 @@ class RayWorkers:
 class RayCluster(Remote):
     """A source of rows in the object store of Ray's nodes, in partitions of 2^m × 65,520 rows.
 
-    Neighbouring partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that made
-    them. Each result is a named object, so that no result is counted twice. The rows come from `parts`, which are
-    references in the order of the rows. `cut` returns a range of rows of a partition.
+    Adjacent partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that created
+    them. Each result is a named object, so that no result is counted twice. The rows come from `parts`, a list of Ray
+    references in the order of the rows. The function `cut` is explained in `loaded`.
     """
 
     def __init__(
@@ -171,15 +171,15 @@ class RayCluster(Remote):
 
     @property
     def _references(self) -> Sequence[Any]:
-        """Return a reference to the block of each partition."""
+        """Return, for each partition, a Ray reference to its block of rows."""
         if not ray.is_initialized():
             raise ConnectionError(
-                f"Ray was shut down, and the rows of {self._about.name} are lost. Call ray.init, and create them again."
+                f"Ray was shut down: the rows of {self._about.name} are lost. Call ray.init and create the rows again."
             )
         return self._blocks
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the changed blocks, which the nodes keep instead of making them again in every pass."""
+        """Return a source of the changed blocks, which the nodes compute once and store for all later passes."""
         partitions, sent = self._references, ray.put(change)
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
         sizes = self._workers.results([size for _, size in made])
@@ -201,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each actor adds up the sums of its partitions; then a few actors add up these totals."""
+        """Return sums over all rows: each actor adds up the sums of its partitions, and a few actors add these."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -226,7 +226,7 @@ class RayCluster(Remote):
     def _visits(
         self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any], n_results: int
     ) -> list[Any]:
-        """Call each actor for its partitions, and return the futures of the results in the order of the rows."""
+        """Run `work` on all partitions by one call per actor, and return futures in the order of the rows."""
         groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))
         sent = ray.put((work, arguments))
         return [
@@ -238,19 +238,19 @@ class RayCluster(Remote):
 
 
 class GaussmixWorker:
-    """An actor that runs tasks on the partitions of sources, and keeps the states of the latest sources."""
+    """An actor that runs tasks on partitions of sources, and stores the states of the last sources that it used."""
 
     def __init__(self, version: str) -> None:
         check_version(version, *WORKER_NOUNS)
-        self._states: dict[str, list[States]] = {}  # states by source, for each of its partitions on this node
+        self._states: dict[str, list[States]] = {}  # for each source, the states of its partitions on this node
 
     def begin(self) -> None:
-        """Do nothing; the call returns once the actor is running."""
+        """Do nothing, so that a caller can wait until the actor is running."""
 
     def visit(
         self, source: str, blocks: Sequence[Any], sent: Any, gather: Callable[[Iterable[Any]], Any], n_threads: int
     ) -> Any:
-        """Run a function of `WorkerPartition` on each partition, and gather the results."""
+        """Run a function of `WorkerPartition` on each partition, and return what `gather` returns for the results."""
         work, arguments = sent
         states = self._states.pop(source, None) or [{} for _ in blocks]
         self._states[source] = states
@@ -265,7 +265,7 @@ class GaussmixWorker:
         return merged(trees)
 
     def total(self, *trees: Tree[Any]) -> Any:
-        """Return the total of trees of partial sums."""
+        """Return the total of all partial sums in these trees."""
         return merged(trees).total
 
 
@@ -279,38 +279,38 @@ _TASK = ray.remote(max_retries=MAX_DEATHS - 1)(_done)
 
 
 def start_task(doing: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Start a task, shown as "gaussmix-" and `doing` in Ray's dashboard, and return references to its results."""
+    """Start a task, named "gaussmix-" + `doing` in Ray's dashboard, and return references to its results."""
     return _TASK.options(name=f"gaussmix-{doing}", **options).remote(package_version(), work, *arguments)
 
 
 def _on(node: Any) -> Any:
-    """Return a strategy that schedules work on a node, or elsewhere if the node is gone."""
+    """Return a strategy that schedules work on a node, or elsewhere if the node does not exist any more."""
     return NodeAffinitySchedulingStrategy(node, soft=True)
 
 
 def _n_threads() -> dict[str, int]:
-    """Return the number of processors of each node that has processors."""
+    """Return the number of processors of each node; nodes without processors are left out."""
     names = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
     return {node: n_threads for node, n_threads in sorted(names.items()) if n_threads}
 
 
 def _cause(error: Exception) -> Any:
-    """Return the cause of a task's failure, which may be the failure of a task that it depends on."""
+    """Return the cause of a task's failure, which is an error in this task or in a task that it depends on."""
     return getattr(error, "cause", None) or error
 
 
 def _joined(
     first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
 ) -> tuple[Block, str | None]:
-    """Return a new partition, and an error message for its first invalid value, if any."""
+    """Return a new partition, and an error message for its first invalid value (None if all values are valid)."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
-    # Copy rows with gaps between their numbers here; otherwise every worker would copy them.
+    # If the rows are not contiguous in memory, they are copied once here; otherwise every worker would copy them.
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)
 
 
 def _changed(block: Block, change: Change) -> tuple[Block | None, int]:
-    """Return the changed rows of a partition, and their number."""
+    """Return the changed rows of a partition as one block (None if there are none), and the number of these rows."""
     blocks = [changed for each in nodes([block]) for changed in change(each)]
     return Block.concatenate(blocks) if blocks else None, sum(each.n_rows for each in blocks)

@@ -1,1 +1,1 @@
-"""Sources of Spark data frames: work is sent to the executors, by operations that Spark Connect also supports."""
+"""Open Spark data frames: the work runs on the executors, with operations that Spark Connect also supports."""

@@ -1,4 +1,4 @@
-"""Access to rows on the executors of a Spark cluster."""
+"""Give access to rows on the executors of a Spark cluster."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from gaussmix._src.sources.spark.store import StateStore
 from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
-TASKS_PER_CORE = 2  # tasks per core, if there are enough rows, so that all cores finish at about the same time
-MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several of them
+TASKS_PER_CORE = 2  # minimum number of tasks per core, if there are enough rows, so that all cores finish together
+MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several partitions
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
 MAX_TREES = 16  # maximum number of trees of sums that this process receives; more trees are first merged on executors
 
@@ -48,7 +48,7 @@ def open_spark(data: Any, request: OpenOptions) -> Source:
 
 
 def loaded(table: SparkTable) -> Source:
-    """Return a source of the rows of a data frame, which the executors keep."""
+    """Return a source of the rows of a data frame, which stay on the executors."""
     frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     return SparkCluster(frame, table.about)
 
@@ -56,10 +56,10 @@ def loaded(table: SparkTable) -> Source:
 class SparkCluster(Remote):
     """A source of rows on the machines of executors, in partitions of 2^m × 65,520 rows.
 
-    Spark stores the rows of the data frame on disk as *pieces* (`pieces.PIECES`). The pieces of a partition are joined
-    and written to a local file, which the Python workers map into memory in every pass. Spark sends work to the machine
-    with the file, and rebuilds the partitions of lost executors on other executors. If a task does not find the file,
-    the partition is joined from the pieces again.
+    Spark stores the rows of the data frame on disk as *pieces*: blocks of rows with the schema `pieces.PIECES`. The
+    pieces of a partition are joined and written to a local file, which the Python workers map into memory in every
+    pass. Spark sends work to the machine with the file, and rebuilds the partitions of lost executors on other
+    executors. If a task does not find the file, the partition is joined from the pieces again.
     """
 
     def __init__(self, frame: Any, about: About) -> None:
@@ -81,7 +81,7 @@ class SparkCluster(Remote):
         self.invalid_reason = _first(partitions["flaw"])
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the changed blocks, which executors keep instead of making them again in every pass."""
+        """Return a source of the changed blocks, which executors compute once and store for all later passes."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
@@ -106,21 +106,21 @@ class SparkCluster(Remote):
                 yield pickle.loads(result.as_buffer())
 
     def _in_order(self, work: Callable[..., Any]) -> Iterator[Any]:
-        """Yield the results of a function for each partition, in order and one partition at a time."""
+        """Yield the results of a function of partitions in the order of the rows, one partition at a time."""
         if hasattr(self._stored, "_jdf"):
             return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
         parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
-        return chain.from_iterable(  # a single query would make the server of Spark Connect hold all results
+        return chain.from_iterable(  # one query per partition, because Spark Connect's server stores all results
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """Run a function on each partition, and again on partitions whose files were not found."""
+        """Run a function on each partition, and return the results; rebuild partitions whose files are not found."""
         result = self._results(1, work, arguments, lambda results: results)
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows. Each task adds up the sums of its partitions; then a few tasks add up these totals."""
+        """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks add these."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -129,12 +129,12 @@ class SparkCluster(Remote):
 
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
         n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MAX_TREES))
-        max_nodes = n_trees + n_leaves.bit_count() - 1  # all trees but the last have a single node
+        max_nodes = n_trees + n_leaves.bit_count() - 1  # only the last tree has more than one node
         largest = _bytes_of(self._stored.sparkSession.conf.get(RESULT_SIZE_KEY, "1g"))
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """Merge a data frame of partial sums into few trees that this process receives, or one per component group."""
+        """Merge partial sums in a data frame into at most `MAX_TREES` trees, or one tree per group of components."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame so that each task gets one part of `n_together` consecutive partitions."""
+        """Repartition a data frame: a task gets `n_together` consecutive partitions of one group of components."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Run work on all partitions, and return results by partition and component group; `change` may merge them."""
+        """Run `work` on all partitions, and return results by partition and group of components, merged by `change`."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -162,7 +162,7 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # If trees of several partitions were merged, all partitions must be computed again.
+            # If only some results of a partition are missing, trees were merged, so compute all partitions again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -173,7 +173,7 @@ class SparkCluster(Remote):
         return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
-        """Return the results that are not missing, keyed by the indices of the partition and the component group."""
+        """Return a dictionary of all existing results, by the indices of the partition and the group of components."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in result:
             self._check(target["number"], target["digest"])
@@ -185,7 +185,7 @@ class SparkCluster(Remote):
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """Join partitions from their pieces, all or only `targets`, and return a data frame of a function's results."""
+        """Join all partitions or only `targets` from their pieces, and return a data frame of the results of `work`."""
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "target", self._layout.n_together)
@@ -195,20 +195,20 @@ class SparkCluster(Remote):
 
 
 class _Life:
-    """A handle that exists as long as a source, or a copy of it, uses data that executors keep."""
+    """A handle of data on executors, which are removed when no source refers to this handle any more."""
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
         weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # Spark removes all data at exit
 
     def keep(self, frame: Any, level: StorageLevel) -> Any:
-        """Persist a data frame for the lifetime of this object."""
+        """Persist a data frame until this object is deleted."""
         self._frames.append(frame.persist(level))
         return self._frames[-1]
 
 
 def _spread(session: Any) -> Any:
-    """Return a data frame of numbers with as many tasks as Spark believes the cluster to have cores."""
+    """Return a data frame of numbers, for which Spark by default runs one task per core of the cluster."""
     return session.range(2**16)
 
 
@@ -218,9 +218,9 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
-    """Return the layout of pieces in the order of files or Spark partitions, and the first error message, if any."""
+    """Return the layout of pieces in the order of files or Spark partitions, and the first error message or None."""
     files = table["file"].combine_chunks().dictionary_encode()
-    # The paths are sorted in the same order as by `gaussmix.open`.
+    # The paths are sorted in the same order as in `gaussmix.open`.
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"
@@ -239,7 +239,7 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
 
 
 def _bytes_of(size: str) -> float:
-    """Convert a size in Spark's notation, such as 1g or 512m, to bytes; infinity for 0."""
+    """Convert a size in Spark's notation, such as 1g or 512m, to bytes; return infinity for 0, which means no limit."""
     index, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
     return int(index) * 1024.0 ** " kmgtp".index(unit or " ") or inf
 
@@ -251,13 +251,13 @@ def _first(reasons: pa.ChunkedArray) -> str | None:
 
 
 def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
-    """Remove the data that executors keep, in a thread, because this function is called by the garbage collector.
+    """Remove data from executors, in another thread, because the garbage collector calls this function.
 
-    A task runs on each executor with a free core; the files of other executors are removed when these executors end.
+    Executors with a free core remove their files at once. The files of other executors are removed when these end.
     """
 
     def forget() -> None:
-        with suppress(Exception):  # if the session has ended, no data are left
+        with suppress(Exception):  # raised if the session has ended and has removed the data
             for frame in frames:
                 frame.unpersist()
             _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()

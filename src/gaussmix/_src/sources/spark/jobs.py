@@ -1,4 +1,4 @@
-"""Run Spark jobs with a name in Spark's UI, wait for them, and convert known failures to clear errors."""
+"""Run Spark jobs with names in Spark's UI, wait for their results, and convert known failures to clear errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.sources.remote import check_version, version_error
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-WORKER_NOUNS = "Spark executor", "executors"  # nouns for error messages about missing modules
+WORKER_NOUNS = "Spark executor", "executors"  # for error messages: who lacks a module; where to install it
 PYTHON = (
     " If they have it, Spark uses another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."
@@ -38,7 +38,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
-    """Return a data frame of a function's results for batches; executors must have the same version of gaussmix."""
+    """Return a data frame of the results of `work`; its tasks check the executor's version of gaussmix."""
     return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
 
 
@@ -50,28 +50,28 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Exclude all existing objects, mainly modules, from garbage collection, and again if more modules are loaded.
+    """Exclude all existing objects, mainly modules, from garbage collection, once for each number of modules.
 
-    Spark runs the garbage collector after each task, which takes as long as a step over a million rows because it
-    examines all modules. Objects that exist before a task were already examined after the previous task.
+    Spark runs the garbage collector after each task. Examining all modules would take the collector as long as an EM
+    step over a million rows. Objects that exist before a task were examined after the previous task.
     """
     gc.freeze()
 
 
 def answered(frame: Any, doing: str) -> pa.Table:
-    """Run a job and return the rows of a data frame; Spark's UI shows the job as "gaussmix" and the activity.
+    """Compute a data frame in a Spark job, and return its rows; `doing` describes the job in Spark's UI.
 
     Raises
     ------
-    TimeoutError : there is no executor, and `max_time` is over.
-    ImportError : an executor has no gaussmix, or a version other than that of this process.
+    TimeoutError : there was no executor until `max_time` had passed.
+    ImportError : an executor has no gaussmix, or another version than this process.
     RuntimeError : the work on a partition killed workers repeatedly.
     FileNotFoundError : a file of the data frame no longer exists.
-    ValueError : a file has a column of another type.
+    ValueError : the type of a column in a file differs from its type in the data frame.
     MemoryError : the rows exceed `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
-    context = getattr(session, "sparkContext", None)  # None with Spark Connect
+    context = getattr(session, "sparkContext", None)  # None if Spark Connect is used
     progress = _Progress()
 
     @inheritable_thread_target(session)  # type: ignore[untyped-decorator]
@@ -90,7 +90,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
             work.set_exception(error)
         finally:
             if context is None:
-                with suppress(ValueError):  # another caller may have removed all handlers
+                with suppress(ValueError):  # other code may have removed all handlers
                     session.removeProgressHandler(progress)
 
     Thread(target=run, name="gaussmix-job", daemon=True).start()
@@ -111,7 +111,7 @@ class _Progress:
     """A handler of progress reports that the Spark Connect server sends for the query of one thread."""
 
     thread = 0
-    waits = False  # whether no task is running although some tasks are not done
+    waits = False  # whether no task runs although some tasks are not done
 
     def __call__(self, stages: Iterable[Any], inflight_tasks: int, operation_id: str | None, done: bool) -> None:
         if get_ident() == self.thread:
@@ -124,18 +124,18 @@ class _Progress:
 def _has_executors(context: Any) -> bool:
     if re.fullmatch(r"local(\[.*\])?", context.master):
         return True
-    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of the executors is the driver
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of these is the driver
 
 
 def _advice(context: Any) -> str:
-    if context is None:  # the Spark Connect server reports only tasks
+    if context is None:  # with Spark Connect, whose server reports only tasks
         return "See in its UI whether it gets executors, and whether other work holds all of them."
     index = context.uiWebUrl or "its UI"
     return f"See at {index} and in the logs of the cluster manager why it gets no executors."
 
 
 def _describe_error(error: str) -> Exception | None:
-    """Return a clear error for the text of a Spark error; None if the error is unknown."""
+    """Return an error with a clear message for the text of a Spark error; None if the Spark error is unknown."""
     version = version_error(error, *WORKER_NOUNS, PYTHON)
     if version is not None:
         return version

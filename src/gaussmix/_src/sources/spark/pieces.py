@@ -1,4 +1,4 @@
-"""Functions for executors: cut Spark partitions into pieces, and join pieces into nodes of the summation tree."""
+"""Cut Spark partitions into pieces, and join pieces into nodes of the summation tree, on executors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from gaussmix._src.sources.row_statistics import checksum
 from gaussmix._src.sources.spark.store import StateStore, read
 from gaussmix._src.sources.spark.table import FILE, ROW
 
-MAX_PIECE_BYTES = 2**25  # maximum number of bytes of rows that pass through Java as one value
+MAX_PIECE_BYTES = 2**25  # maximum size in bytes of a piece of rows, which passes through Java as one value
 ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-INCOMPLETE_DIGEST = -1  # stands for the digest of a partition that has lost rows
+INCOMPLETE_DIGEST = -1  # replaces the digest of a partition that has lost rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
@@ -41,18 +41,18 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Layout:
-    """The positions of pieces among all rows, and the division of the rows into partitions of 2^m × 65,520 rows."""
+    """The position of each piece among all rows, and the division of all rows into partitions of 2^m × 65,520 rows."""
 
     about: About  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
-    starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the order of `piece_keys`
-    n_leaves: int  # number of leaves (blocks of 65,520 rows) in a partition
-    n_together: int  # number of partitions in a task, a power of 2
-    store: StateStore  # store for the rows of partitions
+    starts: NDArray[np.int64] = field(repr=False)  # index of each piece's first row, in the order of `piece_keys`
+    n_leaves: int  # number of leaves (65,520 rows) per partition
+    n_together: int  # number of partitions per task, a power of 2
+    store: StateStore  # files with the rows of partitions on executors
 
     @property
     def changed(self) -> str:
-        """Return the error message for a data frame whose rows have changed since the layout was made."""
+        """Return the error message for a data frame whose rows have changed since this layout was created."""
         return f"{self.about.name} {ROWS_CHANGED}."
 
     @property
@@ -66,26 +66,26 @@ class Layout:
         return -(-self.n_targets // self.n_together)
 
     def n_merged(self, max_trees: int) -> int:
-        """Return how many partitions share one tree, a power of 2, so that there are at most `max_trees` trees."""
+        """Return the number of partitions per tree: the smallest power of 2 that gives at most `max_trees` trees."""
         n_merged = self.n_together
         while self.n_targets > n_merged * max_trees:
             n_merged *= 2
         return n_merged
 
     def start(self, part: int, index: int) -> int | None:
-        """Return the first row of a piece; None if the piece did not exist when the layout was made."""
+        """Return the index of a piece's first row; None if the piece did not exist when this layout was created."""
         key = piece_key(np.int64(part), np.int64(index))
         result = int(np.searchsorted(self.piece_keys, key))
         return int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == key else None
 
     def bounds(self, target: int) -> tuple[int, int]:
-        """Return the first row and the end of a partition."""
+        """Return the index of a partition's first row, and the index after its last row."""
         size = self.n_leaves * LEAF_ROWS
         return target * size, min((target + 1) * size, self.about.n_rows)
 
 
 def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
-    """Combine the Spark partition and the index of a piece into one number."""
+    """Combine a piece's Spark partition and its index in this partition into one number, the key of the piece."""
     return (part << 32) | index
 
 
@@ -95,7 +95,7 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
 
 
 def pieces(batches: Batches, columns: Columns) -> Batches:
-    """Yield the rows of a Spark partition as pieces; a piece of rows from files has consecutive rows of one file."""
+    """Yield the rows of a Spark partition as pieces; if rows come from files, no piece has rows of two files."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
@@ -114,7 +114,7 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
-    """Yield batches, with None between two batches that are not consecutive rows of one file."""
+    """Yield batches, cut between rows of different files or distant rows of a file, with None at each cut."""
     before: tuple[Any, int] | None = None
     for batch in batches:
         if FILE not in batch.schema.names:
@@ -149,7 +149,7 @@ class _Made:
         self.n_rows += batch.num_rows
 
     def piece(self) -> Batches:
-        """Yield the rows since the last piece as one piece; yield nothing if there are no rows."""
+        """Yield the rows added since the previous piece as one piece; yield nothing if no rows were added."""
         if not self.n_rows:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
@@ -171,18 +171,18 @@ class _Made:
 def make_piece(
     block: Block, part: int, index: int, file: str = "", row: int = 0, invalid_reason: str | None = None
 ) -> pa.RecordBatch:
-    """Return a block as a piece: a record batch of one row, which contains the pickled block."""
+    """Return a block as a piece: a record batch with a single row, which contains the pickled block."""
     return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
 def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Batches:
-    """Cut pieces at the ends of partitions; with `targets`, yield only the parts of these partitions."""
+    """Cut pieces at the ends of partitions; yield the parts of all partitions, or only of the partitions `targets`."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
         for part, index, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
             start = layout.start(part.as_py(), index.as_py())
             if start is None:
-                continue  # the rows of the data frame have changed, which the digest of some partition will reveal
+                continue  # the rows have changed; a digest will reveal this later
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
             first = 0
             while first < block.n_rows:
@@ -202,7 +202,7 @@ class _Target:
 
 
 def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
-    """Yield the partitions of a task one after the other, each joined from its parts in any order."""
+    """Yield the partitions of a task one after the other; the parts of each partition may come in any order."""
     result = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
     for target, records in groupby(result, itemgetter(0)):
         blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
@@ -224,14 +224,14 @@ def _digest(blocks: Iterable[Block]) -> int:
 
 
 def hold(batches: Batches, layout: Layout) -> Batches:
-    """Join partitions, and write them to files."""
+    """Join partitions, write each to a file, and yield the paths and digests."""
     for target in _joined(batches, layout):
         path = layout.store.write(target.index, target.nodes, target.digest)
         yield _record(STORED, target.index, path, target.digest, target.invalid_reason)
 
 
-Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and its other arguments
-Results = Callable[[int, list[Block]], Iterable[bytes]]  # results for a partition, given its index and rows
+Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and the function's further arguments
+Results = Callable[[int, list[Block]], Iterable[bytes]]  # function of a partition's index and blocks; yields results
 
 
 def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Batches:
@@ -242,7 +242,7 @@ def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Bat
 
 
 def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
-    """Join partitions again, store them on this machine, and yield their results, unless the rows have changed."""
+    """Join partitions again, store them on this machine, and yield the results of partitions that are unchanged."""
     for target in _joined(batches, layout):
         retained = target.nodes if target.digest == digests[target.index] else None
         if retained is not None:
@@ -256,7 +256,7 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, results:
 
 
 def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
-    """Yield the pickled result of work on a partition; a tree that is split by component yields one result per part."""
+    """Yield the pickled result of `work` on a partition, split into one result per component group if `n_parts` > 1."""
     function, arguments = work
     with limit_threads(TaskContext.get().cpus()):
         result = function(WorkerPartition(nodes, store.states(index)), *arguments)
@@ -265,13 +265,13 @@ def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts:
 
 
 def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
-    """Yield the pickled rows of a partition, in blocks with a limited number of rows."""
+    """Yield the rows of a partition in pickled blocks of limited size."""
     return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_bytes))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the sums of each component group into the record of the first partition; empty the other records."""
-    # Maps each component group to its first partition, and to a merged tree, or to the pickled bytes of a single tree.
+    """Merge the sums of each component group into the record of the first partition, and empty all later records."""
+    # For each component group: its first partition, and a merged tree or the pickled bytes of a single tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:
@@ -294,7 +294,7 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
 
 
 def make_and_change(batches: Batches, layout: Layout, change: Change, size: int, digests: NDArray[np.int64]) -> Batches:
-    """Apply a function to the blocks of partitions, and yield the results as pieces with at most `size` rows."""
+    """Apply a function to the blocks of partitions, and yield the changed blocks as pieces of at most `size` rows."""
     for target in _joined(batches, layout):
         if target.digest != digests[target.index]:
             yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
@@ -305,14 +305,14 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
 
 
 def forget(batches: Batches, store: StateStore) -> Batches:
-    """Remove the files of partitions on this machine."""
+    """Remove all files of a store from this machine, and yield empty batches, because Spark expects results."""
     store.remove()
     for batch in batches:
         yield batch.slice(0, 0)
 
 
 def _record(schema: str, *values: Any) -> pa.RecordBatch:
-    """Return a batch of one row with the given values, in the columns of a schema."""
+    """Return a record batch of one row with the given values in the columns of a schema."""
     columns = [column.split() for column in schema.split(", ")]
     arrays = [pa.array([value], _ARROW_TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

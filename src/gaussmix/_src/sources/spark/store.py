@@ -1,4 +1,4 @@
-"""Functions for executors: store rows in files that all workers of a machine map, and keep states of fits."""
+"""Store rows in files on executors, which all workers of a machine map into memory, and store the states of fits."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.remote import States
 
 ALIGNMENT = 64  # alignment of arrays in files, in bytes
-MAX_STATE_BYTES = 2**28  # limit on states in a worker; states beyond it are computed again in every pass
+MAX_STATE_BYTES = 2**28  # maximum size in bytes of states in a worker; further states are recomputed in every pass
 
-_states: dict[str, dict[int, States]] = {}  # states in this worker, by store and partition
+_states: dict[str, dict[int, States]] = {}  # states of fits in this worker, by name of the store and partition
 
 
 @dataclass(frozen=True)
 class StateStore:
-    """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
+    """The rows of one source in files on executors, in a folder that Spark removes when an executor ends.
 
-    Files and states are only a cache, because lost data are computed again.
+    The files and states are only a cache: if they are lost, they are computed again.
     """
 
     name: str  # name of the folder
 
     def write(self, target: int, blocks: list[Block], digest: int) -> str:
-        """Write the blocks of a partition to a file, with a digest of its rows, and return the path."""
+        """Write the blocks of a partition and a digest of its rows to a file, and return the path of the file."""
         folders = self._folders()
         folder = folders[target % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,12 +50,12 @@ class StateStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _folders(self) -> list[Path]:
-        """Return one folder on each disk that this executor may use."""
+        """Return the store's folder on each disk that this executor may use."""
         folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
         return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
 
     def states(self, target: int) -> States:
-        """Return the states of fits that this worker keeps for a partition."""
+        """Return the states of fits that this worker has stored for a partition."""
         for other in [name for name in _states if name != self.name]:
             if _n_bytes() > MAX_STATE_BYTES:
                 del _states[other]
@@ -66,7 +66,7 @@ class StateStore:
 
 
 def read(path: str, digest: int) -> list[Block] | None:
-    """Map the blocks in a file into memory; return None if the file does not exist here or has other rows."""
+    """Map the blocks in a file into memory; return None if the file does not exist here or has another digest."""
     try:
         with open(path, "rb") as file:
             of, head, sizes = pickle.load(file)

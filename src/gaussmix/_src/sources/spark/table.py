@@ -1,4 +1,4 @@
-"""Describe a Spark data frame before it is computed, and compute columns of results for its rows."""
+"""Describe a Spark data frame before it is computed, and compute the column of results for its rows."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
 
-# The columns with the position of rows in Parquet files: the path, and the index of the row in the file.
+# Names of two additional columns for rows from Parquet files: the file's path, and the row's index in the file.
 FILE, ROW = "gaussmix file", "gaussmix row"
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 
 class _Columns(Columns):
-    """The selected columns of a Spark data frame, some of which may be Spark vectors."""
+    """The selected columns of a Spark data frame, which may also have columns of Spark vectors."""
 
     def why_not_numeric(self, field: pa.Field) -> str:
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
@@ -42,16 +42,16 @@ class _Columns(Columns):
 class SparkTable:
     """A Spark data frame and its selected columns."""
 
-    frame: Any  # `pyspark.sql.DataFrame`, or the data frame of Spark Connect
+    frame: Any  # `pyspark.sql.DataFrame`, or a data frame of Spark Connect
     columns: Columns  # features and weights
-    about: About  # description of the columns; the number of rows is not used
+    about: About  # description of the selected columns; its number of rows is not used
 
     @classmethod
     def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:
         """Build the description of a Spark data frame.
 
-        Raises ValueError: a column does not exist or is not numeric. TypeError: `frame` is a pandas-on-Spark data
-        frame.
+        Raises ValueError if a column does not exist or is not numeric, and TypeError if `frame` is a pandas-on-Spark
+        data frame.
         """
         if not isinstance(frame, DataFrame):
             raise ParameterTypeError(
@@ -63,14 +63,14 @@ class SparkTable:
 
     @cached_property
     def is_of_files(self) -> bool:
-        """Return whether the rows come directly from Parquet files, so that each row has a position in a file."""
+        """Return whether all rows come directly from Parquet files, so that each row has a position in a file."""
         plan = _explained(self.frame).partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
         *steps, last = plan.splitlines() or [""]
         return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
 
     @property
     def values(self) -> Any:
-        """Return a data frame of the features and weights, and of the positions of rows that come from files.
+        """Return a data frame of the features, the weights and, if rows come from files, their positions in files.
 
         The columns are named by their indices, because `mapInArrow` does not accept names with dots.
         """
@@ -96,19 +96,19 @@ class SparkTable:
 
 def _explained(frame: Any) -> str:
     """Return the query plans of a data frame, as `explain` prints them."""
-    explain = getattr(frame, "_explain_string", None)  # only exists with Spark Connect
+    explain = getattr(frame, "_explain_string", None)  # exists only in Spark Connect
     return str(frame._jdf.queryExecution().toString() if explain is None else explain(extended=True))
 
 
 def column_of(name: str) -> Any:
-    """Return a column by its name, which may contain dots."""
+    """Return the Spark column with a name that may contain dots."""
     return functions.col("`" + name.replace("`", "``") + "`")
 
 
 def _answers(
     structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> Iterator[pa.Array]:
-    """Run a task on rows that were not checked before, and yield the results."""
+    """Check the values of rows, run a task on the rows, and yield the results as Arrow columns."""
     for structure in structures:
         rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
         yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))

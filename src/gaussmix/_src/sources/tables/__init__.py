@@ -1,4 +1,4 @@
-"""Open tables in files and pipes. To add a format, write a function that reads the format, and add it to `FORMATS`."""
+"""Open tables in files and pipes. To support a new format, write a function that reads it, and add it to `FORMATS`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 class Format:
     """A file format of tables."""
 
-    # Function that makes a table from bytes. The function raises BadTable if the bytes do not have this format, and
-    # OSError if the bytes can't be read.
+    # Function that returns a table for an `Input`. The function raises BadTable if the input does not have this format,
+    # and OSError if the input can't be read.
     read: Callable[[Input], Table]
-    extensions: tuple[str, ...]  # extensions of file names, in lower case
-    beginnings: tuple[bytes, ...] = ()  # first bytes of files
+    extensions: tuple[str, ...]  # extensions of the format's files, in lower case
+    beginnings: tuple[bytes, ...] = ()  # sequences of bytes with which files of the format may begin
 
 
 _ARROW_STREAM = b"\xff\xff\xff\xff"
@@ -39,9 +39,9 @@ FORMATS = {
     "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
-DEFAULT_DIALECT = Dialect()  # everything is guessed from the first lines of a file
+DEFAULT_DIALECT = Dialect()  # with this dialect, all settings are guessed from the first lines of a file
 _NO_TABLE = "is not a supported table: write it as CSV"
-_UNREADABLE = (  # extensions, first bytes and message of each format
+_UNREADABLE = (  # for each unsupported format: extensions, first bytes and end of the message
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
     ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
     ((".npz",), (), "holds several arrays: save the one to read as .npy"),
@@ -60,13 +60,13 @@ _UNREADABLE = (  # extensions, first bytes and message of each format
 
 
 def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
-    """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
+    """Open a file, a pipe ("-" means standard input), or all files of a pattern, a folder or a URL as one table.
 
-    `format` is a key of FORMATS. By default the format is found by the extension of the first file, then by the first
-    bytes; otherwise "csv" is assumed. Settings that are missing in the dialect are guessed from the first lines.
+    `format` is a key of FORMATS. By default, the format is found by the extension of the first file or by its first
+    bytes; otherwise "csv" is assumed. Settings that are None in `dialect` are guessed from the first lines.
 
-    Raises BadTable: a file does not have the expected or a supported format, or files have different columns. OSError:
-    a file can't be opened.
+    Raises BadTable if a file does not have the expected or a supported format, or if files have different columns, and
+    OSError if a file can't be opened.
     """
     inputs = [Input.from_file(file, dialect) for file in ([STANDARD] if name == STANDARD else list_files(name))]
     start = inputs[0].first_bytes(8)
@@ -83,13 +83,13 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
 
 
 def format_by_name(path: str) -> str | None:
-    """Return the format with the extension of a path; None if no format has this extension."""
+    """Return the name of the format to which the extension of a path belongs; None if there is no such format."""
     extension = PurePath(path).suffix.lower()
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
 
 
 def _check_readable(name: str, start: bytes) -> None:
-    """Raise BadTable, with advice, for a file whose name or first bytes show that it is not a readable table."""
+    """Raise BadTable, with advice, if the name or the first bytes of a file show that it has an unsupported format."""
     extension = PurePath(name).suffix.lower()
     for extensions, beginnings, advice in _UNREADABLE:
         if extension in extensions or start.startswith(beginnings):
@@ -98,20 +98,20 @@ def _check_readable(name: str, start: bytes) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Files(Table):
-    """Tables with the same columns, one after the other, in files that may not change while they are read."""
+    """A table that joins the rows of tables with the same columns; files must not change while they are read."""
 
-    # The table in each file, and the versions of the files (size and time of modification).
+    # One table per file, and the versions of the files (sizes and times of modification).
     tables: Sequence[Table]
     versions: FileVersions
     dialect: Dialect = DEFAULT_DIALECT  # settings for reading text
-    memory: int = 2**27  # limit in bytes; up to half of it is for bytes that are requested from stores in advance
-    complete: tuple[str, ...] = ()  # columns in which rows must have values; other rows are left out
-    # Number of rows that the last complete pass left out, under the key "rows".
+    memory: int = 2**27  # memory limit in bytes; up to half of it is for bytes requested in advance from stores
+    complete: tuple[str, ...] = ()  # rows with missing values in these columns are left out
+    # A dictionary whose entry "rows" is the number of rows that the last complete pass left out.
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_tables(cls, tables: Sequence[Table], dialect: Dialect = DEFAULT_DIALECT) -> Files:
-        """Join tables; raise BadTable if two tables have different columns."""
+        """Combine tables into one table; raise BadTable if two tables have different columns."""
         first = tables[0]
         for table in tables[1:]:
             what = table.unlike(first)
@@ -123,17 +123,17 @@ class Files(Table):
         return cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
 
     def without(self, columns: Collection[str]) -> Files:
-        """Return the table without some columns; raise BadTable if a column does not exist, or if no column remains."""
+        """Return the table without `columns`; raise BadTable if a column does not exist, or if no column remains."""
         columns = {*columns}
         for name in columns:
             self.check_has(name)
         names = tuple(name for name in self.names if name not in columns)
         if not names:
-            raise BadTable(f"{self.name} has no column besides {listed(sorted(columns))}, which are left out.")
+            raise BadTable(f"{self.name} has no columns other than the excluded {listed(sorted(columns))}.")
         return replace(self, names=names)
 
     def complete_in(self, columns: Sequence[str]) -> Files:
-        """Return the rows without missing values in these columns."""
+        """Return the table without the rows that have missing values in these columns."""
         return replace(self, complete=tuple(columns), n_left_out={})
 
     @cached_property
@@ -157,15 +157,15 @@ class Files(Table):
                     n_left_out += batch.num_rows - retained.num_rows
                     yield retained.select(list(columns))
             except (OSError, ValueError):
-                self.versions.check()  # the error may be due to a file that has changed
+                self.versions.check()  # raises an error if a changed file is the cause
                 raise
         self.versions.check()
         if n_left_out and not n_retained:
-            raise BadTable(f"{self.name}: each row has a missing value in one of {listed(self.complete)}.")
+            raise BadTable(f"{self.name}: every row has a missing value in one of the columns {listed(self.complete)}.")
         self.n_left_out["rows"] = n_left_out
 
     def _under_way(self, columns: Collection[str]) -> Iterable[Table]:
-        """Return the tables; tables in stores come with requests for the bytes that a pass reads from them."""
+        """Return the tables. For tables in stores, request in advance the bytes that a pass reads from them."""
         stored = {file: table for table in self.tables for file in table.files if not isinstance(file, Path)}
         if not stored:
             return self.tables
@@ -177,7 +177,7 @@ class Files(Table):
 
     @property
     def left_out_notices(self) -> list[str]:
-        """Return a sentence on how many rows the last pass left out, in a list; [] if it used all rows."""
+        """Return a list with a sentence about the rows that the last pass left out; [] if the pass used all rows."""
         count = self.n_left_out.get("rows", 0)
         return [f"left out {counted(count, 'row')} of {self.name} with missing values."] if count else []
 
@@ -210,7 +210,7 @@ class Files(Table):
         return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
 
     def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
-        """Return whether each row has a value, as text or as a number, in all columns of `complete`."""
+        """Return, for each row, whether all columns of `complete` have values, as text or as numbers."""
         return pc.invert(reduce(pc.or_, (_is_missing(batch.column(name), self.missing) for name in self.complete)))
 
 

@@ -19,15 +19,15 @@ _START = 8  # number of bytes before the stream in an Arrow file
 
 @dataclass(frozen=True)
 class _ValueLayout:
-    """The position of the uncompressed numbers of a column in a file."""
+    """The position of the uncompressed numbers of a column in an Arrow file."""
 
     kind: pa.DataType  # type of the numbers
-    # Positions of the bits that mark missing values (None if no value is missing), and of the numbers.
+    # Offset of the bits that mark missing values in the file (None if no value is missing), and offset of the numbers.
     validity: int | None
     values: int
 
     def read(self, file: pa.NativeFile, first: int, count: int) -> pa.Array:
-        """Read the numbers of `count` rows; `first` must be a multiple of 8."""
+        """Read the numbers of `count` rows, beginning with row `first`, which must be a multiple of 8."""
         validity = None if self.validity is None else _bits(file, self.validity, first, count)
         bits = self.kind.bit_width
         return pa.Array.from_buffers(self.kind, count, [validity, _bits(file, self.values, bits * first, bits * count)])
@@ -43,14 +43,14 @@ def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A batch of an Arrow file: its number of rows, and the columns that can be read separately."""
+    """A record batch of an Arrow file: its number of rows, and the columns that can be read a few rows at a time."""
 
     n_rows: int
     layouts: Mapping[str, _ValueLayout]
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
-        """Build the layout of a batch in a memory-mapped file; columns in `names` have uncompressed numbers."""
+        """Describe a record batch of a memory-mapped file, given the names of its columns of uncompressed numbers."""
         columns = {}
         for name in names:
             column = batch.column(name)
@@ -64,15 +64,15 @@ class _Batch:
 class ArrowFileTable(TypedTable):
     """An Arrow file, which is the same as a Feather file of version 2.
 
-    Uncompressed numbers are read a few rows at a time. If batches are compressed, or if other columns are also read, a
-    whole batch is loaded into memory.
+    Uncompressed numbers are read a few rows at a time. If batches are compressed, or if any non-numeric column is read,
+    a whole batch is loaded into memory.
     """
 
     codec: bytes
 
     @cached_property
     def layout(self) -> list[_Batch]:
-        """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
+        """Return the layout of all batches; because the file is memory-mapped, uncompressed arrays are not read."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
         # To count the rows of compressed batches, only one column is loaded. If batches are not compressed, all columns
@@ -113,7 +113,7 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at `start`."""
+    """An Arrow stream, whose number of rows is unknown until its end. In an Arrow file, the stream begins at byte 8."""
 
     start: int = 0
 
@@ -124,13 +124,13 @@ class ArrowStreamTable(TypedTable):
 
 
 def _only(columns: Collection[str], types: pa.Schema) -> pa.ipc.IpcReadOptions:
-    """Return options for reading only these columns."""
+    """Return Arrow's options for reading only these columns."""
     return pa.ipc.IpcReadOptions(included_fields=[types.get_field_index(name) for name in columns])
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTable(TypedTable):
-    """A table in memory."""
+    """An Arrow table in memory."""
 
     arrow: pa.Table
 
@@ -169,10 +169,10 @@ def read_arrow(source: Input) -> TypedTable:
 
 
 def codec_of(file: pa.NativeFile) -> bytes:
-    """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed."""
+    """Return the bytes that identify the compression codec of an Arrow file; b"" if the file is not compressed."""
     start, body = 8, b""
-    for _ in range(2):  # the first message, with the types, has no body, but the next message has a body
+    for _ in range(2):  # skips the message with the types; the next one has a body
         size = int.from_bytes(file.read_at(8, start)[4:], "little")
         start += 8 + size
         body = file.read_at(12, start)
-    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # the first 8 bytes are the length of the first buffer
+    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # the first 8 bytes of `body` are the first buffer's length

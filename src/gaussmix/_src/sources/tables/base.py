@@ -1,4 +1,4 @@
-"""Define the input of table readers, which is a file or a pipe, and tables whose columns are converted to numbers."""
+"""Define the input of table readers (a file or a pipe), and the base class of tables with numeric columns."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.files.stores import Requests, StoredFile
 
 BATCH_ROWS = 65_536
-BATCH_BYTES = 2**22  # size of a batch; larger batches are not read faster
-COLUMN_BYTES = 2**13  # assumed memory per column for any number of rows, because measured readers take 10 to 18 kB
-STANDARD = "-"  # name of standard input and output
+BATCH_BYTES = 2**22  # size of a batch in bytes; larger batches are not read faster
+COLUMN_BYTES = 2**13  # assumed bytes of memory per column of an open table; readers were measured to take 10 to 18 kB
+STANDARD = "-"  # file name that means standard input or output
 INDEX_OF_FRAME = "it is the index of a data frame"
-# The names of index columns that data frames write; "" is the name in CSV.
+# Names of the column in which a written data frame has its index; the name is "" in CSV files.
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
-_MIN_COUNTED_ROWS = 10  # minimum number of rows; a column with fewer rows may count from 1 by chance
+_MIN_COUNTED_ROWS = 10  # in a table with fewer rows, a column may be 1, 2, 3, … by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
-# First bytes of compressed files.
+# First bytes of compressed files, as regular expressions, and the compression codecs.
 _CODECS = {
     rb"\x1f\x8b": "gzip",
     rb"BZh[1-9](1AY|\x17rE)": "bz2",
@@ -47,29 +47,29 @@ _CODECS = {
 
 
 class BadTable(ValueError):
-    """A table that can't be read or used. The message names the file and the position."""
+    """The error for a table that can't be read or used, with a message that names the file and the position."""
 
 
 @dataclass(frozen=True)
 class Dialect:
     """Settings for reading a table from text, such as CSV."""
 
-    has_header: bool | None = None  # whether the first line has names; None to guess
-    delimiter: str | None = None  # delimiter of fields, " " for any run of blanks and tabs; None to guess
+    has_header: bool | None = None  # whether the first line has names of columns; None to guess
+    delimiter: str | None = None  # delimiter of fields; " " means any run of blanks and tabs; None to guess
     decimal: str | None = None  # decimal mark, "." or ","; None to guess
-    missing: tuple[str, ...] = ()  # texts that mark a missing value, in addition to the usual ones
-    thousands: str | None = None  # thousands separator, if any; with ".", the decimal mark is ","
-    encoding: str | None = None  # name of the encoding in Python; None to guess
-    # Memory in bytes, which limits the length of a line.
+    missing: tuple[str, ...] = ()  # texts that mark a missing value, in addition to the usual texts such as "NA"
+    thousands: str | None = None  # thousands separator; if it is ".", the decimal mark is ","
+    encoding: str | None = None  # encoding, by its name in Python; None to guess
+    # Memory limit in bytes; it also limits the length of a line.
     memory: int = field(default=check_memory(DEFAULT_MEMORY), repr=False, compare=False)
 
     @property
     def longest(self) -> int:
-        """Return the maximum number of characters in a line."""
+        """Return the maximum number of characters that a line may have."""
         return max(2**20, self.memory // 8)
 
     def check_width(self, name: str, n_columns: int) -> None:
-        """Raise BadTable if opening a table with `n_columns` columns would take more than the memory limit."""
+        """Raise BadTable if an open table with `n_columns` columns would take more memory than the limit."""
         if n_columns > max(2**14, self.memory // COLUMN_BYTES):
             needed = f"{-(-n_columns * COLUMN_BYTES // 10**6)} MB"
             raise BadTable(f"{name} has {n_columns:,} columns, and needs {needed}. Set memory= to at least that.")
@@ -77,17 +77,17 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Input:
-    """The bytes of a table, which can be read several times, and the user's settings."""
+    """The file or pipe that contains a table and can be read several times, with the user's settings for reading."""
 
     name: str  # name of the file for messages
-    contents: bytes | None = None  # contents of a pipe, which can be read only once; None for a file
-    dialect: Dialect = Dialect()  # settings for text
-    stored: StoredFile | None = None  # file in a store; None for a file of this machine
-    requests: Requests | None = None  # requests for a stored file that are in progress
+    contents: bytes | None = None  # all bytes of a pipe, as a pipe can be read only once; None for a file
+    dialect: Dialect = Dialect()  # settings for reading text
+    stored: StoredFile | None = None  # file in a store; None for a file on this machine
+    requests: Requests | None = None  # requests, made in advance, for bytes of a stored file
 
     @classmethod
     def from_file(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
-        """Open a file or a pipe; "-" is standard input. Raises OSError."""
+        """Open a file or a pipe; "-" means standard input. Raises OSError if the file can't be opened."""
         name = str(file)
         if name == STANDARD:
             return cls("standard input", sys.stdin.buffer.read(), dialect)
@@ -105,11 +105,11 @@ class Input:
 
     @property
     def files(self) -> tuple[Path | StoredFile, ...]:
-        """Return the file that is read; () if the contents are in memory."""
+        """Return the file in a tuple; () if the bytes are in memory."""
         return () if self.contents is not None else (self.stored or Path(self.name),)
 
     def opened(self) -> pa.NativeFile:
-        """Open the bytes as a file with random access."""
+        """Open the input as a file with random access."""
         return self._file(pa.OSFile) if self.stored is None else self.stored.opened(self.requests)
 
     def mapped(self) -> pa.NativeFile:
@@ -121,7 +121,7 @@ class Input:
         return of_path(os.fsencode(self.name)) if self.contents is None else pa.BufferReader(self.contents)
 
     def stream(self) -> pa.NativeFile:
-        """Open the bytes as a binary stream, which is decompressed if necessary."""
+        """Open the input as a binary stream, which decompresses compressed files."""
         start = self.first_bytes(8)
         codec = next((codec for beginning, codec in _CODECS.items() if re.match(beginning, start)), None)
         return pa.input_stream(self.opened(), compression=codec)
@@ -129,7 +129,7 @@ class Input:
 
 @contextmanager
 def reading(source: Input, format: str) -> Iterator[None]:
-    """Convert the errors of a reader to BadTable with one sentence, except OSError, whose message is clear."""
+    """Convert errors of a reader to BadTable with one sentence, except OSError, whose message is clear already."""
     try:
         yield
     except BadTable:
@@ -144,7 +144,7 @@ def reading(source: Input, format: str) -> Iterator[None]:
 
 
 def no_memory(what: str, error: MemoryError) -> Exception:
-    """Return the error for a lack of memory, or for a damaged file that claims an impossible size."""
+    """Return the error to raise after MemoryError: the file claims an impossible size, or memory is short."""
     size = re.search(r"of size (\d+)", str(error))
     if size and int(size[1]) > physical_memory():
         return BadTable(f"{what} is damaged: it claims a part of {int(size[1]):,} bytes, more than this machine has.")
@@ -158,92 +158,92 @@ def first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(ABC):
-    """A table with known columns, which is read a few rows at a time."""
+    """A table with known columns, whose rows are read a few at a time."""
 
     name: str  # name of the file for messages
-    names: tuple[str, ...]  # names of the columns; x0, x1 … if the table has no names
-    has_names: bool = True  # whether the names come from the table
+    names: tuple[str, ...]  # names of the columns; x0, x1, … if the table has no names
+    has_names: bool = True  # whether the table itself has names of columns
     notices: tuple[str, ...] = ()  # messages about guesses
-    # Delimiter of fields and decimal mark for writing the table as CSV.
+    # Delimiter of fields and decimal mark that are used if the table is written as CSV.
     delimiter: str = ","
     decimal: str = "."
     missing: tuple[str, ...] = ()  # texts that mark a missing value
-    thousands: str | None = None  # thousands separator of numbers in CSV
+    thousands: str | None = None  # thousands separator of numbers in CSV; None if there is none
     encoding: str = "utf-8"  # encoding of text
     files: tuple[Path | StoredFile, ...] = ()  # files that every pass reads; () if the bytes are in memory
 
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Return names and types of the columns; in text formats, the types come from the first rows."""
+        """Return the names and types of the columns. In text formats, the types are guessed from the first rows."""
 
     @cached_property
     def column_indices(self) -> Mapping[str, int]:
-        """Return the index of each column by its name."""
+        """Return a dictionary from the name of each column to its index."""
         return {name: index for index, name in enumerate(self.names)}
 
     @property
     def n_rows(self) -> int | None:
-        """Return the number of rows; None if it is unknown before the rows are read."""
+        """Return the number of rows; None if the number is unknown before the rows are read."""
         return None
 
     @abstractmethod
     def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield batches of rows with these columns. In text formats, columns that are not in `numeric` remain text.
+        """Yield record batches of these columns. In text formats, columns that are not in `numeric` remain text.
 
-        Raises BadTable, OSError: rows can't be read, or one of the columns `numeric` has text.
+        Raises BadTable or OSError if rows can't be read, or if one of the columns `numeric` has text.
         """
 
     @abstractmethod
     def describe_location(self, row: int) -> str:
-        """Return the position of a row for messages: its file, and its line or its index."""
+        """Return the position of a row for messages: the file, and the line or the index of the row."""
 
     @abstractmethod
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """Return why a column is not numeric, as the end of a sentence."""
+        """Return the reason why a column is not numeric, worded as the end of a sentence."""
 
     def is_slow(self, columns: Collection[str]) -> bool:
-        """Return whether reading some columns takes longer than an EM step, or the number of rows is unknown."""
+        """Return whether reading these columns takes longer than an EM step, or the number of rows is unknown."""
         return self.n_rows is None
 
     def n_together(self, columns: Collection[str]) -> int:
-        """Return the maximum number of rows that can only be read together; 0 if columns can be read in small parts."""
+        """Return the largest number of rows that must be read together; 0 if any number of rows can be read."""
         return 0
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterable[tuple[int, int]]:
-        """Return byte ranges (offset, size) of the given columns in stored files, in the order of reading.
+        """Return the byte ranges (offset, size) of these columns in files of stores, in the order of reading.
 
-        A reader may keep about `max_bytes` bytes in memory.
+        At most about `max_bytes` bytes may be in memory at a time.
         """
         return [(0, file.size) for file in self.files if not isinstance(file, Path)]
 
     def with_requests(self, requests: Requests) -> Self:
-        """Return the table of a stored file, with requests that are in progress."""
-        twin: Any = copy(self)  # the copy keeps cached properties
+        """Return the table of a stored file, which takes its bytes from requests that were made in advance."""
+        twin: Any = copy(self)  # a copy, so that cached properties are copied, too
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 
     def unlike(self, other: Table) -> str | None:
-        """Return a description of a column that differs from another table; None if all columns are the same."""
+        """Describe the first column that differs from another table; return None if all columns are the same."""
         if self.names != other.names:
             return self._other_names(other)
         unlike = (ours for ours, theirs in zip(self.schema, other.schema, strict=True) if ours.type != theirs.type)
         return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
 
     def _other_names(self, other: Table) -> str | None:
-        """Return the first column that only one of two tables has, or a note that the order differs."""
+        """Describe the first column that only one of two tables has; otherwise report that the order differs."""
         absent = [f"no column {name!r}" for name in other.names if name not in self.column_indices]
         more = [f"column {name!r}" for name in self.names if name not in other.column_indices]
         return next(iter(absent + more), "its columns in another order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the numeric columns, except columns in `without` and the index of a data frame."""
+        """Return the names of numeric columns, except the columns `without` and the index of a data frame."""
         self.check_bad_cells(without)
         names = (each.name for each in self.schema if is_numeric(each.type) and not INDEX.fullmatch(each.name))
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Return the columns that only count rows (1, 2, 3 …), judged by their first batch and by their names."""
+        """Return the columns that only count rows (1, 2, 3, …), judged by their names and by the first batch."""
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
@@ -255,11 +255,11 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Return, as the end of a sentence, the cells of a text column that are not numbers, if few; otherwise None."""
+        """Describe the cells of a text column that are not numbers; return None if there are many or no such cells."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
-        """Raise BadTable if a text column is nearly numeric, because a typing error would exclude the column."""
+        """Raise BadTable if a few cells of a text column are not numbers: typing errors must not exclude a column."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
@@ -280,13 +280,13 @@ class Table(ABC):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
 
     def parts(self, n_rows: int, numeric: Collection[str] = ()) -> Iterator[pa.Table]:
-        """Yield all columns, `n_rows` rows at a time; in text formats, all columns but `numeric` remain text."""
+        """Yield tables of `n_rows` rows and all columns. In text formats, only the columns `numeric` become numbers."""
         return in_parts(self.batches(self.names, numeric), n_rows)
 
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
-        """Yield columns as finite numbers (n_rows, n_columns), `n_rows` rows at a time; NaN for missing values.
+        """Yield arrays (n_rows, n_columns) of finite numbers, with NaN for missing values, `n_rows` rows at a time.
 
-        Raises BadTable: there are no rows, a value is infinite, or a value is missing and `may_miss` is False.
+        Raises BadTable if there are no rows, a value is infinite, or a value is missing and `may_miss` is False.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):
@@ -300,14 +300,14 @@ class Table(ABC):
             raise BadTable(f"{self.name} has no rows.")
 
     def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
-        """Return columns as numbers in memory, (n_rows, n_columns); raise the same errors as `rows`."""
+        """Return one array (n_rows, n_columns) of all rows of these columns; raise the same errors as `rows`."""
         return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
 
 
 def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
-    """Return a batch if all its offsets are valid; otherwise raise BadTable with the name of the column.
+    """Return a record batch if its offsets are valid; otherwise raise BadTable with the name of the column.
 
-    Arrow does not check offsets in files, so a damaged offset of a text would crash the process.
+    Arrow does not check offsets in files, so a damaged offset in a text column would crash the process.
     """
     try:
         batch.validate(full=True)
@@ -322,12 +322,12 @@ def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
 
 
 def batch_rows(n_columns: int) -> int:
-    """Return how many rows of `n_columns` columns to read at a time: a multiple of 8."""
+    """Return the number of rows to read at a time, a multiple of 8, if there are `n_columns` columns."""
     return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of batches, `n_rows` at a time."""
+    """Yield the rows of record batches as tables of `n_rows` rows; the last table may have fewer rows."""
     partitions: list[pa.RecordBatch] = []
     missing = n_rows
     for batch in batches:
@@ -342,12 +342,12 @@ def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Tabl
 
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return the numbers of a column as float64; null becomes NaN."""
+    """Return the numbers of a column as float64, with NaN for null."""
     return whole(pc.cast(column, pa.float64(), safe=False))
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return the numbers of a column, read-only; null becomes NaN. (PyArrow's `to_numpy` imports pandas.)"""
+    """Return a read-only array of a column's numbers, with NaN for null; PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):
@@ -356,13 +356,13 @@ def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
 
 
 def is_numeric(kind: Any) -> bool:
-    """Return whether a type is numeric; Boolean columns count as numeric, as in data frames."""
+    """Return whether an Arrow type is numeric. Boolean columns count as numeric, as in data frames."""
     types = pa.types
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
-    """Return the schema with types for columns of only nulls, taken from the first of `others` that has a type."""
+    """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it."""
     empty = {field.name for field in schema if pa.types.is_null(field.type)}
     result: dict[str, pa.Field] = {}
     for other in others if empty else ():
@@ -375,7 +375,7 @@ def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
 
 
 def describe_type(kind: Any) -> str:
-    """Describe the values of a type that is not numeric, as the end of a sentence."""
+    """Describe the values of a type that is not numeric, worded as the end of a sentence."""
     if pa.types.is_null(kind):
         return "it is empty"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

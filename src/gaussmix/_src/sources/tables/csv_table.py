@@ -1,4 +1,4 @@
-"""Read CSV files, which may be compressed."""
+"""Read CSV files, including compressed CSV files."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, Table, reading, typed
 
 _DELIMITERS = ",;\t|"
-_BLANKS = " "  # stands for any run of blanks and tabs
-NULLS = arrow_csv.ConvertOptions().null_values  # usual texts for a missing value
-_MAX_CHECKED_ROWS = 20_000  # number of rows that are searched for cells that are not numbers
-_MAX_TEXT_FRACTION = 0.1  # a text column with a smaller fraction of non-numeric cells was probably meant to be numeric
+_BLANKS = " "  # this delimiter means any run of blanks and tabs
+NULLS = arrow_csv.ConvertOptions().null_values  # texts that usually mark a missing value
+_MAX_CHECKED_ROWS = 20_000  # number of rows to search for cells that are not numbers
+_MAX_TEXT_FRACTION = 0.1  # up to this fraction of non-numeric cells, a text column was probably meant to be numeric
 _MAX_SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
 _EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
-# Thousands separators, each with the characters that may be used instead: non-breaking blanks, or an apostrophe.
+# For each thousands separator: itself, and variants that texts may use (non-breaking blanks, curly apostrophe).
 _THOUSANDS = {
     ",": ",",
     ".": ".",
     " ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}",
     "'": "'\N{RIGHT SINGLE QUOTATION MARK}",
 }
-_MAX_DECODED_BYTES = 2**20  # number of bytes that are checked for valid UTF-8
-# Byte order marks at the beginning of text.
+_MAX_DECODED_BYTES = 2**20  # number of first bytes that are checked for valid UTF-8
+# Byte order marks with which text may begin, and the encodings that they mark.
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_WESTERN = "cp1252"  # encoding of CSV files that Excel writes in Western Europe and America
-_MAX_HEADER_LINES = 1000  # limit on the lines of a header whose quoted names have line breaks
-_MAX_GUESS_RECORDS = 20  # number of records from which the delimiter is guessed
-_MIN_BLOCK_ROWS = 16  # minimum number of rows in a block if all lines are about as long as the first
-_MAX_HEADER_CHARACTERS = 2**22  # limit on the characters of the lines that are examined before the other rows
+_WESTERN = "cp1252"  # Excel writes CSV files in this encoding in Western Europe and America
+_MAX_HEADER_LINES = 1000  # maximum number of lines to read for a header, because quoted names may have line breaks
+_MAX_GUESS_RECORDS = 20  # number of rows from which the delimiter is guessed
+_MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
+_MAX_HEADER_CHARACTERS = 2**22  # maximum number of characters to read for a header
 _TOO_LONG = "has more than {:,} characters: close the open quote, or set memory= to a larger value."
-_NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line in CSV files of Excel
+_NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line "sep=;" of CSV files that Excel wrote
 
 
 @dataclass
 class _Cells:
-    """The cells of a text column that are not numbers, and hints on how they could be read as numbers."""
+    """The cells of a text column that are not numbers, and hints for reading these cells as numbers."""
 
-    n_cells: int = 0  # number of cells without missing values
+    n_cells: int = 0  # number of cells that are not missing
     n_bad: int = 0
     bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first cells that are not numbers
     hints: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ class _Cells:
 
     @property
     def is_text(self) -> bool:
-        """Return whether the column was certainly not meant to be numeric."""
+        """Return whether too many cells are not numbers for the column to be meant as numeric."""
         return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 
@@ -75,14 +75,14 @@ class CsvTable(Table):
     """A CSV file, or a table whose columns are separated by blanks.
 
     If the user does not set the delimiter, the comma, semicolon, tab and bar are tried in this order. The guess is the
-    delimiter that splits the first lines into equal numbers of fields, with most numbers and fewest texts that contain
-    another delimiter. If no delimiter splits the lines equally, the guess is the first delimiter that occurs in line 1.
-    If line 1 has no delimiter, any run of blanks is the delimiter, provided that the first two lines then have the same
-    number of fields. A first line "sep=;", as written by Excel, sets the delimiter.
+    delimiter that splits the first lines into equal numbers of fields, preferably into numbers and texts without other
+    delimiters. If no delimiter splits the lines equally, the guess is the first of these delimiters that occurs in line
+    1. If line 1 has none of these delimiters, any run of blanks is the delimiter, provided that blanks split the first
+    two lines into equal numbers of fields. A first line "sep=;", as written by Excel, sets the delimiter.
     """
 
-    source: Input  # bytes of the file
-    n_blank: int  # number of initial lines that are blank or set the delimiter
+    source: Input  # file or pipe with the bytes of the table
+    n_blank: int  # number of lines to skip at the beginning
     width: int  # number of characters in the first line
 
     @cached_property
@@ -111,7 +111,7 @@ class CsvTable(Table):
                 yield batch
 
     def _first_value_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
-        """Yield the types of the first values of columns whose first rows are empty."""
+        """For columns that are empty in the first rows, yield the types of the first values in each batch."""
         with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
@@ -119,19 +119,19 @@ class CsvTable(Table):
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
-        """Return a difference between column names, but not types, because the types of text columns are guesses."""
+        """Describe a difference in column names; types of columns are not compared, because CSV types are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
-        """Return the line on which a row ends, which differs from the row's number if fields span several lines."""
+        """Return the name of the file and the last line of a row, which may span several lines."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """Return why a column is not numeric; for text, name its first value that is not a number."""
+        """Return why a column is not numeric; for a text column, name the first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, fields in self._data():
-            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # the line may have too few fields
+            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # "" if the line has too few fields
             if text not in self.missing and not self._is_numeric(text):
                 return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
@@ -150,7 +150,7 @@ class CsvTable(Table):
 
     @cached_property
     def _cells(self) -> dict[str, _Cells]:
-        """Examine the first rows once for all text columns."""
+        """Return the non-numeric cells in the first rows of each text column."""
         texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
         names = {name: _Cells() for name in texts}
         wanted = [(self.column_indices[name], cells) for name, cells in names.items()]
@@ -169,7 +169,7 @@ class CsvTable(Table):
         return names
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
-        """Open a stream of columns with the given types, or with the types of their first rows."""
+        """Open an Arrow stream of columns with the given types; if None, the first rows determine the types."""
         return arrow_csv.open_csv(
             _stream(self.source, self.delimiter),
             arrow_csv.ReadOptions(
@@ -190,13 +190,13 @@ class CsvTable(Table):
 
     @property
     def _block(self) -> int:
-        """Return the number of characters that are read at a time, which limits the length of a row."""
+        """Return the number of bytes that Arrow reads at a time, which is also the maximum length of a row."""
         dialect = self.source.dialect
         return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.longest))
 
     @contextmanager
     def _reading(self, numeric: Collection[str] = ()) -> Iterator[None]:
-        """Raise BadTable for invalid CSV, and for text in one of the columns `numeric`."""
+        """Raise BadTable if the CSV file is invalid, or if one of the columns `numeric` has text."""
         with reading(self.source, "CSV"):
             try:
                 yield
@@ -204,7 +204,7 @@ class CsvTable(Table):
                 raise BadTable(self._why_unreadable(error, numeric)) from None
 
     def _why_unreadable(self, error: Exception, numeric: Collection[str]) -> str:
-        """Describe the first line with too many or too few values, or with text in one of the columns `numeric`."""
+        """Describe the first line that has a wrong number of values, or text in one of the columns `numeric`."""
         has_rows, indices = False, [self.column_indices[name] for name in numeric]
         for line, fields in self._data():
             has_rows = True
@@ -223,11 +223,11 @@ class CsvTable(Table):
         return f"{self.name} can't be read as CSV: {base.first_line(error)}."
 
     def _is_numeric(self, text: str) -> bool:
-        """Return whether a cell is a number in the format of this table."""
+        """Return whether a cell is a number with the decimal mark and thousands separator of this table."""
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return the type of a column if its first values are numbers, some with thousands separators; else None."""
+        """Return int64 or float64 if the first values of a text column are numbers in this table's format, or None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -236,12 +236,12 @@ class CsvTable(Table):
         return pa.int64() if are_whole else pa.float64()
 
     def _present(self, cells: pa.Array) -> pa.Array:
-        """Strip blanks from text, and convert missing values to null."""
+        """Strip blanks from the texts of cells, and replace texts that mark missing values by null."""
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
-        """Convert text with thousands separators to numbers; raise ArrowInvalid if this fails."""
+        """Convert texts of numbers, which may have thousands separators, to numbers; may raise ArrowInvalid."""
         text = self._present(cells)
         mark, pattern = self.thousands or ",", _grouped(self.thousands or ",", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
@@ -251,7 +251,7 @@ class CsvTable(Table):
         return pc.cast(text, pa.float64())
 
     def _hint(self, text: str) -> str:
-        """Return a hint if text is a number with a decimal comma or thousands separators; otherwise ""."""
+        """Return a hint if a text would be a number with a decimal comma or a thousands separator; otherwise ""."""
         if self.decimal == "." and _is_numeric(text, ","):
             return _EITHER if self.thousands is None and _grouped(",", ".").fullmatch(text) else _COMMA
         for decimal, thousands in product((self.decimal, ","), _THOUSANDS if self.thousands is None else ()):
@@ -261,7 +261,7 @@ class CsvTable(Table):
         return ""
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield line numbers and fields, with Python's slow reader, which is used only for messages and guesses."""
+        """Yield the line number and fields of each row by Python's slow reader, only for messages and guesses."""
         with _text(self.source, self.delimiter) as lines:
             retained = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(retained, delimiter=self.delimiter)
@@ -275,14 +275,14 @@ class CsvTable(Table):
 
 
 def read_csv(source: Input) -> CsvTable:
-    """Read the first lines of a CSV file; the rest is read when columns are requested.
+    """Read the first lines of a CSV file, and return a table that reads all rows when columns are requested.
 
-    If the user does not set whether there is a header, the first line is a header unless it has only numbers and
-    missing values. The header of R's `write.table` has one name fewer than there are columns. The header of
-    `numpy.savetxt` begins with "#", and columns without names are numbered as in pandas.
+    If the user does not set `has_header`, the first line is a header unless it has only numbers and missing values. The
+    header may have one name fewer than there are columns, as in files of R's `write.table`, or may begin with "#", as
+    in files of `numpy.savetxt`. Columns without names are numbered as in pandas.
 
-    Raises BadTable: the file is empty or not text, two columns have the same name, or the first line has numbers with
-    decimal commas. OSError: the file can't be opened.
+    Raises BadTable if the file is empty or not text, two columns have the same name, or the first line has numbers with
+    decimal commas. Raises OSError if the file can't be opened.
     """
     encoding, notices = _encoding(source)
     message = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
@@ -312,7 +312,7 @@ def read_csv(source: Input) -> CsvTable:
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
     if names.count("") > 1:
-        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # same names as in pandas
+        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as named by pandas
     base.check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -332,7 +332,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """Return the number of lines to skip, the first lines, and the delimiter; raise BadTable if they are invalid."""
+    """Return the number of lines to skip, the next lines, and the delimiter; raise BadTable if they are invalid."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
@@ -354,7 +354,7 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
 
 
 def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Yield the next numbered lines, up to the maximum size of a header."""
+    """Yield the next numbered lines until the maximum size of a header is reached."""
     room = _MAX_HEADER_CHARACTERS
     for at, line in islice(lines, _MAX_HEADER_LINES):
         yield at, line
@@ -364,7 +364,7 @@ def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
-    """Return the numbered lines after comments; a line "# a b" with the right number of names is a header."""
+    """Return the numbered lines after initial comments; a last comment with the right number of names is a header."""
     n_marked = next((index for index, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines
@@ -380,7 +380,7 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
-        marks = marks.replace(thousands, "")  # a single column has no delimiter
+        marks = marks.replace(thousands, "")  # each line is one number, so its thousands separator is not a delimiter
     delimiter = dialect.delimiter or _guess_delimiter(lines, marks)
     delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
@@ -392,18 +392,18 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
 
 
 def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str:
-    """Return "," if the first records have decimal commas but no decimal points; otherwise "."."""
+    """Return "," if the first rows have decimal commas but no decimal points; otherwise "."."""
     if "," in (delimiter, thousands):
         return "."
     cells = [text.strip() for record in _records(lines, delimiter) for text in record]
-    are_thousands = _grouped(",", ".").fullmatch  # the comma may separate thousands instead
+    are_thousands = _grouped(",", ".").fullmatch  # matches numbers whose commas may separate thousands
     has_comma = any("," in text and _is_numeric(text, ",", thousands) and not are_thousands(text) for text in cells)
     has_point = any("." in text and _is_numeric(text, ".") for text in cells)
     return "," if has_comma and not has_point else "."
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
-    """Return whether the first records have one value more than there are names, except for a final delimiter."""
+    """Return whether rows have one value more than the header has names, apart from a delimiter at the end of lines."""
     if delimiter == _BLANKS:
         return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
     if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):
@@ -412,7 +412,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts; else None."""
+    """Return the delimiter in `marks` that splits lines into equal numbers of fields, preferably numbers, or None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -426,7 +426,7 @@ def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
 
 
 def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    """Return the first records with fields; [] if the lines are not valid CSV with this delimiter."""
+    """Return the fields of the first rows that are not empty; [] if the lines are not valid CSV with this delimiter."""
     try:
         return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _MAX_GUESS_RECORDS))
     except csv.Error:
@@ -434,7 +434,7 @@ def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
-    """Return whether all fields of a line are numbers or missing; False for pandas's header of 0, 1, 2, …."""
+    """Return whether all fields of a line are numbers or missing, but False for the header 0, 1, 2, … of pandas."""
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
@@ -443,15 +443,15 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 
 
 def _encoding(source: Input) -> tuple[str, list[str]]:
-    """Return the encoding of text, set by the user or guessed, and a list of notices.
+    """Return the encoding of the text, set by the user or guessed, and a list of messages about guesses.
 
-    The guess is the encoding of a byte order mark, otherwise UTF-8, or cp1252 if the text is not valid UTF-8. Raises
-    BadTable: Python does not have the encoding.
+    The guess is the encoding that a byte order mark indicates, otherwise UTF-8, or cp1252 if the text is not valid
+    UTF-8. Raises BadTable if Python does not have the encoding that the user sets.
     """
     message = source.dialect.encoding
     if message is not None:
         try:
-            "".encode(message)  # rejects codecs that are not for text, such as zlib
+            "".encode(message)  # raises LookupError for codecs that do not encode text, such as zlib
             return codecs.lookup(message).name, []
         except LookupError:
             raise BadTable(
@@ -463,13 +463,13 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     if mark is not None or _is_text(start, "utf-8"):
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
-        return "utf-8", []  # the UTF-8 reader reports the error
+        return "utf-8", []  # the reader of UTF-8 then raises a clear error
     notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
     return _WESTERN, [notice]
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
-    """Return whether the beginning of a text is valid in an encoding; its last character may be incomplete."""
+    """Return whether the first bytes of a text are valid in an encoding; their last character may be incomplete."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:
@@ -478,7 +478,7 @@ def _is_text(start: bytes, encoding: str) -> bool:
 
 
 def _stream(source: Input, delimiter: str) -> Any:
-    """Open the bytes of a table in UTF-8; if blanks are the delimiter, each run of blanks becomes one blank."""
+    """Open a stream of the table's text in UTF-8; if blanks are the delimiter, replace runs of blanks by one blank."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
@@ -486,7 +486,7 @@ def _stream(source: Input, delimiter: str) -> Any:
 
 
 class _OneBlank(RawIOBase):
-    """A stream of text in which runs of blanks are replaced by one blank, and removed at both ends of lines."""
+    """A stream that replaces each run of blanks by one blank, and removes blanks at the beginning and end of lines."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._rest, self._ready = stream, b"", b""
@@ -495,7 +495,7 @@ class _OneBlank(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with bytes of whole lines."""
+        """Copy the next bytes of whole lines, without runs of blanks, to a buffer; return the number of bytes."""
         while not self._ready:
             read = self._stream.read(2**20)
             lines, end, self._rest = (self._rest + read).rpartition(b"\n") if read else (self._rest, b"", b"")
@@ -533,7 +533,7 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
-    """Return the fields of the first record of the given lines."""
+    """Return the fields of the first row in these lines; the row may span several lines."""
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:
@@ -549,7 +549,7 @@ def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
 
 
 def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
-    """Return whether text is a number in CSV. `float` also accepts 1_000 and digits of other scripts."""
+    """Return whether a text is a number in CSV; unlike `float`, reject 1_000 and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":

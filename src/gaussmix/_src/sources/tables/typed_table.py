@@ -1,4 +1,4 @@
-"""Read Parquet files and NumPy arrays; define the base class of tables whose files store the types of columns."""
+"""Read Parquet and .npy files, and define the base class of tables whose files store the types of columns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gaussmix._src.sources.files.npy import NpyFile
 from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Input, Table, batch_rows, reading
 
-SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing such data takes longer than an EM step
-MAX_UNBUFFERED_BYTES = 2**25  # largest number of bytes of a Parquet row group that is read without a buffer
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # column in which pandas stores the index of a data frame
+SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # with these codecs, decompression takes longer than an EM step
+MAX_UNBUFFERED_BYTES = 2**25  # a Parquet file with a larger row group is read with a buffer
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # name of a column in which pandas stores the index of a data frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class TypedTable(Table):
 
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """Build a table from its schema; raise BadTable if there are no columns, or two columns with the same name."""
+        """Build a table from a schema; raise BadTable if the schema has no columns, or two columns of the same name."""
         index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
@@ -62,7 +62,7 @@ class TypedTable(Table):
 
     @abstractmethod
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows with at least these columns."""
+        """Yield the rows as record batches with these columns and possibly further columns."""
 
     def describe_location(self, row: int) -> str:
         return f"{self.name}, row {row}"
@@ -72,13 +72,13 @@ class TypedTable(Table):
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Name, in error messages, the part of the file that can't be read."""
+        """Add the name of a part of the file, such as "row group 0", to errors inside the `with` block."""
         try:
             yield
         except MemoryError as error:
             raise base.no_memory(f"{self.name}, {what}", error) from None
         except (pa.ArrowException, OSError) as error:
-            if getattr(error, "filename", None) == self.name:  # the error of a store already names the file
+            if getattr(error, "filename", None) == self.name:  # errors of stores already name the file
                 raise
             raise OSError(EIO, f"{what} can't be read: {base.first_line(error)}", self.name) from None
 
@@ -102,8 +102,8 @@ class ParquetTable(TypedTable):
         how = {"columns": list(columns), "use_threads": False}
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
-        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Therefore small files are
-        # read without a buffer.
+        # With a buffer, Arrow allocates the size that a page claims to have before it reads the page, even if the page
+        # is damaged. Therefore files with small row groups are read without a buffer.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
@@ -119,7 +119,7 @@ class ParquetTable(TypedTable):
             yield from _in_turn(sorted(map(_range, self._chunks(group, columns))), max_bytes)
 
     def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
-        """Yield the chunks of some columns in a row group."""
+        """Yield the column chunks of these columns in a row group of a Parquet file."""
         for chunk in (group.column(start) for start in range(group.num_columns)):
             if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
                 yield chunk
@@ -131,14 +131,14 @@ class ParquetTable(TypedTable):
 
 
 def _range(chunk: Any) -> tuple[int, int]:
-    """Return the offset of the pages of a column chunk, and their size in bytes."""
+    """Return the offset of the first page of a column chunk, and the size of all its pages in bytes."""
     dictionary = chunk.dictionary_page_offset
     first = chunk.data_page_offset if dictionary is None else min(dictionary, chunk.data_page_offset)
     return first, chunk.total_compressed_size
 
 
 def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield byte ranges to read: joined if all columns fit into memory, otherwise a piece of each column in turn."""
+    """Yield byte ranges: joined ranges if all columns fit into memory, otherwise a piece of each column in turn."""
     if sum(count for _, count in ranges) > max_bytes:
         size = max(2**16, max_bytes // (2 * len(ranges)))
         pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))
@@ -152,7 +152,7 @@ def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tupl
 
 
 def is_slow(footer: Any, columns: Collection[str]) -> bool:
-    """Return whether some columns of a Parquet file take longer to decompress than an EM step."""
+    """Return whether decompressing these columns of a Parquet file takes longer than an EM step."""
     if not footer.num_row_groups:
         return False
     group, columns = footer.row_group(0), {*columns}
@@ -161,7 +161,7 @@ def is_slow(footer: Any, columns: Collection[str]) -> bool:
 
 
 def read_parquet(source: Input) -> TypedTable:
-    """Read the footer of a Parquet file, and return the table."""
+    """Read the footer of a Parquet file, and return a table that reads the rows later."""
     from pyarrow import parquet  # imported here, because the import is slow
 
     with reading(source, "Parquet"), source.opened() as opened:
@@ -172,7 +172,7 @@ def read_parquet(source: Input) -> TypedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class NpyTable(TypedTable):
-    """A NumPy array in a file: a matrix, a vector as one column, or records with named fields."""
+    """The array in a .npy file: a matrix, a vector (one column), or a vector of records with named fields."""
 
     file: NpyFile
 
@@ -197,7 +197,7 @@ class NpyTable(TypedTable):
                 yield file.start + (start * file.n_rows + first) * size, min(step, self.n_rows - first) * size
 
     def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Read some columns of some rows."""
+        """Read these columns of `count` rows, beginning with row `first`."""
         file, size = self.file, self.file.dtype.itemsize
         indices = {name: self.column_indices[name] for name in columns}
         if file.is_by_columns:
@@ -216,12 +216,12 @@ class NpyTable(TypedTable):
 
 
 def _native(column: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous copy of numbers in the byte order of this machine."""
+    """Return the numbers of a column as a contiguous array in the byte order of this machine."""
     return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
 
 
 def read_npy(source: Input) -> TypedTable:
-    """Read the header of a .npy file, and return the table."""
+    """Read the header of a .npy file, and return a table that reads the rows later."""
     try:
         with source.opened() as opened:
             file = NpyFile.from_file(source.name, opened)

@@ -117,14 +117,12 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        The C++ core computes the covariances of structures that have an `algebra`. Structures without an `algebra` must
-        override `update`.
+        The C++ core computes covariances of structures with an `algebra`. All other structures override `update`.
 
         Parameters
         ----------
         scatter : second moments about the new means, as specified by `moment_spec`, and the positive degrees of freedom
-            of each component. If the moments are pooled over components, only the sum of these degrees must be
-            positive.
+            of each component. If moments are pooled, only the sum of these degrees must be positive.
         current : covariances of the previous step, from which an iterative `update` starts; None at the first step.
 
         Raises
@@ -164,8 +162,7 @@ class Family(Value, ABC):
         Returns
         -------
         each : increase of the degrees of freedom of each component.
-        once : increase of the degrees of freedom summed over components, for a prior on a parameter that all components
-            share.
+        once : increase of the degrees of freedom of all components together, for a prior on a shared parameter.
         """
         of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
         if self.kind.second is Second.TRACE:  # because `update` multiplies the degrees by n_features
@@ -213,7 +210,7 @@ FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # alias, such as mclust's name "VVV" → the name in FAMILIES, such as "full"
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix.families"  # entry points of other packages; importing one registers a structure
+_GROUP = "gaussmix.families"  # entry points in other packages; importing an entry point registers a structure
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
@@ -248,8 +245,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# Names of the structures without constraints. The keys are pairs: the class of covariances, and whether all components
-# share one covariance.
+# Names of the structures without constraints, for each class of covariances, shared by all components or not.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",
@@ -316,7 +312,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # one letter each for volum
 def check_features(name: Any, n_features: int) -> str | None:
     """Return a note if X has one feature, so that a three-letter structure name has the meaning of "E" or "V".
 
-    Returns None if X has several features or `name` is another name or an object. Raises ValueError for "E" or "V" with
+    Returns None for several features, or if `name` is another name or an object. Raises ValueError for "E" or "V" and
     several features.
     """
     if name in ("E", "V") and n_features > 1:

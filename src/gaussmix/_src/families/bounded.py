@@ -20,8 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 RATIO_BOUND_FACTOR = 1 + 1e-9  # a ratio of variances within this factor of the bound counts as at the bound
 
-# For each form of second moments: the equivariance without a bound on eigenvalues, and the number of properties
-# (volume, shape, orientation) that the covariances have.
+# For each form of second moments: equivariance without a bound; how many of volume, shape, orientation exist.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -33,14 +32,13 @@ _FORMS = {
 class Boundable(Family):
     """A covariance structure without constraints, except that all components may share one covariance.
 
-    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set: the
-    eigenvalues of all components then lie in an interval [m, c m] (García-Escudero and others 2008). With this bound,
-    the likelihood has a maximum, and no component collapses onto a few rows.
+    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set. All
+    eigenvalues then lie in an interval [m, c m] (García-Escudero and others 2008), the likelihood has a maximum, and no
+    component collapses onto a few rows.
 
     Parameters
     ----------
-    max_condition : bound c ≥ 1 on the ratio of eigenvalues; None for no bound. With c = 1, all Σ_k are the same
-        multiple of I.
+    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1, all Σ_k are the same multiple of I.
     """
 
     max_condition: float | None = None

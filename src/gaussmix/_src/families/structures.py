@@ -123,9 +123,8 @@ class CommonAxes(Family):
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
-        If EM begins with the axes that suit the initial partition best, it may never reach the axes that suit the rows
-        best. Therefore variances along pooled axes are halved, and variances along a component's axes are multiplied by
-        4.
+        If EM begins with the axes that fit the initial partition best, it may never reach the axes that fit the rows
+        best. Therefore variances along pooled axes are halved, and variances along a component's axes are quadrupled.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features

@@ -34,8 +34,7 @@ class Algebra(NamedTuple):
         return Across.OWN not in self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters: 1 for each volume, n_features − 1 for each shape, and the angles of
-        orientations."""
+        """Count the free parameters: 1 per volume, n_features − 1 per shape, and the angles of each orientation."""
         sizes = 1, n_features - 1, n_features * (n_features - 1) // 2
         counts = {Across.NOTHING: 0, Across.EQUAL: 1, Across.OWN: n_components}
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))

@@ -24,8 +24,7 @@ class Block:
         missing value. Code that receives a block must not change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : given responsibilities (n_rows, n_components), or given labels (n_rows,) int32. Engines read
-        `assignment` only under `AssignmentRule.ASSIGNMENT`. A fit may use an array of labels as both `assignment` and
-        `prior_indices`.
+        `assignment` only under `AssignmentRule.ASSIGNMENT`. The same array may also be `prior_indices`.
     log_prior : table of log prior probabilities of the components, (n_priors, n_components), in nats. Engines add a row
         of this table to the log p(x, k) of a row x. The largest entry in each row of the table is 0, and −inf excludes
         a component. The last column is for the noise component of the mixture, if any. None without prior information.
@@ -107,8 +106,7 @@ class Block:
         return host if host.row_weight is None else replace(host, row_weight=host.row_weight.astype(np.float64))
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """Return the log prior of each row, (n_rows, n_columns), or None if there is no prior. Missing columns are
-        0."""
+        """Return the log prior of each row, (n_rows, n_columns), with 0 in missing columns; None without a prior."""
         table = self.log_prior_table(n_columns)
         if table is None:
             return None

@@ -52,8 +52,7 @@ class Tree(Generic[S]):
 
     A node is the sum over 2^l consecutive leaves; the index of its first leaf is a multiple of 2^l. As soon as the tree
     has both halves of a larger node, it adds these halves. The total is the sum of all nodes, added from the last to
-    the first. The operator `+` merges trees of different leaves, so that a few workers can merge the trees of all
-    workers.
+    the first. The operator `+` merges trees of different leaves, so that a few workers can merge all trees.
     """
 
     def __init__(self) -> None:

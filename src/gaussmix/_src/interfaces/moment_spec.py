@@ -45,10 +45,8 @@ class MomentSpec:
     Parameters
     ----------
     second : form of the second moments.
-    is_pooled : whether second moments are summed over components. The array of pooled moments has no axis for
-        components.
-    projection : matrices B_k, (n_components or 1, n_projected, n_features), if `second` is `Second.PROJECTED`;
-        otherwise None.
+    is_pooled : whether second moments are summed over components; their array then has no axis for components.
+    projection : matrices B_k, (n_components or 1, n_projected, n_features), for `Second.PROJECTED`; otherwise None.
     """
 
     second: Second

@@ -30,9 +30,9 @@ class BlockMoments:
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
-    spec : specification of the second moments in `second`. An engine may sum other second moments than requested;
-        `Engine.finish` then computes the requested second moments from these sums.
-    pass_counts : counts over the rows of this pass that the engine uses to plan the next pass; otherwise None.
+    spec : specification of the second moments in `second`. If an engine sums other second moments than requested,
+        `Engine.finish` converts these sums.
+    pass_counts : counts over the rows from which the engine plans the next pass; otherwise None.
     observed : for each component and feature, the sum of the weighted responsibilities of the rows in which the feature
         is observed, (n_components, n_features). `Engine.finish` uses it to add estimates for missing values that the
         sums leave out. None if no missing values are left out.
@@ -141,8 +141,7 @@ class Moments(BlockMoments):
 
     Parameters
     ----------
-    context : summary of all rows that the engine collected in this pass and that `Engine.begin_pass` reads before the
-        next pass.
+    context : summary of all rows that the engine collects for the next pass; see `Engine.begin_pass`.
     """
 
     context: Any = None
@@ -169,8 +168,7 @@ class Scatter:
     ----------
     degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
-    second : second moments in the form that `spec` describes, in data units², including the terms of the prior and the
-        ridge.
+    second : second moments in the form that `spec` describes, in data units², including terms of a prior or ridge.
     n_features : number of features.
     spec : specification of the second moments in `second`.
     """

@@ -28,8 +28,7 @@ class Whitening(ABC):
 
     Parameters
     ----------
-    factors : array of the factors, in 1 / data units. The first axis has length 1 or n_components; `FactorShape`
-        defines the other axes.
+    factors : array of 1 or n_components factors along the first axis, in 1 / data units; see `FactorShape`.
     log_abs_det : log |det W_k| of each factor, which is −½ log det Σ_k, (1,) or (n_components,).
     """
 

@@ -27,9 +27,8 @@ class TriangularWhitening(Whitening):
 
         Raises
         ------
-        SingularCovarianceError : a covariance matrix is not positive definite in float64, or a variance in it is below
-            the smallest number that float64 stores with full precision. The error contains the indices of the
-            components.
+        SingularCovarianceError : a matrix is not positive definite in float64, or has a variance below the smallest
+            number that float64 stores with full precision. The error contains the indices of the components.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)

@@ -209,7 +209,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads at most a sample. If progress is reported, searches in more than MIN_ROWS_TO_SUBSAMPLE rows run in
+    # A search reads at most a sample. With reports on progress, a search in over MIN_ROWS_TO_SUBSAMPLE rows needs
     # Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:

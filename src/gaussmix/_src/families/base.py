@@ -117,12 +117,12 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        The C++ core computes covariances of structures with an `algebra`. All other structures override `update`.
+        The C++ core computes covariances of structures with an `algebra`; all other structures override `update`.
 
         Parameters
         ----------
         scatter : second moments about the new means, as specified by `moment_spec`, and the positive degrees of freedom
-            of each component. If moments are pooled, only the sum of these degrees must be positive.
+            of each component. If moments are pooled, only the sum of the degrees must be positive.
         current : covariances of the previous step, from which an iterative `update` starts; None at the first step.
 
         Raises
@@ -219,12 +219,12 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
     Parameters
     ----------
     name, aliases : names of the structure that users may pass as covariance_type.
-    in_all : whether covariance_type="all" includes the structure. In other packages `in_all` must be False, so that
-        installing them does not change the results of "all".
+    in_all : whether covariance_type="all" includes the structure. In other packages, `in_all` must be False, so that
+        the installation of a package does not change the results of "all".
 
     Raises
     ------
-    ValueError : another structure has one of the names. A class that a notebook defines again may be registered again.
+    ValueError : another structure has one of the names. A notebook may define a class again and register it again.
     """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
@@ -257,12 +257,12 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 
 def unconstrained(covariances: Covariances) -> Family:
-    """Return the unconstrained structure for covariances of the same class, shared or not, as `covariances`."""
+    """Return the structure without constraints that has the same class and the same `is_shared` as `covariances`."""
     return without_constraints(type(covariances), covariances.is_shared)
 
 
 def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
-    """Return the structure that permits all covariances of class `kind`, or else all matrices."""
+    """Return the structure of all covariances of class `kind`, or of all matrices if `kind` has no such structure."""
     return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
@@ -278,7 +278,7 @@ def family_names() -> list[str]:
 
 
 def is_family(name: str) -> bool:
-    """Return whether a structure has this name or alias. If another package offers the name, import it.
+    """Return whether a structure has this name or alias. If another package offers the name, import this package.
 
     Raises ImportError if the package cannot be imported or does not register a structure of this name.
     """
@@ -312,7 +312,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # one letter each for volum
 def check_features(name: Any, n_features: int) -> str | None:
     """Return a note if X has one feature, so that a three-letter structure name has the meaning of "E" or "V".
 
-    Returns None for several features, or if `name` is another name or an object. Raises ValueError for "E" or "V" and
+    Returns None for several features, or if `name` is not a three-letter name. Raises ValueError for "E" or "V" and
     several features.
     """
     if name in ("E", "V") and n_features > 1:

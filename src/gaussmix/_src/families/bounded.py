@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 RATIO_BOUND_FACTOR = 1 + 1e-9  # a ratio of variances within this factor of the bound counts as at the bound
 
-# For each form of second moments: equivariance without a bound; how many of volume, shape, orientation exist.
+# For each form of second moments: the equivariance without a bound, and the number of arguments of `Algebra`.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -32,9 +32,9 @@ _FORMS = {
 class Boundable(Family):
     """A covariance structure without constraints, except that all components may share one covariance.
 
-    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set. All
-    eigenvalues then lie in an interval [m, c m] (García-Escudero and others 2008), the likelihood has a maximum, and no
-    component collapses onto a few rows.
+    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set. With this
+    bound, all eigenvalues lie in an interval [m, c m] (García-Escudero and others 2008), the likelihood has a maximum,
+    and no component collapses onto a few rows.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the equivariance. A bound on ratios excludes factors per feature, because they change the ratios."""
+        """Return the equivariance. A bound excludes separate factors per feature, because these change the ratios."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -103,7 +103,7 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return 1 if the bound is 1, because all variances are then equal; otherwise, ignore the bound."""
+        """Return 1 if the bound is 1, because all variances are then equal; otherwise the number without a bound."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 

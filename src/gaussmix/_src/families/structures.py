@@ -1,6 +1,6 @@
 """mclust's fourteen covariance structures, which differ in what components share: volume, shape, orientation.
 
-Celeux & Govaert (1995), section 3, define the structures. The C++ code of their M-steps is in cpp/families/update.cpp.
+The structures are defined in Celeux & Govaert (1995), section 3, and their M-steps are in cpp/families/update.cpp.
 """
 
 from __future__ import annotations

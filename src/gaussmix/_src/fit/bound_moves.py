@@ -16,7 +16,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, where steps are 20 times faster
+CONDENSED_STEP_FACTOR = 10  # the step limit is this times higher on condensed rows, as steps are 20 times faster
 
 
 class VariationalMoves:

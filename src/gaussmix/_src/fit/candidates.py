@@ -80,7 +80,8 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
     """Return the index of the simplest result whose value is within one standard error of the best value.
 
-    Breiman et al. (1984), CART, section 3.4.3, recommend this rule. Raises ValueError if no value is finite.
+    The rule of one standard error is due to Breiman and others (1984), CART, section 3.4.3. Raises ValueError if no
+    value is finite.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -129,13 +130,13 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
 class Folds:
     """Random folds that are computed from row indices, so that the fold of each row need not be stored.
 
-    With n folds, each group of n consecutive rows has one row in each fold; a hash determines the order of the folds in
-    a group. Therefore the sizes of folds differ by at most one.
+    With n folds, each group of n consecutive rows has one row in each fold, so that the sizes of folds differ by at
+    most one. A hash of row indices determines which row of a group is in which fold.
 
     Parameters
     ----------
     n_folds : number of folds.
-    key : 63 random bits that are part of the hash.
+    key : 63 random bits that the hash includes.
     """
 
     n_folds: int

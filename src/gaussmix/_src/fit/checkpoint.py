@@ -43,7 +43,7 @@ from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
 _SEARCH_KEY = "search"  # key under which the file stores the generator's state when a model selection began
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None: still running
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None if running
 # If a fit ends with one of these errors, the same error would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
@@ -354,7 +354,7 @@ def fit_identity(
         "what labels says": _hash_values(labels),
         "what X_error says": _hash_values(variances),
     }
-    return json.loads(json.dumps(identity))  # the conversion turns tuples into lists, as they are after reading a file
+    return json.loads(json.dumps(identity))  # converts tuples to lists, because reading a file yields lists
 
 
 def _x_errors(block: Block) -> Any:

@@ -1,7 +1,7 @@
 """Fit one mixture per class to rows whose class is known for all rows or for some of the rows.
 
 In mclust, a model with one component per class is called EDDA, and a model with one mixture per class MclustDA; Fraley
-& Raftery (2002), JASA 97, section 4; Scrucca et al. (2023), chapter 4.
+& Raftery (2002), JASA 97, section 4; Scrucca and others (2023), chapter 4.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ClassFit:
         weights s, in nats.
     n_parameters : number of free parameters, including the class probabilities.
     structures : name of the covariance structure of each class.
-    n_steps : number of EM steps; if each class was fitted separately, the largest of their numbers of steps.
+    n_steps : number of EM steps; if each class was fitted separately, the largest number of steps for a class.
     em_fit : final state of EM, the problem and the settings of the fit; None if EM made no step.
     problem : problem that the joint fit of all classes solved; None if each class was fitted separately.
     """
@@ -73,7 +73,7 @@ class ClassFit:
         return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
-        """Return −2 log L + p log Σs; lower is better. mclust reports the opposite sign and another p."""
+        """Return −2 log L + p log Σs; lower is better. mclust reports the opposite sign and counts p differently."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
@@ -83,8 +83,7 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : the rows. In each block, `assignment` has the class of each row, from 0 to n_classes − 1, or −1 if the class
-        is unknown.
+    data : rows whose blocks have, in `assignment`, the class of each row: 0 … n_classes − 1, or −1 if it is unknown.
     n_classes : number of classes (at least 2).
     engine : engine that sums over the rows.
     options : fit options, such as priors.
@@ -117,7 +116,7 @@ class LabelledRows:
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
-        """Fit one component per class with each structure; return the fit of lowest BIC, or the first of several.
+        """Fit one component per class with each structure; return the fit of lowest BIC (the first if tied).
 
         Raises
         ------
@@ -172,8 +171,8 @@ class LabelledRows:
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
         """Return a function that computes the initial responsibilities of a block of rows.
 
-        If the class of a row is known, its responsibility is 1. Otherwise, responsibilities are posterior probabilities
-        under normal distributions about the class means.
+        For rows of known class, the responsibility of this class is 1. For rows of unknown class, responsibilities are
+        posterior probabilities under normal distributions about the class means.
         """
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))

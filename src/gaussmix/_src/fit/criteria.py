@@ -1,5 +1,5 @@
-"""Information criteria, which weigh the likelihood of a mixture against the number of its parameters. Lower values are
-better. Model selection may also use the held-out likelihood or the stability; for both, the highest value is the best.
+"""Information criteria, which weigh the likelihood of a mixture against its number of parameters; lower is better.
+Model selection may also use the held-out likelihood or the stability; for both, the highest value is the best.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class CriterionInputs:
     Parameters
     ----------
     log_likelihood : log-likelihood Σ_i s_i log p(x_i) of all rows x_i with weights s_i, in nats.
-    classification_likelihood : Σ_i s_i max_k log p(x_i, k), in nats, where each row x_i is in its most probable
-        component k.
+    classification_likelihood : log-likelihood Σ_i s_i max_k log p(x_i, k), in nats, if each row x_i is in its most
+        probable component k.
     n_parameters : number of free parameters of the mixture.
     row_weight : total weight of the rows with at least one observed value; without weights, the number of these rows.
     """
@@ -65,12 +65,12 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute ICL, the BIC with the classification likelihood (mclust: −ICL); Biernacki et al. (2000), IEEE PAMI 22."""
+    """Compute ICL, the BIC with the classification likelihood (mclust: −ICL); Biernacki and others (2000), PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
 def aic(inputs: CriterionInputs) -> float:
-    """Compute −2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
+    """Compute −2 log L + 2 p; Akaike (1974), IEEE Transactions on Automatic Control 19."""
     return -2 * inputs.log_likelihood + 2 * inputs.n_parameters
 
 

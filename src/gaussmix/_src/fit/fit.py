@@ -81,7 +81,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     ------
     SingularCovarianceError, NonFiniteLikelihood : see `best_run`, which raises these errors.
     DegenerateError : see `run_with_remedy`, which raises this error.
-    ValueError : ``tol="auto"`` requires a fit at a maximum, but it can't be checked whether the fit is at one.
+    ValueError : ``tol="auto"`` requires a fit at a maximum, but it can't be checked that the fit is at a maximum.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
     runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
@@ -145,7 +145,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether the remaining gain of EM is below the limit; raise ValueError if it can't be computed."""
+    """Return whether the remaining gain of EM is below the limit; raise ValueError if this gain is unknown."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
@@ -209,8 +209,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads at most a sample. With reports on progress, a search in over MIN_ROWS_TO_SUBSAMPLE rows needs
-    # Python.
+    # A search reads at most a sample. If progress is reported, searches in over MIN_ROWS_TO_SUBSAMPLE rows use Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -244,7 +243,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the initial model: the user's parameters and, for the others, an M-step on initial responsibilities.
+    """Return the initial model from the user's parameters and, for missing parameters, from initial responsibilities.
 
     With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample used for
     initialisation, so that EM on all rows needs few passes.
@@ -294,13 +293,13 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM will apply the remedy
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM applies the remedy to this model
 
 
 def _split_and_merge(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
-    """Return the model after a split-and-merge search, if requested; `n_steps` is the number of EM steps before it."""
+    """Return the model after a split-and-merge search, if requested; `n_steps` EM steps led to the initial `model`."""
     if partition.search_rows is None:
         return model
     rows, trim, engine = partition.search_rows, problem.data.trimming, problem.engine
@@ -359,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # priors need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -411,8 +410,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more EM step computes the objective of the model that EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compare the objectives of both runs exactly. With a relative tolerance, a fraction of the log-likelihood, the unit
-    # of the data would decide which run is kept.
+    # Compare the objectives of both runs exactly. With a relative tolerance (a fraction of the log-likelihood), the
+    # unit of the data would decide which run is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:

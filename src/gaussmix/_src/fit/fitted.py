@@ -41,7 +41,7 @@ _NOT_MAXIMUM_SENTENCE = (
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
 _MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Ending`
-RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause` for such components
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause` for a component on the ridge
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ class Ending:
     Parameters
     ----------
     reason : sentence that says why the fit ended.
-    is_maximum : True if one step of Newton's method leads from the fit to a local maximum. False at a saddle point, far
-        from a maximum, or if the likelihood is almost flat in a direction. None if unknown; see `check_maximum`.
+    is_maximum : whether one step of Newton's method leads from the fit to a local maximum; False at a saddle point, far
+        from a maximum, or if the likelihood is almost flat in a direction; None if unknown (see `check_maximum`).
     remaining_gain : estimated increase of `lower_bound_` in all further EM steps (Newton's decrement), in nats per row;
         None unless `is_maximum` is True.
     label_change_fraction : fraction of row weight whose label may still change; None unless `is_maximum` is True.
     rate : convergence rate (ratio of the gains of consecutive steps), at least 1 if gains do not fall; None if unknown.
     n_starts : number of EM runs.
     n_starts_at_best : number of runs, including the best run, that may approach the same maximum as the best run. In
-        these runs, no component collapsed, and the final objective differs from the best by at most `tol` plus the
-        larger of the two remaining gains (by Aitken's extrapolation). If there is only one, more runs may be better.
+        such runs, no component collapsed, and the final objective differs from the best by at most `tol` plus the
+        larger of the two remaining gains (Aitken's extrapolation). If the number is 1, more runs may find better fits.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because all components have enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : records of unusual events in the fit.
@@ -87,8 +87,8 @@ class Ending:
         of moves that increased the likelihood; None without a search.
     search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
-    posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` of truncated EM is below
-        the log-likelihood, in nats per row; standard error of this estimate. None if EM was not truncated.
+    posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
+        log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
     """
 
     reason: str
@@ -204,10 +204,10 @@ class RowSummary:
     Parameters
     ----------
     n_rows : number of rows.
-    row_weight : total weight that the criteria use. Without weights, it is n_rows. If the weights are proportions that
-        sum to about 1, it is the number of rows of positive weight.
+    row_weight : total weight that the criteria use: n_rows if there are no weights, or the number of rows of positive
+        weight if the weights are proportions that sum to about 1.
     log_likelihood : total log-likelihood of the rows, in nats, under the mixture before the last EM step (after a model
-        selection, under the final mixture). None if EM maximised another objective: with a prior, labels or trimming.
+        selection, under the final mixture); None with a prior, labels or trimming, when EM maximises another objective.
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values in all rows.
     frame_library : library of the user's data frame; None for an array or a file.
@@ -298,7 +298,7 @@ class FitResult:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
-        from gaussmix._src.numerics.device_array import DeviceArray  # only rows on a device need it
+        from gaussmix._src.numerics.device_array import DeviceArray  # only for rows on a device
 
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
@@ -399,7 +399,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 
 def _read_row_summary(table: Any) -> RowSummary:
-    """Read the row summary of a file; raise ValueError if its numbers of rows or weights are impossible."""
+    """Read the row summary of a file; raise ValueError if one of its numbers is impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")

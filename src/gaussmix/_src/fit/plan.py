@@ -120,7 +120,7 @@ class Plan:
     is_accelerated : whether EM is accelerated; see `run_em`.
     should_stop : function that is called after each EM step and before each split-and-merge move; if it returns True,
         the fit ends without a result.
-    ends_at_collapse : whether a run ends when a component collapses, because its likelihood is then not comparable.
+    ends_at_collapse : whether a run ends when a component collapses, because likelihoods are then not comparable.
     shared_starts : draws that structures with equally many components share; None outside of model selection.
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
@@ -192,7 +192,7 @@ class Plan:
 
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
-    """Return the stopping rule of EM after a split-and-merge search before which EM made `n_steps` steps."""
+    """Return the stopping rule for EM after a split-and-merge search, which `n_steps` EM steps preceded."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 

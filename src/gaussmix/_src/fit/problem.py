@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
     from gaussmix._src.em.trimming.trimming import RowTrimming
 
-SUBSAMPLE_GROWTH = 4  # ratio of the sizes of consecutive subsamples
+SUBSAMPLE_GROWTH = 4  # ratio of the sizes of a subsample and the subsample before it
 MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # EM on smaller subsamples would save no time
 
 
@@ -50,7 +50,7 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # keys: `is_matrix`
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # key: `is_matrix`
 
     @cached_property
     def weight_unit(self) -> float:
@@ -130,7 +130,7 @@ class TrainingData:
         return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
     def likelihood_objective(self, ridge: float | None) -> Objective:
-        """Return the likelihood with `ridge` on each variance, in squared data units; None: the automatic ridge."""
+        """Return the likelihood with `ridge` (None for the automatic ridge) on each variance, in squared data units."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
     def posterior_objective(self, terms: PriorTerms, problem: Problem) -> Objective:
@@ -140,7 +140,7 @@ class TrainingData:
             rows = self.make_source(), self.weight_unit, problem.engine
             self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
-        if moments is not None:  # the copy avoids a reference cycle, which would keep the rows in memory
+        if moments is not None:  # a copy, because a reference cycle would keep the rows in memory
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
         return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Covariances need no ridge if each component has at least MIN_DISTINCT_ROWS · (n_features + 1) distinct rows.
 MIN_DISTINCT_ROWS = 5
-MAX_RIDGE_COST = 1e-5  # if the ridge lowers the likelihood by more nats per row, EM continues without it
+MAX_RIDGE_COST = 1e-5  # if the ridge costs more nats per row than this, EM continues without the ridge
 MAX_RIDGE_FRACTION = 0.9  # above this fraction of a conditional variance, the ridge makes a component degenerate
 
 

@@ -56,7 +56,7 @@ def map_parallel(
 
     Raises
     ------
-    The first exception of `function`, or KeyboardInterrupt, after the other threads have ended.
+    The first exception of `function`, or KeyboardInterrupt, is raised after all other threads have ended.
     """
     should_stop = Event()
     if min(n_threads, len(items)) <= 1:
@@ -306,8 +306,8 @@ class Search:
         """Refit candidates of one structure whose likelihood is lower than the likelihood with fewer components.
 
         The maximum of the likelihood never decreases with the number of components. If the likelihood of a fit is lower
-        than the likelihood with fewer components, the initialisation was poor, or EM stopped too early. In this case,
-        EM runs once more, from the model with fewer components after its heaviest component is split in two.
+        than the likelihood with fewer components, the initialisation was poor, or EM stopped too early. A refit begins
+        with the model with fewer components, after the heaviest component of this model is split in two.
 
         Parameters
         ----------

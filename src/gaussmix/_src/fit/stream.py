@@ -30,8 +30,8 @@ class StreamState:
     moments : moments of all rows of the fit and of later EM steps, scaled to a total row weight of 1.
     ridge : numbers that are added to the variances of each feature, (n_features,), in squared units of the data.
     weight_unit : mean weight of the rows of the first fit; the weights of all later rows are divided by this mean.
-    seen_weight : total row weight divided by the weight of `STEP_ROWS` rows. All rows of the first fit count as only 1,
-        so that moments from before its convergence are soon forgotten.
+    seen_weight : total row weight divided by the weight of `STEP_ROWS` rows. All rows of the first fit together count
+        as 1, so that moments from before the convergence of this fit are soon forgotten.
     """
 
     moments: Moments

@@ -2,7 +2,8 @@
 
 The JSON header is stored as a single value of the safetensors metadata. If the header were stored as several values,
 they would be written in random order, but equal models should give equal files. The checksum detects damage, but not
-forgery. It is needed because no other check would notice a changed digit of a mean, which would still be a number.
+forgery. The checksum is needed because no other check would notice a changed digit of a mean, which would still be a
+number.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ covariance structure), "feature_names" (a list or null), "dtype" (text or null),
 "parameters" and "attributes".
 
 All later versions of this module must be able to read layout 1. Keys may be added to the header, because readers ignore
-unknown keys. Any other change needs a new layout in a new module.
+unknown keys. Any other change of the layout needs a new module with a new layout.
 """
 
 from __future__ import annotations

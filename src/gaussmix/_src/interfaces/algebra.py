@@ -1,4 +1,4 @@
-"""Descriptions of what components share in a covariance structure. The C++ core derives the M-step from them."""
+"""Descriptions of what components share in a covariance structure, from which the C++ core derives the M-step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Across(IntEnum):
     """Sharing of a property of covariances, such as the volume, among components; same integers as in the C++ core."""
 
-    NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
+    NOTHING = 0  # no property at all, for example no shape of spherical covariances; letter I in mclust's names
     EQUAL = 1  # all components share one value of the property; letter E in mclust's names
     OWN = 2  # each component has a separate value of the property; letter V in mclust's names
 

@@ -24,14 +24,14 @@ class Block:
         missing value. Code that receives a block must not change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : given responsibilities (n_rows, n_components), or given labels (n_rows,) int32. Engines read
-        `assignment` only under `AssignmentRule.ASSIGNMENT`. The same array may also be `prior_indices`.
-    log_prior : table of log prior probabilities of the components, (n_priors, n_components), in nats. Engines add a row
-        of this table to the log p(x, k) of a row x. The largest entry in each row of the table is 0, and −inf excludes
-        a component. The last column is for the noise component of the mixture, if any. None without prior information.
-    prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if it has no prior, (n_rows,)
-        int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
-    error : covariance matrices of the rows' measurement errors, (n_rows, n_features, n_features), in data units². If
-        the errors of the features are independent, variances (n_rows, n_features). None without measurement errors.
+        `assignment` only under `AssignmentRule.ASSIGNMENT`. An array of labels may also be `prior_indices`.
+    log_prior : table of log prior probabilities of the components, (n_priors, n_components), in nats; None without
+        prior information. Engines add a row of `log_prior` to the log p(x, k) of a row x. The largest entry in each row
+        of `log_prior` is 0, and −inf excludes a component. The last column of `log_prior` is for a noise component.
+    prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if there is no prior for it,
+        (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
+    error : covariance matrices of the rows' measurement errors, (n_rows, n_features, n_features), or, if features have
+        independent errors, variances (n_rows, n_features), in data units²; None without errors.
     """
 
     first_row: int
@@ -70,7 +70,7 @@ class Block:
 
     @property
     def n_leaves(self) -> int:
-        """Count the leaves of the block. The first row of the block must be the first row of a leaf (65,520 rows)."""
+        """Count the leaves (65,520 rows each) of the block, which must begin at the first row of a leaf."""
         return count_leaves(self.n_rows)
 
     def row_range(self, first: int, last: int) -> Block:
@@ -133,7 +133,7 @@ class Block:
 
 @dataclass(eq=False)
 class BlockState:
-    """State that a source stores with a block of rows between passes. An engine replaces a state that is lost.
+    """State that a source stores with a block of rows between passes. If a state is lost, the engine makes a new state.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ S = TypeVar("S", bound=Summable)
 
 
 class Sums(tuple[Any, ...]):
-    """Tuple of several sums over the same rows. The operator `+` adds the elements pairwise."""
+    """Tuple of several sums over the same rows. The operator `+` adds two tuples element by element."""
 
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
@@ -96,7 +96,7 @@ class Tree(Generic[S]):
 
     @property
     def total(self) -> S:
-        """Return the sum of all leaves. At least one leaf must have been added."""
+        """Return the sum of all leaves; at least one leaf must have been added to the tree."""
         _, total = self._nodes[last := max(self._nodes)]
         for first in sorted(self._nodes.keys() - {last}, reverse=True):
             total = self._nodes[first][1] + total

@@ -22,7 +22,7 @@ class Second(IntEnum):
 
     @property
     def n_axes(self) -> int:
-        """Return the number of array axes of one component's second moments; the same for pooled second moments."""
+        """Return the number of array axes of second moments that are pooled or that belong to one component."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
     def n_values(self, n_features: int) -> int:
@@ -54,7 +54,7 @@ class MomentSpec:
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
-        """Return the maximum number of values in a message between processes with second moments, pooled or not."""
+        """Return the maximum number of values of second moments, pooled or not, in a message between processes."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:

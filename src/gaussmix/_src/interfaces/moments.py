@@ -1,4 +1,4 @@
-"""Moments: weighted sums over rows, computed by an E-step. An M-step needs only these moments, but not the rows."""
+"""Moments: weighted sums over rows, computed by an E-step. An M-step needs only moments, but not the rows."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ class BlockMoments:
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
-    spec : specification of the second moments in `second`. If an engine sums other second moments than requested,
-        `Engine.finish` converts these sums.
+    spec : specification of the second moments in `second`. If an engine sums second moments in another form,
+        `Engine.finish` converts them to the requested form.
     pass_counts : counts over the rows from which the engine plans the next pass; otherwise None.
-    observed : for each component and feature, the sum of the weighted responsibilities of the rows in which the feature
-        is observed, (n_components, n_features). `Engine.finish` uses it to add estimates for missing values that the
-        sums leave out. None if no missing values are left out.
+    observed : sums of weighted responsibilities over the rows in which each feature is observed, (n_components,
+        n_features), from which `Engine.finish` estimates the missing values; None if the sums leave out no values.
     background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes
@@ -64,7 +63,7 @@ class BlockMoments:
     def split_by_component(self, n_parts: int) -> list[Self]:
         """Split the sums into `n_parts` groups of consecutive components; `joined` restores the original sums exactly.
 
-        The largest groups come first. Sums over all components, such as pooled moments, are only in the first group.
+        The largest groups of components come first. Only the first group has sums over all components (pooled moments).
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -137,7 +136,7 @@ def _added(one: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass that `Engine.finish` returned. An M-step computes a model from these sums.
+    """Sums over all rows of a pass, as returned by `Engine.finish`, from which an M-step computes a model.
 
     Parameters
     ----------
@@ -195,7 +194,7 @@ class Scatter:
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Return a scatter that yields variances that are larger by `ridge` (n_features,), in data units²."""
+        """Return a scatter whose covariances have variances larger by `ridge` (n_features,), in data units²."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees

@@ -19,7 +19,7 @@ MAX_REGULAR_DISTANCE = 1e4
 # deviations of c, so that the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with at most this fraction of the total weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # standard deviation / |mean| of mere rounding errors
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # standard deviations up to this times |mean| are rounding errors
 MAX_CANCELLATION = 1e3  # maximum factor by which rounding errors may grow when moments are moved to new means
 # The C++ core makes EM steps within these limits; Python makes the steps that violate a limit (cpp/em/run_em.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
@@ -36,8 +36,8 @@ class Parameters:
     means : means of the components, (n_components, n_features), in data units.
     whitening : whitening factors W_k; the precision of component k is W_kᵀ W_k.
     log_background : logarithm of weight × density of the noise component, in nats; −inf without a noise component.
-    log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value of a row,
-        the noise density is multiplied by the side length of that feature. None if only the volume of the box is known.
+    log_sides : logs of the side lengths of the noise component's box, (n_features,); None if only the volume of the box
+        is known. For each missing value of a row, the noise density is multiplied by the side length of that feature.
     """
 
     log_scale: Array
@@ -71,7 +71,7 @@ class Parameters:
     def inner_box(self) -> Array:
         """Return the lower and upper corners, (2, n_features), of a box in which no row is distant.
 
-        Because |W (x − μ)| ≤ |W| |x − μ|, each component has such a box. The largest box of all components is returned.
+        Each component has such a box, because |W (x − μ)| ≤ |W| |x − μ|. The largest box of all components is returned.
         """
         above = self.log_scale - self.distant_limit - 2.0  # subtracts 2 nats as a margin for rounding errors
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)

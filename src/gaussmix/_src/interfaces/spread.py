@@ -31,7 +31,7 @@ class Spread:
 
     @classmethod
     def from_block(cls, block: Block) -> Spread:
-        """Compute the spread of a block. The first row of the block must be the first row of a leaf (65,520 rows)."""
+        """Compute the spread of a block, which must begin at the first row of a leaf (65,520 rows)."""
         return block.sum_of(cls._from_leaf)
 
     @classmethod
@@ -88,7 +88,7 @@ def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) ->
     """Return the sum of weights, the first moments and, if requested, the second moments of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
     about_point = None if second is Second.NONE else anchor
-    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the core does not read
+    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the C++ core does not read
     _, mass, first, squares, *_ = native_target().step(
         rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, granted()
     )

@@ -25,7 +25,7 @@ SLOPE = 1e-7  # maximum slope at a maximum, at least 1000 times the errors DIFF_
 
 
 def check_family(family: Family, rng: np.random.Generator) -> None:
-    """Check that a covariance structure meets the requirements in the docstrings of `Family`, and that EM works.
+    """Check that a covariance structure meets the requirements in the docstrings of `Family`, and works in EM.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
 
 
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` returns covariances of the class and size that the structure declares, and check them."""
+    """Check that `update` returns valid covariances of the class and the size that the structure declares."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
@@ -193,7 +193,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """Check that a ridge (`reg_covar`) increases Σ_k N_k log |Σ_k|.
 
-    The check uses this sum, because a single variance may decrease if components share volumes or shapes.
+    The check uses Σ_k N_k log |Σ_k|, because a single variance may decrease if components share volumes or shapes.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
@@ -217,7 +217,7 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
     """Check that `n_parameters` equals the number of directions in which covariances of the structure can vary.
 
-    This number is the rank of the derivative of the covariances with respect to the scatter matrices.
+    The number of directions is the rank of the derivative of the covariances with respect to the scatter matrices.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     actual, columns = updated(family, mass, full), []

@@ -46,8 +46,8 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     history = np.array(trace.log_likelihood)
-    # Rounding changes each value of a row by at most ε times the value. This change, divided by the feature's standard
-    # deviation, bounds the change of a log density.
+    # Rounding changes each value of a row by at most ε times the value; divided by the feature's standard deviation,
+    # this is a bound on the change of a log density.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
     # Rounding changes each element of Σ by ε times the element. A rounded Σ may lie outside the covariance structure,

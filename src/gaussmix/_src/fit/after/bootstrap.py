@@ -34,9 +34,9 @@ MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
 MAX_COMPARED_ROWS = 2**13  # maximum number of rows used to match the components of a refit and of the fit
 REFIT_START_TOL = 1e-9  # tolerance of the EM run before all refits, in nats per unit of row weight
-MIN_SIMILARITY = 0.5  # below this similarity of its rows before and after a refit, a component has changed
-# The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because their effect
-# on a refit would be a rounding error.
+MIN_SIMILARITY = 0.5  # a component has changed if its rows before and after a refit are less similar than this
+# The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
+# such a row would change a refit only by rounding errors.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # maximum fraction of refits in which a component may collapse
 # If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ take at most a few seconds.
@@ -54,15 +54,14 @@ class Refits(NamedTuple):
     initial_objective : objective of the original mixture, in nats per unit of row weight.
     parameter_draws : vectors of weights, means and covariances, (n_kept, q), one for each refit in which no component
         collapsed. Components are in the order of `model`.
-    draw_weights : for each kept refit, the factor of its squared deviation in the sum for the covariance of the
-        parameters, (n_kept,). The factor is 1 except in the jackknife. In the jackknife, the factor is w / g² · (N − g)
-        / N if the weight w of a row is reduced by g and the total weight is N; if weights don't count rows, it is (N −
-        1) / N for N rows.
+    draw_weights : factors of the squared deviations of refits in the covariance of the parameters, (n_kept,). Each
+        factor is 1 except in the jackknife. In the jackknife, a factor is w / g² · (N − g) / N if the weight w of a row
+        is reduced by g and the total weight is N; if weights don't count rows, all factors are (N − 1) / N for N rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
     n_relabelled : number of refits whose components had to be reordered to match `model`.
-    n_at_other_maximum : number of refits that ended at another maximum, that is, in which the rows of a component have
-        a similarity below one half to its rows in `model`.
+    n_at_other_maximum : number of refits that ended at another maximum: the rows of some component in the refit and in
+        `model` have a similarity below one half.
     n_unconverged : number of refits that did not converge within `MAX_REFIT_STEPS` steps.
     degenerate_components : components that had collapsed or become empty in the original fit.
     """
@@ -194,8 +193,8 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
         return drawn if how.is_frequency else drawn * row_weight
     if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
-        # A row of weight w stands for w rows. The sum of the gamma variates of these rows is one gamma variate whose
-        # shape parameter is concentration · w.
+        # The sum of the gamma variates of w rows of weight 1 is one gamma variate with the shape parameter
+        # concentration · w.
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
         gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
@@ -220,7 +219,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # the prior is scaled for weights in this unit
+        weight = row_weights[index] / problem.data.weight_unit  # the prior requires weights in this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
@@ -256,7 +255,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from each `models[i]` on `tables[table_indices[i]]`; return the final states. Tables have equal sizes."""
+    """Run EM from each `models[i]` on `tables[table_indices[i]]`, tables of equal size, and return the final states."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)

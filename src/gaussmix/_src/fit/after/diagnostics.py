@@ -28,11 +28,11 @@ from gaussmix._src.sources.row_statistics import Cells
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-_MIN_RESIDUAL_VARIANCE = 1e-10  # below this unexplained fraction of its variance, a column is linearly dependent
-_MIN_COEFFICIENT = 1e-4  # below this standardised coefficient, a column is not reported as the cause of a dependence
+_MIN_RESIDUAL_VARIANCE = 1e-10  # a column with a smaller unexplained fraction of its variance is linearly dependent
+_MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as causes of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
-_MIN_ROWS_OF_TWO = 10  # with fewer rows, a measured column may have only two values by chance
-_MIN_PART = 0.01  # below this fraction of the largest entry of a direction, messages omit a column
+_MIN_ROWS_OF_TWO = 10  # with fewer rows than this, a measured column may have only two values by chance
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of its largest entry
 _MAX_EXPLAINED_COLUMNS = 3  # maximum number of dependent columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
@@ -68,7 +68,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns of the rows in which `ridge` (n_features,) is all of the mixture's variance."""
+    """Return the constant columns of a source in which the variance of the mixture is only `ridge` (n_features,)."""
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False for all columns without a ridge
     if not is_ridge.any():  # returns before a pass over the rows
         return []
@@ -152,7 +152,7 @@ class SingularColumns:
         return " ".join(sentences)
 
     def diagnose_columns(self, names: Names) -> list[Diagnosis]:
-        """Return a record for each column that made candidates of a model selection fail to be fitted."""
+        """Return a record for each column that made the fits of candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
@@ -283,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """Return the error with the name of a constant column, if any, or else of the feature, instead of an index."""
+    """Return the error with a name instead of an index: the name of a constant column, if any, or of the feature."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

@@ -10,7 +10,7 @@ INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # initial weights of the second componen
 VARIANCE_PENALTY = 0.25  # factor of the penalty on variances that differ from the variance of all values
 FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # numbers of EM steps with fixed weights and then with free weights
 MIN_VARIANCE = 0.05  # minimum initial variance of a component, as a fraction of the variance of all values
-CHI2_DOF = 2  # degrees of freedom of the χ² distribution of the statistic for many values
+CHI2_DOF = 2  # degrees of freedom of the limiting χ² distribution of the statistic
 
 
 def em_test_statistic(values: Array) -> float:

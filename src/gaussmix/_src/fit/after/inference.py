@@ -31,9 +31,9 @@ MAX_NEWTON_STEPS = 20
 # If the objective, summed over all rows, can increase by at most this (nats), no parameter would change by more than
 # 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; otherwise, EM continues
+MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above it, EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component whose expected number of rows is below this counts as empty
-MIN_CURVATURE = 1e-9  # curvatures up to this, per unit of row weight, count as 0; for known components they are about 1
+MIN_CURVATURE = 1e-9  # curvatures up to this, per unit of row weight, count as 0; about 1 if components are known
 # The rows do not determine a parameter if more than this fraction of its squared derivative lies in flat directions.
 MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of each coordinate
@@ -132,7 +132,7 @@ class LocalMaximum:
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the parameters: NaN for frozen components, 0 for fixed parameters."""
+        """Compute the covariance (q, q) of the parameters, with NaN for frozen components, 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
@@ -231,7 +231,7 @@ class ObjectiveMaximiser:
             state = state._replace(trace=replace(before, frozen_components=result))
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
-        """Map each component that is empty, or that only the ridge keeps from collapsing, to `FreezeReason`."""
+        """Map each component that is empty, or that only the ridge keeps from collapsing, to a reason to freeze it."""
         lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
@@ -263,7 +263,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """Run Newton's method; return the maximum and its information matrix, or None if it does not converge."""
+        """Run Newton's method; return the maximum and its information matrix, or None without convergence."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

@@ -53,8 +53,8 @@ def run_likelihood_ratio_test(
 
     Parameters
     ----------
-    problem : problem of the smaller mixture. Its rows must be in memory and have equal weights, and it must have no
-        priors or fixed parameters.
+    problem : problem of the smaller mixture, with rows of equal weight in memory, and without priors or fixed
+        parameters.
     model : the smaller mixture, near a maximum of the likelihood.
     n_simulations : number of tables of rows to draw from the smaller mixture.
     tolerance : tolerance of EM, in nats per unit of row weight.

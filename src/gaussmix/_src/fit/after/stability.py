@@ -41,7 +41,8 @@ def compute_stability(
     The neighbours of a candidate with K components have K − 1 and K + 1 components. Each repeat with K components is
     compared with every earlier repeat with K + 1 components. The measure is the index of Fowlkes & Mallows (1983), as
     in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56.
-    The comparisons need one pass over the rows. The result is NaN for K = 1, and if all fits of a neighbour failed.
+    All comparisons together need one pass over the rows. The result is NaN for K = 1, and if all fits of a neighbour
+    failed.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -71,8 +72,8 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
 
     T is the number of pairs of rows with equal labels in both fits; P and Q are the numbers of pairs with equal labels
     in the first and in the second fit; Fowlkes & Mallows (1983), JASA 78, section 2. Each pair of rows counts with the
-    product of the two row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from all three
-    numbers.
+    product of the two row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from T, P and
+    Q.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FitOption(ABC):
-    """An option of a fit. It is a context manager that is active while the fit runs.
+    """An option of a fit, which is also a context manager that is active during the fit.
 
     The option is created before rows are read, and checks the parameters that request the option. The attribute
     `used_names` lists the names in `UNSUPPORTED_PAIRS` that apply to this fit. If `used_names` is empty, because the

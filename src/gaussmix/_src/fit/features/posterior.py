@@ -78,7 +78,7 @@ class TruncatedPosterior(FitOption):
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
-        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is a checkpoint's
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:

@@ -20,8 +20,8 @@ class LowRankWhitening(Whitening):
 
     The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
     = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
-    norms of these columns. The whitened row of u is z − F (Fᵀz) with z = w u. The squared norm of a row is computed
-    after this subtraction, because a difference of two squared norms would lose precision if s is large.
+    norms of these columns. The whitened row of u is z − F (Fᵀz) with z = w u. The squared norm of z − F (Fᵀz) is
+    computed directly, because a difference of two squared norms would lose precision if s is large.
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
@@ -106,7 +106,7 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
     """Compute the singular value decomposition of scaled loadings: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method. Its sums have a fixed order, so every machine returns the same bits.
+    Jacobi's method, whose sums have a fixed order, rotates the columns, so that all machines return the same bits.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     Returns
     -------
     roots : scale factors w, (n, n_features), in 1 / data units.
-    directions : matrices U with orthonormal columns, (n, n_features, n_factors). If s is 0, the column is 0.
+    directions : matrices U with orthonormal columns, (n, n_features, n_factors). Columns with s = 0 contain zeros.
     spread : singular values s in descending order, (n, n_factors): the standard deviations of the factors divided by
         the standard deviations of the noise, along each direction.
     rotation : matrices V with orthonormal columns, (n, n_factors, n_factors).

@@ -52,7 +52,7 @@ class TriangularWhitening(Whitening):
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
-        from scipy.linalg import solve_triangular  # imported here because the import is slow and only draws need it
+        from scipy.linalg import solve_triangular  # imported here because its import is slow and only draws need it
 
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 

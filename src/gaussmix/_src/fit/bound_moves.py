@@ -44,7 +44,7 @@ class VariationalMoves:
         return initial
 
     def improve_converged(self, state: EMState) -> EMState | None:
-        """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
+        """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
@@ -96,7 +96,7 @@ class VariationalMoves:
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
-    """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
+    """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
     if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)

@@ -102,7 +102,7 @@ def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -
 
 
 def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> NothingFitted:
-    """Return the error for a model selection in which all candidates failed; `columns` is as in `describe_failures`."""
+    """Return the error for a model selection in which all candidates failed; see `describe_failures`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
     return NothingFitted(f"{none} be fitted: {' '.join(describe_failures(results, columns))}")
 
@@ -161,7 +161,7 @@ class Folds:
 
 
 def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
-    """Compute each candidate's mean log-likelihood of held-out rows, in nats per unit of weight; NaN for failures."""
+    """Compute each candidate's mean log-likelihood of held-out rows, in nats per unit of weight; NaN if it failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):
         if result.final_state is not None and result.failure is None:

@@ -42,7 +42,7 @@ from gaussmix._src.value import Value
 from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
-_SEARCH_KEY = "search"  # key under which the file stores the generator's state when a model selection began
+_SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
 _RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None if running
 # If a fit ends with one of these errors, the same error would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
@@ -83,7 +83,7 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # progress in the file of fits that are not yet resumed
+        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that are not yet resumed
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
@@ -137,7 +137,7 @@ class Checkpoint(FitOption):
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
         if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
-            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist among its {len(runs)} runs"))
+            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist in a fit of {len(runs)} runs"))
         self._progress[key], self._current_key = status, key
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
@@ -169,7 +169,7 @@ class Checkpoint(FitOption):
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
-            raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
+            raise self._unusable_error(Damaged("the recorded state of the random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
         """Return the recorded progress of a fit, or the initial progress of a fit that the file does not record."""
@@ -293,7 +293,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     if reason is not None:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it freezes a component that its mixture does not have")
+        raise Damaged("the checkpoint freezes a component that its mixture does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return _restore_state(run, model)
 

@@ -228,7 +228,7 @@ class RowSummary:
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is over all rows
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # for a mean over all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)

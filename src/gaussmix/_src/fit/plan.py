@@ -42,7 +42,7 @@ AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the C++ core's automatic ridge
 MIN_SEARCH_STEPS = 20  # with fewer steps in `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
-InitParams = str | Sequence[str] | Assignment | StartFunction  # types of `init_params`
+InitParams = str | Sequence[str] | Assignment | StartFunction  # types that `init_params` may have
 
 
 @dataclass(frozen=True, eq=False)

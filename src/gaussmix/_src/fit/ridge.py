@@ -50,8 +50,8 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     """Find, for each component, the direction in which the ridge is the largest fraction of the variance.
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
-    the features. Directions are 0 in features without a ridge. If covariances are not matrices, the directions are the
-    fractions for the features instead.
+    the features. Directions are 0 in features without a ridge. If covariances are not matrices, entry j of a direction
+    is the ridge's fraction for feature j.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_fractions(model, ridge)

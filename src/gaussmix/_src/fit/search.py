@@ -1,4 +1,4 @@
-"""Fit all candidates of a model selection, and evaluate them on their rows, by cross-validation or by repeated fits."""
+"""Fit all candidates of a model selection; evaluate the fits on the same rows, by cross-validation or by repeats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-MIN_THREADED_VALUES = 2**13  # below this number of values in X times candidates, threads save no time
+MIN_THREADED_VALUES = 2**13  # below this product of the numbers of values in X and of candidates, threads save no time
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")

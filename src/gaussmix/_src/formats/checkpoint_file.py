@@ -1,9 +1,9 @@
 """Read and write checkpoint files, which store the progress of a fit in the format of `envelope`, like model files.
 
 The name of a tensor begins with the fit and the run that the tensor describes. For example, "0.state.means" are the
-means in the current run of fit 0, and "0.best.means" are the means after the best finished run of fit 0. The header
-stores everything except the arrays. Only the version of gaussmix that wrote a checkpoint can read it, because results
-of other versions might differ in the last bits.
+means in the current run of fit 0, and "0.best.means" are the means after the best finished run of fit 0. The header of
+the file stores everything except the arrays. Only the version of gaussmix that wrote a checkpoint can read it, because
+results of other versions might differ in the last bits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RunRecord:
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # arrays that an accelerated run stores about its earlier steps; empty for other runs
     frozen: Mapping[int, str]  # map from each frozen component to the reason for freezing it
-    outcome: str | None  # reason why the run ended; None if the run goes on
+    outcome: str | None  # reason why the run ended; None if the run has not ended
     # One tuple for each time that a component became empty or collapsed: component, feature, step, reason and remedy.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
     search: Sequence[Any] = ()  # fields of `SearchReport`; empty without a split-and-merge search
@@ -73,7 +73,7 @@ def write(path: Path, record: CheckpointRecord) -> None:
 
 
 def _packed_fit(key: str, fit: ProgressRecord, prefix: str, tensors: Tensors) -> Header:
-    """Return the header of one fit, and add the arrays of this fit to `tensors`; their names begin with `prefix`."""
+    """Return the header of one fit, and add its arrays to `tensors`, with names that begin with `prefix`."""
     header: Header = {"key": key, "number": fit.n_done, "generator": fit.generator}
     runs = {"state": fit.state, "best": fit.best}
     header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}

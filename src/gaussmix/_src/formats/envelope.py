@@ -55,7 +55,8 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     The file is read and not mapped into memory, because a bus error would end the process if a mapped file were
     truncated.
 
-    Raises `Damaged` if the file has another format or its contents have changed, and OSError if the file can't be read.
+    Raises `Damaged` if the file has another format or has changed since it was written, and OSError if it can't be
+    read.
     """
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)

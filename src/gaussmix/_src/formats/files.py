@@ -18,8 +18,8 @@ from gaussmix._src.errors import InvalidModelFileError, ParameterTypeError
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
 from gaussmix._src.formats.record import Damaged, PathOrFile
 
-# Matches a URL, also after `Path` has removed a slash from it. The scheme must have at least two letters, because a
-# single letter, as in C:, is a Windows drive.
+# Matches a URL, even if `Path` has removed one of the slashes of the URL. The scheme must have at least two letters,
+# because a single letter, as in C:, is a Windows drive.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
 
 
@@ -42,7 +42,7 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 
 
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
-    """Read a record from a file of the given format; `layouts` maps each version of the layout to a function for it.
+    """Read a record from a file of the given format; `layouts` maps layout versions to functions that read them.
 
     `target` is a path or a binary file that is open for reading. The result is bit-identical to the saved record, but
     this function does not check that the record is a valid mixture. No version is ever removed from `layouts`, so that
@@ -120,7 +120,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     symbolic link, the file to which the link points is replaced. If `path` is not a regular file but, for example, a
     terminal or /dev/null, it is written directly, because a renamed temporary file would replace it.
 
-    Raises OSError with the name `path` if the file can't be written.
+    Raises OSError with `path` as the file name if the file can't be written.
     """
     names_no_file = not os.path.basename(path)  # for "" and "folder/", `open` raises an error
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):

@@ -2,8 +2,8 @@
 
 The files have the format of `envelope`, like model files. The header is a JSON object with the keys "format"
 ("gaussmix-mixtures"), "version" (1), "package_version", "family" (the covariance structure), "family_options",
-"feature_names" (a list or null), "keys" (the keys of the groups), "errors" (a list of pairs: index of a group, text),
-"notes" (a list of pairs: index of a group, list of texts) and "sha256".
+"feature_names" (a list or null), "keys" (the keys of the groups), "errors" (a list of pairs of a group index and a
+text), "notes" (a list of pairs of a group index and a list of texts) and "sha256".
 
 In all tensors, the index along the first axis is the index of the group. The tensors are "weights", "means",
 "covariances" (in the compact form of the covariance structure), "converged" (0 or 1), "n_iter" and "lower_bound". If
@@ -123,7 +123,7 @@ def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     name = get_value(header, "family", str)
     family = build_family(name, get_value(header, "family_options", dict))
     if family is None:
-        raise Damaged(f"its covariance structure {name!r:.40} is not registered in this version of gaussmix")
+        raise Damaged(f"the covariance structure {name!r:.40} is not registered in this version of gaussmix")
     keys, names = get_value(header, "keys", list), get_value(header, "feature_names", list, type(None))
     errors, notes = get_value(header, "errors", list), get_value(header, "notes", list)
     is_right = are_lists(errors, int, str) and are_lists(notes, int, list)

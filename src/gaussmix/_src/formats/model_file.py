@@ -45,7 +45,7 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
-        why = f"its covariance structure {record.family!r:.40} is not registered in this version of gaussmix"
+        why = f"the covariance structure {record.family!r:.40} is not registered in this version of gaussmix"
         raise not_usable(path, why)
     wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
@@ -66,7 +66,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """Return the model and the feature names in a dictionary of `to_dict`; raise TypeError or ValueError if invalid."""
+    """Return the model and the feature names in a dictionary of `to_dict`; raise TypeError or ValueError."""
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Pass a dictionary returned by `to_dict`, not {values!r:.60}.")
     for key, wanted in _MARKER.items():
@@ -97,7 +97,7 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family, noi
 
 
 def build_family(name: object, options: object) -> Family | None:
-    """Return the covariance structure with the given name and options; None if its name or an option is invalid."""
+    """Return the covariance structure with the given name and options; None if the name or an option is invalid."""
     if not isinstance(name, str) or not is_family(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:

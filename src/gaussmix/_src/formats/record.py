@@ -52,11 +52,11 @@ class EstimatorRecord:
 class Details:
     """Everything that a file stores about a mixture except the arrays of the mixture."""
 
-    # One name for each feature, in order; None if the features of the training data had no names.
+    # Names of the features; None if the features of the training data had no names.
     feature_names: tuple[str, ...] | None = None
     dtype: str | None = None  # data type of the training data, such as "float64"; None if unknown
-    fit: FitRecord | None = None  # record of the fit; None if no fit was recorded
-    # Record of the estimator; None if a mixture was saved without an estimator.
+    fit: FitRecord | None = None  # record of the fit of the mixture; None if no fit was recorded
+    # Record of the estimator; None if the mixture was saved without an estimator.
     estimator: EstimatorRecord | None = None
     package_version: str = field(default_factory=package_version)  # version of gaussmix that wrote the file
 

@@ -1,4 +1,4 @@
-"""Convert the values of an estimator's parameters and attributes to JSON, and JSON to such values."""
+"""Convert values of an estimator's parameters and attributes to JSON, and JSON back to values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
 def instance(*types: type) -> Reader:
-    """Return a `Reader` for values of the given types; it accepts a bool only if bool is one of these types."""
+    """Return a `Reader` for values of the given types; a bool is valid only if bool is one of these types."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -108,7 +108,7 @@ def from_plain(name: str, value: Json) -> Any:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # the case checks `place`, RandomState does not
+                state = np.random.RandomState()  # the case limits `place`, which RandomState does not check
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:

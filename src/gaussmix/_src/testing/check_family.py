@@ -187,7 +187,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter gives infinite whitening factors or an error without components")
+                raise AssertionError("singular scatter must give finite whitening factors or an error with components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:

@@ -82,7 +82,7 @@ def _check_profile(source: Source, block: Block) -> None:
 
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
-    """Check that the statistics that `source` collects are bit-identical to those from the same rows in memory."""
+    """Check that `source` and `in_memory`, which have the same rows, collect bit-identical statistics."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
         actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
@@ -147,7 +147,7 @@ def _check_states(source: Source, rng: np.random.Generator) -> None:
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """Check that a sample has all rows if enough are requested; otherwise, rows drawn in proportion to weight.
+    """Check that a sample has all rows if `n_rows` is large enough, and otherwise rows drawn in proportion to weight.
 
     The sample must have about the requested number of rows, and must be the same for all sources of the same rows.
     """

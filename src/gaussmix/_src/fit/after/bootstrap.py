@@ -32,8 +32,8 @@ from gaussmix._src.sources.base import Source
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
-MAX_COMPARED_ROWS = 2**13  # maximum number of rows used to match the components of a refit and of the fit
-REFIT_START_TOL = 1e-9  # tolerance of the EM run before all refits, in nats per unit of row weight
+MAX_COMPARED_ROWS = 2**13  # maximum number of rows on which components of a refit and of the original fit are matched
+REFIT_START_TOL = 1e-9  # tolerance of the one EM run before all refits, in nats per unit of row weight
 MIN_SIMILARITY = 0.5  # a component has changed if its rows before and after a refit are less similar than this
 # The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
 # such a row would change a refit only by rounding errors.

@@ -49,7 +49,7 @@ class LocalMaximum:
     Parameters
     ----------
     model : model at the maximum.
-    frozen_components : map from each component whose mean and covariance are frozen to the reason.
+    frozen_components : map from each component with frozen mean and covariance to the reason for freezing it.
     information : observed information at the maximum.
     initial_objective : objective of the initial model, in nats per unit of row weight.
     total_weight : sum of the row weights that the user passed to `fit`.

@@ -132,7 +132,7 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
 
 
 def _split_models(model: Model) -> list[Model]:
-    """Return a mixture for each split of one component in two along one of its longest axes (at most 3 axes)."""
+    """Return one mixture for each way to split a component in two along one of its (at most 3) longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])

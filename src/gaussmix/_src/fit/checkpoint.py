@@ -75,7 +75,8 @@ class Checkpoint(FitOption):
 
     Because a model selection has many fits, the file also stores finished fits, and the selection resumes at the fit
     that was interrupted. If the fit is interrupted inside the `with` block, the state of the fit is written to the
-    file. If the fit ends, or fails with an error that would occur again in a resumed fit, the file is removed.
+    file. If the fit ends, or fails with an error that would occur again in a resumed fit, the checkpoint file is
+    removed.
     """
 
     is_sequential = True
@@ -154,7 +155,7 @@ class Checkpoint(FitOption):
             status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):
                 self._write_async()
-        if not status.final_states:  # all runs failed; a resumed model selection may fit this candidate again
+        if not status.final_states:  # all runs failed; a resumed selection may fit this candidate again
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:

@@ -54,13 +54,13 @@ class TrainingData:
 
     @cached_property
     def weight_unit(self) -> float:
-        """Return the power of 2 to divide row weights by, so that weighted squares neither overflow nor underflow."""
+        """Return a power of 2 that divides all row weights, so that weighted squares neither overflow nor underflow."""
         largest = self.raw_source.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
     def _scaled_source(self) -> Source:
-        """Return the rows with weights that are divided by a power of 2, so that the fit remains bit-identical."""
+        """Return the rows with weights divided by a power of 2, which leaves the fit bit-identical."""
         return self.raw_source.reweighted(1 / self.weight_unit)
 
     def make_source(self, assignment: Assignment | None = None) -> Source:
@@ -123,7 +123,7 @@ class TrainingData:
 
     @cached_property
     def default_ridge(self) -> Array:
-        """Return the automatic ridge (n_features,), which depends on the row weights, because these count rows."""
+        """Return the automatic ridge (n_features,), which depends on row weights, because weights are row counts."""
         sample = self.sample
         if self.weight_unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.weight_unit)

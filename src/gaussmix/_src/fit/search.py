@@ -256,8 +256,8 @@ class Search:
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Fit every candidate and its neighbours (one component less, one more) several times with new random draws.
 
-        In these fits, "auto" means k-means with random draws, because fits from other initialisations would be too
-        similar to distinguish numbers of components.
+        In the repeated fits, "auto" means k-means with random draws, because fits from other initialisations would be
+        too similar to distinguish numbers of components.
 
         Yields
         ------

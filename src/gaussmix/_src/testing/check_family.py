@@ -122,7 +122,7 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
         _, noise = random_scatters(rng, n_components, n_features)
         gain = value(full + distance * noise) - best
         if gain > GAIN * size:
-            raise AssertionError(f"covariances at distance {distance:g} are better than `update` by {gain:.3g} nats")
+            raise AssertionError(f"other covariances give {gain:.3g} nats more than `update`, at distance {distance:g}")
 
 
 def _nudges(mass: Array, n_features: int) -> Iterator[Array]:

@@ -116,7 +116,7 @@ class LocalMaximum:
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return orthonormal columns: directions in which the objective decreases, and all other directions."""
+        """Return two arrays of orthonormal columns: directions in which the objective decreases, and all others."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")

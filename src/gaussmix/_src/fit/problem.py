@@ -54,7 +54,7 @@ class TrainingData:
 
     @cached_property
     def weight_unit(self) -> float:
-        """Return a power of 2 that divides all row weights, so that weighted squares neither overflow nor underflow."""
+        """Return the power of 2 by which row weights are divided, so that weighted squares can't over- or underflow."""
         largest = self.raw_source.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 

@@ -6,12 +6,12 @@ from gaussmix._src.families import factor_analyzer as factor_analyzer
 from gaussmix._src.families import structures as structures
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named
 
-# The order in which model selection tries the structures. If several structures are equally good, the first one wins.
+# The order in which model selection tries the structures. Among equally good structures, the first one wins.
 _ORDER = "diag EEI full EEV EII EVE EVI EVV factor_analyzer spherical tied VEE VEI VEV VVE"
 for _name in _ORDER.split():
     FAMILIES[_name] = FAMILIES.pop(_name)
 
-# The names that type checkers accept. To pass a structure of another package, write FAMILIES[name] instead of a name.
+# Names of structures that type checkers accept. For a structure of another package, pass FAMILIES[name], not its name.
 Structure = Literal[
     "full", "tied", "diag", "spherical", "factor_analyzer",
     "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV", "E", "V",

@@ -23,7 +23,7 @@ from gaussmix._src.value import Value
 
 
 class Equivariance(Enum):
-    """Set of maps x ↦ Ax + b that change a fit in the same way as its data, if the initialisation is the same."""
+    """Set of matrices A: for the same initial labels, mapping the rows x to Ax + b maps the fit in the same way."""
 
     AFFINE = "any invertible matrix"
     SCALING = "a factor per feature"
@@ -36,10 +36,10 @@ class Family(Value, ABC):
 
     name: ClassVar[str]  # set by `register`
     in_all: ClassVar[bool]  # whether covariance_type="all" includes this structure; set by `register`
-    kind: ClassVar[type[Covariances]]  # class of the covariances that `update` returns
-    accuracy: ClassVar[float] = 0.0  # relative accuracy of the result of an iterative `update`; 0 if exact
-    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each starts from the previous result
-    is_step: ClassVar[bool] = False  # whether `update` only makes one step towards the maximum of the M-step
+    kind: ClassVar[type[Covariances]]  # class of the covariances object that `update` returns
+    accuracy: ClassVar[float] = 0.0  # relative error of the result of an iterative `update`; 0 if `update` is exact
+    n_first_updates: ClassVar[int] = 1  # number of calls of `update` in the first M-step
+    is_step: ClassVar[bool] = False  # whether `update` makes only one step towards the maximum of the M-step
 
     @property
     def is_shared(self) -> bool:
@@ -54,30 +54,30 @@ class Family(Value, ABC):
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """Return which maps of the data, applied before a fit, change the fitted mixture in the same way."""
+        """Return the set of maps of the data that change the fitted mixture in the same way as the data."""
 
     @property
     def algebra(self) -> Algebra | None:
-        """Return which of volume, shape and orientation are shared; None if the structure is defined in another way.
+        """Return whether components share volume, shape and orientation; None if other properties define the structure.
 
-        If the result is not None, the C++ core computes `update` and can make complete EM steps.
+        If the structure has an `algebra`, the C++ core computes `update` and can make complete EM steps.
         """
         return None
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """Return the `algebra` for derivatives, which ignores bounds on eigenvalues; None if there is no algebra."""
+        """Return the `algebra` without bounds on eigenvalues, for derivatives; None if there is no algebra."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Return which of the variances along the axes, (n, n_values) in data units², are at the lower or upper bound.
 
-        The result is a pair of boolean arrays, lower and upper, or None if no variance is at a bound.
+        The result is a pair of boolean arrays, for the lower and the upper bound, or None if no variance is at a bound.
         """
         return None
 
     def least_variance(self, covariances: Covariances) -> float:
-        """Return the smallest variance that the bound permits along an axis, in data units²; 0 if there is no bound."""
+        """Return the smallest variance along an axis that the bound permits, in data units²; 0 without a bound."""
         return 0.0
 
     @property
@@ -86,11 +86,11 @@ class Family(Value, ABC):
         return False
 
     def set_params(self, **params: Any) -> Self:
-        """Change options of the structure. If one of the values is not valid, no option is changed.
+        """Set options of the structure and return the structure. If a value is not valid, no option is changed.
 
         Parameters
         ----------
-        params : options of the covariance structure.
+        params : names and new values of options of the covariance structure.
 
         Raises
         ------
@@ -102,29 +102,28 @@ class Family(Value, ABC):
         return super().set_params(**params)
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
-        """Return why the structure cannot be fitted to data with `n_features` features; None if it can."""
+        """Return why the structure cannot be fitted to data with `n_features` features; None if the structure can."""
         return None
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Return which second moments `update` reads.
+        """Return the specification of the second moments that `update` reads.
 
         Parameters
         ----------
-        current : covariances from which `update` will start; None at the first step.
+        current : covariances from which `update` will start; None before the first call of `update`.
         """
         return MomentSpec(self.kind.second, is_pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        For structures with an `algebra` the C++ core computes the covariances. Structures without `algebra` override
-        `update`.
+        The C++ core computes covariances of structures with an `algebra`; all other structures override `update`.
 
         Parameters
         ----------
-        scatter : second moments about the new means, as `moment_spec` requested them, and the degrees of freedom of
-            each component, which are positive. If moments are pooled, only the sum over components must be positive.
-        current : covariances of the last step, from which an iterative update starts; None at the first step.
+        scatter : second moments about the new means, as specified by `moment_spec`, and the positive degrees of freedom
+            of each component. If moments are pooled, only the sum of the degrees must be positive.
+        current : covariances of the previous step, from which an iterative `update` starts; None at the first step.
 
         Raises
         ------
@@ -141,9 +140,9 @@ class Family(Value, ABC):
         return self.covariances(result, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Return alternatives to the result of `update(scatter, None)` in the first M-step.
+        """Return alternative covariances for the first M-step, besides the result of `update(scatter, None)`.
 
-        EM makes a few steps from each alternative, and continues from the alternative with the highest likelihood.
+        EM makes a few steps from each set of covariances, and continues with the set that gives the highest likelihood.
         """
         return []
 
@@ -158,31 +157,31 @@ class Family(Value, ABC):
         ----------
         dof : degrees of freedom ν of the prior on the covariances.
         n_features : the number d of features.
-        of_mean : 1 if the means also have a prior, the density of which depends on the covariance; otherwise 0.
+        of_mean : 1 if the means also have a prior whose density depends on the covariance; otherwise 0.
 
         Returns
         -------
         each : increase of the degrees of freedom of each component.
-        once : increase of the sum of all degrees of freedom, for a prior on a parameter that all components share.
+        once : increase of the degrees of freedom of all components together, for a prior on a shared parameter.
         """
         of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
-        if self.kind.second is Second.TRACE:  # `update` multiplies the degrees by n_features
+        if self.kind.second is Second.TRACE:  # because `update` multiplies the degrees by n_features
             of_covariance /= n_features
         return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return the number of free parameters of the covariances; weights and means are not counted."""
+        """Return the number of free parameters of the covariances, without weights and means."""
         algebra = self.free_algebra
         if not isinstance(algebra, Algebra):
             raise NotImplementedError(f"{type(self).__name__} has no n_parameters and no algebra. Define one of them.")
         return algebra.n_parameters(n_components, n_features)
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Return the shape of `covariances_`."""
+        """Return the shape of the attribute `covariances_` of a fitted estimator."""
         return self.kind.shape(n_components, n_features, self.is_shared)
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances that an array in the shape of `covariances_` contains, in data units²."""
+        """Convert an array in the shape of `covariances_`, in data units², to a covariances object."""
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
@@ -192,11 +191,11 @@ class Family(Value, ABC):
         return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return the structure of covariances after a linear map, which may violate constraints of `self`.
+        """Return a structure for covariances after a linear map, because the map may violate constraints of `self`.
 
         Parameters
         ----------
-        covariances : covariances after the map, for example of a marginal or conditional mixture.
+        covariances : covariances after the linear map, for example of a marginal or conditional mixture.
         is_conditional : whether the covariances are conditional on the values of other features.
         """
         return unconstrained(covariances)
@@ -211,7 +210,7 @@ FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # alias, such as mclust's name "VVV" → the name in FAMILIES, such as "full"
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix.families"  # importing an entry point of this group registers structures
+_GROUP = "gaussmix.families"  # entry points in other packages; importing an entry point registers a structure
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
@@ -220,12 +219,12 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
     Parameters
     ----------
     name, aliases : names of the structure that users may pass as covariance_type.
-    in_all : whether covariance_type="all" includes the structure. In other packages `in_all` must be False, so that
-        installing them does not change the results of "all".
+    in_all : whether covariance_type="all" includes the structure. In other packages, `in_all` must be False, so that
+        the installation of a package does not change the results of "all".
 
     Raises
     ------
-    ValueError : another structure has one of the names. In a notebook, a class may be defined and registered again.
+    ValueError : another structure has one of the names. A notebook may define a class again and register it again.
     """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
@@ -246,7 +245,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# The structures without constraints. A key is the class of covariances, and whether components share a covariance.
+# Names of the structures without constraints, for each class of covariances, shared by all components or not.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",
@@ -258,7 +257,7 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 
 def unconstrained(covariances: Covariances) -> Family:
-    """Return the least constrained structure for spherical, diagonal or dense covariances such as `covariances`."""
+    """Return the structure without constraints that has the same class and the same `is_shared` as `covariances`."""
     return without_constraints(type(covariances), covariances.is_shared)
 
 
@@ -274,14 +273,14 @@ def has_conjugate_prior(family: Family) -> bool:
 
 
 def family_names() -> list[str]:
-    """Return the names of all structures, with other packages' structures: lower-case names first, then mclust's."""
+    """Return the names of all structures, including other packages' structures; names from mclust come last."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
 
 
 def is_family(name: str) -> bool:
-    """Return whether a structure has this name or alias. If another package offers the name, import the package.
+    """Return whether a structure has this name or alias. If another package offers the name, import this package.
 
-    Raises ImportError if the package cannot be imported, or if it does not register a structure of this name.
+    Raises ImportError if the package cannot be imported or does not register a structure of this name.
     """
     if name in FAMILIES or name in ALIASES:
         return True
@@ -293,7 +292,7 @@ def is_family(name: str) -> bool:
 
 
 def family_named(name: str, **options: Any) -> Family:
-    """Return the covariance structure with this name or alias; `options` are the options of the structure.
+    """Return the covariance structure with this name or alias, created with the options `options`.
 
     Raises ValueError or TypeError if the name is unknown (the message suggests the nearest name) or an option is not
     valid. Raises ImportError if the package that offers the name cannot be imported.
@@ -307,14 +306,14 @@ def family_named(name: str, **options: Any) -> Family:
     return type(family)(**options) if options else family
 
 
-_THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientation; "EII" and "VII" have no shape
+_THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # one letter each for volume, shape, orientation; not EII, VII
 
 
 def check_features(name: Any, n_features: int) -> str | None:
-    """Return a note if a three-letter structure name is reduced to its volume letter, E or V, for one feature.
+    """Return a note if X has one feature, so that a three-letter structure name has the meaning of "E" or "V".
 
-    Returns None for several features, other names, and structures that are objects. Raises ValueError for "E" or "V"
-    with several features.
+    Returns None for several features, or if `name` is not a three-letter name. Raises ValueError for "E" or "V" and
+    several features.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(
@@ -327,4 +326,4 @@ def check_features(name: Any, n_features: int) -> str | None:
     return f"covariance_type={name!r} is {name[0]!r} for one feature, which has no shape or orientation: {variances}."
 
 
-Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # the public module of both classes
+Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # the public module that exports both classes

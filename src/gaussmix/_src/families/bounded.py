@@ -18,9 +18,9 @@ from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
 
-RATIO_BOUND_FACTOR = 1 + 1e-9  # if the ratio of variances is within this factor of the bound, it is at the bound
+RATIO_BOUND_FACTOR = 1 + 1e-9  # a ratio of variances within this factor of the bound counts as at the bound
 
-# For each kind of second moments: the equivariance without a bound; how many of volume, shape, orientation vary.
+# For each form of second moments: the equivariance without a bound, and the number of arguments of `Algebra`.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -32,9 +32,9 @@ _FORMS = {
 class Boundable(Family):
     """A covariance structure without constraints, except that all components may share one covariance.
 
-    Because the structure does not constrain the eigenvalues, their ratio may be bounded: the eigenvalues of all
-    components then lie in an interval [m, c m] (García-Escudero and others 2008). With a bound the likelihood has a
-    maximum, and no component collapses onto a few rows.
+    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set. With this
+    bound, all eigenvalues lie in an interval [m, c m] (García-Escudero and others 2008), the likelihood has a maximum,
+    and no component collapses onto a few rows.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Boundable(Family):
             return None
         is_at_bound = max(
             RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
-        )  # the rounding error of the smallest variances grows with the ratio
+        )  # the relative rounding error of the smallest variances grows with the bound
         if largest * is_at_bound < self.max_condition * least:
             return None
         return variances <= is_at_bound * least, variances * is_at_bound >= largest
@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the equivariance. With a bound, scaling a single feature changes more than the scale of the fit."""
+        """Return the equivariance. A bound excludes separate factors per feature, because these change the ratios."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -108,7 +108,7 @@ class Boundable(Family):
 
 
 def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
-    """Clamp the eigenvalues of matrices (n, d, d); matrices within the bound are returned exactly unchanged."""
+    """Clamp the eigenvalues of matrices (n, d, d); matrices that satisfy the bound are returned bit-identical."""
     values, axes = principal_axes(matrices)
     within = clamped(values, degrees, limit)
     changed = (within != values).any(axis=1)
@@ -123,11 +123,11 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     """Clamp eigenvalues l (n, n_values) to values v in [m, c m]; m minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
     The values l ≥ 0 are the eigenvalues of S_k / N_k, `degrees` (n,) holds N_k, and `limit` is c. Call l small if l <
-    m, and large if l > c m. If all l and l / c are sorted, m may move between two neighbours without changing which l
-    are small or large. In such an interval the best m is the sum of N l over the small l and of N l / c over the large
-    l, divided by the sum of N over both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data
-    Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) −
-    1), increases with m, so the best m lies in the interval in which the derivative changes its sign.
+    m, and large if l > c m. If all l and l / c are sorted, a change of m between two neighbours does not change which l
+    are small or large. In such an interval, the best m is the sum of N l over the small l and of N l / c over the large
+    l, divided by the sum of N over the small and large l; see Fritz, García-Escudero & Mayo-Iscar (2013), Computational
+    Statistics & Data Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c
+    m} N (l / (c m) − 1), increases with m, so the best m lies in the interval in which the derivative changes its sign.
     """
     if values.max() <= limit * values.min():
         return values
@@ -136,10 +136,10 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
     mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
     ends = np.sort(np.concatenate((rising, rising / limit)))
-    low = np.searchsorted(rising, ends, side="left")  # number of values below each end of an interval
+    low = np.searchsorted(rising, ends, side="left")  # number of eigenvalues below each interval end
     above, high = (np.searchsorted(rising / limit, ends, side=side) for side in ("right", "left"))
     slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / limit)
-    first = int((slopes >= 0).argmax())  # end of the interval that contains the best m
+    first = int((slopes >= 0).argmax())  # index of the upper end of the interval that contains the best m
     n_low, n_high = low[first], high[first]
     least = (total[n_low] + (total[-1] - total[n_high]) / limit) / (mass[n_low] + mass[-1] - mass[n_high])
     return np.clip(values, least, limit * least)

@@ -1,4 +1,4 @@
-"""Mixtures of factor analysers: each covariance is the sum of a few common factors and noise, for many features."""
+"""Mixtures of factor analysers for many features: each covariance is ΛΛᵀ (a few factors) plus noise variances."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise variance / feature's variance
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # minimum of noise variance / variance of the feature
 
 
 @register("factor_analyzer")
@@ -29,18 +29,19 @@ ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise var
 class FactorAnalyzer(Family):
     """Covariances Σ_k = Λ_k Λ_kᵀ + Ψ_k of factor analysers; Λ_k is (n_features, n_factors), and Ψ_k is diagonal.
 
-    No n_features × n_features matrix is formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
-    McLachlan & Peel (2000), chapter 8. With isotropic noise, factor analysers are probabilistic principal components
-    (Tipping & Bishop 1999). With shared loadings or noise, the mixtures are parsimonious (McNicholas & Murphy 2008).
+    Computations never form an n_features × n_features matrix. Mixtures of factor analysers are due to Ghahramani &
+    Hinton (1996); see McLachlan & Peel (2000), chapter 8. With isotropic noise, the components are probabilistic
+    principal component analysers (Tipping & Bishop 1999). With shared loadings or noise, the mixtures are the
+    parsimonious mixtures of McNicholas & Murphy (2008).
 
     Parameters
     ----------
     n_factors : int, default 1
-        Number q of factors of each component, which must be smaller than the number of features.
+        Number q of factors of each component; q must be smaller than the number of features.
     noise : {"diagonal", "isotropic"}, default "diagonal"
         Form of Ψ_k: "diagonal" has one noise variance per feature, "isotropic" has one noise variance for all features.
     shared_loadings, shared_noise : bool, default False
-        Whether all components have the same loadings Λ_k, and whether they have the same noise Ψ_k.
+        Whether all components have the same loadings Λ_k; whether all components have the same noise variances Ψ_k.
 
     Raises
     ------
@@ -51,9 +52,9 @@ class FactorAnalyzer(Family):
     -----
     An M-step makes one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
     cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
-    Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the
-    loadings then absorb as Λ R^½. With diagonal noise and no sharing, Σ_k has exactly the variances of component k's
-    rows.
+    Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: it lets the factors have any covariance R and
+    then multiplies the loadings by R^½. If the noise is diagonal and nothing is shared, the diagonal of Σ_k equals the
+    variances of component k's rows exactly.
 
     Examples
     --------
@@ -81,7 +82,7 @@ class FactorAnalyzer(Family):
 
     @property
     def non_default_params(self) -> dict[str, Any]:
-        """Return the number of factors, and those other parameters that differ from their default values."""
+        """Return `n_factors`, and each other parameter whose value differs from its default."""
         return {"n_factors": int(self.n_factors), **super().non_default_params}
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
@@ -104,7 +105,7 @@ class FactorAnalyzer(Family):
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Request variances at the first step, and later also moments along β_k, which yield the expected factors."""
+        """Request variances at the first step, and later also moments projected by β_k, for the expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
@@ -119,7 +120,7 @@ class FactorAnalyzer(Family):
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
-        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows and factors; variances
+        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows and factors; row variances
         factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
@@ -129,7 +130,7 @@ class FactorAnalyzer(Family):
         return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
-        """Assign half of each variance to noise, and half to factors in fixed directions, which EM then improves."""
+        """Assign half of each variance to noise, and half to factors in fixed directions that EM then improves."""
         noise = self._tied(degrees, 0.5 * variances)
         _, n_features = variances.shape
         values = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
@@ -148,7 +149,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 for each single variance."""
+        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 for a single variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -156,7 +157,7 @@ class FactorAnalyzer(Family):
         return one if self.is_shared else (n_components, *one)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return this structure; conditional covariances share loadings only if the components share the noise, too."""
+        """Return this structure; conditional covariances share loadings only if all components also share the noise."""
         if not isinstance(covariances, LowRank):
             return super().relaxed(covariances)
         return replace(self, shared_loadings=self.is_shared) if is_conditional else self
@@ -167,7 +168,7 @@ class FactorAnalyzer(Family):
         The count is the number of loadings, minus the number of free rotation angles, plus the number of noise
         variances. Unconstrained covariances have fewer free entries than this count if (d − q)² < d + q.
         """
-        n_factors = min(self.n_factors, n_features)  # after marginalising, there may be fewer features than factors
+        n_factors = min(self.n_factors, n_features)  # a marginal mixture may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
         noise = 1 if self.noise == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
@@ -180,7 +181,7 @@ class FactorAnalyzer(Family):
 
 
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
-    """Return each component's loadings C βᵀ E[f fᵀ]⁻¹, multiplied by the root of E[f fᵀ], and noise variances."""
+    """Return each component's loadings C βᵀ E[f fᵀ]⁻¹ L, where L Lᵀ = E[f fᵀ], and each component's noise variances."""
     inverse, _, failed = factorise(factors)
     loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
     noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
@@ -188,7 +189,7 @@ def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array
 
 
 def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
-    """Return shared loadings, from a regression per feature weighted by 1 / `noise`, and the new noise variances."""
+    """Return shared loadings, from one regression per feature with weights N_k / `noise`, and noise variances."""
     precision = degrees[:, None] / noise  # weights of the regressions, (n_components, n_features)
     inverse, _, failed = factorise(einsum("kd,kqr->dqr", precision, factors))
     wanted = einsum("kd,kdq->dq", precision, crossed)

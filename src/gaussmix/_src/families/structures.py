@@ -1,6 +1,6 @@
-"""mclust's fourteen covariance structures, which differ in whether components share volume, shape and orientation.
+"""mclust's fourteen covariance structures, which differ in what components share: volume, shape, orientation.
 
-The definitions are in Celeux & Govaert (1995), section 3. The C++ code is in cpp/families/update.cpp.
+The structures are defined in Celeux & Govaert (1995), section 3, and their M-steps are in cpp/families/update.cpp.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Full(Boundable):
     ----------
     max_condition : float, default None
         Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
-        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With a bound of 1, all
-        covariances are the same multiple of the identity matrix. Unlike `reg_covar`, a bound depends on the units of
-        the features, so scale the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        bound. Like `reg_covar`, a bound keeps components from collapsing. With a bound of 1, all covariances are the
+        same multiple of the identity matrix. Unlike `reg_covar`, a bound depends on the units of the features, so scale
+        the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------
@@ -113,18 +113,18 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Covariances with common axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
+    """Covariances with the same axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
-    accuracy = 1e-6  # an error e of the axes lowers the likelihood only by about e² near the maximum
+    accuracy = 1e-6  # near the maximum, an error e of the axes lowers the likelihood only by about e²
     other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Return covariances with the axes of the pooled scatter, and others with the axes of each large component.
+        """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
-        From the axes that suit the initial partition best, EM may never reach the axes that suit the rows best.
-        Therefore variances along pooled axes are halved, and variances along a component's axes are multiplied by 4.
+        If EM begins with the axes that fit the initial partition best, it may never reach the axes that fit the rows
+        best. Therefore variances along pooled axes are halved, and variances along a component's axes are quadrupled.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
@@ -139,7 +139,7 @@ class EEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return the increase as in mclust, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
+        """Return the increase that mclust uses, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
 
@@ -157,7 +157,7 @@ class EVI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return the increase as in mclust, for the volume only; Fraley & Raftery (2007) do not treat EVI."""
+        """Return the increase that mclust uses, for the volume only; Fraley & Raftery (2007) do not treat EVI."""
         return 0.0, dof + 2.0
 
 
@@ -170,19 +170,19 @@ class EVV(Family):
 
 @register("VEE", in_all=True)
 class VEE(Family):
-    """Covariances of equal shape and axes, Σ_k = λ_k C. C and λ_k are updated in turn."""
+    """Covariances of equal shape and axes, Σ_k = λ_k C. The M-step updates C and λ_k in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(OWN, EQUAL, EQUAL)
 
 
 @register("VEI", in_all=True)
 class VEI(Family):
-    """Diagonal covariances of equal shape, Σ_k = λ_k diag(b). The factors b and λ_k are updated in turn."""
+    """Diagonal covariances of equal shape, Σ_k = λ_k diag(b). The M-step updates b and λ_k in turn."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return the increase as in mclust, divided by d for a volume; Fraley & Raftery (2007) do not treat VEI."""
+        """Return the increase that mclust uses, divided by n_features; Fraley & Raftery (2007) do not treat VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
@@ -193,7 +193,7 @@ class VEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return 0 as in mclust, so only the prior's scale matters; Fraley & Raftery (2007) do not treat VEV."""
+        """Return 0 as in mclust, so that only the prior's scale matters; Fraley & Raftery (2007) do not treat VEV."""
         return 0.0, 0.0
 
 
@@ -205,5 +205,5 @@ class VVE(CommonAxes):
 
 
 Full.__module__ = Tied.__module__ = Diag.__module__ = Spherical.__module__ = EEI.__module__ = EII.__module__ = (
-    "gaussmix"  # the public module of these classes
+    "gaussmix"  # the public module that exports these classes
 )

@@ -1,4 +1,4 @@
-"""Define the problem and the plan of a fit, run the fit, and store its result."""
+"""Define the problem and the settings of a fit, run the fit, and store the result of the fit."""
 
 from typing import TYPE_CHECKING
 

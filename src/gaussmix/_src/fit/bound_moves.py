@@ -1,4 +1,4 @@
-"""Apply birth and merge moves of variational Bayes, to subsamples before the first EM step and after convergence."""
+"""Apply birth and merge moves of variational Bayes: on subsamples before the first EM step, and after convergence."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # factor by which condensed rows raise the step limit, as their steps are 20 times faster
+CONDENSED_STEP_FACTOR = 10  # the step limit is this times higher on condensed rows, as steps are 20 times faster
 
 
 class VariationalMoves:
-    """Birth and merge moves of one variational fit, which change the number of components.
+    """Birth and merge moves, which change the number of components in one variational fit.
 
     Parameters
     ----------
-    max_components : largest number of components.
+    max_components : maximum number of components.
     problem, plan : problem and settings of the fit.
     """
 
@@ -36,7 +36,7 @@ class VariationalMoves:
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
-        """Apply moves before the first EM step and return the state; `is_first` is False in a continued fit."""
+        """Return the state after moves before the first EM step; `is_first` is False if an earlier fit is continued."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
         if self._moves.bound_at_last_births == float("-inf"):
@@ -44,15 +44,15 @@ class VariationalMoves:
         return initial
 
     def improve_converged(self, state: EMState) -> EMState | None:
-        """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
+        """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """Return the state after moves on growing subsamples and then on all rows; `initial` if no move helps.
+        """Return the state after moves on growing subsamples and then on all rows; `initial` if no move is accepted.
 
-        With one feature, the moves use condensed rows that represent all rows, and the C++ core runs EM on the
-        condensed rows. Births that failed on condensed rows are not tried again on all rows. Condensed rows also show
-        which merges raise the bound.
+        With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
+        EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. The moves also
+        use condensed rows to find merges that raise the bound.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
@@ -71,10 +71,10 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a model of one feature by births and merges; return the model and its bound in nats, if any.
+        """Improve a model of one feature by births and merges; return the better model and its bound in nats, if any.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
-        Births are applied to the k-means result only if the two bounds differ.
+        Births are applied to the k-means result only if its bound differs from the bound of the first result.
         """
         problem, plan, moves = self._problem, self._plan, self._moves
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
@@ -96,7 +96,7 @@ class VariationalMoves:
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
-    """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
+    """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
     if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)

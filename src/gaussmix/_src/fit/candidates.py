@@ -1,4 +1,4 @@
-"""Store candidates of a model selection with their results, assign folds, and select the best candidate."""
+"""Store the candidates of a model selection and their results, assign folds, and select the best candidate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gaussmix._src.sources.base import Source
 
 
 class Candidate(NamedTuple):
-    """A covariance structure and a number of components."""
+    """A candidate of a model selection: a covariance structure and a number of components."""
 
     family: Family
     n_components: int
@@ -33,17 +33,17 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The result of fitting a candidate.
+    """The result of fitting one candidate of a model selection.
 
     Parameters
     ----------
-    candidate : structure and number of components.
-    final_state : final state of the best run; None if there is no such run.
-    n_parameters : number of free parameters, which is set even if the fit failed.
-    criterion_inputs : inputs of the criteria; None if the fit failed.
+    candidate : covariance structure and number of components.
+    final_state : final state of the best EM run; None if no run ended with a finite likelihood.
+    n_parameters : number of free parameters, set even if the fit failed.
+    criterion_inputs : values from which the criteria are computed; None if the fit failed.
     failure : reason for the failure; None if the fit succeeded.
-    seconds : duration of the fit.
-    run_traces : trace of each run that ended with a finite likelihood.
+    seconds : duration of the fit in seconds.
+    run_traces : trace of each EM run that ended with a finite likelihood.
     """
 
     candidate: Candidate
@@ -56,19 +56,19 @@ class Result:
 
     @property
     def was_started(self) -> bool:
-        """Return whether the fit was started, no matter how it ended."""
+        """Return whether the fit was started, even if it failed."""
         return self.failure is None or self.failure.kind.was_started
 
 
-CRITERION_ROUNDING = 1e-10  # criteria with a smaller relative difference count as equal
+CRITERION_ROUNDING = 1e-10  # criteria whose relative difference is at most this count as equal
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """Return the index of the lowest of `values` (n_results,); among ties, the result with fewest parameters wins.
+    """Return the index of the lowest of `values` (n_results,); among equal values, the simplest result wins.
 
     Raises
     ------
-    ValueError : no value is finite. The message lists the reasons for failed fits and their counts.
+    ValueError : no value is finite. The message lists the reasons why fits failed, with counts.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -78,9 +78,10 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
-    """Return the index of the simplest result within one standard error of the best; may raise ValueError.
+    """Return the index of the simplest result whose value is within one standard error of the best value.
 
-    Breiman et al. (1984), CART, section 3.4.3, recommend this rule.
+    The rule of one standard error is due to Breiman and others (1984), CART, section 3.4.3. Raises ValueError if no
+    value is finite.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -90,7 +91,7 @@ def select_within_error(results: Sequence[Result], values: Array, errors: Array)
 
 
 def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
-    """Return the index of the simplest result: fewest parameters, then fewest components, then first in `FAMILIES`."""
+    """Return the index of the result with fewest parameters; ties go to fewest components, then first in `FAMILIES`."""
     order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
@@ -107,13 +108,13 @@ def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> Nothin
 
 
 def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
-    """Return a sentence with the reasons of failures and their counts, and a sentence with advice.
+    """Return one sentence with the reasons for failures and their counts, and one sentence with advice.
 
     Parameters
     ----------
-    failed : candidates that failed, at least one.
-    columns : a sentence about columns that make covariances singular; it replaces the usual advice. "" if there are
-        none.
+    failed : results of the candidates that failed (at least one).
+    columns : a sentence about columns that make covariances singular, which replaces the usual advice; "" if there are
+        no such columns.
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
@@ -127,22 +128,22 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
 
 @dataclass(frozen=True)
 class Folds:
-    """Random folds that are computed from row indices, so that the folds of all rows need not be stored.
+    """Random folds that are computed from row indices, so that the fold of each row need not be stored.
 
-    With n folds, each group of n consecutive rows has one row in each fold, and a hash determines which row is in which
-    fold. Therefore the sizes of folds differ by at most one.
+    With n folds, each group of n consecutive rows has one row in each fold, so that the sizes of folds differ by at
+    most one. A hash of row indices determines which row of a group is in which fold.
 
     Parameters
     ----------
     n_folds : number of folds.
-    key : 63 random bits that determine the folds.
+    key : 63 random bits that the hash includes.
     """
 
     n_folds: int
     key: int
 
     def assign_folds(self, rows: slice) -> NDArray[np.intp]:
-        """Return the index of the fold of each row in a slice of all rows."""
+        """Return, for each row in a slice of all rows, the index of its fold."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
@@ -150,7 +151,7 @@ class Folds:
         return ranks[rows.start - first * self.n_folds :][: rows.stop - rows.start]
 
     def fold_size(self, fold: int, n_rows: int) -> int:
-        """Return how many of the first `n_rows` rows are in a fold."""
+        """Return the number of rows in a fold if there are `n_rows` rows in total."""
         n_whole = n_rows // self.n_folds
         return n_whole + int(np.count_nonzero(self.assign_folds(slice(n_whole * self.n_folds, n_rows)) == fold))
 
@@ -160,7 +161,7 @@ class Folds:
 
 
 def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
-    """Compute the mean log-likelihood of held-out rows, in nats per unit of weight; NaN for candidates that failed."""
+    """Compute each candidate's mean log-likelihood of held-out rows, in nats per unit of weight; NaN if it failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):
         if result.final_state is not None and result.failure is None:
@@ -172,7 +173,7 @@ def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[A
 
 
 def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
-    """Average values (n_folds, n_candidates) over folds; return means and standard errors, (n_candidates,) each."""
+    """Return means and standard errors over folds, (n_candidates,) each, of values (n_folds, n_candidates)."""
     n_folds, mean = len(fold_values), fold_values.mean(axis=0)
     return mean, np.sqrt(((fold_values - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
 
@@ -181,7 +182,7 @@ ResultsTable = dict[str, list[Any]]
 
 
 def make_table(results: Sequence[Result]) -> ResultsTable:
-    """Return a table with one row per candidate. In the row of a failed candidate all criteria are NaN."""
+    """Return a table with one row per candidate. If the fit of a candidate failed, all criteria in its row are NaN."""
     has_factors = any(hasattr(result.candidate.family, "n_factors") for result in results)
     names = _structure_names({result.candidate.family for result in results})
     rows = [_table_row(result, names, has_factors) for result in results]
@@ -189,7 +190,7 @@ def make_table(results: Sequence[Result]) -> ResultsTable:
 
 
 def _structure_names(families: Collection[Family]) -> dict[Family, str]:
-    """Return the name of each structure, or its repr if options other than `n_factors` differ under this name."""
+    """Return the name of each structure, or its repr if structures of one name differ in more than `n_factors`."""
     options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
     several = Counter(name for name, _ in kinds)

@@ -1,4 +1,5 @@
-"""Write checkpoints from which a killed fit resumes, with a bit-identical result if rows keep their order."""
+"""Write checkpoints from which an interrupted fit resumes, with a bit-identical result if the order of rows is
+equal."""
 
 from __future__ import annotations
 
@@ -40,23 +41,24 @@ from gaussmix._src.sources.row_statistics import Fingerprint
 from gaussmix._src.value import Value
 from gaussmix._src.version import package_version
 
-SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints of a run
-_SEARCH_KEY = "search"  # key of the generator's state at the beginning of a model selection
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # only runs with these outcomes can be resumed
-# Errors that would occur again if the same fit were repeated.
+SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
+_SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None if running
+# If a fit ends with one of these errors, the same error would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
 
 @dataclass
 class FitProgress:
-    """The progress of one fit: the current run, and the final states of the previous runs.
+    """The progress of one fit: the state of the current EM run, and the final states of the previous runs.
 
     Parameters
     ----------
-    n_runs_done : number of finished runs, which is the index of the current run.
-    generator_state : state of the random generator when the current run began or was last recorded.
-    run_state : state of the current run; None before it begins.
+    n_runs_done : number of finished runs, which is also the index of the current run.
+    generator_state : state of the random generator at the last recorded step, or else at the beginning, of the current
+        run.
+    run_state : last recorded state of the current run; None before the run begins.
     best_state : final state of the best finished run.
     final_states : final states of the finished runs with a finite likelihood.
     """
@@ -69,11 +71,12 @@ class FitProgress:
 
 
 class Checkpoint(FitOption):
-    """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
+    """Fit option that records the runs of a fit in a file, or resumes the fit from this file.
 
-    A model selection has many fits; therefore the file also stores finished fits, and the selection resumes at the
-    current fit. If the fit is interrupted inside the `with` block, the state of the fit is written to the file. If the
-    fit ends, or fails with an error that would occur again, the file is removed.
+    Because a model selection has many fits, the file also stores finished fits, and the selection resumes at the fit
+    that was interrupted. If the fit is interrupted inside the `with` block, the state of the fit is written to the
+    file. If the fit ends, or fails with an error that would occur again in a resumed fit, the checkpoint file is
+    removed.
     """
 
     is_sequential = True
@@ -81,17 +84,17 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that have not been resumed yet
+        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that are not yet resumed
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
         self._writer: Thread | None = None
-        self.failure: str | None = None  # reason why the last write failed, as a sentence
+        self.failure: str | None = None  # sentence on why the last write failed; None if it succeeded
         self._has_warned = False
         return () if position is None else ("checkpoint",)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._identity:  # the fit failed before its plan was made
+        if not self._identity:  # the fit failed before the file was opened
             return
         if self._writer is not None:
             self._writer.join()
@@ -104,11 +107,12 @@ class Checkpoint(FitOption):
             error.add_note(self.failure)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        """Open the checkpoint file.
+        """Open the checkpoint file and return the plan unchanged.
 
         Raises
         ------
-        ValueError : the file is damaged, is not a checkpoint, or belongs to a fit with other data or settings.
+        ValueError : the file is damaged, is not a checkpoint, or is the checkpoint of a fit with other data or
+            settings.
         OSError : the file can't be read, or its folder does not exist.
         """
         data = problem.data
@@ -127,19 +131,19 @@ class Checkpoint(FitOption):
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
-        """Yield the runs of a fit, and record their states. A finished run yields only its final state.
+        """Yield the runs of a fit, and record the states of each run. A finished run yields only its final state.
 
-        The random generator of the plan is restored to its state at the checkpoint.
+        The random generator of the plan is set to its state at the checkpoint.
         """
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
         if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
-            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist among its {len(runs)} runs"))
+            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist in a fit of {len(runs)} runs"))
         self._progress[key], self._current_key = status, key
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_runs_done < len(runs):
-            made: list[EMState] = []  # stays empty if the initialisation has singular covariances
+            made: list[EMState] = []  # stays empty if the initialisation fails because of singular covariances
             yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
@@ -151,25 +155,25 @@ class Checkpoint(FitOption):
             status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):
                 self._write_async()
-        if not status.final_states:  # all runs failed; a model selection that continues may fit the candidate again
+        if not status.final_states:  # all runs failed; a resumed selection may fit this candidate again
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:
-        """Set a random generator to its recorded state at the beginning of the model selection."""
+        """Set a random generator to the state that it had at the beginning of the recorded model selection, if any."""
         record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
             self._set_generator_state(generator, record.generator)
         self._progress[_SEARCH_KEY] = FitProgress(generator_state=generator.bit_generator.state)
 
     def _set_generator_state(self, generator: np.random.Generator, state: Any) -> None:
-        """Set a random generator to a state from the file; raise ValueError if the state is invalid."""
+        """Set a random generator to a state from the file; raise ValueError if this state is invalid."""
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
-            raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
+            raise self._unusable_error(Damaged("the recorded state of the random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
-        """Return the recorded progress of a fit, or the progress of a new fit if the file has no record of the fit."""
+        """Return the recorded progress of a fit, or the initial progress of a fit that the file does not record."""
         record = self._pending.pop(key, None)
         if record is None:
             return FitProgress(generator_state=generator.bit_generator.state)
@@ -191,7 +195,7 @@ class Checkpoint(FitOption):
     ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            last[:] = [state]  # stored before the yield, because a consumer may stop at the final state
+            last[:] = [state]  # stored before the yield, because the caller may stop at the final state
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
@@ -205,12 +209,12 @@ class Checkpoint(FitOption):
 
     @property
     def _position(self) -> tuple[str, int, int]:
-        """Return the key of the current fit, the index of its run, and the number of steps of that run."""
+        """Return the key of the current fit, the index of its current run, and the number of steps of this run."""
         status = self._progress.get(self._current_key, FitProgress())
         return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
     def _write_async(self) -> None:
-        """Write a checkpoint in a thread while the fit continues, unless the previous thread is still writing."""
+        """Write a checkpoint in a thread while the fit continues; do nothing if the previous thread still writes."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
@@ -233,7 +237,7 @@ class Checkpoint(FitOption):
         return CheckpointRecord(self._identity, self._pending | made)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
-        """Resume from the checkpoint file, which must come from a fit with this identity."""
+        """Read the checkpoint file; raise ValueError unless it was written by a fit with the same `identity`."""
         name = os.fspath(self._path)
         if not self._path.is_file():
             raise ValueError(f"checkpoint={name!r} is not a regular file. Pass the path of a file.")
@@ -251,7 +255,7 @@ class Checkpoint(FitOption):
 
 
 def check_checkpoint_path(path: Any) -> FilePath | None:
-    """Return the value of `checkpoint`; raise TypeError unless it is a path or None."""
+    """Return the parameter `checkpoint`; raise TypeError if its value is neither a path nor None."""
     if path is None or (isinstance(path, str | os.PathLike) and os.fspath(path)):
         return path
     raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
@@ -279,7 +283,7 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
-    """Restore the state of a run; raise `Damaged` if the state is invalid."""
+    """Restore the state of a run from its record; raise `Damaged` if the record is invalid."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
@@ -290,13 +294,13 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     if reason is not None:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it freezes a component that its mixture does not have")
+        raise Damaged("the checkpoint freezes a component that its mixture does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return _restore_state(run, model)
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Restore the state of a run, with the given model; raise `Damaged` if the state is invalid."""
+    """Restore the state of a run from its record and the given model; raise `Damaged` if the record is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -316,22 +320,22 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
     return EMState(model, trace, outcome)
 
 
-# Parameters that do not change the result of a fit.
+# Names of estimator parameters that do not change the result of a fit.
 IGNORED_PARAMETERS = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
-_MAX_SHOWN_VALUES = 20  # maximum number of values that a message shows
+_MAX_SHOWN_VALUES = 20  # maximum number of values of an array that a message shows
 
 
 def fit_identity(
     estimator: BaseEstimator, source: Source, continued_fit: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
-    """Return everything that determines the exact result of a fit: rows, settings and more, as JSON values.
+    """Return JSON values for everything that determines the exact result of a fit, such as rows and settings.
 
     Parameters
     ----------
     estimator : estimator with its parameters.
-    source : the rows, with the user's weights.
-    continued_fit : arrays and numbers of the fit that this fit continues, if any.
-    labels : arrays of the labels, if any.
+    source : the rows of X with the weights that the user passed.
+    continued_fit : arrays and numbers of the earlier fit that this fit continues, if any.
+    labels : arrays of the known labels of rows, if any.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.row_totals, source.sample(LEAF_ROWS)
     variances = [] if not source.has_errors else [each for each in map(_x_errors, source.blocks()) if each is not None]
@@ -351,16 +355,16 @@ def fit_identity(
         "what labels says": _hash_values(labels),
         "what X_error says": _hash_values(variances),
     }
-    return json.loads(json.dumps(identity))  # the conversion turns tuples into lists, as in a file that was read
+    return json.loads(json.dumps(identity))  # converts tuples to lists, because reading a file yields lists
 
 
 def _x_errors(block: Block) -> Any:
-    """Return the measurement errors of a block, or only the first row of errors if all rows share it."""
+    """Return the measurement errors of a block, or only the errors of the first row if all rows have equal errors."""
     return block.error if block.error is None or block.error.strides[0] else block.error[:1]
 
 
 def _to_json(name: str, value: Any) -> Json:
-    """Convert a parameter to a JSON value; equal parameters have equal JSON values."""
+    """Convert the value of a parameter to a JSON value; equal values have equal JSON values."""
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
@@ -383,7 +387,7 @@ def _hash_values(values: Iterable[Any]) -> Json:
 
 
 def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, Json]) -> None:
-    """Raise ValueError for the first difference between the saved identity and the current one."""
+    """Raise ValueError for the first difference between the saved identity and the current identity of a fit."""
     for what, value in current.items():
         if saved.get(what) != value:
             is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)

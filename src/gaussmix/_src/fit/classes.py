@@ -1,7 +1,7 @@
-"""Fit one mixture per class to rows; the class is known for all rows or for some of the rows.
+"""Fit one mixture per class to rows whose class is known for all rows or for some of the rows.
 
-mclust calls a model with one component per class EDDA, and a model with one mixture per class MclustDA; Fraley &
-Raftery (2002), JASA 97, section 4; Scrucca et al. (2023), chapter 4.
+In mclust, a model with one component per class is called EDDA, and a model with one mixture per class MclustDA; Fraley
+& Raftery (2002), JASA 97, section 4; Scrucca and others (2023), chapter 4.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-EmFit = tuple[EMState, Problem, Plan]  # final state of EM, the problem that was solved, and the plan of the fit
+EmFit = tuple[EMState, Problem, Plan]  # final state of EM, problem that was solved, and settings of the fit
 
 
 @dataclass(frozen=True, eq=False)
 class ClassFit:
-    """The fitted mixtures of all classes, with facts about the fit.
+    """The fitted mixtures of all classes, with results of the fit.
 
     Parameters
     ----------
-    classes : mixtures of the classes.
-    log_likelihood : Σ s log p(x, c) over rows of known class plus Σ s log p(x) over the other rows; a total in nats.
+    classes : mixtures of all classes, with the class probabilities.
+    log_likelihood : Σ s log p(x, c) over the rows x of known class c plus Σ s log p(x) over the other rows, for row
+        weights s, in nats.
     n_parameters : number of free parameters, including the class probabilities.
     structures : name of the covariance structure of each class.
-    n_steps : number of EM steps; if classes were fitted separately, the largest number of any class.
-    em_fit : final state of EM, the problem and the plan; None if EM made no step.
+    n_steps : number of EM steps; if each class was fitted separately, the largest number of steps for a class.
+    em_fit : final state of EM, the problem and the settings of the fit; None if EM made no step.
     problem : problem that the joint fit of all classes solved; None if each class was fitted separately.
     """
 
@@ -65,25 +66,25 @@ class ClassFit:
     problem: Problem | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
-        """Return the fit with the given class probabilities (n_classes,); every row must have a known class."""
+        """Return this fit with the class probabilities `prior` (n_classes,); every row must have a known class."""
         change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
         log_likelihood, n_parameters = self.log_likelihood + change, self.n_parameters - len(prior) + 1
         classes = self.classes.with_prior(prior)
         return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
-        """Compute −2 log L + p log Σs; lower is better. mclust reports the opposite sign and counts p differently."""
+        """Return −2 log L + p log Σs; lower is better. mclust reports the opposite sign and counts p differently."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows of which some or all have a known class.
+    """Rows whose class is known for all or some of the rows.
 
     Parameters
     ----------
-    data : the rows. `Block.assignment` has the class of each row, 0 … n_classes − 1, or −1 if the class is unknown.
-    n_classes : number of classes, at least 2.
+    data : rows whose blocks have, in `assignment`, the class of each row: 0 … n_classes − 1, or −1 if it is unknown.
+    n_classes : number of classes (at least 2).
     engine : engine that sums over the rows.
     options : fit options, such as priors.
     """
@@ -95,7 +96,7 @@ class LabelledRows:
 
     @property
     def class_weights(self) -> Array:
-        """Return the total weight of the rows of each known class, (n_classes,)."""
+        """Return the total weight of the rows that are known to be of each class, (n_classes,)."""
         return self._class_totals[0]
 
     @property
@@ -105,22 +106,22 @@ class LabelledRows:
 
     @cached_property
     def _class_totals(self) -> tuple[Array, Array]:
-        """Compute the total weight and the number of the rows of each class, (n_classes,) each."""
+        """Compute the total weight and the number of the rows known to be of each class, (n_classes,) each."""
         weights, n_rows = self.data.raw_source.sum_of(partial(count_classes, n_classes=self.n_classes))
         return weights, n_rows
 
     def class_rows(self, index: int) -> Source:
-        """Return the rows of one class."""
+        """Return the rows that are known to be of the class `index`."""
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
-        """Fit one component per class with each structure, and return the fit of lowest BIC; the first fit wins ties.
+        """Fit one component per class with each structure; return the fit of lowest BIC (the first if tied).
 
         Raises
         ------
-        SingularCovarianceError : every structure has singular covariances; the error lists the classes with too few
-            distinct rows.
+        SingularCovarianceError : covariances are singular with every structure; the error lists the classes with too
+            few distinct rows.
         """
         start = Partition(responsibilities=None if self.is_fully_labelled else self._initial_responsibilities())
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
@@ -145,7 +146,7 @@ class LabelledRows:
     def fit_several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StopRule
     ) -> ClassFit:
-        """Fit a mixture per class, starting from the given mixtures; EM also uses rows of unknown class."""
+        """Fit one mixture per class; EM starts from `mixtures` and also uses the rows of unknown class."""
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.class_weights / self.class_weights.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_fully_labelled:
@@ -163,15 +164,15 @@ class LabelledRows:
         return result.final_state, result.problem, plan
 
     def _labelled_data(self, component_class: NDArray[np.intp]) -> TrainingData:
-        """Return the rows, labelled with the components that each row of known class may belong to."""
+        """Return the rows with labels: each row of known class may belong only to components of this class."""
         groups = [np.flatnonzero(component_class == index).tolist() for index in range(self.n_classes)]
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Return a function that computes initial responsibilities.
+        """Return a function that computes the initial responsibilities of a block of rows.
 
-        The responsibility of a known class is 1. For rows of unknown class, responsibilities are the posterior
-        probabilities under normal distributions about the class means.
+        For rows of known class, the responsibility of this class is 1. For rows of unknown class, responsibilities are
+        posterior probabilities under normal distributions about the class means.
         """
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
@@ -184,7 +185,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """Return the fitted classes with their likelihood. If EM made steps, their number replaces `n_steps`."""
+        """Return the fitted classes with their likelihood. The number of EM steps, if positive, replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
@@ -197,12 +198,12 @@ class LabelledRows:
 
 
 def _unused_generator() -> np.random.Generator:
-    """Return a random generator for plans whose initialisations draw nothing."""
+    """Return a random generator for fits whose initialisations draw no random numbers."""
     return np.random.default_rng(0)
 
 
 def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Compute responsibilities: 1 for the only component possible for a row, otherwise posterior probabilities."""
+    """Compute responsibilities: 1 if a row can belong to only one component; otherwise posterior probabilities."""
     responsibilities, log_prior = engine.responsibilities(block, parameters), block.row_log_prior(len(parameters.means))
     assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
@@ -212,10 +213,10 @@ def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters)
 
 
 def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
-    """Sum the weights and count the rows of each known class in `Block.assignment`, (n_classes,) each.
+    """Return the sum of the weights and the number of the rows of each known class in a block, (n_classes,) each.
 
-    If the function `labels`, which predicts labels, is given, rows are grouped by whether the predicted label is wrong
-    (0) or right (1) instead of by class.
+    If `labels`, a function that predicts labels, is given, rows are not grouped by class but by whether the predicted
+    label is wrong (0) or right (1).
     """
     assert block.assignment is not None, "rows have labels"
     known = block.assignment >= 0

@@ -1,6 +1,5 @@
 """Information criteria, which weigh the likelihood of a mixture against its number of parameters; lower is better.
-
-Model selection may also use the held-out likelihood or the stability, for which the highest value wins.
+Model selection may also use the held-out likelihood or the stability; for both, the highest value is the best.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from gaussmix._src.validation.parameters import check_name
 
 @dataclass(frozen=True)
 class CriterionInputs:
-    """The values from which the criteria are computed.
+    """Values of a fitted mixture from which all criteria are computed.
 
     Parameters
     ----------
-    log_likelihood : Σ_i s_i log p(x_i), a total in nats.
-    classification_likelihood : Σ_i s_i max_k log p(x_i, k), a total in nats, with each row in its best component.
-    n_parameters : number of free parameters.
-    row_weight : Σ_i s_i of rows with at least one observed value; without weights, the number of these rows.
+    log_likelihood : log-likelihood Σ_i s_i log p(x_i) of all rows x_i with weights s_i, in nats.
+    classification_likelihood : log-likelihood Σ_i s_i max_k log p(x_i, k), in nats, if each row x_i is in its most
+        probable component k.
+    n_parameters : number of free parameters of the mixture.
+    row_weight : total weight of the rows with at least one observed value; without weights, the number of these rows.
     """
 
     log_likelihood: float
@@ -40,7 +40,7 @@ class CriterionInputs:
 
 
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
-    """Compute the inputs in one pass over the rows. Row weights were divided by `unit`."""
+    """Compute the inputs of the criteria in one pass over `rows`, whose row weights were divided by `unit`."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     context = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
@@ -50,7 +50,7 @@ def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine
 
 
 class _SoftAndHardStep(StepTask):
-    """A task that makes a soft and a hard E-step in a single pass over the rows."""
+    """Task that makes both a soft and a hard E-step in one pass over the rows."""
 
     def call(self, block: Block, state: Any) -> Any:
         hard = StepTask(
@@ -65,12 +65,12 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute ICL (−ICL in mclust): BIC with the classification likelihood; Biernacki et al. (2000), IEEE PAMI 22."""
+    """Compute ICL, the BIC with the classification likelihood (mclust: −ICL); Biernacki and others (2000), PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
 def aic(inputs: CriterionInputs) -> float:
-    """Compute −2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
+    """Compute −2 log L + 2 p; Akaike (1974), IEEE Transactions on Automatic Control 19."""
     return -2 * inputs.log_likelihood + 2 * inputs.n_parameters
 
 
@@ -83,21 +83,21 @@ def aicc(inputs: CriterionInputs) -> float:
 CRITERIA: dict[str, Callable[[CriterionInputs], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
 CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # criteria whose highest value wins
+HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # criteria for which the highest value is the best
 
 
 def criterion_title(criterion: str) -> str:
-    """Return the name of a criterion as it is shown to users."""
+    """Return the name of a criterion in the form that is shown to users."""
     return criterion if criterion == STABILITY else criterion.upper()
 
 
 def structure_names(results: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the structure of each candidate in a table of results, with its number of factors."""
+    """Return the structure name of each candidate in a table of results, followed by the number of factors, if any."""
     n_factors = results.get("n_factors", [None] * len(results["structure"]))
     pairs = zip(results["structure"], n_factors, strict=True)
     return [name if count is None else f"{name} {count}" for name, count in pairs]
 
 
 def check_criterion(criterion: Any) -> str:
-    """Return the name of a criterion if it is valid; otherwise raise an error."""
+    """Return the parameter `criterion` if it is the name of a criterion; otherwise raise an error."""
     return check_name("criterion", criterion, (*CRITERIA, *HIGHER_IS_BETTER))

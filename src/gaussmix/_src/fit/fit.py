@@ -50,18 +50,18 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
-SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component for the initialisation "tree"
-MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first converges on the sample used for initialisation
+SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component, used by the initialisation "tree"
+MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first runs on the sample used for initialisation
 
 
 class BestRun(NamedTuple):
-    """The result of all runs of a plan.
+    """The best of the EM runs from all initialisations of a plan.
 
     Parameters
     ----------
     final_state : final state of the run with the highest objective.
-    run_traces : trace of each run that ended with a finite likelihood.
-    problem : problem that the final state solves, without automatic ridge if EM ended without the ridge.
+    run_traces : trace of each EM run that ended with a finite likelihood.
+    problem : problem that the best run solved; without the automatic ridge, if EM continued without the ridge.
     """
 
     final_state: EMState
@@ -79,9 +79,9 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
 
     Raises
     ------
-    SingularCovarianceError, NonFiniteLikelihood : raised in the same cases as by `best_run`.
-    DegenerateError : raised in the same cases as by `run_with_remedy`.
-    ValueError : the fit must end at a maximum, but a maximum could not be certified.
+    SingularCovarianceError, NonFiniteLikelihood : see `best_run`, which raises these errors.
+    DegenerateError : see `run_with_remedy`, which raises this error.
+    ValueError : ``tol="auto"`` requires a fit at a maximum, but it can't be checked that the fit is at a maximum.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
     runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
@@ -121,7 +121,7 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMS
 
 
 def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
-    """Yield the states of a run, which continues with lower tolerances to a maximum if the plan requires this."""
+    """Yield the states of a run; if the plan seeks a maximum, continue with lower tolerances until one is reached."""
     stopping: StopRule | None = plan.stopping
     moves = None if plan.make_moves is None or not plan.stopping.max_steps else plan.make_moves(problem, plan)
     if moves is not None:
@@ -145,14 +145,14 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether EM could gain less than the limit; raise ValueError if the certificate can't be computed."""
+    """Return whether the remaining gain of EM is below the limit; raise ValueError if this gain is unknown."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if an obstacle makes it impossible to certify that a fit has reached a maximum."""
+    """Raise ValueError if `obstacle` names a reason why it can't be checked that a fit is at a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 
@@ -160,19 +160,19 @@ def check_certifiable(obstacle: str) -> None:
 def find_certificate(
     problem: Problem, final_state: EMState, run_traces: Sequence[Trace] = (), *, is_requested: bool | None
 ) -> OptimalityCertificate:
-    """Check whether the end of a run is near a maximum of the objective.
+    """Check whether the final state of a run is near a maximum of the objective.
 
     Parameters
     ----------
-    problem : problem that was solved.
+    problem : problem that the run solved.
     final_state : final state of the best run.
-    run_traces : traces of all runs; the total number of steps measures the cost of the fit.
-    is_requested : whether to compute the certificate; None to compute it only if it costs at most a tenth of the fit.
+    run_traces : traces of all runs; their total number of steps measures the cost of the fit.
+    is_requested : whether to make the check; None to make the check only if its cost is at most a tenth of the fit.
     """
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
-    is_remote = problem.data.raw_source.is_on_device  # a certificate would copy all rows
+    is_remote = problem.data.raw_source.is_on_device  # the check would copy all rows from the device
     if is_requested is None and (is_remote or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
@@ -181,7 +181,7 @@ def find_certificate(
 
 
 def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState:
-    """Return the first state of a run, or its final state if the engine runs all of EM."""
+    """Return the first state of a run, or its final state if the engine makes all EM steps in one call."""
     if isinstance(start, ModelStart):
         is_carried = problem.objective.variance_floor.all()
         trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))
@@ -203,13 +203,13 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
 
 
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
-    """Return the state after one call of the engine; None if the run must begin in Python.
+    """Return the state after one call of the engine that runs EM; None if the run must begin in Python.
 
-    The results are bit-identical to a run that begins in Python, and the random generator ends in the same state.
+    The result and the final state of the random generator are bit-identical to a run that begins in Python.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads at most a sample. If progress is reported, searches above MIN_ROWS_TO_SUBSAMPLE rows need Python.
+    # A search reads at most a sample. If progress is reported, searches in over MIN_ROWS_TO_SUBSAMPLE rows use Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -228,7 +228,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
         plan.rng.bit_generator.state = before
         return None
     if problem.ridge is None:
-        vars(data)["default_ridge"] = fits.ridge[0]  # avoids sorting the columns again for the ridge
+        vars(data)["default_ridge"] = fits.ridge[0]  # otherwise the columns would be sorted again for the ridge
     steps = history.log_likelihood
     outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
     search = None
@@ -243,10 +243,10 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the initial model: the user's parameters, completed by an M-step on initial responsibilities.
+    """Return the initial model from the user's parameters and, for missing parameters, from initial responsibilities.
 
     With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample used for
-    initialisation, so that few passes over all rows remain.
+    initialisation, so that EM on all rows needs few passes.
     """
     user_init, family = plan.user_init, problem.family
     if user_init is None:
@@ -263,13 +263,13 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the model after an M-step on the initial partition, or after EM on the sample from this partition."""
+    """Return the model after an M-step on the initial partition, or after EM on the sample of rows."""
     data, user_init = problem.data, plan.user_init
-    # Covariances given by the user are not estimated, so they can't become singular.
+    # Covariances that the user passed are not estimated, so these covariances can't become singular.
     has_covariances = user_init is not None and user_init.covariances is not None
     objective = (replace(problem, ridge=None) if has_covariances else problem).objective.without_component_terms
     if isinstance(start, str) and user_init is not None and user_init.means is not None:
-        # Weights and covariances must match the given means.
+        # Weights and covariances must belong to the means that the user passed.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         unit = data.scaled_sample.unit if is_scaled(start, problem.family) else None
@@ -293,13 +293,13 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then applies the remedy
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM applies the remedy to this model
 
 
 def _split_and_merge(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
-    """Return the model after a split-and-merge search, if requested; `n_steps` EM steps led to `model`."""
+    """Return the model after a split-and-merge search, if requested; `n_steps` EM steps led to the initial `model`."""
     if partition.search_rows is None:
         return model
     rows, trim, engine = partition.search_rows, problem.data.trimming, problem.engine
@@ -318,7 +318,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """Draw an initialisation, or reuse the draw of another structure of the same size and its generator state."""
+    """Draw an initialisation, or reuse the draw (and generator state) of another structure with as many components."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
@@ -334,7 +334,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    if isinstance(start, str) and some is not None:  # birth moves need only condensed rows
+    if isinstance(start, str) and some is not None:  # birth moves read only condensed rows
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
@@ -350,7 +350,7 @@ def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Star
 
 
 def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
-    """Return the partition of the rows by a named initialisation, without regard to labels."""
+    """Return the partition of the rows by the initialisation `start_name`, without regard to known labels."""
     data, of_fit = problem.data, (problem.engine, problem.n_components)
     if data.trimming is None:
         sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # no prior: it needs a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -367,7 +367,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
-    """Return the rows with the labels or responsibilities that the user, or the user's function, passed."""
+    """Return the rows with the labels or responsibilities that the user passed or the user's function returned."""
     data = problem.data
     shared = start(_read_only_rows(data.make_source()), problem.n_components, plan.rng) if callable(start) else start
     shape = problem.source.n_rows, problem.n_components
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    If a search is requested, the result is the better of two EM runs on the sample, without and after the search.
-    Returns None if a component must be frozen, or if there are too few rows and the initialisation requests no search.
+    If a search is requested, the result is the better one of the EM run without the search and the EM run after it.
+    Returns None if a component must be frozen, or if there are too few rows and no search is requested.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -410,8 +410,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more EM step computes the objective of the model that EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compare the objectives of both runs exactly. A relative tolerance would be a fraction of the log-likelihood, which
-    # depends on the unit of the data, so the unit would decide which run is kept.
+    # Compare the objectives of both runs exactly. With a relative tolerance (a fraction of the log-likelihood), the
+    # unit of the data would decide which run is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:
@@ -429,7 +429,7 @@ def _run_em(
 
 
 def _read_only_rows(source: Source) -> Rows:
-    """Return all rows as a read-only view, so that a callable can't change the user's data."""
+    """Return all rows as a read-only view, so that a callable `init_params` can't change the user's data."""
     if source.is_on_device:
         on_device: Any = next(iter(source.blocks())).rows
         return on_device.values

@@ -1,4 +1,4 @@
-"""Store the result of a fit in one value, from which estimator attributes and model files are derived."""
+"""Store the result of a fit in one object, from which the estimator attributes and model files are made."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _NOT_MAXIMUM_SENTENCE = (
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
-_MAX_SHOWN = 20  # maximum number of list entries in the text of an `Ending`
-RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause`
+_MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Ending`
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause` for a component on the ridge
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """An unusual event in a fit.
+    """A record of an unusual event in a fit.
 
     Parameters
     ----------
-    component : index of the component at the step of the event; None if the event concerns all components.
-    feature : name of the feature, or its index if features have no names; None if the event concerns all features.
-    step : EM step of the event, counted from 1; None if the event was found at the end of the fit.
-    cause : description of the event.
+    component : index that the component had at the time of the event; None if the event concerns all components.
+    feature : name of the feature (its index if features have no names); None if the event concerns all features.
+    step : EM step at which the event occurred, counted from 1; None if the event was found at the end of the fit.
+    cause : description of the event and its cause.
     """
 
     component: int | None
@@ -68,27 +68,27 @@ class Ending:
 
     Parameters
     ----------
-    reason : why the fit ended, as one sentence.
-    is_maximum : True if one step of Newton's method leads from the fit to a local maximum. False at a saddle point, far
-        from a maximum, or if the likelihood is almost flat in a direction. None if unknown; see `check_maximum`.
-    remaining_gain : estimate, by Newton's decrement, of how much all further steps would raise `lower_bound_`, in nats
-        per row; None unless `is_maximum` is True.
-    label_change_fraction : fraction of the row weight whose label may still change; None unless `is_maximum` is True.
-    rate : convergence rate: ratio of the gains of consecutive steps, at least 1 if gains did not fall; None if unknown.
-    n_starts : number of runs.
-    n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
-        runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (Aitken's extrapolation). If this number is 1, more runs may find a better fit.
-    is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
+    reason : sentence that says why the fit ended.
+    is_maximum : whether one step of Newton's method leads from the fit to a local maximum; False at a saddle point, far
+        from a maximum, or if the likelihood is almost flat in a direction; None if unknown (see `check_maximum`).
+    remaining_gain : estimated increase of `lower_bound_` in all further EM steps (Newton's decrement), in nats per row;
+        None unless `is_maximum` is True.
+    label_change_fraction : fraction of row weight whose label may still change; None unless `is_maximum` is True.
+    rate : convergence rate (ratio of the gains of consecutive steps), at least 1 if gains do not fall; None if unknown.
+    n_starts : number of EM runs.
+    n_starts_at_best : number of runs, including the best run, that may approach the same maximum as the best run. In
+        such runs, no component collapsed, and the final objective differs from the best by at most `tol` plus the
+        larger of the two remaining gains (Aitken's extrapolation). If the number is 1, more runs may find better fits.
+    is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because all components have enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
-    diagnostics : unusual events of the fit.
-    traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
-    n_moves_tried, n_moves_accepted : number of moves that the split-and-merge search of the best run tried, and number
-        of moves that raised the likelihood; None without a search.
+    diagnostics : records of unusual events in the fit.
+    traces : `lower_bounds_` of each run that ended with a finite likelihood.
+    n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
+        of moves that increased the likelihood; None without a search.
     search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
-    posterior_gap, posterior_gap_error : with truncated EM, an estimate from sampled rows of how far `lower_bound_` is
-        below the log-likelihood, in nats per row, and its standard error; otherwise None.
+    posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
+        log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
     """
 
     reason: str
@@ -110,7 +110,7 @@ class Ending:
     posterior_gap_error: float | None = None
 
     def __repr__(self) -> str:
-        """Return all fields except the traces as text; a shortened list ends with the number of omitted entries."""
+        """Return all fields except `traces` as text; a list that is cut ends with the number of entries left out."""
         shown = []
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
             more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
@@ -131,8 +131,8 @@ class Ending:
     ) -> Ending:
         """Build the report from the final state of the best run and the traces of all runs.
 
-        `skip_reason` is the reason why further runs were skipped. `objective_name` is the name of the objective in
-        `reason`, and `objective_scale` is a factor for the values in `traces`.
+        `skip_reason` is the reason why the remaining runs were skipped, if any. `objective_name` is the name of the
+        objective in the sentence `reason`. Values in `traces` are multiplied by `objective_scale`.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -175,7 +175,7 @@ class Ending:
 
     @property
     def certificate(self) -> str | None:
-        """Return a sentence on whether the fit is at a maximum; None if nothing is known beyond `reason`."""
+        """Return a sentence on whether the fit is at a maximum; None if `reason` says everything that is known."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
             left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
             left = left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
@@ -184,13 +184,13 @@ class Ending:
 
 
 def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
-    """Return whether two runs may approach the same maximum, judged by their final values and remaining gains."""
+    """Return whether two runs may approach the same maximum, given their final objectives and remaining gains."""
     left = [forecast_convergence(trace.objective).remaining_gain for trace in (one, other)]
     tolerance += max((gain for gain in left if math.isfinite(gain)), default=0.0)
     return abs(one.last_objective - other.last_objective) <= tolerance
 
 
-# Messages, keyed by the reason why the remaining runs were skipped.
+# Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
     Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
@@ -199,19 +199,19 @@ SKIP_REASONS = {
 
 @dataclass(frozen=True)
 class RowSummary:
-    """A summary of the rows of a fit.
+    """Summary of the rows of a fit.
 
     Parameters
     ----------
     n_rows : number of rows.
-    row_weight : total weight, as used by the criteria: n_rows if there are no weights, or the number of rows of
-        positive weight if the weights are proportions that sum to about 1.
-    log_likelihood : total log-likelihood of the rows before the last EM step, in nats, or of the final mixture if model
-        selection evaluated it. None if EM maximised another objective, because of a prior, labels or trimming.
+    row_weight : total weight that the criteria use: n_rows if there are no weights, or the number of rows of positive
+        weight if the weights are proportions that sum to about 1.
+    log_likelihood : total log-likelihood of the rows, in nats, under the mixture before the last EM step (after a model
+        selection, under the final mixture); None with a prior, labels or trimming, when EM maximises another objective.
     has_errors : whether the rows have measurement errors.
-    n_missing : number of missing values.
+    n_missing : number of missing values in all rows.
     frame_library : library of the user's data frame; None for an array or a file.
-    seconds : duration of the fit. Files don't store the duration and the library, so that equal fits make equal files.
+    seconds : duration of the fit. Files store neither duration nor library, so that equal fits make equal files.
     """
 
     n_rows: int
@@ -224,46 +224,46 @@ class RowSummary:
 
     @classmethod
     def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
-        """Summarise the rows of a fit that ends now; `start_time` is the value of `perf_counter` at its beginning."""
+        """Summarise the rows of a fit that ends now and that began when `perf_counter` returned `start_time`."""
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # a mean over all rows
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # for a mean over all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
 
 
 def frame_library(X: object) -> str | None:
-    """Return the name of the library of a data frame; None for an array or a file."""
+    """Return the name of the library of the data frame X; None if X is an array or a file."""
     frame = None if isinstance(X, Source) else numerics.frames.Frame.from_table(X)
     return None if frame is None else frame.library
 
 
 Record = TypeVar("Record")
-_UNSAVED_FIELDS = "frame_library", "seconds"  # not saved, so that equal fits make equal files
-RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that have separate keys in files
+_UNSAVED_FIELDS = "frame_library", "seconds"  # fields that files omit, so that equal fits make equal files
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that a model file stores under separate keys
 _UNTABLED_FIELDS = *_UNSAVED_FIELDS, *RUN_FIELDS
 _FLOAT64 = np.dtype(np.float64)
-_NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that are shown in summaries
+_NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of numbers that summaries show
 _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """The complete result of a fit. The field `name` becomes the estimator attribute `name_`; None means unknown.
+    """Complete result of a fit. The field `name` becomes the estimator attribute `name_`; None means unknown.
 
     Parameters
     ----------
-    model : fitted model, whose arrays are float64.
+    model : fitted model with arrays of float64.
     feature_names : one name per feature; None if features have no names.
-    dtype : type of the training data.
-    n_fixed : number of parameters of the mixture that the fit did not change.
-    converged, n_iter, lower_bound, lower_bounds : facts about the best run; see `GaussianMixture`.
-    outcome, cutoff : see `GaussianMixture`.
+    dtype : data type of the rows.
+    n_fixed : number of parameters of the mixture that the fit kept fixed.
+    converged, n_iter, lower_bound, lower_bounds : results of the best run; see the attributes of `GaussianMixture`.
+    outcome, cutoff : report on the end of the fit, and density cutoff of trimming; see `GaussianMixture`.
     row_summary : summary of the rows.
-    results, best_index : results of a model selection; see `GaussianMixtureIC`.
-    array_like : empty array that shows the array library, device and type of the rows; None for NumPy arrays.
+    results, best_index : table of candidates, and index of the best candidate; see `GaussianMixtureIC`.
+    array_like : empty array with the array library, device and data type of the rows; None if rows are NumPy arrays.
     """
 
     model: Model
@@ -283,14 +283,14 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; facts about the run are kept if sizes are equal."""
+        """Return the previous result with the user's model; keep results of the run if size and structure are equal."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # it belongs to the old model
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # the log-likelihood is of the old model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
@@ -298,7 +298,7 @@ class FitResult:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
-        from gaussmix._src.numerics.device_array import DeviceArray  # only rows on a device need this module
+        from gaussmix._src.numerics.device_array import DeviceArray  # only for rows on a device
 
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
@@ -306,7 +306,7 @@ class FitResult:
     @cached_property
     def mixture(self) -> Mixture:
         """Return the fitted mixture."""
-        from gaussmix._src.mixture.mixture import Mixture  # imported late, because fits don't need this large class
+        from gaussmix._src.mixture.mixture import Mixture  # imported here, because fits don't need this large class
 
         return Mixture._from_model(self.model, self.feature_names)
 
@@ -316,7 +316,7 @@ class FitResult:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters."""
+        """Return the number of free parameters of the mixture, without fixed parameters."""
         return self.model.n_parameters - self.n_fixed
 
     @property
@@ -325,7 +325,7 @@ class FitResult:
         return [] if self.outcome is None else self.outcome.collapsed
 
     def to_saved_values(self) -> dict[str, Any]:
-        """Return everything except the mixture and its type, in the form that a model file stores."""
+        """Return all values except the model, names and data type, in the form that a model file stores."""
         fields = {**vars(self), "n_parameters": self.n_parameters}
         fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in RUN_FIELDS}
         values = {key: (fields.get(name), write) for key, (name, write, _) in _SAVED_FIELDS.items()}
@@ -340,7 +340,7 @@ class FitResult:
     def from_file(
         cls, model: Model, feature_names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
     ) -> Self:
-        """Restore the values that `to_saved_values` returned; raise `Damaged` if they are invalid."""
+        """Restore a result from the values that `to_saved_values` returned; raise `Damaged` if a value is invalid."""
         values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
@@ -356,7 +356,7 @@ class FitResult:
 
 
 def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
-    """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
+    """Raise `Damaged` unless the table `results` has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
         raise Damaged("'results_' is not a table, or it has no row 'best_index_'")
@@ -368,7 +368,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values in a file for which there are readers; raise `Damaged` if a value has the wrong type."""
+    """Return those values of a file that have a reader; raise `Damaged` if a value has the wrong type."""
     values = {}
     for key in readers.keys() & saved.keys():
         value = from_plain(key, saved[key])
@@ -383,7 +383,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Return records from a table with one column per field; raise TypeError or ValueError for an invalid record."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    # A file may lack fields with a default, because these may be newer than the file.
+    # A file may lack fields that have a default, because such fields may be newer than the file.
     needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
@@ -399,7 +399,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 
 def _read_row_summary(table: Any) -> RowSummary:
-    """Read the summary of rows from a file; raise ValueError if its numbers are impossible."""
+    """Read the row summary of a file; raise ValueError if one of its numbers is impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")
@@ -412,7 +412,7 @@ def _read_record(cls: type[Record], table: Any) -> Record:
 
 
 def _records_to_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
-    """Return records as a table for a model file, with one column per field."""
+    """Convert records to a table for a model file, with one column per field of a record."""
     names = [name for name in get_type_hints(cls) if name not in _UNTABLED_FIELDS]
     return {name: [getattr(each, name) for each in records] for name in names}
 
@@ -421,7 +421,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-# Maps a key in a file to the name of a field and to the functions that write and read the field's value.
+# Map from each key in a model file to the name of a field and to the functions that write and read this field.
 _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "converged_": ("converged", _unchanged, instance(bool)),
     "n_iter_": ("n_iter", _unchanged, count),

@@ -1,4 +1,4 @@
-"""Monitor a fit while it runs: call callbacks, check the time limit, and print progress if `verbose` is set."""
+"""Monitor a running fit: call callbacks, check the time limit, and print the progress if `verbose` is set."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Step:
     Parameters
     ----------
     start : index of the run, counted from 0.
-    iteration : number of steps in this run so far.
-    log_likelihood : mean log-likelihood of the mixture before the step, in nats per row.
+    iteration : number of EM steps that this run has made.
+    log_likelihood : mean log-likelihood of the rows under the mixture before the step, in nats per row.
     mixture : mixture after the step.
-    seconds : time since the fit began.
+    seconds : time since the beginning of the fit, in seconds.
     rows_per_second : number of rows of X divided by the duration of this step.
     candidate : in a model selection, the row of `results_` that is being fitted; otherwise None.
     """
@@ -55,10 +55,10 @@ Callback = Callable[[Step], object]
 
 
 class Monitor(FitOption):
-    """A fit option that calls callbacks after each step, prints progress, and ends the fit on request or at `max_time`.
+    """Fit option that calls callbacks after each EM step, prints progress, and ends fits on request or at `max_time`.
 
-    Inside the `with` block, the fit waits for the workers of a cluster for at most `max_time` seconds. When the block
-    ends, scikit-learn's callbacks are torn down, even if the fit fails.
+    Inside the `with` block, the fit waits for the workers of a cluster for at most `max_time` seconds. At the end of
+    the block, scikit-learn's callbacks are torn down, even if the fit failed.
     """
 
     def check_parameters(self) -> Sequence[str]:
@@ -66,17 +66,17 @@ class Monitor(FitOption):
         self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
         self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
-        # Scikit-learn's callbacks are not called by `partial_fit`.
+        # `partial_fit` does not call scikit-learn's callbacks.
         self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
         self._verbose_interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
         self._has_callbacks, self._exit_stack = bool(self._callbacks) or self._has_tasks, ExitStack()
         self.is_sequential = self._has_callbacks or self._verbose > 0
-        self._fit_task: CallbackTask | None = None  # task of the whole fit for scikit-learn's callbacks
-        self._n_started: Counter[int | None] = Counter()  # number of runs of each candidate so far
-        self._best_end: EMState | None = None  # best final state for scikit-learn's callbacks
+        self._fit_task: CallbackTask | None = None  # scikit-learn's task for the whole fit
+        self._n_started: Counter[int | None] = Counter()  # number of runs of each candidate that have begun
+        self._best_end: EMState | None = None  # best final state of the current runs, for scikit-learn's callbacks
         self._was_last_start = self._was_stopped = False
-        self._skip_reasons: dict[int | None, Outcome] = {}  # reason for skipping the remaining runs, by candidate
+        self._skip_reasons: dict[int | None, Outcome] = {}  # for each candidate, why its remaining runs are skipped
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
@@ -106,7 +106,7 @@ class Monitor(FitOption):
         return replace(plan, report_progress=self._print_message)
 
     def _stop_reason(self) -> Outcome | None:
-        """Return the reason why no further run may begin; None if another run may begin."""
+        """Return the reason why no further EM run may begin; None if a further run may begin."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
@@ -137,13 +137,13 @@ class Monitor(FitOption):
         return fitted
 
     def _print_message(self, message: str) -> None:
-        """Print a message about work done before the first step on all rows."""
+        """Print a message about work before the first EM step on all rows, if `verbose` is set."""
         if self._verbose:
             lapse = f"\t time lapse {perf_counter() - self._start_time:.5f}s" if self._verbose > 1 else ""
             print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
-        """Return scikit-learn's task for the next runs; None if the same candidate was fitted before."""
+        """Return scikit-learn's task for the next runs; None if there is no task or the candidate was fitted before."""
         self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task
@@ -152,12 +152,12 @@ class Monitor(FitOption):
     def _run_with_callbacks(
         self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
     ) -> Iterator[EMState]:
-        """Yield the states of a run, and call the callbacks."""
+        """Yield the states of a run, and call the callbacks after each step."""
         of_start = None if task is None else task.begin_subtask("start")
         open_parts = [] if of_start is None else [of_start]
         try:
             yield from self._call_callbacks(run(initial), start, candidate, open_parts)
-        except SingularCovarianceError:  # another initialisation may lead to regular covariances
+        except SingularCovarianceError:  # ends open tasks, because another initialisation may succeed
             for part in reversed(open_parts):
                 part.end(None)
             raise
@@ -165,7 +165,7 @@ class Monitor(FitOption):
     def _call_callbacks(
         self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[EMState]:
-        """Yield the states and call the callbacks; `open_parts` has the tasks of the run and of its step."""
+        """Yield states and call the callbacks; `open_parts` holds the open tasks of the run and of its current step."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].max_subtasks:
             open_parts.append(open_parts[0].begin_subtask("iteration"))
@@ -177,7 +177,7 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                was_called = is_last and index == 0  # the callback was called before the checkpoint stored this state
+                was_called = is_last and index == 0  # callbacks were called before the checkpoint
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
@@ -192,11 +192,11 @@ class Monitor(FitOption):
             yield state
             if is_last:
                 return
-        for part in reversed(open_parts):  # the consumer closed the run early
+        for part in reversed(open_parts):  # the caller closed the run before its end
             part.end(None)
 
     def _is_stopped_at(self, step: Step) -> bool:
-        """Return whether a callback of the user requests the end of the fit."""
+        """Call the user's callbacks, and return whether a callback requests the end of the fit."""
         answers = [callback(step) for callback in self._callbacks]
         is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in answers)
         self._was_stopped |= is_wanted
@@ -205,13 +205,13 @@ class Monitor(FitOption):
 
 @dataclass(frozen=True, eq=False)
 class CallbackTask:
-    """A task of scikit-learn's callback API (SLEP 23): the whole fit or a part of it.
+    """A task of scikit-learn's callback API (SLEP 23), that is, a fit or a part of a fit.
 
     Parameters
     ----------
-    context : context object of scikit-learn.
-    arguments : arguments passed to each callback: the estimator and the arguments of `fit`.
-    max_parts : maximum number of subtasks of a task, by the name of the task.
+    context : scikit-learn's context object of the task.
+    arguments : arguments of each callback: the estimator and the arguments of `fit`.
+    max_parts : map from the name of a task to its maximum number of subtasks.
     """
 
     context: Any
@@ -233,24 +233,24 @@ class CallbackTask:
 
     @property
     def max_subtasks(self) -> int:
-        """Return the maximum number of subtasks."""
+        """Return the maximum number of subtasks of this task."""
         return int(self.context.max_subtasks)
 
     def begin_subtask(self, task_name: str) -> CallbackTask:
-        """Begin a subtask, and return the subtask."""
+        """Begin a subtask with the name `task_name`, and return the subtask."""
         context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
         part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
-        """End the task, with a mixture if there is one; return whether a callback ends the enclosing task."""
+        """End the task, with its fitted mixture if any; return whether a callback asks to end the enclosing task."""
         attributes = None if mixture is None else {"mixture_": mixture}
         return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes))
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
-    """Check that `callbacks` is a list of functions or None, and return it as a sequence; raise TypeError otherwise."""
+    """Return `callbacks` as a sequence; raise TypeError unless it is a list of functions or None."""
     if callbacks is None:
         return ()
     if not isinstance(callbacks, list | tuple):
@@ -269,7 +269,7 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 def _print_progress(
     run: EMRun, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: EMState | None
 ) -> Iterator[EMState]:
-    """Yield the states of a run and print its progress; objectives are multiplied by `objective_scale`."""
+    """Yield the states of a run and print its progress; printed objectives are multiplied by `objective_scale`."""
     print(f"Initialization {start_index}")
     began = last = perf_counter()
     n_printed = 0

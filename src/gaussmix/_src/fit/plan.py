@@ -1,4 +1,4 @@
-"""Define the plan of a fit: its initialisations, its stopping rule and its options."""
+"""Define the plan of a fit, that is, its initialisations, stopping rule and options."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# If the ridge is more than this fraction of a variance given the other features, the ridge's effect is checked.
+# The ridge's effect on a fit is checked if the ridge is above this fraction of a feature's conditional variance.
 MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
-_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
-MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" does not run a split-and-merge search
+_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the C++ core's automatic ridge
+MIN_SEARCH_STEPS = 20  # with fewer steps in `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
-InitParams = str | Sequence[str] | Assignment | StartFunction  # types of `init_params`
+InitParams = str | Sequence[str] | Assignment | StartFunction  # types that `init_params` may have
 
 
 @dataclass(frozen=True, eq=False)
 class ModelStart:
-    """The initialisation of a run that continues from a model.
+    """Initialisation of an EM run that continues from a model.
 
     Parameters
     ----------
     model : initial model.
-    last_objective : objective of the model, for the first convergence check; −inf if unknown.
-    collapsed : components to freeze, unless a ridge now keeps them from collapsing.
+    last_objective : objective of the model, which the first check of convergence uses; −inf if unknown.
+    collapsed : components to freeze, unless a ridge now keeps these components from collapsing.
     """
 
     model: Model
@@ -61,14 +61,14 @@ class ModelStart:
     collapsed: Sequence[int] = ()
 
     def identity_values(self) -> list[Any]:
-        """Return all values that determine the exact result of the run."""
+        """Return all values of this initialisation that determine the exact result of the run."""
         model = self.model
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
 @dataclass(frozen=True)
 class SizedStart:
-    """A named initialisation with a number of components, for fits in which moves change the number of components."""
+    """Named initialisation with its number of components, for fits in which moves change the number of components."""
 
     name: str
     n_components: int
@@ -79,12 +79,12 @@ Start = str | Assignment | StartFunction | Partition | ModelStart | SizedStart
 
 @dataclass(frozen=True, eq=False)
 class StartDraw:
-    """The result of drawing an initialisation.
+    """Result of drawing an initialisation.
 
     Parameters
     ----------
-    moments : moments of all rows with the initial partition.
-    sample_moments : moments of the sample used for initialisation; None unless the initialisation has a name.
+    moments : moments of all rows, divided among components by the initial partition.
+    sample_moments : moments of the sample that is used for initialisation; None if the initialisation is not named.
     generator_state : state of the random generator after the draw.
     """
 
@@ -95,12 +95,12 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Drawn initialisations that structures of the same size share; the first fit that needs a draw makes it.
+    """Drawn initialisations that structures with equally many components share; the first fit makes each draw.
 
     Parameters
     ----------
-    draws : draws, keyed by the run's index, the initialisation's name (if it has one) and whether it scales columns.
-    lock : lock that is held during a draw.
+    draws : draw for each triple (index of the run, name of the initialisation or "", whether it scales columns).
+    lock : lock that a fit holds while it makes a draw.
     """
 
     draws: dict[tuple[int, str, bool], StartDraw] = field(default_factory=dict)
@@ -109,32 +109,32 @@ class SharedStarts:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The settings of a fit: EM runs from each initialisation, and the run with the highest objective is the result.
+    """Settings of a fit. EM runs from each initialisation, and the run with the highest objective is the result.
 
     Parameters
     ----------
-    starts : one initialisation per run.
-    rng : random generator of the initialisations, which draw one after the other.
+    starts : one initialisation for each EM run.
+    rng : random generator from which the initialisations draw one after another.
     stopping : stopping rule of EM.
-    user_init : initial parameters from the user, which replace drawn parameters; None if the user passed none.
+    user_init : initial parameters that the user passed, which replace drawn parameters; None if there are none.
     is_accelerated : whether EM is accelerated; see `run_em`.
-    should_stop : function, called after each EM step and before each split-and-merge move; if True, the fit ends
-        without a result.
-    ends_at_collapse : whether a run ends when a component collapses, because the likelihood is then not comparable.
-    shared_starts : draws shared with other structures of the same size; None outside of model selection.
+    should_stop : function that is called after each EM step and before each split-and-merge move; if it returns True,
+        the fit ends without a result.
+    ends_at_collapse : whether a run ends when a component collapses, because likelihoods are then not comparable.
+    shared_starts : draws that structures with equally many components share; None outside of model selection.
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
-    stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
-    fallback_start : initialisation to use if the search of "auto" has singular covariances; None to raise the error.
-    make_moves : function that makes the birth and merge moves of variational Bayes; None for fits without moves.
-    check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
-    may_search : whether "auto" may run a split-and-merge search.
-    has_sample_fit : whether EM may first run on the sample used for initialisation.
-    can_run_in_engine : whether the C++ core may make the first state of a run, or the whole run, in one call.
-    stop_reason : function that returns the reason why no further run may begin, or None if a run may begin.
-    skip_reasons : reasons for skipping runs, by candidate; the key of a single fit is None.
-    report_progress : function that is called with a message about work before the first EM step on all rows.
-    search : report that the split-and-merge search of a run fills; None without a search.
+    stage_name : name of the stage of a model selection, which may fit a candidate several times; "" in other fits.
+    fallback_start : initialisation to use if the search of "auto" finds singular covariances; None to raise an error.
+    make_moves : function that returns the birth and merge moves of variational Bayes; None for fits without such moves.
+    check_maximum : whether to check if the fit ends at a maximum; None to check only if the check is cheap.
+    may_search : whether the initialisation "auto" may run a split-and-merge search.
+    has_sample_fit : whether EM may first run on the sample of rows that is used for initialisation.
+    can_run_in_engine : whether one call of the C++ core may compute the first state of a run or make the whole run.
+    stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
+    skip_reasons : map from each candidate to the reason for skipping its runs; a single fit has the key None.
+    report_progress : function that is called with messages about work before the first EM step on all rows.
+    search : report that the split-and-merge search of a run fills in; None without a search.
     """
 
     starts: Sequence[Start]
@@ -161,21 +161,21 @@ class Plan:
 
     @property
     def checkpoint_key(self) -> str:
-        """Return the key of this fit in a checkpoint."""
+        """Return the key under which a checkpoint stores this fit."""
         return f"{self.stage_name}{'' if self.candidate is None else self.candidate}"
 
     def should_end_moves(self) -> bool:
-        """Return whether moves of components must end now, because the fit must stop or the deadline has passed."""
+        """Return whether split, merge and birth moves must end because the fit must stop or its deadline has passed."""
         return self.should_stop() or self.stopping.is_past_deadline()
 
     def resolve_auto(self, problem: Problem) -> Plan:
-        """Return the same plan with "auto" replaced by the initialisations that it stands for."""
+        """Return this plan with "auto" replaced by the initialisation for which "auto" stands."""
         name = SCALED_KMEANS if self.candidate is None else "hierarchical"
         is_search = self.may_search and is_auto_search(problem.n_components, self.stopping)
         return self.replace_auto("search", name) if is_search else self.replace_auto(name)
 
     def replace_auto(self, start_name: str, fallback_start: str | None = None) -> Plan:
-        """Return the same plan with `start_name` in place of "auto"; deterministic initialisations are not repeated."""
+        """Return this plan with `start_name` instead of "auto"; a deterministic initialisation is used only once."""
         are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
         if not any(are_auto):
             return self
@@ -192,23 +192,23 @@ class Plan:
 
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
-    """Return the stopping rule for EM after a split-and-merge search; EM made `n_steps` steps before the search."""
+    """Return the stopping rule for EM after a split-and-merge search, which `n_steps` EM steps preceded."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Return whether an initialisation scales each column, which requires a structure that allows scaling."""
+    """Return whether an initialisation scales the columns separately; the structure must allow this scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Return whether `init_params="auto"` runs a split-and-merge search, given the limit on EM steps."""
+    """Return whether `init_params="auto"` runs a split-and-merge search if EM is stopped by `stopping`."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 
-# Number of k-means passes in the initialisations of the C++ core. A split-and-merge search begins with k-means.
+# Maximum number of k-means passes in each initialisation of the C++ core (a search begins with k-means).
 _KMEANS_PASSES = {
     "kmeans": MAX_LLOYD_PASSES,
     "k-means++": 0,
@@ -227,15 +227,15 @@ def fit_settings(
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
-    """Return the settings for a fit in one call of the C++ core; None if the core can't make this initialisation.
+    """Return settings for a fit in one call of the C++ core; None if the C++ core can't make this initialisation.
 
     Parameters
     ----------
-    init_params : the value of `init_params`, which may be a name.
-    family, n_components, n_features : structure and size of the mixture.
+    init_params : value of the parameter `init_params`, for example the name of an initialisation.
+    family, n_components, n_features : covariance structure and size of the mixture.
     ridge : number that is added to every variance, in squared units of the data; None for the automatic ridge.
-    stopping : stopping rule. With callbacks or a subclass of `StopRule`, the fit ends after the first M-step.
-    rng : random generator for the draws.
+    stopping : stopping rule of EM. With callbacks or a subclass of `StopRule`, the fit ends after the first M-step.
+    rng : random generator for the draws of the initialisations.
     n_starts : number of runs; the run with the highest likelihood is the result.
     """
     name = init_params if isinstance(init_params, str) else ""
@@ -265,14 +265,14 @@ def fit_settings(
 def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """Return settings for a fit in the C++ core from a hard assignment of rows; None if the core can't make the fit."""
+    """Return settings for a C++ fit from a hard assignment of rows; None if the C++ core can't make this fit."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
 def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
-    """Return the stopping rule of the C++ core, which ends after the first M-step if Python makes the steps."""
+    """Return the stopping rule of the C++ core, which stops after the first M-step if Python makes the EM steps."""
     is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -1,4 +1,4 @@
-"""Define the problem of a fit: the rows, the size and structure of the mixture, and the objective."""
+"""Define the problem that a fit solves: the rows, the size and structure of the mixture, and the objective."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
     from gaussmix._src.em.trimming.trimming import RowTrimming
 
-SUBSAMPLE_GROWTH = 4  # ratio of the sizes of consecutive subsamples
-MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # smaller subsamples save no time
+SUBSAMPLE_GROWTH = 4  # ratio of the sizes of a subsample and the subsample before it
+MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # EM on smaller subsamples would save no time
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The rows of a fit, and facts about these rows that all mixtures share.
+    """The rows of a fit, with options and statistics that all candidates of a model selection share.
 
     Parameters
     ----------
-    raw_source : the rows, with the user's weights.
+    raw_source : the rows, with the weights that the user passed.
     labels : known components of rows; None if there are no labels.
-    noise : noise component with its initial weight; None if the mixture has no noise.
+    noise : noise component with its initial weight; None if the mixture has no noise component.
     trimming : rule that leaves out outliers; None if no rows are left out.
     """
 
@@ -50,52 +50,52 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # keyed by `is_matrix`
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # key: `is_matrix`
 
     @cached_property
     def weight_unit(self) -> float:
-        """Return the power of 2 that divides all weights, so that weighted squares neither overflow nor underflow."""
+        """Return the power of 2 by which row weights are divided, so that weighted squares can't over- or underflow."""
         largest = self.raw_source.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
     def _scaled_source(self) -> Source:
-        """Return the rows with weights scaled to below 1 by a power of 2, which leaves the fit bit-identical."""
+        """Return the rows with weights divided by a power of 2, which leaves the fit bit-identical."""
         return self.raw_source.reweighted(1 / self.weight_unit)
 
     def make_source(self, assignment: Assignment | None = None) -> Source:
-        """Return the rows for one fit, with scaled weights and without the cached states of other fits."""
+        """Return the rows for one fit, with scaled weights, and without block states that other fits stored."""
         rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.without_states() if assignment is None else rows.with_assignment(assignment)
 
     def labelled_source(self, n_components: int) -> Source:
-        """Return the rows for a fit with `n_components` components, with their known components if there are labels."""
+        """Return the rows for a fit with `n_components` components, including labels of known components, if any."""
         if self.labels is None:
             return self.make_source()
         rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
     def trim_source(self, source: Source) -> Source:
-        """Return a source of these rows without the trimmed rows."""
+        """Return a source of the rows of `source` without the trimmed rows."""
         return source if self.trimming is None else self.trimming.trim_source(source)
 
     @cached_property
     def sample(self) -> DistinctRows:
-        """Return the sample of rows for initialisations and the automatic ridge."""
+        """Return the sample of rows that initialisations and the automatic ridge use."""
         return distinct_rows(self.make_source())
 
     def larger_sample(self, n_rows: int) -> DistinctRows:
-        """Return a sample of about `n_rows` rows for initialising many components, at least as large as `sample`."""
+        """Return a sample of about `n_rows` rows, but not smaller than `sample`, to initialise many components."""
         return self.sample if n_rows <= LEAF_ROWS else distinct_rows(self.make_source(), n_rows)
 
     @cached_property
     def scaled_sample(self) -> DistinctRows:
-        """Return the sample with a separate scale for each column."""
+        """Return `sample` with a separate scale for each column."""
         return replace(self.sample, unit=column_units(self.default_ridge))
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:
-        """Return weighted rows that represent all rows of a single complete feature; None for other data."""
+        """Return weighted rows that represent all rows if X has one feature and no missing values; otherwise None."""
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
@@ -106,7 +106,7 @@ class TrainingData:
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
-        """Yield subsamples of increasing size; the weights of each sum to its proportion of the total weight.
+        """Yield subsamples of increasing size, whose weights sum to the subsample's fraction of the total weight.
 
         Nothing is yielded if there are few rows, or if rows have measurement errors.
         """
@@ -123,29 +123,29 @@ class TrainingData:
 
     @cached_property
     def default_ridge(self) -> Array:
-        """Return the automatic ridge (n_features,), which depends on row weights, because row weights count rows."""
+        """Return the automatic ridge (n_features,), which depends on row weights, because weights are row counts."""
         sample = self.sample
         if self.weight_unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.weight_unit)
         return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
     def likelihood_objective(self, ridge: float | None) -> Objective:
-        """Return the likelihood with a ridge on every variance, in squared data units; None for the automatic ridge."""
+        """Return the likelihood with `ridge` (None for the automatic ridge) on each variance, in squared data units."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
     def posterior_objective(self, terms: PriorTerms, problem: Problem) -> Objective:
-        """Return the objective of EM: the posterior density, for the prior and the fixed parameters of `terms`."""
+        """Return the objective of EM with priors: the posterior density, with the priors and restrictions `terms`."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._overall_moments:
             rows = self.make_source(), self.weight_unit, problem.engine
             self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
-        if moments is not None:  # not in `_overall_moments`, because a reference cycle would keep the rows in memory
+        if moments is not None:  # a copy, because a reference cycle would keep the rows in memory
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
         return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 
     def select_rows(self, is_selected: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> TrainingData:
-        """Return the rows that a picklable function selects from each block; `n_rows` is the number of these rows."""
+        """Return the data of the rows that a picklable function selects in each block; `n_rows` is their number."""
         labels = self.labels
         if labels is not None and (labels.label_indices is not None or labels.plausibilities is not None):
             labels = labels.take(self.raw_source.each_row(is_selected))
@@ -154,15 +154,15 @@ class TrainingData:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A mixture to fit to rows, the objective of EM, and the remedy for degenerate components.
+    """A problem that a fit solves: rows, mixture size and structure, objective, remedy for degenerate components.
 
     Parameters
     ----------
-    data : the rows.
-    family, n_components : covariance structure and number of components.
+    data : rows to fit, with labels, noise and trimming.
+    family, n_components : covariance structure and number of components of the mixture.
     engine : engine that sums over the rows.
     ridge : number that is added to each variance, in squared units of the data; None for the automatic ridge.
-    remedy : remedy for a degenerate component.
+    remedy : treatment of components that collapse or become empty.
     terms : priors and fixed parameters; None if there are none.
     """
 
@@ -176,14 +176,14 @@ class Problem:
 
     @cached_property
     def source(self) -> Source:
-        """Return the rows, with labels and trimming, and with cached states of this fit only."""
+        """Return the rows with labels and trimming; the block states of this source belong to this fit only."""
         data = self.data
         source = data.make_source() if data.labels is None else data.labelled_source(self.n_components)
         return source if data.trimming is None else data.trim_source(source)
 
     @cached_property
     def objective(self) -> Objective:
-        """Return the objective that EM maximises."""
+        """Return the objective that EM maximises in this problem."""
         data, terms = self.data, self.terms
         return data.likelihood_objective(self.ridge) if terms is None else data.posterior_objective(terms, self)
 
@@ -194,12 +194,12 @@ class Problem:
         return free_parameters(self.family, self.n_components, self.source.n_features, has_noise=has_noise)
 
     def can_continue_from(self, model: Model) -> bool:
-        """Return whether EM can continue from a model, which requires the size and structure of this problem."""
+        """Return whether EM can continue from a model: its size and structure must be the same as in this problem."""
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
     def adopt_model(self, model: Model) -> Model:
-        """Return the model of another fit, with its noise component adapted to the volume of these rows."""
+        """Return the model of another fit, but with the noise density of this problem."""
         noise = self.data.noise
         if noise is None or model.noise is None:
             return model

@@ -1,4 +1,4 @@
-"""Examine the ridge at the end of a fit, and continue EM without the ridge if each component has enough rows."""
+"""Compute the effect of the ridge on a fit, and continue EM without the ridge if each component has enough rows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gaussmix._src.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-# No covariance needs a ridge if each component has at least this number times (n_features + 1) distinct rows.
+# Covariances need no ridge if each component has at least MIN_DISTINCT_ROWS · (n_features + 1) distinct rows.
 MIN_DISTINCT_ROWS = 5
-MAX_RIDGE_COST = 1e-5  # if the ridge costs more than this, in nats per row, EM continues without the ridge
-MAX_RIDGE_FRACTION = 0.9  # if the ridge exceeds this fraction of a conditional variance, a component is degenerate
+MAX_RIDGE_COST = 1e-5  # if the ridge costs more nats per row than this, EM continues without the ridge
+MAX_RIDGE_FRACTION = 0.9  # above this fraction of a conditional variance, the ridge makes a component degenerate
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Compute the fraction of each conditional variance that is due to the ridge, (n_components, n_features)."""
+    """Compute the ridge's fraction of each feature's conditional variance, (n_components, n_features)."""
     fractions: Array = model.covariances.ridge_precisions() * ridge
     return fractions
 
@@ -47,11 +47,11 @@ def ridge_cost(model: Model, ridge: Array) -> float:
 
 @one_blas_thread()
 def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
-    """Find the direction of each component in which the ridge is the largest fraction of the variance.
+    """Find, for each component, the direction in which the ridge is the largest fraction of the variance.
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
-    the features. Features without a ridge are left out. If covariances are not stored as matrices, each direction is
-    one feature.
+    the features. Directions are 0 in features without a ridge. If covariances are not matrices, entry j of a direction
+    is the ridge's fraction for feature j.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_fractions(model, ridge)
@@ -66,14 +66,14 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
 
 def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:
-    """Count the distinct rows of the sample for which each component is the most probable one, (n_components,)."""
+    """Count, for each component, the distinct rows of the sample that most probably belong to it, (n_components,)."""
     rows = problem.data.sample.without_negligible_rows.rows
     labels = problem.engine.labels(Block(0, rows), problem.objective.parameters(model))
     return np.bincount(labels[labels >= 0], minlength=model.n_components)
 
 
 def has_enough_rows(problem: Problem, model: Model) -> bool:
-    """Return whether each component has enough distinct rows, so that no covariance needs a ridge."""
+    """Return whether each component has enough distinct rows for its covariance to need no ridge."""
     is_shared, n_wanted = model.covariances.is_shared, MIN_DISTINCT_ROWS * (problem.source.n_features + 1)
     is_too_small = not is_shared and model.n_components * n_wanted > len(problem.data.sample.rows)
     if is_too_small or (model.covariances.rounding_error > MIN_ROUNDING).any():
@@ -83,10 +83,10 @@ def has_enough_rows(problem: Problem, model: Model) -> bool:
 
 
 def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:
-    """Continue a run without the automatic ridge, if the ridge costs likelihood and every component has enough rows.
+    """Continue EM without the automatic ridge, if the ridge lowers the likelihood and every component has enough rows.
 
-    Returns the final state and the problem that it solves. The original state and problem are returned if a component
-    of the new state is degenerate, or if the likelihood is not higher without the ridge.
+    Returns the final state of EM and the problem without the ridge. Returns `end` and `problem` if a component becomes
+    degenerate without the ridge, or if the likelihood does not increase.
     """
     stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
     is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1
@@ -99,13 +99,13 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
         closing = replace(closing, tolerance=MIN_TOLERANCE, max_steps=max_steps)
     unridged, model = replace(problem, ridge=0.0), end.model
     engine: Any = problem.engine
-    if (gap := end.trace.posterior_gap) is not None:  # only truncated EM has a gap
+    if (gap := end.trace.posterior_gap) is not None:  # only truncated EM stores a gap
         engine = replace(engine, n_candidates=gap.n_candidates, goes_on_below=problem.n_components + 1)
     how = {"is_accelerated": plan.is_accelerated}
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
     if result is None or result.trace.n_steps < 2:
         return end, problem
-    objective = result.trace.objective  # the first value is from the end of the run with the ridge
+    objective = result.trace.objective  # the first value is of the model at the end of the run with the ridge
     has_converged = result.outcome is Outcome.CONVERGED or abs(objective[-1] - objective[-2]) < stopping.tolerance
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem

@@ -1,4 +1,4 @@
-"""Fit all candidates of a model selection, and evaluate them on their rows, by cross-validation or by repeated fits."""
+"""Fit all candidates of a model selection; evaluate the fits on the same rows, by cross-validation or by repeats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-MIN_THREADED_VALUES = 2**13  # below this product of values of X and candidates, starting threads takes as long as fits
+MIN_THREADED_VALUES = 2**13  # below this product of the numbers of values in X and of candidates, threads save no time
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")
@@ -43,20 +43,20 @@ Returned = TypeVar("Returned")
 def map_parallel(
     function: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
 ) -> Generator[Returned, None, None]:
-    """Yield the result of each item as soon as it is computed. Items are started in their order.
+    """Call a function with each item, in the order of the items, and yield each result as soon as it is computed.
 
-    The threads end if `function` raises an error, if the user interrupts, or if the iterator is closed.
+    All threads end if `function` raises an error, if the user interrupts the program, or if the iterator is closed.
 
     Parameters
     ----------
-    function : function of an item and of a function `should_stop`; results after `should_stop` returned True are
-        ignored.
-    items : arguments of the calls.
-    n_threads : maximum number of concurrent calls; 1 runs everything in the calling thread.
+    function : function that is called with an item and with a function `should_stop`. After `should_stop` has returned
+        True, results are ignored.
+    items : first arguments of the calls of `function`.
+    n_threads : maximum number of concurrent calls; if it is 1, the calling thread makes all calls.
 
     Raises
     ------
-    The first exception of `function`, or KeyboardInterrupt, after the other threads have ended.
+    The first exception of `function`, or KeyboardInterrupt, is raised after all other threads have ended.
     """
     should_stop = Event()
     if min(n_threads, len(items)) <= 1:
@@ -75,14 +75,14 @@ def map_parallel(
 
 @dataclass(eq=False)
 class Search:
-    """A model selection: its candidates, and the settings of their fits.
+    """A model selection, with its candidates and the settings of their fits.
 
     Parameters
     ----------
     candidates : candidates to fit.
-    problem : rows and objective; each candidate replaces the structure and the number of components.
-    plan : settings of each fit; the generator has the same state at the beginning of every candidate.
-    n_jobs : number of threads, counted as in scikit-learn.
+    problem : rows and objective. The structure and the number of components are replaced for each candidate.
+    plan : settings of each fit. The random generator has the same state at the beginning of the fits of all candidates.
+    n_jobs : number of threads, with the same meaning as in scikit-learn.
     options : fit options, in the order in which they apply.
     """
 
@@ -102,14 +102,15 @@ class Search:
         self._has_fit = Event()
 
     def candidate_problem(self, candidate: Candidate, **changes: Any) -> Problem:
-        """Return the problem that is solved for a candidate."""
+        """Return the problem that the fit of a candidate solves."""
         return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
     @cached_property
     def _thread_counts(self) -> tuple[int, int]:
         """Return the number of concurrent fits, and the number of threads per fit.
 
-        If other processes store the rows, this process mostly waits, so the local number of processors does not matter.
+        If other processes store the rows, this process mostly waits, so that the local number of processors is no
+        limit.
         """
         threads, rows = count_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
@@ -119,16 +120,16 @@ class Search:
         return at_a_time, max(1, threads // at_a_time)
 
     def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
-        """Fit every candidate.
+        """Fit every candidate, and yield each result as soon as it is available.
 
-        With callbacks or `max_time`, the candidates with the fewest components come first. If `max_time` is over before
-        any candidate is fitted, the model selection continues until one candidate is fitted.
+        With callbacks or `max_time`, the candidates with the fewest components come first. If `max_time` has passed
+        before any candidate is fitted, the model selection continues until one candidate is fitted.
 
         Parameters
         ----------
-        criterion : criterion that chooses the best candidate, or "" for none. With an information criterion, "auto"
-            runs a split-and-merge search only for candidates that could win; otherwise it runs the search for all
-            candidates.
+        criterion : criterion that selects the best candidate, or "" for none. With an information criterion, "auto"
+            runs a split-and-merge search only for candidates that could be the best; otherwise, "auto" runs the search
+            for all candidates.
 
         Yields
         ------
@@ -140,7 +141,7 @@ class Search:
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            _ = self.problem.data.sample  # computed now, because threads would compute the sample several times
+            _ = self.problem.data.sample  # computed now, because otherwise several threads would compute it
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -155,7 +156,7 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Sort candidates by decreasing size, so that no large fit begins last; with callbacks, by increasing size."""
+        """Sort candidates by size: largest first, so that no large fit begins last; smallest first with callbacks."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
@@ -169,11 +170,11 @@ class Search:
                 results |= {result.candidate: result for result in fits}
 
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
-        """Run a split-and-merge search for every candidate that could win, until no further candidate could win.
+        """Run a split-and-merge search for every candidate that could be the best, until all such candidates are done.
 
-        A candidate could win if it has the best structure, or if it would be the best after its criterion had improved
-        by the largest improvement so far. If time or a callback ends the searches, `plan.skip_reasons` stores the
-        reason.
+        A candidate could be the best if it has the structure of the best candidate, or if its criterion would be the
+        best after the largest improvement that a search has made so far. If the time limit or a callback ends the
+        searches, `plan.skip_reasons` stores the reason.
         """
         searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
@@ -200,7 +201,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return all candidates of the best structure, and others whose criterion is within `max_gain` of the best."""
+        """Return the candidates with the best structure or with a criterion within `max_gain` of the best criterion."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
@@ -212,22 +213,23 @@ class Search:
     def cross_validate(
         self, results: Sequence[Result], n_folds: int
     ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
-        """Fit every candidate without each fold in turn, and evaluate it on the rows of that fold.
+        """Fit every candidate to all rows except one fold, for each fold in turn, and evaluate the fit on this fold.
 
         Parameters
         ----------
-        results : results of the fits to all rows.
+        results : results of the fits of all candidates to all rows.
         n_folds : number of folds.
 
         Yields
         ------
-        result : result of one candidate without one fold, as soon as it is available.
+        result : result of fitting one candidate without one fold, as soon as this result is available.
 
         Returns
         -------
-        results : results of the fits to all rows, with a failure if the fit without some fold failed.
-        mean : (n_candidates,), mean log-likelihood of held-out rows, in nats per unit of weight; NaN after a failure.
-        error : (n_candidates,), standard error of the mean.
+        results : results of the fits to all rows. A result becomes a failure if a fit without one of the folds failed.
+        mean : mean log-likelihood of held-out rows for each candidate, (n_candidates,), in nats per unit of weight; NaN
+            after a failure.
+        error : standard error of each candidate's `mean`, (n_candidates,).
         """
         data = self.problem.data
         n_rows = data.raw_source.row_totals.n_positive
@@ -252,18 +254,18 @@ class Search:
         return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
 
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
-        """Fit every candidate, and its neighbours with one component fewer and more, several times with new draws.
+        """Fit every candidate and its neighbours (one component less, one more) several times with new random draws.
 
-        Here "auto" means k-means with random draws, because fits from other initialisations would be too similar to
-        distinguish numbers of components.
+        In the repeated fits, "auto" means k-means with random draws, because fits from other initialisations would be
+        too similar to distinguish numbers of components.
 
         Yields
         ------
-        result : result of one repeat of a candidate, as soon as it is available.
+        result : result of one of the repeated fits of a candidate, as soon as this result is available.
 
         Returns
         -------
-        mean, deviation : mean and standard deviation of label agreement; see `compute_stability`.
+        mean, deviation : mean and standard deviation of the agreement of labels; see `compute_stability`.
         """
         with_labels = self.problem.data.labels is not None
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
@@ -278,7 +280,7 @@ class Search:
         return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
-        """Fit a candidate from every initialisation, or return the reason for not fitting it."""
+        """Fit a candidate from every initialisation; if it can't be fitted, return a result with the reason."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
         n_rows = problem.data.raw_source.row_totals.n_positive
@@ -301,15 +303,15 @@ class Search:
         return result
 
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
-        """Refit candidates of one structure whose likelihood ends lower than with fewer components.
+        """Refit candidates of one structure whose likelihood is lower than the likelihood with fewer components.
 
-        The maximum of the likelihood never falls with the number of components. If the likelihood ends lower than in a
-        fit with fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more, from
-        the smaller model after its heaviest component was split in two.
+        The maximum of the likelihood never decreases with the number of components. If the likelihood of a fit is lower
+        than the likelihood with fewer components, the initialisation was poor, or EM stopped too early. A refit begins
+        with the model with fewer components, after the heaviest component of this model is split in two.
 
         Parameters
         ----------
-        results : results of one structure, in order of the number of components.
+        results : results of one structure, sorted by the number of components.
         """
         highest: Result | None = None
         ends = []
@@ -323,7 +325,7 @@ class Search:
         return ends
 
     def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
-        """Refit a candidate from a smaller model; return the previous result if the new fit is not better."""
+        """Refit a candidate from the model of a smaller candidate; return `result` if the new fit is not better."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
         start = ModelStart(split_heaviest(smaller_result.final_state.model, problem.n_components))
@@ -333,7 +335,7 @@ class Search:
         return _higher_result(again, result, problem)
 
     def _uses_search(self, candidate: Candidate) -> bool:
-        """Return whether "auto" stands for a split-and-merge search for this candidate."""
+        """Return whether "auto" means a split-and-merge search for this candidate."""
         plan = self._candidate_plan(candidate, should_stop=lambda: False)
         return "search" in plan.resolve_auto(self.candidate_problem(candidate, engine=self._engine)).starts
 
@@ -342,7 +344,7 @@ class Search:
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
-        """Run a plan; a candidate fails if its best run has a collapsed component, whose likelihood would mislead."""
+        """Run a plan. If a component of the best run collapsed, the candidate fails: its likelihood would mislead."""
         run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
@@ -367,28 +369,28 @@ def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
 
 
 def _is_cut_short(result: Result) -> bool:
-    """Return whether the time limit or a callback prevented or ended a fit."""
+    """Return whether the time limit or a callback prevented the fit or ended it early."""
     return not result.was_started or (result.final_state is not None and result.final_state.outcome in _SKIP_FAILURES)
 
 
 def _log_likelihood(result: Result) -> float:
-    """Return the total log-likelihood in nats; NaN after a failure, so that comparisons are false."""
+    """Return the total log-likelihood in nats; NaN if the fit failed, so that comparisons with it are false."""
     return math.nan if result.criterion_inputs is None else result.criterion_inputs.log_likelihood
 
 
 def _criterion_value(result: Result, criterion: str) -> float:
-    """Return the criterion of a result; NaN after a failure, so that comparisons are false."""
+    """Return the criterion of a result; NaN if the fit failed, so that comparisons with it are false."""
     return math.nan if result.criterion_inputs is None else CRITERIA[criterion](result.criterion_inputs)
 
 
 def _higher_result(refit: Result, first: Result, problem: Problem) -> Result:
-    """Return the result with the higher objective (the first on a tie), with the traces and seconds of both."""
+    """Return the result with the higher objective (`first` if equal), with the traces and total time of both fits."""
     higher = refit if _objective_value(refit, problem) > _objective_value(first, problem) else first
     return replace(higher, run_traces=(*first.run_traces, *refit.run_traces), seconds=first.seconds + refit.seconds)
 
 
 def _objective_value(result: Result, problem: Problem) -> float:
-    """Return the log-likelihood plus the log prior, in nats; −inf for a candidate that failed."""
+    """Return the total log-likelihood plus the log prior, in nats; −inf if the fit failed."""
     if result.final_state is None or result.criterion_inputs is None:
         return -math.inf
     log_prior = problem.objective.log_prior(result.final_state.model)

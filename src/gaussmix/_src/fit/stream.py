@@ -1,4 +1,4 @@
-"""Store the state of a stream of rows: rows that wait for the next step, and the sums of all steps so far."""
+"""Store the state of a stream of rows: the rows that wait for the next EM step, and the moments of all earlier rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MOMENT_NAMES = ("mass", "first", "second", "anchor", "log_likelihood")
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """The sums and settings of a stream after its first fit.
+    """The moments and settings of a stream after its first fit.
 
     Parameters
     ----------
-    moments : moments of all rows so far, scaled to a total row weight of 1.
-    ridge : (n_features,), numbers that are added to the variances of each feature, in squared units of the data.
-    weight_unit : mean weight of the first rows; weights of later rows are divided by this mean.
-    seen_weight : row weight since the first fit, divided by the weight of `STEP_ROWS` rows. The first fit counts as 1,
-        whatever its number of rows, so that moments from before its convergence are soon forgotten.
+    moments : moments of all rows of the fit and of later EM steps, scaled to a total row weight of 1.
+    ridge : numbers that are added to the variances of each feature, (n_features,), in squared units of the data.
+    weight_unit : mean weight of the rows of the first fit; the weights of all later rows are divided by this mean.
+    seen_weight : total row weight divided by the weight of `STEP_ROWS` rows. All rows of the first fit together count
+        as 1, so that moments from before the convergence of this fit are soon forgotten.
     """
 
     moments: Moments
@@ -46,12 +46,12 @@ class Stream:
 
     Parameters
     ----------
-    dtype : type of the rows, taken from the first rows.
-    seed : seed of the initialisation.
-    waiting_blocks : waiting rows and their weights. Each block has more than twice as many rows as the next one, so
-        that each row is copied only a few times even if calls add few rows.
-    state : sums and settings; None until the first `LEAF_ROWS` rows have arrived.
-    n_rows_seen : number of rows of all calls, including rows of weight 0.
+    dtype : data type of the rows, which the first rows determine.
+    seed : seed of the random generator of the first fit.
+    waiting_blocks : blocks of waiting rows with weights. Each block has more than twice as many rows as the next block,
+        so that each row is copied only a few times even if calls add few rows.
+    state : moments and settings; None before the first fit, which needs `LEAF_ROWS` rows.
+    n_rows_seen : number of rows passed in all calls, including rows of weight 0.
     """
 
     dtype: np.dtype[Any]
@@ -62,7 +62,7 @@ class Stream:
 
     @property
     def n_waiting_rows(self) -> int:
-        """Return the number of waiting rows."""
+        """Return the number of rows that wait for the next EM step."""
         return sum(block.n_rows for block in self.waiting_blocks)
 
     @property
@@ -74,13 +74,13 @@ class Stream:
         return waiting + self.state.weight_unit * (LEAF_ROWS + (self.state.seen_weight - 1) * STEP_ROWS)
 
     def append_rows(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
-        """Append rows to the waiting rows, up to the number required for the next fit or step.
+        """Append rows of `block` to the waiting rows, up to the number required for the next fit or EM step.
 
         Returns
         -------
-        stream : stream with copies of the rows that are waiting now.
-        portion : rows for the next fit or step; None if too few rows are waiting.
-        rest : rows that were not used.
+        stream : new stream with copies of the rows that still wait.
+        portion : rows for the next fit or EM step; None if too few rows wait.
+        rest : rows of `block` that were not appended.
         """
         missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_waiting_rows
         part, rest = block.row_range(0, missing), block.row_range(missing, max(missing, block.n_rows))
@@ -94,11 +94,11 @@ class Stream:
 
     @property
     def waiting_source(self) -> ArraySource:
-        """Return the waiting rows, of which there must be at least one."""
+        """Return a source of the waiting rows; at least one row must wait."""
         return _join_blocks(self.waiting_blocks)
 
     def to_table(self) -> dict[str, list[Any]]:
-        """Return the stream for a model file, as a table of arrays and built-in types."""
+        """Convert the stream to a table of arrays and built-in types for a model file."""
         values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
         if self.waiting_blocks:
             block = Block.concatenate(self.waiting_blocks)
@@ -111,7 +111,7 @@ class Stream:
 
     @classmethod
     def from_table(cls, values: dict[str, list[Any]], model: Model, n_rows_seen: int) -> Stream:
-        """Restore the stream that `to_table` wrote, for a given model; raise ValueError if the table is damaged."""
+        """Restore a stream from the table that `to_table` returned; raise ValueError if the table is damaged."""
         table = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(table["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):
@@ -130,7 +130,7 @@ class Stream:
 
 
 def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> StreamState:
-    """Restore the sums from a table; raise ValueError if they are damaged."""
+    """Restore the moments and settings of a stream from a table; raise ValueError if a value is invalid."""
     means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
@@ -143,7 +143,7 @@ def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> Stream
 
 
 def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
-    """Return an array of finite numbers; raise ValueError unless it has the given kind and shape."""
+    """Return a value as an array; raise ValueError unless it is finite and has the given `dtype.kind` and shape."""
     array = np.asarray(value)
     if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():
         raise ValueError
@@ -151,12 +151,12 @@ def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
 
 
 def drop_weightless_rows(block: Block) -> Block:
-    """Return the rows of positive weight, because rows of weight 0 must not count towards a step."""
+    """Return the rows of positive weight, because rows of weight 0 must not count as rows of an EM step."""
     weight = block.row_weight
     return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
 
 
 def _join_blocks(blocks: Sequence[Block]) -> ArraySource:
-    """Join blocks to a source for a fit; the source has no weights if all weights are 1."""
+    """Join blocks of rows to a source for a fit; the source has no row weights if all weights are 1."""
     block = Block.concatenate(blocks)
     return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

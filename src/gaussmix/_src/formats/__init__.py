@@ -1,7 +1,7 @@
-"""Code that stores models in files, as records of arrays and built-in types.
+"""Code that converts models to files and back, by way of records of arrays and built-in types.
 
-The modules that read and write files are imported only when they are first used. `gaussmix._src.mixture` and
-`gaussmix._src.estimators` check whether a record is a valid mixture or estimator.
+Modules that read and write files are imported only at their first use. `gaussmix._src.mixture` and
+`gaussmix._src.estimators` check whether the contents of a record are a valid mixture or estimator.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,9 @@
-"""Read and write checkpoint files, which store the progress of a fit in the same envelope as model files.
+"""Read and write checkpoint files, which store the progress of a fit in the format of `envelope`, like model files.
 
-The name of a tensor begins with the run to which it belongs: "0.state.means" belongs to the current run of the first
-fit, and "0.best.means" to the best finished run. The header stores everything except the arrays. A checkpoint can only
-be read by the version of gaussmix that wrote it, because results of another version might differ in the last bits.
+The name of a tensor begins with the fit and the run that the tensor describes. For example, "0.state.means" are the
+means in the current run of fit 0, and "0.best.means" are the means after the best finished run of fit 0. The header of
+the file stores everything except the arrays. Only the version of gaussmix that wrote a checkpoint can read it, because
+results of other versions might differ in the last bits.
 """
 
 from __future__ import annotations
@@ -28,43 +29,43 @@ _MEMORY = "memory."
 class RunRecord:
     """The state of an EM run, as arrays and built-in types."""
 
-    # Arrays of the model and of the noise component ("weights", "means" …), and the values "log_likelihood" and
-    # "objective" before each step. Truncated EM adds "posterior_gap", with the number of candidate components, the gap
-    # and the standard error of the gap.
+    # Arrays of the model and of its noise component ("weights", "means" …), and arrays with "log_likelihood" and
+    # "objective" before each EM step. Truncated EM adds an array "posterior_gap": the number of candidate components
+    # per row, the gap between bound and log-likelihood, and the standard error of this gap.
     arrays: Mapping[str, Array]
-    memory: Mapping[str, Array]  # arrays of the path of an accelerated run; otherwise empty
-    frozen: Mapping[int, str]  # maps each frozen component to the reason for freezing
+    memory: Mapping[str, Array]  # arrays that an accelerated run stores about its earlier steps; empty for other runs
+    frozen: Mapping[int, str]  # map from each frozen component to the reason for freezing it
     outcome: str | None  # reason why the run ended; None if the run has not ended
-    # For each component that became empty or collapsed: component, feature, step, reason and remedy.
+    # One tuple for each time that a component became empty or collapsed: component, feature, step, reason and remedy.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
-    search: Sequence[Any] = ()  # fields of the search report if the run began with a split-and-merge search
+    search: Sequence[Any] = ()  # fields of `SearchReport`; empty without a split-and-merge search
 
 
 @dataclass(frozen=True, eq=False)
 class ProgressRecord:
-    """The progress of fitting one mixture or one candidate of a model selection, as arrays and built-in types."""
+    """The progress of the fit of a mixture, or of a candidate in a model selection, as arrays and built-in types."""
 
-    n_done: int  # number of finished runs, and so the index of the current or next run
-    generator: Json  # state of the random generator that draws the initialisations
+    n_done: int  # number of finished runs, which is also the index of the current or next run
+    generator: Json  # state of the random generator from which initialisations are drawn
     state: RunRecord | None = None  # state of the current run; None if the next run has not begun
     best: RunRecord | None = None  # final state of the best finished run
-    ends: Sequence[RunRecord] = ()  # final states of all finished runs, without their models
+    ends: Sequence[RunRecord] = ()  # final states of all finished runs, without the models
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointRecord:
-    """The progress of a fit or of a model selection, as arrays and built-in types."""
+    """The progress of all fits in a file (several in a model selection), as arrays and built-in types."""
 
     # JSON values that identify the parameters and the rows of the fit. A fit can resume from a checkpoint only if the
-    # fit has the same identity.
+    # fit has the same JSON values.
     identity: Mapping[str, Json]
-    # Maps the key of each fit that has begun to the progress of the fit. Without model selection, there is a single
-    # fit.
+    # Map from the key of each fit that has begun to the progress of this fit. Without model selection, there is only
+    # one fit.
     fits: Mapping[str, ProgressRecord]
 
 
 def write(path: Path, record: CheckpointRecord) -> None:
-    """Write a checkpoint file in one step, so that no incomplete file is ever visible; raise OSError."""
+    """Write a checkpoint file in one step, so that no incomplete file is ever visible; raise OSError if this fails."""
     header: Header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
     header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
@@ -72,7 +73,7 @@ def write(path: Path, record: CheckpointRecord) -> None:
 
 
 def _packed_fit(key: str, fit: ProgressRecord, prefix: str, tensors: Tensors) -> Header:
-    """Return the header of one fit, and add the arrays of the fit to `tensors`."""
+    """Return the header of one fit, and add its arrays to `tensors`, with names that begin with `prefix`."""
     header: Header = {"key": key, "number": fit.n_done, "generator": fit.generator}
     runs = {"state": fit.state, "best": fit.best}
     header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}
@@ -88,7 +89,7 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
 
 
 def read(path: Path) -> CheckpointRecord:
-    """Read a checkpoint.
+    """Return the record in a checkpoint file.
 
     Raises `Damaged` if the file is damaged, truncated or not a checkpoint, and OSError if the file can't be read.
     """
@@ -111,7 +112,7 @@ def _fit(header: Header, tensors: Tensors, prefix: str) -> tuple[str, ProgressRe
 
 
 def _dicts(header: Header, key: str) -> list[Header]:
-    """Return a list of objects from a header; raise `Damaged` if an item is not an object."""
+    """Return the list of JSON objects under `key` in a header; raise `Damaged` if an item is not a JSON object."""
     records: list[Header] = get_value(header, key, list)
     if not all(isinstance(each, dict) for each in records):
         raise Damaged(f"{key!r} in the header has the wrong type")

@@ -1,8 +1,9 @@
-"""The envelope of all file layouts: a safetensors file with a JSON header and a checksum of header and tensors.
+"""The common format of all files: a safetensors file with a JSON header and a checksum of header and tensors.
 
-The JSON header is stored as a single value of the safetensors metadata. Several values would be written in random
-order, but equal models should give equal files. The checksum detects damage, not forgery. A checksum is needed because
-no other check would notice if a digit of a mean changed: the mean would still be a number.
+The JSON header is stored as a single value of the safetensors metadata. If the header were stored as several values,
+they would be written in random order, but equal models should give equal files. The checksum detects damage, but not
+forgery. The checksum is needed because no other check would notice a changed digit of a mean, which would still be a
+number.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ _OTHER_FORMATS = {
     FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
     MIXTURES_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
 }
-_MAX_HEADER_BYTES = 100_000_000  # safetensors does not read longer headers
+_MAX_HEADER_BYTES = 100_000_000  # maximum size of a header that safetensors can read
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
 
 
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
-    """Return the bytes of a file with this header and these float64 tensors.
+    """Return the bytes of a file with the given header and float64 tensors.
 
-    Raises ValueError if the header contains NaN or infinity, which JSON cannot express, or is too long to be read
-    again.
+    Raises ValueError if the header contains NaN or infinity, which JSON cannot express, or if the header is too long
+    for programs that read the file.
     """
     contents = {name: np.asarray(tensor, dtype="<f8", order="C") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
@@ -49,12 +50,13 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
 
 
 def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
-    """Read a file written by `pack`, or only the beginning of the file if it has another format.
+    """Read the header and the tensors of a file that `pack` wrote; read only the header of other files.
 
-    The file is read instead of mapped into memory, because a bus error would end the process if a mapped file were
+    The file is read and not mapped into memory, because a bus error would end the process if a mapped file were
     truncated.
 
-    Raises `Damaged` if the file has another format or its contents have changed, and OSError if the file can't be read.
+    Raises `Damaged` if the file has another format or has changed since it was written, and OSError if it can't be
+    read.
     """
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)
@@ -69,7 +71,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
 
 
 def has_format(file: BinaryIO, format: str) -> bool:
-    """Return whether the beginning of a file matches a format, without reading the tensors."""
+    """Return whether a file has the given format; only the header of the file is read."""
     try:
         _header(_beginning(file)[8:], format)
     except Damaged:
@@ -78,7 +80,7 @@ def has_format(file: BinaryIO, format: str) -> bool:
 
 
 def get_value(header: Header, key: str, *types: type) -> Any:
-    """Return a value from a header; raise `Damaged` if the value is missing or not of one of the given types."""
+    """Return the value of `key` in a header; raise `Damaged` if this value is missing or not of one of the `types`."""
     value = header.get(key)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise Damaged(f"{key!r} in the header is missing or has the wrong type")
@@ -90,7 +92,7 @@ def _broken() -> Damaged:
 
 
 def _beginning(file: BinaryIO) -> bytes:
-    """Read the beginning of a file: the length of the header, and the header."""
+    """Read the beginning of a file, which consists of the length of the header and the header itself."""
     start = file.read(9)
     if not start:
         raise Damaged("it is empty")
@@ -103,7 +105,7 @@ def _beginning(file: BinaryIO) -> bytes:
 
 
 def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
-    """Return gaussmix's header, which the safetensors metadata contain, and the checksum that the header contains."""
+    """Return gaussmix's header (a value of the safetensors metadata) without its checksum, and the checksum."""
     try:
         metadata = json.loads(contents).get("__metadata__")
     except (ValueError, RecursionError):
@@ -113,7 +115,7 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         raise Damaged(_FOREIGN)
     try:
         header = json.loads(text)
-        _canonical(header)  # raises an error for NaN and for extreme nesting, which `pack` never writes
+        _canonical(header)  # raises an error for NaN and extreme nesting, which `pack` never writes
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
     name = header.get("format") if isinstance(header, dict) else None
@@ -140,5 +142,5 @@ def _digest(header: Header, tensors: Mapping[str, Array]) -> str:
 
 
 def _canonical(header: Header) -> str:
-    """Return the canonical ASCII text of a header: equal headers have equal texts."""
+    """Return a header as ASCII text in a canonical form, so that equal headers have equal texts."""
     return json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)

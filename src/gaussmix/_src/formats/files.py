@@ -1,4 +1,4 @@
-"""Write model files so that no incomplete file is ever visible, and read them without running code from the file."""
+"""Write model files so that no incomplete file is ever visible; read model files without running code from them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from gaussmix._src.errors import InvalidModelFileError, ParameterTypeError
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
 from gaussmix._src.formats.record import Damaged, PathOrFile
 
-# Matches a URL, and a URL that `Path` has normalised. The scheme needs two letters, because a single letter, as in C:,
-# is a Windows drive.
+# Matches a URL, even if `Path` has removed one of the slashes of the URL. The scheme must have at least two letters,
+# because a single letter, as in C:, is a Windows drive.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
 
 
 def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
-    """Write a header and tensors without rounding to a path, or to a binary file that is open for writing.
+    """Write a header and unrounded tensors to `target`, which is a path or a binary file that is open for writing.
 
-    No incomplete file is ever visible at a path: an existing file is replaced in one step when the new file is
-    complete.
+    If `target` is a path, no incomplete file is ever visible: an existing file is replaced in one step when the new
+    file is complete.
 
-    Raises ValueError if JSON cannot express a value of the header, TypeError if the target is neither a path nor a
-    binary file, and OSError if the file can't be written.
+    Raises ValueError if JSON cannot express a value of the header, TypeError if `target` is neither a path nor a binary
+    file, and OSError if the file can't be written.
     """
     _check_path(target, "write")
     contents = pack(header, tensors)
@@ -42,14 +42,15 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 
 
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
-    """Read a record from a file of the given format, with the function that `layouts` has for the file's layout.
+    """Read a record from a file of the given format; `layouts` maps layout versions to functions that read them.
 
-    The target is a path or a binary file that is open for reading. The result is bit-identical to the saved record, but
-    this function does not check that it is a valid mixture. No layout is ever removed from `layouts`, so that old files
-    stay readable.
+    `target` is a path or a binary file that is open for reading. The result is bit-identical to the saved record, but
+    this function does not check that the record is a valid mixture. No version is ever removed from `layouts`, so that
+    old files remain readable.
 
-    Raises InvalidModelFileError, whose message names the fault, if the file is damaged or truncated, or if it has a
-    later layout or another format. Raises OSError if the file does not exist or can't be read.
+    Raises InvalidModelFileError, whose message names the fault, if the file is damaged or truncated, has another
+    format, or was written with a later version of the layout. Raises OSError if the file does not exist or can't be
+    read.
     """
     try:
         header, tensors = unpacked(target, format)
@@ -66,7 +67,7 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
 
 
 def holds_mixtures(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file begins like a file with the mixtures of many groups; False if the file does not exist."""
+    """Return whether a file has the header of a file with mixtures of many groups; False if the file does not exist."""
     if not os.path.isfile(path):
         return False
     with Path(path).open("rb") as file:
@@ -74,17 +75,17 @@ def holds_mixtures(path: str | os.PathLike[str]) -> bool:
 
 
 def not_usable(target: PathOrFile, why: str) -> InvalidModelFileError:
-    """Return the error for a file that is not a model; its message ends with the reason `why`."""
+    """Return the error for a file that is not a usable model; the message ends with the reason `why`."""
     return InvalidModelFileError(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
 
 
 def describe_file(target: PathOrFile) -> str:
-    """Return the path or name of a file for use in messages."""
+    """Return the path or the name of a file for messages."""
     return os.fspath(target) if isinstance(target, str | os.PathLike) else str(getattr(target, "name", "the file"))
 
 
 def _check_path(target: object, wanted: str) -> None:
-    """Raise TypeError unless the target is a path or a binary file with the method `wanted`; raise OSError for URLs."""
+    """Raise TypeError unless `target` is a path or a binary file with the method `wanted`; raise OSError for a URL."""
     is_binary = hasattr(target, wanted) and not isinstance(target, TextIOBase)
     if not isinstance(target, str | os.PathLike) and not is_binary:
         shown = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
@@ -105,7 +106,7 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
     if not isinstance(target, str | os.PathLike):
         return unpack(target, format)
     path = Path(target)
-    if path.exists() and not path.is_file() and not path.is_dir():  # such as a pipe, which would block
+    if path.exists() and not path.is_file() and not path.is_dir():  # for example a pipe, which might block
         raise Damaged("the path is not a regular file")
     with path.open("rb") as file:
         return unpack(file, format)
@@ -113,15 +114,15 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a temporary file for writing, and rename it to the target if the block ends without an error.
+    """Open a temporary file for writing; rename this file to `path` if the `with` block ends without an error.
 
-    If the block raises an error or the file can't be written, the target stays unchanged. If the target is a symbolic
-    link, the file that the link points to is replaced. A target that is not a regular file, such as a terminal or
-    /dev/null, is written directly, because renaming a temporary file would replace the target.
+    If the block raises an error or the file can't be written, the file at `path` remains unchanged. If `path` is a
+    symbolic link, the file to which the link points is replaced. If `path` is not a regular file but, for example, a
+    terminal or /dev/null, it is written directly, because a renamed temporary file would replace it.
 
-    Raises OSError with the name of the target if the file can't be written.
+    Raises OSError with `path` as the file name if the file can't be written.
     """
-    names_no_file = not os.path.basename(path)  # "" or "folder/", for which `open` raises an error
+    names_no_file = not os.path.basename(path)  # for "" and "folder/", `open` raises an error
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             yield file
@@ -140,7 +141,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError):
-            # If writing to an open file fails, the error of the system contains no file name.
+            # If a write to an open file fails, the system's error contains no file name.
             is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)
             if is_full or str(error.filename) in (str(beside), str(target)):
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
@@ -148,7 +149,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove temporary files that killed processes left next to a target; no process may be writing to the target."""
+    """Remove temporary files for `path` that killed processes left; no process may be writing to `path` now."""
     target = Path(os.path.realpath(path))
     for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):
@@ -156,5 +157,5 @@ def remove_unfinished(path: str | os.PathLike[str]) -> None:
 
 
 def _beginning(target: Path) -> str:
-    """Return the prefix with which the names of all temporary files for a target begin."""
+    """Return the text with which the names of all temporary files for `target` begin."""
     return f".{target.name[:100]}."

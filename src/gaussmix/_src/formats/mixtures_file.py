@@ -1,13 +1,14 @@
-"""Read and write files with the mixtures of many groups: one tensor for all weights, one for all means, and so on.
+"""Read and write files with mixtures of many groups, where one tensor holds the weights of all groups, and so on.
 
-Files have the same envelope as model files. The header is a JSON object with the keys "format" ("gaussmix-mixtures"),
-"version" (1), "package_version", "family" (the covariance structure), "family_options", "feature_names" (a list or
-null), "keys" (the keys of the groups), "errors" (a list of pairs of a group's index and a text), "notes" (a list of
-pairs of a group's index and a list of texts) and "sha256".
+The files have the format of `envelope`, like model files. The header is a JSON object with the keys "format"
+("gaussmix-mixtures"), "version" (1), "package_version", "family" (the covariance structure), "family_options",
+"feature_names" (a list or null), "keys" (the keys of the groups), "errors" (a list of pairs of a group index and a
+text), "notes" (a list of pairs of a group index and a list of texts) and "sha256".
 
 In all tensors, the index along the first axis is the index of the group. The tensors are "weights", "means",
-"covariances" (in the compact form of the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of
-groups that could not be fitted are NaN. All later versions of this module must be able to read version 1.
+"covariances" (in the compact form of the covariance structure), "converged" (0 or 1), "n_iter" and "lower_bound". If
+the fit of a group failed, all values of this group are NaN. All later versions of this module must be able to read
+version 1.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ class MixturesRecord:
     """Mixtures of many groups with the same structure and size, as arrays and built-in types."""
 
     family: Family  # covariance structure of all mixtures
-    tensors: Mapping[str, Array]  # tensors by name, as described in the docstring of this module
-    keys: Sequence[Any]  # keys of the groups
-    errors: Mapping[int, str]  # maps the index of each group without a mixture to an error message
-    notes: Mapping[int, Sequence[str]]  # maps the index of a group to remarks about the group
-    # Names of the features, shared by all groups; None if the features have no names.
+    tensors: Mapping[str, Array]  # map from names to tensors; see the docstring of this module
+    keys: Sequence[Any]  # one key for each group
+    errors: Mapping[int, str]  # map from the index of each group without a mixture to an error message
+    notes: Mapping[int, Sequence[str]]  # map from the index of a group to notes about its fit
+    # Names of the features, which are the same in all groups; None if the features have no names.
     feature_names: tuple[str, ...] | None = None
 
     def invalid_reason(self) -> str | None:
@@ -69,7 +70,7 @@ class MixturesRecord:
         return None
 
     def _are_sound(self) -> bool:
-        """Return whether all mixtures are valid; they are checked together, because this is faster than one by one."""
+        """Return whether all mixtures are valid; one check of all mixtures is faster than a check of each mixture."""
         has_mixture = [i not in self.errors for i in range(len(self.keys))]
         weights, means, covariances = (self.tensors[name][has_mixture] for name in _GROUP_TENSORS[:3])
         shape = means.shape[1:]
@@ -84,10 +85,10 @@ class MixturesRecord:
 
 
 def write(i: PathOrFile, record: MixturesRecord) -> None:
-    """Write mixtures to a file in one step, so that no incomplete file is ever visible.
+    """Write mixtures to a file in one step, so that no incomplete file is ever visible at its path.
 
-    Raises ValueError if a key is neither text nor a finite number, a mixture is invalid, or the covariance structure is
-    not registered. Raises OSError if the file can't be written.
+    Raises ValueError if a key is neither text nor a finite number, if a mixture is invalid, or if the covariance
+    structure is not registered. Raises OSError if the file can't be written.
     """
     for key in record.keys:
         if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):
@@ -122,7 +123,7 @@ def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     name = get_value(header, "family", str)
     family = build_family(name, get_value(header, "family_options", dict))
     if family is None:
-        raise Damaged(f"its covariance structure {name!r:.40} is not registered in this version of gaussmix")
+        raise Damaged(f"the covariance structure {name!r:.40} is not registered in this version of gaussmix")
     keys, names = get_value(header, "keys", list), get_value(header, "feature_names", list, type(None))
     errors, notes = get_value(header, "errors", list), get_value(header, "notes", list)
     is_right = are_lists(errors, int, str) and are_lists(notes, int, list)

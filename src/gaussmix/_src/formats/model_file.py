@@ -1,4 +1,4 @@
-"""Convert models to files or dictionaries and back, with checks in both directions."""
+"""Convert models to files or dictionaries, and files or dictionaries to models; check all models."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-# Dictionaries contain these entries, by which they are recognised; the headers of files contain the same entries.
+# Entries by which `from_dict` recognises a dictionary of `to_dict`; the headers of model files have the same entries.
 _MARKER = {"format": "gaussmix-mixture", "version": 1}
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 
 
 def write(path: PathOrFile, model: Model, details: Details | None = None) -> None:
-    """Write a model and its details to a path or to a binary file that is open for writing.
+    """Write a model and its details to `path`, which is a path or a binary file that is open for writing.
 
-    No incomplete file is ever visible at a path, and an existing file is replaced.
+    An existing file is replaced in one step, so that no incomplete file is ever visible.
 
     Raises ValueError if the model is not a valid mixture, or if its covariance structure is not registered. Raises
     OSError if the file can't be written.
@@ -41,11 +41,11 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
-    """Return the model in a file and the record that the file contains; raise InvalidModelFileError or OSError."""
+    """Return the model and the record in a file; raise InvalidModelFileError for an invalid file, or OSError."""
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
-        why = f"its covariance structure {record.family!r:.40} is not registered in this version of gaussmix"
+        why = f"the covariance structure {record.family!r:.40} is not registered in this version of gaussmix"
         raise not_usable(path, why)
     wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
@@ -56,7 +56,7 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
-    """Convert a model to a dictionary of built-in types; raise ValueError in the same cases as `write`."""
+    """Convert a model to a dictionary of built-in types; raise ValueError if `write` could not write the model."""
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}
@@ -66,7 +66,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """Return the model in a dictionary written by `to_dict`, and its feature names; raise TypeError or ValueError."""
+    """Return the model and the feature names in a dictionary of `to_dict`; raise TypeError or ValueError."""
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Pass a dictionary returned by `to_dict`, not {values!r:.60}.")
     for key, wanted in _MARKER.items():
@@ -107,7 +107,7 @@ def build_family(name: object, options: object) -> Family | None:
 
 
 def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
-    """Return structure and arrays of a model; raise ValueError if a file with this model could not be read again."""
+    """Return structure and arrays of a model; raise ValueError if a file with this model could not be read."""
     weights, means, covariances = model.weights, model.means, model.covariances.array
     wrong = invalid_reason(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
@@ -118,11 +118,11 @@ def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
 
 
 def _array(values: Mapping[str, Any], name: str) -> Array:
-    """Return an array whose values are JSON numbers; raise ValueError for text, even if it looks like a number."""
+    """Return the entry `name` as an array of numbers; raise ValueError for text, even for text such as "1"."""
     try:
         array = check_real(name, values.get(name))
         if array.dtype.kind != "b":
             return array.astype(np.float64)
-    except (TypeError, ValueError):  # ValueError is raised for lists of unequal length
+    except (TypeError, ValueError):  # lists of unequal length raise a ValueError
         pass
     raise ValueError(f"Not a valid mixture: its {name!r} must be an array of numbers.")

@@ -1,7 +1,8 @@
-"""Layout 1 of model files: three tensors, "weights", "means" and "covariances", and a header.
+"""Layout 1 of model files, with three tensors ("weights", "means" and "covariances") and a header.
 
 The covariances have the compact form of the covariance structure. If the mixture has a noise component, there is a
-fourth tensor "noise" (the weight of the noise and the logarithm of its volume), and possibly a fifth, "noise_box".
+fourth tensor "noise" (the weight of the noise component and the logarithm of its volume), and possibly a fifth tensor
+"noise_box".
 
 The header is a JSON object with the keys "format" ("gaussmix-mixture"), "version" (1), "package_version", "family" (the
 covariance structure), "feature_names" (a list or null), "dtype" (text or null), "fit" and "sha256", and optionally
@@ -9,8 +10,8 @@ covariance structure), "feature_names" (a list or null), "dtype" (text or null),
 "log_likelihood", "n_steps", "has_converged" and "settings". The value of "estimator" is an object with the keys "name",
 "parameters" and "attributes".
 
-All later versions of this module must be able to read layout 1. Keys may be added to the header, because unknown keys
-are ignored when a file is read. Any other change needs a new layout in a new module.
+All later versions of this module must be able to read layout 1. Keys may be added to the header, because readers ignore
+unknown keys. Any other change of the layout needs a new module with a new layout.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _TENSORS = ("weights", "means", "covariances")
 
 
 def write(record: Record) -> tuple[Header, Tensors]:
-    """Return the header and the tensors of a record."""
+    """Convert a record to the header and the tensors of a file."""
     details = record.details
     header: Header = {
         "version": VERSION,
@@ -46,7 +47,7 @@ def write(record: Record) -> tuple[Header, Tensors]:
 
 
 def read(header: Header, tensors: Tensors) -> Record:
-    """Create a record from a header and tensors; raise `Damaged` if the header or the tensors don't match layout 1."""
+    """Create a record from the header and the tensors of a file; raise `Damaged` if these don't match layout 1."""
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("required arrays are missing, or there are unknown arrays")
     try:

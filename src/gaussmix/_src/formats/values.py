@@ -1,4 +1,4 @@
-"""Convert values of an estimator's parameters and attributes to JSON and back."""
+"""Convert values of an estimator's parameters and attributes to JSON, and JSON back to values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from gaussmix._src.families.base import FAMILIES, Family, family_named
 from gaussmix._src.formats.record import Damaged, Json
 from gaussmix._src.value import VALUES, Value
 
-# A function that checks and converts the value of one attribute, and raises TypeError or ValueError for a wrong type.
+# A function that checks and converts the value of one attribute; it raises TypeError or ValueError if the type is
+# wrong.
 Reader = Callable[[Any], Any]
 
-_MAX_NUMBERS = 3_000_000  # maximum size of an array parameter, because a header may have at most 100 MB
+_MAX_NUMBERS = 3_000_000  # maximum number of numbers in a parameter, because headers are limited to 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
 def instance(*types: type) -> Reader:
-    """Return a `Reader` for values of the given types; a bool is accepted only if bool is one of the types."""
+    """Return a `Reader` for values of the given types; a bool is valid only if bool is one of these types."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -32,14 +33,14 @@ def instance(*types: type) -> Reader:
 
 
 def count(value: Any) -> int:
-    """Return the value if it is an integer from 0 to 2**53, all of which float64 represents; else raise ValueError."""
+    """Return the value if it is an integer from 0 to 2**53 (float64 represents all of these); else raise ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
         raise ValueError
     return value
 
 
 def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
-    """Return a `Reader` for arrays whose `dtype.kind` is one of the letters `kinds`, such as "U" for text."""
+    """Return a `Reader` for arrays whose `dtype.kind` is one of the letters in `kinds`, such as "U" for text."""
 
     def read(value: Any) -> Any:
         array = np.asarray(value)
@@ -56,12 +57,12 @@ def list_reader(kinds: str) -> Reader:
 
 
 def plain(name: str, value: Any) -> Json:
-    """Convert a value to JSON, where a type that JSON does not have becomes an object whose first key names the type.
+    """Convert a value to JSON; a value whose type JSON lacks becomes a JSON object whose first key names the type.
 
     Lists, tuples and ranges of numbers are written in the same way as arrays, so that earlier versions of gaussmix can
-    read them. An additional entry "as" stores the type of the container at each level of nesting.
+    read them. An additional entry "as" lists the type of container at each level of nesting.
 
-    Raises ValueError, whose message begins with the name of the parameter, if the value can't be stored in a file.
+    Raises ValueError if the value can't be stored in a file; the message begins with the name of the parameter.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -101,13 +102,13 @@ def plain(name: str, value: Any) -> Json:
 
 
 def from_plain(name: str, value: Json) -> Any:
-    """Convert JSON back to the value that was passed to `plain`; raise `Damaged` for JSON that `plain` never writes."""
+    """Convert JSON to the value from which `plain` made it; raise `Damaged` for JSON that `plain` never returns."""
     try:
         match value:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # the case limits `place`, because RandomState does not check it
+                state = np.random.RandomState()  # the case limits `place`, which RandomState does not check
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:
@@ -131,10 +132,10 @@ def from_plain(name: str, value: Json) -> Any:
 
 
 def _plain_key(name: str, key: Any) -> str | int:
-    """Return the name or number of a column as a JSON key; raise ValueError if `_key` could not restore it."""
+    """Return the key of a column in a form for JSON; raise ValueError if `_key` could not restore the key."""
     key = key.item() if isinstance(key, np.generic) else key
     if isinstance(key, float) and key.is_integer():
-        return int(key)  # 1.0 and 1 are the same key of a dict
+        return int(key)  # in a dict, 1.0 and 1 are the same key
     if not isinstance(key, str | int) or isinstance(key, bool):
         raise ValueError(
             f"{name} has the key {key!r:.60}, but keys in a file must be text or whole numbers: use other keys, or "
@@ -144,12 +145,12 @@ def _plain_key(name: str, key: Any) -> str | int:
 
 
 def _key(key: Any) -> str | int:
-    """Return the key of a column: its number as an integer, or its name as text."""
+    """Return the key of a column from JSON: an integer or text."""
     return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
 
 
 def _types(value: Any) -> list[str]:
-    """Return the type names of nested lists, tuples and ranges, outermost first, down to the first array or number."""
+    """Return the type names of nested lists, tuples and ranges, from the outermost to the innermost container."""
     for kind in (list, tuple, range):
         if isinstance(value, kind):
             return [kind.__name__, *(_types(value[0]) if len(value) else [])]
@@ -157,7 +158,7 @@ def _types(value: Any) -> list[str]:
 
 
 def _as_types(array: Any, types: Sequence[Any]) -> Any:
-    """Convert an array to the nested lists and tuples or the range that `types` names; no types leave it unchanged."""
+    """Convert an array to the nested lists and tuples, or to the range, in `types`; unchanged if `types` is empty."""
     if not isinstance(array, np.ndarray):
         return array
     match list(types):
@@ -172,7 +173,7 @@ def _as_types(array: Any, types: Sequence[Any]) -> Any:
 
 
 def _range(integers: list[int]) -> range:
-    """Return the range that consists of exactly these integers; raise ValueError if no range does."""
+    """Return the range of exactly the given integers; raise ValueError if there is no such range."""
     step = integers[1] - integers[0] if len(integers) > 1 else 1
     candidates = range(integers[0], integers[-1] + step, step) if integers else range(0)
     if list(candidates) != integers:

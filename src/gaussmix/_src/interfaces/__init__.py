@@ -1,1 +1,1 @@
-"""Plain values that covariance structures, engines and sources exchange (docs/develop/architecture.md)."""
+"""Data classes that covariance structures, engines and sources exchange (docs/develop/architecture.md)."""

@@ -1,4 +1,4 @@
-"""Descriptions of covariance structures by what components share. From these, the C++ core derives the M-step."""
+"""Descriptions of what components share in a covariance structure, from which the C++ core derives the M-step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """Sharing of a property of covariances, such as the volume, by components. The C++ core uses the same integers."""
+    """Sharing of a property of covariances, such as the volume, among components; same integers as in the C++ core."""
 
-    NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
-    EQUAL = 1  # one value shared by all components; letter E in mclust's names
-    OWN = 2  # a separate value for each component; letter V in mclust's names
+    NOTHING = 0  # no property at all, for example no shape of spherical covariances; letter I in mclust's names
+    EQUAL = 1  # all components share one value of the property; letter E in mclust's names
+    OWN = 2  # each component has a separate value of the property; letter V in mclust's names
 
 
 class Algebra(NamedTuple):
@@ -19,9 +19,9 @@ class Algebra(NamedTuple):
 
     Parameters
     ----------
-    volume : how the volume λ_k differs across components.
-    shape : how the ratios of variances a_k differ across components; `Across.NOTHING` means spherical covariances.
-    orientation : how the axes D_k differ across components; `Across.NOTHING` means the coordinate axes.
+    volume : whether components share the volume λ_k.
+    shape : whether components share the ratios a_k of variances; `Across.NOTHING` means spherical covariances.
+    orientation : whether components share the principal axes D_k; `Across.NOTHING` means the coordinate axes.
     """
 
     volume: Across
@@ -34,18 +34,18 @@ class Algebra(NamedTuple):
         return Across.OWN not in self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters: volumes, n_features − 1 ratios for each shape, and angles for each orientation."""
+        """Count the free parameters: 1 per volume, n_features − 1 per shape, and the angles of each orientation."""
         sizes = 1, n_features - 1, n_features * (n_features - 1) // 2
         counts = {Across.NOTHING: 0, Across.EQUAL: 1, Across.OWN: n_components}
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
 
 
 class OtherAxes(NamedTuple):
-    """Settings of alternative initial covariances with other axes, for structures whose components share axes.
+    """Settings of additional initial covariances with other axes, used if the components share their principal axes.
 
     Parameters
     ----------
-    max_components : maximum number of components whose axes are tried as shared axes, in decreasing size.
+    max_components : maximum number of components, largest first, whose axes are tried as the shared axes.
     sharp : factor by which variances are multiplied if the axes of the pooled scatter are shared.
     soft : factor by which variances are multiplied if the axes of one component are shared.
     """
@@ -60,9 +60,9 @@ class FactorAlgebra(NamedTuple):
 
     Parameters
     ----------
-    loadings : how the loadings Λ_k differ across components.
-    noise : how the noise variances Ψ_k differ across components.
-    is_isotropic : whether Ψ_k is a multiple of the identity matrix.
+    loadings : whether components share the loadings Λ_k.
+    noise : whether components share the noise variances Ψ_k.
+    is_isotropic : whether each Ψ_k is a multiple of the identity matrix.
     """
 
     loadings: Across

@@ -15,23 +15,23 @@ from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Consecutive rows with their weights and with prior information about the component of each row.
+    """Consecutive rows of data with row weights and with prior information about the component of each row.
 
     Parameters
     ----------
-    first_row : index of the block's first row, counted over the whole data.
-    rows : values of the rows, (n_rows, n_features), float32 or float64 in data units, with any strides. NaN is a
-        missing value. No code may change this array.
+    first_row : index of the block's first row in the whole data.
+    rows : values of the rows, (n_rows, n_features), float32 or float64 in data units, with any strides. NaN marks a
+        missing value. Code that receives a block must not change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
-    assignment : responsibilities (n_rows, n_components), or labels (n_rows,) int32. Engines read `assignment` only
-        under `AssignmentRule.ASSIGNMENT`. A fit may use an array of labels as both `assignment` and `prior_indices`.
-    log_prior : log prior probabilities of the components, (n_priors, n_components), in nats, which are added to log
-        p(x, k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
-        column is for the noise component if there is one. None if there is no prior information.
-    prior_indices : for each row of data, the index of the row of `log_prior` that applies, or −1 if no prior applies,
+    assignment : given responsibilities (n_rows, n_components), or given labels (n_rows,) int32. Engines read
+        `assignment` only under `AssignmentRule.ASSIGNMENT`. An array of labels may also be `prior_indices`.
+    log_prior : table of log prior probabilities of the components, (n_priors, n_components), in nats; None without
+        prior information. Engines add a row of `log_prior` to the log p(x, k) of a row x. The largest entry in each row
+        of `log_prior` is 0, and −inf excludes a component. The last column of `log_prior` is for a noise component.
+    prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if there is no prior for it,
         (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
-    error : covariances of each row's measurement errors, (n_rows, n_features, n_features), in data units², or variances
-        (n_rows, n_features) if the errors of the features are independent; None without measurement errors.
+    error : covariance matrices of the rows' measurement errors, (n_rows, n_features, n_features), or, if features have
+        independent errors, variances (n_rows, n_features), in data units²; None without errors.
     """
 
     first_row: int
@@ -70,7 +70,7 @@ class Block:
 
     @property
     def n_leaves(self) -> int:
-        """Count the leaves of the block, whose first row must be the first row of a leaf."""
+        """Count the leaves (65,520 rows each) of the block, which must begin at the first row of a leaf."""
         return count_leaves(self.n_rows)
 
     def row_range(self, first: int, last: int) -> Block:
@@ -78,12 +78,12 @@ class Block:
         return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def split(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
-        """Yield views of this block with at most `n_rows` rows each. An empty block yields one empty block."""
+        """Yield views of this block with at most `n_rows` rows each; for an empty block, yield one empty block."""
         for start in range(0, max(self.n_rows, 1), n_rows):
             yield self if self.n_rows <= n_rows else self.row_range(start, start + n_rows)
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
-        """Call a function with each leaf of the block, and return the sum of the results, added by a `Tree`."""
+        """Call `of_leaf` with each leaf (65,520 rows) of the block, and return the sum of the results from a `Tree`."""
         tree = Tree[S]()
         for leaf in self.split():
             tree.add(of_leaf(leaf))
@@ -106,14 +106,14 @@ class Block:
         return host if host.row_weight is None else replace(host, row_weight=host.row_weight.astype(np.float64))
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """Return the log prior of each row, (n_rows, n_columns), or None if there is none. Missing columns are 0."""
+        """Return the log prior of each row, (n_rows, n_columns), with 0 in missing columns; None without a prior."""
         table = self.log_prior_table(n_columns)
         if table is None:
             return None
         return table[:-1] if self.prior_indices is None else table[np.asarray(self.prior_indices)]
 
     def log_prior_table(self, n_columns: int) -> Array | None:
-        """Return `log_prior` with zeros in missing columns, and with a last row of zeros, which index −1 selects."""
+        """Return `log_prior` with zeros in missing columns, and with an additional last row of zeros for index −1."""
         if self.log_prior is None:
             return None
         table = np.zeros((len(self.log_prior) + 1, n_columns))
@@ -122,7 +122,7 @@ class Block:
 
     @classmethod
     def concatenate(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks and all their arrays. A single block is returned unchanged."""
+        """Return one block that joins the arrays of consecutive blocks. A single block is returned unchanged."""
         first, *others = blocks
         if not others:
             return first
@@ -133,7 +133,7 @@ class Block:
 
 @dataclass(eq=False)
 class BlockState:
-    """State that a source stores with a block between passes. If a state is lost, the engine makes a new one.
+    """State that a source stores with a block of rows between passes. If a state is lost, the engine makes a new state.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class BlockState:
 
     @property
     def n_bytes(self) -> int:
-        """Estimate the memory of the state in bytes. A source may drop the state to free this memory."""
+        """Return an estimate of the state's memory in bytes. A source may drop the state to free this memory."""
         return 0
 
 
@@ -155,9 +155,9 @@ class RowStatistics:
     Parameters
     ----------
     n_rows : number of rows.
-    total_weight : sum of the row weights, or the number of rows without weights.
+    total_weight : sum of the row weights; the number of rows if the rows have no weights.
     n_positive : number of rows with positive weight.
-    largest_weight : largest row weight; None without weights.
+    largest_weight : largest row weight; None if the rows have no weights.
     """
 
     n_rows: int
@@ -175,7 +175,7 @@ class RowStatistics:
         return cls(block.n_rows, block.total_weight, int(np.count_nonzero(weight)), largest)
 
     def __add__(self, other: RowStatistics) -> RowStatistics:
-        """Return the statistics of the rows of both operands."""
+        """Return the statistics of the rows of both operands together."""
         largest = [each.largest_weight for each in (self, other) if each.largest_weight is not None]
         return RowStatistics(
             self.n_rows + other.n_rows,
@@ -191,9 +191,9 @@ class RowStatistics:
 
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the rows of consecutive blocks, beginning with row 0, as blocks that are nodes of `leaves.Tree`.
+    """Yield the rows of consecutive blocks, beginning with row 0, in new blocks that each fill a node of `leaves.Tree`.
 
-    Rows are copied only if an input block ends inside a leaf.
+    Rows are copied only if an input block ends inside a leaf (65,520 rows).
     """
     for block in _aligned(blocks):
         first, end = block.first_row // LEAF_ROWS, block.first_row // LEAF_ROWS + block.n_leaves
@@ -206,8 +206,8 @@ def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the same rows in blocks that begin and end at leaf boundaries."""
-    pending: list[Block] = []  # blocks that form the beginning of a leaf
+    """Yield the rows of consecutive blocks in new blocks that begin and end at boundaries of leaves (65,520 rows)."""
+    pending: list[Block] = []  # input blocks that together contain the first rows of a leaf
     for block in blocks:
         missing = LEAF_ROWS - sum(part.n_rows for part in pending) if pending else 0
         if block.n_rows < missing:

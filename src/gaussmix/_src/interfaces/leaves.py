@@ -1,4 +1,4 @@
-"""Leaves (65,520 consecutive rows each), and the tree that adds sums over leaves (docs/develop/numerics.md)."""
+"""Leaves (65,520 consecutive rows each), and a tree that adds the sums over leaves (docs/develop/numerics.md)."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gaussmix._src.numerics.core import core
 
-LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows per leaf, which are 455 tiles
-TILE_ROWS = core.TILE_ROWS  # 144 rows, which a kernel reads together
+LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows per leaf, that is 455 tiles of 144 rows
+TILE_ROWS = core.TILE_ROWS  # number of rows (144) that a kernel processes together
 
 
 class Summable(Protocol):
-    """Protocol of values that can be added by `+`."""
+    """Protocol of sums over rows that the operator `+` can add."""
 
     def __add__(self, other: Any, /) -> Any:
-        """Return the sum over the rows of `self`, followed by the rows of `other`."""
+        """Return the sum over all rows of `self` and `other`, where the rows of `self` come first."""
 
 
 S = TypeVar("S", bound=Summable)
 
 
 class Sums(tuple[Any, ...]):
-    """Tuple of several sums over the same rows. The operator `+` adds the elements pairwise."""
+    """Tuple of several sums over the same rows. The operator `+` adds two tuples element by element."""
 
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
     def split_by_component(self, n_parts: int) -> list[Sums]:
-        """Split every element by `BlockMoments.split_by_component`, and return the i-th parts as the i-th `Sums`."""
+        """Call `split_by_component(n_parts)` of every element; item i of the list holds part i of each element."""
         return [Sums(parts) for parts in zip(*(each.split_by_component(n_parts) for each in self), strict=True)]
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
-        """Join the parts that `split_by_component` returned into one `Sums`."""
+        """Return the `Sums` that `split_by_component` split into `parts`."""
         return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
 
 
@@ -48,16 +48,15 @@ def leaves_of(n_rows: int) -> Iterator[slice]:
 
 
 class Tree(Generic[S]):
-    """Sum over leaves; its last bits depend neither on how rows are divided into nodes nor on the order of nodes.
+    """Sum over leaves; its bits depend neither on how the rows are divided into nodes nor on the order of the nodes.
 
-    A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
-    both halves of a larger node are there, the tree adds them. At the end, the remaining nodes are added, beginning
-    with the last one. The operator `+` merges trees of different leaves, so that a few workers can merge the nodes of
-    all.
+    A node is the sum over 2^l consecutive leaves; the index of its first leaf is a multiple of 2^l. As soon as the tree
+    has both halves of a larger node, it adds these halves. The total is the sum of all nodes, added from the last to
+    the first. The operator `+` merges trees of different leaves, so that a few workers can merge all trees.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[int, tuple[int, S]] = {}  # index of a node's first leaf → (number of leaves, their sum)
+        self._nodes: dict[int, tuple[int, S]] = {}  # index of a node's first leaf → (number of its leaves, their sum)
         self._end = 0  # index of the first leaf after the last node
 
     def __len__(self) -> int:
@@ -71,7 +70,7 @@ class Tree(Generic[S]):
         return tree
 
     def add(self, sums: S, n_leaves: int = 1, first: int | None = None) -> None:
-        """Add the sum of `n_leaves` leaves, of which the first has index `first` (by default, after the last node)."""
+        """Add the sum of `n_leaves` leaves from index `first` on (by default, the index after the last node)."""
         first = self._end if first is None else first
         self._end = max(self._end, first + n_leaves)
         while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:
@@ -81,7 +80,7 @@ class Tree(Generic[S]):
         self._nodes[first] = n_leaves, sums
 
     def split_by_component(self, n_parts: int) -> list[Tree[Any]]:
-        """Split all sums by `BlockMoments.split_by_component`, and return one tree for each group of components."""
+        """Call `split_by_component(n_parts)` of the sums in all nodes; return one tree for each group of components."""
         trees = [Tree[Any]() for _ in range(n_parts)]
         for first, (n_leaves, sums) in self._nodes.items():
             splittable: Any = sums
@@ -90,14 +89,14 @@ class Tree(Generic[S]):
         return trees
 
     def closed(self) -> Tree[S]:
-        """Return a tree with a single node, the sum of all leaves. No more leaves may be added to this tree."""
+        """Return a tree whose only node is the sum of all leaves. No leaves may be added to the returned tree."""
         tree = Tree[S]()
         tree.add(self.total)
         return tree
 
     @property
     def total(self) -> S:
-        """Return the sum of all leaves. At least one leaf must have been added."""
+        """Return the sum of all leaves; at least one leaf must have been added to the tree."""
         _, total = self._nodes[last := max(self._nodes)]
         for first in sorted(self._nodes.keys() - {last}, reverse=True):
             total = self._nodes[first][1] + total

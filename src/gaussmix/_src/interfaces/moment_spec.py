@@ -1,4 +1,4 @@
-"""Specification of the second moments that a covariance structure needs, and rules that assign rows to components."""
+"""Specification of the second moments that a covariance structure needs; rules that assign rows to components."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from gaussmix._src.numerics.einsum import einsum
 
 
 class Second(IntEnum):
-    """Kind of second moments of a component about a reference point a. The C++ core uses the same integers."""
+    """Form of the second moments of a component about a reference point a; same integers as in the C++ core."""
 
     NONE = 0
-    TRACE = 1  # Σ γ ‖x − a‖²              (n_components,)
-    DIAGONAL = 2  # Σ γ (x − a)²              (n_components, n_features)
-    FULL = 3  # Σ γ (x − a)(x − a)ᵀ       (n_components, n_features, n_features)
-    PROJECTED = 4  # [Σ γ (x − a)(B (x − a))ᵀ | Σ γ (x − a)²]  (n_components, n_features, n_projected + 1)
+    TRACE = 1  # one number per component: Σ γ ‖x − a‖²; array (n_components,)
+    DIAGONAL = 2  # one number per feature: Σ γ (x − a)²; array (n_components, n_features)
+    FULL = 3  # matrices Σ γ (x − a)(x − a)ᵀ; array (n_components, n_features, n_features)
+    PROJECTED = 4  # [Σ γ (x − a)(B (x − a))ᵀ | Σ γ (x − a)²]; array (n_components, n_features, n_projected + 1)
 
     @property
     def n_axes(self) -> int:
-        """Return the number of array axes of one component's second moments, or of pooled second moments."""
+        """Return the number of array axes of second moments that are pooled or that belong to one component."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
     def n_values(self, n_features: int) -> int:
-        """Return the number of free values of one covariance: 1, a diagonal, or one triangle of a matrix."""
+        """Return the number of free values of one covariance: 1, n_features, or the size of a triangle of a matrix."""
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)
 
 
 class AssignmentRule(IntEnum):
-    """Rule that assigns rows to components. The C++ core uses the same integers."""
+    """Rule that assigns rows to components; the members are the same integers as in the C++ core."""
 
-    SOFT = 0  # each row is divided among components by responsibility, as in EM
-    HARD = 1  # most probable component: k-means if components share a spherical covariance
-    ASSIGNMENT = 2  # labels or responsibilities in `Block.assignment`, for an M-step before any E-step
+    SOFT = 0  # each row is divided among components in proportion to responsibilities, as in EM
+    HARD = 1  # each row goes to its most probable component; k-means if components share a spherical covariance
+    ASSIGNMENT = 2  # `Block.assignment` contains labels or responsibilities, for an M-step before the first E-step
 
 
 @dataclass(frozen=True)
 class MomentSpec:
-    """Specification of the second moments that an engine sums.
+    """Specification of the second moments that an engine computes as sums over rows.
 
     Parameters
     ----------
-    second : kind of second moments.
-    is_pooled : whether second moments are summed over components; the array then has no axis for components.
-    projection : matrices B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); otherwise None.
+    second : form of the second moments.
+    is_pooled : whether second moments are summed over components; their array then has no axis for components.
+    projection : matrices B_k, (n_components or 1, n_projected, n_features), for `Second.PROJECTED`; otherwise None.
     """
 
     second: Second
@@ -54,7 +54,7 @@ class MomentSpec:
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
-        """Return the largest number of values in a message with second moments, which may not yet be pooled."""
+        """Return the maximum number of values of second moments, pooled or not, in a message between processes."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:
@@ -83,4 +83,4 @@ class MomentSpec:
         return squares
 
 
-AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # the module from which users import them
+AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # the module from which users import both

@@ -1,4 +1,4 @@
-"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only these moments, and no rows."""
+"""Moments: weighted sums over rows, computed by an E-step. An M-step needs only moments, but not the rows."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts"
 
 @dataclass(frozen=True, eq=False)
 class BlockMoments:
-    """Sums over rows i with weights s_i and responsibilities γ_ik, about a reference point a_k per component.
+    """Sums over rows x_i with weights s_i and responsibilities γ_ik, about one reference point a_k per component.
 
-    The operator `+` merges the sums of different rows. `Engine.finish` converts the sums of all rows to `Moments`.
+    The operator `+` adds the sums over different rows. `Engine.finish` converts the sums of all rows to `Moments`.
 
     Parameters
     ----------
     mass : sum of the weighted responsibilities of each component, N_k = Σ_i s_i γ_ik, (n_components,).
     first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), in data units.
-    second : second moments about the reference points, in the form of `spec`, in data units²; None for `Second.NONE`.
+    second : second moments about the reference points, in the form that `spec` describes, in data units²; None if
+        `spec.second` is `Second.NONE`.
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
-    spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
-        `Engine.finish` then computes the requested second moments from the sums.
-    pass_counts : counts from which the engine chooses the order of the rows in the next pass; otherwise None.
-    observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
-        n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
-        for missing values.
+    spec : specification of the second moments in `second`. If an engine sums second moments in another form,
+        `Engine.finish` converts them to the requested form.
+    pass_counts : counts over the rows from which the engine plans the next pass; otherwise None.
+    observed : sums of weighted responsibilities over the rows in which each feature is observed, (n_components,
+        n_features), from which `Engine.finish` estimates the missing values; None if the sums leave out no values.
     background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes
     -----
-    Sums about a reference point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub
-    & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    Sums about a reference point near the mean avoid the loss of precision in the difference Σ γ x xᵀ / N − μ μᵀ; see
+    Chan, Golub & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
     """
 
     mass: Array
@@ -55,15 +55,15 @@ class BlockMoments:
     background: float = 0.0
 
     def __add__(self, other: BlockMoments) -> Self:
-        """Add the sums over other rows. The result has the reference points (`anchor`) of the left operand."""
+        """Return the sums over the rows of both operands, about the reference points (`anchor`) of the left operand."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def split_by_component(self, n_parts: int) -> list[Self]:
-        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores them exactly.
+        """Split the sums into `n_parts` groups of consecutive components; `joined` restores the original sums exactly.
 
-        The largest parts come first. Only the first part has sums over all components, such as pooled moments.
+        The largest groups of components come first. Only the first group has sums over all components (pooled moments).
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -79,7 +79,7 @@ class BlockMoments:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """Join the parts that `split_by_component` returned. To save memory, parts are removed from the list."""
+        """Join the groups of components that `split_by_component` returned. To save memory, the list is emptied."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}
@@ -92,7 +92,7 @@ class BlockMoments:
         return replace(first, **{name: values[:end] for name, values in whole.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickling, with only one triangle of symmetric second moments."""
+        """Return the state for pickling; of symmetric second moments, it contains only one triangle of each matrix."""
         state = dict(vars(self))
         second = self.second
         if second is not None and self.spec.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
@@ -116,9 +116,9 @@ class BlockMoments:
         return replace(self, **scaled)
 
     def about(self, anchor: Array) -> Self:
-        """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
+        """Return the sums about the new reference points `anchor` (n_components, n_features), without reading the rows.
 
-        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old) and f' (new).
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, where f are the old and f' the new first moments.
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:
@@ -130,17 +130,17 @@ class BlockMoments:
 
 
 def _added(one: Any, other: Any) -> Any:
-    """Return the sum of two values, or the first value if either value is None."""
+    """Return the sum of two values; if one of the two values is None, return the first value."""
     return one if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass, after `Engine.finish`, from which an M-step computes a model.
+    """Sums over all rows of a pass, as returned by `Engine.finish`, from which an M-step computes a model.
 
     Parameters
     ----------
-    context : facts about all rows that the engine collected, which `Engine.begin_pass` reads before the next pass.
+    context : summary of all rows that the engine collects for the next pass; see `Engine.begin_pass`.
     """
 
     context: Any = None
@@ -151,7 +151,7 @@ class Moments(BlockMoments):
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
-        """Return the weighted means (n_components, n_features); components without responsibilities get `default`."""
+        """Return the weighted means (n_components, n_features); components with mass 0 get their rows of `default`."""
         has_mass = self.mass > 0
         if has_mass.all():
             return self.anchor + self.first / self.mass[:, None]
@@ -161,7 +161,7 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second moments about the *new* means, with degrees of freedom. Covariances are computed from a scatter.
+    """Second moments about the *new* means, and the divisors (degrees of freedom) that convert them to covariances.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class Scatter:
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
     second : second moments in the form that `spec` describes, in data units², including terms of a prior or ridge.
     n_features : number of features.
-    spec : specification of `second`.
+    spec : specification of the second moments in `second`.
     """
 
     degrees: Array
@@ -187,14 +187,14 @@ class Scatter:
         return len(self.degrees), self.n_features
 
     def part(self, components: Sequence[int]) -> Scatter:
-        """Return the scatter of the given components; the second moments must not be pooled."""
+        """Return the scatter of the given components only; the second moments must not be pooled over components."""
         indices, spec = list(components), self.spec
         if spec.projection is not None and len(spec.projection) > 1:
             spec = replace(spec, projection=spec.projection[indices])
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Return the scatter whose variances are larger by `ridge` (n_features,), in data units²."""
+        """Return a scatter whose covariances have variances larger by `ridge` (n_features,), in data units²."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees
@@ -203,7 +203,7 @@ class Scatter:
         second = variances = np.array(self.second)
         if self.spec.second is Second.FULL:
             variances = np.einsum("...ii->...i", second)
-        elif self.spec.second is Second.PROJECTED:  # the last column contains the second moments of features
+        elif self.spec.second is Second.PROJECTED:  # the last column contains the diagonals of the second moments
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)

@@ -1,4 +1,4 @@
-"""Parameters of a mixture, in the form that an E-step needs."""
+"""Parameters of a mixture in the form that an E-step reads."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.threads import cached_property
 
 LOG_2PI = 1.8378770664093456
-# Rows are distant if they are further than this many standard deviations from every mean. Up to this distance,
-# differences of squared distances are accurate to about 1e-8 nats per feature.
+# A row is called distant if it is further than this number of standard deviations from every component mean. Up to this
+# distance, rounding errors of log density differences are at most about 1e-8 nats per feature.
 MAX_REGULAR_DISTANCE = 1e4
-# Rows are whitened about one centre c for all components only if every mean is within this many standard deviations of
-# c. Then, the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
+# Rows are whitened about one centre c for all components only if every component mean is within this number of standard
+# deviations of c, so that the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
-MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with a smaller fraction of the weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # smaller deviations, relative to the mean, are rounding errors
-MAX_CANCELLATION = 1e3  # limit on how much moving to new means amplifies rounding errors
-# Limits within which the C++ core makes steps; other steps are made in Python (cpp/em/run_em.hpp).
+MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with at most this fraction of the total weight counts as empty
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # standard deviations up to this times |mean| are rounding errors
+MAX_CANCELLATION = 1e3  # maximum factor by which rounding errors may grow when moments are moved to new means
+# The C++ core makes EM steps within these limits; Python makes the steps that violate a limit (cpp/em/run_em.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
 
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Parameters of log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖², and of a noise component.
+    """Parameters of the log densities log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖² and of a noise component.
 
     Parameters
     ----------
-    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), in nats; −inf if π_k is
-        0.
+    log_scale : log p(x, k) at x = μ_k, which is log π_k + log |det W_k| − ½ d log 2π for d features, (n_components,),
+        in nats; −inf if π_k is 0.
     means : means of the components, (n_components, n_features), in data units.
-    whitening : whitening factors W_k, whose products W_kᵀ W_k are the precisions.
-    log_background : log(weight × density) of the noise component, in nats; −inf without a noise component.
-    log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value, the
-        density is multiplied by the side length. None if only the volume of the box is known.
+    whitening : whitening factors W_k; the precision of component k is W_kᵀ W_k.
+    log_background : logarithm of weight × density of the noise component, in nats; −inf without a noise component.
+    log_sides : logs of the side lengths of the noise component's box, (n_features,); None if only the volume of the box
+        is known. For each missing value of a row, the noise density is multiplied by the side length of that feature.
     """
 
     log_scale: Array
@@ -61,7 +61,7 @@ class Parameters:
 
     @cached_property
     def distant_limit(self) -> float:
-        """Return the log density in nats below which a row is distant, or −inf for a single component.
+        """Return the log density, in nats, below which a row counts as distant; −inf if there is only one component.
 
         If there is a noise component, distant rows belong almost entirely to the noise component.
         """
@@ -71,11 +71,11 @@ class Parameters:
     def inner_box(self) -> Array:
         """Return the lower and upper corners, (2, n_features), of a box in which no row is distant.
 
-        Because |W (x − μ)| ≤ |W| |x − μ|, such a box exists for each component. The largest of these boxes is returned.
+        Each component has such a box, because |W (x − μ)| ≤ |W| |x − μ|. The largest box of all components is returned.
         """
-        above = self.log_scale - self.distant_limit - 2.0  # 2 nats are a margin for rounding errors
+        above = self.log_scale - self.distant_limit - 2.0  # subtracts 2 nats as a margin for rounding errors
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
-        with np.errstate(all="ignore"):  # if corners are NaN, no row is in the box
+        with np.errstate(all="ignore"):  # if the corners are NaN, no row counts as inside the box
             lengths = (self.whitening.bound_whitened(sides) ** 2).sum(axis=1) ** 0.5
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)
@@ -84,7 +84,7 @@ class Parameters:
 
     @cached_property
     def middle(self) -> Array | None:
-        """Return the mean of the component means, (n_features,), if it is near all of these means; otherwise None."""
+        """Return the mean of the component means, (n_features,), if all component means are near it; otherwise None."""
         middle = self.means.mean(axis=0)
         return middle if self.is_common_centre(middle) else None
 

@@ -1,4 +1,4 @@
-"""Mean and scatter of rows, without any division into components."""
+"""Mean and scatter of rows that are not divided into components."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Spread:
     """
 
     mean: Array  # mean of the rows, (n_features,), in data units
-    # relative_weight is Σ_i s_i / unit, and relative_scatter is Σ_i s_i (x_i − mean)(x_i − mean)ᵀ / unit, (n_features,
-    # n_features), in data units².
+    # For row weights s_i, relative_weight is Σ_i s_i / unit, and relative_scatter is Σ_i s_i (x_i − mean)(x_i − mean)ᵀ
+    # / unit, (n_features, n_features), in data units².
     relative_weight: float
     relative_scatter: Array
-    unit: float = 1.0  # power of 2 near the largest row weight; dividing by it prevents overflow
+    unit: float = 1.0  # power of 2 near the largest row weight; weights are divided by it to prevent overflow
 
     @classmethod
     def from_block(cls, block: Block) -> Spread:
-        """Compute the spread of a block, whose first row must be the first row of a leaf."""
+        """Compute the spread of a block, which must begin at the first row of a leaf (65,520 rows)."""
         return block.sum_of(cls._from_leaf)
 
     @classmethod
@@ -66,7 +66,7 @@ class Spread:
 
     @property
     def covariance(self) -> Array:
-        """Return the covariance: the scatter divided by the sum of weights, (n_features, n_features), data units²."""
+        """Return the covariance, which is scatter / weight, (n_features, n_features), in data units²."""
         return self.relative_scatter / self.relative_weight
 
     def __add__(self, other: Spread) -> Spread:
@@ -85,10 +85,10 @@ class Spread:
 
 
 def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) -> tuple[float, Array, Array | None]:
-    """Return the sum of weights, first moments, and second moments (if requested) of rows about a point."""
+    """Return the sum of weights, the first moments and, if requested, the second moments of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
     about_point = None if second is Second.NONE else anchor
-    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the core does not read
+    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the C++ core does not read
     _, mass, first, squares, *_ = native_target().step(
         rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, granted()
     )

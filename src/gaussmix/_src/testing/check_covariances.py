@@ -1,4 +1,4 @@
-"""Checks of covariances and whitening factors against full matrices; W Σ Wᵀ must be the identity, for example."""
+"""Checks of covariances and whitening factors against full matrices; for example, W Σ Wᵀ must be the identity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 
 
 def check_covariances(covariances: Covariances, rng: np.random.Generator) -> None:
-    """Check positive definite covariances against the full matrices of `dense`; raise AssertionError if they differ."""
+    """Check the methods of covariances against the full matrices that `covariances.dense()` returns."""
     n_components, n_features = covariances.n_components, covariances.n_features
     dense = covariances.dense()
     assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
@@ -76,23 +76,23 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
-    """Check the whitening factors of covariances against the covariances.
+    """Check whitening factors against the covariances from which they were computed.
 
     Parameters
     ----------
-    whitening : `Whitening` to check, with one factor per component, or with a single factor for a shared covariance.
-    dense : (n_components, n_features, n_features), the covariances, of which `whitening` has the factors, as full
-        matrices, in data units².
+    whitening : the whitening factors to check: one factor per component, or a single factor for a shared covariance.
+    dense : covariances of the components as full matrices, (n_components, n_features, n_features), in data units².
 
     Raises
     ------
-    AssertionError : a result is wrong; the message names the result and the difference.
+    AssertionError : a result of a method is wrong; the message names this result and its error.
 
     Notes
     -----
-    A check fails if an error is larger than 8 · n_features · cond · ε, a bound from theorems 8.5 and 10.4 of Higham
-    (2002), Accuracy and Stability of Numerical Algorithms. Here `cond` is the condition number of Σ after scaling to a
-    unit diagonal, because the errors of a Cholesky factor do not depend on the units of the features (theorem 10.5).
+    A check fails if a relative error is larger than 8 · n_features · cond · ε, a bound from theorems 8.5 and 10.4 of
+    Higham (2002), Accuracy and Stability of Numerical Algorithms. Here `cond` is the condition number of Σ after
+    scaling to a unit diagonal, because the errors of a Cholesky factor do not depend on the units of the features
+    (theorem 10.5).
     """
     n_components, n_features, _ = dense.shape
     if whitening.is_shared != (len(whitening.factors) == 1):
@@ -105,7 +105,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         deviations = np.sqrt(np.diagonal(covariance))
         condition = float(np.linalg.cond(covariance / np.multiply.outer(deviations, deviations)))
         tolerance = 8 * n_features * condition * EPS
-        factor = whitening.whiten(k, np.eye(n_features)).T  # the matrix W_k by which `whiten` multiplies
+        factor = whitening.whiten(k, np.eye(n_features)).T  # the matrix W_k by which `whiten` multiplies rows
         assert_close(factor @ covariance @ factor.T, np.eye(n_features), tolerance, 1.0, f"W Σ Wᵀ of component {k}")
         expected = -0.5 * np.linalg.slogdet(covariance / np.multiply.outer(deviations, deviations))[1]
         expected -= np.log(deviations).sum()
@@ -120,7 +120,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
 
 
 def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:
-    """Return the precision of a component from `precisions()` as a full matrix."""
+    """Return the full precision matrix of a component, computed from the result of `whitening.precisions()`."""
     precision = whitening.precisions()[0 if whitening.is_shared else component]
     if whitening.factor_shape in (FactorShape.TRIANGULAR, FactorShape.LOW_RANK):
         return np.asarray(precision)

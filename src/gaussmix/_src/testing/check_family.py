@@ -1,4 +1,4 @@
-"""Checks that a covariance structure's `update` maximises the likelihood, and that its properties are correct."""
+"""Checks that the `update` of a covariance structure maximises the likelihood, and of the structure's properties."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from gaussmix._src.testing.check_covariances import check_covariances
 from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
 from gaussmix._src.testing.closeness import EPS, assert_close
 
-SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # pairs of n_components and n_features
-GAIN = 1e-12  # largest relative gain of the expected log-likelihood that `update` may miss
-DIFF_STEP = 1e-5  # step of numerical differentiation, whose relative errors are DIFF_STEP² and ε / DIFF_STEP
-SLOPE = 1e-7  # allowed slope, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
+SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # pairs (n_components, n_features)
+GAIN = 1e-12  # allowed loss of expected log-likelihood, in nats per unit of weight and feature
+DIFF_STEP = 1e-5  # step of numerical differentiation; relative errors are DIFF_STEP² and ε / DIFF_STEP
+SLOPE = 1e-7  # maximum slope at a maximum, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
 
 
 def check_family(family: Family, rng: np.random.Generator) -> None:
-    """Check that a covariance structure does what the docstrings of `Family` require, and that EM works with it.
+    """Check that a covariance structure meets the requirements in the docstrings of `Family`, and works in EM.
 
     Parameters
     ----------
-    family : the covariance structure.
+    family : the covariance structure to check.
     rng : random generator that draws the scatter matrices for the checks.
 
     Raises
@@ -51,7 +51,7 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
 
 
 def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:
-    """Draw masses (K,) and positive definite scatter matrices (K, d, d) of different sizes."""
+    """Draw total weights (K,) and positive definite scatter matrices (K, d, d) whose sizes differ."""
     mass = rng.uniform(5.0, 50.0, size=n_components)
     factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features)
     covariances = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
@@ -60,7 +60,7 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 
 
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
-    """Convert full scatter matrices to the moments that a structure needs for an update of `current` covariances."""
+    """Convert full scatter matrices to the moments that the structure needs to update the covariances `current`."""
     spec = family.moment_spec(current)
     second = full
     if spec.projection is not None:
@@ -75,7 +75,7 @@ def as_needed(family: Family, mass: Array, full: Array, current: Covariances | N
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:
-    """Return the covariances after the first updates; without `is_step` they maximise the expected log-likelihood."""
+    """Return the covariances after `n_first_updates` updates; they are a maximum unless `family.is_step` is True."""
     covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
@@ -84,14 +84,14 @@ def updated(family: Family, mass: Array, full: Array) -> Covariances:
 
 
 def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
-    """Compute −½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k) in nats: the terms of Bishop (2006) eq. 9.40 that depend on Σ."""
+    """Return −½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k) in nats, the terms of Bishop (2006) eq. 9.40 that depend on Σ."""
     log_det = np.linalg.slogdet(dense)[1]
     traces = np.trace(np.linalg.solve(dense, full), axis1=1, axis2=2)
     return float(-0.5 * (mass * log_det + traces).sum())
 
 
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` returns the class of covariances that the structure declares, and correct covariances."""
+    """Check that `update` returns valid covariances of the class and the size that the structure declares."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
@@ -103,11 +103,11 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
 
 
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that no other covariances of the structure, near or far, have a larger expected log-likelihood."""
+    """Check that no covariances of the structure have a larger expected log-likelihood than the result of `update`."""
     mass, full = random_scatters(rng, n_components, n_features)
     actual = updated(family, mass, full)
 
-    def value(point: Array) -> float:  # log-likelihood of `full` after an update with `point`
+    def value(point: Array) -> float:  # expected log-likelihood, for `full`, of the update from `point`
         covariances = family.update(as_needed(family, mass, point), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
@@ -122,11 +122,11 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
         _, noise = random_scatters(rng, n_components, n_features)
         gain = value(full + distance * noise) - best
         if gain > GAIN * size:
-            raise AssertionError(f"covariances at distance {distance:g} are better than `update` by {gain:.3g} nats")
+            raise AssertionError(f"other covariances give {gain:.3g} nats more than `update`, at distance {distance:g}")
 
 
 def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
-    """Yield a small change of the scatter matrices (K, d, d) for each of the K d (d + 1) / 2 free entries."""
+    """Yield one small change of the scatter matrices (K, d, d) for each of their K d (d + 1) / 2 free entries."""
     for k, i, j in product(range(len(mass)), range(n_features), range(n_features)):
         if j <= i:
             nudge = np.zeros((len(mass), n_features, n_features))
@@ -135,7 +135,7 @@ def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
 
 
 def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that an update with the scatter matrices N_k Σ_k returns Σ_k, from any initial covariances."""
+    """Check that `update` returns the covariances Σ_k if the scatter matrices are N_k Σ_k."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     for covariances in (family.update(scatter, None), *family.other_initial_covariances(scatter)):
@@ -144,14 +144,14 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
             back = family.update(as_needed(family, mass, moments, covariances), covariances)
         else:
             back = updated(family, mass, moments)
-        # Because the likelihood is flat at its maximum, a relative gain of GAIN corresponds to a relative error of
-        # √GAIN.
+        # Because the likelihood is flat at its maximum, covariances with a relative error of √GAIN lose only a fraction
+        # GAIN of the likelihood.
         size = np.abs(covariances.each).max()
         assert_close(back.each, covariances.each, np.sqrt(GAIN), size, "covariances of the model's own moments")
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` does not lower the likelihood of the previous covariances, and does not change a maximum."""
+    """Check that `update` never lowers the likelihood of the current covariances, and never changes a maximum."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
@@ -170,7 +170,7 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that singular scatter matrices give finite covariances with finite whitening factors, or the right error.
+    """Check that singular scatter matrices give finite covariances and whitening factors, or the right error.
 
     The right error is a SingularCovarianceError that lists the components with singular covariances.
     """
@@ -187,13 +187,13 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter gives infinite whitening factors or an error without components")
+                raise AssertionError("singular scatter must give finite whitening factors or an error with components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that a ridge (`reg_covar`) raises Σ_k N_k log |Σ_k|.
+    """Check that a ridge (`reg_covar`) increases Σ_k N_k log |Σ_k|.
 
-    The sum is checked because a single variance may fall if components share volumes or shapes.
+    The check uses Σ_k N_k log |Σ_k|, because a single variance may decrease if components share volumes or shapes.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
@@ -205,7 +205,7 @@ def check_ridge(family: Family, n_components: int, n_features: int, rng: np.rand
 
 
 def check_algebra(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `algebra` describes `update`, because the C++ core computes covariances from `algebra`."""
+    """Check that `update` agrees with the covariances that the C++ core computes from `algebra`."""
     if family.algebra is None:
         return
     scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
@@ -215,9 +215,9 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
 
 
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `n_parameters` is the number of directions in which the structure's covariances can vary.
+    """Check that `n_parameters` equals the number of directions in which covariances of the structure can vary.
 
-    This number is the rank of the derivative of the covariances with respect to the scatter matrices.
+    The number of directions is the rank of the derivative of the covariances with respect to the scatter matrices.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     actual, columns = updated(family, mass, full), []

@@ -24,34 +24,34 @@ N_STEPS = 20
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> EMState:
-    """Run `n_steps` steps of EM without a ridge from the mixture `start`, by default from the problem's labels."""
+    """Run `n_steps` EM steps without a ridge from the mixture `start`, by default from the problem's labels."""
     stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Check that no step lowers the likelihood by more than rounding errors, and that all parameters are finite.
+    """Check that no EM step lowers the likelihood by more than rounding errors, and that all parameters are finite.
 
     Parameters
     ----------
     family, engine : any covariance structure and engine.
-    problem : a name in `PROBLEMS`.
+    problem : name of a test problem in `PROBLEMS`.
 
     Raises
     ------
-    AssertionError : a step lowered the mean log-likelihood, or a parameter is not finite; the message names the step or
-        the parameter.
+    AssertionError : an EM step lowered the mean log-likelihood, or a parameter is not finite; the message names the
+        step or the parameter.
     """
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     history = np.array(trace.log_likelihood)
-    # Rounding changes each value of a row by at most ε times the value; divided by the standard deviation, this change
-    # bounds the change of a log density.
+    # Rounding changes each value of a row by at most ε times the value; divided by the feature's standard deviation,
+    # this is a bound on the change of a log density.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
-    # Rounding changes elements of Σ by ε times their size. Then Σ may lie outside the covariance structure, where the
-    # likelihood is not flat: a log density changes by Σ_jj (Σ⁻¹)_jj times the relative error of Σ.
+    # Rounding changes each element of Σ by ε times the element. A rounded Σ may lie outside the covariance structure,
+    # where the likelihood is not flat: a log density changes by Σ_jj (Σ⁻¹)_jj times the relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(history) < -rounding)
@@ -67,35 +67,35 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 
 
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Check that EM from permuted initial components returns the same mixture with permuted components.
+    """Check that EM returns the mixture with permuted components if the initial components are permuted.
 
-    Parameters and errors are the same as in `check_monotone`.
+    `check_monotone` describes the parameters and errors.
     """
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)
     turned = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
     expected, trace, outcome = fit(problem_data, family, engine)
     actual = fit(turned, family, engine)
-    permuted = expected.take(np.argsort(order))  # moves component k to index order[k]
+    permuted = expected.take(np.argsort(order))  # component k gets the index order[k]
     _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Check that mapping the rows maps the fit in the same way, for maps that the structure's `equivariance` allows.
+    """Check that a map of the rows maps the fit in the same way, if the structure's `equivariance` allows the map.
 
-    The fits to the original and to the mapped rows start from the same labels. Only factor analysers start from the
-    mapped initial mixture, because an initialisation from labels puts factors in fixed directions, which do not follow
-    the map.
+    The fits to the original and to the mapped rows start from the same labels. Factor analysers are an exception: the
+    fit to the mapped rows starts from the mapped initial mixture, because an initialisation from labels puts factors in
+    fixed directions.
 
     Parameters
     ----------
     family, engine : any covariance structure and engine.
-    rng : random generator that draws the map.
+    rng : random generator from which the map is drawn.
 
     Raises
     ------
-    AssertionError : the fit to the mapped rows differs from the mapped fit in weights, means, covariances or
-        likelihoods.
+    AssertionError : weights, means, covariances or likelihoods of the fit to the mapped rows differ from the mapped fit
+        to the original rows.
     """
     problem_data = PROBLEMS["overlapping"]
     n_features = problem_data.rows.shape[1]
@@ -117,7 +117,7 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
 
 
 def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
-    """Return the mapped initial mixture for factor analysers; None for other structures, which start from labels."""
+    """Return the mapped initial mixture for factor analysers; None for other structures, so that labels are used."""
     if not isinstance(start.covariances, LowRank):
         return None
     last = start.covariances
@@ -128,7 +128,7 @@ def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
 
 
 def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
-    """Draw an invertible matrix (n_features, n_features) of the kind that `equivariance` specifies."""
+    """Draw an invertible matrix (n_features, n_features) from the set `equivariance`."""
     if equivariance is Equivariance.SCALING:
         return np.diag(rng.choice([-1.0, 1.0], n_features) * rng.uniform(0.2, 5.0, n_features))
     if equivariance is Equivariance.ONE_FACTOR:
@@ -156,9 +156,9 @@ def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str)
 def _rounding(rows: Array) -> float:
     """Return a bound on the rounding errors of N_STEPS steps, relative to the standard deviations of the rows.
 
-    Each step contributes √n ε times the size of the rows for n rows, because rounding errors in a sum have both signs
-    and partly cancel. The bound is proportional to N_STEPS², because a step may preserve all errors of the earlier
-    steps.
+    For n rows, each EM step adds an error of √n ε times the largest value, because rounding errors in a sum have both
+    signs and partly cancel. The bound is proportional to N_STEPS², because each step may preserve the errors of all
+    earlier steps.
     """
     farthest = float((np.abs(rows).max(axis=0) / rows.std(axis=0)).max())
     return N_STEPS**2 * float(np.sqrt(len(rows))) * farthest * EPS

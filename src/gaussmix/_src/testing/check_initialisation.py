@@ -19,12 +19,12 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 
 
 def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:
-    """Check that an initialisation does not depend on the order of rows, or on replacing equal rows by a weight.
+    """Check that an initialisation does not change if rows are shuffled, or if equal rows become one weighted row.
 
     Parameters
     ----------
-    start : the initialisation to check, which partitions rows.
-    engine, family : engine and covariance structure with which the partition is turned into a mixture.
+    start : the initialisation to check, a function that partitions rows.
+    engine, family : engine and covariance structure of the M-step that computes a mixture from the partition.
     rng : random generator that draws the rows.
 
     Raises
@@ -60,5 +60,5 @@ def _started(
 ) -> Model:
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
-    objective = Objective(np.full(rows.shape[1], 1e-3))  # a ridge, since a component may have a single row
+    objective = Objective(np.full(rows.shape[1], 1e-3))  # with a ridge, because a component may have a single row
     return InitialMoments(source, engine, n_components, partition).model(family, objective)

@@ -1,4 +1,4 @@
-"""Checks that rows, moments and samples of a source do not depend on how its rows are divided into blocks."""
+"""Checks that the division of a source's rows into blocks does not affect its rows, moments and samples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrget
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
-    """Check that a source agrees with the rows from which it was created.
+    """Check that all methods of a source agree with the rows from which the source was created.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
-    weight[:200] = 0.0  # so that, with small blocks, the first block has the total weight 0
+    weight[:200] = 0.0  # because sources with small blocks must handle a first block of total weight 0
     for row_weight in (None, weight):
         source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
         _check_rows(source, block)
@@ -57,7 +57,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
 
 
 def _check_rows(source: Source, block: Block) -> None:
-    """Check that blocks contain all rows and weights in order, and that results per row have the same order."""
+    """Check that blocks yield all rows and weights in order, and that results per row are in the order of the rows."""
     if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*block.rows.shape, block.rows.dtype):
         raise AssertionError("n_rows, n_features or dtype of the source differs from the rows")
     for number in range(2):
@@ -69,7 +69,7 @@ def _check_rows(source: Source, block: Block) -> None:
 
 
 def _check_profile(source: Source, block: Block) -> None:
-    """Check that `row_totals` and the collected statistics of a source agree with its rows."""
+    """Check that `row_totals` and the collected statistics of a source agree with the rows of the source."""
     weight, profile = block.weight, source.row_totals
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
@@ -82,11 +82,11 @@ def _check_profile(source: Source, block: Block) -> None:
 
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
-    """Check that a source collects bit-identical statistics to a source with the same rows in memory."""
+    """Check that `source` and `in_memory`, which have the same rows, collect bit-identical statistics."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
         actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
-            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # converts None to NaN
+            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # maps None to NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
     n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
@@ -94,7 +94,7 @@ def _check_findings(source: Source, in_memory: Source, what: str) -> None:
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check the sums of moments in a first pass, a second pass, and a pass without the states of earlier passes."""
+    """Check the moments of a first pass, of a second pass, and of a pass without the block states of earlier passes."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
     expected = ENGINE.step(block, ENGINE.make_state(block, N_COMPONENTS), parameters, spec)
@@ -111,7 +111,7 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
 
 
 def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
-    """Draw parameters of components whose means are some standard deviations apart."""
+    """Draw parameters of components whose means are a few standard deviations apart."""
     covariances = Dense(np.eye(n_features)[None], N_COMPONENTS, n_features, is_shared=True)
     means = rng.normal(0.0, 2.0, size=(N_COMPONENTS, n_features))
     return Parameters.from_mixture(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
@@ -124,7 +124,7 @@ class _Mark(BlockState):
 
 @dataclass(frozen=True)
 class _Marked(StepTask):
-    """Pass that stores the sum of a block's rows in the block's state, to detect if states are exchanged."""
+    """Pass that stores the sum of a block's rows in the block's state, to detect states of other blocks."""
 
     @property
     def key(self) -> Hashable:
@@ -140,14 +140,14 @@ class _Marked(StepTask):
 
 
 def _check_states(source: Source, rng: np.random.Generator) -> None:
-    """Check that each block is passed with the state that a task with the same key created for the block."""
+    """Check that each block comes with the state that a task of the same key created for this block."""
     parameters = _parameters(rng, source.n_features)
     for spec in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
         source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, spec))
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """Check that a sample has all rows if there are few enough, and otherwise rows drawn in proportion to weight.
+    """Check that a sample has all rows if `n_rows` is large enough, and otherwise rows drawn in proportion to weight.
 
     The sample must have about the requested number of rows, and must be the same for all sources of the same rows.
     """
@@ -179,7 +179,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
 
 
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check the rows and labels of `with_assignment`, the rows of `part`, and the weights of `reweighted`."""
+    """Check the sources that `with_assignment` (rows, labels), `part` (rows) and `reweighted` (weights) return."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
     labelled = source.with_assignment(labels)
     assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")

@@ -10,15 +10,15 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what: str) -> None:
-    """Check that |actual − expected| ≤ tolerance · scale for all elements, and that shapes and infinities are equal.
+    """Check that |actual − expected| ≤ tolerance · scale for all elements, and that shapes and infinite elements agree.
 
     Parameters
     ----------
     actual, expected : arrays of the same shape.
-    tolerance : largest allowed difference relative to `scale`; usually a multiple of ε that the caller derives.
-    scale : magnitude of the terms from which `actual` was computed, in the same units; broadcast to the shape of
-        `actual`.
-    what : name of the compared quantity, for the message.
+    tolerance : maximum difference relative to `scale`; usually a multiple of ε that the caller derives.
+    scale : magnitude of the terms from which `actual` was computed, in the units of `actual`; `scale` is broadcast to
+        the shape of `actual`.
+    what : name of the compared quantity in the error message.
     """
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if actual.shape != expected.shape:
@@ -34,6 +34,6 @@ def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what:
 
 
 def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
-    """Check that all values are equal; NaN counts as equal to NaN."""
+    """Check that two arrays have equal values, where NaN counts as equal to NaN."""
     if not np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True):
         raise AssertionError(f"{what} must be bit-identical, but is {actual!r} instead of {expected!r}")

@@ -22,13 +22,13 @@ from gaussmix._src.sources.array import ArraySource
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows of a test problem, with the labels from which a fit starts.
+    """Rows of a test problem, their weights, and the labels from which a fit starts.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), the rows, in data units.
-    row_weight : (n_rows,), weights of the rows, or None if all weights are 1.
-    labels : (n_rows,), initial component of each row, from 0 to n_components − 1.
+    rows : values of the rows, (n_rows, n_features), in data units.
+    row_weight : weights of the rows, (n_rows,), or None if all weights are 1.
+    labels : initial component of each row, (n_rows,), from 0 to n_components − 1.
     """
 
     rows: Array
@@ -45,11 +45,11 @@ class Problem:
 
     @property
     def objective(self) -> Objective:
-        """Return the objective of maximum likelihood without a ridge."""
+        """Return the objective of EM: the log-likelihood, without a ridge."""
         return Objective(np.zeros(self.rows.shape[1]))
 
     def start(self, family: Family) -> Model:
-        """Return the result of an M-step from the labels."""
+        """Return the mixture that an M-step computes from the labels."""
         engine = complete_engine(1)
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
@@ -61,10 +61,10 @@ class Problem:
 def groups(
     name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, strangers: float = 0.2
 ) -> Problem:
-    """Draw groups of rows with different covariances, whose centres are at the distance `distance` from the origin.
+    """Draw groups of rows with different covariances; the centre of each group is at `distance` from the origin.
 
-    A fraction `strangers` of the labels is drawn at random. The seed is derived from `name`, so that adding a problem
-    does not change other problems.
+    A random fraction `strangers` of the rows get a random label. The seed is derived from `name`, so that adding a
+    problem does not change other problems.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     centres = rng.normal(size=(n_components, n_features))
@@ -79,7 +79,7 @@ def groups(
 
 
 def transformed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
-    """Return the problem with rows changed by `change` and the same labels."""
+    """Return the problem with the rows `change(rows)` and unchanged weights and labels."""
     return replace(problem, rows=change(problem.rows))
 
 
@@ -96,7 +96,7 @@ PROBLEMS: dict[str, Problem] = {
     "overlapping": groups("overlapping", 400, 3, 3, distance=1.5),
     "wide": groups("wide", 500, 9, 2, distance=2.0),
     "far from 0": transformed(groups("far from 0", 300, 2, 2, distance=3.0), lambda rows: rows + 1e5),
-    "unlike units": transformed(  # so that covariances have a condition number of 1e12
+    "unlike units": transformed(  # because covariances with a condition number of 1e12 must be fitted
         groups("unlike units", 300, 4, 2, distance=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
     ),
     "weighted": weighted(groups("weighted", 300, 2, 3, distance=3.0), 1),

@@ -1,4 +1,4 @@
-"""Analyse a finished fit: resampling, standard errors, and tests of the number of components."""
+"""Analyse a finished fit by resampling, standard errors, and tests of the number of components."""
 
 from typing import TYPE_CHECKING
 

@@ -31,32 +31,32 @@ from gaussmix._src.sources.base import Source
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
-MAX_DRAWN_VALUES = 2**22  # maximum number of drawn weights, or of values of drawn rows, in memory at a time: 32 MB
-MAX_COMPARED_ROWS = 2**13  # number of sampled rows by which components of a refit are matched to the original ones
-REFIT_START_TOL = 1e-9  # tolerance of EM before the first refit, in nats per unit of row weight
-MIN_SIMILARITY = 0.5  # if a component's rows before and after a refit are less similar, it has changed
-# Leaving out a row with a smaller weight, relative to the largest weight, would change a refit only by rounding error.
+MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
+MAX_COMPARED_ROWS = 2**13  # maximum number of rows on which components of a refit and of the original fit are matched
+REFIT_START_TOL = 1e-9  # tolerance of the one EM run before all refits, in nats per unit of row weight
+MIN_SIMILARITY = 0.5  # a component has changed if its rows before and after a refit are less similar than this
+# The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
+# such a row would change a refit only by rounding errors.
 MIN_RELATIVE_WEIGHT = 1e-9
-MAX_COLLAPSED_FRACTION = 1 / 3  # largest acceptable fraction of refits in which a component collapses
-# If rows · components · (features² + 8) is below this limit, 200 refits in the C++ core take at most a few seconds.
+MAX_COLLAPSED_FRACTION = 1 / 3  # maximum fraction of refits in which a component may collapse
+# If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ take at most a few seconds.
 MAX_FAST_REFIT_COST = 1_000_000
-PYTHON_COST_FACTOR = 40  # cost of a refit in Python relative to a refit in the C++ core, for few rows
-INCOMPLETE_COST_FACTOR = 8  # cost of a refit to incomplete rows relative to a refit to complete rows
+PYTHON_COST_FACTOR = 40  # time of a refit in Python relative to a refit in C++, for few rows
+INCOMPLETE_COST_FACTOR = 8  # time of a refit to rows with missing values relative to a refit to complete rows
 
 
 class Refits(NamedTuple):
-    """The results of refitting a mixture many times.
+    """Results of refitting a mixture many times.
 
     Parameters
     ----------
-    model : mixture at its maximum, from which all refits start.
-    initial_objective : objective of the original fit, in nats per unit of row weight.
-    parameter_draws : (n_kept, q), weights, means and covariances of each refit in which no component collapsed, with
-        components in the order of `model`.
-    draw_weights : (n_kept,), factor by which the covariance multiplies each draw's squared deviation. The factor is 1
-        except in the jackknife. In the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by
-        g and the total weight is N. If weights don't count rows, the factor is (N − 1) / N, where N is the number of
-        rows.
+    model : mixture at the maximum of the objective; all refits start from this mixture.
+    initial_objective : objective of the original mixture, in nats per unit of row weight.
+    parameter_draws : vectors of weights, means and covariances, (n_kept, q), one for each refit in which no component
+        collapsed. Components are in the order of `model`.
+    draw_weights : factors of the squared deviations of refits in the covariance of the parameters, (n_kept,). Each
+        factor is 1 except in the jackknife. In the jackknife, a factor is w / g² · (N − g) / N if the weight w of a row
+        is reduced by g and the total weight is N; if weights don't count rows, all factors are (N − 1) / N for N rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
     n_relabelled : number of refits whose components had to be reordered to match `model`.
@@ -79,17 +79,17 @@ class Refits(NamedTuple):
 
 
 class Resampling(NamedTuple):
-    """Settings of a bootstrap or of a jackknife.
+    """Settings of a bootstrap or a jackknife.
 
     Parameters
     ----------
     kind : "weighted" draws row weights from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
         "nonparametric" draws rows with replacement (Efron 1979); "parametric" draws rows from the mixture; "jackknife"
         leaves out each row in turn.
-    n_resamples : number of refits; not used by the jackknife, which makes one refit per row.
-    concentration : concentration parameter of the Dirichlet distribution of "weighted"; 1 for the uniform distribution.
-    em_tolerance : tolerance of EM, in nats per unit of row weight.
-    is_frequency : whether row weights count rows, so that a row of weight 2 stands for two rows.
+    n_resamples : number of refits; ignored by the jackknife, which makes one refit per row.
+    concentration : concentration of the Dirichlet distribution for kind "weighted"; the value 1 makes it uniform.
+    em_tolerance : tolerance of EM in each refit, in nats per unit of row weight.
+    is_frequency : whether row weights are counts, so that a row of weight 2 stands for two rows.
     """
 
     kind: str
@@ -118,12 +118,12 @@ def is_refit_fast(problem: Problem, model: Model) -> bool:
 def refit_resamples(
     problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator, collapsed: Collection[int] = ()
 ) -> Refits:
-    """Refit a mixture to many resamples; every refit starts from the maximum of the objective near `model`.
+    """Refit a mixture to many resamples of the rows; each refit starts from the maximum of the objective near `model`.
 
     Raises
     ------
-    ValueError : a component collapsed in more than a third of the refits, or this kind of resampling does not support
-        the rows.
+    ValueError : a component collapsed in more than a third of the refits, or the kind of resampling does not support
+        the rows or labels of the problem.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
@@ -160,7 +160,7 @@ def refit_resamples(
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
-    """Run the refits in batches, and yield the final states and the draw weights of each batch."""
+    """Run the refits in batches, and yield the final states and the factors `draw_weights` of each batch."""
     if resampling.kind == "parametric":
         yield from _refit_drawn_rows(problem, model, resampling, rng)
         return
@@ -181,7 +181,7 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
 
 
 def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
-    """Draw new row weights (n, n_rows) for `n` refits from the row weights (n_rows,) of the original fit."""
+    """Draw new row weights (n, n_rows) for `n` refits, given the row weights (n_rows,) of the original fit."""
     if how.kind == "jackknife":
         weights = np.repeat(row_weight[None], n, axis=0)
         removed = np.minimum(row_weight[omitted], 1.0) if how.is_frequency else row_weight[omitted]
@@ -193,7 +193,8 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
         return drawn if how.is_frequency else drawn * row_weight
     if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
-        # The sum of the gamma variates of w rows of weight 1 is one gamma variate of shape concentration · w.
+        # The sum of the gamma variates of w rows of weight 1 is one gamma variate with the shape parameter
+        # concentration · w.
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
         gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
@@ -203,7 +204,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
 
 
 def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[EMState]:
-    """Refit the mixture to the same rows with `n` sets of new weights, (n, n_rows), and return the final states."""
+    """Refit the mixture to the rows with each of n sets of `row_weights` (n, n_rows), and return the final states."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     data, known = problem.data, problem.data.labels
@@ -211,14 +212,14 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        # The prior of the objective is scaled to row weights that are divided by `data.weight_unit`.
+        # The objective's prior is scaled for row weights that are divided by `data.weight_unit`.
         totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)
         groups = RowGroups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # the prior is scaled to weights divided by this unit
+        weight = row_weights[index] / problem.data.weight_unit  # the prior requires weights in this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
@@ -228,7 +229,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
 
 
 def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
-    """Refit the mixture to tables of drawn rows as large as the original data, and yield the final states."""
+    """Refit the mixture to tables of drawn rows, each with as many rows as the data, and yield the final states."""
     n_rows = max(2, round(problem.source.row_totals.total_weight * problem.data.weight_unit))
     if problem.data.labels is not None:
         raise ValueError("kind='parametric' does not support labels. Use kind='weighted'.")
@@ -245,7 +246,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
 def simulate_tables(
     model: Model, n_rows: int, n_tables: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
-    """Draw `n_tables` tables of rows from a mixture, and yield lists of tables that are small enough for memory."""
+    """Draw `n_tables` tables of rows from a mixture, and yield them in lists that are small enough for memory."""
     at_once = max(1, MAX_DRAWN_VALUES // (n_rows * model.n_features))
     for first in range(0, n_tables, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n_tables - first))]
@@ -254,7 +255,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from `models[i]` on `tables[table_indices[i]]`, and return the final states; tables have equal sizes."""
+    """Run EM from each `models[i]` on `tables[table_indices[i]]`, tables of equal size, and return the final states."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -272,14 +273,14 @@ def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
 
 @dataclass(frozen=True, eq=False)
 class _ComponentMatcher:
-    """A matcher that finds the components of one mixture in refitted mixtures, by the rows of each component.
+    """Matcher of the components of refits to the components of the original mixture, based on the rows of components.
 
     Parameters
     ----------
-    rows : a sample of the rows.
-    engine : engine that sums over the rows.
-    responsibilities : (n_rows, n_components), responsibilities of the original mixture.
-    has_labels : whether labels name the components, so that their order is fixed.
+    rows : sample of the rows, on which responsibilities are compared.
+    engine : engine that computes responsibilities.
+    responsibilities : responsibilities of the original mixture, (n_rows, n_components).
+    has_labels : whether labels name the components and thereby fix the order of the components.
     """
 
     rows: Block
@@ -294,7 +295,7 @@ class _ComponentMatcher:
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
     def match_components(self, mixtures: StackedModels) -> tuple[Indices, Array]:
-        """Match each mixture's components to the original ones; return indices and similarities, (n, n_components).
+        """Match each mixture's components to the original components; return indices and similarities, (n, K) each.
 
         The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which generalises Jaccard's
         similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved if the

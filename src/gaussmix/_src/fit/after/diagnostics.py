@@ -28,12 +28,12 @@ from gaussmix._src.sources.row_statistics import Cells
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-_MIN_RESIDUAL_VARIANCE = 1e-10  # columns with a smaller unexplained fraction of the variance are linearly dependent
-_MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as the cause of a dependence
+_MIN_RESIDUAL_VARIANCE = 1e-10  # a column with a smaller unexplained fraction of its variance is linearly dependent
+_MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as causes of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
-_MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
-_MIN_PART = 0.01  # messages omit columns whose entry in a direction, relative to the largest entry, is smaller
-_MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
+_MIN_ROWS_OF_TWO = 10  # with fewer rows than this, a measured column may have only two values by chance
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of its largest entry
+_MAX_EXPLAINED_COLUMNS = 3  # maximum number of dependent columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
 
@@ -44,7 +44,7 @@ def find_constant_columns(source: Source) -> list[int]:
 
 
 def find_two_valued_columns(source: Source) -> list[int]:
-    """Return the columns with only two distinct values in rows of positive weight; [] if fewer than 10 rows."""
+    """Return columns with only two distinct values in rows of positive weight; [] if there are fewer than 10 rows."""
     low, high = source.collect(Cells).ends
     if source.row_totals.n_positive < _MIN_ROWS_OF_TWO:
         return []
@@ -53,13 +53,13 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
-    """Count, (n_features,), the values of each column in rows of positive weight that are neither `low` nor `high`."""
+    """Count the values other than `low` and `high` in each column of the rows of positive weight, (n_features,)."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 
 
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
-    """Return a message that lists columns with only two values and gives advice."""
+    """Return a message that lists the columns with only two values and gives advice about these columns."""
     return (
         f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
         "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
@@ -68,15 +68,15 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns, in which the mixture has no variance except for `ridge` (n_features,)."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # all False if there is no ridge
-    if not is_ridge.any():  # avoids a pass over the rows
+    """Return the constant columns of a source in which the variance of the mixture is only `ridge` (n_features,)."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False for all columns without a ridge
+    if not is_ridge.any():  # returns before a pass over the rows
         return []
     return [column for column in find_constant_columns(source) if is_ridge[column]]
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Map each column that is a linear function of earlier columns to those columns; {} if the rows are incomplete."""
+    """Map each column that depends linearly on earlier columns to these columns; {} if the rows have missing values."""
     if source.is_incomplete:
         return {}
     return _find_dependent_in_covariance(source.collect(Spread).covariance)
@@ -84,7 +84,7 @@ def find_dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """Find linearly dependent columns in a covariance matrix by a Cholesky factor of the independent columns."""
+    """Find linearly dependent columns in a covariance matrix, with a Cholesky factor of the independent columns."""
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # inverse of the Cholesky factor of the independent columns
@@ -107,9 +107,9 @@ class SingularColumns:
     Parameters
     ----------
     constant : columns with a single value.
-    dependent : map from each column that is a linear function of other columns to the list of these columns.
+    dependent : map from each column that is a linear function of earlier columns to the list of these earlier columns.
     two_valued : columns with only two distinct values.
-    n_rows : number of rows if there are too few rows for linearly independent columns; otherwise None.
+    n_rows : number of rows, if it is too small for linearly independent columns; otherwise None.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -119,7 +119,7 @@ class SingularColumns:
 
     @classmethod
     def find(cls, source: Source, failed_families: Collection[Family]) -> SingularColumns:
-        """Find the columns of a source that make covariances singular in the structures whose fits failed."""
+        """Find the columns of a source that make covariances singular in the structures `failed_families`."""
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
@@ -152,7 +152,7 @@ class SingularColumns:
         return " ".join(sentences)
 
     def diagnose_columns(self, names: Names) -> list[Diagnosis]:
-        """Return a record for each column that made candidates of a model selection fail."""
+        """Return a record for each column that made the fits of candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
@@ -161,7 +161,7 @@ class SingularColumns:
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
-    """Return the beginning of a sentence: "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    """Return the start of a sentence, like "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
     return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
@@ -188,10 +188,10 @@ def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, ro
 
     Parameters
     ----------
-    final_state : final state of the run.
-    constant : constant columns, whose variance is only the ridge.
+    final_state : final state of the EM run.
+    constant : indices of constant columns, in which the ridge is all of the variance.
     names : names of the features; None if features have no names.
-    rows_note : the sentence of `distinct_rows_sentence` if there are few distinct rows; otherwise None.
+    rows_note : the result of `distinct_rows_sentence` if there are few distinct rows; otherwise None.
     """
     result = diagnose_components(final_state, names)
     for column in constant:
@@ -215,7 +215,7 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        closest = int(inflation[k].argmax())  # the feature that is determined most closely by the others
+        closest = int(inflation[k].argmax())  # the feature that other features determine most closely
         result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
@@ -223,14 +223,14 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
 def diagnose_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
 ) -> list[Diagnosis]:
-    """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
+    """Return records of components that collapse or would collapse without the ridge; [] for models with a prior.
 
     In a component that collapses, the ridge makes up nearly all of the variance in some direction, or there are too few
-    distinct rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
+    distinct rows for a covariance matrix. `constant` lists the constant columns, which `diagnose_run` reports.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
-    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # avoids drawing the sample
+    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # returns before a sample is drawn
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
@@ -240,12 +240,12 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # counting in the sample would find fewer
+        counts = np.floor(model.weights * n_rows)  # because a sample would contain fewer distinct rows
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
-    # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features, so
-    # only few components need eigenvectors.
+    # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
+    # features, so that eigenvectors are needed for only few components.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []
@@ -275,7 +275,7 @@ def feature_name(feature: int | None, names: Names) -> str | int | None:
 def explain_singular(
     error: SingularCovarianceError, source: Source, family: Family, names: Names
 ) -> SingularCovarianceError:
-    """Return an error whose message also names singular columns, if any; return a DegenerateError unchanged."""
+    """Return the error with a message that names singular columns, if any. A DegenerateError is returned unchanged."""
     if isinstance(error, DegenerateError):
         return error
     sentence = SingularColumns.find(source, [family]).describe(names)
@@ -283,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """Replace a feature's index in an error by the feature's name, or by the name of a constant column, if any."""
+    """Return the error with a name instead of an index: the name of a constant column, if any, or of the feature."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

@@ -1,4 +1,4 @@
-"""Compute standard errors by formula: find the maximum near a model, and the covariance of the parameters there."""
+"""Compute standard errors by formula: find the maximum near a model and the covariance of the parameters there."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
-MAX_EM_STEPS = 10_000  # maximum number of EM steps between two attempts with Newton's method
+MAX_EM_STEPS = 10_000  # maximum number of EM steps before each run of Newton's method
 MAX_NEWTON_STEPS = 20
-# If the remaining gain of all rows is below this (nats), no parameter would move by more than 1e-6 standard errors.
+# If the objective, summed over all rows, can increase by at most this (nats), no parameter would change by more than
+# 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the remaining gain; otherwise EM continues
-MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
-MIN_CURVATURE = 1e-9  # smaller curvatures per unit of row weight count as 0; with known components they are about 1
-# A parameter is undetermined if more than this fraction of its squared derivative lies in flat directions.
+MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above it, EM continues
+MIN_COMPONENT_ROWS = 1.0  # a component whose expected number of rows is below this counts as empty
+MIN_CURVATURE = 1e-9  # curvatures up to this, per unit of row weight, count as 0; about 1 if components are known
+# The rows do not determine a parameter if more than this fraction of its squared derivative lies in flat directions.
 MAX_FLAT_FRACTION = 1e-4
-FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
-# A negative variance up to this size, relative to the inverse information, counts as 0 with rounding error.
+FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of each coordinate
+# A negative variance counts as 0 with rounding error if it is at most this fraction of the inverse information.
 MAX_VARIANCE_ROUNDING = 1e-8
-OBJECTIVE_ROUNDING = 1e-6  # rounding error in nats per unit of row weight, including the effect of float32 rows
+OBJECTIVE_ROUNDING = 1e-6  # rounding error of the objective, in nats per unit of row weight, also for float32 rows
 
 
 @dataclass(frozen=True, eq=False)
 class LocalMaximum:
-    """A local maximum of the objective that was reached from a model, with the information matrix at this point.
+    """A local maximum of the objective that was reached from a model, with the information matrix at this maximum.
 
     Parameters
     ----------
     model : model at the maximum.
-    frozen_components : components whose mean and covariance are frozen, with the reasons.
+    frozen_components : map from each component with frozen mean and covariance to the reason for freezing it.
     information : observed information at the maximum.
     initial_objective : objective of the initial model, in nats per unit of row weight.
-    total_weight : sum of the row weights that the user passed.
+    total_weight : sum of the row weights that the user passed to `fit`.
     """
 
     model: Model
@@ -66,19 +67,20 @@ class LocalMaximum:
     ) -> LocalMaximum:
         """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM runs with falling tolerances until Newton's method converges from the result of EM. If Newton's method never
-        converges, EM ended at a saddle point or on a ridge of the objective, along `flat_directions`.
+        EM runs with decreasing tolerances until Newton's method converges from the result of EM. If Newton's method
+        never converges, EM ended at a saddle point or on a flat ridge of the objective (see `flat_directions`).
 
         Parameters
         ----------
-        problem : problem whose objective is maximised.
+        problem : problem with the rows and the objective to maximise.
         model : initial model.
-        collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        is_frequency : whether row weights count rows in the outer product of the scores; None to skip the product.
+        collapsed : components to freeze, unless a ridge keeps these components from collapsing.
+        is_frequency : whether row weights are counts of rows, for the outer product of the scores; None if this product
+            is not needed.
 
         Raises
         ------
-        NotSmooth : the information matrix of this problem has no formula.
+        NotSmooth : there is no formula for the information matrix of this problem.
         """
         if problem.data.trimming:
             raise NotSmooth("trim leaves out different rows at each step")
@@ -98,7 +100,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # squared weights were divided by the unit twice, but the total weight once
+        if is_frequency is False:  # squared weights were divided by unit², but the total weight by unit
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
@@ -109,12 +111,12 @@ class LocalMaximum:
 
     @property
     def flat_directions(self) -> Array:
-        """Return the directions in which the objective doesn't fall, as orthonormal columns (none at a maximum)."""
+        """Return orthonormal columns: the directions in which the objective does not decrease (none at a maximum)."""
         return self._steep_and_flat_directions[1]
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return orthonormal columns: directions in which the objective falls, and directions in which it does not."""
+        """Return two arrays of orthonormal columns: directions in which the objective decreases, and all others."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")
@@ -124,20 +126,20 @@ class LocalMaximum:
 
     @property
     def least_curvature(self) -> float:
-        """Compute the smallest positive curvature of the total objective, in nats per squared coordinate."""
+        """Compute the smallest positive curvature of the objective of all rows, in nats per squared coordinate."""
         steep, _ = self._steep_and_flat_directions
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the parameters; NaN for degenerate components, 0 for fixed parameters."""
+        """Compute the covariance (q, q) of the parameters, with NaN for frozen components, 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
     def has_no_standard_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
-        """Return a mask (q,) of parameters of frozen components, and of weights at their lower bound."""
+        """Return a mask (q,) of the parameters of frozen components, and of weights that are at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
         fixed = {} if weight_update is None else weight_update.fixed_weights
@@ -152,8 +154,8 @@ class LocalMaximum:
 
         The covariance of the coordinates is I⁻¹ for "hessian", G⁻¹ for "outer" and I⁻¹ G I⁻¹ for "sandwich", where I is
         the information matrix and G is the outer product of the scores; White (1982), Econometrica 50, theorem 3.2;
-        Boldea & Magnus (2009), JASA 104, section 3. The result is NaN for parameters that move along flat directions,
-        and for variances that are negative beyond rounding error.
+        Boldea & Magnus (2009), JASA 104, section 3. The result is NaN for parameters that change along flat directions,
+        and for parameters whose variance is more negative than rounding errors explain.
         """
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
@@ -177,7 +179,8 @@ class LocalMaximum:
             result = along @ outer @ along.T
             variances = np.diagonal(result)
             wrong = variances < -MAX_VARIANCE_ROUNDING * (whitened**2).sum(axis=1)
-            # If the model fits the rows exactly, variances are 0 except for rounding error, which may be negative.
+            # If the model fits the rows exactly, the computed variances are 0 plus rounding errors, which may be
+            # negative.
             np.fill_diagonal(result, np.maximum(variances, 0.0))
             result[wrong] = result[:, wrong] = np.nan
         else:
@@ -185,7 +188,7 @@ class LocalMaximum:
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Draw models with coordinates normally distributed around the maximum; `kind` names the covariance."""
+        """Draw models whose coordinates are normally distributed around the maximum, with the covariance `kind`."""
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -193,7 +196,7 @@ class LocalMaximum:
         return [at.model_at(point) for point in points]
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
-        """Compute derivatives (m, p) of a function of the model with respect to coordinates by central differences."""
+        """Compute derivatives (m, p) of a function of the model with respect to coordinates, by finite differences."""
         at = self.information.coordinates
         curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
         steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
@@ -206,13 +209,13 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False)
 class ObjectiveMaximiser:
-    """A maximiser of a problem's objective, which uses EM and Newton's method."""
+    """Maximiser of a problem's objective that uses EM and Newton's method."""
 
     problem: Problem
     total_weight: float
 
     def run_em_from(self, state: EMState, tolerance: float) -> EMState:
-        """Run EM to the end, freezing components that become empty or that only the ridge keeps from collapsing."""
+        """Run EM to convergence; freeze components that become empty or that only the ridge keeps from collapsing."""
         problem = self.problem
         rows, objective = (problem.source, problem.engine), problem.objective
         stopping, before = StopRule(tolerance, MAX_EM_STEPS), Trace()
@@ -228,13 +231,13 @@ class ObjectiveMaximiser:
             state = state._replace(trace=replace(before, frozen_components=result))
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
-        """Return the components that are empty, or that only the ridge keeps from collapsing, each with the reason."""
+        """Map each component that is empty, or that only the ridge keeps from collapsing, to a reason to freeze it."""
         lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Return a mask (n, n_components) of the components that `find_degenerate` would return."""
+        """Return a mask (n, n_components) of the components of each mixture that `find_degenerate` would return."""
         lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
@@ -243,9 +246,9 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute the fraction of each conditional variance that is due to the ridge, (n, n_components, n_features).
+        """Compute the ridge's fraction of each feature's conditional variance, (n, n_components, n_features).
 
-        The result is 0 if components share their covariance, because a single component can't collapse.
+        The result is 0 if all components share one covariance, because then a single component cannot collapse.
         """
         floor = self.problem.objective.variance_floor
         if mixtures.template.covariances.is_shared or not floor.any():
@@ -260,7 +263,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """Run Newton's method, and return the maximum and the information matrix there; None without convergence."""
+        """Run Newton's method; return the maximum and its information matrix, or None without convergence."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

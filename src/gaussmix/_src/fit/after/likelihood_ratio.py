@@ -1,4 +1,4 @@
-"""Test the number of components by the likelihood ratio, with refits to rows drawn from the smaller mixture."""
+"""Test the number of components with the likelihood ratio and with refits to rows drawn from the smaller mixture."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
-MAX_SPLIT_AXES_PER_COMPONENT = 3  # number of axes along which each component is split
-TEST_SPLIT_DISTANCE = 1.0  # distance between a component's mean and the means of its halves, in standard deviations
-SPLIT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM from each split
-MAX_CONTINUED_SPLITS = 2  # number of splits from which EM continues to convergence
+MAX_SPLIT_AXES_PER_COMPONENT = 3  # maximum number of axes along which each component is split
+TEST_SPLIT_DISTANCE = 1.0  # distance of each half's mean from the mean of the split component, in standard deviations
+SPLIT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM from each mixture with a split component
+MAX_CONTINUED_SPLITS = 2  # number of the best splits from which EM continues to convergence
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """A likelihood ratio statistic, and its simulated distribution under the smaller mixture.
+    """A likelihood ratio statistic, and values of this statistic that were simulated under the smaller mixture.
 
     Parameters
     ----------
     statistic : twice the log of the likelihood ratio, in nats, at least 0.
-    null_statistics : (n,), statistics of tables of rows drawn from the smaller mixture.
+    null_statistics : statistics (n,) of n tables of rows that were drawn from the smaller mixture.
     """
 
     statistic: float
@@ -39,27 +39,27 @@ class LikelihoodRatioTest(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Compute (1 + number of null statistics ≥ `statistic`) / (1 + n): McLachlan (1987), Applied Statistics 36."""
+        """Return (1 + number of `null_statistics` ≥ `statistic`) / (1 + n); McLachlan (1987), Applied Statistics 36."""
         return float((1 + (self.null_statistics >= self.statistic).sum()) / (1 + len(self.null_statistics)))
 
 
 def run_likelihood_ratio_test(
     problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
-    """Test a mixture against a mixture with one more component, which EM fits after splitting each component in turn.
+    """Test a mixture against mixtures with one more component, which EM fits after a split of each component in turn.
 
-    Larger mixtures are fitted to the drawn rows by the same method, because otherwise the test would not have its
-    nominal level.
+    Mixtures with one more component are fitted to the drawn rows by the same method as to the data, because otherwise
+    the test would not have its nominal level.
 
     Parameters
     ----------
-    problem : problem of the smaller mixture: rows in memory, all of the same weight, without priors and fixed
+    problem : problem of the smaller mixture, with rows of equal weight in memory, and without priors or fixed
         parameters.
-    model : smaller mixture, near its maximum.
-    n_simulations : number of tables of rows to draw.
+    model : the smaller mixture, near a maximum of the likelihood.
+    n_simulations : number of tables of rows to draw from the smaller mixture.
     tolerance : tolerance of EM, in nats per unit of row weight.
-    rng : random generator of the draws.
-    names : names of the features.
+    rng : random generator for the drawn rows.
+    names : names of the features, for error messages.
 
     Raises
     ------
@@ -80,10 +80,11 @@ def run_likelihood_ratio_test(
 def _compute_statistics(
     problem: Problem, model: Model, tables: Sequence[Rows], stopping: StopRule, names: Sequence[str] | None = None
 ) -> Array:
-    """Compute 2 (log L' − log L) for tables with the same number of rows, in nats.
+    """Compute 2 (log L' − log L) in nats for each table, with likelihood L' of the larger and L of the smaller mixture.
 
-    Statistics are at least 0, because the larger mixture includes the smaller mixture as a special case. ValueError is
-    raised if `names` is given and every larger mixture has a collapsed component.
+    All tables have the same number of rows. The statistics are at least 0, because the smaller mixture is a special
+    case of the larger mixture. Raises ValueError if `names` is given and every larger mixture has a collapsed
+    component.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
@@ -102,7 +103,7 @@ def _compute_statistics(
 
 
 def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) -> Array:
-    """Return the final objective of each run; −inf if a component collapsed or became empty."""
+    """Return the final objective of each EM run, or −inf if a component collapsed or became empty in the run."""
     is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
         StackedModels.from_models([end.model for end in states])
     )
@@ -111,7 +112,7 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
-    """Return whether every model has a collapsed component with over 2 d + 1 rows, which is a sign of repeated rows."""
+    """Return whether every model has a collapsed component with over 2 d + 1 rows, a sign that rows are repeated."""
     stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
@@ -131,7 +132,7 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
 
 
 def _split_models(model: Model) -> list[Model]:
-    """Return mixtures in which one component is split in two, along each of up to 3 of the component's longest axes."""
+    """Return one mixture for each way to split a component in two along one of its (at most 3) longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])

@@ -1,4 +1,4 @@
-"""Compute the criterion "stability": the agreement between the labels of repeated fits."""
+"""Compute the criterion "stability", which is the agreement between the labels of repeated fits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 
-RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each repeated fit; None if the fit failed
+RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each repeated fit, or None if the fit failed
 
 
 def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list[Candidate]:
-    """Return the candidates, and candidates with one component fewer or more, sorted by structure and size.
+    """Return the candidates and their neighbours, which have one component less or more, sorted by structure and size.
 
-    If rows have labels, no neighbour has fewer components than the smallest candidate, because a label might name a
-    component that the neighbour lacks.
+    If rows have labels, neighbours with fewer components than the smallest candidate are left out, because a label
+    might name a component that such a neighbour lacks.
     """
     min_components = min(candidate.n_components for candidate in candidates) if has_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
@@ -36,12 +36,13 @@ def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list
 def compute_stability(
     candidates: Sequence[Candidate], repeats: RepeatedFits, source: Source, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Compute the mean and standard deviation of label agreement with K − 1 and K + 1 components, (n_candidates,) each.
+    """Compute mean and standard deviation of the label agreement with neighbouring candidates, (n_candidates,) each.
 
-    Each repeat with K components is compared with every earlier repeat with K + 1 components by the index of Fowlkes &
-    Mallows (1983), as in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024),
-    Nature Genetics 56. One pass over the rows suffices. The result is NaN for K = 1, and if there are no successful
-    fits with K − 1 or with K + 1 components.
+    The neighbours of a candidate with K components have K − 1 and K + 1 components. Each repeat with K components is
+    compared with every earlier repeat with K + 1 components. The measure is the index of Fowlkes & Mallows (1983), as
+    in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56.
+    All comparisons together need one pass over the rows. The result is NaN for K = 1, and if all fits of a neighbour
+    failed.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -57,7 +58,7 @@ def compute_stability(
 
 
 def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
-    """Return whether each candidate's value exceeds the values of its neighbours with one component fewer and more."""
+    """Return whether each candidate's value exceeds the values for one component less and for one component more."""
     by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
     def value_at(each: Candidate, more: int) -> float:
@@ -69,9 +70,10 @@ def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
 def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
-    T counts the pairs of rows with equal labels in both fits, P in the first fit and Q in the second fit; Fowlkes &
-    Mallows (1983), JASA 78, section 2. Each pair of rows counts with the product of the two row weights. `self_pairs`,
-    the weight of pairs of a row with itself, is subtracted.
+    T is the number of pairs of rows with equal labels in both fits; P and Q are the numbers of pairs with equal labels
+    in the first and in the second fit; Fowlkes & Mallows (1983), JASA 78, section 2. Each pair of rows counts with the
+    product of the two row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from T, P and
+    Q.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
@@ -79,13 +81,13 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _ContingencyTables:
-    """A function that returns, for a block, the weight of pairs of a row with itself and contingency tables of labels.
+    """Function that returns, for a leaf, the weight of pairs of a row with itself, and contingency tables of labels.
 
     Parameters
     ----------
     repeats : parameters of all repeated fits of each candidate.
-    compared_pairs : pairs of indices of candidates; every repeat of the first candidate is compared with the earlier
-        repeats of the second candidate.
+    compared_pairs : pairs of indices of candidates. Every repeat of the first candidate in a pair is compared with the
+        earlier repeats of the second candidate in this pair.
     """
 
     engine: Engine[Any]
@@ -93,15 +95,17 @@ class _ContingencyTables:
     compared_pairs: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
-        # Σ w min(w, 1): a row of weight 2 stands for two rows, each of which makes one pair with itself.
+        # The sum is Σ w min(w, 1), because a row of weight 2 stands for two rows, and each of the two rows makes one
+        # pair with itself.
         own = float((leaf.weight * np.minimum(leaf.weight, 1)).sum())
         return Sums((own, *self._contingency_tables(leaf)))
 
     def _contingency_tables(self, leaf: Block) -> Iterator[Sums]:
-        """Yield, for each pair of candidates, the contingency tables of the compared pairs of repeats."""
+        """Yield the contingency tables of all compared pairs of repeats, for each pair of candidates."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
-            # The labels with K + 1 components are reused in the next step, in which K is larger by one.
+            # The labels with K + 1 components are used again for the next pair of candidates, in which K is larger by
+            # 1.
             labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}
             rows, columns = (labels[index] for index in step)
             n_rows, n_columns = (self._n_labels(index) for index in step)
@@ -113,9 +117,9 @@ class _ContingencyTables:
             )
 
     def _n_labels(self, index: int) -> int:
-        """Return the number of labels of a candidate, including noise; 1 if all fits failed."""
+        """Return the number of labels of a candidate, including the noise label; 1 if all of its fits failed."""
         return 1 + max((len(each.means) for each in self.repeats[index] if each is not None), default=0)
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
-        """Return the labels of each repeat, with 0 for noise; None for a failed fit."""
+        """Return the labels of the rows in each repeat, with 0 for noise; None for a failed fit."""
         return [None if each is None else self.engine.labels(leaf, each) - NOISE_LABEL for each in self.repeats[index]]

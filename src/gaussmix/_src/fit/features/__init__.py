@@ -1,1 +1,1 @@
-"""Implement the options of fits. A fit runs only the code of the options that its parameters request."""
+"""Implement the options of fits. A fit imports and runs only the options that its parameters request."""

@@ -1,4 +1,4 @@
-"""Define the interface of fit options: five methods that return their argument unchanged by default."""
+"""Define the interface of fit options: five methods that, by default, return their first argument unchanged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class FitOption(ABC):
-    """An option of a fit, which is also a context manager for the duration of the fit.
+    """An option of a fit, which is also a context manager that is active during the fit.
 
-    The option is created before rows are read, and checks the parameters that request it. The attribute `used_names`
-    lists the names in `UNSUPPORTED_PAIRS` that apply to this fit. If `used_names` is empty, because the parameters are
-    equivalent to their defaults, the option is dropped.
+    The option is created before rows are read, and checks the parameters that request the option. The attribute
+    `used_names` lists the names in `UNSUPPORTED_PAIRS` that apply to this fit. If `used_names` is empty, because the
+    parameters are equivalent to their defaults, the fit does not use the option.
 
     Parameters
     ----------
-    estimator : estimator with its parameters.
+    estimator : estimator that is fitted, with its parameters.
     arguments : arguments of `fit` by name; for a stream, the only key is `partial_fit`.
 
     Raises
@@ -34,7 +34,7 @@ class FitOption(ABC):
     ValueError, TypeError : a parameter has an invalid value.
     """
 
-    is_sequential = False  # whether candidates of a model selection must be fitted one after the other
+    is_sequential = False  # whether a model selection must fit its candidates one after another
 
     def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
         self.estimator, self.arguments = estimator, arguments
@@ -42,7 +42,7 @@ class FitOption(ABC):
 
     @abstractmethod
     def check_parameters(self) -> Sequence[str]:
-        """Check the parameters, and return the names in `UNSUPPORTED_PAIRS` that the fit uses."""
+        """Check the parameters of the option, and return the names in `UNSUPPORTED_PAIRS` that apply to the fit."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,23 +51,23 @@ class FitOption(ABC):
         return None
 
     def adapt_source(self, source: Source) -> Source:
-        """Return the rows of the fit, given the validated rows of X."""
+        """Return the rows to fit, given the validated rows of X."""
         return source
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        """Return the problem of the fit; `candidates` lists all pairs of a structure and a number of components."""
+        """Return the problem changed by this option; `candidates` lists all pairs (structure, number of components)."""
         return problem
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        """Return the plan of the fit."""
+        """Return the plan (settings of the fit) changed by this option."""
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
-        """Return the EM runs, one per initialisation; in a model selection, the runs of one candidate."""
+        """Return the EM runs changed by this option, one per initialisation (of one candidate in a model selection)."""
         return runs
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
-        """Return the result of the fit, given the final state of the best run."""
+        """Return the result of the fit changed by this option; `run` is the final state of the best run."""
         return fitted
 
 

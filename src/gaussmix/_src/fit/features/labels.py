@@ -1,4 +1,4 @@
-"""Implement `labels` and `label_components`: known components of rows."""
+"""Implement `labels` and `label_components`, which state the known components of rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gaussmix._src.validation.labels import check_labels
 
 
 class KnownLabels(FitOption):
-    """The fit option for rows with known components."""
+    """Fit option for rows whose components are known."""
 
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
         if self._labels is None:
-            check_labels(None, self._groups, 0, 1)  # raises an error if label_components is set
+            check_labels(None, self._groups, 0, 1)  # raises an error if label_components is set without labels
         return ("labels",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:

@@ -17,7 +17,7 @@ from gaussmix._src.validation.restrictions import check_background, noise_of
 
 
 class NoiseBackground(FitOption):
-    """The fit option for a uniform noise component."""
+    """Fit option that adds a uniform noise component."""
 
     def check_parameters(self) -> Sequence[str]:
         self._noise = noise_of(self.estimator.noise)
@@ -32,7 +32,7 @@ class NoiseBackground(FitOption):
 
 
 class Trimming(FitOption):
-    """The fit option that leaves out the rows with the lowest density."""
+    """Fit option that leaves out the rows with the lowest density."""
 
     def check_parameters(self) -> Sequence[str]:
         self._fraction = check_trim(self.estimator.trim)

@@ -1,4 +1,4 @@
-"""Implement `posterior`: truncated EM, which assigns each row to only a few of many components."""
+"""Implement `posterior`: truncated EM, which divides each row among only a few of many components."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
-MIN_PAIRS = 2**27  # with fewer pairs of a row and a component, an exact fit takes only seconds
-# If the gap to the log-likelihood (nats per row) exceeds this by two standard errors, the number of candidate
-# components is doubled.
+MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
+# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
+# candidate components per row is doubled.
 MAX_GAP = 2e-3
-# Limit on the doubling, because an outlier far from all components would require ever more candidate components.
+# Maximum number of candidate components per row, because an outlier far from all components would require ever more
+# candidate components.
 MAX_AUTO_CANDIDATES = 64
 
 
 class TruncatedPosterior(FitOption):
-    """The fit option for truncated EM, which also estimates how far its bound is below the log-likelihood."""
+    """Fit option for truncated EM; it also estimates how far the bound of truncated EM is below the log-likelihood."""
 
     _engine: TruncatedEngine | None = None
 
@@ -73,20 +74,20 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run that doubles the number of candidate components until the gap is small."""
+        """Yield the states of a run; double the number of candidate components until the bound is close enough."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
-        # A finished run stores no candidate components, so the gap can't be estimated again.
+        # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
             yield initial
             return
         while True:
             problem, source = replace(problem, engine=engine), problem.source
-            vars(problem)["source"] = source  # keeps the candidate components of each row
-            gap = PosteriorGap(engine.n_candidates, nan, nan)  # the gap is not estimated yet
+            vars(problem)["source"] = source  # this source stores the candidate components of each row
+            gap = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
@@ -109,7 +110,7 @@ class TruncatedPosterior(FitOption):
         return fitted if self._engine is None else fitted.without_likelihood()
 
     def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
-        """Raise ValueError if the fit can't use this number of candidate components per row."""
+        """Raise ValueError if the fit can't use `n_candidates` candidate components per row."""
         source, n_components = problem.data.raw_source, problem.n_components
         if n_candidates > n_components:
             raise ValueError(
@@ -127,7 +128,7 @@ class TruncatedPosterior(FitOption):
 
 
 def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
-    """Estimate how far the bound of a state is below the log-likelihood, and report this gap."""
+    """Estimate how far the bound of a state is below the log-likelihood, and report this gap to the user."""
     gap = estimate_gap(problem.source, problem.engine, problem.objective.parameters(state.model))
     amount = f"{gap.gap:.5f} ± {gap.standard_error:.5f} nats per row"
     plan.report_progress(f"With {gap.n_candidates} candidates, the bound is {amount} below the log-likelihood")
@@ -135,7 +136,7 @@ def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
 
 
 def _memory_bytes() -> float:
-    """Return the memory of the machine in bytes; infinity if the system does not report it."""
+    """Return the memory of the machine in bytes; infinity if the system does not report its memory."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -143,7 +144,7 @@ def _memory_bytes() -> float:
 
 
 def _why_exact(problem: Problem) -> str:
-    """Return the name of the setting that truncated EM does not support; "" if all are supported."""
+    """Return a setting of the fit that truncated EM does not support; "" if truncated EM supports all settings."""
     source = problem.data.raw_source
     if source.has_errors:
         return "X_error"

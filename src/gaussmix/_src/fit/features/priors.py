@@ -1,4 +1,4 @@
-"""Implement `prior` and `restrictions`: priors, and parameters that the fit keeps fixed."""
+"""Implement the parameters `prior` and `restrictions`, that is, priors and fixed parameters of mixtures."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INIT_PREFIXES = "weights", "means", "covariances", "precisions"
-MIN_EXPECTED_ROWS = 0.5  # a component with fewer expected rows is determined only by its prior
+MIN_EXPECTED_ROWS = 0.5  # with fewer expected rows, a component is determined only by its prior
 
 
 class Priors(FitOption):
-    """The fit option for priors and fixed parameters."""
+    """Fit option for priors and fixed parameters."""
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        # Model selection checks by itself which structures support the prior.
+        # Model selection itself checks which structures support the prior.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
@@ -57,14 +57,14 @@ class Priors(FitOption):
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
-        # Only model selection stores the log-likelihood of the mixture; other fits store the objective with the prior.
+        # Without model selection, the stored log-likelihood would contain the log density of the prior.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
-    """Return the components with an expected number of rows below one half, which only the prior determines."""
+    """Return the components that only the prior determines, because their expected number of rows is below one half."""
     objective = problem.objective
-    # Variational fits have their own report of components that only the prior determines.
+    # Variational fits report components that only the prior determines in another way.
     if type(objective) is not PosteriorObjective or objective.prior is None:
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight
@@ -77,7 +77,7 @@ def find_prior_only_components(problem: Problem, final_state: EMState) -> list[i
 
 
 def describe_prior_only_components(components: Sequence[int]) -> str | None:
-    """Return a warning, with advice, about components that only the prior determines; None without such components."""
+    """Return a warning about `components`, which only the prior determines, with advice; None if there are none."""
     if not components:
         return None
     return (

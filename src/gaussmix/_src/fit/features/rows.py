@@ -1,4 +1,4 @@
-"""Implement `X_error`, the measurement errors of X, and `weight_type`, the meaning of `sample_weight`."""
+"""Implement `X_error` (measurement errors of X) and `weight_type` (meaning of `sample_weight`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaussmix._src.validation.rows import check_columns, check_weight_type, scal
 
 
 class MeasurementErrors(FitOption):
-    """The fit option for rows with measurement errors."""
+    """Fit option for rows with measurement errors."""
 
     def check_parameters(self) -> Sequence[str]:
         return ("X_error",)
@@ -19,13 +19,13 @@ class MeasurementErrors(FitOption):
     def adapt_source(self, source: Source) -> Source:
         names = self.estimator._names
         source = with_errors(self.arguments["X"], source, self.arguments["X_error"], names)
-        if source.may_miss:  # because an infinite error makes a value missing
+        if source.may_miss:  # an infinite measurement error makes a value missing
             check_columns(source, names)
         return source
 
 
 class WeightType(FitOption):
-    """The fit option for weights that are precisions."""
+    """Fit option for row weights that are precisions."""
 
     def check_parameters(self) -> Sequence[str]:
         is_precision = check_weight_type(self.estimator.weight_type) == "precision"

@@ -1,4 +1,4 @@
-"""Implement options of EM runs: `acceleration`, `degenerate`, `check_maximum` and ``tol="auto"``."""
+"""Implement the options of EM runs `acceleration`, `degenerate`, `check_maximum` and ``tol="auto"``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import check_acceleration, check_maximu
 
 
 class DegenerateRemedy(FitOption):
-    """The fit option for remedies other than freezing a component that collapses or becomes empty."""
+    """Fit option for components that collapse or become empty, if these components are not to be frozen."""
 
     def check_parameters(self) -> Sequence[str]:
         self._remedy = check_remedy(self.estimator.degenerate)
@@ -34,7 +34,7 @@ class DegenerateRemedy(FitOption):
         return [partial(self._run, run, problem) for run in runs]
 
     def _run(self, run: EMRun, problem: Problem, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run; if the run raises DegenerateError, add the name of the feature."""
+        """Yield the states of a run; if the run raises DegenerateError, add the feature name to the error."""
         try:
             yield from run(initial)
         except DegenerateError as error:
@@ -42,7 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """The fit option for acceleration; truncated EM ignores it, as rejected steps would spoil candidate components."""
+    """Fit option for acceleration; ignored by truncated EM, because rejected steps would spoil candidate components."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)
@@ -53,7 +53,7 @@ class AcceleratedRuns(FitOption):
 
 
 class CertifiedMaximum(FitOption):
-    """The fit option for ``tol="auto"``, which continues EM until it reaches a maximum, and for `check_maximum`."""
+    """Fit option for `check_maximum` and for ``tol="auto"``, which continues EM until the fit is at a maximum."""
 
     def check_parameters(self) -> Sequence[str]:
         self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))

@@ -15,7 +15,7 @@ _PARAMETER_NAMES = "weights_init", "means_init", "precisions_init", "covariances
 
 
 class InitialValues(FitOption):
-    """The fit option for initial parameters."""
+    """Fit option for initial parameters that the user passed."""
 
     def check_parameters(self) -> Sequence[str]:
         return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
@@ -29,7 +29,7 @@ class InitialValues(FitOption):
 
 
 class WarmStart(FitOption):
-    """The fit option for starting from the previous mixture, if that mixture has the same size and structure."""
+    """Fit option that starts EM from the previous mixture, if it has the size and structure of the new mixture."""
 
     def check_parameters(self) -> Sequence[str]:
         self._restore_seed = seed_restorer(self.estimator.random_state)

@@ -1,4 +1,4 @@
-"""Implement `partial_fit` and `forgetting`: the first fit to a stream, and how fast earlier rows lose weight."""
+"""Implement `partial_fit` (the first fit to a stream) and `forgetting` (how fast earlier rows lose weight)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class StreamFit(FitOption):
-    """The fit option for the first fit to a stream, with a seed drawn at its start; other fits ignore this option."""
+    """Fit option for the first fit to a stream, with a seed that was drawn when the stream began."""
 
     def check_parameters(self) -> Sequence[str]:
         check_forgetting(self.estimator.forgetting)
@@ -29,7 +29,7 @@ class StreamFit(FitOption):
 
 
 def check_forgetting(forgetting: Any) -> ForgettingRate:
-    """Check the value of `forgetting`, and return it as a `ForgettingRate`."""
+    """Check the parameter `forgetting`, and return its value as a `ForgettingRate`."""
     if isinstance(forgetting, ForgettingRate):
         return forgetting
     if forgetting is None:

@@ -1,4 +1,4 @@
-"""List the fit options, find the options that a fit uses, and reject unsupported combinations."""
+"""List all fit options, find the options that a fit uses, and reject combinations that are not supported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# The fit options in the order in which they apply. A key names a module in `fit`, which is imported at the first use,
-# and a class in that module. The value lists the parameters that request the option if they differ from their default.
+# The fit options in the order in which they apply. Each key names a module in `fit`, which is imported at its first
+# use, and a class in this module. A value lists the parameters that request an option unless they have their defaults.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),
@@ -53,7 +53,7 @@ _UNSUPPORTED_IN_FIT_MANY = (
     "covariances_init", "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
-# Pairs of names that no fit can use together, and the error message. The first matching pair is reported.
+# Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.
 UNSUPPORTED_PAIRS = {
     ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
@@ -84,13 +84,13 @@ UNSUPPORTED_PAIRS = {
 
 
 def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ignored: Sequence[str] = ()) -> FitOptions:
-    """Return the options that a fit uses, in the order in which they apply; () for a default fit.
+    """Return the options that a fit uses, in the order in which they apply; () if all parameters have their defaults.
 
     Parameters
     ----------
-    estimator : estimator with its parameters.
+    estimator : estimator that is fitted, with its parameters.
     arguments : arguments of `fit` by name.
-    others : other names in `UNSUPPORTED_PAIRS` that the fit uses.
+    others : names in `UNSUPPORTED_PAIRS` that apply to the fit in addition to the names that options use.
     ignored : parameters that this kind of fit ignores.
 
     Raises
@@ -98,7 +98,7 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     ValueError, TypeError : a parameter has an invalid value, or two options can't be combined.
     """
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
-    if not isinstance(estimator.tol, str):  # a numeric tol needs no option
+    if not isinstance(estimator.tol, str):  # a number as `tol` needs no fit option
         names.discard("tol")
     if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
         names.add("many components")
@@ -119,7 +119,7 @@ def _has_many_components(n_components: Any) -> bool:
 
 
 def changed_parameters(estimator: Any) -> set[str]:
-    """Return the names of parameters that differ from their defaults, because default values need no check."""
+    """Return the names of the parameters that differ from their defaults; only these parameters need checks."""
     values = vars(estimator)
     return {
         name
@@ -130,14 +130,14 @@ def changed_parameters(estimator: Any) -> set[str]:
 
 
 def check_combination(used_names: Set[str]) -> None:
-    """Raise ValueError if a fit uses two names that can't be combined."""
+    """Raise ValueError if two of the names that a fit uses can't be combined."""
     for pair, sentence in UNSUPPORTED_PAIRS.items():
         if used_names >= set(pair):
             raise ValueError(sentence)
 
 
 def _other_used_names(estimator: Any) -> Iterator[str]:
-    """Yield the names in `UNSUPPORTED_PAIRS` that an estimator uses in addition to fit options."""
+    """Yield the names in `UNSUPPORTED_PAIRS` that apply to an estimator but do not come from fit options."""
     yield _library_class(type(estimator)).__name__
     yield f"criterion={getattr(estimator, 'criterion', None)!r}"
     if getattr(estimator, "split_merge", False):
@@ -146,11 +146,11 @@ def _other_used_names(estimator: Any) -> Iterator[str]:
 
 @cache
 def _default_values(cls: type) -> tuple[tuple[str, Any], ...]:
-    """Return the parameters of an estimator class with their defaults, and scikit-learn's callback attribute."""
+    """Return pairs of a name and a default: parameters of an estimator class, and scikit-learn's callback attribute."""
     parameters = signature(_library_class(cls)).parameters.items()
     return *((name, each.default) for name, each in parameters), ("_skl_callbacks", None)
 
 
 def _library_class(cls: type) -> type:
-    """Return the gaussmix class of an estimator, because a user's subclass may have defaults that request options."""
+    """Return the gaussmix class of an estimator, because the defaults of a user's subclass may request options."""
     return next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == "gaussmix")

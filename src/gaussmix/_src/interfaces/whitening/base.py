@@ -1,4 +1,4 @@
-"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step uses covariances in this form."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step uses whitening factors instead of covariances."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gaussmix._src.numerics.arrays import Array, Indices
 
 
 class FactorShape(IntEnum):
-    """Shape of whitening factors. The C++ core uses the same integers."""
+    """Shape of the whitening factors W_k; the members are the same integers as in the C++ core."""
 
-    SPHERICAL = 0  # w_k         factors (K,)
-    DIAGONAL = 1  # diag(w_k)   factors (K, d)
-    TRIANGULAR = 2  # W_k lower   factors (K, d, d)
-    LOW_RANK = 3  # (I − F_k F_kᵀ) diag(w_k)   factors (K, d, q + 1), [F_k | w_k]
+    SPHERICAL = 0  # W_k = w_k I; the array `factors` has shape (K,)
+    DIAGONAL = 1  # W_k = diag(w_k); the array `factors` has shape (K, d)
+    TRIANGULAR = 2  # W_k is a lower triangular matrix; the array `factors` has shape (K, d, d)
+    LOW_RANK = 3  # W_k = (I − F_k F_kᵀ) diag(w_k); the array `factors`, [F_k | w_k], has shape (K, d, q + 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class Whitening(ABC):
 
     Parameters
     ----------
-    factors : 1 or n_components factors along the first axis, 1 / data units; `FactorShape` defines the other axes.
-    log_abs_det : log |det W_k| = −½ log det Σ_k of each factor, (1,) or (n_components,).
+    factors : array of 1 or n_components factors along the first axis, in 1 / data units; see `FactorShape`.
+    log_abs_det : log |det W_k| of each factor, which is −½ log det Σ_k, (1,) or (n_components,).
     """
 
     factors: Array
@@ -43,7 +43,7 @@ class Whitening(ABC):
         return len(self.factors) == 1
 
     def factor(self, component: int) -> Array:
-        """Return the factor of one component, as an array without the first axis of `factors`."""
+        """Return the factor of component `component`, an array without the first axis of `factors`."""
         return self.factors[0 if self.is_shared else component]
 
     @abstractmethod
@@ -66,11 +66,11 @@ class Whitening(ABC):
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the whitening factors of the given components; `self` if the factor is shared."""
+        """Return the whitening factors of the given components, or `self` if all components share one factor."""
         return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:
-        """Return upper bounds on the elements of |W_k u| over all u with |u| ≤ `offsets` (n_components, n_features)."""
+        """Return elementwise upper bounds on |W_k u| for |u| ≤ row k of `offsets` (n_components, n_features)."""
         return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
 
     @abstractmethod
@@ -79,8 +79,8 @@ class Whitening(ABC):
 
     @abstractmethod
     def precisions(self) -> Array:
-        """Return the precisions W_kᵀ W_k in the shape of the factors; for low-rank factors, as matrices (…, d, d)."""
+        """Return the precisions W_kᵀ W_k in the shape of `factors`; low-rank factors give matrices (…, d, d)."""
 
     @abstractmethod
     def precision_diagonals(self) -> Array:
-        """Return the diagonals of W_kᵀ W_k for each factor, (…, n_features), or (…, 1) for spherical factors."""
+        """Return the diagonal of each precision W_kᵀ W_k, (…, n_features); (…, 1) for spherical factors."""

@@ -1,4 +1,4 @@
-"""Whitening by one factor per feature (diagonal), or by one factor for all features (spherical)."""
+"""Whitening with one factor per feature (diagonal), or with one factor for all features (spherical)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DiagonalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array) -> DiagonalWhitening:
-        """Compute factors from variances (n, n_features), in data units², which must all be positive."""
+        """Compute whitening factors from positive variances (n, n_features), in data units²."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
 
@@ -50,7 +50,7 @@ class SphericalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
-        """Compute factors from variances (n,), in data units², which must all be positive."""
+        """Compute whitening factors from positive variances (n,), in data units²."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))
 

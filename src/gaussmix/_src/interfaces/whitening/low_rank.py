@@ -1,4 +1,4 @@
-"""Whitening for the covariances ΛΛᵀ + Ψ of factor analysers, without matrices of n_features × n_features."""
+"""Whitening for the covariances ΛΛᵀ + Ψ of factor analysers, computed without n_features × n_features matrices."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class LowRankWhitening(Whitening):
 
     The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
     = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
-    norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
-    subtraction, because a difference of two squared norms would lose precision if s is large.
+    norms of these columns. The whitened row of u is z − F (Fᵀz) with z = w u. The squared norm of z − F (Fᵀz) is
+    computed directly, because a difference of two squared norms would lose precision if s is large.
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
     def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
-        """Compute factors from loadings Λ (n, n_features, n_factors), in data units, and from w, U and s of `spectrum`.
+        """Compute factors from `loadings` Λ (n, n_features, n_factors), in data units, and the results of `spectrum`.
 
         Raises
         ------
-        SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε). The same limit applies to covariance
-            matrices. The error contains the indices of the components.
+        SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε), which is also the limit for full
+            covariance matrices. The error contains the indices of the components.
         """
         stretch = np.sqrt(1.0 + spread**2)
-        growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
-        shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # ψ_j (Σ⁻¹)_jj
+        growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # the ratios Σ_jj / ψ_j
+        shrinkage = 1.0 - ((directions * (spread / stretch)[:, None, :]) ** 2).sum(axis=2)  # the products ψ_j (Σ⁻¹)_jj
         singular = (growth * shrinkage >= MAX_INFLATION / roots.shape[1]).any(axis=1)
         if singular.any():
             raise SingularCovarianceError(np.flatnonzero(singular))
@@ -59,7 +59,7 @@ class LowRankWhitening(Whitening):
     def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, whose last bits depend on the processor
+        along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, because its last bits depend on the processor
         return einsum("kdq,kq->kd", directions, along)
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
@@ -99,14 +99,14 @@ class LowRankWhitening(Whitening):
 
 
 def _shrunk(rows: Array, directions: Array) -> Array:
-    """Return (I − F Fᵀ) z for each row z of `rows`; F is `directions`."""
+    """Return (I − F Fᵀ) z for each row z of `rows`, where F is the matrix `directions`."""
     return rows - (rows @ directions) @ directions.T
 
 
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
-    """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
+    """Compute the singular value decomposition of scaled loadings: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits everywhere.
+    Jacobi's method, whose sums have a fixed order, rotates the columns, so that all machines return the same bits.
 
     Parameters
     ----------
@@ -115,15 +115,15 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
 
     Returns
     -------
-    roots : w, (n, n_features).
-    directions : matrices U with orthonormal columns, (n, n_features, n_factors). If s is 0, the column is zeros.
-    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction divided
-        by the standard deviations of the noise.
+    roots : scale factors w, (n, n_features), in 1 / data units.
+    directions : matrices U with orthonormal columns, (n, n_features, n_factors). Columns with s = 0 contain zeros.
+    spread : singular values s in descending order, (n, n_factors): the standard deviations of the factors divided by
+        the standard deviations of the noise, along each direction.
     rotation : matrices V with orthonormal columns, (n, n_factors, n_factors).
 
     Raises
     ------
-    SingularCovarianceError : some noise variance is not positive, or the squares of diag(w) Λ overflow float64.
+    SingularCovarianceError : a noise variance is not positive, or the squared elements of diag(w) Λ overflow float64.
     """
     roots = inverse_root(noise)
     scaled = loadings * roots[..., None]
@@ -132,12 +132,12 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):  # round 2 removes rounding errors of large columns from small ones
+    for _ in range(2):  # round 2 removes rounding errors of large columns from small columns
         axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for following in range(1, directions.shape[2]):  # make smaller columns orthogonal
+    for following in range(1, directions.shape[2]):  # makes each column orthogonal to the larger columns before it
         larger, small = directions[..., :following], directions[..., following]
         small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

@@ -1,4 +1,4 @@
-"""Whitening by one lower triangular matrix per component."""
+"""Whitening with one lower triangular matrix per component."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 
-COMPONENTS = 2  # requests log p(x, k) as output of `Target.evaluate`
+COMPONENTS = 2  # output number of `Target.evaluate` that requests log p(x, k)
 
 
 class TriangularWhitening(Whitening):
@@ -23,13 +23,12 @@ class TriangularWhitening(Whitening):
 
     @classmethod
     def from_covariances(cls, covariances: Array) -> TriangularWhitening:
-        """Compute factors from covariance matrices (n, n_features, n_features), in data units².
+        """Compute whitening factors from covariance matrices (n, n_features, n_features), in data units².
 
         Raises
         ------
-        SingularCovarianceError : some covariance matrix is not positive definite in float64, or has a variance below
-            the smallest number that float64 stores with full precision. The error contains the indices of the
-            components.
+        SingularCovarianceError : a matrix is not positive definite in float64, or has a variance below the smallest
+            number that float64 stores with full precision. The error contains the indices of the components.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
@@ -42,18 +41,18 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
+        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, because its bits depend on the processor
 
     def total_squares(self, vectors: Array) -> Array:
         """Return, for each factor W_k, the sum of |W_k v|² over the rows v of `vectors` (n_vectors, n_features)."""
         n_factors, n_features = self.factors.shape[:2]
-        # If all `log_scale` are 0, log densities are −½ |W_k v|².
+        # With log_scale_k = 0 and μ_k = 0, the log density log p(v, k) is −½ |W_k v|².
         leading = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
         factors = np.ascontiguousarray(self.factors)
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
-        from scipy.linalg import solve_triangular  # imported here because the import is slow and only draws need it
+        from scipy.linalg import solve_triangular  # imported here because its import is slow and only draws need it
 
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 

@@ -1,4 +1,4 @@
-"""A display of calibration: how often rows fall inside the regions that a mixture predicts."""
+"""A display of calibration, which shows how often rows fall inside the regions that a mixture predicts."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class CoverageDisplay(Display):
 
     Parameters
     ----------
-    values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, of points with
-        a higher p(x) than the row.
-    is_central : True for central intervals, as for a regressor; False for highest-density regions.
+    values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, predicted
+        probability of points with a higher density than the row.
+    is_central : whether regions are central intervals, as for a regressor; False for highest-density regions.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     line_ : the line of observed fractions over predicted probabilities; with `kind="pit"`, the bars of the histogram.
     reference_ : the line that a correct model would follow.
     band_ : the grey band of the random variation that is expected for a correct model.
@@ -65,7 +65,7 @@ class CoverageDisplay(Display):
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
@@ -76,8 +76,8 @@ class CoverageDisplay(Display):
 
         Raises
         ------
-        ValueError : X and y do not have the features of the mixture, the regressor has several targets, or the mixture
-            has noise.
+        ValueError : X and y together do not have the features of the mixture, the regressor has several targets, or the
+            mixture has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:
@@ -90,7 +90,7 @@ class CoverageDisplay(Display):
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
         """Draw the display.
 
-        The other parameters, the return value and the errors are the same as in `ConditionalDisplay.plot`.
+        Parameters not listed here, the return value and the errors are the same as in `ConditionalDisplay.plot`.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class CoverageDisplay(Display):
 
 def _chance(n_rows: int, probability: Any) -> tuple[Any, Any]:
     """Return the 2.5% and 97.5% quantiles of the fraction of rows that fall inside a region if the model is correct."""
-    from scipy.stats import binom  # imported here because the import is slow
+    from scipy.stats import binom  # imported late, because this import is slow
 
     tail = 0.5 - 0.5 * _CONFIDENCE
     return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows

@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_PIECE_VALUES = 2**24  # maximum number of responsibilities in memory at the same time
+_PIECE_VALUES = 2**24  # maximum number of responsibilities that are computed at the same time
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
 MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is still legible
@@ -201,7 +201,7 @@ def separating_features(mixture: Mixture) -> list[int]:
     """Return the two features whose means separate the components best, in their original order.
 
     The two features maximise the trace of T⁻¹ B, where T is the covariance of the whole mixture and B the covariance of
-    the components' means. The trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
+    the components' means. This trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
     that individually separate the components best are compared.
     """
     weights, covariances = mixture.weights, mixture._model.covariances

@@ -29,7 +29,7 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-# File extensions of the compression formats, which `open_table` can also read.
+# This dictionary maps file extensions to compression formats, which `open_table` can also read.
 _SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
@@ -195,7 +195,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # temporary, because the header of .npy needs the total number of rows first
+    with TemporaryFile() as numbers:  # the header, which comes first in a .npy file, needs the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):

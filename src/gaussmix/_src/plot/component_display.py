@@ -107,7 +107,7 @@ class ComponentDisplay(FeatureDisplay):
         ----------
         ax : the `matplotlib.axes.Axes` to draw on; new axes by default. The legend is placed to the right of the axes.
         levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. The
-            default is 1, 2 and 3, or 2 alone if there are five or more components.
+            default levels are 1, 2 and 3, or only 2 if there are five or more components.
         colors : colours of the components. The default is six colours that people with any kind of colour vision can
             distinguish; on a dark background lighter colours are used. If there are more components than colours,
             colours are reused with other markers and line styles, and each component's number is drawn at the
@@ -169,7 +169,7 @@ class ComponentDisplay(FeatureDisplay):
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
         """Draw another mixture with thin lines; raise ValueError if it has another number of features or components."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
-            raise ValueError("uncertainty must hold mixtures with as many components and features as the drawn one.")
+            raise ValueError("uncertainty needs mixtures with as many components and features as the plotted mixture.")
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
         means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)

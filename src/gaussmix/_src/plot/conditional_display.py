@@ -94,7 +94,7 @@ class ConditionalDisplay(Display):
         target : name or index of the predicted feature. The default is the regressor's first target or, without a
             regressor, the last feature of the mixture.
         coverages : probabilities of the bands, above 0 and below 1.
-        feature_names : a name for each feature of the mixture; the default is the mixture's own feature names.
+        feature_names : a name for each feature of the mixture; the default names are stored in the mixture.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class ConditionalDisplay(Display):
         arguments = ("feature", feature), ("target", last if target is None else target)
         indices = [feature_index(value, len(names), tuple(names), called) for called, value in arguments]
         if indices[0] == indices[1]:
-            raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different ones.")
+            raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different features.")
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):
             raise ValueError("X has only the predictors. Also pass the target: from_estimator(regressor, X, y).")
         probabilities = checked_masses(coverages)

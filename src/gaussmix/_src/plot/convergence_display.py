@@ -27,7 +27,7 @@ class ConvergenceDisplay(Display):
     traces : for each start, a sequence with the value of the objective after each step, in nats. A start that failed
         is not shown.
     best_index : index of the run with the best result, which the fit kept.
-    objective_name : name of the objective, used to label the vertical axis.
+    objective_name : name of the objective, used as label of the vertical axis.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class ConvergenceDisplay(Display):
         if hasattr(estimator, "fit"):
             check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
-            raise ParameterTypeError(f"{type(estimator).__name__} has no trace of EM: pass a fitted GaussianMixture.")
+            raise ParameterTypeError(f"{type(estimator).__name__} stores no EM steps: pass a fitted GaussianMixture.")
         best_trace = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
         if not best_trace:

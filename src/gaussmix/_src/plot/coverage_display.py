@@ -26,11 +26,11 @@ class CoverageDisplay(Display):
 
     Create a display with `from_estimator`, using rows that were not used for the fit. For a regressor the regions are
     central intervals of p(y | x). For other estimators and for mixtures the regions are highest-density regions of
-    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the
-    Royal Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is
-    the predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are
-    too narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, random
-    variation stays within the grey band with a probability of 95% at each point.
+    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the Royal
+    Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is the
+    predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are too
+    narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, the
+    plotted line or bar lies in the grey band with a probability of 95% at each point.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """Compute P(target ≤ y | x) for each row."""
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
-        raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit one per target.")
+        raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit a regressor per target.")
     subject = make_subject(mixture, beside(X, y, mixture.feature_names))
     rows = subject.needed_rows(CoverageDisplay.__name__)
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)

@@ -128,7 +128,8 @@ def draw_ellipses(
             style |= {"linewidth": 1.3, "linestyle": pen.line_style}
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
-            ellipses.append(ax.add_artist(ellipse))  # faster than `add_patch`, which also computes the extent
+            # `add_artist` is faster than `add_patch`, which also computes the extent of the ellipse.
+            ellipses.append(ax.add_artist(ellipse))
         drawn.append(ellipses)
     ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
     ax.autoscale_view()

@@ -13,7 +13,7 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
-_LEGEND_AT = 1.25  # left edge of the legend, in widths of the axes; right of the tick labels
+_LEGEND_AT = 1.25  # left edge of the legend, in axes widths, to the right of the tick labels
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -144,7 +144,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
-        raise ValueError(f"X has {len(rows)} rows, but y has {len(targets)}. X and y must be equally long.")
+        raise ValueError(f"X has {len(rows)} rows, but y has {len(targets)}. Pass one target per row.")
     return np.column_stack([rows, targets])
 
 
@@ -175,7 +175,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
     names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
+            f"There are {len(names)} features, but a grid shows at most {max_features}: choose some of them with "
             "features=[…]."
         )
     several: Any = features

@@ -35,7 +35,8 @@ DEFAULT_ALPHA = 0.05
 MAX_ALPHA = 0.5  # maximum alpha, because a user who passes a larger alpha most likely means 1 − alpha
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
-MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # in standard errors, distances between fit and maximum
+# If the fit is farther from the maximum than these numbers of standard errors, a note or a warning says so.
+MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0
 MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow

@@ -26,7 +26,8 @@ from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # probability of the low-density region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # BIC, Kass & Raftery (1995), JASA 90, p. 777
+# Each word describes BIC differences below the number before it (Kass & Raftery 1995, JASA 90, p. 777).
+_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))
 _MAX_NAMED = 3
 _MAX_SCORE_PRODUCTS = 2e9  # maximum number of multiplications in `inference`, which take about a second
 

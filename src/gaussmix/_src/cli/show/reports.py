@@ -63,7 +63,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     model file that was written, or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
-    screen = console(stderr=about["model"] == STANDARD)  # if the model goes to standard output
+    screen = console(stderr=about["model"] == STANDARD)  # standard output must contain only the model
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""

@@ -60,7 +60,8 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # BIC chooses one
+    # If there are several covariance structures, BIC chooses one for each class.
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type
     settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
     classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:

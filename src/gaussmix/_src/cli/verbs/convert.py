@@ -35,7 +35,7 @@ from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
-_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # gaussmix's names to mclust's
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
 _ANY = "VVV"  # mclust's name of the structure with unrestricted covariances
 _MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the structure named in the file
 
@@ -206,7 +206,8 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # a function for each extension
+# This dictionary maps each extension to a function of the model, the dtype and the path of the output.
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {
     ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
     ".h": lambda model, dtype, target: write_c(model, target),
     ".sql": lambda model, dtype, target: to_sql(model).encode(),

@@ -43,7 +43,7 @@ from gaussmix._src.validation.restrictions import DEFAULT
 
 TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
-_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # formats of `gaussmix convert`
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # extensions for `gaussmix convert`
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."

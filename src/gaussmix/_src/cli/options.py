@@ -218,7 +218,7 @@ class Reading:
     exclude : names of columns that are not features.
     drop_missing : whether rows with a missing value in a feature are left out.
     missing : whether rows with missing values are used; if False, a missing value is an error.
-    format, dialect : arguments for `open_table`.
+    format, dialect : format of the table and its CSV dialect, as passed to `open_table`.
     memory : maximum number of bytes of rows in memory at the same time.
     cache : folder in which values that were read from files are cached; None to cache nothing.
     jobs : number of threads; None for all processors.

@@ -225,15 +225,15 @@ FOR_PEOPLE = ("csv", "json")  # text formats that a terminal can show
 def rows_at_once(n_numbers: int, memory: int) -> int:
     """Return the number of rows to process at the same time if each row has `n_numbers` values.
 
-    These rows take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a power of two, so that
-    BLAS rounds the products of the last rows in the same way as if all rows were in memory.
+    The rows processed at the same time take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a
+    power of two, so that BLAS rounds the products of the last rows in the same way as if all rows were in memory.
     """
     n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))
 
 
 def json_value(value: Any) -> Any:
-    """Return the value, or None instead of NaN and infinity, which JSON does not have."""
+    """Return the value, but None for NaN and infinity, which JSON can't represent."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

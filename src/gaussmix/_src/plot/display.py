@@ -112,14 +112,14 @@ class FeatureDisplay(Display):
         ----------
         estimator : a fitted gaussmix estimator that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows with all features of the mixture, in data units; None to draw no rows. Rows
-            with a missing value (NaN) among the features shown are omitted.
+            with a missing value (NaN) in a plotted feature are omitted.
         features : indices or names of the features to show. Most displays show one or two features; the default is the
             two features whose means separate the components best. A grid of plots shows at most 8 features; the default
             is all features. The display shows the marginal distribution of the chosen features, and the legend's title
             gives the number of features.
         feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
             has no names, the column names of X.
-        ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. The default is new axes.
+        ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. By default, new axes are created.
         **options : keyword arguments passed to `plot`.
 
         Returns

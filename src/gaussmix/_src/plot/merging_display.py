@@ -28,9 +28,10 @@ class MergingDisplay(Display):
     Parameters
     ----------
     entropy : (n_components,), entropy of the responsibilities for 1, 2, … clusters, in nats.
-    merged_components : (n_components − 1,), components that the step to 1, 2, … clusters joined into one cluster, such
-        as "0+3".
-    overlap : (n_components − 1,), overlap, from 0 to 1, of the two clusters that the step to 1, 2, … clusters joined.
+    merged_components : (n_components − 1,), for the merging step that leaves 1, 2, … clusters, the components of the
+        new cluster, such as "0+3".
+    overlap : (n_components − 1,), for the merging step that leaves 1, 2, … clusters, the overlap (0 to 1) of the two
+        merged clusters.
     n_clusters : the proposed number of clusters.
 
     Attributes
@@ -97,7 +98,7 @@ class MergingDisplay(Display):
 
 
 def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
-    """Name the components that the step to `row` + 1 clusters joined into one cluster."""
+    """Name the components of the new cluster after the merging step that leaves `row` + 1 clusters."""
     now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()

@@ -66,8 +66,8 @@ class PairDisplay(FeatureDisplay):
         Parameters
         ----------
         ax : (n_shown, n_shown), array of the axes to draw on; new axes by default.
-        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default is 1 and 2, or only 2 if there are
-            five or more components.
+        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default levels are 1 and 2, or only 2 if
+            there are five or more components.
         **options : keyword arguments passed to each `ComponentDisplay.plot`.
         legend : whether to draw a legend of the components to the right of the grid.
 

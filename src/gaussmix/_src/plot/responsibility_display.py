@@ -28,8 +28,8 @@ class ResponsibilityDisplay(Display):
 
     Parameters
     ----------
-    responsibilities : (n_bars, n_components), the heights of the parts of each bar, with an additional column if there
-        is noise; each row sums to 1.
+    responsibilities : (n_bars, n_components), the heights of the segments of each bar, with an additional column if
+        there is noise; each row sums to 1.
     n_rows : number of rows that the bars represent.
     component_names : names of the components, followed by "noise" if there is a noise component.
 

@@ -137,7 +137,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     """Join predictors and targets as the columns of one array, or return X if X or y is None.
 
     If X is a data frame and `names` is not None, the columns of X must be `names` in the same order. Raises ValueError
-    or TypeError.
+    or TypeError if X and y can't be joined.
     """
     if X is None or y is None:
         return X
@@ -149,7 +149,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """Return `chosen`; if it is None, the first of `others` with a name for each feature, or else x0, x1, … .
+    """Return `chosen` or, if `chosen` is None, the first item of `others` with a name for each feature, or x0, x1, … .
 
     Raises ValueError if `chosen` does not have one name for each feature.
     """
@@ -190,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature, (n_features,); a constant has the standard deviation 1."""
+    """Return mean and standard deviation of each feature, (n_features,); 1 replaces the deviation of a constant."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))

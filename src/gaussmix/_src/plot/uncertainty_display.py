@@ -29,11 +29,11 @@ class UncertaintyDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units.
+    rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units.
     labels : (n_rows,), the most probable component of each row; −1 for noise.
     uncertainty : (n_rows,), uncertainty of each row, from 0 to 1 − 1 / n, where n is the number of components,
         including noise.
-    weights, means, covariances : parameters of the components in the features shown, as in `ComponentDisplay`.
+    weights, means, covariances : parameters of the components in the plotted features, as in `ComponentDisplay`.
     feature_names : names of the plotted features, used as axis labels.
     has_noise : whether the mixture has a noise component.
 

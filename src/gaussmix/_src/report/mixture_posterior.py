@@ -23,7 +23,7 @@ class MixturePosterior:
     The weights have Dirichlet or Beta distributions, and the components have normal-Wishart or normal-gamma
     distributions. Labels do not switch between draws, because the approximation describes a single labelling of the
     components. The approximation treats weights and component parameters as independent, although they depend on each
-    other in the exact posterior. Therefore intervals are too narrow if components overlap.
+    other in the exact posterior. Therefore credible intervals are too narrow if components overlap.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table of at most ten columns and 200 rows, which states the number omitted."""
+        """Return header and rows of a table of at most ten columns and 200 rows; added cells count what is omitted."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 

@@ -63,8 +63,8 @@ class Bars(Progress):
         """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
 
         `n_rows` is the number of rows in a pass (None if unknown), and `row_bytes` is the size of a row in bytes. The
-        function may be called from any thread. Passes that run at the same time are shown as if they ran one after
-        another.
+        returned function may be called from any thread. Passes that run at the same time are shown as if they ran one
+        after another.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0

@@ -126,7 +126,7 @@ class ReportData:
         return listed([self.names[at] for at in features])
 
     def sentences(self) -> Iterator[str]:
-        """Yield the interpretation, one paragraph at a time."""
+        """Yield the interpretation of the fit, one paragraph at a time."""
         yield from self._choice()
         if self.mixture.n_components > 1:
             yield from (self._component(k) for k in np.argsort(-self.mixture.weights, kind="stable"))

@@ -176,7 +176,7 @@ def write_npz(mixture: Mixture) -> bytes:
 
 
 def read_pickle(contents: bytes) -> Mixture:
-    """Read a mixture of scikit-learn or gaussmix from a file of joblib or pickle, which runs code from the file."""
+    """Read a mixture of scikit-learn or gaussmix from a joblib or pickle file; reading runs code in the file."""
     loaded = joblib.load(BytesIO(contents))
     if isinstance(loaded, Mixture):
         return loaded

@@ -18,7 +18,7 @@ class Linear:
     """Coefficients of log p(x, k) = levels_k + slopes_k · (x − centre), in nats, up to a term common to all k.
 
     If x is far from all means, rounding errors of squared distances exceed the differences between components. The
-    linear form is accurate even for such x, because this form does not subtract large terms from each other.
+    linear form is accurate for any x, because this form does not subtract large terms from each other.
 
     Parameters
     ----------

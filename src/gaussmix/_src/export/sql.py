@@ -35,8 +35,8 @@ SELECT "row".*,
 FROM shares
 """
 _LOG_DENSITY = '"largest" + ln(CASE WHEN isfinite("top") THEN "total" ELSE 1 END)'
-# The query reads each row of the table as a struct with this name. The struct's name is the only name in scope, so that
-# column names cannot clash with names in the query.
+# The query reads each row of the table as a struct with the name `_ROW`. The struct's name is the only name in scope,
+# so that column names cannot clash with names in the query.
 _ROW = '"one row of gaussmix"'
 
 

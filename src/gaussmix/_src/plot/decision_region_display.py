@@ -41,7 +41,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     scores : (n_decisions, n_y, n_x) or (n_decisions, n_x), score of each decision at each grid point; each point
         belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. For a
         detector the score of "inside" is 0, and the score of "outlier" is the detector's limit of the log density minus
-        the log density, in nats.
+        the log density at the grid point, in nats.
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the plotted features, used as axis labels.

@@ -1,4 +1,4 @@
-"""A display of a mixture's density by its highest-density regions."""
+"""A display of a mixture's density as contours of highest-density regions."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Bootstrap(MixtureEstimates):
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     """Compute the covariance (q, q) of q estimates from n draws, (n, q).
 
-    If `counts` is None, the result is the sample covariance of the draws. Otherwise, the result is the jackknife
+    If `counts` is None, the result is the sample covariance of the draws. With `counts` c, the result is the jackknife
     covariance Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 agrees with Efron & Tibshirani (1993) eq. 11.5,
     where c = (N − 1) / N.
     """

@@ -48,8 +48,8 @@ class ComponentNumberTest:
         """Return the smallest number of components that the tests do not reject in favour of more components.
 
         The probability that the true number of components is smaller than the result is at most `alpha`. Each test is
-        used only if all tests with fewer components reject. The result is therefore too large only if the first true
-        null hypothesis is rejected.
+        used only if all tests with fewer components reject their null hypotheses. The result is therefore too large
+        only if the first true null hypothesis is rejected.
 
         Parameters
         ----------

@@ -462,9 +462,9 @@ _SHIFTED = "The estimates are for the maximum, which is up to {:.2g} standard er
 def is_weakly_identified(peak: LocalMaximum) -> bool:
     """Check whether the rows determine some parameter so weakly that formulas for standard errors are inaccurate.
 
-    Formulas approximate the objective by a parabola. Up to a distance of one standard error from the maximum, this
-    approximation is accurate only if the curvature is large in all directions. The result is False if the curvature is
-    zero in some direction, because in this case refits cannot give standard errors either.
+    Formulas for standard errors approximate the objective by a parabola. Up to one standard error from the maximum, the
+    parabola is accurate only if the curvature is large in all directions. The result is False if the curvature is zero
+    in some direction, because in this case refits cannot give standard errors either.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 

@@ -26,7 +26,7 @@ from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # probability of the low-density region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-# Each word describes BIC differences below the number before it (Kass & Raftery 1995, JASA 90, p. 777).
+# Each pair is an upper limit of a BIC difference and its description (Kass & Raftery 1995, JASA 90, p. 777).
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))
 _MAX_NAMED = 3
 _MAX_SCORE_PRODUCTS = 2e9  # maximum number of multiplications in `inference`, which take about a second
@@ -187,7 +187,7 @@ class ReportData:
         return f"Component {k} ({size}): {what}."
 
     def _separation(self) -> str:
-        """Describe how certain the components of the rows are."""
+        """Describe how certain it is to which components the rows belong."""
         certain = self.mean(self.certainty > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
         fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"

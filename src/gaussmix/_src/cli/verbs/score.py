@@ -32,7 +32,7 @@ def score(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Print the mean log-likelihood of the rows of DATA under a model, BIC and AIC. Lower BIC and AIC are better.
+    """Print the mean log-likelihood, BIC and AIC of the rows of DATA under a model. Lower BIC and AIC are better.
 
     \b
       gaussmix score faithful.gmm new.csv

@@ -314,7 +314,7 @@ def test_the_uncertainty_of_ellipses_is_other_mixtures():
     assert len(whole.uncertain_) == len(gm.inference(X).sample_mixtures())
     line = ComponentDisplay.from_estimator(gm, X, features=[1], uncertainty=mixtures[:3])
     assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
-    with pytest.raises(ValueError, match="as many components and features as the drawn one"):
+    with pytest.raises(ValueError, match="as many components and features as the plotted mixture"):
         ComponentDisplay.from_estimator(gm, X, uncertainty=[GaussianMixture(3, random_state=0).fit(X).mixture_])
     posterior = BayesianGaussianMixture(2, random_state=0).fit(X).posterior_
     assert len(ComponentDisplay.from_estimator(gm, X, uncertainty=posterior.sample(3, rng=0)).uncertain_) == 3

@@ -118,7 +118,7 @@ def test_convergence_is_the_trace(mixture):
 
 
 def test_convergence_of_what_made_no_step(mixture):
-    with pytest.raises(TypeError, match="Mixture has no trace of EM"):
+    with pytest.raises(TypeError, match="Mixture stores no EM steps"):
         ConvergenceDisplay.from_estimator(mixture)
 
 

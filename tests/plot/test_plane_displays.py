@@ -111,7 +111,7 @@ def test_it_draws_on_axes_that_are_given(mixture_pairs):
 def test_more_than_eight_features_must_be_chosen(rng):
     X = rng.normal(size=(60, 9))
     gm = GaussianMixture(1).fit(X)
-    with pytest.raises(ValueError, match=r"There are 9 features, .* choose some by features=\[…\]"):
+    with pytest.raises(ValueError, match=r"There are 9 features, .* choose some of them with features=\[…\]"):
         PairDisplay.from_estimator(gm, X)
     with pytest.raises(ValueError, match="must be 1 to 8 different features"):
         PairDisplay.from_estimator(gm, X, features=range(9))

@@ -11,7 +11,7 @@ _NO_LABEL = ("", "na", "n/a", "nan", "null", "none")
 
 
 def label_cells(table: Table, column: str) -> list[Any]:
-    """Return the text of each cell of a column of labels, with None for empty cells and words such as "NA".
+    """Return the text of each cell in a column of labels; None for empty cells and for words such as "NA".
 
     Raises BadTable or OSError if the table has no such column, or if the column can't be read.
     """
@@ -21,11 +21,11 @@ def label_cells(table: Table, column: str) -> list[Any]:
 
 
 def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:
-    """Return the label of each row (None for missing labels and −1), and the component index of each text label.
+    """Return the label of each row (None if missing or −1), and a dictionary from text labels to component indices.
 
-    At most `limit` different text labels are allowed; text labels are assigned to components in alphabetical order. The
-    second result maps each text label to its component, or is None if the labels are numbers. Raises the errors of
-    `label_cells`, and BadTable if there are too many different labels or a label is a decimal number.
+    At most `limit` different text labels are allowed; text labels are assigned to components in alphabetical order. If
+    the labels are numbers, the result contains None instead of the dictionary. Raises the errors of `label_cells`, and
+    BadTable if there are more than `limit` labels or a label is a decimal number.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}

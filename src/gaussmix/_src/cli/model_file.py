@@ -1,4 +1,4 @@
-"""Code with which the subcommands of the command line read and write model files."""
+"""Functions and a class with which the subcommands of the command line read and write model files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gaussmix._src.sources.tables.base import STANDARD, Table
 from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
-# Parameters that are not stored as settings: n_components is stored in the mixture, n_jobs does not change results, and
-# the values of label_components and callbacks cannot be written to a file.
+# These parameters are not stored as settings, because n_components is stored in the mixture, n_jobs does not change
+# results, and the values of label_components and callbacks cannot be written to a file.
 _OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
@@ -63,7 +63,7 @@ class ModelFile:
         return cls(name, mixture, record.details, record.layout, posterior)
 
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
-        """Return an estimator that can label and score rows whose columns are in the order of the model's features."""
+        """Return an estimator that labels and scores rows; columns must be in the order of the model's features."""
         if self.posterior is None:
             return as_estimator(self.mixture.with_feature_names(None), jobs)
         self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
@@ -76,7 +76,7 @@ class ModelFile:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters, without equal weights and parameters of empty components."""
+        """Return the number of free parameters; equal weights and empty components have no free parameters."""
         estimator = self.details.estimator
         n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return n if isinstance(n, int) else self.mixture.n_parameters
@@ -84,7 +84,7 @@ class ModelFile:
     def match_columns(
         self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
-        """Return the table's columns that correspond to the model's features except `targets`, in the model's order.
+        """Return the columns for all features of the model except `targets`, in the order of the model's features.
 
         Columns are matched with features by name. If the table or the model has no names, or if `columns` differ from
         the model's names, columns are matched by position, and the column `without` is not used. Raises ValueError if a
@@ -93,7 +93,7 @@ class ModelFile:
         inputs = self._input_features(targets)
         wanted = None if self.details.feature_names is None else inputs
         if wanted is not None and set(columns) == set(wanted):
-            columns = wanted  # if only the order differs, columns are matched by name
+            columns = wanted  # if names differ only in order, columns are matched by name
         if columns or wanted is None or not table.has_names:
             candidates = columns or table.numeric_names(without=[without] if without is not None else [])
             matched = self._by_position(table.name, candidates, inputs)
@@ -119,7 +119,7 @@ class ModelFile:
         return inputs
 
     def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns of the input features by position.
+        """Return the table's columns for the input features, matched by position.
 
         The columns may be all features of the model, or only the input features.
         """
@@ -135,11 +135,11 @@ class ModelFile:
 def write_search(
     file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
 ) -> None:
-    """Write the chosen model of a model selection as an equivalent `GaussianMixture`, with a record of the fit."""
+    """Write the model chosen by a model selection as an equivalent `GaussianMixture`, with a record of the fit."""
     single = as_single(search)
     shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
-    for key, value in settings.items():  # a file can store only built-in values
+    for key, value in settings.items():  # lists and objects such as priors become text that a file can store
         if isinstance(value, list | Value):
             settings[key] = ",".join(value) if isinstance(value, list) else repr(value)
     log_likelihood = search.results_["log_likelihood"][search.best_index_]

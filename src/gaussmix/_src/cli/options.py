@@ -28,8 +28,8 @@ from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
-_MIN_MEMORY = 1000  # in bytes; for a smaller number the user most likely forgot the unit
-_OF_STRUCTURES = {  # maps options of the command line to parameters of covariance structures
+_MIN_MEMORY = 1000  # minimum of --memory in bytes; if a number is smaller, the user most likely forgot the unit
+_OF_STRUCTURES = {  # maps parameter names of options to parameters of covariance structures
     "n_factors": "n_factors",
     "noise_variance": "noise",
     "shared_loadings": "shared_loadings",
@@ -72,12 +72,12 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
 
 
 def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert options of the command line to parameters of an estimator; raise UsageError if options conflict."""
+    """Convert options to parameters of an estimator; raise UsageError if options contradict each other."""
     settings = dict(parameters)
     if settings.pop("equal_weights", False):
         settings["restrictions"] = Restrictions(equal_weights=True)
     if not settings.get("check_maximum", True):
-        del settings["check_maximum"]  # without the flag, the estimator's default applies
+        del settings["check_maximum"]  # if the flag is not set, the estimator's default applies
     passed = {name: settings.pop(name, None) for name in _OF_STRUCTURES}
     passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
     if not passed:
@@ -104,7 +104,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """Parse a number, a text, or a comma-separated list, and check the value like the estimator's parameter."""
+    """Parse a number, a text, or a comma-separated list, and apply the checks of the estimator's parameter."""
     parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
     checked = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
@@ -126,7 +126,7 @@ def parse_number(text: str) -> int | float | str:
 
 
 def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
-    """Return a callback that checks comma-separated numbers above 0 and below `end`, and returns them as texts."""
+    """Return a callback that checks comma-separated numbers between 0 and `end`, and returns each as a text."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
         texts = [part.strip() for part in value.split(",")] if value else []
@@ -176,7 +176,7 @@ def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Parse a delimiter, which is a character or the name of a character; " " stands for one or more blanks."""
+    """Parse a delimiter, which is a character, or a name such as "tab"; the result " " means one or more blanks."""
     if value is None:
         return None
     mark = _MARK_NAMES.get(value.lower(), value)
@@ -194,7 +194,7 @@ def open_probability(ctx: click.Context, param: click.Parameter, value: str | No
 
 
 def set_flags(names: Collection[str]) -> list[str]:
-    """Return the flags of those parameters among `names` that the user has set on the command line."""
+    """Return the flags of the parameters in `names` that the user has set on the command line."""
     context = click.get_current_context()
     return [
         param.opts[0]
@@ -218,7 +218,7 @@ class Reading:
     exclude : names of columns that are not features.
     drop_missing : whether rows with a missing value in a feature are left out.
     missing : whether rows with missing values are used; if False, a missing value is an error.
-    format, dialect : arguments for `open_table`.
+    format, dialect : format of the table and its CSV dialect, as passed to `open_table`.
     memory : maximum number of bytes of rows in memory at the same time.
     cache : folder in which values that were read from files are cached; None to cache nothing.
     jobs : number of threads; None for all processors.
@@ -236,7 +236,7 @@ class Reading:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether no option needs an open table, so that rows can be read directly from the path."""
+        """Return whether rows can be read directly from the path, because no option needs an open table."""
         return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
 
     def open(self, data: str) -> Files:
@@ -244,9 +244,9 @@ class Reading:
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """Return the columns that only contain row numbers, and print a notice about each of these columns.
+        """Return the columns that contain only row numbers, and print a notice about each of these columns.
 
-        Such columns are used as features only if the user names them.
+        A column of row numbers is used as a feature only if the user names the column.
         """
         if self.columns:
             return []
@@ -258,7 +258,7 @@ class Reading:
         return names
 
     def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the columns that the user named, or all numeric columns; print notices about columns left out."""
+        """Return the columns named by the user, or all numeric columns; print notices about omitted columns."""
         if self.columns:
             return self.columns
         rest = table.without([*self.exclude, *self.counting(table, without)])
@@ -272,7 +272,7 @@ class Reading:
         return names
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
-        """Return the table; with --drop-missing, rows that have missing values in the given columns are left out."""
+        """Return the table; --drop-missing leaves out rows that have missing values in the given columns."""
         columns = [name for name in (*features, *others) if name is not None]
         return table.complete_in(columns) if self.drop_missing else table
 
@@ -406,7 +406,7 @@ _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its m
 _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
-    is_flag=False, flag_value=MISSING[0],  # value if --missing is passed alone
+    is_flag=False, flag_value=MISSING[0],  # value of --missing without an argument
     callback=lambda ctx, param, value: value == MISSING[0],
 )  # fmt: skip
 _READING = (

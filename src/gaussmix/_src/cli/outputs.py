@@ -29,15 +29,15 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-# File extensions of the compression formats, which `open_table` can also read.
+# This dictionary maps file extensions to compression formats, which `open_table` can also read.
 _SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 def check_target(target: str, *inputs: str | None) -> None:
     """Check, before the work begins, that the result can be written and does not overwrite an input file.
 
-    An input is a file, a pattern or a folder. Raises OSError if the target can't be written, and UsageError if the
-    target is an input file or if two inputs are standard input.
+    Each input is the path of a file, a pattern or a folder. Raises OSError if the target can't be written, and
+    UsageError if the target is an input file or if two inputs are standard input.
     """
     path = Path(target)
     if inputs.count(STANDARD) > 1:
@@ -56,7 +56,7 @@ def check_target(target: str, *inputs: str | None) -> None:
 
 
 def output_format(target: str, to: str | None, *, as_json: bool) -> str:
-    """Return the format of an output table: `to` if it is set, otherwise the format of the target's extension, or CSV.
+    """Return the format of an output table, which is `to` if set, otherwise the extension's format, or CSV.
 
     Raises UsageError if --json contradicts the format, if the extension is unknown, or if the extension stands for a
     compression that the format does not support.
@@ -84,7 +84,7 @@ class Writing:
     output : path of the output, or "-" for standard output.
     format : name of the output format, a key of `WRITERS`.
     as_json : whether --json is set.
-    is_plain : whether neither -o nor --to is set.
+    is_plain : whether the user has set neither -o nor --to.
     """
 
     output: str
@@ -93,7 +93,7 @@ class Writing:
     is_plain: bool
 
     def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns whose cells are copied as numbers; none for CSV, because CSV keeps the original texts."""
+        """Return the columns whose cells are copied as numbers; no columns for CSV, which keeps the original texts."""
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
@@ -122,7 +122,8 @@ def _codec(target: str) -> str | None:
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     """Open a file, or standard output for "-"; raise ValueError for a binary format on a terminal.
 
-    On standard output, text appears while it is being written, but binary formats are written only when complete.
+    On standard output, text appears while it is being written, but binary formats are written only when the output is
+    complete.
     """
     if target != STANDARD:
         with whole_file(target) as file:
@@ -183,7 +184,7 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """Decode dictionary columns, because parts may have different dictionaries, but an Arrow file stores one."""
+    """Decode dictionary columns, because parts may have different dictionaries, but an Arrow file can have only one."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type
@@ -194,7 +195,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # the header, which comes first, has the total number of rows
+    with TemporaryFile() as numbers:  # the header, which comes first in a .npy file, needs the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):
@@ -222,17 +223,17 @@ FOR_PEOPLE = ("csv", "json")  # text formats that a terminal can show
 
 
 def rows_at_once(n_numbers: int, memory: int) -> int:
-    """Return the number of rows to process at the same time, if each row has `n_numbers` values.
+    """Return the number of rows to process at the same time if each row has `n_numbers` values.
 
-    The rows take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a power of two, so that BLAS
-    rounds the products of the last rows in the same way as if all rows were in memory.
+    The rows processed at the same time take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a
+    power of two, so that BLAS rounds the products of the last rows in the same way as if all rows were in memory.
     """
     n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))
 
 
 def json_value(value: Any) -> Any:
-    """Return the value, or None instead of NaN and infinity, which JSON does not have."""
+    """Return the value, but None for NaN and infinity, which JSON can't represent."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -40,7 +40,7 @@ _LOCK = Lock()
 class Program(click.Group):
     """Command with subcommands; an error is printed as one sentence on standard error.
 
-    The attribute `commands` has only the name and a line of help for each subcommand. A subcommand is defined in its
+    The attribute `commands` has only the name and one line of help for each subcommand. A subcommand is defined in its
     own module, which is imported when the subcommand runs. The attribute `running` is the subcommand that runs.
     """
 
@@ -50,7 +50,7 @@ class Program(click.Group):
         """Run a subcommand; raise SystemExit if the subcommand fails."""
         _replace_closed()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not raise an error
+            if isinstance(stream, TextIOWrapper):  # prevents an error on a terminal that can't show "±"
                 stream.reconfigure(errors="replace")
         options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:
@@ -68,7 +68,7 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import only the module of the subcommand that runs, so that help, version and wrong names stay fast."""
+        """Import only the module of the subcommand that runs, so that help and errors about wrong names appear fast."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
             raise click.UsageError(f"{args[0]} is a file: name a command first, as in 'gaussmix fit FILE'.", ctx)
         name, verb, rest = super().resolve_command(ctx, args)
@@ -89,7 +89,7 @@ class Program(click.Group):
             raise
 
 
-# Maps options of other programs to options of this program with the same meaning.
+# This dictionary maps options of other programs to options of this program with the same meaning.
 _SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
 )
@@ -117,7 +117,7 @@ class _Closed(RawIOBase):
 
 
 def _replace_closed() -> None:
-    """Replace closed standard streams, which Python sets to None; discard messages if standard error is closed."""
+    """Replace closed standard streams, which Python has set to None; if standard error is closed, discard messages."""
     if sys.stdin is None:
         sys.stdin = TextIOWrapper(_Closed("standard input"))
     if sys.stdout is None:
@@ -138,14 +138,14 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         if isinstance(error, click.NoSuchOption) and intended in options:
             error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {intended!r}?", error.ctx)
         extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
-        # The shell may have expanded a pattern to thousands of files, so only the first is named.
+        # The shell may have expanded a pattern to thousands of files, so the message names only the first file.
         if extra and os.path.isfile(first := extra[1].rstrip(")")):
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return EXIT_ERROR  # the program that read from the pipe has ended
+        return EXIT_ERROR  # without a message, because the program that read from the pipe has ended
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -154,7 +154,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         sentence = str(error)
     else:
         raise error
-    # These modules are imported late, because they import the libraries of a fit, which would make --help slow.
+    # These modules are imported late, because they import numerical libraries, which would make --help slow.
     from gaussmix._src.cli.show.notices import in_options
     from gaussmix._src.sources.tables.base import BadTable
 
@@ -164,7 +164,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
 
 
 def _discard_unwritten_output() -> None:
-    """Discard output that can't be written, because Python would otherwise report the error again at exit."""
+    """Discard output that can't be written, because Python would otherwise report the same error again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -186,7 +186,7 @@ class LazyModule(ModuleType):
 
 
 def import_lazily(names: tuple[str, ...] = SLOW_PACKAGES) -> None:
-    """Put placeholders for installed packages that are not imported yet into `sys.modules`, to make imports fast."""
+    """To make imports fast, put placeholders for installed packages that are not imported yet into `sys.modules`."""
     for name in names:
         spec = None if name in sys.modules else find_spec(name)
         if spec is not None:

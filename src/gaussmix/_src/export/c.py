@@ -1,4 +1,4 @@
-"""Export of a mixture as a C header that needs nothing except the standard mathematical functions."""
+"""Export of a mixture as a C header that needs only the standard mathematical functions."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
 
 
 def _in_comment(name: str) -> str:
-    """Replace each group of characters that could end a comment or a line by one "?"; two could form a trigraph."""
+    """Replace each run of characters that could end a comment or a line by one "?", because "??" begins a trigraph."""
     return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 
@@ -193,5 +193,5 @@ def _rows(values: Array) -> str:
 
 
 def _literal(value: float) -> str:
-    """Write a double as a C literal that reads back to the same value."""
+    """Write a double as a C literal that a compiler reads as exactly the same value."""
     return repr(value) if np.isfinite(value) else "-INFINITY" if value < 0 else "INFINITY"

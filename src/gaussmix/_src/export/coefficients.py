@@ -15,18 +15,19 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Coefficients of log p(x, k), up to a term common to all k, as levels_k + slopes_k · (x − centre), in nats.
+    """Coefficients of log p(x, k) = levels_k + slopes_k · (x − centre), in nats, up to a term common to all k.
 
-    Far from all means, rounding errors of the squared distances are larger than the differences between components. The
-    linear form is accurate even far from all means, because it does not subtract large terms from each other.
+    If x is far from all means, rounding errors of squared distances exceed the differences between components. The
+    linear form is accurate for any x, because this form does not subtract large terms from each other.
 
     Parameters
     ----------
     centre : (n_features,), origin of the linear form, in data units.
     slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), in 1 / data units.
-    levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
-    limit : value of the largest log p(x, k), in nats, below which rows need the linear form, because rounding errors of
-        the quadratic form then exceed √ε.
+    levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖² with the whitening factor W; −inf for a component of
+        weight 0.
+    limit : threshold in nats; if the largest log p(x, k) of a row is lower, the row needs the linear form, because
+        rounding errors of the quadratic form exceed √ε.
     """
 
     centre: Array
@@ -41,8 +42,8 @@ class Coefficients:
 
     Parameters
     ----------
-    mixture : the mixture; the means of the mixture are part of the formula.
-    constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), in nats; −inf for a component of weight 0.
+    mixture : the mixture, whose means are the means_k of the formula.
+    constants : (n_components,), log π_k N(x | μ_k, Σ_k) at x = μ_k, in nats; −inf for a component of weight 0.
     factors : whitening factors in 1 / data units: lower triangular matrices (n_components, n_features, n_features), or
         (n_components, n_features) if covariances are diagonal.
     noise : log density π₀ / V of the noise component, in nats; None if there is no noise component.
@@ -76,10 +77,10 @@ class Coefficients:
         return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
 
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
-        """Return the linear form about `centre` for rows of type `dtype`; None if the components' covariances differ.
+        """Return the linear form about `centre` for rows of type `dtype`; None if covariances of components differ.
 
-        The result is also None for a single component and for a mixture with noise, because rounding errors then do not
-        change the label of a row that is far from all means.
+        The result is also None for a single component and for a mixture with noise, because in these cases rounding
+        errors do not change the label of a row that is far from all means.
         """
         factor = self.factors[0]
         if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():
@@ -104,5 +105,5 @@ class Coefficients:
 
     @property
     def is_matrix(self) -> bool:
-        """Return whether the factors are stored as matrices instead of diagonals."""
+        """Return whether the whitening factors are stored as matrices instead of diagonals."""
         return self.factors.ndim == 3

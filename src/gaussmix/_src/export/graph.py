@@ -15,8 +15,8 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 
 OPSET = 17
-# Number of values in the table of p-values, and the largest radius in the table; exp(−38² / 2) is about the smallest
-# positive float64.
+# Number of p-values in the table, and the largest radius r for which the table has a p-value; exp(−38² / 2) is about
+# the smallest positive float64.
 _KNOTS, _MAX_RADIUS = 8192, 38.0
 
 
@@ -27,7 +27,7 @@ class Graph:
     Parameters
     ----------
     dtype : type of the input and of the computation.
-    n_features : number of columns of X.
+    n_features : number of columns of the input X.
     nodes : operation type, input names, output names and attributes of each node.
     constants : constant arrays of the graph by name.
     outputs : name, dtype and number of columns of each output; 0 columns mean that the output is a vector.
@@ -73,7 +73,7 @@ class Graph:
         return graph
 
     def joint(self, coefficients: Coefficients, centre: Array, centred: str) -> str:
-        """Add nodes for log p(x, k), (n_rows, n_components), with log p(x, noise) in an additional last column."""
+        """Add nodes for log p(x, k), (n_rows, n_components); noise adds a last column with log p(x, noise)."""
         means = (coefficients.mixture.means - centre.astype(np.float64))[:, None, :]
         offsets = self.add("Sub", self.add("Unsqueeze", centred, self.integers([0])), self.real(means))
         if coefficients.is_matrix:
@@ -82,7 +82,7 @@ class Graph:
             whitened = self.add("Mul", offsets, self.real(coefficients.factors[:, None, :]))
         squares = self.add("Mul", whitened, whitened)
         distances = self.add("ReduceSum", squares, self.integers([2]), keepdims=0)
-        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # otherwise ∞ − ∞ could be NaN
+        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # avoids ∞ − ∞, which is NaN
         scaled = self.add("Mul", self.add("Transpose", distances, perm=[1, 0]), self.real(-0.5))
         joint = self.add("Add", scaled, self.real(coefficients.constants))
         if coefficients.noise is None:
@@ -95,7 +95,7 @@ class Graph:
         """Add nodes for log p(x, k), up to a term that is the same for all k, (n_rows, n_components)."""
         result = self.add("MatMul", centred, self.real(form.slopes.T))
         result = self.add("Add", result, self.real(form.levels))
-        largest = float(np.finfo(self.dtype).max) / 4  # values are limited, because ∞ − ∞ would be NaN
+        largest = float(np.finfo(self.dtype).max) / 4  # limits the values, because ∞ − ∞ would be NaN
         return self.add("Clip", result, self.real(-largest), self.real(largest))
 
     def labels(self, coefficients: Coefficients, joint: str) -> None:
@@ -113,9 +113,9 @@ class Graph:
         self.set_output("label", self.add("Where", is_outlier, *sides), np.dtype(np.int64))
 
     def p_values(self, log_density: str, mixture: Mixture) -> str:
-        """Add nodes for the p-value, which is the probability that a draw has a lower density than the row.
+        """Add nodes for the p-value, the probability that a random row has a lower density than this row.
 
-        The log p-value is interpolated linearly in r, which is defined by log density = largest log density − r² / 2.
+        The log p-value is interpolated linearly in r, which is defined by log p(x) = max log p − r² / 2.
         """
         check_alone("p_value", [mixture])
         top = float(np.asarray(mixture.highest_density_level(0.0)))
@@ -152,7 +152,7 @@ class Graph:
         return self.constant(np.array(values, np.int64))
 
     def constant(self, values: Any) -> str:
-        """Return the name of an equal constant or, if there is none, add the constant and return its name."""
+        """Return the name of a constant with these values; if the graph has no such constant, add one."""
         for name, known in self.constants.items():
             if known.dtype == values.dtype and np.array_equal(known, values):
                 return name

@@ -20,7 +20,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     The input is `X` (n_rows, n_features). The output `label` (n_rows,), int64, is the most probable component, or −1
     for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier. The output `probabilities` (n_rows,
     n_components) contains p(k | x); a detector does not have this output. The output `log_density` (n_rows,) is log
-    p(x) in nats. Only a detector has the output `p_value` (n_rows,), which is the probability of a lower density.
+    p(x) in nats. Only a detector has the output `p_value` (n_rows,), the probability that a row drawn from the mixture
+    has a lower density.
 
     The graph first subtracts the average of the components' means from the rows, so that float32 is accurate even if
     all rows are far from the origin.
@@ -38,7 +39,7 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
 
     Raises
     ------
-    ImportError : onnx, or skl2onnx for a pipeline, is not installed.
+    ImportError : onnx is not installed or, for a pipeline, skl2onnx is not installed.
     NotFittedError, TypeError : the model is not fitted, or its type is not supported.
     ValueError : `dtype` is neither float32 nor float64, `dtype` cannot represent the parameters, or the model is a
         detector with noise, for which p-values are not defined.
@@ -86,13 +87,13 @@ def _convert(graph: Graph) -> Any:
         [numpy_helper.from_array(np.ascontiguousarray(values), name) for name, values in graph.constants.items()],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gaussmix")
-    model.ir_version = 8  # version of the file format that belongs to opset 17
+    model.ir_version = 8  # version of the ONNX file format that belongs to opset 17
     onnx.checker.check_model(model)
     return model
 
 
 def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
-    """Convert a fitted pipeline to ONNX; raise ImportError, or the error of skl2onnx for a step without a converter."""
+    """Convert a fitted pipeline to ONNX; raise ImportError, or skl2onnx's error about a step without a converter."""
     try:
         from skl2onnx import convert_sklearn, update_registered_converter
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType

@@ -35,8 +35,8 @@ SELECT "row".*,
 FROM shares
 """
 _LOG_DENSITY = '"largest" + ln(CASE WHEN isfinite("top") THEN "total" ELSE 1 END)'
-# Each row of the table is read as a struct with this name. No other name is in scope, so that names of columns cannot
-# clash with names in the query.
+# The query reads each row of the table as a struct with the name `_ROW`. The struct's name is the only name in scope,
+# so that column names cannot clash with names in the query.
 _ROW = '"one row of gaussmix"'
 
 
@@ -45,9 +45,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
     The new columns are component (−1 for noise), probability_0, probability_1 … and log_density; for a detector there
     is also a column outlier. All new columns are NULL if a feature is NULL. The component is NULL if a feature is NaN,
-    or if the row is so far from all components that its density is 0 in double precision. In both cases the
-    probabilities are NaN; the log density is NaN if a feature is NaN, and −inf if the row is too far from all
-    components.
+    or if the row is so far from all components that its density is 0 in double precision. If a feature is NaN, the
+    probabilities and the log density are NaN. If the row is too far from all components, the probabilities are NaN, and
+    the log density is −inf.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
     _check_distinct(names)
     values = [_joint(coefficients, k, names) for k in range(n_components)]
-    if coefficients.noise is not None:  # explicit NULL, because `greatest` ignores NULL
+    if coefficients.noise is not None:  # returns NULL explicitly, because `greatest` ignores NULL
         is_null = " OR ".join(f"{_column(name)} IS NULL" for name in names)
         values.append(f"CASE WHEN {is_null} THEN NULL ELSE {_literal(coefficients.noise)} END")
     joint = [f'"joint_{k}"' for k in range(len(values))]
@@ -122,7 +122,7 @@ def _check_distinct(names: Sequence[str]) -> None:
 
 
 def _compared(joint: Sequence[str], linear: Linear | None) -> str:
-    """Return SQL that selects the values by which components are compared, and the maximum of the values as "top"."""
+    """Return SQL that selects, for each component, the value to compare, and the largest value as "top"."""
     if linear is None:
         return '    SELECT *, "largest" AS "top" FROM largest'
     is_outer, n_components = f'"largest" < {_literal(linear.limit)}', len(joint)

@@ -19,43 +19,45 @@ from gaussmix._src.plot.palette import Pen, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
-N_MANY = 5  # minimum number of components at which each component has only one ellipse, without a fill
-UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # width and opacity of lines that show the uncertainty of the fit
+N_MANY = 5  # minimum number of components for which each component is drawn as a single unfilled ellipse
+UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # width and opacity of the lines that show the fit's uncertainty
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ComponentDisplay(FeatureDisplay):
-    """Plot of rows in the colours of their components, and of the components by their 1, 2 and 3 σ ellipses.
+    """Plot of rows in the colours of their components, with ellipses at 1, 2 and 3 σ for each component.
 
     Create a display with `from_estimator`. If there are five or more components, each component has only its 2 σ
-    ellipse, without a fill, so that the ellipses do not hide each other. If there are more than 20,000 rows, an image
-    is drawn instead of points; it is darker where rows are denser. With one feature the display shows a histogram of
-    the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves. The 1, 2 and 3 σ levels are
-    then intervals about each mean.
+    ellipse, without a fill, so that the ellipses do not hide each other. More than 20,000 rows are drawn as an image,
+    which is darker in denser regions, instead of points. With one feature the display shows a histogram of the rows,
+    the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves. With one feature, the levels 1, 2 and 3
+    σ are intervals about each mean.
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
-    labels : (n_rows,), most probable component given all features, whether shown or not; −1 for noise.
-    certainty : (n_rows,), probability of the most probable component.
+    rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
+    labels : (n_rows,), most probable component of each row given all features, even features that are not plotted; −1
+        for noise.
+    certainty : (n_rows,), probability of each row's most probable component.
     weights : (n_components,), weights π_k of the components.
-    means : (n_components, 1) or (n_components, 2), means of the features shown, in data units.
-    covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the features shown, in data units².
-    feature_names : names of the features shown, used to label the axes.
-    features : indices of the features shown, among all features of the mixture.
+    means : (n_components, 1) or (n_components, 2), component means of the plotted features, in data units.
+    covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the plotted features, in data units².
+    feature_names : names of the plotted features, used as axis labels.
+    features : indices of the plotted features among all features of the mixture.
 
     Attributes
     ----------
-    ax_ : the `matplotlib.axes.Axes` that were drawn on. The method `plot` sets all attributes listed here.
+    ax_ : the `matplotlib.axes.Axes` of the plot. The method `plot` sets all attributes in this list.
     figure_ : the `matplotlib.figure.Figure` that contains the axes.
     rows_ : a collection of points for each component, and another collection for noise rows, if there are any. If there
         are more than 20,000 rows, `rows_` has an image, and a collection of points for the rows far from all
         components. If only one feature is shown, `rows_` has the bars of the histogram.
     components_ : one list for each component; the list has an ellipse for each level or, with one feature, the
         component's curve.
-    uncertain_ : for each mixture in the argument `uncertainty`, a list like `components_`, but with a single level.
-    texts_ : the component numbers that are drawn at the means if there are more components than colours; otherwise
-        empty.
+    uncertain_ : for each mixture in the argument `uncertainty`, a list like `components_`, but with one level per
+        component.
+    texts_ : the text objects that number the components at the means if there are more components than colours;
+        otherwise empty.
     legend_ : the legend at the right of the axes, or None if there is no legend.
     colors_ : the colour of each component.
 
@@ -83,7 +85,7 @@ class ComponentDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
-        """Create the display without drawing it; `known` holds labels and certainty if they are already known."""
+        """Create the display without drawing it; `known` is (labels, certainty) if already computed."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
         rows, components = subject.shown(shown), subject.components(shown)
         return cls(rows=rows, labels=labels, certainty=certainty, features=shown, **components)
@@ -103,9 +105,9 @@ class ComponentDisplay(FeatureDisplay):
 
         Parameters
         ----------
-        ax : axes to draw on; new axes by default. The legend is placed to the right of the axes.
+        ax : the `matplotlib.axes.Axes` to draw on; new axes by default. The legend is placed to the right of the axes.
         levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. The
-            default is 1, 2 and 3, or 2 alone if there are five or more components.
+            default levels are 1, 2 and 3, or only 2 if there are five or more components.
         colors : colours of the components. The default is six colours that people with any kind of colour vision can
             distinguish; on a dark background lighter colours are used. If there are more components than colours,
             colours are reused with other markers and line styles, and each component's number is drawn at the
@@ -156,7 +158,7 @@ class ComponentDisplay(FeatureDisplay):
         return self._with_legend(self._legend_handles(pens, radii), legend)
 
     def _legend_handles(self, pens: Sequence[Pen], levels: Sequence[float]) -> list[Any]:
-        """Return the entries of the legend."""
+        """Return the legend entries for components and levels."""
         is_line = self.means.shape[1] == 1
         points = not is_line and 0 < len(self.rows) <= MAX_POINTS
         noise = not is_line and bool((self.labels < 0).any())
@@ -167,7 +169,7 @@ class ComponentDisplay(FeatureDisplay):
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
         """Draw another mixture with thin lines; raise ValueError if it has another number of features or components."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
-            raise ValueError("uncertainty must hold mixtures with as many components and features as the drawn one.")
+            raise ValueError("uncertainty needs mixtures with as many components and features as the plotted mixture.")
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
         means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)

@@ -1,4 +1,4 @@
-"""A display of the regression of one feature on another that follows from a mixture."""
+"""A display of the regression of one feature on another feature, which is computed from a mixture."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ _GRID_SIZE = 201
 class ConditionalDisplay(Display):
     """Plot of the conditional mean and median of a target feature over another feature, with probability bands.
 
-    Create a display with `from_estimator`. The curves and bands describe p(target | feature). All other features of the
-    mixture are marginalised out. The 90% band extends from the 5% quantile to the 95% quantile of the target.
+    Create a display with `from_estimator`. The curves and bands describe p(target | feature). All features of the
+    mixture except these two features are marginalised out. The 90% band extends from the 5% quantile to the 95%
+    quantile of the target.
 
     Parameters
     ----------
     x : (n_points,), values of the feature at which the curves are computed, in data units.
     mean : (n_points,), conditional mean E[target | x], in data units.
-    quantiles : (n_points, 2 n_coverages + 1), ascending quantiles of the target, with the median in the middle.
-    coverages : (n_coverages,), probability of each band, ascending.
+    quantiles : (n_points, 2 n_coverages + 1), for each point the ascending quantiles of the target, with the median in
+        the middle.
+    coverages : (n_coverages,), probability of each band, in ascending order.
     rows : (n_rows, 2), values of the feature and of the target in each row, in data units; empty if no rows are shown.
     feature_names : names of the feature and of the target.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     mean_, median_ : the line of the conditional mean, and the line of the conditional median.
     bands_ : the filled bands, one for each coverage, from the widest to the narrowest.
     rows_ : the matplotlib artists that show the rows.
@@ -80,19 +82,19 @@ class ConditionalDisplay(Display):
     ) -> Self:
         """Draw the regression of a fitted estimator or of a mixture, with or without rows.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
-        X, y : rows to show: (n_samples, n_predictors) and (n_samples,) as in `fit` of the regressor, or X alone with
-            all features of the mixture. By default no rows are shown.
+        X, y : rows to show: predictors (n_samples, n_predictors) and targets (n_samples,) as in `fit` of the regressor,
+            or X alone with all features of the mixture. By default no rows are shown.
         feature : name of the feature on the horizontal axis, or its index among the features of the mixture.
         target : name or index of the predicted feature. The default is the regressor's first target or, without a
             regressor, the last feature of the mixture.
         coverages : probabilities of the bands, above 0 and below 1.
-        feature_names : a name for each feature of the mixture; the default is the mixture's own feature names.
+        feature_names : a name for each feature of the mixture; the default names are stored in the mixture.
 
         Raises
         ------
@@ -105,7 +107,7 @@ class ConditionalDisplay(Display):
         arguments = ("feature", feature), ("target", last if target is None else target)
         indices = [feature_index(value, len(names), tuple(names), called) for called, value in arguments]
         if indices[0] == indices[1]:
-            raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different ones.")
+            raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different features.")
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):
             raise ValueError("X has only the predictors. Also pass the target: from_estimator(regressor, X, y).")
         probabilities = checked_masses(coverages)
@@ -125,7 +127,7 @@ class ConditionalDisplay(Display):
 
         Parameters
         ----------
-        ax : axes to draw on; new axes by default.
+        ax : the `matplotlib.axes.Axes` to draw on; new axes by default.
         color : colour of the lines and bands; blue by default.
         legend : whether to draw a legend that names the lines and bands.
 
@@ -157,7 +159,7 @@ class ConditionalDisplay(Display):
 
 
 def _span(means: Array, deviations: Array, rows: Array) -> Array:
-    """Return the range of the horizontal axis: the range of the rows or, without rows, of all intervals mean ± 3 σ."""
+    """Return the range of the horizontal axis, which covers the rows or, without rows, all intervals mean ± 3 σ."""
     rows = rows[~np.isnan(rows)]
     ends = rows if len(rows) else np.concatenate([means - 3 * deviations, means + 3 * deviations])
     return np.linspace(ends.min(), ends.max(), _GRID_SIZE)

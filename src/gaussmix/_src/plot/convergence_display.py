@@ -19,20 +19,20 @@ class ConvergenceDisplay(Display):
     """Plot of the objective of EM, such as the mean log-likelihood, after each step of each start.
 
     Create a display with `from_estimator`. The run with the best result, which the fit kept, is highlighted. Runs that
-    end at the same value probably found the same mixture. A run that ends at a lower value reached a worse local
-    maximum.
+    end at the same value of the objective probably found the same mixture. A run that ends below the best run reached a
+    worse local maximum.
 
     Parameters
     ----------
-    traces : one sequence for each start, with the value of the objective after each step, in nats. A start that failed
+    traces : for each start, a sequence with the value of the objective after each step, in nats. A start that failed
         is not shown.
     best_index : index of the run with the best result, which the fit kept.
-    objective_name : name of the objective, used to label the vertical axis.
+    objective_name : name of the objective, used as label of the vertical axis.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
-    lines_ : a line for each trace.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
+    lines_ : one line for each sequence in `traces`.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -54,7 +54,7 @@ class ConvergenceDisplay(Display):
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
         """Draw the EM runs of a fitted estimator.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
@@ -63,13 +63,13 @@ class ConvergenceDisplay(Display):
 
         Raises
         ------
-        TypeError : `estimator` does not store a trace.
-        ValueError : EM made no step, so that there is nothing to draw.
+        TypeError : `estimator` does not store the objective after each EM step.
+        ValueError : EM made no step, so there is nothing to draw.
         """
         if hasattr(estimator, "fit"):
             check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
-            raise ParameterTypeError(f"{type(estimator).__name__} has no trace of EM: pass a fitted GaussianMixture.")
+            raise ParameterTypeError(f"{type(estimator).__name__} stores no EM steps: pass a fitted GaussianMixture.")
         best_trace = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
         if not best_trace:
@@ -84,7 +84,7 @@ class ConvergenceDisplay(Display):
 
         Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the best
         run; all other runs are grey. The legend shows the number of steps and the final value of the best run, and the
-        number of other starts.
+        number of starts that are drawn in grey.
         """
         ax = self._on(ax)
         color = self._line_color(color)

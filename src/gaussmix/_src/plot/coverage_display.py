@@ -1,4 +1,4 @@
-"""A display of calibration: how often rows fall inside the regions that a mixture predicts."""
+"""A display of calibration, which shows how often rows fall inside the regions that a mixture predicts."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class CoverageDisplay(Display):
 
     Create a display with `from_estimator`, using rows that were not used for the fit. For a regressor the regions are
     central intervals of p(y | x). For other estimators and for mixtures the regions are highest-density regions of
-    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the
-    Royal Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is
-    the predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are
-    too narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, random
-    variation stays within the grey band with a probability of 95% at each point.
+    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the Royal
+    Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is the
+    predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are too
+    narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, the
+    plotted line or bar lies in the grey band with a probability of 95% at each point.
 
     Parameters
     ----------
-    values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, of points with
-        a higher p(x) than the row.
-    is_central : True for central intervals, as for a regressor; False for highest-density regions.
+    values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, predicted
+        probability of points with a higher density than the row.
+    is_central : whether regions are central intervals, as for a regressor; False for highest-density regions.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     line_ : the line of observed fractions over predicted probabilities; with `kind="pit"`, the bars of the histogram.
     reference_ : the line that a correct model would follow.
     band_ : the grey band of the random variation that is expected for a correct model.
@@ -65,7 +65,7 @@ class CoverageDisplay(Display):
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
@@ -76,8 +76,8 @@ class CoverageDisplay(Display):
 
         Raises
         ------
-        ValueError : X and y do not have the features of the mixture, the regressor has several targets, or the mixture
-            has noise.
+        ValueError : X and y together do not have the features of the mixture, the regressor has several targets, or the
+            mixture has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:
@@ -90,7 +90,7 @@ class CoverageDisplay(Display):
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
         """Draw the display.
 
-        The other parameters, the return value and the errors are the same as in `ConditionalDisplay.plot`.
+        Parameters not listed here, the return value and the errors are the same as in `ConditionalDisplay.plot`.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class CoverageDisplay(Display):
 
 def _chance(n_rows: int, probability: Any) -> tuple[Any, Any]:
     """Return the 2.5% and 97.5% quantiles of the fraction of rows that fall inside a region if the model is correct."""
-    from scipy.stats import binom  # imported here because the import is slow
+    from scipy.stats import binom  # imported late, because this import is slow
 
     tail = 0.5 - 0.5 * _CONFIDENCE
     return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows
@@ -145,7 +145,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """Compute P(target ≤ y | x) for each row."""
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
-        raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit one per target.")
+        raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit a regressor per target.")
     subject = make_subject(mixture, beside(X, y, mixture.feature_names))
     rows = subject.needed_rows(CoverageDisplay.__name__)
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)

@@ -16,10 +16,10 @@ from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_ti
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import MARKERS, component_pens
 
-_N_BEST = 10  # number of best candidates that determine the range of the axis
-_MARGIN = 0.15  # margin above and below the best candidates, as a fraction of their range
-_MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
-_MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen structures
+_N_BEST = 10  # number of best candidates whose range the vertical axis shows
+_MARGIN = 0.15  # margin above and below the best candidates, as a fraction of the range of these candidates
+_MAX_RANGE_RATIO = 3.0  # show all candidates if their range is at most 3 times the range of the best ten
+_MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen covariance structures
 _REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 
 
@@ -33,7 +33,7 @@ class CriterionDisplay(Display):
     `reg_covar`. If the criterion is stability, triangles mark the numbers of components at which stability has a peak.
     If the ten best candidates are close together compared with the range of all candidates, the axis shows only the
     range of the ten best. The legend lists the covariance structures whose lines are visible. Each structure has a
-    different marker, and visible structures get colours before other structures.
+    different marker, and structures with visible lines get colours first.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ class CriterionDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     lines_ : dictionary that maps the name of each covariance structure to its line.
-    failures_ : dictionary from each number of components with failed candidates to the text with the number of
-        failures.
+    failures_ : dictionary that maps each number of components with failed candidates to the text that shows the number
+        of failures.
     weak_ : the squares that mark unreliable candidates.
     best_ : the ring that marks the chosen model.
     peaks_ : the triangles at the peaks of stability; None if the criterion is not stability.
@@ -74,7 +74,7 @@ class CriterionDisplay(Display):
     ) -> Self:
         """Draw the criterion of all candidates of a fitted estimator.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class CriterionDisplay(Display):
         Raises
         ------
         ValueError : the criterion was not computed.
-        TypeError : `estimator` did not compare candidate models.
+        TypeError : `estimator` is not a `GaussianMixtureIC`, so it did not compare candidate models.
         """
         if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
             raise ParameterTypeError(
@@ -142,7 +142,7 @@ class CriterionDisplay(Display):
             beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
             how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
             text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
-            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # at the edge next to the best candidate
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # edge of the axis next to the best candidate
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
@@ -150,7 +150,7 @@ class CriterionDisplay(Display):
         return self._with_legend([*shown, self.best_, *weak, *peaks, *reasons], legend)
 
     def _view(self, values: Any) -> tuple[float, float]:
-        """Return the ends of an axis that shows the best and the chosen candidates, or ∓∞ to show all candidates."""
+        """Return the limits of an axis for the best and the chosen candidates, or −∞ and ∞ to show all candidates."""
         finite = values[~np.isnan(values)]
         cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
@@ -162,7 +162,7 @@ class CriterionDisplay(Display):
         return low, high
 
     def _count_failures(self) -> list[Any]:
-        """Write above each number of components how many candidates failed; return legend entries with the reasons."""
+        """Write the number of failures above each number of components; return legend entries with the reasons."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}

@@ -18,7 +18,7 @@ from gaussmix._src.plot.subject import Subject, named_probabilities
 
 Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
-_REACH = 3.0  # the picture extends to this distance from all means, in standard deviations
+_REACH = 3.0  # distance in standard deviations from all means up to which the picture extends
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -27,28 +27,29 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
     regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
-    detector. The regions are computed from the marginal distribution of the features shown. If the mixture has no other
-    features, the regions agree with `predict`. The colour of each row shows the decision that is based on all features.
-    For a detector the colour depends only on the features shown; a separate colour marks rows that are outliers in all
-    features together, but not in the features shown. If only one feature is shown, a line for each decision shows the
-    probability of the decision.
+    detector. The regions are computed from the marginal distribution of the plotted features. If all features of the
+    mixture are plotted, the regions agree with `predict`. The colour of each row shows the decision that is based on
+    all features. For a detector the colour depends only on the plotted features; a separate colour marks rows that are
+    outliers in all features together, but not in the plotted features. If only one feature is plotted, a line for each
+    decision shows the probability of this decision.
 
     Parameters
     ----------
     region_names : names of the decisions, such as classes.
-    x, y : coordinates of the grid on which the regions were computed, in data units; y is empty with one feature.
+    x, y : coordinates of the grid on which the regions were computed, in data units; y is empty if one feature is
+        plotted.
     scores : (n_decisions, n_y, n_x) or (n_decisions, n_x), score of each decision at each grid point; each point
         belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. For a
-        detector the score of "inside" is 0, and the score of "outlier" is the log density at the detector's limit minus
-        the log density, in nats.
-    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
+        detector the score of "inside" is 0, and the score of "outlier" is the detector's limit of the log density minus
+        the log density at the grid point, in nats.
+    rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     labels : (n_rows,), the decision for each row, as an index into `region_names`.
-    feature_names : names of the features shown, used to label the axes.
+    feature_names : names of the plotted features, used as axis labels.
     has_noise : whether the last decision is the noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     regions_ : a `matplotlib.collections.QuadMesh` of the regions or, with one feature, a line for each decision.
     boundaries_ : the contours, or vertical lines, between the regions.
     rows_ : the matplotlib artists that show the rows.
@@ -77,7 +78,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Create the display of the given features without drawing it."""
+        """Create a display of the features `shown` without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
         rows, features = subject.shown(shown), [subject.names[j] for j in shown]
@@ -145,7 +146,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
-    """Return the names of the decisions, scores (n_points, n_decisions), and the index of each row's decision."""
+    """Return the names of the decisions, scores (n_points, n_decisions), and the decision index of each row."""
     estimator, X = subject.estimator, subject.data
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
         level, names = _level(subject, mixture), ["inside", "outlier"]

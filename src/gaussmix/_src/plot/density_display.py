@@ -1,4 +1,4 @@
-"""A display of a mixture's density by its highest-density regions."""
+"""A display of a mixture's density as contours of highest-density regions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, 
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Subject
 
-_OPACITY = 0.25  # opacity of each region; inner regions are drawn over outer regions, so they look darker
+_OPACITY = 0.25  # opacity of each region; inner regions look darker, because they are drawn over outer regions
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -29,13 +29,13 @@ class DensityDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    mixture : marginal mixture of the one or two features shown, without noise.
-    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
-    feature_names : names of the features shown, used to label the axes.
+    mixture : marginal mixture of the one or two plotted features, without noise.
+    rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
+    feature_names : names of the plotted features, used as axis labels.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     levels_ : (n_coverages,), log density of each contour in nats, in ascending order, so that the largest region comes
         first.
     contours_ : the `matplotlib.contour.QuadContourSet` if two features are shown; the density curve if one feature is
@@ -61,7 +61,7 @@ class DensityDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Create the display of the given features without drawing it."""
+        """Create a display of the features `shown` without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
         return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
 
@@ -75,7 +75,7 @@ class DensityDisplay(FeatureDisplay):
     ) -> Self:
         """Draw the display.
 
-        The other parameters, the return value and the errors are the same as in `ConditionalDisplay.plot`.
+        Parameters not listed here, the return value and the errors are the same as in `ConditionalDisplay.plot`.
 
         Parameters
         ----------

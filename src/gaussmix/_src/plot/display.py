@@ -19,19 +19,19 @@ from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-else:  # so that this module can be imported without matplotlib
+else:  # placeholders, so that this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
-NAME_WIDTH = 20  # maximum number of characters per line of a feature name if there is little room
+NAME_WIDTH = 20  # maximum number of characters per line of a feature name if there is little space
 _LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
-_MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a very long name would take minutes
+_MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a longer name might take minutes
 
 
 class Display:
     """Base class of the displays.
 
-    The contents of a display are computed when it is created; `plot` can then draw the display any number of times.
+    The contents of a display are computed when the display is created; `plot` can then draw the display repeatedly.
     """
 
     ax_: Axes
@@ -73,7 +73,7 @@ class Display:
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
-        """Add a legend next to the axes if `is_shown`, and return the display."""
+        """Add a legend next to the axes if `is_shown` is True, and return the display."""
         self.legend_ = legend_beside(self.ax_, handles, self._legend_title) if is_shown else None
         return self
 
@@ -83,7 +83,7 @@ class Display:
         return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
 
     def _count_along_x(self, **options: Any) -> None:
-        """Put the ticks of the horizontal axis at whole numbers."""
+        """Put the ticks of the horizontal axis, which shows counts, at integers."""
         from matplotlib.ticker import MaxNLocator
 
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
@@ -93,7 +93,7 @@ class FeatureDisplay(Display):
     """Base class of the displays that show a mixture's distribution of some features, with or without rows."""
 
     _max_features: ClassVar[int] = 2  # maximum number of features that are shown
-    _is_colored_by_all = True  # whether the colours of rows depend on features that are not shown
+    _is_colored_by_all = True  # whether the colours of rows depend on all features, even features that are not plotted
 
     @classmethod
     def from_estimator(
@@ -112,14 +112,14 @@ class FeatureDisplay(Display):
         ----------
         estimator : a fitted gaussmix estimator that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows with all features of the mixture, in data units; None to draw no rows. Rows
-            with a missing value (NaN) among the features shown are omitted.
+            with a missing value (NaN) in a plotted feature are omitted.
         features : indices or names of the features to show. Most displays show one or two features; the default is the
-            two features whose means separate the components best. A grid shows at most 8 features, by default all. The
-            display shows the marginal distribution of the chosen features, and the legend's title gives the number of
-            features.
+            two features whose means separate the components best. A grid of plots shows at most 8 features; the default
+            is all features. The display shows the marginal distribution of the chosen features, and the legend's title
+            gives the number of features.
         feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
             has no names, the column names of X.
-        ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. The default is new axes.
+        ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. By default, new axes are created.
         **options : keyword arguments passed to `plot`.
 
         Returns
@@ -150,7 +150,7 @@ class FeatureDisplay(Display):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:
-        """Create the display of the given features without drawing it."""
+        """Create a display of the features `shown` without drawing it."""
         raise NotImplementedError
 
 
@@ -170,7 +170,7 @@ def in_lines(name: str, width: int) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """Create a figure and axes with room for a legend; raise ImportError if matplotlib can't create a figure."""
+    """Create a figure and axes with space for a legend; raise ImportError if matplotlib can't create a figure."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
@@ -192,7 +192,7 @@ def import_pyplot() -> Any:
 
 
 def checked_masses(masses: Any) -> Array:
-    """Return the distinct coverages in ascending order; raise ValueError or TypeError if a coverage is invalid."""
+    """Return the distinct probabilities of regions, ascending; raise ValueError or TypeError if one is invalid."""
     probabilities = np.unique(check_probabilities("coverages", masses))
     if not len(probabilities) or probabilities[0] == 0 or probabilities[-1] == 1:
         raise ValueError(f"coverages={masses!r:.60} must be numbers above 0 and below 1.")
@@ -202,8 +202,8 @@ def checked_masses(masses: Any) -> Array:
 def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
     """Draw a legend to the right of the data, so that the legend hides nothing.
 
-    If `target` is a figure, the layout of the figure makes room for the legend. If `target` is axes, the legend begins
-    at `x` widths of the axes. Returns the legend, or None if `handles` is empty.
+    If `target` is a figure, the layout of the figure makes room for the legend. If `target` is an Axes object, the left
+    edge of the legend is at `x`, in widths of the axes. Returns the legend, or None if `handles` is empty.
     """
     if not handles:
         return None
@@ -233,7 +233,7 @@ def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:
     """Return legend entries that state the fraction of a component within each level of its ellipse or interval."""
     masses = 100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))
     labels = [f"{mass:.3g}% within {level:g} σ" for mass, level in zip(masses.tolist(), levels, strict=True)]
-    width = 1.5 if n_shown > 1 else 5.0  # a wide line looks like the fill of an interval
+    width = 1.5 if n_shown > 1 else 5.0  # a wide line in the legend looks like the fill of an interval
     return [handle(label, "0.5", "-", alpha=0.8 * nth**-0.5, linewidth=width) for nth, label in enumerate(labels, 1)]
 
 

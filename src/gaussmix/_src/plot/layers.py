@@ -19,7 +19,7 @@ Options = Mapping[str, Any]
 MAX_POINTS = 20_000  # maximum number of rows that are drawn as points; more rows are drawn as an image
 ROW_ALPHA = 0.6  # opacity of a row whose component is certain; less certain rows are more transparent
 FILL_ALPHA = 0.08  # opacity of one ellipse; the opacities of nested ellipses add up
-_SHADED_DEVIATIONS = 5.0  # the image of rows extends to this distance from all means, in standard deviations
+_SHADED_DEVIATIONS = 5.0  # distance in standard deviations from all means up to which the image of rows extends
 _MAX_GRID_POINTS = 600  # maximum number of grid points along one feature
 
 
@@ -53,7 +53,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     at = (rows - box[0]) / np.where(box[1] > box[0], box[1] - box[0], 1.0) * n_cells
     inside = ((at >= 0) & (at <= n_cells)).all(axis=1)
     cells = np.minimum(at[inside].astype(np.intp), n_cells - 1)
-    n_pens = len(pens) + 1  # one more pen than components, for noise
+    n_pens = len(pens) + 1  # an additional pen for noise
     which = (cells[:, 1] * n_cells + cells[:, 0]) * n_pens + labels[inside] % n_pens
     counts = np.bincount(which, minlength=n_cells**2 * n_pens).reshape(n_cells, n_cells, n_pens)
     colors = np.array([faded(color, 1.0)[:3] for color in (*(pen.color for pen in pens), NOISE_COLOR)])
@@ -64,7 +64,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     image[..., 3] = np.where(total > 0, 0.08 + 0.77 * np.sqrt(np.minimum(total / high, 1.0)), 0.0)
     extent = box[0, 0], box[1, 0], box[0, 1], box[1, 1]
     drawn = ax.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
-    drawn.sticky_edges.x.clear()  # so that matplotlib adds the same margin as around points
+    drawn.sticky_edges.x.clear()  # otherwise matplotlib would not add the margin that it adds around points
     drawn.sticky_edges.y.clear()
     return drawn
 
@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Draw up to 20,000 rows as points; draw more as an image of `box`, (2, 2), and rows outside `box` as points."""
+    """Draw up to 20,000 rows as points, but more rows as an image of `box`, (2, 2), with points outside `box`."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -90,7 +90,7 @@ def draw_rows(
 
 
 def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array, options: Options) -> list[Any]:
-    """Draw all rows in the colour `ink`, otherwise in the same way as `draw_rows`."""
+    """Draw all rows in the colour `ink`; in all other respects, the function works like `draw_rows`."""
     labels, certainty = np.zeros(len(rows), dtype=np.intp), np.full(len(rows), opacity)
     return draw_rows(ax, rows, labels, certainty, [Pen(ink, "o", "-")], box, options)
 
@@ -128,7 +128,8 @@ def draw_ellipses(
             style |= {"linewidth": 1.3, "linestyle": pen.line_style}
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
-            ellipses.append(ax.add_artist(ellipse))  # faster than `add_patch`, which also measures the ellipse
+            # `add_artist` is faster than `add_patch`, which also computes the extent of the ellipse.
+            ellipses.append(ax.add_artist(ellipse))
         drawn.append(ellipses)
     ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
     ax.autoscale_view()
@@ -193,7 +194,7 @@ def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int
 
     The spacing depends on σ, because evenly spaced points would miss a narrow component next to a wide component.
     """
-    steps = np.linspace(-reach, reach, n_each)  # n_each is odd, so that the mean itself is a point
+    steps = np.linspace(-reach, reach, n_each)  # n_each is odd, so that the mean itself is one of the points
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
@@ -203,7 +204,7 @@ def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Arr
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
-    margin = 0.03 * (high - low)  # keeps rows away from the edge
+    margin = 0.03 * (high - low)  # keeps rows away from the edge of the axes
     return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MAX_GRID_POINTS // 2)])))
 
 
@@ -211,7 +212,7 @@ def make_grid(mixture: Mixture, rows: Array, reach: float = 4.5) -> tuple[Array,
     """Return a grid in one or two features that covers all rows, and all components up to `reach` σ from their means.
 
     The grid is denser near narrow components. Returns the coordinates x and y of the grid lines, and the grid points in
-    row-major order, (n_y · n_x, 2) or (n_x, 1). With only one feature y is empty.
+    row-major order, (n_y · n_x, 2) or (n_x, 1). For one feature, y is empty.
     """
     means, deviations = mixture.means, np.sqrt(np.diagonal(mixture._model.covariances.dense(), axis1=1, axis2=2))
     axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(mixture.n_features)]

@@ -21,21 +21,22 @@ class MergingDisplay(Display):
     """Plot of the entropy of the responsibilities while components are merged into clusters, two at a time.
 
     Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters that this display shows. The
-    entropy falls as long as overlapping components are merged. A ring marks the proposed number of clusters, which is
-    the largest number at which no two clusters overlap. The text above each point names the components of the newest
-    cluster, and the overlap of the two clusters that were joined into it.
+    entropy decreases while overlapping components are merged. A ring marks the proposed number of clusters, which is
+    the largest number for which no two clusters overlap by `min_overlap` or more. The text above each point names the
+    components of the newest cluster, and the overlap of the two clusters that were merged into this cluster.
 
     Parameters
     ----------
     entropy : (n_components,), entropy of the responsibilities for 1, 2, … clusters, in nats.
-    merged_components : (n_components − 1,), components that the step to 1, 2, … clusters joined into one cluster, such
-        as "0+3".
-    overlap : (n_components − 1,), overlap, from 0 to 1, of the two clusters that the step to 1, 2, … clusters joined.
+    merged_components : (n_components − 1,), for the merging step that leaves 1, 2, … clusters, the components of the
+        new cluster, such as "0+3".
+    overlap : (n_components − 1,), for the merging step that leaves 1, 2, … clusters, the overlap (0 to 1) of the two
+        merged clusters.
     n_clusters : the proposed number of clusters.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     line_ : the line of entropies.
     best_ : the ring at the proposed number of clusters.
     texts_ : the texts that name the merged components and their overlap.
@@ -88,7 +89,7 @@ class MergingDisplay(Display):
         how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
         for count, (text, overlap) in enumerate(zip(self.merged_components, self.overlap.tolist(), strict=True), 1):
-            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # left of the line, above the ring
+            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # text left of the line and above the ring
             self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
@@ -97,7 +98,7 @@ class MergingDisplay(Display):
 
 
 def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
-    """Name the components that the step to `row` + 1 clusters joined into one cluster."""
+    """Name the components of the new cluster after the merging step that leaves `row` + 1 clusters."""
     now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()

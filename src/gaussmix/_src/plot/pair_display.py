@@ -13,7 +13,7 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
-_LEGEND_AT = 1.25  # left edge of the legend, in widths of the axes; to the right of the tick labels
+_LEGEND_AT = 1.25  # left edge of the legend, in axes widths, to the right of the tick labels
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -30,7 +30,7 @@ class PairDisplay(FeatureDisplay):
 
     Attributes
     ----------
-    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` that were drawn on.
+    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` of the plot.
     figure_ : the `matplotlib.figure.Figure` that contains the axes.
     legend_ : the legend at the right of the grid, or None if there is no legend.
 
@@ -51,7 +51,7 @@ class PairDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Create the displays of the given features without drawing them."""
+        """Create the displays of the features `shown` without drawing the displays."""
         known = subject.labels_and_certainty()
         pairs = [[[i] if i == j else [j, i] for j in shown] for i in shown]
         return cls(
@@ -66,8 +66,8 @@ class PairDisplay(FeatureDisplay):
         Parameters
         ----------
         ax : (n_shown, n_shown), array of the axes to draw on; new axes by default.
-        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default is 1 and 2, or only 2 if there are
-            five or more components.
+        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default levels are 1 and 2, or only 2 if
+            there are five or more components.
         **options : keyword arguments passed to each `ComponentDisplay.plot`.
         legend : whether to draw a legend of the components to the right of the grid.
 
@@ -92,7 +92,8 @@ class PairDisplay(FeatureDisplay):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
-        # The last display in the top row has the legend of a plot of two features, unless there is only one feature.
+        # The legend is made by the last display in the top row, which plots two features unless there is only one
+        # feature.
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)
         target = self.figure_ if ax is None else axes[0, -1]
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
@@ -117,14 +118,14 @@ class PairDisplay(FeatureDisplay):
                     axis.set_major_formatter(EngFormatter(sep=""))
             if i == j and last:
                 ax.set_yticks([])
-        if last:  # the top row has its scale at the right end, because its first plot shows a density
+        if last:  # the scale of the top row is at the right end, because the first plot of this row shows a density
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 
 
 def new_grid(n: int) -> Any:
     """Create (n, n) axes with a common horizontal range in each column and a common vertical range in each row.
 
-    Plots on the diagonal have separate vertical ranges, because they show densities.
+    Plots on the diagonal have separate vertical ranges, because these plots show densities.
     """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]

@@ -26,8 +26,8 @@ class Pen(NamedTuple):
 def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
     """Return a `Pen` for each component; raise ValueError if an entry of `colors` is not a colour.
 
-    Whenever the list of colours starts again, the marker and the line style change, so that many components can be
-    distinguished. On a dark background, lighter versions of the six default colours are used.
+    When the list of colours is exhausted, the colours are reused with another marker and line style, so that many
+    components can be distinguished. On a dark background, lighter versions of the six default colours are used.
     """
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
     n_distinct = len({faded(color, 1.0) for color in palette})

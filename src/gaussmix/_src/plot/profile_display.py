@@ -32,25 +32,26 @@ class ProfileDisplay(Display):
 
     Create a display with `from_estimator` from a mixture, an estimator, or a pipeline that ends with an estimator. If
     the pipeline begins with `PCA` or other affine steps, the display shows the input features of the pipeline, such as
-    the points of curves. Let x ↦ A x + b be the inverse of the steps. The means are then A μ_k + b, and the variances
-    are the diagonal of A Σ_k Aᵀ plus the variance that the steps leave out, computed as the mean squared residual of
-    the rows.
+    the points of curves. Let x ↦ A x + b be the inverse transformation of the pipeline's steps. The plotted means are
+    then A μ_k + b, and the variances are the diagonal of A Σ_k Aᵀ plus the variance that the steps remove, which is the
+    mean squared residual of the rows.
 
     Parameters
     ----------
     weights : (n_components,), weights π_k of the components.
-    means, deviations : (n_components, n_shown), means and standard deviations of the components in the features shown,
-        in data units.
-    rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
+    means, deviations : (n_components, n_shown), component means and standard deviations of the plotted features, in
+        data units.
+    rows : (n_rows, n_shown), values of the plotted features, in data units; (0, n_shown) if no rows are plotted.
     labels : (n_rows,), the most probable component of each row; −1 for noise.
-    feature_names : names of the features shown.
+    feature_names : names of the plotted features.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     lines_ : the line through the means of each component.
-    bands_ : the band around the mean of each component.
-    rows_ : one line object for each component, which draws all rows of the component, followed by one for noise rows.
+    bands_ : the band around each component's line of means.
+    rows_ : one line object for each component, which draws all rows of the component, followed by a line object for
+        noise rows.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -87,15 +88,15 @@ class ProfileDisplay(Display):
     ) -> Self:
         """Draw a fitted estimator, a pipeline that ends with an estimator, or a mixture, with or without rows.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : an estimator or mixture as in `ComponentDisplay`, or a fitted `sklearn.pipeline.Pipeline` in which
             all steps before the last have an affine `inverse_transform`, such as `PCA` and `StandardScaler`. If X is
-            None, the bands do not include the variance that `PCA` left out.
+            None, the bands do not include the variance that `PCA` removed.
         X : rows in the form that the estimator or the pipeline accepts. At most 300 rows, chosen at random, are drawn.
-        features : the features to show, in this order; all features by default.
+        features : the features to show, in the order of the plot; all features by default.
 
         Raises
         ------
@@ -133,7 +134,7 @@ class ProfileDisplay(Display):
     ) -> Self:
         """Draw the display.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.plot`.
+        Parameters not listed here, the return value and the errors are the same as in `ComponentDisplay.plot`.
 
         Parameters
         ----------
@@ -187,7 +188,7 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
         origin, moves = np.split(undone, [1])
         axes = (moves - origin)[:n] / spread[:, None]
         with catch_warnings(action="ignore"):  # hides the warning that arrays have no feature names
-            gap = np.asarray(steps.transform(undone))[1:] - ends  # large if `inverse_transform` is not the true inverse
+            gap = np.asarray(steps.transform(undone))[1:] - ends  # large unless `inverse_transform` is the true inverse
         is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
         if is_affine and (abs(gap) <= 1e-4 * spread).all():
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)

@@ -31,7 +31,7 @@ class ProjectionDisplay(ComponentDisplay):
     Parameters
     ----------
     directions : (n_shown, n_features), the directions shown, as unit vectors.
-    **others : parameters of `ComponentDisplay`, for the directions instead of features.
+    **others : parameters of `ComponentDisplay`, which describe directions instead of features.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class ProjectionDisplay(ComponentDisplay):
     ) -> Self:
         """Draw a fitted estimator or a mixture, with or without rows.
 
-        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
+        Parameters not listed here, the return value and the errors are as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class ProjectionDisplay(ComponentDisplay):
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
-    """Write a direction as a sum of its largest terms, as many as fit, such as "0.9 length − 0.4 width …"."""
+    """Write a direction as the sum of its largest terms that fit, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
     text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # without a sign, because the largest coefficient is positive
@@ -105,7 +105,7 @@ def largest(axis: Array, names: Sequence[str]) -> str:
 
 
 def _with_another(axes: Array, n_features: int) -> Array:
-    """Append an orthogonal direction, because the components differ only along fewer directions than are shown."""
+    """Append an orthogonal direction, because the components differ along fewer directions than the display shows."""
     if n_features <= len(axes):
         return axes
     basis = np.linalg.qr(np.concatenate([axes, np.eye(n_features)]).T)[0].T

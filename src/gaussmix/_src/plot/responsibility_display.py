@@ -23,19 +23,19 @@ class ResponsibilityDisplay(Display):
     """Stacked bar plot with a bar for each row, which is divided into the probabilities p(k | x) of the components.
 
     Create a display with `from_estimator`. Rows are sorted by their most probable component. The rows of each component
-    are sorted from certain to uncertain, so that each component's uncertain rows are on the right of its certain rows.
+    are sorted from certain to uncertain, so that uncertain rows are to the right of certain rows of the same component.
     If there are more than 1,000 rows, each bar shows the average of several neighbouring rows.
 
     Parameters
     ----------
-    responsibilities : (n_bars, n_components), the heights of the parts of each bar, with an additional column if there
-        is noise; each row sums to 1.
+    responsibilities : (n_bars, n_components), the heights of the segments of each bar, with an additional column if
+        there is noise; each row sums to 1.
     n_rows : number of rows that the bars represent.
     component_names : names of the components, followed by "noise" if there is a noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     areas_ : the filled area of each component.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -82,7 +82,7 @@ class ResponsibilityDisplay(Display):
         seen: dict[Any, int] = {}
         for k, (name, pen) in enumerate(zip(self.component_names, pens, strict=True)):
             color = NOISE_COLOR if name == "noise" else pen.color
-            key = faded(color, 1.0)  # compares RGBA values, because a colour can be written in several ways
+            key = faded(color, 1.0)  # RGBA values are compared, because a colour can be written in several ways
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
             how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor(), "antialiased": False}

@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_PIECE_VALUES = 2**24  # maximum number of responsibilities in memory at the same time
+_PIECE_VALUES = 2**24  # maximum number of responsibilities that are computed at the same time
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
 MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is still legible
@@ -137,19 +137,19 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     """Join predictors and targets as the columns of one array, or return X if X or y is None.
 
     If X is a data frame and `names` is not None, the columns of X must be `names` in the same order. Raises ValueError
-    or TypeError.
+    or TypeError if X and y can't be joined.
     """
     if X is None or y is None:
         return X
     check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
-        raise ValueError(f"X has {len(rows)} rows, but y has {len(targets)}. X and y must be equally long.")
+        raise ValueError(f"X has {len(rows)} rows, but y has {len(targets)}. Pass one target per row.")
     return np.column_stack([rows, targets])
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """Return `chosen`; if it is None, the first of `others` with a name for each feature, or else x0, x1, … .
+    """Return `chosen` or, if `chosen` is None, the first item of `others` with a name for each feature, or x0, x1, … .
 
     Raises ValueError if `chosen` does not have one name for each feature.
     """
@@ -175,7 +175,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
     names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
         raise ValueError(
-            f"There are {len(names)} features, and a grid of more than {max_features} can't be read: choose some by "
+            f"There are {len(names)} features, but a grid shows at most {max_features}: choose some of them with "
             "features=[…]."
         )
     several: Any = features
@@ -190,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature, (n_features,); a constant has the standard deviation 1."""
+    """Return mean and standard deviation of each feature, (n_features,); 1 replaces the deviation of a constant."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
@@ -201,7 +201,7 @@ def separating_features(mixture: Mixture) -> list[int]:
     """Return the two features whose means separate the components best, in their original order.
 
     The two features maximise the trace of T⁻¹ B, where T is the covariance of the whole mixture and B the covariance of
-    the components' means. The trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
+    the components' means. This trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
     that individually separate the components best are compared.
     """
     weights, covariances = mixture.weights, mixture._model.covariances

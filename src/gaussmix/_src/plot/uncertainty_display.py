@@ -23,22 +23,23 @@ class UncertaintyDisplay(FeatureDisplay):
     """Plot of rows in the colours of their components, with larger and more opaque points for uncertain rows.
 
     Create a display with `from_estimator`, which needs the rows X. As in mclust, the uncertainty of a row is 1 − max_k
-    p(k | x), given all features. The area of a point grows with the uncertainty. With one feature the vertical axis
-    shows the uncertainty. If there are more than 20,000 rows, only the 20,000 most uncertain rows are drawn.
+    p(k | x), where x contains all features of the row. The area of a point grows with the uncertainty. With one feature
+    the vertical axis shows the uncertainty. If there are more than 20,000 rows, only the 20,000 most uncertain rows are
+    drawn.
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units.
+    rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units.
     labels : (n_rows,), the most probable component of each row; −1 for noise.
     uncertainty : (n_rows,), uncertainty of each row, from 0 to 1 − 1 / n, where n is the number of components,
         including noise.
-    weights, means, covariances : parameters of the components in the features shown, as in `ComponentDisplay`.
-    feature_names : names of the features shown, used to label the axes.
+    weights, means, covariances : parameters of the components in the plotted features, as in `ComponentDisplay`.
+    feature_names : names of the plotted features, used as axis labels.
     has_noise : whether the mixture has a noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     rows_ : a collection of points for each component, and another collection for noise rows, if there are any.
     components_ : the ellipse of 2 σ for each component; empty with one feature.
     legend_ : the legend at the right of the axes, or None if there is no legend.
@@ -66,7 +67,7 @@ class UncertaintyDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Create the display of the given features without drawing it."""
+        """Create a display of the features `shown` without drawing it."""
         subject.needed_rows(cls.__name__)
         labels, certainty = subject.labels_and_certainty()
         rows, noise = subject.shown(shown), subject.mixture.noise
@@ -88,14 +89,14 @@ class UncertaintyDisplay(FeatureDisplay):
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
-        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # transparent, so that all rows stay visible
+        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # opacity below 1, so that all rows stay visible
         self.rows_: Any = draw_points(ax, *points, pens, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(pens), legend)
 
     @property
     def _highest(self) -> float:
-        """Return the uncertainty of a row that is equally likely to belong to each component."""
+        """Return the highest possible uncertainty, reached if all components are equally probable."""
         return 1.0 - 1.0 / (len(self.weights) + self.has_noise)
 
     def _handles(self, pens: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Modules that report on a fit by summaries, tables, estimates and warnings; imported when they are first used."""
+"""Modules that report on a fit with summaries, tables, estimates and warnings; each is imported when first used."""
 
 from typing import TYPE_CHECKING
 

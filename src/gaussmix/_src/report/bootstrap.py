@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
 from gaussmix._src.report.inference import Function, Inference, MixtureEstimates, ParameterEstimates
 
-# Where formulas were inaccurate in simulations, intervals from this kind of resampling had the best coverage.
+# In simulations in which formulas were inaccurate, intervals from refits with these settings had the best coverage.
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)
 _REFIT_COVERAGE = ", intervals from such refits 96 %"
 
@@ -30,15 +30,15 @@ class Bootstrap(MixtureEstimates):
     Parameters
     ----------
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`. The
-        estimated parameters are the same as in `Inference`. The refits started at the maximum, whose parameters are
+        estimated parameters are the same as in `Inference`. All refits start from the maximum, whose parameters are
         `params`.
     mixture : the mixture with the parameters `params`.
     n_resamples : number of refits.
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.
-    n_relabelled : number of refits whose components ended in another order; in `draws` all refits have the order of
-        `mixture`.
-    n_at_other_maximum : number of refits that ended at another maximum, so that a component kept less than half of its
-        rows; `draws` contains these refits.
+    n_relabelled : number of refits whose components had to be reordered to match the components of `mixture`; `draws`
+        has the matched order.
+    n_at_other_maximum : number of refits that ended at another maximum, which means that a component kept less than
+        half of its rows; `draws` contains these refits.
     """
 
     n_resamples: int = field(kw_only=True)
@@ -48,7 +48,7 @@ class Bootstrap(MixtureEstimates):
     _title: ClassVar[str] = "Bootstrap"
 
     def estimate(self, function: Function, name: str = "function") -> ParameterEstimates:
-        """Estimate a function of the mixture and its uncertainty from the function's values for all refits.
+        """Estimate the value of a function of the mixture, and the value's uncertainty, from the values for all refits.
 
         Parameters
         ----------
@@ -83,9 +83,9 @@ class Bootstrap(MixtureEstimates):
 
 
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
-    """Compute the covariance of the estimates (q, q) from draws (n, q).
+    """Compute the covariance (q, q) of q estimates from n draws, (n, q).
 
-    Without `counts`, the result is the sample covariance of the draws. With `counts`, the result is the jackknife
+    If `counts` is None, the result is the sample covariance of the draws. With `counts` c, the result is the jackknife
     covariance Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 agrees with Efron & Tibshirani (1993) eq. 11.5,
     where c = (N − 1) / N.
     """
@@ -140,16 +140,16 @@ def run_bootstrap(
     fitted, problem : the fit, and the `Problem` with the rows and the objective of the fit.
     how : settings of the resampling, such as the number of refits.
     rng : random generator that draws the rows.
-    has_warning : whether a warning that the rows differ from the fitted rows has already been issued.
+    has_warning : whether the caller has already warned if the rows differ from the fitted rows.
 
     Raises
     ------
-    ValueError : as in `fit.after.bootstrap.refit_resamples`, or the values of a column are too large or too small for
+    ValueError : `fit.after.bootstrap.refit_resamples` fails, or the values of a column are too large or too small for
         double precision.
 
     Warns
     -----
-    RuntimeWarning : the rows differ from the rows that were fitted.
+    RuntimeWarning : the rows differ from the fitted rows.
     """
     inference.check_unit(fitted.mixture)
     ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
@@ -183,7 +183,7 @@ _RESAMPLING_WORDS = {
 
 
 def _refit_notes(refits: Refits) -> list[str]:
-    """Return notes on refits that collapsed, were relabelled, ended at another maximum, or did not converge."""
+    """Return notes on refits that collapsed, were reordered, ended at another maximum, or did not converge."""
     words = [
         (refits.n_collapsed, "a component collapsed; these refits are left out"),
         (refits.n_relabelled, "the components came in another order and were sorted back"),

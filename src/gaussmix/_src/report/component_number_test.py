@@ -17,7 +17,7 @@ DEFAULT_LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComponentNumberTest:
-    """Results of a sequence of tests, each of a mixture against a mixture with more components.
+    """Results of a sequence of tests, each of which compares a mixture with a mixture that has more components.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class ComponentNumberTest:
         averaged over the two halves of the rows.
     p_value : (m,), p-value of each test.
     method : one-line description of the tests.
-    null_statistics : (m, n), for each test the statistics of n data sets drawn from the smaller mixture; None if no
-        data sets were drawn.
+    null_statistics : (m, n), for each of the m tests, the statistics of n data sets drawn from the smaller mixture;
+        None if no data sets were drawn.
     frame_library : library of the data frame that `tidy` returns; None for the first supported library that is
         installed.
     """
@@ -47,9 +47,9 @@ class ComponentNumberTest:
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
         """Return the smallest number of components that the tests do not reject in favour of more components.
 
-        The probability that the true number of components is smaller than the result is at most `alpha`. A test is used
-        only if all earlier tests reject their null hypotheses. The result is therefore too large only if the first true
-        null hypothesis is rejected.
+        The probability that the true number of components is smaller than the result is at most `alpha`. Each test is
+        used only if all tests with fewer components reject their null hypotheses. The result is therefore too large
+        only if the first true null hypothesis is rejected.
 
         Parameters
         ----------

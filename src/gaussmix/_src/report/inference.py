@@ -32,14 +32,15 @@ from gaussmix._src.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
 DEFAULT_ALPHA = 0.05
-MAX_ALPHA = 0.5  # a user who passes a larger alpha most likely means 1 − alpha
+MAX_ALPHA = 0.5  # maximum alpha, because a user who passes a larger alpha most likely means 1 − alpha
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
-MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distances from the fit to the maximum, in standard errors
+# If the fit is farther from the maximum than these numbers of standard errors, a note or a warning says so.
+MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0
 MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
-MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured coverage
+MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured the coverage of intervals
 WEAK_NOTE = "The rows determine some of the parameters only weakly."
 _COVERAGE = " In simulations, 95 % intervals by formula contained 90 % of the true values"
 _METHODS = {
@@ -57,15 +58,15 @@ class ParameterEstimates:
     ----------
     names : names of the estimated values.
     params : (q,), the estimated values, in the units of the parameters or of the function.
-    covariance : (q, q), covariance of the estimates; NaN for estimates without a standard error, 0 for values that are
-        known exactly.
-    links : for each value, the transformation after which the confidence interval is symmetric: "logit" for a weight,
-        "log" for a variance, and "" for the identity.
+    covariance : (q, q), covariance matrix of the estimates; NaN for estimates without a standard error, 0 for values
+        that are known exactly.
+    links : for each value, the transformation that makes the confidence interval symmetric, which is "logit" for a
+        weight, "log" for a variance, and "" (no transformation) for other values.
     method : one-line description of how the estimates were computed.
-    notes : caveats, one sentence each.
+    notes : caveats about the estimates, one sentence each.
     draws : (n, q), estimates from each bootstrap or jackknife refit; None if the covariance comes from a formula.
-    draw_weights : (n,), for jackknife refits, which have no quantiles, the factor of each squared deviation in the
-        covariance; None for bootstrap refits.
+    draw_weights : (n,), for jackknife refits, which have no quantiles, the factor by which each refit's squared
+        deviation enters the covariance; None for bootstrap refits.
     frame_library : library of the data frame that `tidy` returns; None for the first supported library that is
         installed.
     """
@@ -102,9 +103,8 @@ class ParameterEstimates:
         ----------
         alpha : probability outside the interval, above 0 and at most 0.5.
         method : "wald" gives estimate ± z · standard error, computed on the scale of `links`. "percentile", the default
-            for a bootstrap, gives quantiles of the refits. "centred" gives quantiles of the refits after a shift on the
-            scale of `links` that makes the mean of the refits equal to the estimate; this method also needs a
-            bootstrap.
+            for a bootstrap, gives quantiles of the refits. "centred", which also needs a bootstrap, gives quantiles of
+            the refits after a shift on the scale of `links` that makes the mean of the refits equal to the estimate.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class ParameterEstimates:
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            with np.errstate(over="ignore"):  # an end of an interval may overflow to infinity
+            with np.errstate(over="ignore"):  # a limit of an interval may overflow to infinity
                 ends[index] = back(there(value) + moves)
         return ends
 
@@ -187,7 +187,7 @@ def with_intervals(
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Format an estimate, its error and its interval with the decimals that show three digits of the error."""
+    """Format an estimate, its standard error and its interval with decimals for three digits of the standard error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -200,7 +200,7 @@ def _one(value: Any) -> Any:
     return value
 
 
-# Each name of a link is mapped to the link function, the inverse function, and the derivative.
+# This dictionary maps the name of each link to the link function, the inverse function, and the derivative.
 _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
     "": (_one, _one, lambda value: 1.0),
     "log": (np.log, np.exp, lambda value: 1 / value),
@@ -230,7 +230,7 @@ class MixtureEstimates(ParameterEstimates):
     mixture: Mixture = field(kw_only=True)
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
-        """Return the largest distance of a model's chosen parameters (q,) from the estimates, in standard errors."""
+        """Return the largest distance of a model's `chosen` parameters (q,) from the estimates, in standard errors."""
         errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
@@ -284,7 +284,7 @@ class Inference(MixtureEstimates):
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
     mixture : the mixture at the maximum, with the parameters `params`.
     optimum : the maximum of the objective, with its derivatives.
-    kind : method by which the covariance was computed: "hessian", "outer" or "sandwich".
+    kind : method that computed the covariance, which is "hessian", "outer" or "sandwich".
     """
 
     optimum: LocalMaximum = field(kw_only=True)
@@ -298,7 +298,7 @@ class Inference(MixtureEstimates):
         ----------
         function : a function that takes a `Mixture` and returns a number or an array. The function must be smooth near
             the fitted mixture.
-        name : name under which the result lists the function's values.
+        name : name of the function's values in the result.
 
         Returns
         -------
@@ -315,12 +315,12 @@ class Inference(MixtureEstimates):
             return function_values(function, Mixture._from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
-        if self.optimum.information.coordinates.n_parameters:  # 0 if the only component is frozen
+        if self.optimum.information.coordinates.n_parameters:  # no parameters are free if the only component is frozen
             covariance = self.optimum.delta_method_covariance(self.optimum.differentiate(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
     def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
-        """Draw mixtures from the normal approximation of the estimates' distribution, so that plots can show them.
+        """Draw mixtures from the normal approximation of the estimates' distribution, for example for a plot.
 
         Parameters
         ----------
@@ -370,7 +370,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     ----------
     fitted : the result of the fit.
     problem : rows and objective of the fit.
-    kind : how the covariance is computed, one of `fit.after.inference.INFORMATION_KINDS`.
+    kind : name of the method that computes the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
     are_counts : whether row weights are counts of equal rows. If the weights are not counts, the sandwich estimator
         uses the squares of the weights.
 
@@ -381,8 +381,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
     Warns
     -----
-    RuntimeWarning : the rows differ from the rows that were fitted, or the fit ended more than one standard error away
-        from the maximum.
+    RuntimeWarning : the rows differ from the fitted rows, or the fit ended more than one standard error away from the
+        maximum.
     """
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
@@ -421,10 +421,11 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
-    """Return a warning if the number or the objective of the rows differs from the fit; otherwise None.
+    """Return a warning if the number of rows or their objective differs from the fit; otherwise return None.
 
-    `before` is the objective of the fitted mixture for the rows. The trace of the fit ends with the objective before
-    the last step, so that `before` and the end of the trace may differ by about the gain of the last step.
+    `before` is the objective of the fitted mixture for the rows. The objectives that the fit recorded end with the
+    objective before the last EM step, so `before` and the last recorded objective may differ by about the gain of one
+    step.
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
     if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
@@ -432,7 +433,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
-    # The absolute difference is compared, because a step with a ridge (`reg_covar`) may lower the objective.
+    # The absolute difference is compared, because an EM step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
@@ -461,9 +462,9 @@ _SHIFTED = "The estimates are for the maximum, which is up to {:.2g} standard er
 def is_weakly_identified(peak: LocalMaximum) -> bool:
     """Check whether the rows determine some parameter so weakly that formulas for standard errors are inaccurate.
 
-    Formulas approximate the objective by a parabola. This approximation is accurate within a standard error of the
-    maximum only if the curvature is large in all directions. The result is False if the curvature is zero in some
-    direction, because in this case refits cannot give standard errors either.
+    Formulas for standard errors approximate the objective by a parabola. Up to one standard error from the maximum, the
+    parabola is accurate only if the curvature is large in all directions. The result is False if the curvature is zero
+    in some direction, because in this case refits cannot give standard errors either.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
@@ -474,7 +475,7 @@ def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
 
 
 def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """Return caveats about the estimates; `at_ridge` has columns whose variance in a component is only `reg_covar`."""
+    """Return caveats about the estimates; `at_ridge` lists columns whose variance in a component is `reg_covar`."""
     notes = []
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)

@@ -37,12 +37,12 @@ _NOT_CONVERGED = (
 
 
 _PLURALS = {"rests": "rest", "has": "have"}
-_MAX_CAUSES = 2  # a warning lists at most this number of causes why components depend on `reg_covar`
+_MAX_CAUSES = 2  # maximum number of listed causes why components depend on `reg_covar`
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
 class CollapseWarning(ConvergenceWarning, RuntimeWarning):
-    """Warning that components collapsed, lost their rows, or are more numerous than the distinct rows.
+    """Warning that components collapsed or lost their rows, or that there are more components than distinct rows.
 
     The class derives from ConvergenceWarning, so that warning filters written for scikit-learn apply to it.
     """
@@ -53,7 +53,7 @@ class SearchWarning(RuntimeWarning):
 
 
 def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
-    """Warn if the best run ended early or lost components, and if starts were omitted; `raised` names the objective."""
+    """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` names the objective."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
@@ -77,7 +77,7 @@ def frozen_sentence(trace: Trace) -> str | None:
 
 
 def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
-    """Return a warning that fewer distinct rows have positive weight than there are components."""
+    """Return a warning that there are fewer distinct rows of positive weight than components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
@@ -85,7 +85,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 
 def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
-    """Return sentences with the components whose variance is only `reg_covar`, and the causes; "" if there are none."""
+    """Return sentences on components whose variance is only `reg_covar`, with causes; "" without such components."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
@@ -102,7 +102,7 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
 
 
 def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None = None) -> str:
-    """Return the sentences of `ridge_causes` with advice; `columns` is a description of singular columns, or "".
+    """Return the sentences of `ridge_causes` followed by advice; `columns` describes singular columns, or is "".
 
     If `names` is not None, `names` are the classes of the components, and the advice is for a classifier.
     """
@@ -124,7 +124,7 @@ def warn_of_ridge(
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Return a warning that names constant columns, whose variance is only `reg_covar`; None if there are none."""
+    """Return a warning that names constant columns, whose variance is only `reg_covar`; None without such columns."""
     if not constant:
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
@@ -136,7 +136,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 
 def not_started_sentence(results: Sequence[Result]) -> str | None:
-    """Return a warning with the number of candidates that were not started, and why; None if all were started."""
+    """Return a warning with the number of candidates that were not started and the reason; None if there are none."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None
@@ -147,7 +147,7 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
 
 
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
-    """Return a warning about failed candidates if they may have changed the choice; otherwise None.
+    """Return a warning about failed candidates if these failures may have changed the chosen candidate; otherwise None.
 
     Failures may have changed the choice in three cases: more than half of the candidates failed; a candidate failed
     that has at most as many components as the chosen candidate; or `columns` describes singular columns. In other cases
@@ -159,7 +159,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
-    from gaussmix._src.fit.candidates import describe_failures  # imported late: only for model selection
+    from gaussmix._src.fit.candidates import describe_failures  # imported late; only model selection needs it
 
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
@@ -167,7 +167,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
 
 def failed_sentence(results: ResultsTable) -> str | None:
-    """Return a sentence with the number of candidates that could not be fitted, and why; None if all were fitted."""
+    """Return a sentence with the number of candidates that failed, and the reasons; None if no candidate failed."""
     kinds = [None if each is None else FailureKind.from_text(each) for each in results.get("failure", [])]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_started)
     if not failed:
@@ -178,7 +178,7 @@ def failed_sentence(results: ResultsTable) -> str | None:
 
 
 def stability_sentence(results: ResultsTable, best: int) -> str | None:
-    """Return a note on stability: peaks, unrated candidates and the choice by BIC; None without stability."""
+    """Return a note on stability: peaks, candidates without a value, choice by BIC; None for other criteria."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]
@@ -194,7 +194,7 @@ def stability_sentence(results: ResultsTable, best: int) -> str | None:
 
 
 def rounding_sentence(error: Array) -> str | None:
-    """Return a warning about covariances so nearly singular that log densities are inaccurate; otherwise None."""
+    """Return a warning if nearly singular covariances make log densities inaccurate; otherwise return None."""
     concerned = (error > MIN_ROUNDING).nonzero()[0]
     if not concerned.size:
         return None

@@ -23,12 +23,12 @@ class MixturePosterior:
     The weights have Dirichlet or Beta distributions, and the components have normal-Wishart or normal-gamma
     distributions. Labels do not switch between draws, because the approximation describes a single labelling of the
     components. The approximation treats weights and component parameters as independent, although they depend on each
-    other in the exact posterior. Therefore intervals are too narrow if components overlap.
+    other in the exact posterior. Therefore credible intervals are too narrow if components overlap.
 
     Parameters
     ----------
-    approximation : variational posterior of the components that have rows.
-    mixture : mixture of the components that have rows, whose parameters are the posterior means.
+    approximation : variational posterior of all components to which rows belong.
+    mixture : mixture of the components to which rows belong, with the posterior means as parameters.
     frame_library : library of the data frames in results; None for the first supported library that is installed.
 
     Examples
@@ -64,8 +64,8 @@ class MixturePosterior:
 
         Returns
         -------
-        mixtures : list of mixtures, each with the components that have rows, in the order of `mixture_`. The small
-            weight of empty components is distributed among the other components.
+        mixtures : list of mixtures; each mixture has the components to which rows belong, in the order of `mixture_`.
+            The small weight of empty components is distributed among the other components.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class MixturePosterior:
 
         Parameters
         ----------
-        n_samples : number of mixtures to draw; with 1,000 mixtures the ends of intervals are accurate to about 0.1
+        n_samples : number of mixtures to draw; with 1,000 mixtures the limits of intervals are accurate to about 0.1
             standard deviations.
         rng : a `numpy.random.Generator`, or a seed.
 

@@ -33,9 +33,9 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
-_MIN_P_VALUE = 1e-6  # a row with a smaller p-value counts as distant from the mixture
+_MIN_P_VALUE = 1e-6  # p-value below which a row counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
-_MAX_DISTANT = 3  # up to this number of distant rows cause no warning, because any table may have a few
+_MAX_DISTANT = 3  # maximum number of distant rows without a warning, because any table may have a few distant rows
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
@@ -44,9 +44,9 @@ def make_summary(
 ) -> Summary:
     """Create the summary of a fit.
 
-    `kind` is the name of the estimator, and `names` are feature names for a mixture without names. `rows` is a pair of
-    a source, whose weights are counts, and an engine; if `rows` is None, the summary has only the statistics that the
-    fit stored.
+    `kind` is the name of the estimator, and `names` are feature names for a mixture without names. `rows` is a pair: a
+    source of rows, whose weights are counts, and an engine. If `rows` is None, the summary has only the statistics that
+    the fit stored.
     """
     mixture, facts = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
@@ -94,7 +94,8 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    # The p-values are computed with the estimator's mixture, which caches the density levels that p-values need.
+    # The p-values are computed with `estimator.mixture_`, because this object caches the density levels that p-values
+    # need.
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
@@ -108,8 +109,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
     """Count distant rows among the complete rows that are not noise.
 
-    A row is distant if its density is so far below the lowest of the components' peak densities that its p-value is
-    below 1e-6.
+    A row is distant if its density lies far enough below the peak density of every component for a p-value below 1e-6.
     """
     peaks = mixture.parameters.log_scale
     level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
@@ -140,7 +140,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
 
 
 def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
-    """Return 1 − max_k p(k | x) for each row, (n_rows,), where k may be noise; rows are split to limit memory."""
+    """Return 1 − max_k p(k | x) for each row, (n_rows,), where k may be noise; parts of the block limit memory."""
     parts = []
     for part in block.split(max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * len(mixture))) * TILE_ROWS):
         responsibilities = engine.responsibilities(part, mixture.parameters)
@@ -150,7 +150,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
 
 
 def one_line(fitted: FitResult) -> str:
-    """Describe a fit in one line: size, rows, log-likelihood, steps and time; unknown values are left out."""
+    """Describe a fit in one line with size, rows, log-likelihood, steps and time; unknown values are left out."""
     mixture, facts = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
@@ -185,12 +185,12 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
-    """Append the number of noise rows, if there is noise, to the list of the components' numbers of rows."""
+    """Append the number of noise rows, if the mixture has noise, to the numbers of rows of the components."""
     return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
 
 
 def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dict[str, Array]:
-    """Return the columns of `tidy`, with a row for each component and, if there is noise, one for noise."""
+    """Return the columns of `tidy`, with a row for each component and, if there is noise, a row for noise."""
     n_noise = 0 if mixture.noise is None else 1
     neighbour, overlap = nearest(mixture._model)
     deviations = np.sqrt(mixture._model.covariances.variances())
@@ -210,7 +210,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: FitResult) -> dict[str, Any]:
-    """Return when and why EM stopped, with facts about the maximum, starts and search; unknown values are None."""
+    """Return when and why EM stopped, and results on the maximum, starts and search; unknown values are None."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}

@@ -30,8 +30,8 @@ class Summary:
     Parameters
     ----------
     title : heading with the estimator, the number of components and the covariance structure.
-    statistics : statistics of the fit by name; the same values as in `glance`.
-    components : the columns of `tidy` by name; each column has a value for each component and, if there is noise, one
+    statistics : dictionary of statistics of the fit, with the same values as in `glance`.
+    components : dictionary of the columns of `tidy`; each column has a value for each component and, if there is noise,
         for noise.
     warnings : warnings about the fit, one sentence each.
     mixture : the fitted mixture.
@@ -65,8 +65,8 @@ class Summary:
         Parameters
         ----------
         width : maximum length of a line in characters. If the table is too wide, it is transposed or columns are left
-            out. The number of omitted columns, and of rows after the fortieth, is stated. None, the default, shows at
-            most ten columns and two hundred rows.
+            out. Rows after the fortieth are left out, too, and the text states the number of omitted columns and rows.
+            If `width` is None, the default, the table has at most ten columns and two hundred rows.
         """
         header, rows = self._table() if width is None else self._cells()
         if width is None:
@@ -85,7 +85,7 @@ class Summary:
         return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
-        """Return two LaTeX tables, of the whole fit and of the components, which need the LaTeX package booktabs."""
+        """Return two LaTeX tables, one for the fit and one for the components, which need the package booktabs."""
         header, rows = self._table()
         facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
@@ -127,7 +127,7 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table with at most ten columns and 200 rows; it states how many were omitted."""
+        """Return header and rows of a table of at most ten columns and 200 rows; added cells count what is omitted."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 

@@ -1,4 +1,4 @@
-"""Writes the Python code at the end of a report, with which users can continue the analysis."""
+"""Writes the Python code with which users can continue the analysis, and which a report shows at its end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def code(
 
 
 def _settings(search: GaussianMixtureIC) -> str:
-    """Write the arguments of a model selection: some always, and the rest only if they differ from the default."""
+    """Write the arguments of a model selection; some are written only if they differ from the default."""
     values, usual = search.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
     named += [name for name in ("noise", "weight_type") if values[name] != usual[name]]
@@ -92,7 +92,7 @@ def _read(table: Table, path: str, columns: list[str], features: list[str]) -> s
     renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
     indices = [table.names.index(name) for name in columns]
     if isinstance(table, CsvTable):
-        at = sorted(range(len(indices)), key=indices.__getitem__)  # because pandas returns columns in file order
+        at = sorted(range(len(indices)), key=indices.__getitem__)  # because pandas returns columns in the file's order
         names = [features[each] for each in at]
         read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(indices)}, names={names!r})"
         return read if names == features else f"{read}[{features!r}]"

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 QUIET = "gaussmix.quiet"  # key in click's context that stores the flag --quiet
 _WITHOUT_NOISE = "Fit again without --noise"
-_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # thousands separators, as quoted for a shell
+_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # maps thousands separators to quoted forms for a shell
 _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the command line
     "missing='allow'": "--missing allow",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
@@ -33,7 +33,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Use mixture.without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice for users of Python; commands replace this text
+_FILL = "Remove or fill such rows first."  # advice for users of Python, which `_filling` replaces for commands
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
@@ -48,7 +48,7 @@ _WORDS = {
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Compile a pattern that finds the words, except in quotes and in file names."""
+    """Compile a regular expression that finds the words, except in quotes and in file names."""
     return re.compile(r"(?<![\w'\"./\\-])(" + "|".join(map(re.escape, words)) + r")(?:(=)|(?![\w/\\-]|\.\w))")
 
 
@@ -56,10 +56,10 @@ _WORD, _PHRASE = _pattern(_WORDS), _pattern(_OPTION_ADVICE)
 
 
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
-    """Convert a message for users of Python to a single line that names options of the command line.
+    """Convert a message for users of Python to one line that names options of the command line instead of parameters.
 
-    Text in quotes stays unchanged. If the message is about a table, it begins with a file name that might look like a
-    parameter, so only advice is rewritten. `command` is the running command, whose options the advice may name.
+    Text in quotes stays unchanged. A message about a table begins with a file name, which might look like a parameter,
+    so only the advice in the message is rewritten. `command` is the running command, whose options the advice may name.
     """
     pattern = _PHRASE if is_of_table else _WORD
     text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
@@ -73,7 +73,7 @@ def _filling(command: click.Command | None) -> str:
 
 
 def is_quiet() -> bool:
-    """Return whether the flag --quiet is set, by which only errors and the requested output are printed."""
+    """Return whether the flag --quiet is set, so that only errors and the requested output are printed."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(QUIET))
 
@@ -86,7 +86,7 @@ def print_notices(sentences: Iterable[str | Warning]) -> None:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[Warning]]:
-    """Collect the distinct warnings of a block, except ConvergenceWarning, because the caller reports convergence."""
+    """Collect the distinct warnings of a `with` block, but ignore ConvergenceWarning: callers report convergence."""
     collected: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

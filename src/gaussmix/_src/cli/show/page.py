@@ -30,7 +30,7 @@ from gaussmix._src.report.messages import failed_sentence
 from gaussmix._src.version import package_version
 
 MAX_PAIR_FEATURES = 5  # maximum number of features in the pair plot
-_MAX_PICTURE_ROWS = 5_000  # maximum number of rows in a plot
+_MAX_PICTURE_ROWS = 5_000  # maximum number of rows in each plot except the pair plot
 _MAX_PAIR_ROWS = 2_000  # maximum number of rows in each plot of the pair plot
 _N_WORST = 10
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -110,7 +110,7 @@ def _worst(findings: ReportData) -> str:
 
 
 def _sorted(value: float) -> float:
-    """Return the number by which a value is sorted; NaN is sorted like the smallest number."""
+    """Return the number by which a table sorts a value; NaN is sorted like the smallest number."""
     return -sys.float_info.max if math.isnan(value) else value
 
 
@@ -165,7 +165,7 @@ def _uncertainty(findings: ReportData) -> str:
 
 
 def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
-    """Return rows for a plot, and a sentence that states if the rows are a random sample."""
+    """Return at most `limit` rows for a plot, and a sentence if these rows are a random sample."""
     if len(findings.rows) <= limit:
         return findings.rows, ""
     indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)

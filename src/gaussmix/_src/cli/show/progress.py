@@ -37,9 +37,9 @@ class Bars(Progress):
             yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
     def steps(self, tol: object) -> Callable[[Step], None]:
-        """Return a callback of a fit that shows the log-likelihood, the gain of the last step and `tol` below the bars.
+        """Return a callback for a fit; it shows the log-likelihood, the last step's gain and `tol` below the bars.
 
-        `tol` must be None if EM does not use the log-likelihood to stop, for example with a prior; the gain is then not
+        If EM does not use the log-likelihood to stop, for example with a prior, `tol` must be None, and the gain is not
         shown.
         """
         before: dict[tuple[int | None, ...], float] = {}  # for each fit, log-likelihood after the previous step
@@ -47,7 +47,7 @@ class Bars(Progress):
         def report(step: Step) -> None:
             nonlocal before
             now, *where = step.log_likelihood, step.candidate, step.start
-            last = before.get((*where, step.iteration - 1))  # None at the first step of a run or of a resumed run
+            last = before.get((*where, step.iteration - 1))  # None at the first step of a new or resumed run
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
             self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
@@ -63,8 +63,8 @@ class Bars(Progress):
         """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
 
         `n_rows` is the number of rows in a pass (None if unknown), and `row_bytes` is the size of a row in bytes. The
-        function may be called from any thread. Passes that run at the same time are shown as if they ran one after
-        another.
+        returned function may be called from any thread. Passes that run at the same time are shown as if they ran one
+        after another.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
@@ -95,10 +95,10 @@ class _Done(ProgressColumn):
 
 @contextmanager
 def progress(output: str = "") -> Iterator[Bars]:
-    """Show bars while the block runs if standard error is a terminal, unless `output` is also written to a terminal."""
+    """Show bars during a `with` block if standard error is a terminal, unless `output` also goes to a terminal."""
     console = Console(stderr=True)
     shows_rows = output == STANDARD and sys.stdout.isatty()
-    # The last condition is needed because rich would otherwise write an empty line to a log file.
+    # Without the condition `not console.is_terminal`, rich would write an empty line to a log file.
     hidden = is_quiet() or shows_rows or not console.is_terminal
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")

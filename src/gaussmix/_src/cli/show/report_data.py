@@ -24,11 +24,12 @@ from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource
 
-_OUTSIDE_MASS = 0.001  # probability of the region whose rows are called unusual
+_OUTSIDE_MASS = 0.001  # probability of the low-density region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # grades by Kass & Raftery (1995), JASA 90, p. 777
+# Each pair is an upper limit of a BIC difference and its description (Kass & Raftery 1995, JASA 90, p. 777).
+_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))
 _MAX_NAMED = 3
-_MAX_SCORE_PRODUCTS = 2e9  # number of multiplications that `inference` does in about a second
+_MAX_SCORE_PRODUCTS = 2e9  # maximum number of multiplications in `inference`, which take about a second
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ReportData:
 
     Parameters
     ----------
-    mixture : the mixture.
+    mixture : the mixture that the report describes.
     names : names of the features.
     rows : (n_rows, n_features), the rows in data units, with NaN for missing values.
     search : model selection that chose the mixture; None if the mixture was read from a file.
@@ -52,7 +53,7 @@ class ReportData:
 
     @cached_property
     def _estimator(self) -> GaussianMixture:
-        """Return an estimator with this mixture, because an estimator can predict rows with missing values."""
+        """Return an estimator with this mixture, because only estimators can predict rows with missing values."""
         return as_estimator(self.mixture)
 
     @cached_property
@@ -74,7 +75,7 @@ class ReportData:
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # because the page shows the notes of the estimates
+            warnings.simplefilter("ignore")  # no warnings, because the page shows the notes of the estimates
             try:
                 return estimator.inference(rows)
             except ValueError:
@@ -125,7 +126,7 @@ class ReportData:
         return listed([self.names[at] for at in features])
 
     def sentences(self) -> Iterator[str]:
-        """Yield the interpretation, one paragraph at a time."""
+        """Yield the interpretation of the fit, one paragraph at a time."""
         yield from self._choice()
         if self.mixture.n_components > 1:
             yield from (self._component(k) for k in np.argsort(-self.mixture.weights, kind="stable"))
@@ -186,7 +187,7 @@ class ReportData:
         return f"Component {k} ({size}): {what}."
 
     def _separation(self) -> str:
-        """Describe how certain the components of the rows are."""
+        """Describe how certain it is to which components the rows belong."""
         certain = self.mean(self.certainty > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
         fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"
@@ -200,7 +201,7 @@ class ReportData:
         return f"A uniform background holds {100 * weight:.3g} % of the distribution. {belong}"
 
     def _unusual(self) -> str:
-        """Compare the number of unusual complete rows with the number that chance explains.
+        """Compare the number of unusual complete rows with the number expected under the mixture.
 
         Rows with missing values are left out, because their densities can't be compared with densities of complete
         rows.

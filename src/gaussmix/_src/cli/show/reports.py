@@ -63,7 +63,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     model file that was written, or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
-    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
+    screen = console(stderr=about["model"] == STANDARD)  # standard output must contain only the model
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
@@ -124,7 +124,7 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
 
 
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
-    """Print the criterion for every structure (rows) and K (columns), in several tables if the terminal is narrow."""
+    """Print a table of the criterion with structures as rows and K as columns; split it if the terminal is narrow."""
     results, criterion = search.results_, search.criterion
     pairs = list(zip(structure_names(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
@@ -170,7 +170,7 @@ def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
 
 
 def _written(what: str, model: str | None, example: str) -> str:
-    """Return a line with the path to which a model was written, or with the option that saves a model."""
+    """Return a line with the path of the written model or, if no model was written, with the option that writes it."""
     if model is None:
         return f"\nNot saved: add -o {example}"
     return f"\n{what} written to {'standard output' if model == STANDARD else model}"
@@ -179,7 +179,7 @@ def _written(what: str, model: str | None, example: str) -> str:
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
-        # The hint at `results_` is removed, because the table that follows shows the reasons for failures.
+        # The reference to `results_` is removed, because the next table in the output shows the reasons for failures.
         sentences = str(warning).removesuffix(" results_ has the reason of each.")
         yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
     table = search.results_
@@ -233,7 +233,7 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     """Print how many groups were fitted, as text.
 
     `about` has the path of the table or of the file of mixtures (`data`). After a fit, `about` also has the name of the
-    column of groups (`by`), `n_rows`, `seconds`, and the path of the written `model` or None.
+    column of groups (`by`), `n_rows`, `seconds`, and the path of the model file (`model`) or None.
     """
     by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)

@@ -17,8 +17,8 @@ from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
 
-# The classifier would treat the texts "-1" and "-1.0" as missing classes. In a table these texts are classes, so a
-# blank is appended to them.
+# The classifier would treat the texts "-1" and "-1.0" as missing classes. A blank is appended to these texts, because
+# they are classes in a table.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
@@ -60,7 +60,8 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # BIC chooses from several
+    # If there are several covariance structures, BIC chooses one for each class.
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type
     settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
     classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:

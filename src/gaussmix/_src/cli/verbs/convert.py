@@ -12,7 +12,7 @@ from zipfile import ZipFile, is_zipfile
 import click
 import joblib
 import numpy as np
-from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's, even after `patch_sklearn`
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's class even after `patch_sklearn`
 from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
 from gaussmix._src.background import Background
@@ -35,13 +35,13 @@ from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
-_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # maps our names to mclust's
-_ANY = "VVV"  # mclust's name for unrestricted covariances
-_MAX_ROUNDING = 1e-6  # maximum relative deviation of covariances in a file from the structure that the file names
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
+_ANY = "VVV"  # mclust's name of the structure with unrestricted covariances
+_MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the structure named in the file
 
 
 def read_json(contents: bytes) -> Mixture:
-    """Read a mixture from JSON in the format of `Mixture.to_dict` or of R's mclust; raise ValueError if it is invalid.
+    """Read a mixture from JSON in the format of `Mixture.to_dict` or of R's mclust; raise ValueError for invalid JSON.
 
     JSON in the format of mclust has the keys `model` and `parameters`. The value of `parameters` has the keys `pro`,
     `mean` (a list for each component) and `sigma_tril` (the lower triangle of each covariance, row by row).
@@ -62,7 +62,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
         raise ValueError(f"the model {not_one_of(model, family_names())}")
     weights = np.atleast_1d(_read_values(parameters, "pro"))
     means, triangles = _read_values(parameters, "mean"), _read_values(parameters, "sigma_tril")
-    if means.ndim < 2:  # because R writes a list of one number as a number
+    if means.ndim < 2:  # R writes a list that contains one number as a number
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
     noise = None
@@ -137,7 +137,7 @@ def write_mclust(mixture: Mixture) -> bytes:
 
 
 def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
-    """Read a mixture from the arrays `weights`, `means`, `covariances` and `covariance_type`, by default "full".
+    """Read a mixture from the arrays `weights`, `means`, `covariances` and `covariance_type` (by default "full").
 
     The decompressed arrays may be larger than the file, but at most `memory` bytes.
     """
@@ -176,7 +176,7 @@ def write_npz(mixture: Mixture) -> bytes:
 
 
 def read_pickle(contents: bytes) -> Mixture:
-    """Read a mixture of scikit-learn or gaussmix from a file of joblib or pickle, which runs code from the file."""
+    """Read a mixture of scikit-learn or gaussmix from a joblib or pickle file; reading runs code in the file."""
     loaded = joblib.load(BytesIO(contents))
     if isinstance(loaded, Mixture):
         return loaded
@@ -206,7 +206,8 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # functions of model, dtype and target
+# This dictionary maps each extension to a function of the model, the dtype and the path of the output.
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {
     ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
     ".h": lambda model, dtype, target: write_c(model, target),
     ".sql": lambda model, dtype, target: to_sql(model).encode(),
@@ -274,7 +275,7 @@ def convert(
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """Read a mixture, and the detector if the file has one; raise OSError, or ValueError that names the file."""
+    """Read a mixture, or a detector if the file contains one; raise OSError, or a ValueError that names the file."""
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator

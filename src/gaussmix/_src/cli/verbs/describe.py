@@ -66,7 +66,7 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: optio
         estimator = GaussianMixture._restored(saved, opened.mixture._model, opened.names, opened.details.dtype)
     estimator.n_jobs = reading.jobs
     rows: Any = reading.rows(table, features, weights)
-    rows.feature_names = opened.names  # columns already match the features, even if their names differ
+    rows.feature_names = opened.names  # columns already match the features, even if column names differ
     with collected_warnings() as collected:
         inference = estimator.inference(rows)
     print_notices([*collected, *table.left_out_notices])

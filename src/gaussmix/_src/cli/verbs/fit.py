@@ -41,9 +41,9 @@ from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles
 from gaussmix._src.validation.parameters import check_candidates
 from gaussmix._src.validation.restrictions import DEFAULT
 
-TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that was ended by SIGTERM
+TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that SIGTERM has ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
-_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # formats of `gaussmix convert`
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # extensions for `gaussmix convert`
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
@@ -141,7 +141,7 @@ def fit(
     search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
         run_search(search, rows, known)
-    search.checkpoint = None  # the checkpoint file is already removed, and the model does not depend on it
+    search.checkpoint = None  # the model does not depend on the checkpoint file, which is already removed
     total = rows.row_totals.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
@@ -156,14 +156,14 @@ def fit(
 
 
 def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
-    """Return the opened table (None if only its path is needed), and the table or path from which rows are read."""
+    """Return the opened table, or None if the path suffices, and the table or path from which to read rows."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
         return None, data
     others = [name for name in (labels, weights) if name is not None]
     table = reading.open(data)
     counting = reading.counting(table, others)
-    if table.files and is_plain and not counting:  # the path is then sufficient
+    if table.files and is_plain and not counting:  # rows can be read directly from the path
         return None, data
     left_out = [*reading.exclude, *counting]
     features = reading.columns or table.without(left_out).numeric_names(others)
@@ -221,7 +221,7 @@ def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None
 
 @contextmanager
 def _terminated(checkpoint: str | None) -> Iterator[None]:
-    """Convert SIGTERM to SystemExit with the code `TERMINATED`, so that the fit can write its checkpoint.
+    """Convert SIGTERM to SystemExit with exit code `TERMINATED`, so that the fit can write a last checkpoint.
 
     If `checkpoint` is None, the handling of signals does not change.
     """

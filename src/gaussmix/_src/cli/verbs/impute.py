@@ -68,7 +68,7 @@ def _filled(
 ) -> Iterator[pa.Table]:
     """Yield each part of a table with filled cells, and count the filled cells in `n_filled`.
 
-    `pieces` yields pairs: a part of the table, and the values of the features in this part as an array.
+    `pieces` yields pairs of a part of the table and an array with the values of the features in this part.
     """
     first = 0
     for part, numbers in pieces:

@@ -48,7 +48,7 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
 
 
 def _row_weights(models: list[ModelFile]) -> list[float]:
-    """Return the total weight of the rows of each model; raise ValueError if a file does not store this weight."""
+    """Return the total weight of each model's fitted rows; raise ValueError if a file does not store this weight."""
     fits = [model.details.fit for model in models]
     if len(models) > 1 and any(fit is None for fit in fits):
         names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)

@@ -1,4 +1,4 @@
-"""`gaussmix predict`: add to a table each row's component and density, or predict columns."""
+"""`gaussmix predict`: add each row's component and density to a table, or predict columns."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def predict(
             outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return outputs
 
-    n_distant = [0, 0]  # number of distant rows, and of all rows
+    n_distant = [0, 0]  # number of distant rows and number of all rows
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:
@@ -113,7 +113,7 @@ def taken_notices(table: str, names: dict[str, str]) -> list[str]:
 def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:
     """Return each row's most probable component (−1 for noise), this component's probability, and the log density.
 
-    If `n_shown` is positive, the probabilities of the first `n_shown` components and of noise are added.
+    If `n_shown` is positive, the result also contains the probabilities of the first `n_shown` components and of noise.
     """
     quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
     probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))

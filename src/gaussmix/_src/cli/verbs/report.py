@@ -84,7 +84,7 @@ def report(
     has_gaps = not findings.is_complete.all()
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
     with open_target(output, for_people=True) as file:
-        file.write(text.encode(errors="replace"))  # a file name may not be valid Unicode
+        file.write(text.encode(errors="replace"))  # a file name in the page may not be valid Unicode
     if not is_quiet() and output != STANDARD:
         for sentence in findings.sentences():
             click.echo(sentence)
@@ -103,5 +103,5 @@ def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weig
     if source.n_rows == 1:
         raise ValueError(f"{table.name} has only one row, but a report needs at least two rows.")
     assert isinstance(source, ArraySource)
-    source.feature_names = names  # names for errors and warnings, even if columns have no names
+    source.feature_names = names  # errors and warnings use these names, even if columns have no names
     return source

@@ -32,7 +32,7 @@ def score(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Print the mean log-likelihood of the rows of DATA under a model, BIC and AIC. Lower BIC and AIC are better.
+    """Print the mean log-likelihood, BIC and AIC of the rows of DATA under a model. Lower BIC and AIC are better.
 
     \b
       gaussmix score faithful.gmm new.csv
@@ -64,9 +64,9 @@ def score(
 
 
 def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: str) -> dict[str, Any]:
-    """Compute the scores of a source of rows in one pass, without BIC and AIC for a Bayesian fit."""
+    """Compute the scores of the rows in a source in one pass; a Bayesian fit has no BIC and AIC."""
     estimator = model.estimator(jobs).set_params(weight_type=weight_type)
-    rows.feature_names = None  # because columns are already matched
+    rows.feature_names = None  # columns are already matched with features
     size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}

@@ -19,7 +19,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time (32 MB)
+MAX_DENSITIES = 2**20  # maximum number of densities in memory at a time (8 MB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class GapTask:
             joint = np.column_stack((joint, np.broadcast_to(background, rows.n_rows)))
             candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
         own = np.where(candidates < 0, -np.inf, np.take_along_axis(joint, np.maximum(candidates, 0), axis=1))
-        return log_sum(joint) - log_sum(own)
+        return engine.log_density(rows, self.parameters) - log_sum(own)
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:

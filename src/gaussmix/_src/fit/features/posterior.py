@@ -28,6 +28,9 @@ MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM 
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
 # candidate components per row is doubled.
 MAX_GAP = 2e-3
+# The gap is checked at the end and after each number of steps that is a power of two, from this number of steps on. In
+# earlier steps, the gap is wide because good candidate components have not been found yet.
+FIRST_CHECK = 8
 # Maximum number of candidate components per row, because an outlier far from all components would require ever more
 # candidate components.
 MAX_AUTO_CANDIDATES = 64
@@ -89,18 +92,28 @@ class TruncatedPosterior(FitOption):
             vars(problem)["source"] = source  # this source stores the candidate components of each row
             gap = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             is_verbose = plan.report_progress is not report_nothing
+            n_more = min(2 * engine.n_candidates, problem.n_components)
+            may_double = self._n_candidates is None
+            may_double &= engine.n_candidates < min(MAX_AUTO_CANDIDATES, problem.n_components)
+            first_step = 0 if initial is None else initial.trace.n_steps
+            is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
                     break
-                if is_verbose and state.trace.n_steps % self.estimator.verbose_interval == 0 < state.trace.n_steps:
+                n_steps = state.trace.n_steps
+                is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
+                is_report = is_verbose and n_steps % self.estimator.verbose_interval == 0
+                if n_steps > first_step and (is_check or is_report):
                     gap = _measure_gap(problem, plan, state)
+                    is_too_wide = is_check and _is_wide(gap)
+                    if is_too_wide:
+                        break
                 yield state._replace(trace=replace(state.trace, posterior_gap=gap))
-            gap = _measure_gap(problem, plan, state)
+            if not is_too_wide:
+                gap = _measure_gap(problem, plan, state)
+                is_too_wide = may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
-            n_more = min(2 * engine.n_candidates, problem.n_components)
-            is_enough = engine.n_candidates >= min(MAX_AUTO_CANDIDATES, problem.n_components)
-            is_enough = is_enough or not gap.gap - 2 * gap.standard_error > MAX_GAP
-            if self._n_candidates is not None or is_enough or state.outcome is not Outcome.CONVERGED:
+            if not is_too_wide:
                 yield state
                 return
             engine = replace(engine, n_candidates=n_more, goes_on_below=problem.n_components + 1)
@@ -133,6 +146,11 @@ def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
     amount = f"{gap.gap:.5f} ± {gap.standard_error:.5f} nats per row"
     plan.report_progress(f"With {gap.n_candidates} candidates, the bound is {amount} below the log-likelihood")
     return gap
+
+
+def _is_wide(gap: PosteriorGap) -> bool:
+    """Return whether the gap exceeds `MAX_GAP` by more than two standard errors."""
+    return gap.gap - 2 * gap.standard_error > MAX_GAP
 
 
 def _memory_bytes() -> float:

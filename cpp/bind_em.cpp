@@ -104,7 +104,7 @@ Result<double> joined(const std::vector<Values>& each) {
     return released(all);
 }
 
-// Tuple of the fields of engines.calls.PackedPrior, in the order of this class.
+// Tuple of the fields of engines.calls.PackedPrior, in the order in which this class declares them.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -238,7 +238,7 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     return std::apply(join, acceptance);
 }
 
-// Tuple of the fields of engines.calls.SearchSettings, in the order of this class.
+// Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
 using Searched =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
                std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
@@ -274,12 +274,12 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Result of a search: whether the C++ core made the search (otherwise the Python code must), the number of rows and the
-// log-likelihood at the beginning of each search run (concatenated), the number of tried moves, and the number of
+// Result of a search: whether the C++ core made the search (otherwise, the Python code must make it), one array with
+// the number of rows and the initial log-likelihood of each search run, the number of tried moves, and the number of
 // accepted moves.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
-// Returns views of the weighted rows and of a mixture's covariance structure for a split-and-merge search.
+// Returns a view of the weighted rows and of the settings of EM for a split-and-merge search.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                      const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
                      const LimitValues& limits) {

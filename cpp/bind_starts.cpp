@@ -19,7 +19,7 @@ namespace gaussmix {
 
 namespace {
 
-// Distinct rows, their weights, and, for each row of the table, the index of the equal distinct row.
+// Distinct rows, their weights, and, for each row of the table, the index of the distinct row that equals it.
 using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
 
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {

@@ -10,8 +10,8 @@ namespace gaussmix {
 // platform.
 const std::vector<const KernelTable*>& usable_kernels();
 
-// Returns the name of a faster instruction set that this processor supports but the build left out, or "" if there is
-// none.
+// Returns the name of the instruction set of the fastest kernels that this processor could run if the build had not
+// left them out, or "" if no such kernels were left out.
 const char* omitted_kernels();
 
 // Returns the kernels that the environment variable GAUSSMIX_ISA names, or the fastest kernels if this variable is not

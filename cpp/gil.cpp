@@ -15,8 +15,8 @@ std::thread::id ending_thread;  // written before `has_ended` is set to true
 }  // namespace
 
 GilRequest::GilRequest() {
-    // The count is raised before `has_ended` is read, so that either this thread reads true, or `end_gil_requests`
-    // waits for this thread.
+    // The count is raised before `has_ended` is read, so that either this thread finds `has_ended` true, or
+    // `end_gil_requests` waits for this thread.
     ++n_requests;
     if (!has_ended || std::this_thread::get_id() == ending_thread) return;
     --n_requests;

@@ -24,7 +24,8 @@ constexpr Index kTileRows = 144;
 // value for some feature j.
 constexpr double kMaxInflation = 0x1p49;  // equals 1 / (8 epsilon)
 
-// Number of rows in a group. The rows of a group are whitened together and share bounds on their distances.
+// Number of rows in a group. The rows of a group are whitened together and share bounds on their distances from the
+// components.
 constexpr Index kGroupRows = 24;
 
 // Number of rows in a leaf, which is a block of consecutive rows. Rows may be reordered within a leaf, and a binary
@@ -57,8 +58,8 @@ struct RowWeightView {  // weights of rows; every weight is 1 if `data` is null
     Index stride;
 };
 
-// Given labels or responsibilities of the rows. One of the two pointers is set with Rule::assignment, and both pointers
-// are null with other rules.
+// Labels or responsibilities of the rows that the caller gives. With Rule::assignment, one of the two pointers is set;
+// with other rules, both pointers are null.
 struct AssignmentView {
     const std::int32_t* labels;
     const double* responsibilities;
@@ -68,7 +69,7 @@ struct AssignmentView {
 // Log prior probabilities of the components for each row, which are at most 0 and are added to the log densities. If
 // `table` is null, there is no prior.
 struct PriorView {
-    const double* table;  // (n_priors, n_columns), one column for each component, and an optional column for noise
+    const double* table;  // (n_priors, n_columns), one column per component, then one for the noise component, if any
     Index row_stride, column_stride, n_columns;
     // row of `table` for each data row, (n_rows,), or -1 for a data row without a prior; if null, row i of `table`
     // belongs to data row i
@@ -102,8 +103,8 @@ struct Shape {  // sizes and options that determine all memory layouts
 
 struct VisitView {          // results that a pass leaves for the next pass over the same rows; each pointer may be null
     std::uint16_t* labels;  // output: most probable component of each row, (n_rows,)
-    // bounds on the distances of groups of rows from components, (n_groups, n_components), which a pass adapts, uses
-    // and renews (see kernels/bounds.hpp)
+    // bounds on the distances of groups of rows from components, (n_groups, n_components); a pass first adapts these
+    // bounds to the motion of the components, and then uses and renews the bounds (see kernels/bounds.hpp)
     float* bounds;
     const float* ratio;  // factors by which the pass first multiplies the bounds, (n_components,)
     const float* shift;
@@ -123,7 +124,7 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     // Second::none, the step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // number of each row's best candidates for which a pass may try neighbours
+    Index n_expanded;  // number of each row's best candidates whose neighbours a pass may try
     Index n_tried;     // number of neighbours that a pass tries for one candidate
     Index first_row;
     // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1
@@ -142,8 +143,9 @@ struct ScoresView {         // sums of products of the scores of rows: see kerne
     bool is_shared;         // whether all components share one covariance
     const double* means;    // means of the components, (n_components, n_features)
     const double* factors;  // whitening factors W, (n_components or 1, n_features[, n_features])
-    // Numbers of panels (4 values each): `n_each` is for one component within the scores S of a row, `n_own` is for the
-    // scores c of a single component, and `n_all` is for all scores S (see kernels/scores.hpp).
+    // Numbers of panels (4 values each): `n_each` counts the panels of one component within the scores S of a row,
+    // `n_own` counts the panels of the scores c of one component, and `n_all` counts all panels of S (see
+    // kernels/scores.hpp).
     Index n_each, n_own, n_all;
 };
 
@@ -203,8 +205,9 @@ struct DrawScratch {
     double* scales;  // (n_features + n_factors,), factors of a draw that depend only on the component
 };
 
-// The following functions return sizes of scratch memory, in doubles: one for the axes of a single matrix, and one for
-// axes that several scatter matrices share. Vectors are padded to a multiple of eight lanes.
+// The following functions return sizes of scratch memory, in doubles: `principal_axes_scratch` for the axes of a single
+// matrix, and `shared_axes_scratch` for axes that several scatter matrices share. Vectors are padded to a multiple of
+// eight numbers.
 constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
 constexpr Index principal_axes_scratch(Index n_features) {
     return (n_features + 1) * filled_up(n_features) + 2 * n_features;
@@ -296,14 +299,14 @@ struct KernelTable {
     bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;
     // Computes the eigenvalues of a positive semidefinite matrix, largest first, and its eigenvectors in columns. If an
-    // entry is not finite, the eigenvectors of the zero matrix are returned.
+    // entry of the matrix is not finite, the eigenvectors of the zero matrix are returned.
     void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
                            double* axes) noexcept;
     // Rotates the columns of `axes` so that they fit all scatter matrices as well as possible, in at most `max_sweeps`
     // sweeps over all pairs of axes.
     void (*shared_axes)(const ScattersView&, int max_sweeps, Listener, double* scratch, double* axes) noexcept;
-    // Measures how far each component moved from one pass to the next, and writes `ratio` and `shift`, (n_components,).
-    // `scratch` must have room for n_features numbers.
+    // Measures how far each component moved from one pass to the next, and writes the arrays `ratio` and `shift`,
+    // (n_components,). `scratch` must have room for n_features numbers.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
                            double* scratch, float* ratio, float* shift) noexcept;
     // Draws rows first..last-1, where `first` is a multiple of 16.

@@ -15,7 +15,8 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
 bool step_truncated(const KernelTable& kernels, TruncatedView task, const ParametersView& parameters,
                     const std::int32_t* rank, const Execution& execution, MomentsView out);
 
-// Writes one result for each row. Returns false if interrupted.
+// Writes, for each row, the results that `output` selects, for example a label or a log density. Returns false if
+// interrupted.
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out);
 
@@ -24,12 +25,13 @@ void count_scores(ScoresView& task);
 
 // Sums the products of all pairs of scores, where scores are padded to whole panels of 4 values. `all`, (n_all, n_all),
 // receives the products of the scores of all components; `own`, (n_components, n_own, n_own), receives one matrix for
-// each component. The scores of rows that are very far from all means are not correct. Returns false if interrupted.
+// each component. Rows that are extremely far from all means get inaccurate scores, which neither this function nor the
+// Python code corrects. Returns false if interrupted.
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own);
 
-// Measures how far each component moved between two steps, and writes `ratio` and `shift`, (n_components,). Returns
-// false if interrupted.
+// Measures how far each component moved between two steps, and writes the arrays `ratio` and `shift` for `VisitView`,
+// (n_components,). Returns false if interrupted.
 bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,
                     const ParametersView& after, float* ratio, float* shift, Interrupt& interrupt);
 

@@ -14,13 +14,14 @@
 
 namespace gaussmix {
 
-// Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. All estimates of the
-// work of an EM step, including estimates in engines/complete/row_order.py, use this function.
+// Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20 multiply-adds. All
+// estimates of the work of an EM step, including estimates in engines/complete/row_order.py, use this function.
 double work_per_row(const Shape& shape);
 
 // Returns the number of rows in a span. A span has the smallest number of tiles in kSpanTiles that needs at least 5
-// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If no number in kSpanTiles suffices, a span has
-// 455 tiles. Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's work.
+// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If all numbers in kSpanTiles are too small, a
+// span has 455 tiles. Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's
+// work.
 Index span_rows(const Shape& shape, Index least = 0);
 
 // Checks for an interrupt about every 20 ms. Only the calling thread may use an object of this class. After the first
@@ -52,15 +53,16 @@ struct SpanJob {
     std::function<void(int worker)> merge;
 };
 
-// Returns the number n of workers that `process_spans` will use; `process` and `merge` receive the index of a worker, 0
-// .. n - 1.
+// Returns the number n of workers that `process_spans` will use; `process` and `merge` receive the index of a worker,
+// from 0 to n - 1.
 int count_workers(const SpanJob& job, int n_threads);
 
 // Processes all spans of the job. Returns false if interrupted.
 bool process_spans(const SpanJob& job, const Execution& execution);
 
-// Calls each(index, execution) for all indices from 0 to count - 1. The threads share the indices, and each call may
-// use one thread. `work` is the number of multiply-adds per index. Returns false if interrupted.
+// Calls each(index, execution) for all indices from 0 to count - 1. The indices are distributed among the threads, and
+// each call of `each` may use only one thread. `work` is the number of multiply-adds per call of `each`. Returns false
+// if interrupted.
 bool process_each(Index count, double work, const Execution& execution,
                   const std::function<void(Index, const Execution&)>& each);
 

@@ -18,17 +18,18 @@ namespace {
 
 constexpr double kStepsOfMove = 12;  // estimated number of EM steps after a split-and-merge move
 constexpr double kMinRidges = 2;     // a feature counts as constant if its variance is below this multiple of the ridge
-// maximum of the log-likelihood gain that is expected by chance, relative to this gain for a very large number of rows
+// upper limit on the log-likelihood gain of a component that is expected by chance, as a multiple of the gain expected
+// for a component with very many rows
 constexpr double kMaxChance = 20;
-// Estimated times, as numbers of EM steps: the time for ranking all moves, and the time for selecting the rows of one
-// move and making the first M-step of this move.
+// Estimated times, measured in EM steps on the same rows: the time for ranking all moves, and the time for selecting
+// the rows of one move and making the first M-step of this move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
     Ranking ranking;             // split-and-merge moves that remain in the ranking after this candidate
     std::optional<double> gain;  // log-likelihood gain in nats per row; empty if the move does not gain enough
-    double work = 0;             // number of (row, component) pairs that EM has visited
+    double work = 0;             // work for judging this move, in (row, component) pairs visited by EM
     bool is_hopeless = false;    // whether the quick check rejects this split-and-merge move
 };
 
@@ -73,8 +74,9 @@ public:
 
 private:
     struct End {
-        // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the
-        // preceding EM step, and `decline` is the ratio of the last two increases.
+        // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the EM
+        // step before the last one, and `decline` is `gain` divided by the increase before `gain`, or 1 if the
+        // increases do not decline.
         double last, gain, decline;
 
         // Returns the log-likelihood that `n_steps` further EM steps may reach. The function assumes that the gains of
@@ -139,7 +141,7 @@ private:
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // later attempts were made without this move, so these attempts are judged again
+                if (helps) {  // later moves were judged without this move, so they are judged again
                     moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
@@ -162,8 +164,8 @@ private:
     }
 
     // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
-    // reaches a higher log-likelihood with the moves, and if the number of unsound components (see `count_unsound`) has
-    // not grown.
+    // with these moves raises the log-likelihood by more than the required gain, and if the moves do not increase the
+    // number of unsound components (see `count_unsound`).
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -188,9 +190,8 @@ private:
         return true;
     }
 
-    // Returns the work, as a number of (row, component) pairs, of operations outside EM that take as long as `n_steps`
-    // EM steps. With full or shared covariances, the result is 0, because EM itself takes most of the time with such
-    // covariances.
+    // Returns the work of operations outside EM that take as long as `n_steps` EM steps, in (row, component) pairs.
+    // With full or shared covariances, the result is 0, because EM itself takes most of the time with such covariances.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
@@ -224,9 +225,9 @@ private:
     }
 
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
-    // does not reach a higher log-likelihood than EM without the move after the same number of steps. The function
-    // makes EM steps with the move at most until the move has gained enough, so the returned gain may be smaller than
-    // the gain after all EM steps.
+    // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps. The
+    // function stops EM as soon as the move has gained enough, so the returned gain may be smaller than the gain at
+    // convergence.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -270,7 +271,7 @@ private:
     }
 
     // Returns the state after (`i` + 1) * first.limit EM steps without a split-and-merge move, and the work of these EM
-    // steps. The EM steps are made only once for all moves that affect the whole mixture.
+    // steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
     std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
@@ -323,7 +324,7 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        // A component is flat if feature j is constant in this component but not on average over all components.
+        // A component is flat if some feature is constant within this component but not on average over all components.
         for (Index j = 0; j < d_; ++j) {
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)

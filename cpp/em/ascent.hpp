@@ -6,12 +6,12 @@
 
 namespace gaussmix {
 
-// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times the number
-// of parameters of a mean and a full covariance, divided by the number of rows. If the gain is below this minimum, the
-// new mixture need not describe new rows better than the old mixture.
+// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times p / n,
+// where p is the number of parameters of a mean and a full covariance, and n is the number of rows. If the gain is
+// below this minimum, the new mixture may describe new rows no better than the old mixture does.
 constexpr double kLeastGain = 30;
-// assumed limit on the total gain of further EM steps, relative to their total gain if the gains of the steps declined
-// geometrically
+// assumed upper limit on the total gain of further EM steps, as a multiple of their total gain under a geometric
+// decline
 constexpr double kCaution = 3;
 
 struct Steps {  // tolerance and maximum number of steps of an EM run
@@ -38,7 +38,7 @@ struct AcceptanceSettings {
     // limit on consecutive failures.
     double min_promise;
     double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
-    Index max_moves, patience;  // maximum number of moves, and maximum number of consecutive failed moves
+    Index max_moves, patience;  // maximum number of tried moves, and of consecutive failed moves
     // A round of moves ends early if the quick check rejects each of the first `first_moves` moves.
     Index less_patience, first_moves;
     // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
@@ -48,13 +48,13 @@ struct AcceptanceSettings {
 
 struct AscentView {
     EmView em;  // EM on all rows, which are float64, C-contiguous, weighted and without missing values
-    // mean covariance of the components, or mean variances for diagonal and spherical structures
+    // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
     const double* within;
     AcceptanceSettings acceptance;
     // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1); after the last number, the first is used again
+    const double* uniform;  // (n_uniform,), random numbers in [0, 1), which are used cyclically
     Index n_uniform;
 };
 
@@ -76,27 +76,28 @@ struct AscentResult {
 
 // Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
 // covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows. The gain of a component falls as its number n of rows grows (Hurvich & Tsai
-// 1989, Biometrika 76). Returns 0 if the covariances of components depend on each other.
+// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
+// Biometrika 76). Returns 0 if the covariances of components depend on each other.
 double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
 
 // Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
-// (n_features,), for diagonal and spherical structures. The result is bit-identical to a computation with NumPy.
+// (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same
+// computation with NumPy.
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
-// Improves a mixture by split-and-merge moves until several moves in succession have failed. EM has reached `mixture`
-// with the log-likelihood `result.log_likelihood`. `mixture` is overwritten with the mixture after the last move that
-// raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the
-// log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on the
-// number of threads. Returns false if interrupted.
+// Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
+// result of EM, and `result.log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the
+// last move that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises
+// the log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on
+// the number of threads. Returns false if interrupted.
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
             AscentResult& result);
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The components whose removal lowers the log-likelihood least are removed
-// until the original number of components is left. The combination requires a covariance structure that estimates the
-// covariance of each component separately. `has_model` is set to false if an M-step would violate `em.limits`. Returns
-// false if interrupted.
+// until as many components are left as `mixture` had. The combination requires a covariance structure that estimates
+// the covariance of each component separately. `has_model` is set to false if no combination is found, for example
+// because an M-step would violate `em.limits`. Returns false if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture, bool& has_model);
 

@@ -19,8 +19,9 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the covariance of a group of rows by a matrix that whitens the rows, or its variances by factors that scale
-// the rows to variance 1. Returns the index of the group's longest axis.
+// Replaces `second`, the covariance of a group of rows, by a matrix that whitens the rows; if `second` holds only
+// variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
+// largest variance.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
@@ -75,7 +76,8 @@ Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Val
     return result;
 }
 
-// Returns a weighted quantile: the value at which the cumulative weight reaches `fraction`.
+// Returns a weighted quantile: the smallest value at which the cumulative weight of the sorted values reaches
+// `fraction`.
 double quantile(const Values& values, const double* weight, double fraction) {
     std::vector<std::pair<double, double>> sorted;
     sorted.reserve(values.size());
@@ -88,7 +90,7 @@ double quantile(const Values& values, const double* weight, double fraction) {
     return sorted.back().first;
 }
 
-// Computes the log-likelihood of the whitened rows under a single component.
+// Computes the log-likelihood of the whitened rows under a single component that is fitted to these rows.
 double of_one(const KernelTable& kernels, const GroupView& group, const Values& rows) {
     const Index d = group.n_features;
     Values variances = room(d), logarithms = room(d);

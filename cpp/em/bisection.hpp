@@ -23,7 +23,7 @@ struct Bisection {
     // gain in log-likelihood of the two halves over a single component, in nats per unit of weight; -inf if a half has
     // too little weight
     double gain;
-    bool is_full;   // whether the halves have full covariances; otherwise they have variances only
+    bool is_full;   // whether the halves have full covariances; otherwise, only variances
     Values middle;  // mean of the rows, (n_features,)
     // whitening matrix, (n_features, n_features), or whitening factors, (n_features,), if the halves have variances
     // only
@@ -31,26 +31,28 @@ struct Bisection {
     Mixture mixture;  // two components, fitted to the whitened rows
 };
 
-// Runs EM with two components, beginning at a division of the rows into two halves. `is_second`, (n_rows,), is true for
-// the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half falls below `least`.
+// Runs EM with two components, which are initialised from a division of the rows into two halves. `is_second`,
+// (n_rows,), is true for the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half falls
+// below `least`.
 double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
                  const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
                  double least = kLeastWeight);
 
 struct Cuts {
     // (1 + n_features,), random numbers in [0, 1): the first number decides the position of a random cut, and the other
-    // numbers decide the direction of this cut. If `random` is null, one cut replaces both the random cut and the cut
-    // across the longest axis; this cut separates the rows far from the mean from the rows near the mean.
+    // numbers decide the direction of this cut. If `random` is null, the random cut and the cut across the longest axis
+    // are replaced by a single cut, which separates the rows far from the mean from the rows near the mean.
     const double* random;
     bool has_heavy = false;  // whether a further cut separates the row with the largest weight from the other rows
-    // whether a further cut separates the rows far from the mean from the rows near the mean, along the axis with the
-    // farthest row
+    // whether a further cut separates the rows far from the mean from the rows near the mean, along the axis on which
+    // some row is farthest from the mean
     bool has_tails = false;
     double least_weight = kLeastWeight;
 };
 
-// Splits a group of rows once from each initial cut, and returns the split with the highest log-likelihood. Each
-// feature is divided by its element of `scale`, (n_features,), before the lengths of the group's axes are compared.
+// Splits a group of rows into two halves, once for each initial cut, and returns the split with the highest
+// log-likelihood. Each feature is divided by its element of `scale`, (n_features,), before the lengths of the group's
+// axes are compared.
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
                  const Cuts& cuts, const Execution& execution);
 

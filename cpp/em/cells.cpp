@@ -15,7 +15,7 @@ struct Cell {
     Index first, last;           // range of the cell's rows in the current order of rows
     double mass = 0;             // total weight of the cell's rows
     Index feature = 0;           // feature with the largest variance, along which the cell is split
-    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part of the cell
+    double nearby = 0, cut = 0;  // rows whose `feature` is at most `nearby` + `cut` form the lower part of the cell
 
     // Orders cells so that the heaviest cell is split first. Among cells of equal weight, the cell that comes first in
     // the tree is split first, so that the result does not depend on the order of the rows.
@@ -90,8 +90,8 @@ private:
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
         if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
-        // Keep the cut below the largest value, because one part would have no weight if the cut were a mean that is
-        // rounded up to the largest value.
+        // Keep the cut below the largest value. If the mean were rounded up to the largest value and used as the cut,
+        // the upper part of the cell would have no weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
             low = std::min(low, item(at)[cell.feature] - cell.nearby);

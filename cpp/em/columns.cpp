@@ -22,7 +22,8 @@ constexpr Index kMaxSplitRows = 400, kParameters = 3;
 // first tolerance of EM, in nats per row, which is so coarse that moves begin before the slow last phase of EM
 constexpr double kCoarse = 1e-6;
 constexpr double kEmpty = 1;  // a component counts as empty if it has fewer rows than this
-// initial limit on the length of an extrapolation, relative to two EM steps, and the factor by which this limit changes
+// initial limit on the length of an extrapolation, as a multiple of two EM steps; factor by which this limit is raised
+// or lowered
 constexpr double kLongest = 4, kGrowth = 4;
 
 using Indices = std::vector<Index>;
@@ -176,8 +177,8 @@ private:
         return taken(mixture, indices);
     }
 
-    // Extrapolates a mixture along its last two EM steps. The second result is true if `longest` limits the length of
-    // the extrapolation.
+    // Extrapolates a mixture along its last two EM steps. The second element of the result is true if `longest` limits
+    // the length of the extrapolation.
     std::pair<Mixture, bool> extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
                                           double longest) const {
         const Index n = size(start);
@@ -238,7 +239,8 @@ private:
             if (result) std::tie(state, marked) = std::move(*result);
         }
         const Indices order = heaviest(state.model);
-        // A stick-breaking prior favours components that are in descending order of their weights.
+        // Components are sorted, because with a stick-breaking prior, the lower bound is higher if the components are
+        // in descending order of their weights.
         if (!std::is_sorted(order.begin(), order.end())) {
             std::optional<State> ordered = judge(taken(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
@@ -267,7 +269,7 @@ private:
     }
 
     // Splits the chosen components, makes EM steps, and merges components if merging raises the lower bound. Returns
-    // nothing if the lower bound does not rise.
+    // nothing if the lower bound does not rise above its value before the splits.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
         Mixture model = state.following;
@@ -325,14 +327,14 @@ private:
         return parts;
     }
 
-    // Returns at most kMaxSplitRows of the given ascending row indices, taken at equal distances. The row with the
-    // largest weight, `heaviest`, is always included.
+    // Returns at most kMaxSplitRows of the given row indices, which are in ascending order. The returned indices are
+    // taken from evenly spaced positions. The row with the largest weight, `heaviest`, is always included.
     static Indices some_of(const Indices& indices, Index heaviest) {
         const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
         Indices some(static_cast<std::size_t>(n_used));
         for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
         const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
-        // The row with the largest weight replaces a neighbouring selected row unless this row is already selected.
+        // If the row with the largest weight is not yet selected, it replaces a neighbouring selected row.
         some[std::min(n_used - 1, next)] = heaviest;
         return some;
     }
@@ -412,7 +414,8 @@ private:
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
-            // The loop first tries all merges together, and then only the best merge.
+            // The loop first tries all merges together. If they do not raise the lower bound, the loop tries only the
+            // best merge.
             for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {
                 has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }
@@ -492,8 +495,8 @@ private:
         return chosen;
     }
 
-    // Returns pairs of components whose merge would raise the lower bound if the entropy term Σ r log r were ignored,
-    // as `find_merges` in em/bayes/merges.py does.
+    // Returns pairs of components whose merge would raise the lower bound without its entropy term Σ r log r;
+    // `find_merges` in em/bayes/merges.py does the same.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -565,8 +568,8 @@ private:
         return pairs;
     }
 
-    // Subtracts the change of the entropy term Σ r log r from the gains of merges, as `merge_sums` in
-    // em/bayes/merges.py does.
+    // Subtracts, from the gain of each merge, the change of the entropy term Σ r log r; `merge_sums` in
+    // em/bayes/merges.py computes the same change.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

@@ -1,50 +1,49 @@
-// Variational Bayes for few rows of one feature with a separate variance for each component: births (splits), merges
-// and deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py also makes births,
-// merges and deletions, but for all covariance structures and any number of features and rows. The two implementations
-// differ in four ways:
+// Variational Bayes for a single feature and few rows, with a separate variance for each component: births (splits),
+// merges and deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py also makes
+// births, merges and deletions, but for all covariance structures and any number of features and rows. The two
+// implementations differ in four ways:
 // - The Python module uses up to 100 rows to split a component, and up to 100 other rows to judge the split. This file
 //   uses up to 400 rows to split a component, and no other rows to judge the split.
 // - This file tries two additional cuts: the first separates the rows near the mean from the other rows, and the second
-//   separates the heaviest row from the other rows.
+//   separates the row with the largest weight from the other rows.
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small
 //   component.
-// - This file extrapolates the EM steps, and begins with a coarse tolerance of EM.
+// - This file extrapolates the EM steps, and begins EM with a coarse tolerance.
 #pragma once
 #include "run_em.hpp"
 
 namespace gaussmix {
 
 namespace bound_moves {           // the Python code for several features uses the same settings
-constexpr Index kSteps = 6;       // number of EM steps after births
-constexpr Index kNeighbours = 6;  // number of nearest components with which a component may merge
-constexpr Index kPairs = 2;       // for each component, maximum number of merges with exactly computed gains
+constexpr Index kSteps = 6;       // maximum number of EM steps after births
+constexpr Index kNeighbours = 6;  // number of nearest components with which merges are considered
+constexpr Index kPairs = 2;       // maximum number of merges per component that are evaluated exactly
 constexpr Index kFewest = 2;      // minimum number of distinct rows of a component that may be split
 // A gain counts only if it exceeds this fraction of the lower bound, because smaller gains may be rounding errors.
 constexpr double kGain = 1e-9;
 // A component is deleted if its deletion lowers the lower bound on the log evidence by less than this number of nats.
 constexpr double kNegligible = 1e-3;
 constexpr double kSmall = 3;         // a component with more than this many rows per parameter is never deleted
-constexpr double kShared = 1e-10;    // responsibilities r below this limit are left out of sums of r log r
+constexpr double kShared = 1e-10;    // sums of r log r omit rows with a responsibility r below this limit
 constexpr double kAnyWeight = 1e-9;  // minimum weight of a half if some rows are far from the other rows
 }  // namespace bound_moves
 
 struct ColumnView {
     // The rows of `em` are float64, in C order and weighted, and `em.prior` is set. `em.tolerance` and `em.max_steps`
-    // determine when EM stops between two moves (births, merges and deletions of components). After `em.seconds`,
-    // neither a move nor an EM run begins.
+    // determine when EM stops between two moves (births, merges and deletions of components). After the time limit
+    // `em.seconds`, no move and no EM run begins.
     EmView em;
     Index limit;  // maximum number of components
-    // EM after a birth stops if a step raises the lower bound by less than `gain` nats per row. Births of all
-    // components are not tried again if the lower bound has risen by less than `gain` nats per row since the last
-    // births.
+    // EM after a birth stops if a step raises the lower bound by less than `gain` nats per row. Births are tried again
+    // only if the lower bound has risen by at least `gain` nats per row since births were last tried.
     double gain;
     const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut into two
     Index n_uniform;
 };
 
 // Raises the lower bound by EM and by births, merges and deletions of components. `mixture` needs memory only for its
-// initial components, because its arrays are replaced. `objective` receives the mean lower bound per row before the
-// last EM step, or NaN if the first step violates `Limits`. Returns false if interrupted.
+// initial components, because its arrays are replaced by arrays of the final size. `objective` receives the mean lower
+// bound per row before the last EM step, or NaN if the first step violates `Limits`. Returns false if interrupted.
 bool improve_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
                     double& objective);
 

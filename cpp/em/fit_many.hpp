@@ -10,7 +10,8 @@ namespace gaussmix {
 
 struct GroupsView {
     RowsView rows;  // rows of all groups (tables)
-    // row weights, divided by a number that makes them less than 1; if `data` is null, every weight is 1
+    // row weights, divided by the `unit` of their group, which makes them less than 1; if `data` is null, every weight
+    // is 1
     RowWeightView row_weight;
     Index n_groups;
     const std::int64_t* first;  // (n_groups,), index of each group's first row
@@ -29,7 +30,7 @@ struct FitSettingsView {
     Index n_components;
     // initial centres of every group, (n_components, n_features), or null if k-means finds the centres
     const double* centres;
-    // scale of each feature for distances from `centres`, (n_features,); if null, every scale is 1
+    // scale by which each feature is divided in distances from `centres`, (n_features,); if null, every scale is 1
     const double* unit;
     // Initial component of each row, which may be given only if there is a single group. If `labels` is null, each row
     // belongs to its nearest centre.
@@ -39,14 +40,14 @@ struct FitSettingsView {
     // random numbers for `seed_centres`, one row for each initialisation; all groups use the same random numbers
     const double* uniform;
     Index max_passes;  // maximum number of k-means passes
-    // k-means stops when the sum of the centres' squared motions is at most this fraction of the mean variance of the
-    // features
+    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
+    // variance of the features
     double kmeans_tolerance;
-    bool is_scaled;  // whether k-means divides each column by the scale of the column
+    bool is_scaled;  // whether k-means divides each column by its scale
     // ridge, (n_features,), in squared units of the data; if null, the ridge of each group is chosen automatically
     const double* ridge;
     double ridge_fraction, trimmed;  // settings of the automatic ridge (see em/initialisation/sample.py)
-    double smallest_spread;          // Python must fit a table if a column varies by less than this
+    double smallest_spread;          // Python must fit a table if the range of a column is less than this
     Limits limits;
     double tolerance;
     Index max_steps;
@@ -74,12 +75,12 @@ struct FitsView {  // concatenated results of all groups
     SearchReport* search = nullptr;  // report of each group, (n_groups,), which contains NaN if no search was made
 };
 
-// Fits each group: initialises a mixture, and then makes EM steps as `run_em` does. Python must fit a group if its
-// values cannot be used, if the group has fewer distinct rows than components, or if a column is constant. Python must
-// also fit a group if a k-means centre loses its rows, if the first M-step would violate `limits`, or if EM from one of
-// several initialisations ends before convergence. If centres and a ridge are given, Python must fit the group only if
-// a centre loses its rows or the first M-step fails. If an initial mixture is given, Python must fit the group only if
-// the first EM step fails. Returns false if interrupted.
+// Fits each group: initialises a mixture, and then makes EM steps as `run_em` does. Python must fit a group if its rows
+// violate the requirements of validation/rows.py, if the group has fewer distinct rows than components, or if a column
+// is constant. Python must also fit a group if a k-means centre loses its rows, if the first M-step would violate
+// `limits`, or if EM from one of several initialisations ends before convergence. If centres and a ridge are given,
+// Python must fit the group only if a centre loses its rows or the first M-step fails. If an initial mixture is given,
+// Python must fit the group only if the first EM step fails. Returns false if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out);
 

@@ -20,7 +20,7 @@ struct CentresView {
     RowsView rows;
     RowWeightView row_weight;
     Index n_components;
-    double tolerance;  // k-means stops when the sum of the centres' squared motions is at most this
+    double tolerance;  // k-means stops when the squared motions of all centres in a pass sum to at most this
     Index max_passes;
     double* centres;  // centres, (n_components, n_features), changed in place
 };

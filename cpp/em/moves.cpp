@@ -232,7 +232,7 @@ Split Moves::split(Index k, Values index) {
     const Indices& own = view_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
-    for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects about every (n_own / limit)-th row
+    for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects `limit` rows at equal steps
         const auto at = (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
@@ -274,8 +274,8 @@ double Moves::log(double x) const {
 }
 
 // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component is
-// removed in one of two ways: the component is merged with another component into one with the moments of both, or its
-// rows are given to all other components.
+// removed in one of two ways: the component is merged with another component into a single component with the moments
+// of both, or the rows of the component are given to all other components.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -302,7 +302,8 @@ std::vector<Removal> Moves::removals() const {
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
         pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
     }
-    // This loop computes the loss of log density over all rows if component k is removed.
+    // This loop computes the change of the mean log density of all rows if component k is removed and all other
+    // components take over its rows.
     for (Index k = 0; k < n_components_; ++k) {
         const Indices& indices = view_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
@@ -319,10 +320,10 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Merges two components into one with the moments of both, and returns the sum of r log(pi N(x | mu, Sigma)) over all
-// rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is computed from the
-// rows and not from the weights after the last EM step, because otherwise the loss of log-likelihood by a merge would
-// depend on the units of the data.
+// Merges two components into a single component with the moments of both, and returns the sum of r log(pi N(x | mu,
+// Sigma)) over all rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is
+// computed from the rows and not from the weights after the last EM step, because the loss of log-likelihood by a merge
+// is independent of the units of the data only if all its terms use the same responsibilities.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;

@@ -46,7 +46,7 @@ struct View {  // responsibilities of rows under a mixture
     double height;  // weighted mean of the log densities
 };
 
-struct Part {  // some components and their rows, weighted by the total responsibility of these components
+struct Part {  // some components, and rows weighted by the responsibility of these components
     Indices components;
     Values rows, weight, posteriors;  // `rows` and `weight` are empty if `components` has all components
     EmView em;
@@ -86,12 +86,12 @@ private:
     std::map<std::pair<Index, Index>, Index> removed_;
 };
 
-struct Attempt {  // a split-and-merge move, and the mixture of the affected components after this move
+struct Attempt {  // a split-and-merge move, and the mixture of affected components that results from this move
     Part part;
     Mixture mixture;
     Indices touched;       // components that the split-and-merge move splits or merges
     Index cursor;          // index of the next random number after this move
-    bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is not judged
+    bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is rejected
 };
 
 class Moves {
@@ -116,7 +116,7 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // maximum number of components that a move affects, with their neighbours
+    Index max_neighbours() const;  // maximum number of affected components: those of a move and their neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
@@ -124,15 +124,15 @@ public:
     Ranking ranked();
     bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a strong loss for each move
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
-    // Makes the next split-and-merge move in the ranking for which the M-step succeeds. Returns false if the ranking
-    // has no such move.
+    // Makes the split-and-merge moves in the ranking one after the other until the M-step of a move succeeds. Returns
+    // false if no M-step succeeds.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Removes the components whose removal costs least log-likelihood, and returns the responsibilities of the
     // remaining components. At most `limit` components are removed, and no component is involved in two removals.
     // `count` receives the number of remaining components.
     Values merged(Index limit, Index& count) const;
-    // Moves a random component to a random row. If the row already belongs to this component, `attempt.is_vain` is set,
-    // because EM would move the component back.
+    // Moves the mean of a random component to a random row. If the row already belongs to this component,
+    // `attempt.is_vain` is set, because EM would move the mean back.
     void swap(Attempt& attempt);
 
 private:

@@ -126,8 +126,8 @@ public:
     }
 
 private:
-    // Makes the same M-step as `begin`, but in a single pass over the rows. A single pass requires that
-    // responsibilities are given and that the second moments of all rows are known.
+    // Makes the same M-step as `begin`, but in a single pass over the rows. Returns false if a single pass is not
+    // possible because responsibilities or the second moments of all rows are not given.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -316,8 +316,8 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        // The squared offsets are multiplied by the mass, because the square root of the mass would be rounded
-        // differently for data in other units of measurement.
+        // The squared offsets are multiplied by the mass, instead of the offsets by the square root of the mass,
+        // because the square root would be rounded differently for data in other units of measurement.
         add_squares(offset, mass_[k], second);
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
@@ -397,7 +397,7 @@ private:
     }
 
     // Returns the largest ratio of second moments about the anchors (reference points) to second moments about the
-    // means, as explained in em/step/maximise.py.
+    // means; em/step/maximise.py explains this ratio.
     double loss(const Mixture& mixture, const double* anchor) {
         const Values& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
@@ -413,8 +413,8 @@ private:
         return largest;
     }
 
-    // Checks whether each row may be whitened once for all components, with moments about the mean of all rows.
-    // `mixture` must be the result of the last EM step.
+    // Checks whether it is accurate enough to whiten each row once for all components and to sum moments about the mean
+    // of all rows. `mixture` must be the result of the last EM step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
@@ -429,8 +429,8 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    // `row_weight_.data` is null if all weights are 1, because the kernels then compute only one logarithm for many
-    // rows.
+    // `row_weight_.data` is null if all weights are 1, because without weights, the kernels compute only one logarithm
+    // for many rows.
     const RowWeightView row_weight_;
     const Index n_covariances_;
     // whether each row is whitened once for all components, with moments about the mean of all rows

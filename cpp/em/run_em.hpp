@@ -14,7 +14,7 @@ constexpr double kLog2Pi = 1.8378770664093456;
 
 struct TotalView {         // mean and second moments of all rows, if components share a full covariance
     const double* centre;  // (n_features,), mean of all rows
-    const double* second;  // (n_features, n_features), second moments about the mean, not divided by the weight
+    const double* second;  // (n_features, n_features), sums of second moments about the mean, not divided by the weight
 };
 
 struct Limits {         // limits of EM steps; em/step/loop.py makes the steps that would violate a limit
@@ -25,8 +25,9 @@ struct Limits {         // limits of EM steps; em/step/loop.py makes the steps t
     // Largest allowed ratio of second moments about a reference point (anchor) to second moments about the new means.
     // An EM step that exceeds this ratio is first repeated with other reference points.
     double loss;
-    // Largest allowed distance of a component's mean from the mean of all rows, in standard deviations. If a
-    // component's mean is farther away, moments are taken about the components' means instead of the mean of all rows.
+    // Largest allowed distance of a component's mean from the mean of all rows, in standard deviations of the
+    // component. If a component's mean is farther away, moments are taken about the components' means instead of the
+    // mean of all rows.
     double distance;
 };
 
@@ -40,7 +41,8 @@ struct EmView {
     TotalView total;
     const double* ridge;  // ridge, (n_features,), in squared units of the data
     Limits limits;
-    // scale of each feature for distances from centres in `begin_em`, (n_features,); if null, every scale is 1
+    // scale by which `begin_em` divides each feature to compute distances from centres, (n_features,); if null, every
+    // scale is 1
     const double* unit = nullptr;
     double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
     double previous = -kInfinity;  // objective of the last EM step before this call, or -inf
@@ -52,9 +54,9 @@ struct EmView {
     // whether values may be missing (NaN) or rows have measurement errors; if so, `total` is null
     bool is_incomplete = false;
     ErrorView error = {};
-    // log V of a noise component with the uniform density 1 / V, whose weight comes after the components' weights;
-    // infinite if there is no noise component. A noise component can be combined neither with a prior nor with
-    // incomplete rows.
+    // log V of a noise component with the uniform density 1 / V; infinite if there is no noise component. The weight of
+    // the noise component is stored after the weights of the Gaussian components. A noise component can be combined
+    // neither with a prior nor with incomplete rows.
     double log_volume = kInfinity;
 
     bool has_background() const { return log_volume < kInfinity; }
@@ -62,7 +64,7 @@ struct EmView {
 };
 
 struct MixtureView {      // mixture at which EM begins; EM overwrites this mixture with the result
-    double* weights;      // (n_components,), followed by the weight of a noise component if there is one
+    double* weights;      // (n_components,), then the weight of the noise component, if any
     double* means;        // means of the components, (n_components, n_features)
     double* covariances;  // covariances in the compact form of the structure (see `Algebra::size`)
     double* factors;      // output: whitening factors of the covariances, in an array of the size of `covariances`
@@ -103,8 +105,9 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
 // converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without
-// a step only if the first step would violate `em.limits`. With a prior, `objectives` receives the mean objective
-// before each step; without a prior, `objectives` stays empty. Returns false if interrupted.
+// a step only if an initial covariance is singular or the first step would violate `em.limits`. With a prior,
+// `objectives` receives the mean objective before each step; without a prior, `objectives` stays empty. Returns false
+// if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives = nullptr);
 

@@ -199,7 +199,8 @@ double variance_between(const Values& values, Index dropped, Values& scratch) {
     return low_fraction * square(low - nearby) + high_fraction * square(high - nearby) + inside(square);
 }
 
-// Computes a trimmed variance of weighted rows. The outermost remaining values may lose a part of their weight.
+// Computes a trimmed variance of weighted rows. The smallest and the largest value that remain may lose a part of their
+// weight.
 double trimmed_variance(const Values& values, const double* weight, double dropped) {
     std::vector<Keyed> items(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) items[i] = keyed(values[i], static_cast<Index>(i));

@@ -12,7 +12,7 @@ struct DistinctRows {
     // lexicographic order
     std::vector<Index> indices;
     Values weight;  // for each distinct row, the total weight of the rows that equal this row
-    // for each row of the table, the index of its distinct row; undefined if the weight of the row is 0
+    // for each row of the table, the index of the distinct row that equals it; undefined if the weight of the row is 0
     std::vector<Index> rank;
 };
 
@@ -22,8 +22,8 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
 // Copies the rows with the given indices, one after the other.
 void copy_rows(const RowsView& rows, const std::vector<Index>& indices, Listener listener, double* out);
 
-// Computes the variance of each column after removing the smallest values and the largest values of this column, each
-// with a total weight of `dropped`. The variance is 0 if no weight remains. The rows must be in C order.
+// Computes the variance of each column after values with a total weight of `dropped` are removed at each end of the
+// sorted column. The variance is 0 if no weight remains. The rows must be in C order.
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
                        Listener listener, double* out);
 

@@ -17,7 +17,7 @@ namespace {
 
 // No sample is drawn if the number of rows is less than this multiple of the wanted sample size.
 constexpr double kNoThinning = 1.3;
-// Mixtures with at most this number of components have few split-and-merge moves, so the search tries more
+// Mixtures with at most this number of components have few split-and-merge moves, so the search also tries other
 // initialisations.
 constexpr Index kSmallMixture = 3;
 // Mixtures with at least this number of components are not initialised from groups of rows (`begin_elsewhere`), because
@@ -375,8 +375,8 @@ private:
     // Makes further search runs, each from another initialisation and on another sample of the rows. The best result of
     // all runs is combined (see `cross`) with the result of each other run. Each combination is improved by a search
     // run, and replaces the best result if the combination is better. The result that was best at first is combined
-    // last. A result that is still the best is combined with itself, which only means that further moves are made from
-    // this result.
+    // last. If this result is still the best, it is combined with itself, which only means that further moves are made
+    // from it.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {

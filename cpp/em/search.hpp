@@ -8,15 +8,15 @@
 
 namespace gaussmix {
 
-// Two runs count as equal if their objectives differ by at most this fraction of an objective, or by at most this
-// number of nats if the absolute value of the objective is below 1.
+// The objectives of two runs count as equal if they differ by at most this fraction of their absolute value, or, if the
+// absolute value is below 1, by at most this number of nats.
 constexpr double kRoundingOfRuns = 1e-10;
 
 struct SeedsView {  // settings of k-means, which finds initial centres
     Index n_candidates;
     Index max_passes;
-    // k-means stops when the sum of the centres' squared motions is at most this fraction of the mean variance of the
-    // features
+    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
+    // variance of the features
     double tolerance;
 };
 
@@ -28,7 +28,7 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView&
 
 struct SearchView {
     const double* draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit
-    // number of random numbers for each initialisation; after the last random number, the first is used again
+    // number of random numbers for each initialisation; the random numbers are used cyclically
     Index n_draws;
     SeedsView seeds;  // settings of k-means for a second initialisation
     // `start` is the stopping rule of EM before a search run on few rows, `refinement` is the stopping rule before a
@@ -39,8 +39,8 @@ struct SearchView {
     // If there are fewer rows than `least_rows`, all rows are used, and search runs begin at two results of k-means.
     Index least_rows;
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
-    // `work` limits the work of a search, in EM steps on all rows, and `closing` limits the number of EM steps after
-    // the search. Both numbers are multiplied by (number of EM steps from k-means + `more_steps`).
+    // `work` times n is the maximum work of a search, in EM steps on all rows, and `closing` times n is the maximum
+    // number of EM steps after the search, where n is the number of EM steps from k-means plus `more_steps`.
     double work, closing;
     Index more_steps;
     // Several search runs are made, and their results are combined, if EM from k-means has made at least `slow_steps`
@@ -61,9 +61,9 @@ struct AscentStart {  // number of rows of a search run, and log-likelihood at t
 };
 
 // Improves a mixture, which EM has reached on these rows after `n_steps` steps, by split-and-merge moves. `starts`
-// receives, for each search run, the number of rows that the run uses and the log-likelihood at which it begins.
-// Returns false and leaves the mixture unchanged if the Python code must run EM on the rows. If interrupted, the best
-// mixture found so far is written.
+// receives, for each search run, the number of rows that the run uses and the log-likelihood at which it begins. If the
+// Python code must make the search, the function returns false and leaves the mixture unchanged. If interrupted, the
+// best mixture found so far is written.
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report);
 

@@ -25,8 +25,8 @@ double series(const double (&coefficients)[8], double x) {
     return total;
 }
 
-// Returns tr(S W'W), where S is the scale of the prior and W is a whitening factor. If W is a single number 1 / sigma,
-// the result is d S / sigma^2.
+// Returns tr(S W'W), where S is the scale matrix of the prior and W is a whitening factor. If W is a single number 1 /
+// sigma, the result is d S / sigma^2.
 double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor) {
     double total = 0;
     switch (algebra.factor_shape()) {

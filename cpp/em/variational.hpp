@@ -51,7 +51,7 @@ public:
 
     // Computes moments of precision matrices Lambda from their degrees of freedom nu, (n,), and from log |S / nu|,
     // (n,), where S is the scale matrix. `expected` receives E log |Lambda| + log |S / nu|, and `normalisers` receives
-    // the log normalisers of Lambda up to a constant.
+    // the log normalisers of the distributions of Lambda, up to a constant.
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:

@@ -1,5 +1,5 @@
-// A covariance structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of volume, axes and
-// shape is the same for all components, differs between components, or is left out.
+// A covariance structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of the three
+// factors (volume, axes and shape) is the same for all components, differs between components, or is left out.
 //
 // Banfield & Raftery (1993), Biometrics 49; Celeux & Govaert (1995), Pattern Recognition 28.
 #pragma once
@@ -20,7 +20,7 @@ struct Algebra {
     bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Checks whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
-    // Checks whether components share axes but not shapes, because EM tries several initial axes for such structures.
+    // Checks whether components share axes but not shapes. For such structures, EM tries several initial axes.
     bool has_common_axes() const { return shape == Across::own && orientation == Across::equal; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical

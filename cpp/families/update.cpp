@@ -32,7 +32,7 @@ struct Update {
 
     double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
-    // Multiplies the scatter matrix S_k of each component by its factor.
+    // Multiplies the scatter matrix S_k of each component k by `factors[k]`.
     void scale(const Values& factors) const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);

@@ -16,7 +16,7 @@ struct SecondSumsView {
 // Checks whether `update` supports a covariance structure.
 bool is_valid(const Algebra& algebra);
 
-// Maximises the expected log-likelihood over the covariances of a structure, in compact form.
+// Computes the covariances of a structure, in compact form, that maximise the expected log-likelihood.
 //
 // Iterations begin at the covariances of the last EM step, `current`, which is null in the first step. The formulas for
 // covariances and their sources are in families/structures.py.
@@ -25,8 +25,8 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
 
 struct OtherAxes {  // settings of `other_covariances`; families/structures.py chooses these settings
     Index limit;    // number of the largest components whose axes are tried
-    // Covariances along pooled axes are multiplied by `sharp`, and covariances along the axes of one component are
-    // multiplied by `soft`.
+    // Alternatives with the axes of the sum of all scatter matrices are multiplied by `sharp`, and alternatives with
+    // the axes of one component are multiplied by `soft`.
     double sharp, soft;
 };
 

@@ -20,9 +20,9 @@ double exponential(double x);
 // variance of the row is not positive.
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d);
 
-// Returns factors that convert scatter matrices S_k to covariances of equal volume, from their roots |S_k|^(1/d) and
-// total weights N_k. The common volume is the sum of the roots divided by the sum of the weights. If the root of S_k is
-// 0, the factor is 1 / N_k, so that the covariance is as singular as S_k.
+// Computes, from the roots |S_k|^(1/d) of scatter matrices S_k and the total weights N_k, the factors that convert the
+// scatter matrices to covariances of equal volume. The common volume is the sum of the roots divided by the sum of the
+// weights. If the root of S_k is 0, the factor is 1 / N_k, so that the covariance is as singular as S_k.
 Values equal_volumes(const Values& roots, const double* mass);
 
 double sum(const double* values, Index count);

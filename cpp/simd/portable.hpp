@@ -1,8 +1,8 @@
 // Backend for every processor, with registers of 128 bits through the vector extensions of gcc and clang. If the
 // compiler may not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each
-// multiply-add, one number at a time, with bit-identical results. The portable kernels are 10 times as slow as the
-// kernels for AVX2 if the C library can use the processor's multiply-add instruction, and about 100 times as slow
-// otherwise.
+// multiply-add, one number at a time, with bit-identical results. With such calls of the C library, the portable
+// kernels are 10 times as slow as the kernels for AVX2 if the C library can use the processor's multiply-add
+// instruction, and about 100 times as slow otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -48,7 +48,7 @@ struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    // The code computes x - 0, because x + 0 would lose the sign of -0.
+    // To fill all lanes with x, the code computes x - 0, because x + 0 would lose the sign of -0.
     GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }
     GAUSSMIX_INLINE static Part load(const double* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {

@@ -36,7 +36,7 @@ GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
     return join(above_2_to_52(a.low, mask), above_2_to_52(a.high, mask));
 }
 
-// Rotates (cosine, sine) by the number of quarter turns in the low bits of `quarters`.
+// Rotates the vector (cosine, sine) by the number of quarter turns that the low bits of `quarters` hold.
 GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
     const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
     const Integers exchanged = (c ^ s) & -(q & 1);  // exchanges cosine and sine if the number of quarter turns is odd

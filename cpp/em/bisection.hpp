@@ -23,7 +23,7 @@ struct Bisection {
     // gain in log-likelihood of the two halves over a single component, in nats per unit of weight; -inf if a half has
     // too little weight
     double gain;
-    bool is_full;   // whether the halves have full covariances; otherwise, only variances
+    bool is_full;   // whether the halves have full covariances; otherwise, they have only variances
     Values middle;  // mean of the rows, (n_features,)
     // whitening matrix, (n_features, n_features), or whitening factors, (n_features,), if the halves have variances
     // only

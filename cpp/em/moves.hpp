@@ -116,7 +116,7 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // maximum number of affected components: those of a move and their neighbours
+    Index max_neighbours() const;  // maximum number of components affected by a move, including neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected

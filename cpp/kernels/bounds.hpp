@@ -12,8 +12,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// The value is 60 log 2, in nats. A component whose log density lies this far below the row's largest log density gets
-// responsibility 0, because its responsibility would be below 2^-60 times the row's largest responsibility.
+// Limit of 60 log 2 nats. A component whose log density lies at least this limit below the row's largest log density
+// gets responsibility 0, because its responsibility would be below 2^-60 times the row's largest responsibility.
 constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
@@ -21,9 +21,9 @@ namespace bounds {
 constexpr double kMargin = 0x1p-20;  // relative margin of the bounds, far above the rounding errors of float32 numbers
 
 struct View {
-    // one value per component: lower bound on |W (x - mean)| for all rows of the group; null: no bounds
+    // one value per component: lower bound on |W (x - mean)| for all rows of the group; null if there are no bounds
     float* distance;
-    // one value per component: distance^2 - 2 log_scale, a lower bound on -2 times each log density
+    // one value per component: distance^2 - 2 log_scale, a lower bound on -2 times the log density of each row
     float* score;
     const float* ratio;  // one value per component, as in the inequality at the top of this file
     const float* shift;  // one value per component, as in the inequality at the top of this file
@@ -37,7 +37,7 @@ inline void move(const View& b, const double* log_scale, Index n_components) {
         const float shifted = b.ratio[k] * (b.distance[k] - b.shift[k]);
         b.distance[k] = shifted > 0 ? shifted : 0;  // the bound is also 0 if `shifted` is NaN
         const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
-        // the score is kept finite, because infinity marks a component that has been visited
+        // the score is kept finite, because infinity marks the components that have been visited already
         b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;
     }
 }

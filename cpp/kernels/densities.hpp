@@ -1,9 +1,10 @@
 // Computes the weighted log densities l_k = log_scale_k - q_k / 2 of the rows of a group under all components k, where
-// q_k is the squared distance of a row to component k, and finds the largest l_k of each row. The log prior
-// probabilities of the components for a row are added to the row's densities. Because log priors are at most 0, upper
+// q_k is the squared distance of a row to component k, and finds the largest l_k of each row. If a row has log prior
+// probabilities of the components, these are added to the row's log densities. Because log priors are at most 0, upper
 // bounds on the densities without priors also hold with priors.
 //
-// A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l_k is never NaN.
+// A squared distance that overflows or is NaN (from inf - inf) is replaced by the largest double, so that l_k is never
+// NaN.
 #pragma once
 #include "bounds.hpp"
 #include "low_rank.hpp"
@@ -77,8 +78,8 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     }
 }
 
-// Computes log densities for D features if the D rows of W fit in one panel. A single loop over the components neither
-// calls functions nor skips negligible components.
+// Computes log densities for D features if the D rows of W fit in one panel. This function is a single loop over all
+// components, which calls no other functions and skips no negligible components.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
@@ -122,8 +123,8 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
 }
 
 // Order in which the densities of the components are computed for a group, starting with the most probable components.
-// After the density of a probable component has been computed, improbable components can be eliminated after a few
-// features.
+// If the densities of probable components are known, an improbable component can be eliminated after its squared
+// distance has been summed over only a few features.
 class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
@@ -217,8 +218,8 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
     }
 }
 
-// Computes the log densities of a group under all components. If the pass was cancelled, the log densities are
-// incomplete.
+// Computes the log densities of a group under all components. If the pass is cancelled, the log densities remain
+// incomplete, and the caller must not use them.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next, Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());

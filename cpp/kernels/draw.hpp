@@ -5,7 +5,8 @@
 // into blocks. The rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each
 // row is written at its index in the output.
 //
-// Drawing a row of d features takes d/2 runs of Philox and of Box-Muller and, if W is triangular, d^2/2 multiply-adds.
+// Drawing a row of d features takes d/2 runs of the Philox generator, d/2 Box-Muller transforms and, if W is
+// triangular, d^2/2 multiply-adds.
 #pragma once
 #include "normals.hpp"
 #include "poll.hpp"
@@ -152,8 +153,8 @@ private:
         }
     }
 
-    // Replaces z in the lanes by (I - F F')^-1 z. The columns of F are applied one after the other, which is possible
-    // because the columns are orthogonal.
+    // Replaces z in the lanes by (I - F F')^-1 z. The inverse is the product of one factor I + F_l F_l' / (1 - |F_l|^2)
+    // for each column F_l, because the columns are orthogonal; z is multiplied by one factor after another.
     void stretch(const double* w, double* lanes) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index l = 0; l < n_factors; ++l) {

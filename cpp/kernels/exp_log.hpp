@@ -2,9 +2,9 @@
 // gives bit-identical results.
 //
 // The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. Each number 2^(j/8) is
-// stored as the sum of two doubles, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. For x = 2^e (1 +
-// f), the formula for log is log(x) = e ln 2 + log(1 + f) with fdlibm's polynomial in s = f/(2 + f); the error is below
-// 1 ulp.
+// stored as the sum of two doubles, and e^r is approximated by a polynomial of degree 7; the error of exp is at most
+// 0.7 ulp. For x = 2^e (1 + f), log(x) is computed as e ln 2 + log(1 + f), with fdlibm's polynomial in s = f/(2 + f);
+// the error of log is below 1 ulp.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"

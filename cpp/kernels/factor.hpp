@@ -58,9 +58,9 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
 }
 
 // Checks whether rounding errors dominate the inverse of S. The ratio S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the
-// variance of feature j divided by the variance of feature j given all other features, and does not depend on the
-// units. The pivots alone do not show whether S is singular, because the errors of the last pivots grow with the
-// condition number of the leading block of S. In tests, each singular matrix had a feature for which the ratio was
+// variance of feature j divided by the variance of feature j given all other features, and does not depend on the units
+// of the features. The pivots alone do not show whether S is singular, because the errors of the last pivots grow with
+// the condition number of the leading block of S. In tests, each singular matrix had a feature for which the ratio was
 // above 0.7 / (d eps), where eps is the machine epsilon.
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);

@@ -67,7 +67,7 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
                    double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    // with at most this many features, it suffices to check for cancellation after all components
+    // with at most this many features, the pass checks for cancellation only after all components of a group
     constexpr Index kMaxFeatures = 256;
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
@@ -89,7 +89,7 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
-    constexpr Index kBetween = 16;  // number of features between two checks of the limits
+    constexpr Index kBetween = 16;  // number of features between two comparisons of distances and limits
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     bool is_close = true;

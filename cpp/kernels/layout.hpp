@@ -1,5 +1,5 @@
 // This file defines the memory layout of rows, operands (packed parameters) and scratch memory. A *lane* holds one row,
-// a *group* is three vectors of rows (the width of a register tile), and a *tile* is six groups (144 rows). A tile has
+// a *group* is three vectors (24 rows, the width of a register tile), and a *tile* is six groups (144 rows). A tile has
 // the following arrays:
 //
 //   `rows`        values of the rows, [group][feature][vector][lane].
@@ -61,9 +61,9 @@ private:
     Index alignment_, size_ = 0;
 };
 
-// Returns the size of a packed triangular factor, d (d + 1) / 2 numbers, rounded up. A panel of R rows of the factor,
-// from row p on, is stored as p columns of R numbers for the features before p, followed by the columns of the panel's
-// triangle.
+// Returns the size of a packed triangular factor: d (d + 1) / 2 numbers, rounded up to a multiple of eight. A panel of
+// R rows of the factor, from row p on, is stored as p columns of R numbers for the features before p, followed by the
+// columns of the panel's triangle.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
@@ -116,7 +116,7 @@ struct SumsLayout {
         n_active = carver.take(1);
         background = carver.take(1);
         mass = carver.take(shape.n_components);
-        // one byte for each component: whether it has rows in the span
+        // one byte for each component: whether the component has rows in the span
         touched = carver.take((shape.n_components + 7) / 8);
         moments = carver.take(moments_size);
         size = carver.size();

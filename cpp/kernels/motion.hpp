@@ -38,7 +38,7 @@ inline double growth(const Shape& shape, Factor w, double* row) {
     for (Index j = 0; j < d; ++j) {
         const double ratio = w.before[j] / w.after[j];
         if (!(ratio <= largest)) largest = ratio;
-        if (!(ratio == ratio)) break;  // stops at a NaN, so that a later number cannot replace it
+        if (!(ratio == ratio)) break;  // stops at a NaN, so that a later number cannot replace the NaN
     }
     return largest;
 }

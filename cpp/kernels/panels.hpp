@@ -46,8 +46,8 @@ struct Panel {
 // Returns the position at which column `column` of a packed triangle of height R starts.
 constexpr int triangle_column(int R, int column) { return column * R - column * (column - 1) / 2; }
 
-// Computes z for rows first .. first + kHeight - 1 of a panel of R rows of W, in the lanes of register h of each
-// vector.
+// For a panel of R rows of W, computes z for its rows first .. first + kHeight - 1. A vector may consist of several
+// registers; only the lanes of register h of each vector are computed.
 template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;

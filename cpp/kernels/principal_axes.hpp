@@ -1,12 +1,12 @@
 // Computes the eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic &
 // Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of
-// pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation
-// mixes a large and a small column at most in proportion to the cosine between the two columns. Therefore the relative
-// accuracy of small eigenvalues depends only on the condition of the correlation matrix D^-1 A D^-1, where D^2 is the
-// diagonal of A (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13). In contrast, LAPACK's
-// eigenvalues are accurate only relative to the largest eigenvalue. The columns of G are stored one after another, each
-// padded with zeros to a multiple of eight numbers (lanes). The cost is d^3/2 FMAs for G, then 4 d^3 FMAs for each of
-// four to eight sweeps.
+// pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. If one of two
+// columns is far longer than the other, a rotation changes each column, relative to its length, by about the cosine
+// between the two columns at most. Therefore the relative accuracy of small eigenvalues depends only on the condition
+// of the correlation matrix D^-1 A D^-1, where D^2 is the diagonal of A (Demmel & Veselic 1992, SIAM Journal on Matrix
+// Analysis and Applications 13). In contrast, LAPACK's eigenvalues are accurate only relative to the largest
+// eigenvalue. The columns of G are stored one after another, each padded with zeros to a multiple of eight numbers
+// (lanes). The cost is d^3/2 FMAs for G, then 4 d^3 FMAs for each of four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"
@@ -14,7 +14,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-// number of sweeps that is never reached in practice; the limit stops rotations that only rounding errors cause
+// maximum number of sweeps, never reached in practice; the maximum stops rotations that only rounding errors cause
 constexpr int kMaxSweeps = 60;
 constexpr double kTaken = -__DBL_MAX__;  // replaces the variance of a feature that already has a column
 
@@ -126,7 +126,7 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
 }
 
 // Adds unit vectors as columns, each orthogonal to all other columns. Each new column is made from the coordinate axis
-// that is furthest from the existing columns. `rest` must have room for d numbers.
+// that is furthest from the subspace that the existing columns span. `rest` must have room for d numbers.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
         rest[i] = 1;

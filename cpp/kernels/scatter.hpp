@@ -89,8 +89,8 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
     if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
-// Sums an R x 4 block of second moments below the diagonal, beginning with row `first` of the block. The summed
-// products are r u in this panel times u in an earlier panel.
+// Sums a block of second moments below the diagonal. The block has R rows and four columns; rows from `first` on are
+// summed. The summed products are r u in this panel times u in an earlier panel.
 template <int R, int first = 0>
 GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {

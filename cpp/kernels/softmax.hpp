@@ -15,7 +15,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 // A row is called distant if its squared distance from every mean exceeds this value. Beyond this value, the relative
 // rounding error of the distance, about 1e-16, begins to affect the responsibilities of the row. Distant rows are
-// counted, so that the engine can treat them separately.
+// counted, so that the engine can recompute their responsibilities accurately.
 constexpr double kDistantFrom = 1e8;
 
 // Returns the limit for distant rows: a row is distant if its largest log density is below this limit. If there is only
@@ -28,9 +28,9 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
 }
 
 // Sums (row weight * log density) over the rows of a tile, separately for each lane. Without row weights, the
-// normalisers of a lane are multiplied, so that the tile needs only one logarithm (d = 2, K = 3: 1.22 instead of 1.42
-// ns per row and component). The product of the 18 normalisers of a lane cannot overflow, because no normaliser exceeds
-// n_components, which is at most kMaxFactors if the normalisers are multiplied.
+// normalisers of a lane are multiplied, so that the tile needs only one logarithm per lane (d = 2, K = 3: 1.22 instead
+// of 1.42 ns per row and component). The product of the 18 normalisers of a lane cannot overflow, because no normaliser
+// exceeds n_components, which is at most kMaxFactors if the normalisers are multiplied.
 constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
@@ -54,7 +54,7 @@ struct LogLikelihood {
     double background_mass() const { return lane_sum(background); }
 };
 
-// Counts the responsibilities of a group that are not zero.
+// Counts the nonzero responsibilities in a group.
 inline double count_active(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors]) {
     Vec n_nearby = Vec::zero();
     for (Index k = 0; k < n_components; ++k) {

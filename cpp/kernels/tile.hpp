@@ -16,7 +16,7 @@ struct TileView {
     const unsigned char* active;
     Index n_features, n_components, padded_components;
     int n_groups;
-    double* differences;  // scratch memory for x - anchor of one component, or for projections on its factors
+    double* differences;  // scratch memory for x - anchor of one component, or for projections of the rows on factors
     double* weighted;     // scratch memory for r (x - anchor) of one panel of features
     Poll* poll;
     const std::int32_t* component = nullptr;  // component of each slot in the tile; null: slot i is component i

@@ -21,8 +21,8 @@ inline std::int32_t prior_index(const PriorView& prior, Index row) {
     return index;
 }
 
-// Adds the log priors of the rows to `densities`, log densities in the layout [component][lane], and to the log
-// densities of the noise component.
+// Adds the log priors of the rows to the log densities of the components (`densities`, in the layout [component][lane])
+// and of the noise component.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
                       double* background) {
     if (prior.table == nullptr) return;

@@ -174,8 +174,8 @@ private:
         }
     }
 
-    // Adds a block of second moments. The rows of the block are H features from i on, and the columns of the block are
-    // up to four features from j on. If i = j, only the lower triangle of the block is added.
+    // Adds a block of the rows' second moments to `sums`. The rows of the block are H features from i on, and the
+    // columns of the block are up to four features from j on. If i = j, only the lower triangle of the block is added.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
@@ -206,8 +206,8 @@ private:
         }
     }
 
-    // Adds the conditional covariances of the missing values of row i and of the rows after i with the same pattern,
-    // and sets i to the first row that has another pattern.
+    // Adds to the second moments in `sums` the conditional covariances of the missing values of row i and of the
+    // following rows with the same pattern, and sets i to the first row that has another pattern.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

@@ -224,7 +224,7 @@ private:
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
-                // `read_errors` is also called for missing values, for which it writes zeros.
+                // `read_errors` is also called for missing values, because it must write zeros for their errors.
                 const double variance = read_errors(row, i, lane, is_present);
                 room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }

@@ -1,10 +1,10 @@
 // This file defines the memory layout of the kernels for incomplete rows. A row is incomplete if some of its values are
 // missing (NaN) or have measurement errors.
 //
-// A *pattern* is a set of missing features. The list of features of a pattern begins with the `n_present` observed
-// features. In arrays with one entry per component, the component is the last index, so that each lane of a vector
-// holds one of eight components. The sums are the mass N, the first moments, and the lower triangle (by rows) of the
-// second moments about the means, each for all components.
+// A *pattern* is a set of missing features. Each pattern stores the indices of all features: first the `n_present`
+// observed features, then the missing features. In arrays with one entry per component, the component is the last
+// index, so that each lane of a vector holds one of eight components. The sums are the mass N, the first moments, and
+// the lower triangle (by rows) of the second moments about the means, each for all components.
 #pragma once
 #include "../exp_log.hpp"
 #include "../layout.hpp"
@@ -68,7 +68,7 @@ struct Batch {
     int n_rows = 0;
 };
 
-// Logarithm of a product of any number of positive factors. The product itself may be outside the range of double.
+// Logarithm of a product of any number of positive factors. The product itself may overflow or underflow.
 class LogProduct {
 public:
     GAUSSMIX_INLINE void multiply(Vec x) {

@@ -7,8 +7,8 @@
 // log |Lambda_mm|. If few features are observed, the conditional mean is computed as S_mo S_oo^-1 u_o, and the
 // conditional covariance as S_mm - S_mo S_oo^-1 S_om.
 //
-// The conditional means of the missing values are the elements of u that minimise |W u|^2. The minimum, d^2 = u_o'
-// S_oo^-1 u_o, is computed as a sum of squares, so that no digits are lost by cancellation.
+// The conditional means of the missing values are the elements of u that minimise |W u|^2. The minimum of |W u|^2 is
+// d^2 = u_o' S_oo^-1 u_o; it is computed as a sum of squares, so that no digits are lost by cancellation.
 #pragma once
 #include "batch.hpp"
 
@@ -99,8 +99,8 @@ public:
         return log_det;
     }
 
-    // If few values are missing, computes the regression matrix -Lambda_mm^-1 Lambda_mo, which `condition` has not
-    // computed.
+    // If few values are missing, computes the regression matrix -Lambda_mm^-1 Lambda_mo, which `condition` does not
+    // compute in this case.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (!pattern.uses_downdate()) return;

@@ -2,8 +2,8 @@
 // the moments of the observed values under the marginal distributions of the components. The moments that involve
 // missing values are computed from the sums of a run when the run ends. If f_o and M_oo are the first and second
 // moments of the observed values, and B = S_mo S_oo^-1, then the first moments of all features are [I; B] f_o. The
-// second moments of all features are [I; B] M_oo [I; B]', to which N (S_mm - B S_om) is added for pairs of missing
-// features, where N is the mass.
+// second moments of all features are [I; B] M_oo [I; B]' plus, for pairs of missing features, N (S_mm - B S_om), where
+// N is the mass of the component.
 #pragma once
 #include "pattern.hpp"
 

@@ -101,8 +101,9 @@ private:
         return end;
     }
 
-    // Checks whether the kernels for complete rows handle a run. The kernels for complete rows are slower for short
-    // runs, cannot handle rows without observed values, and do not support priors in evaluations.
+    // Checks whether the kernels for complete rows handle a run. The kernels for complete rows are slower than
+    // `ByComponent` for short runs, cannot handle rows without observed values, and support log priors of rows only in
+    // EM steps.
     bool is_long(Index first, Index end) const {
         if (end - first < kLeastRun || (!is_step() && task_.prior.table != nullptr)) return false;
         for (Index j = 0; j < task_.shape.n_features; ++j) {

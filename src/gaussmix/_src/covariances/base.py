@@ -43,7 +43,7 @@ class Covariances(ABC):
 
     @classmethod
     def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
-        """Return the shape of `array`; a covariance has as many axes as the second moments of one component."""
+        """Return the shape of `array`; a component's covariance and its second moments have equally many axes."""
         one = (n_features,) * cls.second.n_axes
         return one if is_shared else (n_components, *one)
 
@@ -113,7 +113,7 @@ class Covariances(ABC):
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """Convert the covariances to the class `kind`; return `self` unchanged if its class is more general.
+        """Convert the covariances to the class `kind`, or return `self` if its class is more general than `kind`.
 
         From the least to the most general, the only allowed classes are `Isotropic`, `Diagonal` and `Dense`.
         """
@@ -124,7 +124,7 @@ class Covariances(ABC):
         return replace(self.to_simple_form(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the covariances of the components at the given indices, in the order of the indices."""
+        """Return the covariances of the components with the indices `components`, in the order of these indices."""
         indices = np.asarray(components, dtype=np.intp)
         return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 

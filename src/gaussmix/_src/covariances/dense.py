@@ -26,7 +26,7 @@ class Dense(Covariances):
     def coordinates(self) -> Array:
         """Return the entries of M below the diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
 
-        Averaging coordinates preserves a common volume, and preserves a common shape if the orientation is also common.
+        Averages of coordinates preserve a common volume and, if the orientation is also common, a common shape.
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)

@@ -68,7 +68,7 @@ class LowRank(Covariances):
     def lengths(self, changes: Array) -> Array:
         """Return W dΛ and dlog ψ / √2 for changes dΛ and dlog ψ, where Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹.
 
-        In these units, an M-step of `FactorAnalyzer` is a gradient step: Λ changes by (Ψ + ½ Λ Λᵀ) × the gradient.
+        After scaling, an M-step of `FactorAnalyzer` is a gradient step: Λ changes by (Ψ + ½ Λ Λᵀ) × the gradient.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings

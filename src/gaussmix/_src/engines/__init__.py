@@ -30,7 +30,7 @@ def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
 
 
 def count_threads(n_jobs: int | None) -> int:
-    """Convert scikit-learn's n_jobs into a number of threads; None means OMP_NUM_THREADS if this variable is set."""
+    """Convert scikit-learn's n_jobs into a number of threads; None means OMP_NUM_THREADS or, if unset, all."""
     n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, MAX_THREADS)

@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array
 
-# In `step`, every engine sets a responsibility to 0 if it is at most 2⁻⁶⁰ times the largest in its row (numerics.md).
+# `step` sets a responsibility to 0 if it is at most 2⁻⁶⁰ times the row's largest responsibility (numerics.md).
 NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 times log 2, so that exp(−NEGLIGIBLE_NATS) is 2⁻⁶⁰
 
 NOISE_LABEL = -1  # label of rows that belong to the noise component
@@ -78,7 +78,7 @@ class Engine(Protocol[StateT]):
         """
 
     def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
-        """Return the context for a pass with these parameters, given the context of `prepare` or the previous pass."""
+        """Return the context for a pass with these parameters, given the context from `prepare` or the last pass."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
         """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
@@ -99,8 +99,8 @@ class Engine(Protocol[StateT]):
         """Compute the responsibilities of a block's rows and sum moments (Bishop 2006, eq. 9.23 and 9.27).
 
         A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
-        An engine adds the sums of the leaves in the order of `leaves.Tree`. Finally, `finish` turns the total of all
-        blocks into moments.
+        An engine adds the sums of the leaves in the order of `leaves.Tree`. At the end of the pass, `finish` turns the
+        total of all blocks into moments.
 
         Parameters
         ----------
@@ -160,8 +160,8 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative_weights : cumulative sums of the weights, (n_components,); the last sum is replaced by a number above
-            1. For a uniform random number u in [0, 1), the first component whose cumulative weight is above u is drawn.
+        cumulative_weights : cumulative sums of the weights, (n_components,); the last sum must be above 1. For a
+            uniform random number u in [0, 1), the first component whose cumulative weight is above u is drawn.
         means : means of the components, (n_components, n_features), in data units.
         whitening : whitening factors W_k of the components.
         random_key : 64-bit key of the random numbers.
@@ -209,7 +209,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         fits : fitted mixtures, bit-identical to separate fits of the groups; None if the core does not support the
-            settings. If there is only one group, a time limit may stop EM early.
+            settings. If there is only one group, a time limit may stop EM early, and the caller continues EM.
         """
 
     def score_products(
@@ -227,7 +227,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). For each component, S_i contains γ_ik,
-            γ_ik z and γ_ik × products. If W is shared, products are summed over components and come last.
+            γ_ik z and γ_ik × products. If W is shared, the products are summed over components and come last in S_i.
         within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, where c_ik are the scores of component k, (n_components,
             n_own, n_own).
         """

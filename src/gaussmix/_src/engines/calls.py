@@ -1,8 +1,8 @@
 """Arguments and results of calls to the C++ core that make several EM steps or whole fits.
 
 On a small table, an EM step takes a few microseconds in the C++ core, but tens of microseconds in the Python loop
-(`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that it
-does not support, and the Python loop makes that step.
+(`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that
+the core does not support, and the Python loop makes that step.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PackedPrior(NamedTuple):
 
 
 class EMSettings(NamedTuple):
-    """Settings of an EM run in the C++ core. The Python loop makes steps that exceed `interfaces.parameters.LIMITS`.
+    """Settings of an EM run in the C++ core. Steps that exceed `interfaces.parameters.LIMITS` are left to Python.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class RunHistory(NamedTuple):
     covariances : covariances after the last step, in the form of `covariances_`, in data units².
     whitening : whitening factors of `covariances`, identical to `Covariances.whitening`; None if no step was made.
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
-    objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
+    objective : mean objective before each step: the mean log-likelihood, plus the log prior if there is a prior.
     """
 
     weights: Array
@@ -135,11 +135,11 @@ class KMeansSettings(NamedTuple):
 
     Parameters
     ----------
-    n_candidates : number of rows that k-means++ draws for each centre after the first; the best row becomes the centre.
+    n_candidates : number of rows that k-means++ draws for each centre after the first; the best of these rows is used.
     uniform_draws : random numbers in [0, 1), (n_starts, 1 + (n_components − 1) n_candidates), used for every group. EM
         runs from each of the n_starts initialisations, and the best run is kept. Runs whose objectives differ by at
         most `best_of.OBJECTIVE_ROUNDING` count as equal, and the first of these runs is kept.
-    max_passes, tolerance : maximum passes of k-means, and tolerance of k-means as a fraction of the mean variance.
+    max_passes, tolerance : maximum number of passes of k-means, and its tolerance as a fraction of the mean variance.
     is_scaled : whether columns are divided by `em.initialisation.sample.column_units` to compute distances.
     """
 
@@ -200,23 +200,23 @@ class SearchSettings(NamedTuple):
     Parameters
     ----------
     uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order; after the last
-        number, the search begins again with the first.
+        number, it uses the first number again, and so on.
     kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before a search run on few rows, before a
         search run on more rows, and after the last search run.
     acceptance : conditions for accepting split-and-merge moves. The field `acceptance.max_work` is ignored, because
         `search_steps_factor` limits the work.
-    swap_patience, refinement_patience : values that replace `patience` of `acceptance`, for structures with one shared
-        covariance, and for search runs on more rows.
-    n_rows : five numbers of rows. A search uses all rows if there are fewer than the first number. The second and third
-        numbers are the sample sizes of the first and of later search runs. The fourth number is the sample size of
-        k-means, which uses all rows if the sample has fewer distinct rows than the fifth number.
-    search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. The limit is
-        a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
-    crossing_work_factor : limit on the work of combining search results, as a multiple of the limit on earlier work.
+    swap_patience, refinement_patience : values that replace `acceptance.patience`: the first for structures with one
+        shared covariance, the second for search runs on more rows.
+    n_rows : five numbers of rows. A search uses all rows if the data have fewer rows than the first number. The second
+        and third numbers are the sample sizes of the first and of later search runs. The fourth number is the sample
+        size of k-means, which uses all rows if the sample has fewer distinct rows than the fifth number.
+    search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each limit
+        is a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
+    crossing_work_factor : limit on the work of combining search results, divided by the limit on search work.
     misfit_gain : the results of several search runs are combined if the best split may gain more than `misfit_gain` /
         n_rows nats per row.
-    n_ascents, min_slow_steps : number of results to combine, and minimum EM steps before results are combined.
+    n_ascents, min_slow_steps : number of results to combine, and minimum number of EM steps before that.
     """
 
     uniform_draws: Array
@@ -276,14 +276,14 @@ class GroupFits(NamedTuple):
     covariances : covariances of each group, (n_groups, …), in the form of `covariances_`, in data units².
     ridge : ridge that was added to the variances of each group, (n_groups, n_features), in data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
-        fit, because the core does not support the group or a step, or because one of several runs ended early. All
-        other values of a group with −1 are meaningless.
+        fit, because the core does not support the group or a step, or because one of several runs ended early. For such
+        a group, all other fields are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for one group after another.
     objective : mean objective before each step, including a log prior, for one group after another.
     whitening : whitening factors of a single group, bit-identical to `Covariances.whitening`; None if there are
         several groups.
-    search : numbers of tried and accepted moves, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
+    search : number of tried moves, number of accepted moves and `SearchReport.gain`, (n_groups, 3); NaN if no search.
     """
 
     weights: Array
@@ -298,7 +298,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups: these fits at `indices`, and marks for all groups that Python must fit."""
+        """Return fits of `n_groups` groups: these fits at `indices`; all other groups are marked for Python to fit."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

@@ -99,7 +99,7 @@ class IncompleteEngine(CompleteEngine):
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
         # A row without observed values has log p(x) = 0. The computed value may differ from 0 by rounding errors of the
-        # weights, so it is set to 0.
+        # weights, so that the value is set to 0.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result
@@ -231,7 +231,7 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Add terms for missing values, as if these were uncorrelated and varied like the component's observed values.
+    """Add terms for missing values, as if they were uncorrelated and varied like the component's observed values.
 
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """

@@ -46,7 +46,7 @@ def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameter
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """Return each row's most probable component (the first one if tied), or `NOISE_LABEL` if noise is more probable."""
+    """Return each row's most probable component (the first if tied), or `NOISE_LABEL` if noise is more probable."""
     likeliest = add_background_column(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE_LABEL)
 

@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 
 Words32 = NDArray[np.uint64]  # 32-bit words, stored in 64-bit integers
 
-LABEL_STREAM = 1  # last word of counters for numbers that select components; 0 is for normal numbers
+LABEL_STREAM = 1  # last word of the counters for numbers that select components; counters for normal numbers have 0
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

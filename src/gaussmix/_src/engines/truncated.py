@@ -212,7 +212,7 @@ class TruncatedEngine(CompleteEngine):
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
         """Find components with near means for each row, (n_rows, n_candidates), searching from neighbour to neighbour.
 
-        The search for a row starts from the nearest component in a subset of the components. If the label of a row
+        For each row, the search starts from the component of a subset that is nearest to the row. If the label of a row
         excludes components, at least one component that the label allows becomes a candidate component.
         """
         means, K = parameters.means, len(parameters.means)

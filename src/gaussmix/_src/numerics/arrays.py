@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
 MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
-PIECE_VALUES = 2**19  # number of values per NumPy call: 4 MB, which takes about 2 ms if the memory is new
+PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, about 2 ms per call if the memory is newly allocated
 
 
 def frozen(array: Array) -> Array:
@@ -75,7 +75,7 @@ CPU = 1  # number of the device type CPU in DLPack
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    Without this function, NumPy would ignore masks, and GPU libraries would raise errors. Other arrays are unchanged.
+    All other arrays are returned unchanged. NumPy itself would ignore the mask, and GPU libraries would raise errors.
 
     Raises TypeError if the array can't be copied from its device.
     """

@@ -51,7 +51,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    `shared_axes` starts from the axes of a weighted sum, which are arbitrary if the sum has equal eigenvalues.
+    `shared_axes` starts from the axes of a weighted sum of the covariances; equal eigenvalues make them arbitrary.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-MAX_PRODUCTS = 2**15  # largest number of products that are kept in memory at once
+MAX_PRODUCTS = 2**15  # largest number of products that are stored at once
 MAX_SHORT_SUM = 7  # longest sum for which a loop is faster than NumPy's `reduce`, with the same result
 
 

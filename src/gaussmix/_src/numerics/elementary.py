@@ -33,7 +33,7 @@ def exponential(values: Array) -> Array:
     power = np.rint(values / (_LN2_HIGH + _LN2_LOW))
     rest = (values - power * _LN2_HIGH) - power * _LN2_LOW
     series = np.ones_like(rest)
-    for n in range(14, 0, -1):  # 14 terms suffice: since |rest| < 0.35, the remainder is below 2⁻⁶²
+    for n in range(14, 0, -1):  # 14 terms suffice: since |rest| < 0.35, the remainder of the series is below 2⁻⁶²
         series = 1.0 + rest / n * series
     return np.ldexp(series, power.astype(np.intp))
 

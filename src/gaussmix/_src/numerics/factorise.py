@@ -12,7 +12,7 @@ from gaussmix._src.numerics.einsum import einsum
 # A covariance is singular to working precision if Σ_jj (Σ⁻¹)_jj reaches this value divided by the number of features,
 # because rounding errors then determine the inverse. The C++ core defines this limit.
 MAX_INFLATION = core.MAX_INFLATION
-MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nats are ignored
+MIN_ROUNDING = 1e-6  # rounding errors of log densities are ignored if below this number of nats
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:

@@ -31,7 +31,7 @@ _DIGITS = "text", "Give numbers: convert such columns first, for example by .ast
 _OTHER = "Give numbers: leave such columns out."
 _INFINITE = "infinity", "Make such cells NaN where missing values are allowed, or leave such columns out."
 _FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
-_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # types of integers that may become equal when converted to float64
+_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # integer types whose values may become equal as float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,14 +202,14 @@ def times_sentence(called: str) -> str:
 
 
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
-    """Return the end of a sentence that names the other columns with invalid values; "" if there are none."""
+    """Return the end of a sentence that names the other columns with invalid values; "" if no other column has any."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
     others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 
 class _Refused(Exception):
-    """Error about a column that is not numeric. The arguments are the content, the advice and, if known, the row."""
+    """Error about a column that is not numeric. Arguments: what the column holds, the advice and, if known, the row."""
 
 
 def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:

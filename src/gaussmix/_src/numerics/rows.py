@@ -14,7 +14,7 @@ from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pi
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 ROWS_PER_CALL = 65_520  # number of rows per NumPy call, for which a mask of all values fits in the cache
-COLUMNS_PER_CALL = 1024  # short rows are joined to rows of this length, which NumPy compares faster
+COLUMNS_PER_CALL = 1024  # short rows are joined to rows of about this many columns, which NumPy compares faster
 MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
 MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
@@ -23,7 +23,7 @@ MIN_MERGED_INTEGER = 2.0**53  # from this size on, different integers may become
 
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
-    """Yield the indices of rows with the same missing features, and the observed features; complete rows come first."""
+    """Yield, for each set of missing features, the indices of its rows and the observed features; complete first."""
     is_complete = ~missing.any(axis=1)
     if is_complete.any():
         yield np.flatnonzero(is_complete), np.arange(missing.shape[1])
@@ -102,7 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def steps_of(low: float, high: float) -> float:
-    """Return the spacing of float64 numbers from `low` to `high`, or 0 if rounding the integers is harmless."""
+    """Return the spacing of float64 numbers from `low` to `high`, or 0 if rounding to them is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0
@@ -114,7 +114,7 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
     """Return the indices of the rows with the smallest and the largest value of each feature, (2, n_features).
 
     If several rows have the same value, the first row is returned. If weights (n_rows,) are given, rows of weight 0 are
-    ignored. NaN is ignored unless all values of a feature are NaN. NumPy's argmin is used, because min is slower.
+    ignored. NaN is ignored unless all values of a feature are NaN. `argmin` is used, because NumPy's `min` is slower.
     """
     if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))

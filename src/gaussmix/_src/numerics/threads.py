@@ -45,7 +45,7 @@ def allowed(n_threads: int) -> int:
 
 
 def granted() -> int:
-    """Return how many threads a call may use by default: the limit that `limit_threads` has set, otherwise one."""
+    """Return how many threads a call may use by default: the limit set by `limit_threads`, or one without a limit."""
     return getattr(_limit, "n_threads", 1)
 
 
@@ -60,8 +60,8 @@ def _controller() -> Any:
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread in the whole process, for work on many small matrices; may be used as a decorator.
 
-    More threads do not speed up operations on small matrices. On shared processors, the threads of OpenBLAS spin while
-    they wait for each other and take ten times as long as one thread.
+    More than one thread would not speed up operations on small matrices. On shared processors, the threads of OpenBLAS
+    spin while they wait for each other and take ten times as long as one thread.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield

@@ -20,9 +20,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # in seconds; then the C++ core returns, so that callers can report progress
+MAX_CALL_SECONDS = 0.05  # maximum seconds of a call of the C++ core, so that callers can report progress between calls
 NO_TIME_LIMIT = 1e9  # a time in seconds that no call reaches
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds per pass; if passes have less work, C++ makes all steps
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # if a pass takes fewer multiply-adds, C++ makes all steps
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
 MAX_COVARIANCE_VALUES = 2**18
 
@@ -30,8 +30,8 @@ MAX_COVARIANCE_VALUES = 2**18
 def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
     """Return whether the C++ core should make many EM steps in one call, without returning to Python between steps.
 
-    Only Python can choose a better order of the rows between steps (`complete/row_order.py`). For passes with less work
-    than `MIN_ORDERED_WORK`, making all steps in C++ saves more time than a better order of the rows. The Python loop
+    Only Python can reorder the rows between steps so that steps take less time (`complete/row_order.py`). For passes
+    with less work than `MIN_ORDERED_WORK`, making all steps in C++ saves more time than reordering. The Python loop
     makes the steps for rows with prior information about their components, and for structures with long M-steps.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
@@ -80,7 +80,7 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        total = context.total_spread if log_volume == np.inf else None  # not used with a noise component
+        total = context.total_spread if log_volume == np.inf else None  # None if there is a noise component
         assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)

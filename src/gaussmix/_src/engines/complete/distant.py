@@ -25,11 +25,11 @@ from gaussmix._src.numerics.elementary import softmax
 from gaussmix._src.numerics.rows import extremes
 
 # In a block of at most this many rows, each row is compared with `Parameters.inner_box`; in larger blocks, only the
-# minimum and maximum of each feature are compared.
+# minimum and maximum of each feature are compared with this box.
 MAX_ROWS_COMPARED_SINGLY = 256
 MAX_FACTOR_VALUES = 2**22  # maximum number of values in the whitening factors that are copied at a time
 # The first round finds the nearest component up to rounding errors, the second round resolves ties, and the third round
-# is for safety.
+# is a margin of safety.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -93,7 +93,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
-    # If the noise component's density is above the limit, it is above the limit for every row, so that no row is far.
+    # If the noise component's log density is above the limit, so is log p(x) of every row, and no row is far.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)

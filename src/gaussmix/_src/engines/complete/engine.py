@@ -166,7 +166,7 @@ class CompleteEngine(CoreRuns):
     def _sum_leaves(
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
-        """Sum moments leaf by leaf and correct far rows, so that they do not change the sums of other leaves."""
+        """Sum moments leaf by leaf and correct far rows, so that a far row does not change the sums of other leaves."""
         from gaussmix._src.engines.complete import distant  # imported here, because few fits need it
 
         tree, n_active = Tree[BlockMoments](), 0.0

@@ -34,7 +34,7 @@ class PackedMixture(NamedTuple):
 
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
-    """Return the point about which each row can be whitened once for all components; None if this is inaccurate.
+    """Return the point about which each row can be whitened once for all components; None if this is too inaccurate.
 
     Parameters
     ----------

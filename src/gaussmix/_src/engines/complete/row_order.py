@@ -1,8 +1,8 @@
 """The order in which a pass visits rows, and the bounds on distances that a pass stores for the next pass.
 
 If rows of the same component are visited together, the core can skip other components for all these rows
-(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
-for all blocks, from counts over all blocks. Results with and without bounds are bit-identical.
+(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed numbers
+of passes, for all blocks together, from counts over all blocks. Results with and without bounds are bit-identical.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
 # A pass with fewer multiply-adds than this takes at most about a millisecond and would not be faster in a different
-# order of the rows. Therefore, the C++ core makes many short passes in one call, and also some longer passes
+# order of the rows. Therefore, the C++ core makes many such passes in one call, and also some longer passes
 # (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share bounds on distances
 MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB
-MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels have two bytes
+MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components whose labels fit in two bytes
 
 # Costs of visiting rows component by component. The work for each pair of a row and a component that is not skipped is
 # multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
-# components. Each row costs ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must
-# be compared. Rows are visited by component if the work is below MAX_ORDERED_WORK_RATIO times the work in data order.
+# components. Each row costs ORDERED_ROW_COST multiply-adds more than in data order, because rows are not read
+# sequentially and bounds are compared. The visit pays if it takes less than MAX_ORDERED_WORK_RATIO of the work.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-MIN_ROWS_PER_FEATURE = 8  # with fewer rows per feature, updating bounds takes more time than bounds save
+MIN_ROWS_PER_FEATURE = 8  # with fewer rows per feature, updating the bounds takes more time than the bounds save
 # A new order is used only if the fraction of groups with rows of several components decreases by more than this value.
 MAX_MIXED_FRACTION = 0.1
 
@@ -77,8 +77,8 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without labels.
-    new_label_changes : number of rows whose label differs from the label of the row before, if sorted by label.
+    old_label_changes : number of rows whose label differs from that of the row visited just before; 0 without labels.
+    new_label_changes : the same number for rows that are sorted by their labels in this pass.
     """
 
     n_active: float
@@ -86,7 +86,7 @@ class PassCounts(NamedTuple):
     new_label_changes: int = 0
 
     def prefers_new_order(self, n_rows: int) -> bool:
-        """Return whether sorting by the new labels would leave far fewer groups with rows of several components."""
+        """Return whether sorting by the new labels would make far fewer groups contain rows of several components."""
         return self.old_label_changes > self.new_label_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
@@ -141,7 +141,7 @@ class RowOrderCache:
         return sum(array.nbytes for array in arrays if array is not None)
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
-        """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
+        """Return the order and bounds for a pass; if the order is not in the cache, `label_rows` labels the rows."""
         bounds, self._bounds = self._bounds, None  # removed, because an interrupted pass must not leave bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture

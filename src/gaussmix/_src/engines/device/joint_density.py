@@ -13,7 +13,7 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray
 
-MAX_DENSITY_ERROR = 1e-9  # maximum error of log densities from products, in nats; otherwise, differences are used
+MAX_DENSITY_ERROR = 1e-9  # in nats; if the error of products may be larger, differences are used
 MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # maximum error of float32 products, as a multiple of epsilon
 
 
@@ -25,7 +25,7 @@ class JointDensity:
 
     Parameters
     ----------
-    rows : any of the rows; they give the array library, the device and the data type.
+    rows : any of the rows, which determine the array library, the device and the data type.
     parameters : parameters of the mixture.
     measured : statistics of the whole array of the rows.
 
@@ -95,7 +95,7 @@ class JointDensity:
 def _natural_parameters(
     parameters: Parameters, standardisation: Standardisation, longest: float
 ) -> tuple[Array, Array]:
-    """Return θ of each component, (n_components, n_values), and bounds on rounding errors of φ · θ, relative to ε.
+    """Return θ of each component, (n_components, n_values), and bounds on rounding errors of φ · θ, in multiples of ε.
 
     With W' = W S and P = W'ᵀ W', log p(y, k) = −½ yᵀ P y + yᵀ P μ + constant. No term exceeds |P| (|y| + |μ|)².
     """

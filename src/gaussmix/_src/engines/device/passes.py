@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
-# Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB in the cache of a processor.
+# Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB (in the cache) on a CPU.
 MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
 
 
@@ -50,7 +50,7 @@ class Pass:
         """Sum the moments of all rows about `anchor`, (n_components, n_features)."""
         is_by_products = np.full(self._K, spec.second is Second.NONE)
         if self._joint_density is not None and spec.second in (self._joint_density.second, Second.DIAGONAL):
-            is_by_products |= self._joint_density.is_by_products  # moments lose as many digits as densities
+            is_by_products |= self._joint_density.is_by_products  # moments by products are as accurate as densities
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = self._send(by_products), self._send(anchor)
 

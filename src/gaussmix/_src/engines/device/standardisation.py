@@ -48,7 +48,7 @@ class Standardisation(NamedTuple):
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
         sums = Block(0, values).sum_of(sum_leaf)
-        with np.errstate(all="ignore"):  # covariances that overflow are not used
+        with np.errstate(all="ignore"):  # covariances that overflow are replaced below
             mean, second = (to_host(each).astype(np.float64) / len(rows) for each in sums)
             covariance = second - np.outer(mean, mean)
             variances = np.diagonal(covariance)
@@ -114,7 +114,7 @@ class MeasuredRows:
 
     Attributes
     ----------
-    standardisation, on_device : standardisation of the rows, in NumPy arrays, and a copy of it on the device.
+    standardisation, on_device : standardisation of the rows in NumPy arrays, and its copy on the device.
     """
 
     def __init__(self, rows: DeviceArray) -> None:

@@ -23,7 +23,7 @@ LOG_PI = 1.1447298858494001741
 
 @dataclass(frozen=True, eq=False)
 class StudentMixture:
-    """Mixture Σ_k π_k t(x | μ_k, f_k C_k, df_k) of multivariate t distributions, or of products of t over features.
+    """Mixture Σ_k π_k t(x | μ_k, f_k C_k, df_k) of multivariate t distributions, or of products of univariate ones.
 
     Parameters
     ----------

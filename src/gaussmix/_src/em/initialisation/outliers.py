@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array, Rows, pieces
 # A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the rows exceeds
 # the width of the range times this factor.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have more than this fraction of the weight, no row counts as an outlier.
+# If rows beyond this distance have more than this fraction of the total weight, no row counts as an outlier.
 MAX_OUTLIER_WEIGHT = 0.125
 
 
@@ -69,7 +69,7 @@ class OutlierResponsibilities:
 
     @property
     def with_scaled_spheres(self) -> OutlierResponsibilities:
-        """Return the same responsibilities, with `Partition.with_scaled_spheres` for rows that are not outliers."""
+        """Return the same responsibilities, after applying `Partition.with_scaled_spheres` to `partition`."""
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
@@ -86,9 +86,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate an initialisation so that it gets no outliers; components for the outliers are added afterwards.
+    """Decorate an initialisation: it gets only rows that are not outliers, and outliers get separate components.
 
-    The decorated initialisation makes one component fewer for each representative of outliers.
+    For each representative of outliers, the original initialisation makes one component fewer than `n_components`.
     """
 
     @wraps(start)
@@ -109,8 +109,8 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the weight
     exceeds the width of the range times `MAX_RELATIVE_DISTANCE`. The first representative is the farthest outlier. Each
     further representative is the outlier that is farthest from the range and from all earlier representatives. The
-    search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical
-    Computer Science 38, 293–306.
+    search ends at `max_outliers` representatives, or when each outlier is within `outlier_distance` of one; see
+    Gonzalez (1985), Theoretical Computer Science 38, 293–306.
     """
     if max_outliers == 0:
         return None

@@ -71,7 +71,7 @@ class BirthMergeMoves:
     Parameters
     ----------
     source, engine, objective : source of the rows, engine, and objective of the fit, as in `run_em`.
-    sample : rows from which births are proposed.
+    sample : sampled rows from which the splits of components are computed.
     max_components : maximum number of components after births.
     rng : random generator for the splits of components.
     should_stop : function that is called before each move. If `should_stop` returns true, no more moves are made.

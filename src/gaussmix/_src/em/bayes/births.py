@@ -222,7 +222,7 @@ def _resolvable_spread(rows: Array) -> Array:
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes; all axes have scale 1."""
+    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes, and a scale of 1 per axis."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]

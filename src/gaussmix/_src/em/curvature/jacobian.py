@@ -192,7 +192,7 @@ def _basis_coordinates(matrices: Array) -> Array:
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """Expand columns (m, c) to (n, m, …), so that n covariances share coordinates or have separate coordinates."""
+    """Expand columns (m, c) to (n, m, …), so that n covariances share coordinates or not, depending on `sharing`."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:

@@ -49,7 +49,7 @@ class Outliers:
         return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
     def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
-        """Return the index of the nearest representative of each row, (n_rows,), the first one if there is a tie."""
+        """Return the index of each row's nearest representative, (n_rows,); the first index if several are nearest."""
         distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
@@ -133,7 +133,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Return the maximum over features of each row's distance from the box [low, high] divided by `reach`."""
+    """Return, for each row, the maximum over features of (distance from the box [low, high]) / `reach`."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):

@@ -48,7 +48,7 @@ class WeightUpdate:
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """Return the same settings without fixed weights, and with the same concentration for all components."""
+        """Return these settings without fixed weights, and without a concentration that differs between components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 

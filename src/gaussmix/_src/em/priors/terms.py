@@ -72,7 +72,7 @@ class PriorTerms:
     def with_initial_values(
         self, weights: Array | None, means: Array | None, covariances: Covariances | None
     ) -> PriorTerms:
-        """Add the initial values of fixed parameters, or raise ValueError if they contradict other parameters."""
+        """Add initial values of fixed parameters, or raise ValueError if these values contradict other parameters."""
         return replace(
             self,
             weight_update=_with_fixed_weights(self.weight_update, weights),

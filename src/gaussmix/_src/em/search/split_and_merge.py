@@ -51,8 +51,8 @@ REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-# earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice to accept the move. A
-# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
+# earlier than usual if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice. A round of
+# moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
 MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends

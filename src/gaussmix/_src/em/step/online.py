@@ -72,7 +72,7 @@ class ForgettingRate(Value):
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # if `total_weight` is 1, the rows weigh too little to change the sums
+        )  # if `total_weight` is 1, the rows of this step weigh too little to change the sums
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay

@@ -1,9 +1,9 @@
 """Births, merges and deletions of components in variational Bayes.
 
-A move (a birth, a merge or a deletion) is accepted if it raises the lower bound on the log evidence. A deletion is
-accepted even if it lowers the bound by a negligible amount, because the rows hardly support the deleted component. See
-Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this module computes the bound
-from all rows, and accepts or rejects the moves.
+A move (a birth, a merge or a deletion) is accepted if it raises the lower bound on the log evidence. A deletion that
+lowers the bound by a negligible amount is also accepted, because the rows then hardly support the deleted component.
+See Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this module computes the
+bound from all rows, and accepts or rejects the moves.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class EvaluatedModel(NamedTuple):
 
 
 class PrunedModel(NamedTuple):
-    """Model after merges or deletions, indices of the remaining components, and the pairs that were merged."""
+    """Model after merges or deletions, indices of the remaining components, and the merged pairs of components."""
 
     model: Model
     retained_components: Indices
@@ -70,8 +70,8 @@ class BirthMergeMoves:
 
     Parameters
     ----------
-    source, engine, objective : the rows, engine and objective of the fit, as in `run_em`.
-    sample : rows from which births are proposed.
+    source, engine, objective : source of the rows, engine, and objective of the fit, as in `run_em`.
+    sample : sampled rows from which the splits of components are computed.
     max_components : maximum number of components after births.
     rng : random generator for the splits of components.
     should_stop : function that is called before each move. If `should_stop` returns true, no more moves are made.
@@ -84,7 +84,7 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound at which births were last tried
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
     # Lower bound of the converged fit to the rows that `condense_rows` returns.
     sample_bound: float = field(default=-np.inf, init=False)
     # The mark (SPLIT_REFUSED, NO_SPLIT or 0) of each component in the fit to the previous subsample.
@@ -92,7 +92,7 @@ class BirthMergeMoves:
     _context: Any = field(default=None, init=False)  # context from the engine's previous pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
-        """Return an object that makes moves on the given sample of rows instead of all rows."""
+        """Return an object that makes moves on the given sample of rows instead of on all rows."""
         source = ArraySource(sample.rows, sample.weight)
         source.may_miss = self.source.may_miss
         objective = replace(self.objective, total_weight=self.objective.weight_unit * float(sample.weight.sum()))
@@ -119,7 +119,7 @@ class BirthMergeMoves:
         return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
 
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
-        """Apply moves that raise the bound, and return the model after one more EM step, or None if no move does so.
+        """Return the model after moves that raise the bound and one more EM step, or None if no such move exists.
 
         If `has_new_rows` is true, EM on the new rows improves the model first, the result is never None, and components
         for which no split was found in the previous subsample are not split again.
@@ -188,8 +188,8 @@ class BirthMergeMoves:
         posterior, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
-        # A component that could not be split keeps its mark, because other random cuts may split it later. The two
-        # halves of a split are marked 0 (no split tried), unless they are merged again.
+        # A component for which no split was found keeps its old mark, because other random cuts may split it later. The
+        # two halves of a split are marked 0 (no split tried), unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
@@ -219,10 +219,10 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after promising merges or deletions: first a model after all of them, then after the best one.
+        """Yield models after promising merges or deletions: first after all these moves, then after only the best move.
 
-        Gains are first estimated from a sample of the rows. If no model proposed from the estimated gains is accepted,
-        gains are computed from all rows.
+        The gains of moves are first estimated from a sample of the rows. If no model proposed from the estimated gains
+        is accepted, gains are computed from all rows.
         """
         after = self.objective.variational_posterior(state.next_model)
         pairs, gains, scales = find_merges(after)
@@ -270,7 +270,7 @@ class BirthMergeMoves:
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """For one feature, make moves and EM steps in one call of the C++ core; return the model and its bound in nats.
+        """Make moves and EM steps on rows with one feature in the C++ core; return the model and its bound in nats.
 
         A deadline in `stopping` may end the call early. The result is None if components share a variance.
         """
@@ -292,7 +292,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Return the indices of pairs with positive gain, best first, so that no two pairs have a common component."""
+    """Return indices of pairs with positive gain, best first; skip pairs that share a component with a chosen pair."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()

@@ -20,17 +20,17 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
-MIN_ROWS_PER_AXIS = 20  # minimum number of rows per axis, counted among the rows that determine a split
-# The number of rows that determine a split is the largest of 100, 40 times the number of axes, and an eighth of the
-# number of the component's rows.
+MIN_ROWS_PER_AXIS = 20  # minimum number of rows per axis among the rows that determine a split
+# A split of a component with n rows is computed from at most max(100, 40 × number of axes, n / 8) rows, and validated
+# with as many other rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # minimum of a divisor that could otherwise be 0
-# If a component has fewer distinct rows than this, all its rows determine the split, and no other rows validate it.
+# If a component has fewer distinct rows than this, its split is computed from all its rows, and is not validated.
 MIN_VALIDATED_ROWS = 8
-# To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
+# To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # only complete rows are used if they have more than this fraction of the weight
-# If the weight of a row exceeds the mean weight times this factor, all rows determine the split, which is not
+MIN_COMPLETE_FRACTION = 0.25  # only complete rows are used if they have more than this fraction of all weight
+# If the weight of a row exceeds the mean weight times this factor, the split is computed from all rows, and is not
 # validated.
 MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
@@ -93,7 +93,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # the shared covariance of each component
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # n_before copies of the shared covariance
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -110,8 +110,8 @@ class BirthProposals:
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Return weights (2,), means (2, n_features) and covariances (2, …) of both halves; None if no split is found.
 
-        A split along the longest principal axes is determined from every second row. A split that lowers the density of
-        the other rows is rejected, and a split into a narrow component within a wide component is tried, which suits
+        A split along the longest principal axes is determined from every second row. If such a split lowers the density
+        of the other rows, the component is instead split into a narrow component within a wide component, which suits
         distributions with long tails. If there are few rows, or if one row has the weight of many rows, all rows
         determine the split. If no split is found, the function tries to split off a few distant rows.
         """
@@ -166,7 +166,7 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Split off a few rows that are far from all other rows or have most of the weight; return None if none exist.
+        """Split off a few rows far from the others, or with most of the weight; return None if there are no such rows.
 
         If one half of a split contains a fraction p of the rows, the squared distance of the mean of this half from the
         mean of all rows is at most (1 − p) / p variances. A row is far if its squared distance exceeds (1 − p) / p
@@ -217,12 +217,12 @@ def _column_maxima(values: Array) -> Array:
 
 
 def _resolvable_spread(rows: Array) -> Array:
-    """Return the smallest spread of each feature that is above rounding errors, (n_features,), in data units."""
+    """Return, for each feature, the smallest spread that exceeds rounding errors, (n_features,), in data units."""
     return core.RESOLVED * _column_maxima(np.abs(rows))
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes; all axes have scale 1."""
+    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes, and a scale of 1 per axis."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
@@ -233,9 +233,9 @@ def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
     """Return one or two candidate scales of the features, (n_features,), for a cut across the longest principal axis.
 
     If features are divided by their standard deviations, the feature that separates two groups varies no more than the
-    other features, and the longest principal axis may differ from it. Therefore, the second scale stretches the feature
-    whose values are most similar to two points, as measured by mean |x| relative to the standard deviation; Geary
-    (1935), Biometrika 27.
+    other features, and the longest principal axis may not lie along this feature. Therefore, the second scale stretches
+    the feature whose distribution is most similar to two points, as measured by mean |x| divided by the standard
+    deviation; Geary (1935), Biometrika 27.
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)

@@ -26,7 +26,7 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and the scales S after merges.
+    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and scales S of merged pairs.
 
     Each scale S has the same form as `ConjugatePrior.scale`. Right after an M-step, the bound on the evidence is a sum
     of log normalising constants and of −Σ r log r. Because a merge lowers −Σ r log r, the gain is at most the change of
@@ -52,7 +52,7 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
-    """Merge pairs into components with scales S (`scales`); return the posterior and retained components' indices."""
+    """Merge each pair, with the pair's scale S in `scales`; return the posterior and indices of retained components."""
     prior = posterior.prior
     mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T
@@ -87,7 +87,7 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
 
 
 def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
-    """Return pairs of components that may be merged, (n_pairs, 2): each component with its nearest components."""
+    """Pair each component with its nearest components, and return these candidates for merges, (n_pairs, 2)."""
     n_components = len(posterior.counts)
     if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
@@ -103,7 +103,7 @@ def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
 
 
 def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return, for each merge, the change of the log normalising constant of the weights, in nats."""
+    """Return, for each merge, the change in the log normalising constant of the weights' posterior, in nats."""
     mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]
@@ -122,7 +122,7 @@ def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices)
 
 
 def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return the scale S of each pair's merged component; for spherical covariances, S is summed over features."""
+    """Return the merged component's scale S for each pair; for spherical covariances, S is summed over features."""
     prior, spec = posterior.prior, MomentSpec(posterior.prior.covariance_form)
     middle, roots = _merged_means(posterior, one, other), np.sqrt(posterior.mean_precisions)[:, None]
     between = spec.squares(roots[one] * (posterior.means[one] - middle))

@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_ASYMPTOTIC_DISTANCE = 1e8  # if z exceeds this, log (1 + z²) equals 2 log z in float64
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # for z above this value, log (1 + z²) equals 2 log z in float64
 _MAX_LOG_SQUARED_DISTANCE = 600.0  # if the log of a squared distance exceeds this, rows are scaled before squaring
 _SCALING_BITS = 600  # exponent of the power of 2 by which distant rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
@@ -23,7 +23,7 @@ LOG_PI = 1.1447298858494001741
 
 @dataclass(frozen=True, eq=False)
 class StudentMixture:
-    """Mixture Σ_k π_k t(x | μ_k, f_k C_k, df_k) of multivariate t distributions, or of products of t over features.
+    """Mixture Σ_k π_k t(x | μ_k, f_k C_k, df_k) of multivariate t densities, or of products of univariate t densities.
 
     Parameters
     ----------

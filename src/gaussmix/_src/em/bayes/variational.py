@@ -1,10 +1,10 @@
 """Variational Bayes as an objective of EM: a lower bound on the log evidence replaces the log-likelihood.
 
-The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step is
-the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines need
-special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the E-step
-computes it, minus the divergence KL(q ‖ p) of the posterior q from the prior p. The bound equals Bishop (2006) eq.
-10.70–10.77, with the terms in a different order.
+The M-step differs from the M-step of a conjugate prior (`em.priors.posterior`) only in the degrees of freedom, and the
+E-step differs from the usual E-step only in `Parameters.log_scale`. Therefore, neither covariance structures nor
+engines need special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as
+the E-step computes it, minus the divergence KL(q ‖ p) of the posterior q from the prior p. The bound equals Bishop
+(2006) eq. 10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class VariationalObjective(PosteriorObjective):
 
     Parameters
     ----------
-    gauss_wishart : prior of the mixture; the mean precision and the degrees of freedom of the prior are numbers of
-        rows.
+    gauss_wishart : prior of the mixture; its `mean_precision` and its degrees of freedom are numbers of rows.
     total_weight : total weight n of all rows, before the division by `weight_unit`.
     weight_unit : number by which the row weights were divided.
     """
@@ -77,8 +76,8 @@ class VariationalObjective(PosteriorObjective):
         return self
 
 
-# Function that makes the prior from the moments of all rows. If the covariance of the rows is singular, the function
-# also returns a ridge.
+# Function that makes the prior from the moments of all rows. The second result is a ridge if the covariance of the rows
+# is singular, and otherwise None.
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 

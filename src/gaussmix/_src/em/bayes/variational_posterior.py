@@ -40,7 +40,7 @@ class GaussWishartPrior:
     weight_prior : prior on the weights.
     mean : prior mean m, (n_features,), in data units.
     mean_precision : precision β of the mean, as a number of rows.
-    dof : degrees of freedom ν, as a number of rows; above n_features − 1 if covariances are matrices.
+    dof : degrees of freedom ν, as a number of rows; greater than n_features − 1 if covariances are matrices.
     scale : scale S, in data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for
         spherical covariances.
     """
@@ -180,7 +180,7 @@ class VariationalPosterior:
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """Return KL(q ‖ p) of each component's mean and precision, in nats; or their sum, (1,), if all share Λ."""
+        """Return KL(q ‖ p) of each component's mean and precision, in nats; if Λ is shared, return the sum, (1,)."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -207,12 +207,12 @@ class VariationalPosterior:
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Return the posterior of the given components; a shared covariance is not changed."""
+        """Return the posterior of only the given components; a shared covariance is not changed."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """Return this posterior with `n_empty` added components without rows, whose posterior equals the prior."""
+        """Return this posterior plus `n_empty` components without rows, which have the prior as their posterior."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
@@ -231,7 +231,7 @@ class VariationalPosterior:
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # the root of a shared covariance is broadcast
+            offsets = (roots @ normal[..., None])[..., 0]  # the root of a shared covariance is used for every component
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
@@ -259,8 +259,8 @@ class VariationalPosterior:
     def predictive_density(self) -> StudentMixture:
         """Return the predictive density of a new row, which is a mixture of t distributions; Bishop (2006) eq. 10.81.
 
-        The last component stands for all components without rows. The density of the last component is computed from
-        the prior.
+        The last component of the predictive density stands for all components without rows, and is computed from the
+        prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

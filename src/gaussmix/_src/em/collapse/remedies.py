@@ -35,7 +35,7 @@ def run_with_remedy(
     `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component by
     half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR` raises
     `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em` with
-    all arguments except model and trace. Each state that is yielded can be the `initial_state` of a later call.
+    all arguments set except model and trace. Each yielded state can be the `initial_state` of a later call.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
@@ -96,7 +96,7 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """Return each component's feature with the smallest ratio of conditional variance to the mixture's variance."""
+    """Return, for each component, the feature with the lowest ratio of conditional variance to mixture variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 

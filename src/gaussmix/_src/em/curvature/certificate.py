@@ -11,7 +11,7 @@ from gaussmix._src.sources.base import Source
 
 # The costs are numbers of multiply-adds. A product of two scores (derivatives of a row's log density) costs
 # `PRODUCT_COST`, a score costs `SCORE_COST`, an information matrix (n, n) costs `MATRIX_COST` n³ in NumPy, and a pass
-# over few rows costs `PASS_COST`. All other passes together cost as much as `N_OTHER_PASSES` EM steps.
+# over few rows costs `PASS_COST`. Passes without products of scores together cost as much as `N_OTHER_PASSES` EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
 # With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
 MAX_COST_FRACTION = 0.1
@@ -25,8 +25,8 @@ class OptimalityCertificate:
     ----------
     is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
         the model is far from a maximum; None if there was no check.
-    remaining_gain : gain from the model to the maximum, in nats per unit of row weight; None unless `is_maximum`.
-    label_change_fraction : fraction of the row weight with another label at the maximum; None unless `is_maximum`.
+    remaining_gain : gain of the objective up to the maximum, in nats per unit of row weight; None unless `is_maximum`.
+    label_change_fraction : fraction of the row weight whose label differs at the maximum; None unless `is_maximum`.
     why_not : reason why the check was not possible, as the end of a sentence; empty if the check was made.
     """
 

@@ -91,7 +91,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Return sums over rows: of s log p(x) under each mixture, of s if the two labels differ, and of the weights s."""
+    """Return sums over rows with weights s: Σ s log p(x) under each mixture, Σ s if the two labels differ, and Σ s."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

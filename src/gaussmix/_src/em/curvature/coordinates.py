@@ -30,8 +30,8 @@ from gaussmix._src.numerics.threads import cached_property
 
 # A weight counts as being at its lower bound if it is at most the bound times this factor.
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
-MAX_COORDINATES = 4_000  # maximum number of coordinates, for which the information matrix takes 128 MB
-# If the weight of the noise component is below this, it is converging to 0 and is not a free parameter.
+MAX_COORDINATES = 4_000  # maximum number of coordinates; an information matrix of this size takes 128 MB
+# A weight of the noise component below this value is converging to 0 and is not a free parameter.
 MIN_BACKGROUND_WEIGHT = 1e-9
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
@@ -68,11 +68,11 @@ class Coordinates:
         of the covariance, is linear in θ.
     whitening_factors : whitening factors W_k = L_k⁻¹ of the covariances: matrices, arrays (…, n_features) for diagonal
         covariances, or numbers for spherical covariances.
-    loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the last coordinates.
-        For factor analysers, `jacobian` describes B_k only to first order. None for covariance structures without
-        factors.
-    variances_at_bounds : two masks, (n, n_values) each, which show the variances along the axes that are at the lower
-        bound and at the upper bound. All variances at a bound share one coordinate. None if no variance is at a bound.
+    loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the coordinates of
+        loadings and noise, which come last in θ; `jacobian` then describes B_k only to first order. None for covariance
+        structures without factors.
+    variances_at_bounds : two masks, (n, n_values) each, of the variances along the axes: at the lower bound, and at the
+        upper bound. All variances at a bound share one coordinate. None if no variance is at a bound.
     """
 
     model: Model
@@ -242,7 +242,7 @@ def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
 
 
 def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks | None) -> bool:
-    """Return whether two models have the same variances at their bounds."""
+    """Return whether the same variances are at their bounds in two models."""
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))

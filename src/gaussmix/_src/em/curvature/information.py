@@ -41,7 +41,7 @@ class ObservedInformation:
 
     The score of row i is the gradient of log p(x_i) plus the row's part of the gradients of ridge and prior. The
     gradient of the ridge is divided among rows in proportion to responsibilities, and the gradient of the prior is
-    divided equally. With row weights s, the gradient is g = Σ s score / Σ s.
+    divided equally among rows. With row weights s, the gradient is g = Σ s score / Σ s.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class ObservedInformation:
         """Compute the information in one pass if `has_score_formulas` is true, otherwise in two passes per parameter.
 
         `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
-        is None, `score_outer_product` is not computed. If there are no formulas for scores, `score_outer_product` takes
-        one more pass, in which each row is evaluated twice per parameter. With trimming, only the rows that trimming
-        with `model` retains are used. `NotSmooth` is raised if the model has no coordinates.
+        is None, `score_outer_product` is not computed. Without formulas for scores, `score_outer_product` needs one
+        more pass, in which each row is evaluated twice per parameter. With trimming, only the rows that trimming with
+        `model` retains are used. `NotSmooth` is raised if the model has no coordinates.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
@@ -104,7 +104,7 @@ class ObservedInformation:
 
     @property
     def is_optimal_at_bounds(self) -> bool:
-        """Return whether each variance at a bound should stay at the bound, beyond which the objective increases.
+        """Return whether variances at bounds should stay there, because the objective increases only beyond the bounds.
 
         The condition is that the gradient with respect to B_k, for the axes whose variances are at a bound, is negative
         definite at the lower bound and positive definite at the upper bound.
@@ -145,12 +145,12 @@ class ObservedInformation:
 
 
 def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
-    """Return the rows that a step from a model uses: the retained rows with trimming, and otherwise all rows."""
+    """Return the rows that a step from a model uses: the rows that trimming retains or, without trimming, all rows."""
     return source.retained_rows(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether scores of rows have formulas; missing values, measurement errors and factors exclude formulas."""
+    """Return whether row scores have formulas: not with missing values, measurement errors or factors."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -182,7 +182,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """Return the complete-data information (p, p), and the gradients with respect to θ (p,) and all values (n_all,)."""
+    """Return the complete-data information (p, p), and gradients with respect to θ (p,) and to all values (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -265,7 +265,7 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of the terms with respect to the coordinates of B, (n_b,)."""
+        """Return the gradient of this component's terms with respect to the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
@@ -359,8 +359,8 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
 def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
     """Return the information, (n_b, n_b), that results from second-order terms of B_k in loadings and log noise.
 
-    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. If M is the change of the loadings, Ψ
-    are the noise variances, and n is the change of log Ψ, the second-order terms of B are W (M Mᵀ + ½ Ψ n²) Wᵀ minus
+    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of W (Σ(θ) − Σ) Wᵀ. If M is the change of the loadings,
+    Ψ are the noise variances, and n is the change of log Ψ, the second-order terms of B are W (M Mᵀ + ½ Ψ n²) Wᵀ minus
     half the square of the first-order terms of B.
     """
     assert coords.loadings is not None, "only factor analysers have second-order terms"

@@ -36,7 +36,7 @@ class LoadingJacobian:
     """Jacobian of factor analysers: the loadings are Λ_k + Σ_b θ_b M_kb, and the noise is ψ_k exp(Σ_b θ_b n_kb).
 
     Rotations of the factors do not change the covariance. To exclude rotations, M_kb is lower triangular in a basis
-    that begins with the directions of the factors, where features are divided by the standard deviation of the noise.
+    that begins with the directions of the factors, after features are divided by their noise's standard deviations.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k (n_all, m), W_k, the Jacobian of axis angles (n, n_pairs, m), and variances.
+    """Return the Jacobian of all B_k (n_all, m), W_k, the Jacobian of axis angles (n, n_pairs, m), and axis variances.
 
-    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. The Jacobian of angles and the variances are
-    None if axes do not rotate. `Coordinates` defines B_k and W_k.
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. The Jacobian of axis angles and the axis
+    variances are None if axes do not rotate. `Coordinates` defines B_k and W_k.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
     is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
@@ -98,7 +98,7 @@ def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
 
 
 def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) -> Array:
-    """Set the variances at each bound to the same value, so that rotations of these axes are not free parameters."""
+    """Set the variances at each bound to the same value, so that rotations of their axes are not free parameters."""
     low, high = bounds
     level = np.where(high, variances.max(), variances)
     return np.where(low, variances.min(), level)
@@ -192,7 +192,7 @@ def _basis_coordinates(matrices: Array) -> Array:
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """Expand columns (m, c) to (n, m, …), so that n covariances share coordinates or have separate coordinates."""
+    """Expand columns (m, c) to (n, m, …), so that n covariances share coordinates or not, depending on `sharing`."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:

@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 class ParameterKind(Enum):
-    """Kind of a parameter. The value of each kind is the first word of the parameter's name."""
+    """Kind of a parameter. The value of each member is the first word of the parameter's name."""
 
     WEIGHT = "weight"
     MEAN = "mean"

@@ -46,7 +46,7 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, with spherical components as wide as the typical distance of the centres.
+        """Return the partition with spherical components as wide as the typical distance of centres from their median.
 
         The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
         trimming compares sums of densities. Therefore, with spherical components of width 1, the result would depend on
@@ -55,7 +55,7 @@ class Partition:
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
-        )  # only `OutlierResponsibilities` has `with_scaled_spheres`
+        )  # only the function `OutlierResponsibilities` has `with_scaled_spheres`
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
             parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
@@ -111,7 +111,7 @@ def load_start(name: str) -> Start:
 
 
 def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
-    """Repeat each name `n_times`, except the names of deterministic initialisations, whose result never changes."""
+    """Repeat each name `n_times`, except names of deterministic initialisations, which always give the same result."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
@@ -123,8 +123,8 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, divided by √n_features.
 
-    Without medians, a centre on an outlier could make the components so wide that most distances are negligible
-    compared with the log densities of labels, measurement errors and missing values. If all centres coincide, return 1.
+    If means were used, a centre on an outlier could make components so wide that most distances are negligible compared
+    with the log densities of labels, measurement errors and missing values. If all centres coincide, return 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)

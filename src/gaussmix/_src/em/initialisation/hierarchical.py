@@ -24,7 +24,7 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MAX_LEAVES = 2000  # maximum number of leaves, because time and memory grow with the square of this number
+MAX_LEAVES = 2000  # maximum number of leaves of the tree; time and memory grow with the square of this number
 # A principal direction contains only rounding errors if its eigenvalue is at most this fraction of the largest
 # eigenvalue.
 MIN_RELATIVE_EIGENVALUE = 1e-10
@@ -134,7 +134,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 
 @separate_outliers
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign rows by Ward's clustering, or to the nearest cluster centre if some rows are not in the tree."""
+    """Assign rows to Ward's clusters, or to the nearest cluster centre if some distinct rows are not in the tree."""
     if n_components == 1:
         return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
@@ -170,10 +170,10 @@ class DistinctRowLabels:
 def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
     """Return the index of the distinct row of each leaf, (n_leaves,).
 
-    A row of weight 2 has two leaves, because SciPy's `ward` does not accept weights. If there would be more than
-    `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. To
-    draw the leaves, the cumulative weight is divided into equal intervals, and a hash of the interval's number selects
-    a position in each interval. Therefore, the leaves depend only on the sample.
+    A row with twice the smallest weight has two leaves, because SciPy's `ward` does not accept weights. If there would
+    be more than `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves
+    are drawn. To draw the leaves, the cumulative weight is divided into equal intervals, and a hash of the interval's
+    number selects a position in each interval. Therefore, the leaves depend only on the sample.
     """
     times = sample.weight / sample.weight.min()
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
@@ -188,7 +188,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # if so, decompose the Gram matrix of the rows, which is smaller
+    is_wide = 1 < len(offsets) < len(scale)  # if so, decompose the rows' Gram matrix, smaller than correlations
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

@@ -27,7 +27,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # rows in no component become noise if they have more than this fraction of the weight
+MIN_NOISE_FRACTION = 1e-9  # rows in no component become noise if they have more than this fraction of all weight
 SPLIT_DISTANCE = 0.1  # distance by which the mean of each half of a split component moves, in standard deviations
 
 
@@ -50,7 +50,7 @@ class InitialMoments:
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
         """Return the moments about the means, as requested by `spec`, and the means (n_components, n_features).
 
-        A component without rows gets the mean of the partition's parameters or, without parameters, of all rows.
+        A component without rows gets its mean from the partition's parameters or, without parameters, from all rows.
         """
         with self._lock:
             if spec.projection is not None:  # not cached, because no other structure can use projected moments

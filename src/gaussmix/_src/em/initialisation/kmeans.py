@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds
+MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds of passes
 MIN_COMPLETE_FRACTION = 0.25  # a split-and-merge search needs complete rows with more than this fraction of the weight
 LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 

@@ -25,8 +25,8 @@ from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the noise component in k-means. This log density is so low that the noise component gets only rows
-# whose label excludes all other components.
+# Log density of the noise component in k-means. This value is so low that the noise component gets only rows whose
+# label excludes all other components.
 NOISE_LOG_DENSITY = -1e300
 
 
@@ -38,8 +38,8 @@ def match_labels(
     If `is_matched` is false, the order of the clusters is arbitrary. Clusters in arbitrary order are matched to
     components so that the rows whose label and component agree have the largest possible total weight (Kuhn 1955).
     After the matching, constrained k-means moves the centres, beginning from the means of the labelled rows, which keep
-    their component; Basu, Banerjee & Mooney (2002), ICML 19. If rows have no labels, missing values or measurement
-    errors, `partition` is returned unchanged.
+    their component; Basu, Banerjee & Mooney (2002), ICML 19. If there are neither labels nor missing values nor
+    measurement errors, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.with_scaled_spheres
@@ -58,7 +58,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """Reorder a model's components so that the rows that agree with their labels have the largest possible weight."""
+    """Reorder components so that the rows whose component agrees with their label have the largest possible weight."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)

@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array, Rows, pieces
 # A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the rows exceeds
 # the width of the range times this factor.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have more than this fraction of the weight, no row counts as an outlier.
+# If rows beyond this distance have more than this fraction of the total weight, no row counts as an outlier.
 MAX_OUTLIER_WEIGHT = 0.125
 
 
@@ -49,7 +49,7 @@ class Outliers:
         return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
     def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
-        """Return the index of the nearest representative of each row, (n_rows,), the first one if there is a tie."""
+        """Return the index of each row's nearest representative, (n_rows,); the first index if several are nearest."""
         distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
@@ -69,7 +69,7 @@ class OutlierResponsibilities:
 
     @property
     def with_scaled_spheres(self) -> OutlierResponsibilities:
-        """Return the same responsibilities, with `Partition.with_scaled_spheres` for rows that are not outliers."""
+        """Return the same responsibilities, after applying `Partition.with_scaled_spheres` to `partition`."""
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
@@ -86,9 +86,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate an initialisation so that it gets no outliers; components for the outliers are added afterwards.
+    """Decorate an initialisation: it gets only rows that are not outliers, and outliers get separate components.
 
-    The decorated initialisation makes one component fewer for each representative of outliers.
+    For each representative of outliers, the original initialisation makes one component fewer than `n_components`.
     """
 
     @wraps(start)
@@ -109,8 +109,8 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the weight
     exceeds the width of the range times `MAX_RELATIVE_DISTANCE`. The first representative is the farthest outlier. Each
     further representative is the outlier that is farthest from the range and from all earlier representatives. The
-    search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical
-    Computer Science 38, 293–306.
+    search ends at `max_outliers` representatives, or when each outlier is within `outlier_distance` of one; see
+    Gonzalez (1985), Theoretical Computer Science 38, 293–306.
     """
     if max_outliers == 0:
         return None
@@ -133,7 +133,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Return the maximum over features of each row's distance from the box [low, high] divided by `reach`."""
+    """Return, for each row, the maximum over features of (distance from the box [low, high]) / `reach`."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):

@@ -28,7 +28,7 @@ MIN_KMEANS_ROWS_PER_COMPONENT = 20
 RIDGE_FRACTION = 1e-6
 RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that, plus one row, is left out at each end of a feature's values
 MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction of the weight that is left out at each end, so that some rows remain
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the relative deviation assumed for a constant column
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # lower and upper limit on constant columns' assumed relative deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class DistinctRows:
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1), ideally ascending."""
+        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1) (fastest if ascending)."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)

@@ -1,4 +1,4 @@
-"""Initialisation of many centres by k-means, which starts from a tree of cells; the largest cell is always cut next."""
+"""Initialisation of many centres by k-means, starting from a tree of cells; the cell with the most rows is cut next."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class UserLabels:
         return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
     def check_n_components(self, n_components: int, has_noise: bool) -> None:
-        """Raise ValueError if the labels need more components, or if a table has a wrong number of columns."""
+        """Raise ValueError if labels need more than `n_components`, or plausibilities have an invalid column count."""
         if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
                 f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "

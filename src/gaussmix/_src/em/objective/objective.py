@@ -42,7 +42,7 @@ class Objective:
         weights : weights with sum 1, (n_components,).
         means : means of the components, (n_components, n_features), in data units.
         scatter : scatter about `means`, with the components' sums of responsibilities as `degrees`. A prior adds terms
-            to `second` and `degrees`, once for pooled moments and otherwise for each component.
+            to `second` and `degrees` of the scatter, once for pooled moments and otherwise for each component.
         """
         return weights, means, scatter.with_ridge(self.ridge)
 

@@ -13,7 +13,7 @@ from gaussmix._src.errors import Outcome
 
 MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # first and smallest tolerance of runs that seek a maximum
-MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, in nats
+MAX_REMAINING_GAIN = 1e-4  # limit on the predicted further gain of a run that seeks a maximum, in nats per weight
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StopRule:
         return self.max_remaining_gain < math.inf
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
-        """Return the rule with the tolerance divided by 10 until it is at most the smallest change in a step.
+        """Return the rule with its tolerance divided by 10 until it is at most the smallest change of the objective.
 
         The result is None if the divided tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
         objective, so that a run that continues from a checkpoint gets the same rule.

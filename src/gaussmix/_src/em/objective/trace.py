@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Increase the numbers of tried moves and of accepted moves."""
+        """Add to the numbers of tried moves and of accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 

@@ -48,7 +48,7 @@ class WeightUpdate:
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """Return the same settings without fixed weights, and with the same concentration for all components."""
+        """Return these settings without fixed weights, and without a concentration that differs between components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 
@@ -63,8 +63,8 @@ class WeightUpdate:
         """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k, where w are the given weights.
 
         With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ makes the sum 1 (Karush–Kuhn–Tucker
-        conditions). In each iteration, weights below m are set to m, and the other weights are rescaled. Each iteration
-        sets at least one more weight to m. Weights that were set to m stay at m, because λ never decreases.
+        conditions). In each iteration, one or more further weights below m are set to m, and the other weights are
+        rescaled. Weights that were set to m stay at m, because λ never decreases.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
@@ -192,7 +192,7 @@ class PosteriorObjective(Objective):
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : restrictions and prior on the weights; the weights without the noise component's weight sum to 1.
+    weight_update : restrictions and prior on the weights of all components except noise; these weights sum to 1.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
     initial_covariances : covariances of all components; only the fixed covariances are used.
@@ -227,7 +227,7 @@ class PosteriorObjective(Objective):
 
     @property
     def variance_floor(self) -> Array:
-        """Return the ridge; if it is 0 and the prior's scale is positive, return the smallest normal float64."""
+        """Return the ridge or, if the ridge is 0 and the prior's scale is positive, the smallest normal float64."""
         if self.prior is None:
             return self.ridge
         scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale

@@ -59,7 +59,7 @@ class PriorTerms:
 
     @property
     def has_component_terms(self) -> bool:
-        """Return whether a prior or a fixed parameter concerns a single component."""
+        """Return whether any prior or fixed parameter concerns only one component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
@@ -72,7 +72,7 @@ class PriorTerms:
     def with_initial_values(
         self, weights: Array | None, means: Array | None, covariances: Covariances | None
     ) -> PriorTerms:
-        """Add the initial values of fixed parameters, or raise ValueError if they contradict other parameters."""
+        """Add initial values of fixed parameters, or raise ValueError if these values contradict other parameters."""
         return replace(
             self,
             weight_update=_with_fixed_weights(self.weight_update, weights),
@@ -181,7 +181,7 @@ def _make_conjugate_prior(
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
-    """Return var(X) / K^(2/d); for diagonal and spherical structures, use the mean of the features' variances."""
+    """Return var(X) / K^(2/d); for diagonal and spherical structures, var(X) is the mean variance of the features."""
     second, n_features = family.kind.second, len(moments.mean)
     fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:

@@ -40,8 +40,8 @@ from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
 # Sample sizes of the first search run and of later search runs: rows per parameter, minimum rows per component, and
-# minimum rows per component if components share a covariance. The minimum for a shared covariance is smaller, because
-# moves of components that share a covariance are evaluated on all sampled rows.
+# minimum rows per component if components share a covariance. The minimum is smaller if components share a covariance,
+# because moves are then evaluated on all sampled rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
 # Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
@@ -51,8 +51,8 @@ REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-# earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice to accept the move. A
-# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
+# earlier than usual if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice. A round of
+# moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
 MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
@@ -65,13 +65,13 @@ MAX_FLATNESS = 5e-6  # a component with a variance below this fraction of the in
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimum number of steps of slow EM
-# The work of a search is limited to the work of `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on
-# all rows. With more work, fits would take longer than in scikit-learn, where an EM step takes several times as long.
-# `WORK` (for covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2,
-# but `WORK_OF_SHARED` (for one shared covariance) is not divided.
+# A search may do as much work as `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on all rows. With
+# more work, fits would take longer than in scikit-learn, where an EM step takes several times as long. `WORK` (for
+# covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2, but
+# `WORK_OF_SHARED` (for one shared covariance) is not divided.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
-MAX_CLOSING_STEPS = 8  # maximum number of EM steps after a search for each EM step before the search
+MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to EM steps before the search
 N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
@@ -154,7 +154,7 @@ def search_from_model(
 ) -> Model:
     """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
 
-    The search starts from the model. With more than 3 components and few rows, a second search starts from another
+    The search starts from `model`. With more than 3 components and few rows, a second search starts from another
     k-means result. If no second search is made, and there are fewer than 10 components, EM also runs from two
     partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
     by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
@@ -163,7 +163,7 @@ def search_from_model(
     search continues from the best result with more rows (if available) and with a higher limit on the number of moves
     rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
 
-    A move is rejected if it gains no more than is expected by chance. A move is also rejected if it adds a component
+    A move is rejected if its gain is no larger than expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
     such a component. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
@@ -194,7 +194,7 @@ def search_from_model(
 
 
 def search_work_per_step(family: Family, n_features: int) -> float:
-    """Return the maximum work of a search, in EM steps on all rows, for each step that EM made before the search."""
+    """Return the maximum work of a search, in EM steps on all rows, per EM step that was made before the search."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
@@ -231,7 +231,7 @@ def core_search_settings(
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
-    # If components share the volume, shape or orientation of covariances, bounds on gains of splits do not hold.
+    # If components share the volume, shape or orientation of covariances, bounds on gains of splits are not used.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),

@@ -35,7 +35,7 @@ PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # number of multiply-adds of an EM step that
 MAX_LBFGS_PAIRS = 8  # maximum number of last steps from which L-BFGS makes a proposal
 MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps (64 MB)
 MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps whose cosine with the gradient change is below this
-MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with too small gains while a proposal promises more
+MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with gains below the tolerance if proposals promise more
 # The first proposal is at most `MAX_FIRST_LENGTH` times as long as an EM step. A later proposal is at most
 # `SHRINK_FACTOR` times as long as the previous proposal if that proposal was refused, and may be `GROWTH_FACTOR` times
 # as long if that proposal was accepted.
@@ -182,7 +182,7 @@ class Acceleration:
         """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
         If the C++ core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
-        worthwhile only if a larger number of steps remains.
+        worthwhile only if more steps remain than would be necessary without the C++ core.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:

@@ -35,7 +35,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
     """Finish all runs, and return the final state of the best run.
 
     If several runs are equal except for rounding errors, the first of these runs is chosen, so that the result depends
-    neither on the engine nor on the number of threads. A run with collapsed components is worse than every other run.
+    neither on the engine nor on the number of threads. Runs with collapsed components are worse than all other runs.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def next_model(
     noise = current_model.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    # The test for empty components uses degrees of freedom, because a prior may add some to a component without rows.
+    # The test for empty components uses degrees of freedom, to which a prior may add even if a component has no rows.
     lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
@@ -132,7 +132,7 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
 def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled covariance.
 
-    The degrees of freedom also become positive, because covariance structures divide by them.
+    The degrees of freedom also become positive, because covariance structures divide by these values.
     """
     if not empty.any() or scatter.spec.is_pooled:
         return scatter
@@ -154,7 +154,7 @@ def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # true for nearly all models
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # a shared variance is compared with the mean limit
+    if model.covariances.is_shared:  # a shared variance is compared with the mean of the components' limits
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 

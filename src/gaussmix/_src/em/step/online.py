@@ -72,7 +72,7 @@ class ForgettingRate(Value):
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # if `total_weight` is 1, the rows weigh too little to change the sums
+        )  # if `total_weight` is 1, the rows of this step weigh too little to change the sums
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay
@@ -92,9 +92,9 @@ def online_step(
     """Update `sums` with new rows, and make an M-step. All sums are per unit of row weight.
 
     The new sums are (1 − γ) S + γ s, with earlier sums S and sums s of the new rows; `log_decay_factor` is log(1 − γ),
-    from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The moments that the
-    covariance structure needs must be the same for all covariances. A component that degenerates keeps its mean and
-    covariance in this step, but is not frozen, because later rows may belong to it.
+    from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The covariance
+    structure must need the same moments in every step, whatever the current covariances. A component that degenerates
+    keeps its mean and covariance in this step, but is not frozen, because later rows may belong to it.
     """
     new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))

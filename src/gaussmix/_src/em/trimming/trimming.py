@@ -329,7 +329,7 @@ class RowTrimming:
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean, with spherical components as wide as the data, whatever the units."""
+        """Assign each row to the nearest mean, with spherical components as wide as the sample's widest feature."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(

@@ -50,7 +50,7 @@ def test_noise_is_no_component():
 @pytest.mark.parametrize(
     ("component", "error", "sentence"),
     [
-        (3, IndexError, "There is no component 3: the mixture has 3, counted from 0."),
+        (3, IndexError, "There is no component 3: the mixture has components 0 to 2."),
         (-4, IndexError, "There is no component -4"),
         (slice(3, None), IndexError, "The slice contains no component: the mixture has 3 components."),
         (True, TypeError, "A component must be an index or a slice"),

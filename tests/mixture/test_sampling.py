@@ -29,7 +29,7 @@ def test_one_component_alone_is_drawn_from_whatever_its_weight(component):
 @pytest.mark.parametrize(
     ("component", "error", "said"),
     [
-        (3, ValueError, "There is no component 3: the mixture has 3, counted from 0"),
+        (3, ValueError, "There is no component 3: the mixture has components 0 to 2"),
         (-1, ValueError, "There is no component -1"),
         (1.0, TypeError, "component must be an index, counted from 0, not 1.0"),
         (True, TypeError, "not True"),

@@ -246,7 +246,7 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
     ("options", "kind", "said"),
     [
         ({"features": ["x0", "x7"]}, ValueError, "'x7' is not one of 'x0', 'x1', 'x2'"),
-        ({"features": [0, 3]}, ValueError, "There is no feature 3: the mixture has 3, counted from 0"),
+        ({"features": [0, 3]}, ValueError, "There is no feature 3: the mixture has features 0 to 2"),
         ({"features": [1, "x1"]}, ValueError, "must be 1 to 2 different features"),
         ({"features": [0.5, 1]}, TypeError, r"A feature must be an index or a name, not 0\.5"),
         ({"feature_names": ["a", "b"]}, ValueError, "must be a list of 3 names"),

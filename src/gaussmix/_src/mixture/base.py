@@ -1,4 +1,4 @@
-"""The base class of `Mixture`, which checks the parameters and gives access to components and feature names."""
+"""The base class that checks the parameters of a `Mixture` and gives access to its components and feature names."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class MixtureBase:
         for name in _PARAMETER_ARRAYS:  # the arrays are copied, so that callers cannot change the mixture later
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
-            raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
+            raise ParameterTypeError(f"noise must be None or the attribute noise of a mixture, not {self.noise!r:.60}.")
         wrong = invalid_reason(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
             raise ValueError(f"Not a valid mixture: {wrong}.")
@@ -111,8 +111,8 @@ class MixtureBase:
     def __getitem__(self, component: int | slice) -> Self:
         """Return one component with weight 1, or several components with weights scaled to sum to 1, as a new mixture.
 
-        The new mixture keeps the covariance structure and the feature names. The noise component has no index, and the
-        new mixture does not contain it.
+        The new mixture keeps the covariance structure and the feature names. The noise component has no index and is
+        not part of the new mixture.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class MixtureBase:
         elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
             raise ParameterTypeError(f"A component must be an index or a slice of indices, not {component!r:.60}.")
         elif not -K <= component < K:
-            raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
+            raise IndexError(f"There is no component {component}: the mixture has components 0 to {K - 1}.")
         else:
             indices = [int(component) % K]
         some = self._model.take(indices)
@@ -205,7 +205,7 @@ class MixtureBase:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters of weights (K − 1), means (K·d), covariances and noise (2)."""
+        """Return the number of free parameters of weights (K − 1), means (K·d), covariances and any noise (2)."""
         return self._model.n_parameters
 
     @property
@@ -223,7 +223,7 @@ class MixtureBase:
         """Return the components as a `UnivariateMixture` if the mixture has one feature, otherwise None."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # loads SciPy, which is slow
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # slow, as it loads SciPy
 
         return UnivariateMixture.from_model(self._model.without_noise)
 
@@ -244,7 +244,7 @@ class MixtureBase:
         return as_block(rows, self.n_features, self.feature_names)
 
     def _feature_indices(self, features: Features) -> Indices:
-        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError."""
+        """Convert indices or names of features to indices ≥ 0, (n,); raises ValueError or TypeError."""
         return feature_indices(features, self.n_features, self.feature_names)
 
 
@@ -266,7 +266,7 @@ def of_components(method: Method) -> Method:
 
 
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
-    """Return the feature names of several mixtures, which must agree; None if no mixture has feature names.
+    """Check that mixtures have the same features, and return the feature names; None if no mixture has feature names.
 
     Raises TypeError if an item is not a mixture. Raises ValueError if `mixtures` is empty, or if the mixtures have
     different features.

@@ -51,7 +51,7 @@ class ClassMixtures:
         return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
 
     def with_prior(self, prior: Array) -> ClassMixtures:
-        """Return a copy with other class probabilities, (n_classes,)."""
+        """Return a copy with the class probabilities `prior`, (n_classes,)."""
         weights = self._weights_within * prior[self.component_class]
         mixture = self.mixture
         return ClassMixtures(Mixture(weights, mixture.means, mixture.covariances, mixture.family), self.component_class)
@@ -90,7 +90,7 @@ class ClassMixtures:
         return np.exp(self.log_probability(block, engine))
 
     def density_p_value(self, block: Block) -> Array:
-        """Return the probability that a draw from each class has a lower density than each row, (n_rows, n_classes)."""
+        """Return (n_rows, n_classes) probabilities that a draw from the class has a lower density than the row."""
         return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:

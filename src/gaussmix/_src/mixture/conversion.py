@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # a larger relative asymmetry of a matrix cannot come from rounding errors of float32 sums
+_OF_FLOAT32 = 1e-4  # relative asymmetry of a matrix above which rounding errors of float32 cannot be the reason
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -118,7 +118,7 @@ def _doubles(name: str, values: Any) -> Array:
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     """Return a fitted scikit-learn estimator with the distribution of the model."""
-    from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's class, even after `patch_sklearn`
+    from sklearn.mixture._gaussian_mixture import GaussianMixture  # the original class, even after `patch_sklearn`
 
     covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
     family, whitening = unconstrained(covariances), covariances.whitening
@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """Repeat shared covariances for each component unless they are full, because scikit-learn shares only full ones."""
+    """Repeat shared covariances per component unless they are full; scikit-learn's only shared structure is full."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))

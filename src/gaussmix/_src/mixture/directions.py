@@ -10,7 +10,7 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with smaller eigenvalues are ignored, as in mclust
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with eigenvalues up to this are ignored, as in mclust
 
 
 class Directions(NamedTuple):
@@ -45,7 +45,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
             "The directions cannot be computed: the means lie so far apart, on a line or plane, that rounding hides "
             "the covariances. Leave out linearly dependent features, or increase reg_covar."
         ) from None
-    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # so that root · total · rootᵀ = I
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root · total · rootᵀ = I
     kernel = mean_fraction * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
         kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)

@@ -27,7 +27,7 @@ _COLUMNS = "second_component", "log_ratio", "log_weight_ratio", "log_density_rat
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Reasons why each row belongs to its component, not the second most probable one, and how unusual the row is.
+    """Evidence for each row's most probable component against the second most probable, and how unusual the row is.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ class Explanation:
         half the difference between the contributions of the feature to the squared distances of the row from the two
         components. `log_ratio` is the sum of the contributions of the features, the weights and the densities.
     squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
-        label of a row is noise, the distance of the row is measured from the most probable component.
+        label of a row is noise, the distance of the row is measured from the most probable component except noise.
     contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.
-    chi2_p_value : probability, according to the χ² distribution, that a row of the component has a larger
-        `squared_distance`, (n_rows,).
+    chi2_p_value : probability, according to the χ² distribution, that a draw from the component has a larger
+        `squared_distance` than the row, (n_rows,).
     rows : the explained rows, (n_rows, n_features), in data units.
     means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), in data
         units. The measurement errors of a row increase the standard deviations.
@@ -61,8 +61,8 @@ class Explanation:
     squares of the vector R^(−½) z. Among all uncorrelated variables with variance 1, the variables R^(−½) z are the
     closest ones to z. The contributions do not depend on the units of the features. For a row drawn from the component,
     each contribution has the χ² distribution with 1 degree of freedom, so its mean is 1, and it exceeds 3.84 in 5 % of
-    rows. If the features are uncorrelated, the contributions are z². The contribution of a missing value is NaN, which
-    sums ignore.
+    rows. If the features are uncorrelated, the contributions are z². The contribution of a missing value is NaN,
+    which is left out of the sums of contributions.
     """
 
     component: NDArray[np.int64]
@@ -144,7 +144,7 @@ class Explanation:
         return float(1 - responsibilities.sum() if component == NOISE_LABEL else responsibilities[component])
 
     def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
-        """List the features with the largest contributions, with their values in a row if the row's index is given."""
+        """List the features with the largest contributions; if `row` is given, with the values in this row."""
         order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
         items = []
         for j in order[:_MAX_TERMS]:

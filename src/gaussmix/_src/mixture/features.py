@@ -20,7 +20,7 @@ Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
 def feature_indices(features: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
-    """Return the indices (n,) of features that are given by name or index; negative indices count from the end.
+    """Convert names or indices of features to indices ≥ 0, (n,); negative indices count from the end.
 
     Raises ValueError if a feature is unknown or repeated, and TypeError if a value is neither an index nor a name.
     """
@@ -94,5 +94,5 @@ def feature_index(feature: object, n_features: int, names: tuple[str, ...] | Non
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):
         raise ParameterTypeError(f"A feature must be an index or a name, not {feature!r:.60}.")
     if not -n_features <= feature < n_features:
-        raise ValueError(f"There is no feature {feature}: the mixture has {n_features}, counted from 0.")
+        raise ValueError(f"There is no feature {feature}: the mixture has features 0 to {n_features - 1}.")
     return int(feature) % n_features

@@ -50,7 +50,7 @@ def html_of(mixture: MixtureBase) -> str:
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a table with index, weight, and mean ± sd of each feature per component."""
+    """Return header and rows of a table with a row per component: index, weight, and mean ± sd of each feature."""
     K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture._model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
@@ -67,7 +67,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
 
 
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return an HTML table that inherits the colours of the page; empty cells are added to short rows."""
+    """Return an HTML table that inherits the colours of the page; empty cells fill rows shorter than the header."""
     style = 'style="text-align:right;padding:0.2em 0.7em;white-space:nowrap"'
     top = "".join(f'<th scope="col" {style}>{escape(cell)}</th>' for cell in header)
     body = []
@@ -154,7 +154,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.bounds is not None:
         inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the density is 0 if all weight is noise
+    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the curve is 0 if noise has weight 1
     pixels = _LEFT + (x - low) * across
     curves = zip(drawn.tolist(), parts, strict=True)
     shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
@@ -223,9 +223,9 @@ def weight_text(weight: float) -> str:
 
 
 def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
-    """Format one feature as "mean ± sd" for each component; the smallest sd is shown with three digits.
+    """Format one feature as "mean ± sd" for each component; the smallest sd has three significant digits.
 
-    If the standard deviations or means span many orders of magnitude, each sd gets three digits instead.
+    If the standard deviations or means span many orders of magnitude, each sd has three significant digits instead.
     """
     smallest, largest = float(deviations.min()), float(deviations.max())
     decimals = max(0, 2 - floor(log10(smallest)))

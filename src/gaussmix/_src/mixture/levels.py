@@ -31,7 +31,7 @@ MASS = 0.95  # default mass of the highest-density region; rows outside this reg
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Level sets of a mixture with one component, whose density is below a given level outside an ellipsoid.
+    """Level sets of a mixture with one component: the density is below a given level outside an ellipsoid.
 
     The attribute `highest` is the log density at the mean, in nats. The difference between `highest` and the log
     density at a row is half the squared Mahalanobis distance of the row. Therefore, for rows drawn from the mixture,
@@ -46,7 +46,7 @@ class LevelEllipsoid:
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
+        """Return levels below which a draw's log density lies with probability exp(`log_masses`), and errors of 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -67,7 +67,7 @@ def level_above(
     """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
-    # All draws lie below the log density at the highest mode, which sampled points only approach.
+    # No draw has a higher log density than the highest mode, whose log density is only approached by sampled points.
     if isinstance(levels, LevelSample) and (wanted == 0).any():
         top = wanted == 0
         level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
@@ -131,7 +131,7 @@ class LevelSample:
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, Array]:
-        """Return the sorted log densities of all points, then +inf, with the log mass below each value, and errors."""
+        """Return the sorted log densities of all points followed by +inf, log masses below these values, and errors."""
         levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)

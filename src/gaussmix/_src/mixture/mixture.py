@@ -37,8 +37,8 @@ class Mixture(SciPyNames, Comparisons):
     ----------
     weights : weights π_k of the components, (n_components,), which sum to 1.
     means : means μ_k of the components, (n_components, n_features), in data units.
-    covariances : covariances Σ_k, in data units². The method `family.shape` returns the shape, which depends on the
-        covariance structure.
+    covariances : covariances Σ_k, in data units². The shape of this array depends on the covariance
+        structure; `family.shape` returns it.
     family : covariance structure, a member of `gaussmix.FAMILIES`.
     feature_names : one name per feature, which methods accept in place of an index; None if the features have no names.
     noise : uniform noise component, taken from the attribute `noise` of another mixture; None if there is no noise. The
@@ -51,14 +51,14 @@ class Mixture(SciPyNames, Comparisons):
     TypeError
         `family` is not a `Family`, values are not real numbers, or `feature_names` is not a list of strings.
     SingularCovarianceError
-        A covariance is not positive definite. The error is raised when a density is first needed.
+        A covariance is not positive definite. This error is raised only when a density is first needed.
 
     Notes
     -----
     A mixture is immutable: the arrays are read-only, and methods that change parameters or names return a new mixture.
     Two mixtures are equal if their parameters, covariance structures and feature names are equal, and equal mixtures
-    have equal hashes. `len(m)` is the number of components, `m[2]` is the third component as a mixture, and a loop over
-    `m` yields every component.
+    have equal hashes. For a mixture m, `len(m)` is the number of components, `m[2]` is the third component as a
+    mixture, and a loop over `m` yields every component.
 
     Examples
     --------
@@ -285,7 +285,7 @@ class Mixture(SciPyNames, Comparisons):
         """Return the responsibilities p(k | x) of the components for each row; Bishop (2006), eq. 9.13.
 
         The result has shape (n_rows, n_components). Each row of the result sums to 1, or to 1 minus the responsibility
-        of the noise.
+        of the noise component if there is one.
 
         Parameters
         ----------

@@ -38,7 +38,7 @@ class Mixtures(Sequence[Mixture]):
     family : covariance structure of all mixtures.
     converged : whether the fit of each group converged, (n_groups,).
     n_iter : number of EM steps of each group, (n_groups,).
-    lower_bound : mean log-likelihood of each group at the last step, (n_groups,), in nats.
+    lower_bound : mean log-likelihood per row in each group at the last EM step, (n_groups,), in nats.
     errors : dictionary that maps the key of each group without a mixture to the reason.
     notes : dictionary that maps the key of each group whose fit gave warnings to the texts of these warnings.
     feature_names : names of the features of all groups; None if the features have no names.
@@ -117,7 +117,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, so there is no position {i}. Pass keys to get_mixture.") from None
+            raise IndexError(f"Position {i} is out of range for {size}. For keys, use get_mixture(key).") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]
@@ -144,7 +144,7 @@ class Mixtures(Sequence[Mixture]):
         try:
             nth = self._positions[key]
         except KeyError:
-            raise KeyError(f"No group has the key {key!r:.60}. `keys` begins with {self.keys[0]!r:.60}.") from None
+            raise KeyError(f"No group has the key {key!r:.60}. The first key is {self.keys[0]!r:.60}.") from None
         return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:

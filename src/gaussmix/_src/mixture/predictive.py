@@ -1,4 +1,4 @@
-"""Predictive distributions of many rows, which are mixtures with the same covariances, stored in three arrays."""
+"""Predictive distributions of many rows: one mixture per row, all with the same covariances, in three arrays."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PredictiveDistribution:
 
         Raises
         ------
-        ValueError : y has a different shape, or contains NaN or infinity.
+        ValueError : y has a shape that is not listed above, or contains NaN or infinity.
         """
         n_rows, n_components, n_targets = self.means.shape
         values = check_finite("y", y)
@@ -158,7 +158,7 @@ class Regression:
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs complete rows, because missing values change the covariances.")
+            raise ValueError("predict_mixture needs complete rows: NaN would change a row's conditional covariances.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(
@@ -224,7 +224,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     # The quantile lies between the quantiles of the single components. The mass below x lies between the maximum max_k
     # π_k Φ_k(x) and K times this maximum.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # p as a fraction of each component's weight; the bound is infinite if this is 1 or more
+        part = p / weights  # p / π_k; the upper bound from a component is infinite if its p / π_k is 1 or more
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))

@@ -31,13 +31,13 @@ def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: E
 
 def check_array_size(name: str, n_rows: int, n_features: int) -> None:
     """Raise ValueError if an array cannot have `n_rows` rows of `n_features` float64 values."""
-    limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # largest number of rows
+    limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # largest number of rows in an array
     if n_rows > limit:
         raise ValueError(f"{name}={n_rows} must be at most {limit}, which is NumPy's limit. Draw fewer rows.")
 
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
-    """Replace random rows by noise. Like every other row, a noise row depends only on its index and the random keys."""
+    """Replace random rows by draws from the noise component. A noise row depends only on its index and the keys."""
     assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
@@ -52,7 +52,7 @@ def alone(component: int, n_components: int) -> Array:
     if isinstance(component, bool) or not isinstance(component, int | np.integer):
         raise ParameterTypeError(f"component must be an index, counted from 0, not {component!r:.60}.")
     if not 0 <= component < n_components:
-        raise ValueError(f"There is no component {component}: the mixture has {n_components}, counted from 0.")
+        raise ValueError(f"There is no component {component}: the mixture has components 0 to {n_components - 1}.")
     weights = np.zeros(n_components)
     weights[component] = 1.0
     return weights

@@ -57,7 +57,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Raises
         ------
-        ValueError : x has a different shape, or contains NaN or infinity.
+        ValueError : x has a shape that is not listed above, or contains NaN or infinity.
         TypeError : x does not contain real numbers.
 
         Examples

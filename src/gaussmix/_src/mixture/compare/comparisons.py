@@ -61,7 +61,7 @@ class Comparisons(MixtureBase):
     def kl_bounds(self, other: Self) -> tuple[float, float]:
         """Return a lower and an upper bound of the Kullback–Leibler divergence to another mixture, in closed form.
 
-        Parameters and errors are the same as in `kl_divergence`.
+        The parameter `other` and its errors are the same as in `kl_divergence`.
 
         Returns
         -------
@@ -70,9 +70,9 @@ class Comparisons(MixtureBase):
         Notes
         -----
         The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy term is bounded
-        by `entropy_bounds`, whose lower bound is tighter than the lower bound of Durrieu et al. If the variational
-        bound of Hershey & Olsen (2007), ICASSP, section 8, is lower than the resulting upper bound, `upper` is the
-        variational bound.
+        by `entropy_bounds`, which gives a tighter lower bound than Durrieu et al. The result `upper` is the sum of the
+        upper bounds of both terms, or the variational bound of Hershey & Olsen (2007), ICASSP, section 8, if the
+        variational bound is smaller than this sum.
 
         Examples
         --------
@@ -88,7 +88,7 @@ class Comparisons(MixtureBase):
     def kl_variational(self, other: Self) -> float:
         """Approximate the Kullback–Leibler divergence to another mixture with a variational formula, without sampling.
 
-        Parameters and errors are the same as in `kl_divergence`.
+        The parameter `other` and its errors are the same as in `kl_divergence`.
 
         Returns
         -------
@@ -165,9 +165,9 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        lower, upper : bounds in nats, computed from the Bhattacharyya distances and Kullback–Leibler divergences
+        lower, upper : bounds of the entropy in nats, from the Bhattacharyya distances and Kullback–Leibler divergences
             between components. The bounds are equal if there is one component, and nearly equal if the two components
-            of every pair are either alike or far apart.
+            of every pair are either nearly equal or far apart.
 
         Examples
         --------
@@ -219,7 +219,7 @@ class Comparisons(MixtureBase):
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
-        """Return the mixture with sorted components; their current order does not affect the result.
+        """Return the mixture with sorted components; the result does not depend on the current order of the components.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class Comparisons(MixtureBase):
 
         Raises
         ------
-        ValueError : `reference` has other features than this mixture, or it has more components.
+        ValueError : `reference` has other features or more components than this mixture.
         TypeError : `reference` is not a mixture.
 
         Notes

@@ -1,4 +1,4 @@
-"""Distances between mixtures in closed form, and the optimal transport cost that one of the distances needs."""
+"""Distances between mixtures in closed form, and the optimal transport cost on which the distance "mw2" is based."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ between the weights.
+    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ from p's to q's weights.
 
     Delon & Desolneux (2020) prove in proposition 4 that their MW₂² is the smallest Σ γ_ij W₂²(p_i, q_j).
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
-    unit = float(max(largest))  # divides means and roots, so that their squares neither overflow nor underflow
+    unit = float(max(largest))  # scale of means and roots; squares of scaled values neither overflow nor underflow
     costs = squared_wasserstein(p, q, unit)
     if not np.isfinite(costs).all():
         return np.inf
@@ -77,10 +77,10 @@ METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
 def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
     """Return the smallest Σ γ_ij c_ij over all plans γ ≥ 0 with row sums `supply` (n,) and column sums `demand` (m,).
 
-    The costs c (n, m) are finite and ≥ 0. The elements of `supply` are positive and sum to 1, like the elements of
-    `demand`. The function uses the primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network
-    Flows, section 9.8. The rounding error of the result is proportional to the result, so even a small result is
-    accurate. A linear programming solver, in contrast, would ignore masses and costs below its absolute tolerances.
+    The costs c (n, m) are finite and ≥ 0. Both `supply` and `demand` have positive elements that sum to 1. The function
+    uses the primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The
+    rounding error of the result is proportional to the result, so even a small result is accurate. A linear programming
+    solver, in contrast, would ignore masses and costs below its absolute tolerances.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)
@@ -104,7 +104,7 @@ def _ways(
 
     Returns
     -------
-    ends : indices of the columns with unmet demand, sorted by increasing length of the path.
+    ends : indices of the columns with unmet demand, sorted by increasing length of the path to the column.
     from_row : index of the row that precedes each column on its path, (m,).
     from_column : index of the column that precedes each row on its path, (n,); −1 if the path begins at the row.
     """

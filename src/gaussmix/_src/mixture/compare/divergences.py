@@ -25,10 +25,10 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
-# Each step of `_variational_bound` lowers the bound. The iteration stops if a step lowers the bound by less than the
-# fraction `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps. With many components the iteration stops earlier, after
-# `_MAX_EXPONENTIALS` evaluations of exp. The iteration takes 10 ms for 16 components, and half a second for 500
-# components.
+# Each step of `_variational_bound` lowers the bound. The steps end if a step lowers the bound by less than the fraction
+# `_MIN_RELATIVE_FALL` of the bound, or after `_MAX_STEPS` steps. If there are many components, the steps already end
+# after about `_MAX_EXPONENTIALS` evaluations of exp. `_variational_bound` takes 10 ms for 16 components, and half a
+# second for 500 components.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
@@ -68,7 +68,7 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
-    """Return the bounds Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) for Bhattacharyya distances D and for KL divergences D.
+    """Return Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) with Bhattacharyya distances D, then with KL divergences D.
 
     Kolchinsky & Tracey (2017) prove that the sum is a lower bound of the entropy for Bhattacharyya distances, and an
     upper bound for KL divergences; h_i is the entropy of component i.
@@ -82,7 +82,7 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     """Return bounds of KL(p‖q) = −H(p) − ∫ p log q, computed from bounds of both terms.
 
-    If `_variational_bound` returns a lower value than the upper bound, this value replaces the upper bound.
+    If `_variational_bound` is smaller than the upper bound computed from both terms, it replaces this upper bound.
     """
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)
@@ -110,9 +110,9 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
 
     The row sums of the matrix φ are the weights π of p, and the column sums of ψ are the weights ω of q. For all
     matrices with these sums, the expression is an upper bound; Hershey & Olsen (2007), section 8. For given ψ, the
-    optimal row i of φ is ψ_ij e^−KL(p_i‖q_j) for all j, scaled to the sum π_i. With these rows, the bound is Σ_i π_i
-    (log π_i − log r_i), where r_i is the sum of row i before scaling. For given φ, the optimal column j of ψ is column
-    j of φ, scaled to the sum ω_j.
+    optimal row i of φ is ψ_ij e^−KL(p_i‖q_j) for all j, scaled to the sum π_i. With these optimal rows, the bound is
+    Σ_i π_i (log π_i − log r_i), where r_i is the sum of row i before scaling. For given φ, the optimal column j of ψ is
+    column j of φ, scaled to the sum ω_j.
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf
@@ -158,7 +158,7 @@ def expectation(
 
 
 def _about(model: Model, origin: Array) -> Model:
-    """Return the model shifted so that `origin` becomes 0; the factors of the covariances are shared, not copied."""
+    """Return the model shifted so that `origin` becomes 0; both models use the same covariances, without a copy."""
     with np.errstate(over="ignore"):
         means = np.clip(model.means - origin, -MAX_DOUBLE, MAX_DOUBLE)
     return replace(model, means=means)
@@ -168,8 +168,8 @@ def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tupl
     """Return the mean of `n_draws` ≥ 2 numbers that `draw` returns, and the squared standard error of the mean.
 
     The argument of `draw` is the number of rows in a block; the block size depends on the number of features. The means
-    and squares of blocks are combined by the formulas of Chan, Golub & LeVeque (1983), which avoid differences of large
-    squares.
+    and sums of squares of blocks are combined by the formulas of Chan, Golub & LeVeque (1983), which avoid differences
+    of large squares.
     """
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):

@@ -89,7 +89,7 @@ class Gaussians:
 
 
 def _for_pairs(these: Gaussians, those: Gaussians) -> Array:
-    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it is too large."""
+    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if the array is too large."""
     n, m = len(these.weights), len(those.weights)
     check_size(n, m, "reduce the number of components, because all pairs are compared")
     return np.empty((n, m))
@@ -101,12 +101,12 @@ def _has_matrices(model: Model) -> bool:
 
 
 def within_range(nats: float) -> float:
-    """Return a divergence or distance unchanged; raise ValueError if the components are too far apart to compute it."""
+    """Return a divergence or distance unchanged; raise ValueError if it shows that components are too far apart."""
     return check_range(nats, DISTANCE_OVERFLOW, 1e-10 * MAX_DISTANCE)
 
 
 def whitening_of(covariances: Array) -> Whitening:
-    """Factorise covariances (n, d, d) or variances (n, d); raises `SingularCovarianceError` if one is singular."""
+    """Factorise covariances (n, d, d) or variances (n, d); raises `SingularCovarianceError` if a matrix is singular."""
     if covariances.ndim == 2:
         return DiagonalWhitening.from_variances(covariances)
     return TriangularWhitening.from_covariances(covariances)
@@ -161,7 +161,7 @@ def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
 
 
 def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
-    """Yield ‖W (μ_i − μ_j)‖² and log |det W| for all i, (n,) each, one j at a time, where WᵀW is (Σ_i + Σ_j)⁻¹."""
+    """Yield, for each j in turn, ‖W (μ_i − μ_j)‖² and log |det W| for all i, (n,) each, where WᵀW is (Σ_i + Σ_j)⁻¹."""
     for mean, covariance in zip(those.means, those.covariances, strict=True):
         whitening = whitening_of(these.covariances + covariance)
         with np.errstate(over="ignore"):
@@ -174,8 +174,8 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
     """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖², (n, m), divided by `unit`².
 
     The minimum over orthogonal matrices U equals the squared Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in
-    Delon & Desolneux (2020), section 2. Unlike the trace, the sum of squares has no rounding error for equal
-    covariances: it is exactly 0. The minimising U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
+    Delon & Desolneux (2020), section 2. For equal covariances, the minimum is exactly 0, whereas the trace
+    would have a rounding error. The minimising U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
     """
     distances = _for_pairs(these, those)
     roots = these.roots / unit
@@ -185,7 +185,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
         else:
             left, _, right = np.linalg.svd(root.T @ roots)
             turned, plain = roots - root @ (left @ right), roots - root
-            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal matrices
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # exactly 0 if equal
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
 

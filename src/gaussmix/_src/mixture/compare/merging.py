@@ -25,7 +25,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
+MAX_MERGED = 5000  # largest number of components; the values of all pairs of components then take 4 GB
 MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
 
 
@@ -230,8 +230,8 @@ class _Pairs:
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that the cluster is merged. This merge does not change other
-            # clusters.
+            # A cluster without rows gets the overlap 1, so that the cluster is merged. Merging a cluster without rows
+            # does not change other clusters.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
@@ -239,7 +239,7 @@ class _Pairs:
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """Return the pairs of clusters; pairs whose union lowers the entropy more come first, then smaller indices."""
+        """Return pairs of clusters, sorted by how much their union lowers the entropy (most first), then by index."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:

@@ -107,7 +107,7 @@ class _RemainingComponents:
         return np.asarray(np.log1p(ratio * (1 - ratio) * np.minimum(squared, MAX_DISTANCE)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
-        """Replace component i by the union of components i and j; raises `SingularCovarianceError`."""
+        """Replace component i by the union of components i and j; raises an error if the new covariance is singular."""
         pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
         with np.errstate(over="ignore"):
             both = _joined(pair, np.zeros(2, dtype=np.intp))
@@ -131,7 +131,7 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
 
 
 def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Reassign components to lower Σ_i w_i KL(p_i‖merged), without emptying any of the merged components."""
+    """Reassign components to lower Σ_i w_i KL(p_i‖merged), so that no merged component loses all its components."""
     merged = _joined(parts, labels)
     for _ in range(_MAX_REFINEMENTS):
         divergences = kl_divergences(parts, merged)

@@ -14,15 +14,15 @@ from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_betw
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_MAX_BOUND = 40.0  # larger limits, in standard deviations, are replaced by this limit; the mass beyond is 1e-350
-_MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
-_MASS_ROUNDING = 1e-20  # a smaller mass counts as 0, because it is far below the rounding error of 1
-_MAX_LOG_GAP = 40.0  # nats; a term whose log is smaller by this gap is only 4e-18 of the larger term
+_MAX_BOUND = 40.0  # largest limit, in standard deviations, which replaces larger ones; the mass beyond it is 1e-350
+_MIN_MASS = 1e-3  # for masses below this value, differences of Owen's function are too inaccurate
+_MASS_ROUNDING = 1e-20  # a mass up to this value counts as 0, because it is far below the rounding error of 1
+_MAX_LOG_GAP = 40.0  # nats; a term whose log is this much below the largest log is only 4e-18 of the largest term
 # The search for the peak of the integrand is skipped in an interval that is at most _SHORT standard deviations long, if
 # the log of the integrand changes by at most _LEVEL nats in this interval.
 _SHORT, _LEVEL = 1.0, 10.0
-_DROP = 45.0  # nats; a fall of the log by this amount leaves only 1e-20 of the integrand's peak
-_TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
+_DROP = 45.0  # nats; a fall of the log by this amount leaves only 3e-20 of the integrand's peak
+_TURN = np.array([-8.0, 0.0, 8.0])  # numbers of standard deviations at which Φ is about 0, ½ and 1
 _HALVINGS = 80  # bisections, enough to find the narrowest peak in an interval of 1e12 standard deviations
 _MAX_EVALUATIONS = 160  # number of values in memory per rectangle and component
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -54,7 +54,7 @@ def _small_sums(
     """Compute small sums for `log_sums`; `known` has log masses, or NaN if Owen's function is not accurate enough.
 
     The term with the largest upper bound is computed first. A further term is computed only if its upper bound is not
-    negligible.
+    negligible compared with the largest of the known terms.
     """
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
@@ -71,7 +71,7 @@ def _small_sums(
 def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
     """Return P(lower < z < upper) with an absolute error of about 1e-16, using Owen's function."""
     with np.errstate(invalid="ignore"):  # −inf + inf is NaN, for which `flipped` is False
-        flipped = lower + upper > 0  # True if differences in the other tail have less cancellation
+        flipped = lower + upper > 0  # True if the difference suffers from less cancellation in the other tail
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
     rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
     return np.asarray(
@@ -119,7 +119,7 @@ class _Integrand:
         return log_interval(*self._conditional_limits(x)) - 0.5 * (x**2 + LOG_2PI)
 
     def slope(self, x: Array) -> Array:
-        """Return the slope −x + ρ E(z | x) / √(1 − ρ²) of the log of the integrand."""
+        """Return the slope −x + ρ E(z | x) / √(1 − ρ²) of the log integrand, with z = (y − ρ x) / √(1 − ρ²)."""
         return np.asarray(self.rho / self.rest * mean_between(*self._conditional_limits(x)) - x)
 
     def part(self, rows: Indices) -> _Integrand:
@@ -150,7 +150,7 @@ def _integral(integrand: _Integrand) -> Array:
     bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
     cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
-    row, piece = np.nonzero(lengths > 0)  # most intervals have the length 0
+    row, piece = np.nonzero(lengths > 0)  # most pieces have length 0
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
@@ -175,7 +175,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
     """Return low, peak and high, (n, 1) each: the integrand is largest at `peak` and negligible outside low … high."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
-    reach = np.abs(integrand.slope(start))  # largest distance of the peak, as the slope falls by at least 1 per unit
+    reach = np.abs(integrand.slope(start))  # largest |peak − start|, as the slope falls by at least 1 per unit
     first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
     peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)

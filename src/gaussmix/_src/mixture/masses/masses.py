@@ -57,7 +57,7 @@ class Masses(MixtureBase):
 
         Raises
         ------
-        ValueError : `rows` contains NaN or has a different shape, or `n_points` is below 1.
+        ValueError : `rows` contains NaN or does not have shape (n_rows, n_features), or `n_points` is below 1.
         TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Examples
@@ -122,7 +122,7 @@ class Masses(MixtureBase):
 
         Raises
         ------
-        ValueError : the limits contain NaN or have a different shape, or a lower limit is above the upper limit.
+        ValueError : the limits contain NaN or have a shape not listed above, or a lower limit is above the upper limit.
         TypeError : the limits are not real numbers.
 
         Examples
@@ -198,21 +198,21 @@ class Masses(MixtureBase):
 
         Returns
         -------
-        tail : p-values, (n_rows,), from 0 (far from all components) to 1 (the highest mode). For rows drawn from the
+        tail : p-values, (n_rows,), from 0 (far from all components) to 1 (at the highest mode). For rows drawn from the
             mixture, p-values are uniformly distributed. If `return_error` is True, the result is an `Estimate`, whose
             error is 0 if the values are exact.
 
         Raises
         ------
-        ValueError : `rows` contains NaN or infinity or has a different shape, or `n_points` is below 1.
+        ValueError : `rows` contains NaN or infinity or has a shape not listed above, or `n_points` is below 1.
         TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Notes
         -----
         Some of the quasi-Monte Carlo points lie far from all means and have small weights, so that even a p-value of
         1e-15 has a relative error of only some percent. A p-value that the points cannot distinguish from 0 is replaced
-        by the upper bound Σ_k π_k P(π_k N_k < level), with an error of the same size. For p-values below 1e-308 use
-        `log_density_p_value`.
+        by the upper bound Σ_k π_k P(π_k N_k < level), with an error that is equal to this bound. For p-values below
+        1e-308 use `log_density_p_value`.
 
         Examples
         --------

@@ -10,8 +10,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_CENTRAL = 1e5  # standard deviations; the mean of an interval farther out equals the nearer limit to ten digits
-_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less than this gap, ten nodes suffice for its integral
+_MAX_CENTRAL = 1e5  # standard deviations; beyond, the mean of an interval equals the limit nearer to 0, to ten digits
+_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes less within an interval, ten nodes suffice for the integral
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
@@ -36,7 +36,7 @@ def log_interval(lower: Array, upper: Array) -> Array:
 
 
 def mean_between(lower: Array, upper: Array) -> Array:
-    """Return the mean of a standard normal variable in an interval; it is rough for short or distant intervals."""
+    """Return the mean of a standard normal variable in an interval; only approximate for short or distant intervals."""
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
 _VALUES_PER_CELL = 10  # number of values in memory per row and component
-_MAX_LIMIT = 1e100  # larger limits, in standard deviations, are replaced by ±inf, because their squares may overflow
+_MAX_LIMIT = 1e100  # standard deviations; limits beyond ±1e100 are replaced by ±inf, because their squares may overflow
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
@@ -181,7 +181,7 @@ def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Ar
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariances given previous features
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # conditional on previous features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

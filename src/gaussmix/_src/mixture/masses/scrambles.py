@@ -13,7 +13,7 @@ _BITS = 30  # bits per coordinate of a point
 def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array:
     """Return scrambled Sobol nets in the open unit cube, (N_SCRAMBLES, n, n_features); Owen (1998).
 
-    The total number of points is about `n_points`.
+    All nets together have about `n_points` points.
     """
     from scipy.stats.qmc import Sobol  # imported here because the import is slow
 

@@ -21,7 +21,7 @@ from gaussmix._src.numerics.factorise import factorise
 # Largest distance between two mixtures, in standard deviations, at which the log weights of their product are accurate
 # to 1e-8 nats per feature.
 _MAX_SEPARATION = 1e4
-_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances are subnormal numbers, which have fewer digits
+_MIN_NORMAL = np.finfo(np.float64).tiny  # variances below this value are subnormal numbers, which have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
@@ -165,10 +165,10 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
 
 
 def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
-    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C, with the symbols of `product`.
+    """Return log c + ½ ρ² (up to a constant), ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C in the notation of `product`.
 
-    The variances Σ have shape (K, d), and the variances T have shape (L, d); the shape is (1, d) if components share
-    the variances. The first two axes of each result are the pairs, (K, L).
+    The variances Σ have shape (K, d), or (1, d) if all components share them, and the variances T have shape (L, d) or
+    (1, d). The first two axes of each result are the pairs, (K, L).
     """
     first, second = first[:, None], second[None]
     total = first + second

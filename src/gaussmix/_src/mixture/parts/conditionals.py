@@ -115,8 +115,8 @@ class Conditionals(MixtureBase):
 
         Raises
         ------
-        ValueError : a feature does not exist, `known` contains no feature or all features, or `X_known` has a different
-            shape or contains NaN or infinity.
+        ValueError : a feature does not exist, `known` contains no feature or all features, or `X_known` does not have
+            shape (n_rows, n_known) or contains NaN or infinity.
         TypeError : `X_known` does not contain real numbers.
         SingularCovarianceError : a covariance is not positive definite.
 

@@ -145,7 +145,7 @@ class Conditional:
         return check_range(drawn, CONDITION_OVERFLOW)
 
     def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Yield pieces (slice, rows, responsibilities) of a block; results have `each` values per row and feature."""
+        """Yield pieces (slice, rows, responsibilities) of a block, for `each` results per row and feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
         return row_pieces(self.known.parameters, block, engine, product=product, array=array)

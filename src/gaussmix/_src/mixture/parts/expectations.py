@@ -101,7 +101,7 @@ def row_pieces(
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
     """Return the mean Σ_k γ_k v_k for each row, (n_rows, n). The parameters are the same as in `mean_and_spread`."""
-    there = np.flatnonzero(shared.any(axis=0))  # omits components without responsibility, whose vectors could overflow
+    there = np.flatnonzero(shared.any(axis=0))  # leaves out γ_k = 0, because v_k could overflow
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:
         means += shared[:, k, None] * vectors(int(k))

@@ -22,16 +22,16 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-# Two end points of hill climbing count as the same mode if they lie within this distance, in standard deviations. The
-# log densities of two such points differ by at most 1e-12.
+# Two end points of hill climbing count as the same mode if they are at most this number of standard deviations apart.
+# The log densities of two end points at the same mode differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
 _MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step may cover less than 1 % of the way
-_MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might lead to another mode
+_MAX_NEWTON_STEP = 0.1  # longest Newton step, in standard deviations; a longer one might lead to another mode
 _MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
-_CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
-# This fraction of the largest boundary is added to the distance at which labels are computed outside the outermost
-# boundaries. The fraction is much larger than rounding errors.
+_CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a curvature up to this value may be due to rounding errors
+# This fraction of the largest absolute boundary is added to the distance from the outermost boundaries at which labels
+# are computed, because a shorter distance could be lost in rounding errors.
 _BOUNDARY_OFFSET = 1e-6
 _SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point where hill climbing ended
 

@@ -96,8 +96,8 @@ class Parts(MixtureBase):
         Returns
         -------
         product : mixture with one component per pair of components. The pairs of the first component with all
-            components of `other` come first. The covariances of the product are diagonal, spherical or shared if the
-            covariances of both mixtures are.
+            components of `other` come first. The covariances of the product are diagonal (or spherical, or shared) if
+            the covariances of both mixtures are diagonal (or spherical, or shared).
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has all components of the mixtures in order.
+        """Return the weighted sum Σ_i w_i p_i(x) of mixtures, with all their components in the order of the mixtures.
 
         Parameters
         ----------

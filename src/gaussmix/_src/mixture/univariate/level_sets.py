@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
+        """Return levels below which a draw's log density lies with probability exp(`log_masses`), and errors of 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -72,7 +72,7 @@ class LevelSets:
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
-        """Yield all intervals in which the density rises, then all intervals in which the density falls, mirrored."""
+        """Yield all intervals in which the density rises, then the mirror images of all intervals in which it falls."""
         for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 

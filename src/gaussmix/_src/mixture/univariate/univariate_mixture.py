@@ -111,7 +111,7 @@ class UnivariateMixture:
         """Return the log of the distribution function at each x (n,), in nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_upper = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # at a cdf near 1, this tail is more accurate
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # upper tails, more accurate for a cdf near 1
         log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
@@ -203,8 +203,8 @@ def increasing_roots(function: Increasing, low: Array, high: Array, length: floa
     ----------
     function : function that returns values and slopes. If a value is ±inf, only the sign is used.
     low, high : brackets of the zeros, (n,): finite points at which the values are ≤ 0 and ≥ 0, respectively.
-    length : shortest distance over which the functions change. Steps below the rounding error of `length` end the
-        iteration.
+    length : shortest distance over which the functions change noticeably. Steps below the rounding error of
+        `length` end the iteration.
     """
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low)

@@ -274,7 +274,7 @@ def test_each_row_may_be_a_fold(X):
     assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
 
 
-SHARES = "sample_weight sums to .*, less than two rows, but criteria such as BIC count rows"
+SHARES = "sample_weight sums to .*, less than 2, but criteria such as BIC need a row count"
 
 
 @pytest.mark.heavy(but=1)

@@ -36,7 +36,7 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows, whose results are summed. Tasks are picklable to be sent to workers."""
+    """A computation on blocks of rows; its results are summed. Tasks are picklable to be sent to workers."""
 
     @property
     def key(self) -> Hashable:
@@ -105,8 +105,8 @@ class Source(ABC):
     array_like: Any = None
     is_lazy: ClassVar[bool] = False
 
-    _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, by index of the first row
+    _origin: tuple[Source, float] | None = None  # original source of these rows, and the factor that multiplied weights
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; state of each block, by index of first row
     _cache: dict[Hashable, Any]  # stored results of passes over all rows
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class Source(ABC):
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on each node of the summation tree, and return the sum, which does not depend on block sizes."""
+        """Run a task on each node of the summation tree, and return the sum of results, whatever the block sizes."""
         if self._states[0] != task.key:
             self._states = task.key, {}
         states, whole = self._states[1], self.whole
@@ -147,7 +147,7 @@ class Source(ABC):
         return self.map_merge(LeafReduction(of_leaf))
 
     def cached(self, key: Hashable, find: Callable[[], T]) -> T:
-        """Return the result of `find`. The function is called once for each key, and its result is stored."""
+        """Return the result of `find`, which is called once for each key; the result is stored for later calls."""
         cached = self.__dict__.setdefault("_cache", {})
         if key not in cached:
             cached[key] = find()
@@ -158,7 +158,7 @@ class Source(ABC):
         return map(task, self.blocks())
 
     def each_row(self, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
-        """Call a picklable function for each block, and concatenate the results to one array (n_rows, …)."""
+        """Call a picklable function for each block, and concatenate the results into one array (n_rows, …)."""
         whole = self.whole
         if whole is not None:
             return task(whole)
@@ -171,7 +171,7 @@ class Source(ABC):
         return value
 
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the result of `each_row`; for lazy data, the result is a lazy array with the same chunks.
+        """Return the result of `each_row`; for lazy data, return a lazy array with the chunks of the data.
 
         For lazy data, `dtype` and `shape` must describe the result for one row.
         """
@@ -184,11 +184,11 @@ class Source(ABC):
 
     @cached_property
     def row_totals(self) -> RowStatistics:
-        """Return the number of rows and the sums of weights."""
+        """Return the number of rows, the sum of the row weights, and similar totals."""
         return self.collect(RowStatistics)
 
     def collect(self, kind: type[F]) -> F:
-        """Return a statistic of all rows, given its class. The statistic is computed once and then stored."""
+        """Return the statistic of class `kind` for all rows, which is computed once and then stored."""
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
@@ -217,8 +217,8 @@ class Source(ABC):
 
         The sample does not depend on the partition into blocks. A row is drawn by the hash of its index with
         probability p = min(1, weight / fair), where fair = total weight / `n_rows`; the row's weight becomes weight /
-        p. Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. The first rows with the
-        minimum and maximum of each feature are added like drawn rows, so that no initialisation misses an outlier.
+        p. Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. For each feature, the first
+        rows with the minimum and the maximum are treated as drawn, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -235,13 +235,13 @@ class Source(ABC):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the blocks that a picklable function of blocks returns, with `n_rows` rows in total.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the columns that remain, or None for all.
+        Row indices of the new source begin at 0. `columns` are the indices of remaining columns; None if all remain.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
         """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
-        self.__dict__.setdefault("_cache", {})  # creates a cache of row statistics, which the source and its twin share
+        self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics that `self` and `twin` share
         twin = object.__new__(type(self))  # copy.copy would take longer than all EM steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
         return twin
@@ -253,8 +253,8 @@ class Source(ABC):
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return a source of the same rows with log prior probabilities of their components; see `Block`.
 
-        `indices` (n_rows,) gives each row of the data the index of its entry in `log_prior`. If `indices` is None, the
-        labels in `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
+        `indices` (n_rows,) gives, for each row, the index of the row's entry in `log_prior`. If `indices` is None, the
+        labels in `Block.assignment` serve as these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -267,7 +267,7 @@ class Source(ABC):
         return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # scaling by a power of 2 is exact
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
-        """Return `twin` with shared row statistics; its weights were multiplied by `factor`, a power of 2."""
+        """Make `twin` share the row statistics of this source, scaled by `factor`, a power of 2; return `twin`."""
         twin._origin = self, factor
         return twin
 
@@ -317,7 +317,7 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
-    """Return a block's randomly drawn rows and its rows with extreme values, and a mask of the randomly drawn rows."""
+    """Return a block's drawn rows together with its rows of extreme values, and a mask that marks the drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.split():  # to save memory, hashes are computed for 65,520 rows at a time
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
@@ -349,7 +349,7 @@ def _times(block: Block, factor: float) -> Block:
 
 
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
-    """Return a list of one block with the chosen rows of a block; [] if no row is chosen."""
+    """Return, in a list, one block of the rows that `choose` selects from a block; [] if no row is selected."""
     indices = choose(block).nonzero()[0]
     return [block.take(indices, block.first_row)] if len(indices) else []
 

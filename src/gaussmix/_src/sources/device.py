@@ -108,7 +108,7 @@ class DeviceSource(Source):
         return replace(block, prior_indices=on_device)
 
     def weighted(self, sample_weight: Any) -> DeviceSource:
-        """Return the same rows with weights: an array on the device, checked here, or a NumPy array checked before."""
+        """Return a source with weights, which are an array on the device (checked here) or a checked NumPy array."""
         xp = self._rows.namespace
         if isinstance(sample_weight, np.ndarray):
             return DeviceSource(self._rows, DeviceArray(self._rows.send(sample_weight)))
@@ -192,7 +192,7 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
         raise ParameterTypeError(f"Input X has numbers of type {X.dtype}. Convert them to float32 or float64.")
     if "int64" not in xp.__array_namespace_info__().dtypes(device=X.device, kind="signed integer"):
         raise ParameterTypeError(
-            "Rows on a device need integers of 64 bits there. Allow them, in JAX by "
+            "Rows on a device need 64-bit integers on this device. Allow them, in JAX by "
             'jax.config.update("jax_enable_x64", True), or copy the rows to NumPy.'
         )
     rows, largest = DeviceArray(X), float(xp.finfo(X.dtype).max)

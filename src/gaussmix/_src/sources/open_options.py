@@ -1,4 +1,4 @@
-"""Define the class of options of `gaussmix.open`, with which the function that opens a table is called."""
+"""Define the class of the options that `gaussmix.open` passes to the function that opens a table."""
 
 from __future__ import annotations
 

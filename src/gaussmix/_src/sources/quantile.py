@@ -34,7 +34,7 @@ class QuantileNeighbourhood(NamedTuple):
     position : index of the quantile in `scores`.
     scores : distinct scores near the quantile, in increasing order, (n_scores,).
     weights : total weight of the rows with each of these scores, (n_scores,).
-    below : total weight of the rows with lower scores than all of `scores`.
+    below : total weight of the rows whose scores are lower than all of `scores`.
     """
 
     position: int
@@ -63,9 +63,9 @@ def find_neighbourhood(
 ) -> QuantileNeighbourhood | None:
     """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
-    Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. The next pass divides the interval that
-    contains the quantile, until every score has a separate interval. Most tables need two passes, and one pass suffices
-    if few scores are within `between`. The result is bit-identical for any partition of the rows.
+    Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. Each further pass divides the interval
+    that contains the quantile, until all distinct scores in it are counted separately. Most tables need two passes, and
+    one pass suffices if few scores are within `between`. The result is bit-identical for any partition of the rows.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class _Weights:
 
     @classmethod
     def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _Weights:
-        """Sum the weights of equal keys. Without weights, each key has the weight 1."""
+        """Sum the weights of equal keys. If `weights` is None, each key has the weight 1."""
         first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
         if last - first >= len(keys):  # if there are more bins than keys, sorting is faster than counting
             keys, indices = np.unique(keys, return_inverse=True)

@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
-    """Return new partitions for old partitions of these sizes. `n_threads` has each worker's number of threads."""
+    """Return new partitions for old partitions of `sizes` rows. `n_threads` has each worker's number of threads."""
     n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
@@ -235,7 +235,7 @@ class Remote(Source):
 
     def __init__(self, about: About) -> None:
         self.n_features, self.dtype = len(about.names), about.dtype
-        self._fit = uuid4().hex  # key of the fit's states that workers store
+        self._fit = uuid4().hex  # key under which workers store the states of this fit
 
     @abstractmethod
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:

@@ -32,7 +32,7 @@ class RowStatistic(Protocol):
         """Return the statistic of all rows of `self`, followed by the rows of `other`."""
 
     def scaled(self, factor: float, /) -> Self:
-        """Return the statistic for weights multiplied by a power of 2; `self` if it does not depend on weights."""
+        """Return the statistic for weights multiplied by a power of 2; `self` if independent of weights."""
         return self
 
 
@@ -43,8 +43,8 @@ class Cells:
     # Minimum and maximum of each feature over the rows of positive weight, (2, n_features), in the units of the data;
     # NaN for a feature that is missing in all of these rows.
     ends: Array
-    n_seen: Array  # for each feature, number of rows of positive weight in which it is observed
-    n_missing: Array  # for each feature, number of rows in which it is missing
+    n_seen: Array  # for each feature, number of rows of positive weight in which the feature is observed
+    n_missing: Array  # for each feature, number of rows in which the feature is missing
     # Number and total weight of the rows that have positive weight but no observed value.
     n_empty: int
     empty_weight: float

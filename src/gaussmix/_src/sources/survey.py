@@ -52,11 +52,11 @@ class Survey:
     """
 
     n_rows: int  # total number of rows in all blocks
-    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # kinds of statistics, including `RowStatistics`
+    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # classes of statistics, including `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
     _rows: list[tuple[Array, Block]] = field(default_factory=list)  # stored rows, with the hashes of row indices
     _n_rows: int = 0
-    _limit: float = np.inf  # rows with larger keys (hash / weight) are discarded
+    _limit: float = np.inf  # rows are stored if their keys (hash / weight) are below this limit
 
     def add(self, block: Block) -> None:
         """Add the next block, which must be a node of the summation tree, to the statistics and the sample."""

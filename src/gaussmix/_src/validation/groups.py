@@ -159,7 +159,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
-    """Return the column names of the first data frame, and an error message for each frame with other names."""
+    """Return the column names of the first data frame, and an error message for each frame with different names."""
     named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}

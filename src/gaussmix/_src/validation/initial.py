@@ -116,7 +116,7 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
     """Return the text of a warning if covariances do not have the covariance structure `family`, otherwise None.
 
     An M-step is made with the covariances as second moments. Covariances that have the structure are unchanged by this
-    step. Precision matrices are checked in the same way.
+    step. Precision matrices are checked in the same way as covariances.
 
     Deviations are not an error, because they may come from a fit with frozen components: the covariances of frozen
     components did not change in that fit, while the covariances of the other components changed together.

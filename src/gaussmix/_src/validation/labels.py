@@ -36,8 +36,8 @@ class Column(NamedTuple):
 def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
     """Separate the column `name` from X: return X as a data frame without this column, and the column's values.
 
-    If the rows are not in memory, return a source that still contains the column, and a `Column` that describes it.
-    `called` is the name of the argument by which the user passed `name`, for messages.
+    If the rows are not in memory, return a source that still contains the column, and a `Column` that describes this
+    column. `called` is the name of the argument by which the user passed `name`, for messages.
 
     Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """

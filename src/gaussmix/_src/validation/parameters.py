@@ -20,7 +20,7 @@ from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, family_names, is_family
 from gaussmix._src.numerics.arrays import Array, plain_array
 
-MAX_VALUE = 1e150  # in the units of the data; sums of squares of larger numbers would overflow
+MAX_VALUE = 1e150  # maximum absolute value in the units of the data; sums of larger squares would overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:

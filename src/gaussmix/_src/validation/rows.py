@@ -101,7 +101,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # is computed in the same pass as other statistics
+            X.collect(Fingerprint)  # collected first, so that one pass computes all statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:
@@ -184,7 +184,7 @@ def _check_rows(
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
-    """Return the rows of an array or data frame, with unchecked values; raise ValueError for under `least` rows."""
+    """Return the rows of an array or data frame, with unchecked values; raise ValueError for fewer than `least`."""
     # scikit-learn would not convert these arrays, but its checks would take as long as `predict` of a few rows.
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
         n_features = X.shape[1]
@@ -249,8 +249,8 @@ def _as_doubles(X: Any) -> Any:
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
     """Raise an error with advice for objects that are not tables, and for the first value that is not a number.
 
-    If `are_converted`, a text is rejected even if NumPy can convert it to a number. If the function returns None,
-    scikit-learn raises an error.
+    If `are_converted`, a text is rejected even if NumPy can convert it to a number. If this function raises no error,
+    its caller raises scikit-learn's error.
     """
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
@@ -355,7 +355,7 @@ def _integers(X: Any) -> Collection[int]:
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squared range underflows. A column without values has NaN as its ends."""
+    """Raise ValueError for a column whose squared range underflows. For a column without values, both are NaN."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
@@ -422,8 +422,8 @@ def _summing_to_rows(source: Source) -> Source:
 def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
     """Return the source with weights for criteria such as BIC, for which the sum of weights is the number of rows.
 
-    If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be 0
-    or negative. Such weights are treated as proportions: they are scaled to sum to the number of rows of positive
+    If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be
+    small or negative. Such weights are treated as proportions: they are scaled to sum to the number of rows of positive
     weight, and a warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
     """
     source = scale_weights(source, weight_type)
@@ -432,9 +432,9 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
         return source
     if not is_silent:
         warn(
-            f"sample_weight sums to {total:.3g}, less than two rows, but criteria such as BIC count rows. The weights "
+            f"sample_weight sums to {total:.3g}, less than 2, but criteria such as BIC need a row count. The weights "
             f"are treated as proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
-            "Pass frequencies (a row of weight 2 counts as two rows), or set weight_type='precision'."
+            "Pass frequencies (a row of weight 2 counts as two rows). For precisions, set weight_type='precision'."
         )
     return _summing_to_rows(source)
 

@@ -57,8 +57,8 @@ def _client() -> Any:
 class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is not used
-    parts: Sequence[Any] = field(repr=False)  # for each partition, a delayed `Block`, whose `first_row` is invalid
+    about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is ignored
+    parts: Sequence[Any] = field(repr=False)  # one delayed `Block` per partition; its `first_row` is ignored
     sizes: Sequence[int] | None  # number of rows of each partition; None if Dask does not know these numbers
     left_out: Sequence[str] = ()  # messages about columns that are left out as non-numeric
 
@@ -75,8 +75,8 @@ class DaskTable:
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array with one chunk per partition.
 
-        Raises ImportError if a worker lacks gaussmix. Without this check, a task would kill the worker, and Dask would
-        send the same task to the next worker.
+        Raises ImportError if a worker lacks gaussmix. Without this check, a task would kill such a worker, and Dask
+        would send the same task to the next worker.
         """
         client = _client()
         if client is not None:
@@ -126,7 +126,7 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
 
 
 def _is_persisted(data: da.Array) -> bool:
-    """Return whether workers store chunks as futures. Dask's optimisation of arrays would discard such futures."""
+    """Return whether workers store the chunks of an array as futures, which Dask's optimisation would discard."""
     if "distributed" not in sys.modules:
         return False
     from distributed import Future

@@ -50,10 +50,10 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
 
 class DaskWorkers:
-    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if a worker joins later.
+    """The workers of a cluster. The version of gaussmix is checked once on each worker, even if the worker joins later.
 
     If a worker can't import a module that a task needs, the worker dies, and the task waits for another worker. A
-    worker with another version of gaussmix might compute results that differ in the last bits.
+    worker whose version of gaussmix differs from this process might compute results that differ in the last bits.
     """
 
     def __init__(self, client: Any, table: str) -> None:
@@ -151,8 +151,8 @@ class DaskWorkers:
     def limit_deaths(self, futures: Sequence[Any]) -> None:
         """Make the scheduler give up these futures, or tasks that they depend on, after two workers have died.
 
-        Then `gathered` retries the futures one by one, so that the death of a third worker identifies the future that
-        kills workers. By default, Dask would give up a task only after it has killed four workers.
+        After that, `gathered` retries the futures one by one, so that the death of a third worker identifies the future
+        that kills workers. By default, Dask would give up a task only after the task has killed four workers.
         """
         keys = [future.key for future in futures]
 
@@ -179,7 +179,7 @@ class DaskWorkers:
         for future in lost:
             if future.status != "error":
                 continue
-            with suppress(KeyError):  # distributed 2026.8 retries, but then looks up removed futures
+            with suppress(KeyError):  # raised by distributed 2026.8 for removed futures, after the retry
                 self.client.retry([future])
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
@@ -229,7 +229,7 @@ class DaskCluster(Remote):
     Dask recomputes lost rows from their source. Each result has a unique key, so that no result is added twice.
 
     The rows come from `parts`: one future per original partition, in the order of the rows. The result of each future
-    is a list of blocks, whose attribute `first_row` is not used.
+    is a list of blocks; `Block.first_row` is ignored.
     """
 
     def __init__(self, workers: DaskWorkers, parts: Sequence[Any], about: About) -> None:
@@ -271,7 +271,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Return sums over all rows: each worker adds up the sums of its partitions, and a few workers add these."""
+        """Return sums over all rows: each worker adds up the sums of its partitions, and a few workers merge them."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -280,8 +280,8 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(parts: list[Any], index: int) -> Any:  # a task that merges then receives one part
-            # The group is kept small, because Dask would spread the tasks of a larger group over all workers.
+        def of_part(parts: list[Any], index: int) -> Any:  # lets a merging task receive one component group
+            # Each call has its own key group, because Dask would spread the tasks of a large group over all workers.
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
 
@@ -365,7 +365,7 @@ def _rows_of(part: Sequence[Block]) -> int:
 
 
 def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
-    """Return rows first … end − 1 of a partition."""
+    """Return the rows `first` to `end` − 1 of a partition, as a list of blocks."""
     result = []
     for block in part:
         if first < block.n_rows and end > 0:

@@ -59,7 +59,7 @@ class Columns:
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
-        """Return a description of these columns, which can be sent to other processes."""
+        """Return a description of these columns that can be sent to other processes."""
         return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integer_columns)
 
     @property
@@ -77,7 +77,7 @@ class Columns:
             target[...] = base.whole(column) if is_whole or pa.types.is_floating(column.type) else base.doubles(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
-        """Return the rows of a table as a block, with weights if the table has them."""
+        """Return the rows of a table as a block, with weights if the table has weights."""
         rows = np.empty((table.num_rows, len(self.names)), self.dtype, order="F")
         row_weight = np.empty(len(rows)) if self.weights in table.schema.names else None
         if len(rows):
@@ -98,12 +98,12 @@ def column_of_results(results: NDArray[Any]) -> pa.Array:
 
 
 class BatchReader(Columns, Reader):
-    """A reader of a table that yields its record batches in the same order in every pass; see `Columns`."""
+    """A reader of a table, which yields the record batches in the same order in every pass."""
 
-    is_slow: bool  # whether reading is slower than an EM step or possible only once; if True, `n_rows` is 0
+    is_slow: bool  # whether reading is slower than an EM step or possible only once; if so, `n_rows` is 0 for now
     n_rows = 0
     identity: tuple[Any, ...] = ()  # value that changes if the rows change; empty if changes can't be detected
-    n_together = 0  # largest number of rows that must be read together; 0 if any number can be read
+    n_together = 0  # largest number of rows that must be read together; 0 if any number of rows can be read
 
     @abstractmethod
     def parts(self) -> Iterator[pa.RecordBatch]:
@@ -139,7 +139,7 @@ class TableReader(BatchReader):
 
 
 class DatasetReader(BatchReader):
-    """A reader of a `pyarrow.dataset.Dataset`, whose fragments are read in their order."""
+    """A reader of a `pyarrow.dataset.Dataset`, whose fragments are read in the order of the data set."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class DatasetReader(BatchReader):
         return super().describe_location(row)
 
     def _unlike(self) -> str | None:
-        """Name the first file with a non-numeric column, and the column; return None if all columns are numeric."""
+        """Name the first file that has a non-numeric selected column, and this column; return None if there is none."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:
                 if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
@@ -212,7 +212,7 @@ class DatasetReader(BatchReader):
         return None
 
     def _fragments(self) -> list[Any]:
-        """Return the fragments of the data set; [] if it is filtered, because its fragments ignore the filter."""
+        """Return the fragments of the data set; [] if the data set is filtered, because fragments ignore filters."""
         try:
             return list(self._dataset.get_fragments())
         except ValueError:

@@ -31,7 +31,7 @@ from gaussmix._src.sources.survey import Survey
 N_BUFFERS = 2  # while one buffer is filled, the other is processed; a third buffer would save no time
 MAX_CHUNK_BYTES = 2**23  # maximum number of bytes read at a time; larger reads are not faster
 STATES_FRACTION = 0.14  # fraction of `memory` for the `BlockState` objects that engines store for blocks
-WAIT_SECONDS = 0.05  # maximum time until Ctrl-C is handled
+WAIT_SECONDS = 0.05  # maximum time in seconds until Ctrl-C is handled
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class About:
     def answer(
         self, task: Callable[[Block], NDArray[Any]], rows: Rows, describe_location: Callable[[int], str]
     ) -> NDArray[Any]:
-        """Check the values of rows, run a task on the rows in one thread, and return its result."""
+        """Check the values of rows, run a task on the rows in one thread, and return the task's result."""
         check_cells(describe_location, self.names, 0, rows, self.may_miss)
         with limit_threads(1):
             return task(Block(0, rows))
@@ -88,11 +88,11 @@ class Reader(ABC):
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:
-        """Yield all rows in order, in parts of any size. Each part has its number of rows as `n_rows` or `num_rows`."""
+        """Yield all rows in order, in parts of any size. `n_rows` or `num_rows` is the number of rows of a part."""
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Copy rows of a part and their weights, beginning with row `first` of the part, until the arrays are full."""
+        """Copy rows of a part, from its row `first` on, and their weights, until `rows` and `row_weight` are full."""
 
     def describe_location(self, row: int) -> str:
         """Return the position of a row for messages, such as its file, its row group and its index."""
@@ -109,19 +109,19 @@ class Reader(ABC):
 
 
 class Cursor:
-    """A position in the rows of a reader, which advances when rows are read."""
+    """A position among the rows of a reader; reading rows advances the position."""
 
     def __init__(self, reader: Reader) -> None:
         reader.versions.check()
         self._reader, self._parts = reader, reader.parts()
         self._part: Any = None
-        self._row = self._n_rows = 0  # next row in the current part, and number of rows of this part
+        self._row = self._n_rows = 0  # index of the next row in the current part; number of rows of this part
         self._n_read = 0
 
     def read(self, room: Block) -> Block:
         """Read the next rows into the arrays of the block `room`, and return a block of these rows.
 
-        Raises OSError if rows can't be read, and ValueError if a row is invalid. The message names the row.
+        Raises OSError if rows can't be read, and ValueError, which names the row, if a row is invalid.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)
@@ -139,14 +139,14 @@ class Cursor:
         return block
 
     def close(self) -> None:
-        """Close open files. Raises OSError if any file has changed since it was opened."""
+        """Close open files. Raises OSError if any file has changed since the file was opened."""
         if hasattr(self._parts, "close"):
             self._parts.close()
         self._reader.versions.check()
 
 
 class FileSource(Source):
-    """A source of the rows of a reader, which has only a few blocks of rows in memory at a time.
+    """A source that has only a few blocks of a reader's rows in memory at a time.
 
     A separate thread reads the next block in advance. Because buffers are reused, callers must not store blocks.
     `memory` is the number of bytes for buffers and for the `BlockState` objects of engines.

@@ -115,7 +115,7 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """Return a reader of a .npy file in a folder with the numbers of a table; write this copy if it does not exist.
+    """Return a reader of the .npy copy of a table's numbers in a folder; write this copy if it does not exist.
 
     Raises OSError if the disk is full or the table can't be read, and ValueError if the table is not made of files.
     """

@@ -22,7 +22,7 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
     Raises FileNotFoundError if no file matches, and ValueError if the files have different extensions or belong to a
-    Delta table. For a URL, the function `stores.stored` may also raise its errors.
+    Delta table. For a URL, the errors of the function `stores.stored` are also possible.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: pass the name of a file", name)

@@ -82,8 +82,8 @@ class NpyReader(Reader):
     type of the rows in memory, by default float32 if the files have float32, otherwise float64.
     """
 
-    origin: Reader | None = None  # reader of the original table if the file is a copy
-    spool: object = None  # object that deletes a temporary file when the last reader is deleted
+    origin: Reader | None = None  # reader of the original table if the file is a copy, otherwise None
+    spool: object = None  # object that deletes a temporary file when the file's last reader is deleted
 
     def __init__(
         self,

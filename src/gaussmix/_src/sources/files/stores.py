@@ -1,4 +1,4 @@
-"""Read files in object stores and on web servers, which are given by URLs, with many concurrent requests."""
+"""Read files that are given by URLs, in object stores and on web servers, with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 MAX_REQUESTS = 16  # maximum number of concurrent requests
 MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # largest and smallest number of bytes per request
 RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before each repetition of a failed request
-MAX_SILENT_SECONDS = 5.0  # a warning is issued if a request has failed for longer than this
+MAX_SILENT_SECONDS = 5.0  # a request that fails for more seconds than this causes a warning
 _WILDCARD = re.compile(r"[*\[]")
 # Some libraries for stores raise general exceptions, so these patterns classify errors by their messages.
 _REFUSED = re.compile(
@@ -59,7 +59,7 @@ class Store:
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return a file's version, size, and `count` bytes from offset `first`, or the last bytes if it is None."""
+        """Return a file's version, size, and `count` bytes from offset `first` (None for the last `count` bytes)."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -105,7 +105,7 @@ class StoredFile:
     def __init__(self, store: Store, path: str, url: str) -> None:
         self._store, self._path, self._url = store, path, url
         self.version: Hashable = None
-        self.size = 0  # number of bytes; the first request sets it and the version
+        self.size = 0  # number of bytes; the first request sets `size` and `version`
         self.suffix = PurePosixPath(url).suffix
 
     def __str__(self) -> str:
@@ -133,9 +133,9 @@ class StoredFile:
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
 
-    A warning is issued after a few seconds without success, because a store's library may itself repeat a request for
-    long. The first request to a server (`is_first`) is not repeated if the server can't be reached. Raises OSError if
-    nothing exists at this address, or if the store denies access or does not answer.
+    A warning is issued after a few seconds without success, because a store's library may itself repeat a request for a
+    long time. The first request to a server (`is_first`) is not repeated if the server can't be reached. Raises OSError
+    if nothing exists at this address, or if the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -324,7 +324,7 @@ def _read(file: StoredFile, first: int, count: int) -> tuple[StoredFile, int, by
 
 @dataclass
 class _Chunk:
-    """A range of bytes of a file: the bytes, their offset in the file, and the number of bytes still to be read."""
+    """A range of bytes of a file: the bytes, their offset in the file, and the number of these bytes not yet read."""
 
     data: bytes
     first: int
@@ -332,12 +332,12 @@ class _Chunk:
 
 
 class _Opened:
-    """A stored file with the interface of Python's file objects, which stores received bytes until they are read."""
+    """A file in a store, with the interface of Python's files; received bytes are held until the caller reads them."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # minimum size of a request; doubled after each request
+        self._step = MIN_REQUEST_BYTES  # minimum number of bytes in the next request; doubled after each request
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
         """Store bytes until they are read; `first` is their offset in the file, or None for the last bytes."""
@@ -365,7 +365,7 @@ class _Opened:
         return b"".join(pieces)
 
     def _around(self, start: int, end: int) -> _Chunk:
-        """Return a chunk with the byte at `start`: a stored chunk, or one from a pending or a new request."""
+        """Return a chunk with the byte at `start`: a stored chunk, or the chunk from a pending or new request."""
         partitions = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
         while partitions is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)

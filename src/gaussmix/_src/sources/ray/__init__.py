@@ -37,7 +37,7 @@ class RayTable:
 
     data: Any = field(repr=False)  # `ray.data.Dataset`, or a list of references
     columns: Columns  # selected columns: features and weights
-    about: About  # description of the selected columns; its number of rows is not used
+    about: About  # description of the selected columns; its number of rows is ignored
     n_columns: int  # total number of columns, selected or not
 
     @classmethod

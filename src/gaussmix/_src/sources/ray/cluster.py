@@ -67,7 +67,7 @@ class RayWorkers:
         self._actors: dict[str, Any] = {}
 
     def actor(self, node: str) -> Any:
-        """Return the actor of a node, which is started at the first call."""
+        """Return the actor of a node; the first call starts this actor."""
         if node not in self._actors:
             self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
         return self._actors[node]
@@ -201,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Return sums over all rows: each actor adds up the sums of its partitions, and a few actors add these."""
+        """Return sums over all rows: each actor adds up the sums of its partitions, and a few actors merge them."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)

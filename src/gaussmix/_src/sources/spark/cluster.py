@@ -38,7 +38,7 @@ from gaussmix._src.sources.traffic import Traffic
 TASKS_PER_CORE = 2  # minimum number of tasks per core, if there are enough rows, so that all cores finish together
 MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several partitions
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
-MAX_TREES = 16  # maximum number of trees of sums that this process receives; more trees are first merged on executors
+MAX_TREES = 16  # maximum number of trees of sums that this process receives; if there are more, executors merge them
 
 
 def open_spark(data: Any, request: OpenOptions) -> Source:
@@ -120,7 +120,7 @@ class SparkCluster(Remote):
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks add these."""
+        """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks merge them."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -162,7 +162,7 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # If only some results of a partition are missing, trees were merged, so compute all partitions again.
+            # If a partition lacks only some results, the others are already merged, so compute all partitions again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -245,7 +245,7 @@ def _bytes_of(size: str) -> float:
 
 
 def _first(reasons: pa.ChunkedArray) -> str | None:
-    """Return the first message that is not null; None if there is none."""
+    """Return the first message that is not null; None if all are null."""
     result = reasons.drop_null()
     return result[0].as_py() if len(result) else None
 

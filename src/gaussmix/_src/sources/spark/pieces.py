@@ -114,7 +114,7 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
-    """Yield batches, cut between rows of different files or distant rows of a file, with None at each cut."""
+    """Yield batches that are cut between rows of different files or distant rows of a file; yield None at each cut."""
     before: tuple[Any, int] | None = None
     for batch in batches:
         if FILE not in batch.schema.names:

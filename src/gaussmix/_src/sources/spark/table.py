@@ -44,7 +44,7 @@ class SparkTable:
 
     frame: Any  # `pyspark.sql.DataFrame`, or a data frame of Spark Connect
     columns: Columns  # features and weights
-    about: About  # description of the selected columns; its number of rows is not used
+    about: About  # description of the selected columns; its number of rows is ignored
 
     @classmethod
     def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:

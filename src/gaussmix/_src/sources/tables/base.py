@@ -117,7 +117,7 @@ class Input:
         return self._file(pa.memory_map)
 
     def _file(self, of_path: Callable[[bytes], pa.NativeFile]) -> pa.NativeFile:
-        """Open a local file by its name as bytes, because Arrow rejects text that is not valid UTF-8."""
+        """Open a local file by its name as bytes, because Arrow rejects names that are not valid UTF-8."""
         return of_path(os.fsencode(self.name)) if self.contents is None else pa.BufferReader(self.contents)
 
     def stream(self) -> pa.NativeFile:

@@ -169,7 +169,7 @@ class CsvTable(Table):
         return names
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
-        """Open an Arrow stream of columns with the given types; if None, the first rows determine the types."""
+        """Open an Arrow stream of columns with the given types; if `types` is None, the first rows set them."""
         return arrow_csv.open_csv(
             _stream(self.source, self.delimiter),
             arrow_csv.ReadOptions(
@@ -332,7 +332,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """Return the number of lines to skip, the next lines, and the delimiter; raise BadTable if they are invalid."""
+    """Return the number of lines to skip, the next lines, and the delimiter; raise BadTable for invalid lines."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
@@ -403,7 +403,7 @@ def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
-    """Return whether rows have one value more than the header has names, apart from a delimiter at the end of lines."""
+    """Return whether rows have one value more than there are names, not counting an empty last value."""
     if delimiter == _BLANKS:
         return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
     if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):

@@ -123,8 +123,8 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     """Clamp eigenvalues l (n, n_values) to values v in [m, c m]; m minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
     The values l ≥ 0 are the eigenvalues of S_k / N_k, `degrees` (n,) holds N_k, and `limit` is c. Call l small if l <
-    m, and large if l > c m. Among sorted l and l / c, a change of m between two neighbours does not change which l are
-    small or large. In such an interval, the best m is the sum of N l over the small l and of N l / c over the large l,
+    m, and large if l > c m. While m lies between neighbours in the sorted list of all l and l / c, the same l are small
+    and large. In such an interval, the best m is the sum of N l over the small l and of N l / c over the large l,
     divided by the sum of N over the small and large l; see Fritz, García-Escudero & Mayo-Iscar (2013), Computational
     Statistics & Data Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c
     m} N (l / (c m) − 1), increases with m, so the best m lies in the interval in which the derivative changes its sign.

@@ -124,7 +124,7 @@ class CommonAxes(Family):
         """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
         If EM begins with the axes that fit the initial partition best, EM may never find better axes for the rows. To
-        change this fit, variances along pooled axes are halved, and variances along a component's axes are quadrupled.
+        weaken this fit, variances along pooled axes are halved, and variances along a component's axes are quadrupled.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features

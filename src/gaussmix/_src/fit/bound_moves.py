@@ -71,7 +71,7 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a one-feature model by births and merges; return the new model and its bound (nats), or None if tied.
+        """Improve a one-feature model by births and merges; return model and bound (nats), or None if `is_shared`.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
         Births are tried from the k-means result only if its bound differs from the bound of the first result.

@@ -68,7 +68,7 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
     Raises
     ------
-    ValueError : no value is finite. The message lists the reasons for failures and counts the fits for each.
+    ValueError : no value is finite. The message lists the reasons for failures and counts fits for each reason.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -91,7 +91,7 @@ def select_within_error(results: Sequence[Result], values: Array, errors: Array)
 
 
 def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
-    """Return the index of the eligible result with fewest parameters; ties: fewest components, then first structure."""
+    """Return the index of the eligible result with fewest parameters (ties: components, then order of `FAMILIES`)."""
     order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
@@ -108,7 +108,7 @@ def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> Nothin
 
 
 def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
-    """Return one sentence with the reasons for failures and their counts, and one sentence with advice.
+    """Return a sentence with each reason for failures and its number of fits, and a sentence with advice.
 
     Parameters
     ----------

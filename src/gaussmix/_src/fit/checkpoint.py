@@ -42,7 +42,7 @@ from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
 _SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None if running
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None for a current run
 # If a fit ends with one of these errors, the same error would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]

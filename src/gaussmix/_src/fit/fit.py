@@ -205,7 +205,7 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
     """Return the state after one call of the engine that runs EM; None if the run must begin in Python.
 
-    A run that begins in Python returns the same bits and leaves the random generator in the same state.
+    A run that begins in Python returns a bit-identical state and leaves the random generator in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # priors would depend on a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    If a search is requested, the result is the better one of the EM run without the search and the EM run after it.
-    Returns None if a component must be frozen, or if there are too few rows and no search is requested.
+    If a search is requested, the result is the better one of the EM run without the search and the EM run after the
+    search. Returns None if a component must be frozen, or if there are too few rows and no search is requested.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)

@@ -95,7 +95,7 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Drawn initialisations that structures with equally many components share; the first fit makes each draw.
+    """Drawn initialisations that structures with equally many components share; the first fit to need a draw makes it.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def is_scaled(start: object, family: Family) -> bool:
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Return whether `init_params="auto"` runs a split-and-merge search if EM is stopped by `stopping`."""
+    """Return whether `init_params="auto"` runs a split-and-merge search if EM uses the stopping rule `stopping`."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 

@@ -106,7 +106,7 @@ class TrainingData:
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
-        """Yield subsamples of increasing size; the weights of each sum to its fraction of the rows' total weight.
+        """Yield subsamples of increasing size, each with a total weight in proportion to its number of rows.
 
         Nothing is yielded if there are few rows, or if rows have measurement errors.
         """

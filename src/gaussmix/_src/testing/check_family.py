@@ -151,7 +151,7 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` never lowers the likelihood of current covariances, and keeps covariances at a maximum."""
+    """Check that `update` never lowers the likelihood of current covariances, and does not change its own result."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):

@@ -54,7 +54,7 @@ class Refits(NamedTuple):
     initial_objective : objective of the original mixture, in nats per unit of row weight.
     parameter_draws : parameters (weights, means and covariances) of each refit without a collapse, (n_kept, q), with
         components in the order of `model`.
-    draw_weights : factors on squared deviations of these refits in the covariance of the parameters, (n_kept,). Each
+    draw_weights : factors on squared deviations of the refits in the covariance of the parameters, (n_kept,). Each
         factor is 1 except in the jackknife. In the jackknife, a factor is w / g² · (N − g) / N if the weight w of a row
         is reduced by g and the total weight is N; if weights don't count rows, all factors are (N − 1) / N for N rows.
     n_refits : number of refits.
@@ -255,7 +255,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from each `models[i]` on `tables[table_indices[i]]`, tables of equal size, and return the final states."""
+    """Run EM from each `models[i]` on `tables[table_indices[i]]` (all of equal size), and return the final states."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -273,7 +273,7 @@ def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
 
 @dataclass(frozen=True, eq=False)
 class _ComponentMatcher:
-    """Matcher of the components of refits to the components of the original mixture, based on the rows of components.
+    """Matcher of the components of refits to the components of the original mixture, based on responsibilities.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ _MIN_RESIDUAL_VARIANCE = 1e-10  # maximum unexplained fraction of the variance o
 _MIN_COEFFICIENT = 1e-4  # maximum standardised coefficient of a column that is not reported as a cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows than this, a measured column may have only two values by chance
-_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of its largest entry
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of the largest entry
 _MAX_EXPLAINED_COLUMNS = 3  # maximum number of dependent columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
@@ -245,7 +245,7 @@ def diagnose_ridge(
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
     # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
-    # features. Therefore, directions are computed only for components with a large sum.
+    # features. Therefore, directions are computed only for components whose sum of these fractions is large.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []

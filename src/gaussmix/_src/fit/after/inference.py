@@ -31,7 +31,7 @@ MAX_NEWTON_STEPS = 20
 # If the objective, summed over all rows, can increase by at most this (nats), no parameter would change by more than
 # 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above it, EM continues
+MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above this, EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component whose expected number of rows is below this counts as empty
 MIN_CURVATURE = 1e-9  # curvatures per unit of row weight up to this count as 0; for known components, they are about 1
 # The rows do not determine a parameter if more than this fraction of its squared derivative lies in flat directions.

@@ -376,7 +376,7 @@ def test_forged_numbers_are_refused_or_read(kept, rows, path):
 def test_a_folder_or_nothing_is_no_file(rows, tmp_path):
     with pytest.raises(ValueError, match="is not a regular file"):
         GaussianMixture(checkpoint=tmp_path).fit(rows)
-    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
+    with pytest.raises(FileNotFoundError, match="folder of the checkpoint does not exist"):
         GaussianMixture(checkpoint=tmp_path / "none" / "fit.ckpt").fit(rows)
     with pytest.raises(FileNotFoundError, match=r"only tables can be read from URLs; give a local path"):
         GaussianMixture(checkpoint="s3://bucket/fit.ckpt").fit(rows)

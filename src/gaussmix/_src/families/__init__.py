@@ -6,7 +6,7 @@ from gaussmix._src.families import factor_analyzer as factor_analyzer
 from gaussmix._src.families import structures as structures
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named
 
-# The order in which model selection tries the structures. Among equally good structures, the first one wins.
+# The order in which model selection tries the structures. Among equally good structures, the first in this order wins.
 _ORDER = "diag EEI full EEV EII EVE EVI EVV factor_analyzer spherical tied VEE VEI VEV VVE"
 for _name in _ORDER.split():
     FAMILIES[_name] = FAMILIES.pop(_name)

@@ -77,7 +77,7 @@ class Family(Value, ABC):
         return None
 
     def least_variance(self, covariances: Covariances) -> float:
-        """Return the smallest variance along an axis that the bound permits, in data units²; 0 without a bound."""
+        """Return the smallest variance that the bound permits along any axis, in data units²; 0 without a bound."""
         return 0.0
 
     @property
@@ -102,7 +102,7 @@ class Family(Value, ABC):
         return super().set_params(**params)
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
-        """Return why the structure cannot be fitted to data with `n_features` features; None if the structure can."""
+        """Return why the structure cannot be fitted to data with `n_features` features; None if it can be fitted."""
         return None
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
@@ -122,7 +122,7 @@ class Family(Value, ABC):
         Parameters
         ----------
         scatter : second moments about the new means, as specified by `moment_spec`, and the positive degrees of freedom
-            of each component. If moments are pooled, only the sum of the degrees must be positive.
+            of each component. For pooled moments, only the sum of the degrees must be positive.
         current : covariances of the previous step, from which an iterative `update` starts; None at the first step.
 
         Raises
@@ -245,7 +245,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# Names of the structures without constraints, for each class of covariances, shared by all components or not.
+# Names of the structures without constraints, by class of covariances and by whether components share one covariance.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",
@@ -262,7 +262,7 @@ def unconstrained(covariances: Covariances) -> Family:
 
 
 def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
-    """Return the structure of all covariances of class `kind`, or of all matrices if `kind` has no such structure."""
+    """Return the unconstrained structure for class `kind`, or for full matrices if `kind` has no such structure."""
     return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
@@ -310,7 +310,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # one letter each for volum
 
 
 def check_features(name: Any, n_features: int) -> str | None:
-    """Return a note if X has one feature, so that a three-letter structure name has the meaning of "E" or "V".
+    """Return a note that a three-letter structure name means the same as "E" or "V" if X has one feature.
 
     Returns None for several features, or if `name` is not a three-letter name. Raises ValueError for "E" or "V" and
     several features.

@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the equivariance. A bound excludes separate factors per feature, because these change the ratios."""
+        """Return the equivariance. A bound excludes separate factors per feature, which would change the ratios."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -103,7 +103,7 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return 1 if the bound is 1, because all variances are then equal; otherwise the number without a bound."""
+        """Return 1 if the bound is 1, because all variances are then equal; otherwise count as without a bound."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
@@ -123,9 +123,9 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     """Clamp eigenvalues l (n, n_values) to values v in [m, c m]; m minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
     The values l ≥ 0 are the eigenvalues of S_k / N_k, `degrees` (n,) holds N_k, and `limit` is c. Call l small if l <
-    m, and large if l > c m. If all l and l / c are sorted, a change of m between two neighbours does not change which l
-    are small or large. In such an interval, the best m is the sum of N l over the small l and of N l / c over the large
-    l, divided by the sum of N over the small and large l; see Fritz, García-Escudero & Mayo-Iscar (2013), Computational
+    m, and large if l > c m. While m lies between neighbours in the sorted list of all l and l / c, the same l are small
+    and large. In such an interval, the best m is the sum of N l over the small l and of N l / c over the large l,
+    divided by the sum of N over the small and large l; see Fritz, García-Escudero & Mayo-Iscar (2013), Computational
     Statistics & Data Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c
     m} N (l / (c m) − 1), increases with m, so the best m lies in the interval in which the derivative changes its sign.
     """

@@ -21,7 +21,7 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # minimum of noise variance / variance of the feature
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # minimum ratio of a noise variance to a feature's variance
 
 
 @register("factor_analyzer")
@@ -149,7 +149,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 for a single variance."""
+        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 degrees for one variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # the step limit is this times higher on condensed rows, as steps are 20 times faster
+CONDENSED_STEP_FACTOR = 10  # factor on the step limit for condensed rows, because their steps are 20 times faster
 
 
 class VariationalMoves:
@@ -36,7 +36,7 @@ class VariationalMoves:
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
-        """Return the state after moves before the first EM step; `is_first` is False if an earlier fit is continued."""
+        """Make moves before the first EM step; return the new state. `is_first` is False if a fit is continued."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
         if self._moves.bound_at_last_births == float("-inf"):
@@ -48,11 +48,11 @@ class VariationalMoves:
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """Return the state after moves on growing subsamples and then on all rows; `initial` if no move is accepted.
+        """Return the state after moves on growing subsamples, then on all rows, or `initial` if no move is accepted.
 
         With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
-        EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. The moves also
-        use condensed rows to find merges that raise the bound.
+        EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After
+        convergence, the moves also use condensed rows to find merges that raise the bound.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
@@ -71,10 +71,10 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a model of one feature by births and merges; return the better model and its bound in nats, if any.
+        """Improve a one-feature model by births and merges; return model and bound (nats), or None if `is_shared`.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
-        Births are applied to the k-means result only if its bound differs from the bound of the first result.
+        Births are tried from the k-means result only if its bound differs from the bound of the first result.
         """
         problem, plan, moves = self._problem, self._plan, self._moves
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)

@@ -56,7 +56,7 @@ class Result:
 
     @property
     def was_started(self) -> bool:
-        """Return whether the fit was started, even if it failed."""
+        """Return whether the fit of the candidate was started, even if this fit failed."""
         return self.failure is None or self.failure.kind.was_started
 
 
@@ -64,11 +64,11 @@ CRITERION_ROUNDING = 1e-10  # criteria whose relative difference is at most this
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """Return the index of the lowest of `values` (n_results,); among equal values, the simplest result wins.
+    """Return the index of the result with the lowest of `values` (n_results,); the simplest result wins ties.
 
     Raises
     ------
-    ValueError : no value is finite. The message lists the reasons why fits failed, with counts.
+    ValueError : no value is finite. The message lists the reasons for failures and counts fits for each reason.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -91,7 +91,7 @@ def select_within_error(results: Sequence[Result], values: Array, errors: Array)
 
 
 def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
-    """Return the index of the result with fewest parameters; ties go to fewest components, then first in `FAMILIES`."""
+    """Return the index of the eligible result with fewest parameters (ties: components, then order of `FAMILIES`)."""
     order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
@@ -108,7 +108,7 @@ def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> Nothin
 
 
 def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
-    """Return one sentence with the reasons for failures and their counts, and one sentence with advice.
+    """Return a sentence with each reason for failures and its number of fits, and a sentence with advice.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Folds:
     Parameters
     ----------
     n_folds : number of folds.
-    key : 63 random bits that the hash includes.
+    key : 63 random bits that are hashed together with each row index.
     """
 
     n_folds: int

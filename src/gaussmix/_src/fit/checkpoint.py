@@ -1,5 +1,4 @@
-"""Write checkpoints from which an interrupted fit resumes, with a bit-identical result if the order of rows is
-equal."""
+"""Write checkpoints from which an interrupted fit resumes, with a bit-identical result if the rows keep their order."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
 _SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None if running
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None for a current run
 # If a fit ends with one of these errors, the same error would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
@@ -56,8 +55,8 @@ class FitProgress:
     Parameters
     ----------
     n_runs_done : number of finished runs, which is also the index of the current run.
-    generator_state : state of the random generator at the last recorded step, or else at the beginning, of the current
-        run.
+    generator_state : state of the random generator at the last recorded step of the current run, or at the beginning of
+        this run if no step is recorded.
     run_state : last recorded state of the current run; None before the run begins.
     best_state : final state of the best finished run.
     final_states : final states of the finished runs with a finite likelihood.
@@ -123,7 +122,7 @@ class Checkpoint(FitOption):
         if self._path.exists():
             self._resume(identity)
         elif not self._path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(self._path.parent))
+            raise FileNotFoundError(errno.ENOENT, "the folder of the checkpoint does not exist", str(self._path.parent))
         remove_unfinished(self._path)
         self._identity = identity
         if plan.n_candidates is not None:
@@ -131,9 +130,10 @@ class Checkpoint(FitOption):
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
-        """Yield the runs of a fit, and record the states of each run. A finished run yields only its final state.
+        """Yield the runs of a fit, and record the states of each run.
 
-        The random generator of the plan is set to its state at the checkpoint.
+        If a run had finished before the checkpoint, only its final state is yielded. The random generator of the plan
+        is set to the state that the checkpoint recorded.
         """
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)

@@ -1,4 +1,4 @@
-"""Fit one mixture per class to rows whose class is known for all rows or for some of the rows.
+"""Fit one mixture per class to rows; the class must be known for at least some of the rows.
 
 In mclust, a model with one component per class is called EDDA, and a model with one mixture per class MclustDA; Fraley
 & Raftery (2002), JASA 97, section 4; Scrucca and others (2023), chapter 4.
@@ -83,7 +83,7 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : rows whose blocks have, in `assignment`, the class of each row: 0 … n_classes − 1, or −1 if it is unknown.
+    data : rows in blocks; `assignment` of a block is the class of each row: 0 … n_classes − 1, or −1 if unknown.
     n_classes : number of classes (at least 2).
     engine : engine that sums over the rows.
     options : fit options, such as priors.
@@ -185,7 +185,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """Return the fitted classes with their likelihood. The number of EM steps, if positive, replaces `n_steps`."""
+        """Return the fitted classes with their likelihood. If `em_fit` made steps, their number replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
@@ -203,7 +203,7 @@ def _unused_generator() -> np.random.Generator:
 
 
 def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Compute responsibilities: 1 if a row can belong to only one component; otherwise posterior probabilities."""
+    """Compute responsibilities: 0 or 1 for rows with only one possible component; otherwise posterior probabilities."""
     responsibilities, log_prior = engine.responsibilities(block, parameters), block.row_log_prior(len(parameters.means))
     assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)

@@ -145,7 +145,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether the remaining gain of EM is below the limit; raise ValueError if this gain is unknown."""
+    """Return whether EM's remaining gain is below `max_remaining_gain`; raise ValueError if this gain is unknown."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
@@ -167,7 +167,7 @@ def find_certificate(
     problem : problem that the run solved.
     final_state : final state of the best run.
     run_traces : traces of all runs; their total number of steps measures the cost of the fit.
-    is_requested : whether to make the check; None to make the check only if its cost is at most a tenth of the fit.
+    is_requested : whether to make the check; None to make it only if it costs at most a tenth of the fit's cost.
     """
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
@@ -205,11 +205,11 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
     """Return the state after one call of the engine that runs EM; None if the run must begin in Python.
 
-    The result and the final state of the random generator are bit-identical to a run that begins in Python.
+    A run that begins in Python returns a bit-identical state and leaves the random generator in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads at most a sample. If progress is reported, searches in over MIN_ROWS_TO_SUBSAMPLE rows use Python.
+    # A search reads at most a sample. Python runs searches of over MIN_ROWS_TO_SUBSAMPLE rows if progress is reported.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -269,7 +269,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     has_covariances = user_init is not None and user_init.covariances is not None
     objective = (replace(problem, ridge=None) if has_covariances else problem).objective.without_component_terms
     if isinstance(start, str) and user_init is not None and user_init.means is not None:
-        # Weights and covariances must belong to the means that the user passed.
+        # Weights and covariances are estimated after each row is assigned to the nearest mean that the user passed.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         unit = data.scaled_sample.unit if is_scaled(start, problem.family) else None
@@ -318,7 +318,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """Draw an initialisation, or reuse the draw (and generator state) of another structure with as many components."""
+    """Draw an initialisation, or reuse the draw and generator state of another structure with this many components."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # priors would depend on a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    If a search is requested, the result is the better one of the EM run without the search and the EM run after it.
-    Returns None if a component must be frozen, or if there are too few rows and no search is requested.
+    If a search is requested, the result is the better one of the EM run without the search and the EM run after the
+    search. Returns None if a component must be frozen, or if there are too few rows and no search is requested.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)

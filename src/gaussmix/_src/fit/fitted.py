@@ -41,7 +41,7 @@ _NOT_MAXIMUM_SENTENCE = (
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
 _MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Ending`
-RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause` for a component on the ridge
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `cause` if only the ridge prevents a collapse
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Ending:
     n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
         of moves that increased the likelihood; None without a search.
     search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
-    n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
+    n_candidates : number of candidate components per row at the end of truncated EM; None if EM was not truncated.
     posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
         log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
     """
@@ -251,7 +251,7 @@ _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """Complete result of a fit. The field `name` becomes the estimator attribute `name_`; None means unknown.
+    """Complete result of a fit. Each field `name` becomes the estimator attribute `name_`; None means unknown.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; keep results of the run if size and structure are equal."""
+        """Return the previous result with the user's model; keep results if size and structure are unchanged."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
@@ -368,7 +368,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those values of a file that have a reader; raise `Damaged` if a value has the wrong type."""
+    """Return the values of a file for which `readers` has a reader; raise `Damaged` if a value has the wrong type."""
     values = {}
     for key in readers.keys() & saved.keys():
         value = from_plain(key, saved[key])

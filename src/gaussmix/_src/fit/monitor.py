@@ -177,7 +177,7 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                was_called = is_last and index == 0  # callbacks were called before the checkpoint
+                was_called = is_last and index == 0  # callbacks were called before the checkpoint was written
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)

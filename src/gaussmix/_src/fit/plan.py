@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the C++ core's automatic ridge
-MIN_SEARCH_STEPS = 20  # with fewer steps in `max_iter`, "auto" does not run a split-and-merge search
+MIN_SEARCH_STEPS = 20  # minimum `max_iter` with which "auto" runs a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
 InitParams = str | Sequence[str] | Assignment | StartFunction  # types that `init_params` may have
 
@@ -95,7 +95,7 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Drawn initialisations that structures with equally many components share; the first fit makes each draw.
+    """Drawn initialisations that structures with equally many components share; the first fit to need a draw makes it.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ class Plan:
     is_accelerated : whether EM is accelerated; see `run_em`.
     should_stop : function that is called after each EM step and before each split-and-merge move; if it returns True,
         the fit ends without a result.
-    ends_at_collapse : whether a run ends when a component collapses, because likelihoods are then not comparable.
+    ends_at_collapse : whether a run ends when a component collapses, after which likelihoods are not comparable.
     shared_starts : draws that structures with equally many components share; None outside of model selection.
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
-    stage_name : name of the stage of a model selection, which may fit a candidate several times; "" in other fits.
+    stage_name : name of the stage of a model selection, because several stages may fit a candidate; "" in other fits.
     fallback_start : initialisation to use if the search of "auto" finds singular covariances; None to raise an error.
     make_moves : function that returns the birth and merge moves of variational Bayes; None for fits without such moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if the check is cheap.
@@ -192,19 +192,19 @@ class Plan:
 
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
-    """Return the stopping rule for EM after a split-and-merge search, which `n_steps` EM steps preceded."""
+    """Return the stopping rule for EM after a split-and-merge search that followed `n_steps` EM steps."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Return whether an initialisation scales the columns separately; the structure must allow this scaling."""
+    """Return whether an initialisation scales the columns separately, and the structure allows this scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Return whether `init_params="auto"` runs a split-and-merge search if EM is stopped by `stopping`."""
+    """Return whether `init_params="auto"` runs a split-and-merge search if EM uses the stopping rule `stopping`."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
     from gaussmix._src.em.trimming.trimming import RowTrimming
 
-SUBSAMPLE_GROWTH = 4  # ratio of the sizes of a subsample and the subsample before it
+SUBSAMPLE_GROWTH = 4  # ratio of the size of a subsample to the size of the previous subsample
 MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # EM on smaller subsamples would save no time
 
 
@@ -90,7 +90,7 @@ class TrainingData:
 
     @cached_property
     def scaled_sample(self) -> DistinctRows:
-        """Return `sample` with a separate scale for each column."""
+        """Return `sample` with one scale per column, for initialisations that scale the columns separately."""
         return replace(self.sample, unit=column_units(self.default_ridge))
 
     @cached_property
@@ -106,7 +106,7 @@ class TrainingData:
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
-        """Yield subsamples of increasing size, whose weights sum to the subsample's fraction of the total weight.
+        """Yield subsamples of increasing size, each with a total weight in proportion to its number of rows.
 
         Nothing is yielded if there are few rows, or if rows have measurement errors.
         """

@@ -85,8 +85,8 @@ def has_enough_rows(problem: Problem, model: Model) -> bool:
 def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:
     """Continue EM without the automatic ridge, if the ridge lowers the likelihood and every component has enough rows.
 
-    Returns the final state of EM and the problem without the ridge. Returns `end` and `problem` if a component becomes
-    degenerate without the ridge, or if the likelihood does not increase.
+    Returns the final state of EM and the problem without the ridge. Returns `end` and `problem` unchanged if a
+    component becomes degenerate without the ridge, or if the likelihood does not increase.
     """
     stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
     is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1
@@ -105,7 +105,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
     if result is None or result.trace.n_steps < 2:
         return end, problem
-    objective = result.trace.objective  # the first value is of the model at the end of the run with the ridge
+    objective = result.trace.objective  # the first value belongs to the last model of the run with the ridge
     has_converged = result.outcome is Outcome.CONVERGED or abs(objective[-1] - objective[-2]) < stopping.tolerance
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem

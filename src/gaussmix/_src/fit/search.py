@@ -80,7 +80,7 @@ class Search:
     Parameters
     ----------
     candidates : candidates to fit.
-    problem : rows and objective. The structure and the number of components are replaced for each candidate.
+    problem : problem with the rows and the objective; each candidate replaces the structure and number of components.
     plan : settings of each fit. The random generator has the same state at the beginning of the fits of all candidates.
     n_jobs : number of threads, with the same meaning as in scikit-learn.
     options : fit options, in the order in which they apply.
@@ -109,8 +109,7 @@ class Search:
     def _thread_counts(self) -> tuple[int, int]:
         """Return the number of concurrent fits, and the number of threads per fit.
 
-        If other processes store the rows, this process mostly waits, so that the local number of processors is no
-        limit.
+        If other processes store the rows, this process mostly waits, so that fits may outnumber the local processors.
         """
         threads, rows = count_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
@@ -303,11 +302,11 @@ class Search:
         return result
 
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
-        """Refit candidates of one structure whose likelihood is lower than the likelihood with fewer components.
+        """Refit candidates whose likelihood is lower than in a fit of the same structure with fewer components.
 
         The maximum of the likelihood never decreases with the number of components. If the likelihood of a fit is lower
-        than the likelihood with fewer components, the initialisation was poor, or EM stopped too early. A refit begins
-        with the model with fewer components, after the heaviest component of this model is split in two.
+        than in a fit with fewer components, the initialisation was poor, or EM stopped too early. A refit begins with
+        the model with fewer components, of which the heaviest components are split in two.
 
         Parameters
         ----------
@@ -344,7 +343,7 @@ class Search:
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
-        """Run a plan. If a component of the best run collapsed, the candidate fails: its likelihood would mislead."""
+        """Run a plan. If a component of the best run collapsed, the candidate fails: its likelihood is misleading."""
         run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None

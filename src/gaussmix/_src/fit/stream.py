@@ -67,7 +67,7 @@ class Stream:
 
     @property
     def total_weight(self) -> float:
-        """Return the total weight of all rows so far."""
+        """Return the total weight of all rows passed so far."""
         waiting = sum(float(block.weight.sum()) for block in self.waiting_blocks)
         if self.state is None:
             return waiting
@@ -79,7 +79,7 @@ class Stream:
         Returns
         -------
         stream : new stream with copies of the rows that still wait.
-        portion : rows for the next fit or EM step; None if too few rows wait.
+        portion : rows for the next fit or EM step; None if fewer rows wait than required.
         rest : rows of `block` that were not appended.
         """
         missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_waiting_rows

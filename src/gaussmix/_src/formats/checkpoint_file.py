@@ -1,9 +1,9 @@
 """Read and write checkpoint files, which store the progress of a fit in the format of `envelope`, like model files.
 
-The name of a tensor begins with the fit and the run that the tensor describes. For example, "0.state.means" are the
-means in the current run of fit 0, and "0.best.means" are the means after the best finished run of fit 0. The header of
-the file stores everything except the arrays. Only the version of gaussmix that wrote a checkpoint can read it, because
-results of other versions might differ in the last bits.
+The name of a tensor begins with the index of the fit and the kind of run that the tensor describes. For example,
+"0.state.means" are the means in the current run of fit 0, and "0.best.means" are the means after the best finished run
+of fit 0. The header of the file stores everything except the arrays. Only the version of gaussmix that wrote a
+checkpoint can read it, because results of other versions might differ in the last bits.
 """
 
 from __future__ import annotations

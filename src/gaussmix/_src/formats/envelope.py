@@ -50,7 +50,7 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
 
 
 def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
-    """Read the header and the tensors of a file that `pack` wrote; read only the header of other files.
+    """Read the header and tensors of a file that `pack` wrote; if the format is different, read only the header.
 
     The file is read and not mapped into memory, because a bus error would end the process if a mapped file were
     truncated.

@@ -44,9 +44,9 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
     """Read a record from a file of the given format; `layouts` maps layout versions to functions that read them.
 
-    `target` is a path or a binary file that is open for reading. The result is bit-identical to the saved record, but
-    this function does not check that the record is a valid mixture. No version is ever removed from `layouts`, so that
-    old files remain readable.
+    `target` is a path or a binary file that is open for reading. The result is bit-identical to the saved record; the
+    caller must check whether the record is a valid mixture. No version is ever removed from `layouts`, so that old
+    files remain readable.
 
     Raises InvalidModelFileError, whose message names the fault, if the file is damaged or truncated, has another
     format, or was written with a later version of the layout. Raises OSError if the file does not exist or can't be
@@ -118,7 +118,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     If the block raises an error or the file can't be written, the file at `path` remains unchanged. If `path` is a
     symbolic link, the file to which the link points is replaced. If `path` is not a regular file but, for example, a
-    terminal or /dev/null, it is written directly, because a renamed temporary file would replace it.
+    terminal or /dev/null, data is written directly to `path`, because a renamed temporary file would replace `path`.
 
     Raises OSError with `path` as the file name if the file can't be written.
     """
@@ -149,7 +149,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove temporary files for `path` that killed processes left; no process may be writing to `path` now."""
+    """Remove temporary files for `path` that killed processes left; no other process may be writing to `path`."""
     target = Path(os.path.realpath(path))
     for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Read and write files with mixtures of many groups, where one tensor holds the weights of all groups, and so on.
+"""Read and write files with mixtures of many groups; each tensor, such as "weights", holds the values of all groups.
 
 The files have the format of `envelope`, like model files. The header is a JSON object with the keys "format"
 ("gaussmix-mixtures"), "version" (1), "package_version", "family" (the covariance structure), "family_options",

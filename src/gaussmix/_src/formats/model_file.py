@@ -41,7 +41,7 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
-    """Return the model and the record in a file; raise InvalidModelFileError for an invalid file, or OSError."""
+    """Return the model and the record in a file; raise InvalidModelFileError if the file is invalid, or OSError."""
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
@@ -66,7 +66,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """Return the model and the feature names in a dictionary of `to_dict`; raise TypeError or ValueError."""
+    """Return model and feature names in a dictionary of `to_dict`; raise TypeError or ValueError if it is invalid."""
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Pass a dictionary returned by `to_dict`, not {values!r:.60}.")
     for key, wanted in _MARKER.items():

@@ -31,7 +31,7 @@ class FitRecord:
     """Record of the fit of a mixture."""
 
     n_rows: int  # number of rows of the training data
-    row_weight: float  # total weight of the rows of the training data; n_rows if the rows had no weights
+    row_weight: float  # total row weight of the training data; n_rows if the rows had no weights
     log_likelihood: float  # total log-likelihood of the training data under the mixture, in nats
     n_steps: int  # number of EM steps of the best run
     has_converged: bool  # whether the best run has converged

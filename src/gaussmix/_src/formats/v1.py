@@ -11,7 +11,7 @@ covariance structure), "feature_names" (a list or null), "dtype" (text or null),
 "parameters" and "attributes".
 
 All later versions of this module must be able to read layout 1. Keys may be added to the header, because readers ignore
-unknown keys. Any other change of the layout needs a new module with a new layout.
+unknown keys. Any change of the layout except a new key needs a new module with a new layout.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def write(record: Record) -> tuple[Header, Tensors]:
 
 
 def read(header: Header, tensors: Tensors) -> Record:
-    """Create a record from the header and the tensors of a file; raise `Damaged` if these don't match layout 1."""
+    """Create a record from the header and the tensors of a file; raise `Damaged` if they do not match layout 1."""
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("required arrays are missing, or there are unknown arrays")
     try:

@@ -108,7 +108,7 @@ def from_plain(name: str, value: Json) -> Any:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # the case limits `place`, which RandomState does not check
+                state = np.random.RandomState()  # the pattern limits `place`, because `set_state` does not check it
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:

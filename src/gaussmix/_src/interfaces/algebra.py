@@ -41,13 +41,13 @@ class Algebra(NamedTuple):
 
 
 class OtherAxes(NamedTuple):
-    """Settings of additional initial covariances with other axes, used if the components share their principal axes.
+    """Settings of additional initial covariances with other axes, for structures whose components share principal axes.
 
     Parameters
     ----------
     max_components : maximum number of components, largest first, whose axes are tried as the shared axes.
-    sharp : factor by which variances are multiplied if the axes of the pooled scatter are shared.
-    soft : factor by which variances are multiplied if the axes of one component are shared.
+    sharp : factor by which variances are multiplied if the shared axes are from the pooled scatter.
+    soft : factor by which variances are multiplied if the shared axes are from one component.
     """
 
     max_components: int

@@ -24,12 +24,12 @@ class Block:
         missing value. Code that receives a block must not change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : given responsibilities (n_rows, n_components), or given labels (n_rows,) int32. Engines read
-        `assignment` only under `AssignmentRule.ASSIGNMENT`. An array of labels may also be `prior_indices`.
+        `assignment` only under `AssignmentRule.ASSIGNMENT`. The array of labels may also serve as `prior_indices`.
     log_prior : table of log prior probabilities of the components, (n_priors, n_components), in nats; None without
-        prior information. Engines add a row of `log_prior` to the log p(x, k) of a row x. The largest entry in each row
-        of `log_prior` is 0, and −inf excludes a component. The last column of `log_prior` is for a noise component.
-    prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if there is no prior for it,
-        (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
+        priors. Engines add a row of `log_prior` to log p(x, k) of each row x. Each row of the table has the maximum 0;
+        −inf excludes a component. If there is a noise component, the last column is its column.
+    prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if the row has no prior, (n_rows,)
+        int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
     error : covariance matrices of the rows' measurement errors, (n_rows, n_features, n_features), or, if features have
         independent errors, variances (n_rows, n_features), in data units²; None without errors.
     """

@@ -28,7 +28,7 @@ class Sums(tuple[Any, ...]):
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
     def split_by_component(self, n_parts: int) -> list[Sums]:
-        """Call `split_by_component(n_parts)` of every element; item i of the list holds part i of each element."""
+        """Call `split_by_component(n_parts)` of every element; item i of the result holds part i of each element."""
         return [Sums(parts) for parts in zip(*(each.split_by_component(n_parts) for each in self), strict=True)]
 
     @classmethod
@@ -70,7 +70,7 @@ class Tree(Generic[S]):
         return tree
 
     def add(self, sums: S, n_leaves: int = 1, first: int | None = None) -> None:
-        """Add the sum of `n_leaves` leaves from index `first` on (by default, the index after the last node)."""
+        """Add the sum of `n_leaves` leaves that begin at leaf `first` (by default, after the last node)."""
         first = self._end if first is None else first
         self._end = max(self._end, first + n_leaves)
         while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:

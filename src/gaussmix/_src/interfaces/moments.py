@@ -1,4 +1,4 @@
-"""Moments: weighted sums over rows, computed by an E-step. An M-step needs only moments, but not the rows."""
+"""Moments: weighted sums over rows, computed by an E-step. An M-step needs only these moments, not the rows."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class BlockMoments:
     row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of the second moments in `second`. If an engine sums second moments in another form,
         `Engine.finish` converts them to the requested form.
-    pass_counts : counts over the rows from which the engine plans the next pass; otherwise None.
-    observed : sums of weighted responsibilities over the rows in which each feature is observed, (n_components,
-        n_features), from which `Engine.finish` estimates the missing values; None if the sums leave out no values.
+    pass_counts : counts over the rows from which the engine plans the next pass; None if there are no counts.
+    observed : for each feature, the sum of weighted responsibilities over the rows in which the feature is observed,
+        (n_components, n_features), used to estimate missing values; None if no values are left out.
     background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes

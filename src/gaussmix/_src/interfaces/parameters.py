@@ -19,7 +19,7 @@ MAX_REGULAR_DISTANCE = 1e4
 # deviations of c, so that the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with at most this fraction of the total weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # standard deviations up to this times |mean| are rounding errors
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # a standard deviation up to this times |mean| is a rounding error
 MAX_CANCELLATION = 1e3  # maximum factor by which rounding errors may grow when moments are moved to new means
 # The C++ core makes EM steps within these limits; Python makes the steps that violate a limit (cpp/em/run_em.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
@@ -37,7 +37,7 @@ class Parameters:
     whitening : whitening factors W_k; the precision of component k is W_kᵀ W_k.
     log_background : logarithm of weight × density of the noise component, in nats; −inf without a noise component.
     log_sides : logs of the side lengths of the noise component's box, (n_features,); None if only the volume of the box
-        is known. For each missing value of a row, the noise density is multiplied by the side length of that feature.
+        is known. For each missing value of a row, the noise density is multiplied by the side length of the feature.
     """
 
     log_scale: Array
@@ -84,7 +84,7 @@ class Parameters:
 
     @cached_property
     def middle(self) -> Array | None:
-        """Return the mean of the component means, (n_features,), if all component means are near it; otherwise None."""
+        """Return the mean of the component means, (n_features,), if all of these are near this mean; otherwise None."""
         middle = self.means.mean(axis=0)
         return middle if self.is_common_centre(middle) else None
 

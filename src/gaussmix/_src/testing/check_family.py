@@ -1,4 +1,4 @@
-"""Checks that the `update` of a covariance structure maximises the likelihood, and of the structure's properties."""
+"""Checks of a covariance structure: its `update` must maximise the likelihood, and its properties must be correct."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
 from gaussmix._src.testing.closeness import EPS, assert_close
 
 SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # pairs (n_components, n_features)
-GAIN = 1e-12  # allowed loss of expected log-likelihood, in nats per unit of weight and feature
-DIFF_STEP = 1e-5  # step of numerical differentiation; relative errors are DIFF_STEP² and ε / DIFF_STEP
-SLOPE = 1e-7  # maximum slope at a maximum, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
+GAIN = 1e-12  # allowed loss of expected log-likelihood, in nats per unit of row weight and per feature
+DIFF_STEP = 1e-5  # step of numerical differentiation, which has relative errors of DIFF_STEP² and ε / DIFF_STEP
+SLOPE = 1e-7  # maximum slope that counts as 0, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
 
 
 def check_family(family: Family, rng: np.random.Generator) -> None:
@@ -51,7 +51,7 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
 
 
 def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:
-    """Draw total weights (K,) and positive definite scatter matrices (K, d, d) whose sizes differ."""
+    """Draw total weights (K,) and positive definite scatter matrices (K, d, d) of different magnitudes."""
     mass = rng.uniform(5.0, 50.0, size=n_components)
     factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features)
     covariances = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
@@ -75,7 +75,7 @@ def as_needed(family: Family, mass: Array, full: Array, current: Covariances | N
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:
-    """Return the covariances after `n_first_updates` updates; they are a maximum unless `family.is_step` is True."""
+    """Return the covariances after `n_first_updates` updates: the maximum of the likelihood unless `family.is_step`."""
     covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
@@ -151,7 +151,7 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` never lowers the likelihood of the current covariances, and never changes a maximum."""
+    """Check that `update` never lowers the likelihood of current covariances, and does not change its own result."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
@@ -187,7 +187,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter must give finite whitening factors or an error with components")
+                raise AssertionError("singular scatter must give finite whitening factors, or an error with indices")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:

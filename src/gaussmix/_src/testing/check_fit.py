@@ -46,8 +46,8 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     history = np.array(trace.log_likelihood)
-    # Rounding changes each value of a row by at most ε times the value; divided by the feature's standard deviation,
-    # this is a bound on the change of a log density.
+    # Rounding changes each value of a row by at most ε times the value. This change, divided by the feature's standard
+    # deviation, bounds the change of a log density.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
     # Rounding changes each element of Σ by ε times the element. A rounded Σ may lie outside the covariance structure,
@@ -69,7 +69,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
     """Check that EM returns the mixture with permuted components if the initial components are permuted.
 
-    `check_monotone` describes the parameters and errors.
+    The parameters and errors are the same as in `check_monotone`.
     """
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)
@@ -154,7 +154,7 @@ def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str)
 
 
 def _rounding(rows: Array) -> float:
-    """Return a bound on the rounding errors of N_STEPS steps, relative to the standard deviations of the rows.
+    """Return a bound on the rounding errors of N_STEPS EM steps, relative to the standard deviations of the rows.
 
     For n rows, each EM step adds an error of √n ε times the largest value, because rounding errors in a sum have both
     signs and partly cancel. The bound is proportional to N_STEPS², because each step may preserve the errors of all

@@ -124,7 +124,7 @@ class _Mark(BlockState):
 
 @dataclass(frozen=True)
 class _Marked(StepTask):
-    """Pass that stores the sum of a block's rows in the block's state, to detect states of other blocks."""
+    """Pass that stores the sum of a block's rows in the block's state, to detect a state of another block."""
 
     @property
     def key(self) -> Hashable:
@@ -179,7 +179,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
 
 
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check the sources that `with_assignment` (rows, labels), `part` (rows) and `reweighted` (weights) return."""
+    """Check the rows, labels and weights of the sources that `with_assignment`, `part` and `reweighted` return."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
     labelled = source.with_assignment(labels)
     assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")

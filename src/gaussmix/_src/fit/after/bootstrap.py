@@ -34,15 +34,15 @@ MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
 MAX_COMPARED_ROWS = 2**13  # maximum number of rows on which components of a refit and of the original fit are matched
 REFIT_START_TOL = 1e-9  # tolerance of the one EM run before all refits, in nats per unit of row weight
-MIN_SIMILARITY = 0.5  # a component has changed if its rows before and after a refit are less similar than this
+MIN_SIMILARITY = 0.5  # a component has changed if its similarity to the matched component of a refit is below this
 # The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
 # such a row would change a refit only by rounding errors.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # maximum fraction of refits in which a component may collapse
 # If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ take at most a few seconds.
 MAX_FAST_REFIT_COST = 1_000_000
-PYTHON_COST_FACTOR = 40  # time of a refit in Python relative to a refit in C++, for few rows
-INCOMPLETE_COST_FACTOR = 8  # time of a refit to rows with missing values relative to a refit to complete rows
+PYTHON_COST_FACTOR = 40  # time of a refit in Python divided by the time of a refit in C++, if there are few rows
+INCOMPLETE_COST_FACTOR = 8  # ratio of the times of a refit to rows with missing values and a refit to complete rows
 
 
 class Refits(NamedTuple):
@@ -52,16 +52,16 @@ class Refits(NamedTuple):
     ----------
     model : mixture at the maximum of the objective; all refits start from this mixture.
     initial_objective : objective of the original mixture, in nats per unit of row weight.
-    parameter_draws : vectors of weights, means and covariances, (n_kept, q), one for each refit in which no component
-        collapsed. Components are in the order of `model`.
-    draw_weights : factors of the squared deviations of refits in the covariance of the parameters, (n_kept,). Each
+    parameter_draws : parameters (weights, means and covariances) of each refit without a collapse, (n_kept, q), with
+        components in the order of `model`.
+    draw_weights : factors on squared deviations of the refits in the covariance of the parameters, (n_kept,). Each
         factor is 1 except in the jackknife. In the jackknife, a factor is w / g² · (N − g) / N if the weight w of a row
         is reduced by g and the total weight is N; if weights don't count rows, all factors are (N − 1) / N for N rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
     n_relabelled : number of refits whose components had to be reordered to match `model`.
-    n_at_other_maximum : number of refits that ended at another maximum: the rows of some component in the refit and in
-        `model` have a similarity below one half.
+    n_at_other_maximum : number of refits that ended at a maximum other than `model`: some component of the refit and
+        its match in `model` have a similarity below one half.
     n_unconverged : number of refits that did not converge within `MAX_REFIT_STEPS` steps.
     degenerate_components : components that had collapsed or become empty in the original fit.
     """
@@ -255,7 +255,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from each `models[i]` on `tables[table_indices[i]]`, tables of equal size, and return the final states."""
+    """Run EM from each `models[i]` on `tables[table_indices[i]]` (all of equal size), and return the final states."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -273,7 +273,7 @@ def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
 
 @dataclass(frozen=True, eq=False)
 class _ComponentMatcher:
-    """Matcher of the components of refits to the components of the original mixture, based on the rows of components.
+    """Matcher of the components of refits to the components of the original mixture, based on responsibilities.
 
     Parameters
     ----------

@@ -28,11 +28,11 @@ from gaussmix._src.sources.row_statistics import Cells
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-_MIN_RESIDUAL_VARIANCE = 1e-10  # a column with a smaller unexplained fraction of its variance is linearly dependent
-_MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as causes of a dependence
+_MIN_RESIDUAL_VARIANCE = 1e-10  # maximum unexplained fraction of the variance of a linearly dependent column
+_MIN_COEFFICIENT = 1e-4  # maximum standardised coefficient of a column that is not reported as a cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows than this, a measured column may have only two values by chance
-_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of its largest entry
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of the largest entry
 _MAX_EXPLAINED_COLUMNS = 3  # maximum number of dependent columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
@@ -68,7 +68,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns of a source in which the variance of the mixture is only `ridge` (n_features,)."""
+    """Return the columns that are constant in a source and have only `ridge` (n_features,) as variance in a mixture."""
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False for all columns without a ridge
     if not is_ridge.any():  # returns before a pass over the rows
         return []
@@ -84,7 +84,7 @@ def find_dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """Find linearly dependent columns in a covariance matrix, with a Cholesky factor of the independent columns."""
+    """Find linearly dependent columns in a covariance matrix, using a Cholesky factor of the independent columns."""
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # inverse of the Cholesky factor of the independent columns
@@ -240,12 +240,12 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # because a sample would contain fewer distinct rows
+        counts = np.floor(model.weights * n_rows)  # counts all rows, because the sample lacks some distinct rows
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
     # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
-    # features, so that eigenvectors are needed for only few components.
+    # features. Therefore, directions are computed only for components whose sum of these fractions is large.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []
@@ -283,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """Return the error with a name instead of an index: the name of a constant column, if any, or of the feature."""
+    """Return the error with a name for its feature index: the name of the first constant column, or of the feature."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

@@ -31,9 +31,9 @@ MAX_NEWTON_STEPS = 20
 # If the objective, summed over all rows, can increase by at most this (nats), no parameter would change by more than
 # 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above it, EM continues
+MAX_GAIN_RATIO = 0.5  # maximum ratio of the remaining gains after and before a Newton step; above this, EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component whose expected number of rows is below this counts as empty
-MIN_CURVATURE = 1e-9  # curvatures up to this, per unit of row weight, count as 0; about 1 if components are known
+MIN_CURVATURE = 1e-9  # curvatures per unit of row weight up to this count as 0; for known components, they are about 1
 # The rows do not determine a parameter if more than this fraction of its squared derivative lies in flat directions.
 MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of each coordinate
@@ -100,7 +100,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # squared weights were divided by unit², but the total weight by unit
+        if is_frequency is False:  # squared weights were divided by unit², but the total weight was divided by unit
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
@@ -116,7 +116,7 @@ class LocalMaximum:
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return two arrays of orthonormal columns: directions in which the objective decreases, and all others."""
+        """Return two arrays of orthonormal columns: directions of decreasing objective, and flat directions."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")
@@ -188,7 +188,7 @@ class LocalMaximum:
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Draw models whose coordinates are normally distributed around the maximum, with the covariance `kind`."""
+        """Draw models with coordinates that are normal around the maximum, with the covariance of the given `kind`."""
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -263,7 +263,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """Run Newton's method; return the maximum and its information matrix, or None without convergence."""
+        """Run Newton's method; return the maximum and its information matrix, or None if there is no convergence."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

@@ -80,7 +80,7 @@ def run_likelihood_ratio_test(
 def _compute_statistics(
     problem: Problem, model: Model, tables: Sequence[Rows], stopping: StopRule, names: Sequence[str] | None = None
 ) -> Array:
-    """Compute 2 (log L' − log L) in nats for each table, with likelihood L' of the larger and L of the smaller mixture.
+    """Compute 2 (log L' − log L) in nats for each table; L' is the likelihood of the larger mixture, L of the smaller.
 
     All tables have the same number of rows. The statistics are at least 0, because the smaller mixture is a special
     case of the larger mixture. Raises ValueError if `names` is given and every larger mixture has a collapsed
@@ -112,7 +112,7 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
-    """Return whether every model has a collapsed component with over 2 d + 1 rows, a sign that rows are repeated."""
+    """Return whether every model has a collapsed component with over 2 n_features + 1 rows, a sign of repeated rows."""
     stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())

@@ -21,7 +21,7 @@ RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each re
 
 
 def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list[Candidate]:
-    """Return the candidates and their neighbours, which have one component less or more, sorted by structure and size.
+    """Return the candidates and their neighbours (one component less or more), sorted by structure and n_components.
 
     If rows have labels, neighbours with fewer components than the smallest candidate are left out, because a label
     might name a component that such a neighbour lacks.
@@ -36,13 +36,13 @@ def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list
 def compute_stability(
     candidates: Sequence[Candidate], repeats: RepeatedFits, source: Source, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Compute mean and standard deviation of the label agreement with neighbouring candidates, (n_candidates,) each.
+    """Compute mean and standard deviation of label agreement between candidates and their neighbours, (n_candidates,).
 
     The neighbours of a candidate with K components have K − 1 and K + 1 components. Each repeat with K components is
     compared with every earlier repeat with K + 1 components. The measure is the index of Fowlkes & Mallows (1983), as
     in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56.
-    All comparisons together need one pass over the rows. The result is NaN for K = 1, and if all fits of a neighbour
-    failed.
+    All comparisons together need only one pass over the rows. The result of a candidate is NaN if K = 1, or if all fits
+    of one of its neighbours failed.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -58,7 +58,7 @@ def compute_stability(
 
 
 def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
-    """Return whether each candidate's value exceeds the values for one component less and for one component more."""
+    """Return whether each candidate's value exceeds both the value with one component less and with one more."""
     by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
     def value_at(each: Candidate, more: int) -> float:
@@ -81,7 +81,7 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _ContingencyTables:
-    """Function that returns, for a leaf, the weight of pairs of a row with itself, and contingency tables of labels.
+    """Function that returns contingency tables of labels in a leaf, and the weight of pairs of a row with itself.
 
     Parameters
     ----------

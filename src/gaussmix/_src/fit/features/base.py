@@ -63,7 +63,7 @@ class FitOption(ABC):
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
-        """Return the EM runs changed by this option, one per initialisation (of one candidate in a model selection)."""
+        """Return the EM runs of one fit, changed by this option; a model selection makes one fit per candidate."""
         return runs
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:

@@ -64,7 +64,7 @@ class Priors(FitOption):
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
     """Return the components that only the prior determines, because their expected number of rows is below one half."""
     objective = problem.objective
-    # Variational fits report components that only the prior determines in another way.
+    # Variational fits have a different report of components that only the prior determines.
     if type(objective) is not PosteriorObjective or objective.prior is None:
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight

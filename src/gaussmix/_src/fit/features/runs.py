@@ -42,7 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """Fit option for acceleration; ignored by truncated EM, because rejected steps would spoil candidate components."""
+    """Fit option for acceleration; truncated EM ignores it, because candidates found by rejected steps would remain."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)

@@ -1,4 +1,4 @@
-"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step uses whitening factors instead of covariances."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step reads whitening factors instead of covariances."""
 
 from __future__ import annotations
 

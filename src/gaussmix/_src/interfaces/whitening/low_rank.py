@@ -20,7 +20,7 @@ class LowRankWhitening(Whitening):
 
     The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
     = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
-    norms of these columns. The whitened row of u is z − F (Fᵀz) with z = w u. The squared norm of z − F (Fᵀz) is
+    norms of these columns. Whitening of a row u gives z − F (Fᵀz) with z = w u. The squared norm of z − F (Fᵀz) is
     computed directly, because a difference of two squared norms would lose precision if s is large.
     """
 
@@ -33,7 +33,7 @@ class LowRankWhitening(Whitening):
         Raises
         ------
         SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε), which is also the limit for full
-            covariance matrices. The error contains the indices of the components.
+            covariance matrices. The error contains the indices of these components.
         """
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # the ratios Σ_jj / ψ_j

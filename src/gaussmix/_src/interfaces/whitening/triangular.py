@@ -28,7 +28,7 @@ class TriangularWhitening(Whitening):
         Raises
         ------
         SingularCovarianceError : a matrix is not positive definite in float64, or has a variance below the smallest
-            number that float64 stores with full precision. The error contains the indices of the components.
+            number that float64 stores with full precision. The error contains these components' indices.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
@@ -41,7 +41,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, because its bits depend on the processor
+        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
 
     def total_squares(self, vectors: Array) -> Array:
         """Return, for each factor W_k, the sum of |W_k v|² over the rows v of `vectors` (n_vectors, n_features)."""

@@ -94,8 +94,7 @@ class CoverageDisplay(Display):
 
         Parameters
         ----------
-        kind : "coverage" to show the fraction of rows inside each region, or "pit" to show the histogram of the
-            probability integral transform.
+        kind : "coverage" for the fraction of rows in each region, or "pit" for the probability integral transform.
 
         Raises
         ------

@@ -25,7 +25,7 @@ def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[
 
     At most `limit` different text labels are allowed; text labels are assigned to components in alphabetical order. If
     the labels are numbers, the result contains None instead of the dictionary. Raises the errors of `label_cells`, and
-    BadTable if there are more than `limit` labels or a label is a decimal number.
+    BadTable if there are more than `limit` different labels or a label is a decimal number.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}

@@ -76,7 +76,7 @@ class ModelFile:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters; equal weights and empty components have no free parameters."""
+        """Return the number of free parameters; weights fixed as equal and empty components have none."""
         estimator = self.details.estimator
         n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return n if isinstance(n, int) else self.mixture.n_parameters
@@ -87,7 +87,7 @@ class ModelFile:
         """Return the columns for all features of the model except `targets`, in the order of the model's features.
 
         Columns are matched with features by name. If the table or the model has no names, or if `columns` differ from
-        the model's names, columns are matched by position, and the column `without` is not used. Raises ValueError if a
+        the model's names, columns are matched by position, and the column `without` is skipped. Raises ValueError if a
         column is missing or not numeric, the number of columns is wrong, or a target is not a feature of the model.
         """
         inputs = self._input_features(targets)

@@ -29,7 +29,7 @@ from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
 _MIN_MEMORY = 1000  # minimum of --memory in bytes; if a number is smaller, the user most likely forgot the unit
-_OF_STRUCTURES = {  # maps parameter names of options to parameters of covariance structures
+_OF_STRUCTURES = {  # maps the names of command-line options to parameters of covariance structures
     "n_factors": "n_factors",
     "noise_variance": "noise",
     "shared_loadings": "shared_loadings",
@@ -272,7 +272,7 @@ class Reading:
         return names
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
-        """Return the table; --drop-missing leaves out rows that have missing values in the given columns."""
+        """Return the table; with --drop-missing, rows that have missing values in the given columns are left out."""
         columns = [name for name in (*features, *others) if name is not None]
         return table.complete_in(columns) if self.drop_missing else table
 

@@ -37,7 +37,7 @@ def check_target(target: str, *inputs: str | None) -> None:
     """Check, before the work begins, that the result can be written and does not overwrite an input file.
 
     Each input is the path of a file, a pattern or a folder. Raises OSError if the target can't be written, and
-    UsageError if the target is an input file or if two inputs are standard input.
+    UsageError if the target is an input file or if more than one input is standard input.
     """
     path = Path(target)
     if inputs.count(STANDARD) > 1:
@@ -93,7 +93,7 @@ class Writing:
     is_plain: bool
 
     def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns whose cells are copied as numbers; no columns for CSV, which keeps the original texts."""
+        """Return the columns whose cells are copied as numbers; none for CSV, because CSV keeps the original texts."""
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
@@ -226,7 +226,7 @@ def rows_at_once(n_numbers: int, memory: int) -> int:
     """Return the number of rows to process at the same time if each row has `n_numbers` values.
 
     The rows processed at the same time take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a
-    power of two, so that BLAS rounds the products of the last rows in the same way as if all rows were in memory.
+    power of two, so that BLAS rounds the products of the last rows exactly as if all rows were in memory.
     """
     n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))

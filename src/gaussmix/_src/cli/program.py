@@ -145,7 +145,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return EXIT_ERROR  # without a message, because the program that read from the pipe has ended
+        return EXIT_ERROR  # no message is printed, because the program that read from the pipe has ended
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):

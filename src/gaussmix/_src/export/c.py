@@ -184,7 +184,7 @@ def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
 
 
 def _in_comment(name: str) -> str:
-    """Replace each run of characters that could end a comment or a line by one "?", because "??" begins a trigraph."""
+    """Replace each run of characters that could end a comment or a line by a single "?"; "??" begins a trigraph."""
     return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 

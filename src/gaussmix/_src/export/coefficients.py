@@ -18,7 +18,7 @@ class Linear:
     """Coefficients of log p(x, k) = levels_k + slopes_k · (x − centre), in nats, up to a term common to all k.
 
     If x is far from all means, rounding errors of squared distances exceed the differences between components. The
-    linear form is accurate for any x, because this form does not subtract large terms from each other.
+    linear form is accurate for any x, because it contains no differences of large terms.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ class Linear:
     slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), in 1 / data units.
     levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖² with the whitening factor W; −inf for a component of
         weight 0.
-    limit : threshold in nats; if the largest log p(x, k) of a row is lower, the row needs the linear form, because
-        rounding errors of the quadratic form exceed √ε.
+    limit : threshold in nats; if the largest log p(x, k) of a row is below this threshold, the row needs the linear
+        form, because rounding errors of the quadratic form exceed √ε.
     """
 
     centre: Array
@@ -77,7 +77,7 @@ class Coefficients:
         return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
 
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
-        """Return the linear form about `centre` for rows of type `dtype`; None if covariances of components differ.
+        """Return the linear form about `centre` for rows of type `dtype`; None if the components' covariances differ.
 
         The result is also None for a single component and for a mixture with noise, because in these cases rounding
         errors do not change the label of a row that is far from all means.

@@ -15,8 +15,8 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 
 OPSET = 17
-# Number of p-values in the table, and the largest radius r for which the table has a p-value; exp(−38² / 2) is about
-# the smallest positive float64.
+# Number of p-values in the table, and the largest radius r in the table; exp(−38² / 2) is about the smallest positive
+# float64.
 _KNOTS, _MAX_RADIUS = 8192, 38.0
 
 
@@ -73,7 +73,7 @@ class Graph:
         return graph
 
     def joint(self, coefficients: Coefficients, centre: Array, centred: str) -> str:
-        """Add nodes for log p(x, k), (n_rows, n_components); noise adds a last column with log p(x, noise)."""
+        """Add nodes for log p(x, k), (n_rows, n_components); if there is noise, the last column is log p(x, noise)."""
         means = (coefficients.mixture.means - centre.astype(np.float64))[:, None, :]
         offsets = self.add("Sub", self.add("Unsqueeze", centred, self.integers([0])), self.real(means))
         if coefficients.is_matrix:
@@ -99,7 +99,7 @@ class Graph:
         return self.add("Clip", result, self.real(-largest), self.real(largest))
 
     def labels(self, coefficients: Coefficients, joint: str) -> None:
-        """Add the output "label": the most probable component, or −1 for noise, which is the last column of `joint`."""
+        """Add the output "label": the most probable component, or −1 for noise (last column of `joint` if present)."""
         label = self.add("ArgMax", joint, axis=1, keepdims=0)
         if coefficients.noise is not None:
             last = self.constant(np.array(coefficients.mixture.n_components, np.int64))
@@ -113,7 +113,7 @@ class Graph:
         self.set_output("label", self.add("Where", is_outlier, *sides), np.dtype(np.int64))
 
     def p_values(self, log_density: str, mixture: Mixture) -> str:
-        """Add nodes for the p-value, the probability that a random row has a lower density than this row.
+        """Add nodes for each row's p-value, the probability that a row drawn from the mixture has a lower density.
 
         The log p-value is interpolated linearly in r, which is defined by log p(x) = max log p − r² / 2.
         """

@@ -21,7 +21,7 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier. The output `probabilities` (n_rows,
     n_components) contains p(k | x); a detector does not have this output. The output `log_density` (n_rows,) is log
     p(x) in nats. Only a detector has the output `p_value` (n_rows,), the probability that a row drawn from the mixture
-    has a lower density.
+    has a lower density than the input row.
 
     The graph first subtracts the average of the components' means from the rows, so that float32 is accurate even if
     all rows are far from the origin.
@@ -47,8 +47,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     Notes
     -----
     Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8192
-    values. The relative error of p-values is 1e-5 for a single component. For several components the relative error is
-    1 percent, because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
+    values. For a mixture with one component, the relative error of p-values is 1e-5. For several components, this error
+    is 1 percent, because the table is computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
 
     Examples
     --------

@@ -46,8 +46,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     The new columns are component (−1 for noise), probability_0, probability_1 … and log_density; for a detector there
     is also a column outlier. All new columns are NULL if a feature is NULL. The component is NULL if a feature is NaN,
     or if the row is so far from all components that its density is 0 in double precision. If a feature is NaN, the
-    probabilities and the log density are NaN. If the row is too far from all components, the probabilities are NaN, and
-    the log density is −inf.
+    probabilities and the log density are NaN. If the density of the row is 0 in double precision, the probabilities are
+    NaN, and the log density is −inf.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
 
 def _check_distinct(names: Sequence[str]) -> None:
-    """Raise ValueError if two names are equal apart from the case of A to Z, because DuckDB ignores case."""
+    """Raise ValueError if two names differ at most in the case of the letters A to Z, which DuckDB ignores."""
     known: dict[bytes, str] = {}
     for name in names:
         other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)

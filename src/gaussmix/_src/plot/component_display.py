@@ -28,8 +28,8 @@ class ComponentDisplay(FeatureDisplay):
     """Plot of rows in the colours of their components, with ellipses at 1, 2 and 3 σ for each component.
 
     Create a display with `from_estimator`. If there are five or more components, each component has only its 2 σ
-    ellipse, without a fill, so that the ellipses do not hide each other. More than 20,000 rows are drawn as an image,
-    which is darker in denser regions, instead of points. With one feature the display shows a histogram of the rows,
+    ellipse, without a fill, so that the ellipses do not hide each other. If there are more than 20,000 rows, an image,
+    which is darker in denser regions, replaces the points. With one feature the display shows a histogram of the rows,
     the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves. With one feature, the levels 1, 2 and 3
     σ are intervals about each mean.
 
@@ -167,7 +167,7 @@ class ComponentDisplay(FeatureDisplay):
         return [*handles, *total, *level_handles(levels, self.means.shape[1])]
 
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
-        """Draw another mixture with thin lines; raise ValueError if it has another number of features or components."""
+        """Draw the mixture `other` with thin lines; raise ValueError if it differs in components or lacks a feature."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
             raise ValueError("uncertainty needs mixtures with as many components and features as the plotted mixture.")
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
@@ -176,7 +176,7 @@ class ComponentDisplay(FeatureDisplay):
 
 
 def default_levels(n_components: int, usual: list[float]) -> list[float]:
-    """Return the levels `usual`, or only 2 σ if there are many components."""
+    """Return the levels `usual`, or only the level 2 σ if there are five or more components."""
     return usual if n_components < N_MANY else [2.0]
 
 

@@ -25,7 +25,7 @@ class ConditionalDisplay(Display):
     """Plot of the conditional mean and median of a target feature over another feature, with probability bands.
 
     Create a display with `from_estimator`. The curves and bands describe p(target | feature). All features of the
-    mixture except these two features are marginalised out. The 90% band extends from the 5% quantile to the 95%
+    mixture except the feature and the target are marginalised out. The 90% band extends from the 5% quantile to the 95%
     quantile of the target.
 
     Parameters

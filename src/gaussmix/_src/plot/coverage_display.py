@@ -22,15 +22,15 @@ _CONFIDENCE = 0.95
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CoverageDisplay(Display):
-    """Plot that compares the predicted probability of regions with the fraction of rows that fall inside them.
+    """Plot that compares the predicted probability of regions with the fraction of rows inside these regions.
 
     Create a display with `from_estimator`, using rows that were not used for the fit. For a regressor the regions are
     central intervals of p(y | x). For other estimators and for mixtures the regions are highest-density regions of
     p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the Royal
     Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is the
     predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are too
-    narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, the
-    plotted line or bar lies in the grey band with a probability of 95% at each point.
+    narrow, and a histogram shaped like ∩ means that the predicted distributions are too wide. If the model is correct,
+    the plotted line or bar lies in the grey band with a probability of 95% at each point.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class CoverageDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
-    line_ : the line of observed fractions over predicted probabilities; with `kind="pit"`, the bars of the histogram.
+    line_ : the line of observed over predicted probabilities; with `kind="pit"`, the bars of the histogram.
     reference_ : the line that a correct model would follow.
     band_ : the grey band of the random variation that is expected for a correct model.
     legend_ : the legend at the right of the axes, or None if there is no legend.
@@ -94,7 +94,7 @@ class CoverageDisplay(Display):
 
         Parameters
         ----------
-        kind : "coverage" to show the fraction of rows inside each region, or "pit" to show the histogram.
+        kind : "coverage" for the fraction of rows in each region, or "pit" for the probability integral transform.
 
         Raises
         ------

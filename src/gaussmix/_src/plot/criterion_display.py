@@ -16,9 +16,9 @@ from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_ti
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import MARKERS, component_pens
 
-_N_BEST = 10  # number of best candidates whose range the vertical axis shows
+_N_BEST = 10  # number of best candidates from which the range of the vertical axis is computed
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of the range of these candidates
-_MAX_RANGE_RATIO = 3.0  # show all candidates if their range is at most 3 times the range of the best ten
+_MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen covariance structures
 _REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 
@@ -31,9 +31,9 @@ class CriterionDisplay(Display):
     components means that three candidates with this number of components failed; the legend lists the reasons. A square
     marks a candidate whose criterion is unreliable, because some of its components have few distinct rows or depend on
     `reg_covar`. If the criterion is stability, triangles mark the numbers of components at which stability has a peak.
-    If the ten best candidates are close together compared with the range of all candidates, the axis shows only the
-    range of the ten best. The legend lists the covariance structures whose lines are visible. Each structure has a
-    different marker, and structures with visible lines get colours first.
+    If the ten best candidates are close together compared with the range of all candidates, the vertical axis shows
+    only the range of the ten best candidates. The legend lists the covariance structures whose lines are visible. Each
+    structure has a different marker, and the colours are assigned first to structures with visible lines.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class CriterionDisplay(Display):
         return self._with_legend([*shown, self.best_, *weak, *peaks, *reasons], legend)
 
     def _view(self, values: Any) -> tuple[float, float]:
-        """Return the limits of an axis for the best and the chosen candidates, or −∞ and ∞ to show all candidates."""
+        """Return limits of the axis that show the best candidates and the chosen one, or −∞ and ∞ to show all."""
         finite = values[~np.isnan(values)]
         cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
@@ -162,7 +162,7 @@ class CriterionDisplay(Display):
         return low, high
 
     def _count_failures(self) -> list[Any]:
-        """Write the number of failures above each number of components; return legend entries with the reasons."""
+        """Write the number of failed candidates above each number of components; return reasons as legend entries."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}

@@ -18,7 +18,7 @@ from gaussmix._src.plot.subject import Subject, named_probabilities
 
 Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
-_REACH = 3.0  # distance in standard deviations from all means up to which the picture extends
+_REACH = 3.0  # the picture covers this distance, in standard deviations, around the mean of each component
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -28,10 +28,10 @@ class DecisionRegionDisplay(FeatureDisplay):
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
     regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
     detector. The regions are computed from the marginal distribution of the plotted features. If all features of the
-    mixture are plotted, the regions agree with `predict`. The colour of each row shows the decision that is based on
-    all features. For a detector the colour depends only on the plotted features; a separate colour marks rows that are
-    outliers in all features together, but not in the plotted features. If only one feature is plotted, a line for each
-    decision shows the probability of this decision.
+    mixture are plotted, the regions agree with `predict`. Except for a detector, the colour of each row shows the
+    decision that is based on all features. For a detector the colour of a row depends only on the plotted features; a
+    separate colour marks rows that are outliers in all features together, but not in the plotted features. If only one
+    feature is plotted, a line for each decision shows the probability of this decision.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class DecisionRegionDisplay(FeatureDisplay):
         plotted.
     scores : (n_decisions, n_y, n_x) or (n_decisions, n_x), score of each decision at each grid point; each point
         belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. For a
-        detector the score of "inside" is 0, and the score of "outlier" is the detector's limit of the log density minus
-        the log density at the grid point, in nats.
+        detector the score of "inside" is 0, and the score of "outlier" is the detector's threshold of the log density
+        minus the log density at the grid point, in nats.
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the plotted features, used as axis labels.
@@ -51,7 +51,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     ----------
     ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     regions_ : a `matplotlib.collections.QuadMesh` of the regions or, with one feature, a line for each decision.
-    boundaries_ : the contours, or vertical lines, between the regions.
+    boundaries_ : the boundaries between the regions: contours or, with one feature, vertical lines.
     rows_ : the matplotlib artists that show the rows.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 

@@ -29,7 +29,7 @@ class DensityDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    mixture : marginal mixture of the one or two plotted features, without noise.
+    mixture : marginal mixture of the one or two plotted features, without the noise component.
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     feature_names : names of the plotted features, used as axis labels.
 

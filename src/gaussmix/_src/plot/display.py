@@ -59,7 +59,7 @@ class Display:
         return ax
 
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
-        """Label the axes with two features, or with one feature and the quantity on the vertical axis."""
+        """Label the axes with the names of two features, or with the name of one feature and the quantity `height`."""
         x, y, *_ = *features, height
         self.ax_.set(xlabel=in_lines(as_text(x), _LABEL_WIDTH), ylabel=in_lines(as_text(y), _LABEL_WIDTH))
 
@@ -69,7 +69,7 @@ class Display:
         return self.ax_.xaxis.label.get_color()
 
     def _line_color(self, color: Any) -> Any:
-        """Return `color`, or the first colour of the palette if `color` is None, adapted to the axes' background."""
+        """Return `color` or, if it is None, the palette's first colour, which is adapted to the axes' background."""
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
@@ -113,10 +113,10 @@ class FeatureDisplay(Display):
         estimator : a fitted gaussmix estimator that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows with all features of the mixture, in data units; None to draw no rows. Rows
             with a missing value (NaN) in a plotted feature are omitted.
-        features : indices or names of the features to show. Most displays show one or two features; the default is the
-            two features whose means separate the components best. A grid of plots shows at most 8 features; the default
-            is all features. The display shows the marginal distribution of the chosen features, and the legend's title
-            gives the number of features.
+        features : indices or names of the features to show. Most displays show one or two features, by default the two
+            features whose means separate the components best. A grid of plots shows at most 8 features, by default all
+            features. The display shows the marginal distribution of the chosen features; if some features are not
+            shown, the legend's title states this.
         feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
             has no names, the column names of X.
         ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. By default, new axes are created.
@@ -155,7 +155,7 @@ class FeatureDisplay(Display):
 
 
 def as_text(name: str) -> str:
-    """Return a shortened name without control characters, in which dollar signs do not mark formulas.
+    """Return a name that is shortened to 60 characters, with control characters replaced and dollar signs escaped.
 
     Every name that comes from the data must pass through this function, because matplotlib would read text between two
     dollar signs as a formula. matplotlib draws "\\$" as a dollar sign.

@@ -19,7 +19,7 @@ Options = Mapping[str, Any]
 MAX_POINTS = 20_000  # maximum number of rows that are drawn as points; more rows are drawn as an image
 ROW_ALPHA = 0.6  # opacity of a row whose component is certain; less certain rows are more transparent
 FILL_ALPHA = 0.08  # opacity of one ellipse; the opacities of nested ellipses add up
-_SHADED_DEVIATIONS = 5.0  # distance in standard deviations from all means up to which the image of rows extends
+_SHADED_DEVIATIONS = 5.0  # the image of rows covers this distance, in standard deviations, around each mean
 _MAX_GRID_POINTS = 600  # maximum number of grid points along one feature
 
 
@@ -64,7 +64,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     image[..., 3] = np.where(total > 0, 0.08 + 0.77 * np.sqrt(np.minimum(total / high, 1.0)), 0.0)
     extent = box[0, 0], box[1, 0], box[0, 1], box[1, 1]
     drawn = ax.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
-    drawn.sticky_edges.x.clear()  # otherwise matplotlib would not add the margin that it adds around points
+    drawn.sticky_edges.x.clear()  # otherwise matplotlib would not leave a margin around the image
     drawn.sticky_edges.y.clear()
     return drawn
 
@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Draw up to 20,000 rows as points, but more rows as an image of `box`, (2, 2), with points outside `box`."""
+    """Draw at most 20,000 rows as points; draw more rows as an image inside `box`, (2, 2), and as points outside."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -96,7 +96,7 @@ def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array,
 
 
 def covered(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
-    """Return the box (2, n_features) that contains all points up to `reach` standard deviations from a mean."""
+    """Return the box (2, n_features) that covers `reach` standard deviations of each feature around each mean."""
     spread = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
 

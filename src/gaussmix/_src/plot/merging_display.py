@@ -18,7 +18,7 @@ from gaussmix._src.plot.subject import make_subject
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MergingDisplay(Display):
-    """Plot of the entropy of the responsibilities while components are merged into clusters, two at a time.
+    """Plot of the entropy of the responsibilities after each merging of two clusters, which begin as single components.
 
     Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters that this display shows. The
     entropy decreases while overlapping components are merged. A ring marks the proposed number of clusters, which is
@@ -39,7 +39,7 @@ class MergingDisplay(Display):
     ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     line_ : the line of entropies.
     best_ : the ring at the proposed number of clusters.
-    texts_ : the texts that name the merged components and their overlap.
+    texts_ : the texts that state the components of each new cluster, and the overlap of the two merged clusters.
 
     Examples
     --------

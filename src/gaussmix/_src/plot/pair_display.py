@@ -30,7 +30,7 @@ class PairDisplay(FeatureDisplay):
 
     Attributes
     ----------
-    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` of the plot.
+    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` of the plots.
     figure_ : the `matplotlib.figure.Figure` that contains the axes.
     legend_ : the legend at the right of the grid, or None if there is no legend.
 

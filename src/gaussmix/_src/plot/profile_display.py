@@ -21,7 +21,7 @@ from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
 
 _MAX_ROWS = 300  # maximum number of rows that are drawn as lines
-_MAX_TICKS = 12  # maximum number of features that all have a tick and a marker
+_MAX_TICKS = 12  # up to this number of features, each feature has a tick and a marker
 _NAMES_WIDTH = 50  # maximum total number of characters of feature names that are written horizontally
 _BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
 
@@ -32,9 +32,9 @@ class ProfileDisplay(Display):
 
     Create a display with `from_estimator` from a mixture, an estimator, or a pipeline that ends with an estimator. If
     the pipeline begins with `PCA` or other affine steps, the display shows the input features of the pipeline, such as
-    the points of curves. Let x ↦ A x + b be the inverse transformation of the pipeline's steps. The plotted means are
-    then A μ_k + b, and the variances are the diagonal of A Σ_k Aᵀ plus the variance that the steps remove, which is the
-    mean squared residual of the rows.
+    the points of curves. The plotted means are A μ_k + b, where x ↦ A x + b is the inverse transformation of the
+    pipeline's steps. The plotted variances are the diagonal of A Σ_k Aᵀ plus the variance that the steps remove, which
+    is the mean squared residual of the rows.
 
     Parameters
     ----------

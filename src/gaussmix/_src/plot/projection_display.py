@@ -92,7 +92,7 @@ class ProjectionDisplay(ComponentDisplay):
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
-    """Write a direction as the sum of its largest terms that fit, such as "0.9 length − 0.4 width …"."""
+    """Write a direction as the sum of its largest terms that fit in a label, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
     text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # without a sign, because the largest coefficient is positive

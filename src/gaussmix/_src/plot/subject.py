@@ -149,7 +149,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """Return `chosen` or, if `chosen` is None, the first item of `others` with a name for each feature, or x0, x1, … .
+    """Return `chosen` or, if None, the first item of `others` with a name for each feature; otherwise x0, x1, ….
 
     Raises ValueError if `chosen` does not have one name for each feature.
     """
@@ -190,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature, (n_features,); 1 replaces the deviation of a constant."""
+    """Return each feature's mean and standard deviation, (n_features,); a standard deviation of 0 is replaced by 1."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
@@ -201,8 +201,8 @@ def separating_features(mixture: Mixture) -> list[int]:
     """Return the two features whose means separate the components best, in their original order.
 
     The two features maximise the trace of T⁻¹ B, where T is the covariance of the whole mixture and B the covariance of
-    the components' means. This trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
-    that individually separate the components best are compared.
+    the components' means. The trace of T⁻¹ B is between 0 and 2 and has no unit. To save time, only pairs of the eight
+    features that individually separate the components best are compared.
     """
     weights, covariances = mixture.weights, mixture._model.covariances
     centre, spread = overall(weights, mixture.means, covariances.variances())

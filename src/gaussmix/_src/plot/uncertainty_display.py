@@ -20,7 +20,7 @@ _MIN_AREA, _MAX_AREA = 8.0, 110.0  # smallest and largest area of a point, in ty
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class UncertaintyDisplay(FeatureDisplay):
-    """Plot of rows in the colours of their components, with larger and more opaque points for uncertain rows.
+    """Plot of rows in the colours of their components, with larger and more opaque points for more uncertain rows.
 
     Create a display with `from_estimator`, which needs the rows X. As in mclust, the uncertainty of a row is 1 − max_k
     p(k | x), where x contains all features of the row. The area of a point grows with the uncertainty. With one feature

@@ -25,18 +25,18 @@ _REFIT_COVERAGE = ", intervals from such refits 96 %"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap(MixtureEstimates):
-    """Uncertainty of a mixture's weights, means and covariances, or of any function of the mixture, from refits.
+    """Uncertainty, estimated from refits, of a mixture's parameters or of any function of the mixture.
 
     Parameters
     ----------
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`. The
-        estimated parameters are the same as in `Inference`. All refits start from the maximum, whose parameters are
-        `params`.
+        estimated parameters are the same as in `Inference`. All refits start from the maximum of the objective, at
+        which the parameters are `params`.
     mixture : the mixture with the parameters `params`.
     n_resamples : number of refits.
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.
     n_relabelled : number of refits whose components had to be reordered to match the components of `mixture`; `draws`
-        has the matched order.
+        has the order after this matching.
     n_at_other_maximum : number of refits that ended at another maximum, which means that a component kept less than
         half of its rows; `draws` contains these refits.
     """
@@ -48,7 +48,7 @@ class Bootstrap(MixtureEstimates):
     _title: ClassVar[str] = "Bootstrap"
 
     def estimate(self, function: Function, name: str = "function") -> ParameterEstimates:
-        """Estimate the value of a function of the mixture, and the value's uncertainty, from the values for all refits.
+        """Estimate a function of the mixture; its uncertainty is computed from its values for all refits.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Bootstrap(MixtureEstimates):
 
 
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
-    """Compute the covariance (q, q) of q estimates from n draws, (n, q).
+    """Compute the covariance matrix (q, q) of q estimates from n draws of these estimates, (n, q).
 
     If `counts` is None, the result is the sample covariance of the draws. With `counts` c, the result is the jackknife
     covariance Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 agrees with Efron & Tibshirani (1993) eq. 11.5,
@@ -111,7 +111,7 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
-    is_free = not estimates.optimum.frozen_components  # refits would report errors near 0 for frozen components
+    is_free = not estimates.optimum.frozen_components  # refits would give standard errors near 0 for frozen components
     if (
         is_free
         and inference.is_weakly_identified(estimates.optimum)

@@ -1,4 +1,4 @@
-"""The result of a sequence of hypothesis tests for the number of components."""
+"""The results of a sequence of hypothesis tests for the number of components."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class ComponentNumberTest:
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
         """Return the smallest number of components that the tests do not reject in favour of more components.
 
-        The probability that the true number of components is smaller than the result is at most `alpha`. Each test is
-        used only if all tests with fewer components reject their null hypotheses. The result is therefore too large
-        only if the first true null hypothesis is rejected.
+        The probability that the true number of components is smaller than the result is at most `alpha`. A test counts
+        only if all tests with fewer components reject their null hypotheses. The result is therefore too large only if
+        the first true null hypothesis is rejected.
 
         Parameters
         ----------

@@ -34,11 +34,11 @@ Function = Callable[[Mixture], ArrayLike]
 DEFAULT_ALPHA = 0.05
 MAX_ALPHA = 0.5  # maximum alpha, because a user who passes a larger alpha most likely means 1 − alpha
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
-MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
+MAX_SHOWN_MIXTURES = 50  # default number of drawn mixtures that a plot shows
 # If the fit is farther from the maximum than these numbers of standard errors, a note or a warning says so.
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0
 MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
-MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
+MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from the estimates that `tidy` combines with it, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
 MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured the coverage of intervals
 WEAK_NOTE = "The rows determine some of the parameters only weakly."
@@ -187,7 +187,7 @@ def with_intervals(
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Format an estimate, its standard error and its interval with decimals for three digits of the standard error."""
+    """Format an estimate, its standard error and its interval, rounded to three digits of the standard error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -248,7 +248,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
     Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
-    the mixture has other parameters than the estimates, or is several standard errors away from the estimates.
+    the mixture has other parameters than the estimates, or is more than three standard errors away.
     """
     scale = ParameterLayout.at_model(mixture._model)
     if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
@@ -273,10 +273,10 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(MixtureEstimates):
-    """Uncertainty of a mixture's weights, means and covariances, or of any function of the mixture, by formula.
+    """Uncertainty, computed by formula, of a mixture's parameters or of any function of the mixture.
 
     The estimated parameters are the weights (with the weight of noise last), followed by the means and the covariances.
-    A covariance is represented by the entries of its lower triangle, row by row, or by the parameters of its structure.
+    A covariance is represented by the entries of its lower triangle, row by row, or by its structure's parameters.
     Covariances that all components share are listed once.
 
     Parameters
@@ -371,8 +371,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     fitted : the result of the fit.
     problem : rows and objective of the fit.
     kind : name of the method that computes the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
-    are_counts : whether row weights are counts of equal rows. If the weights are not counts, the sandwich estimator
-        uses the squares of the weights.
+    are_counts : whether row weights are counts of equal rows. If the row weights are not counts, the sandwich estimator
+        uses their squares.
 
     Raises
     ------
@@ -421,7 +421,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
-    """Return a warning if the number of rows or their objective differs from the fit; otherwise return None.
+    """Return a warning if the number of rows or their objective differs from that of the fit; otherwise None.
 
     `before` is the objective of the fitted mixture for the rows. The objectives that the fit recorded end with the
     objective before the last EM step, so `before` and the last recorded objective may differ by about the gain of one
@@ -470,7 +470,7 @@ def is_weakly_identified(peak: LocalMaximum) -> bool:
 
 
 def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
-    """Return a note on weakly determined parameters, with the coverage in simulations if there are enough rows."""
+    """Return a note on weakly determined parameters; if rows suffice, it states the intervals' simulated coverage."""
     return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 

@@ -85,7 +85,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 
 def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
-    """Return sentences on components whose variance is only `reg_covar`, with causes; "" without such components."""
+    """Return sentences on components whose variance is only `reg_covar`, with causes; "" if there are none."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
@@ -124,7 +124,7 @@ def warn_of_ridge(
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Return a warning that names constant columns, whose variance is only `reg_covar`; None without such columns."""
+    """Return a warning that names constant columns, whose variance is only `reg_covar`; None if there are none."""
     if not constant:
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
@@ -136,7 +136,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 
 def not_started_sentence(results: Sequence[Result]) -> str | None:
-    """Return a warning with the number of candidates that were not started and the reason; None if there are none."""
+    """Return a warning that counts candidates that were not started, with the reason; None if all were started."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None

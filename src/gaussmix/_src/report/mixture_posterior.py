@@ -27,8 +27,8 @@ class MixturePosterior:
 
     Parameters
     ----------
-    approximation : variational posterior of all components to which rows belong.
-    mixture : mixture of the components to which rows belong, with the posterior means as parameters.
+    approximation : variational posterior of all non-empty components.
+    mixture : mixture of the non-empty components, with the posterior means as parameters.
     frame_library : library of the data frames in results; None for the first supported library that is installed.
 
     Examples
@@ -65,7 +65,7 @@ class MixturePosterior:
         Returns
         -------
         mixtures : list of mixtures; each mixture has the components to which rows belong, in the order of `mixture_`.
-            The small weight of empty components is distributed among the other components.
+            The small total weight of empty components is distributed among these components.
 
         Raises
         ------

@@ -35,7 +35,7 @@ from gaussmix._src.validation.rows import counted_weight
 
 _MIN_P_VALUE = 1e-6  # p-value below which a row counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
-_MAX_DISTANT = 3  # maximum number of distant rows without a warning, because any table may have a few distant rows
+_MAX_DISTANT = 3  # up to this number of distant rows, no warning, because any table may have a few
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
@@ -94,8 +94,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    # The p-values are computed with `estimator.mixture_`, because this object caches the density levels that p-values
-    # need.
+    # The p-values are computed with `estimator.mixture_`, because it caches the density levels that p-values need.
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
@@ -117,7 +116,7 @@ def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Ar
 
 
 def distant_sentence(n_distant: int, n_rows: int) -> str | None:
-    """Return a warning about `n_distant` distant rows, or None if there are only a few."""
+    """Return a warning about `n_distant` distant rows; None if at most 3 rows, or 1% of all rows, are distant."""
     if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (
@@ -210,7 +209,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: FitResult) -> dict[str, Any]:
-    """Return when and why EM stopped, and results on the maximum, starts and search; unknown values are None."""
+    """Return when and why EM stopped, and what is known of the maximum, starts and search; otherwise None."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}

@@ -64,9 +64,9 @@ class Summary:
 
         Parameters
         ----------
-        width : maximum length of a line in characters. If the table is too wide, it is transposed or columns are left
-            out. Rows after the fortieth are left out, too, and the text states the number of omitted columns and rows.
-            If `width` is None, the default, the table has at most ten columns and two hundred rows.
+        width : maximum length of a line in characters. If the table is wider, it is transposed or columns are left out.
+            Rows after the fortieth are also left out; the text states the numbers of omitted columns and rows. If
+            `width` is None, the default, the table has at most ten columns and two hundred rows.
         """
         header, rows = self._table() if width is None else self._cells()
         if width is None:
@@ -127,12 +127,12 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table of at most ten columns and 200 rows; added cells count what is omitted."""
+        """Return header and rows of a table of at most ten columns and 200 rows; added cells count omitted cells."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of the whole table, with one row per feature if there are many features."""
+        """Return header and rows of the whole table; if there are many features, each feature has a row."""
         mixture, columns = self.mixture, self.components
         K = mixture.n_components
         deviations = np.sqrt(mixture._model.covariances.variances())

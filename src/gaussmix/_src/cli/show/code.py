@@ -71,7 +71,7 @@ def code(
 
 
 def _settings(search: GaussianMixtureIC) -> str:
-    """Write the arguments of a model selection; some are written only if they differ from the default."""
+    """Write the arguments of a model selection; some arguments are written only if they differ from the default."""
     values, usual = search.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
     named += [name for name in ("noise", "weight_type") if values[name] != usual[name]]

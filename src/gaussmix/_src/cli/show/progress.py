@@ -47,7 +47,7 @@ class Bars(Progress):
         def report(step: Step) -> None:
             nonlocal before
             now, *where = step.log_likelihood, step.candidate, step.start
-            last = before.get((*where, step.iteration - 1))  # None at the first step of a new or resumed run
+            last = before.get((*where, step.iteration - 1))  # None at the first step of a new run or of a resumed run
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
             self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
@@ -60,11 +60,10 @@ class Bars(Progress):
         return lambda: self.advance(task)
 
     def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
-        """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
+        """Add a bar for the rows of a pass; return a function to call with the number of rows read since its last call.
 
         `n_rows` is the number of rows in a pass (None if unknown), and `row_bytes` is the size of a row in bytes. The
-        returned function may be called from any thread. Passes that run at the same time are shown as if they ran one
-        after another.
+        returned function may be called from any thread. Simultaneous passes are shown as if they ran one after another.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
@@ -84,7 +83,7 @@ class Bars(Progress):
 
 
 class _Done(ProgressColumn):
-    """Column that shows the number of finished fits, or the rows and bytes per second."""
+    """Column that shows the number of finished fits or, for a pass, the rows and bytes read per second."""
 
     def render(self, task: Task) -> Text:
         row_bytes, speed = task.fields["row_bytes"], task.fields["speed"]

@@ -26,7 +26,7 @@ from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # probability of the low-density region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-# Each pair is an upper limit of a BIC difference and its description (Kass & Raftery 1995, JASA 90, p. 777).
+# Pairs of an upper limit and a description of BIC differences below it (Kass & Raftery 1995, JASA 90, p. 777).
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))
 _MAX_NAMED = 3
 _MAX_SCORE_PRODUCTS = 2e9  # maximum number of multiplications in `inference`, which take about a second
@@ -58,7 +58,7 @@ class ReportData:
 
     @cached_property
     def is_complete(self) -> NDArray[np.bool_]:
-        """Return for each row whether it has no missing value, (n_rows,)."""
+        """Return for each row whether all its values are observed, (n_rows,)."""
         return np.asarray(~np.isnan(self.rows).any(axis=1))
 
     @cached_property
@@ -68,7 +68,7 @@ class ReportData:
 
     @cached_property
     def inference(self) -> MixtureEstimates | None:
-        """Return estimates with standard errors; None if there is no formula or if the computation would take long."""
+        """Return estimates with standard errors; None if no formula applies, or if it would take too long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
@@ -187,7 +187,7 @@ class ReportData:
         return f"Component {k} ({size}): {what}."
 
     def _separation(self) -> str:
-        """Describe how certain it is to which components the rows belong."""
+        """Describe how certain the assignment of rows to components is."""
         certain = self.mean(self.certainty > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
         fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"

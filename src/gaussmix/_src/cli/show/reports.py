@@ -36,7 +36,7 @@ from gaussmix._src.sources.tables.base import STANDARD
 
 _Record = TypeVar("_Record")
 _MAX_NAMES = 20
-_MAX_LISTED = 10  # maximum number of listed candidates if several structures were tried
+_MAX_LISTED = 10  # maximum number of candidates that are listed if several covariance structures were tried
 _FAILED, _WEAK = "–", "?"
 _MIN_WIDTH = 72  # minimum width of tables, so that numbers are not cut off on a narrow terminal
 # These parameters are not listed as settings, because they are shown elsewhere or do not change the fit.

@@ -37,7 +37,7 @@ Exported = Mixture | GaussianMixtureDetector
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
 _ANY = "VVV"  # mclust's name of the structure with unrestricted covariances
-_MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the structure named in the file
+_MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the covariance structure named there
 
 
 def read_json(contents: bytes) -> Mixture:

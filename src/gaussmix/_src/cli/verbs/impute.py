@@ -47,8 +47,8 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
         raise ValueError(f"{opened.name} has a noise component, which has no mean. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
     fill = Filling(opened.mixture.with_feature_names(None), reading.jobs, seed if draw else None)
-    # Random draws are seeded for each part. For reproducible results, the size of a part must therefore not depend on
-    # the memory or on other columns.
+    # Each part of the table has its own seeded random generator. For reproducible results, the size of a part must
+    # therefore not depend on the memory or on other columns.
     n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     n_filled = [0]
     parts = table.parts(n_rows, writing.numbers(features))

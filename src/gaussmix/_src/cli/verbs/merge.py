@@ -29,8 +29,8 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
     \b
       gaussmix merge january.gmm february.gmm -o both.gmm -k 5
 
-    With -k, similar components are merged until K are left; mean and covariance of the whole mixture do not change.
-    With -k, a single model may be passed.
+    With -k, similar components are merged until K components are left; mean and covariance of the mixture do not
+    change. With -k, a single model may be passed.
     """
     check_target(output, *models)
     if weights and len(weights) != len(models):

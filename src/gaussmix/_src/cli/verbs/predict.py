@@ -84,7 +84,7 @@ def predict(
             outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return outputs
 
-    n_distant = [0, 0]  # number of distant rows and number of all rows
+    n_distant = [0, 0]  # number of distant rows and total number of rows, so far
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:

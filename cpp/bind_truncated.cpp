@@ -21,8 +21,9 @@ using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::
 // Checks that all values are component indices. If `least` is -1, the value -1 (no component) is also allowed.
 void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message,
                       std::int32_t least = -1) {
-    const auto is_sound = [=](std::int32_t k) { return k >= least && k < n_components; };
-    require(std::all_of(values, values + count, is_sound), message);
+    bool is_sound = true;
+    for (std::size_t i = 0; i < count; ++i) is_sound &= values[i] >= least && values[i] < n_components;
+    require(is_sound, message);
 }
 
 TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, const RowWeight& row_weight,

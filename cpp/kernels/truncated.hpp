@@ -328,21 +328,22 @@ private:
                 Vec::zero().store(out);
                 continue;
             }
-            const unsigned equals = bits(equal(l, least)), tops = bits(equal(l, largest));
+            const unsigned surplus = chosen & bits(equal(l, least)) & bits(less(Vec::zero(), Vec::load(n_surplus)));
+            for (unsigned dropped = surplus; dropped != 0; dropped &= dropped - 1) {
+                const int i = __builtin_ctz(dropped);
+                n_surplus[i] -= 1;
+                out[i] = -__builtin_inf();
+            }
+            chosen &= ~surplus;
+            unsigned tops = chosen & bits(equal(l, largest));
             for (; chosen != 0; chosen &= chosen - 1) {
                 const int i = __builtin_ctz(chosen);
-                if ((equals >> i & 1) && n_surplus[i] > 0) {
-                    n_surplus[i] -= 1;
-                    out[i] = -__builtin_inf();
-                    continue;
-                }
-                std::int32_t* own = candidates[i];
-                own[count[i]] = component_[slot];
-                if (tops >> i & 1) {
-                    own[count[i]] = own[0];
-                    own[0] = component_[slot];
-                }
-                ++count[i];
+                candidates[i][count[i]++] = component_[slot];
+            }
+            for (; tops != 0; tops &= tops - 1) {
+                std::int32_t* own = candidates[__builtin_ctz(tops)];
+                own[count[__builtin_ctz(tops)] - 1] = own[0];
+                own[0] = component_[slot];
             }
             const Vec gap = Vec::load(out) - best;
             const Vec value =

@@ -19,7 +19,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_DENSITIES = 2**20  # maximum number of densities in memory at a time (8 MB)
+MAX_VALUES = 2**20  # maximum number of values in memory at a time (8 MB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +51,45 @@ class GapTask:
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
 
     def _sum_leaf(self, block: Block, candidates: NDArray[np.int32]) -> Sums:
-        total = Sums([0.0, 0.0, 0.0])
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
-        for some in np.array_split(drawn, 1 + len(drawn) * len(self.parameters.means) // MAX_DENSITIES):
-            rows = block.take(some, 0)
-            weight = np.maximum(rows.weight / self.fair, 1.0)
-            gaps = self._gaps(rows, candidates[some])
-            total += Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
-        return total
+        rows = block.take(drawn, 0)
+        weight = np.maximum(rows.weight / self.fair, 1.0)
+        gaps = self._log_density(rows) - self._log_density_of_candidates(rows, candidates[drawn])
+        gaps = np.maximum(gaps, 0.0)  # rounding errors may make a gap of 0 negative
+        return Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
-    def _gaps(self, rows: Block, candidates: Any) -> Array:
-        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, in nats."""
-        engine, K = self.engine.complete_engine, len(self.parameters.means)
-        joint = engine.component_log_density(rows, self.parameters)
-        if self.parameters.log_background > -np.inf:
-            known = rows.row_log_prior(K + 1)
-            background = self.parameters.log_background + (0.0 if known is None else known[:, K])
-            joint = np.column_stack((joint, np.broadcast_to(background, rows.n_rows)))
+    def _log_density(self, rows: Block) -> Array:
+        """Return log Σ_k p(x, k) of each row, in nats, (n_rows,)."""
+        engine = self.engine.complete_engine
+        if rows.log_prior is None:
+            return engine.log_density(rows, self.parameters)
+        parts = _split(rows.n_rows, len(self.parameters.means))  # the engine stores all p(x, k) of labelled rows
+        return np.concatenate([engine.log_density(rows.take(some, 0), self.parameters) for some in parts])
+
+    def _log_density_of_candidates(self, rows: Block, candidates: NDArray[np.int32]) -> Array:
+        """Return log Σ_{k ∈ candidates} p(x, k) of each row, in nats, (n_rows,)."""
+        parameters, (K, d) = self.parameters, self.parameters.means.shape
+        components = candidates.ravel().astype(np.intp)
+        row = np.repeat(np.arange(rows.n_rows), candidates.shape[1])
+        log_terms = parameters.log_scale[components]
+        for some in _split(len(row), d**2):
+            offsets = np.asarray(rows.rows[row[some]], dtype=np.float64) - parameters.means[components[some]]
+            whitened = parameters.whitening.take(components[some]).whiten_each(offsets)
+            log_terms[some] -= 0.5 * (whitened**2).sum(axis=1)
+        log_terms = np.where(components < 0, -np.inf, log_terms).reshape(candidates.shape)
+        if parameters.log_background > -np.inf:
+            log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_background)))
             candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
-        own = np.where(candidates < 0, -np.inf, np.take_along_axis(joint, np.maximum(candidates, 0), axis=1))
-        return engine.log_density(rows, self.parameters) - log_sum(own)
+        table = rows.log_prior_table(K + 1)
+        if table is not None:
+            index = np.arange(rows.n_rows) if rows.prior_indices is None else np.asarray(rows.prior_indices)
+            log_terms += table[index[:, None], np.maximum(candidates, 0)]
+        return log_sum(log_terms)
+
+
+def _split(count: int, n_values: int) -> list[NDArray[np.intp]]:
+    """Divide `count` indices into parts so that `n_values` values per index do not exceed `MAX_VALUES` in a part."""
+    return np.array_split(np.arange(count), 1 + count * n_values // MAX_VALUES)
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:

@@ -36,7 +36,7 @@ from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix._src.numerics.arrays import Array
 
 Row = tuple[str, str, str, str]  # bar, requirement, measurement, and its description
-N_STEPS, N_GROWTH, SPREAD = 9, 1_000_000, 0.35
+N_STEPS, N_GROWTH, SPREAD = 20, 1_000_000, 0.35
 VAMM: Any = import_module("vamm") if find_spec("vamm") else None
 STRUCTURES = "EII", "spherical", "EEI", "diag", FactorAnalyzer(2, shared_noise=True), FactorAnalyzer(2), "tied", "full"
 THEIRS = [(name, is_shared) for name in ("isotropic", "diagonal", "mfa", "full") for is_shared in (True, False)]

@@ -105,6 +105,11 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     apart = fitted(50 * np.arange(60)[np.arange(2000) % 60, None] + rows, "auto", 60)
     assert apart.outcome_.n_candidates == 8
     assert apart.outcome_.posterior_gap < 1e-12
+    records = []
+    options = {"covariance_type": "spherical", "init_params": "random", "tol": 0, "callbacks": [records.append]}
+    early = fitted(rows, "auto", 60, max_iter=9, **options)  # the gap is checked after step 8
+    assert (early.converged_, early.outcome_.n_candidates) == (False, 16)
+    assert [record.iteration for record in records] == list(range(1, 10))
 
 
 def test_few_candidates_are_not_accelerated(rng):

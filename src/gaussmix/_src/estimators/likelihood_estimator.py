@@ -154,15 +154,13 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X, sample_weight, labels, X_error : same as in `inference`. With labels, the components of all refits have the
-            same order.
+        X, sample_weight, labels, X_error : same as in `inference`. With labels, all refits keep the components' order.
         n_resamples : number of refits; None means 999. Pass None with "jackknife", which makes one refit per row.
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
-        concentration : concentration of the Dirichlet weights, at least 0.1. If `concentration` is below 1, weights
-            vary more, and standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv
-            2405.17265) uses 0.8137.
+        concentration : concentration of the Dirichlet weights, at least 0.1. Standard errors are multiplied by about
+            1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses 0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
         random_state : seed of the random draws.
 
@@ -180,8 +178,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Notes
         -----
-        The C++ core usually makes all refits in one call. The result does not depend on the number of threads. Rows are
-        not copied, except with "parametric".
+        The result does not depend on the number of threads. Rows are not copied, except with "parametric".
 
         Examples
         --------

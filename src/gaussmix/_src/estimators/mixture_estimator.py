@@ -225,8 +225,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
-        With `X_error`, the result is the log density of the measured values. Parameters and errors are the same as in
-        `predict`.
+        With `X_error`, the result is the log density of the measured values. Parameters and errors are as in `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())

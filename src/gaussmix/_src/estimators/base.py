@@ -52,7 +52,7 @@ class FittedAttribute(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, estimator: Any) -> T:
-        """Return the value; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""
+        """Return the attribute; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""
 
 
 class FittedValue(FittedAttribute[T]):

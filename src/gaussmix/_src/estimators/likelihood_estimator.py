@@ -71,7 +71,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
         kind: str = "auto",
     ) -> Inference | Bootstrap:
-        """Estimate standard errors and intervals of all parameters with a formula or, if it is inaccurate, with refits.
+        """Estimate standard errors and intervals of all parameters, with refits if formulas are inaccurate.
 
         `inference` first continues the fit to the maximum by EM and Newton's method. Standard errors at the end of
         `fit` might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The result's
@@ -80,7 +80,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), the training rows, which the estimator does not store. If the likelihood shows that
-            X has different rows, a RuntimeWarning is issued.
+            X differs from the training rows, a RuntimeWarning is issued.
         sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian contains the weights, and the
             sandwich estimator also contains squared weights.
         labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on the labels.
@@ -104,7 +104,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or no formula is known, for example with `trim`.
+        ValueError, TypeError : if X or a parameter is invalid, or the fit (for example with `trim`) has no formula.
 
         See Also
         --------

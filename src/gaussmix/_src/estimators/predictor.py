@@ -55,7 +55,7 @@ class MixturePredictor(Estimator, ABC):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of all other random draws.
     n_jobs : int or None, default None
-        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
+        Number of threads, as in `GaussianMixture`. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class MixturePredictor(Estimator, ABC):
         """Return a summary of the mixture, with facts about the prediction added."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
-        """Return feature names for the summary if the mixture has no names; None means the names x0, x1, …."""
+        """Return feature names for the summary if the mixture has no feature names; None means the names x0, x1, …."""
         return None
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:

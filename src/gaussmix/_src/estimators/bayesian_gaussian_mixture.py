@@ -60,11 +60,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
         definite. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None
         and the covariance of X is singular.
     max_iter : int, default 100
-        Largest number of steps; 0 returns the initial mixture.
+        Largest number of steps in each run; 0 returns the initial mixture.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of runs for each random method of initialisation; the run with the highest `lower_bound_` is kept.
+        Number of runs for each random method or function in `init_params`; the run with the highest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
         Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
         feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All

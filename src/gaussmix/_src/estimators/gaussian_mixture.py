@@ -53,16 +53,16 @@ class GaussianMixture(LikelihoodEstimator):
         structures with options. For many features, use ``FactorAnalyzer(n_factors)``; "factor_analyzer" has one factor.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
-        of outliers. Each EM step leaves out the rows of lowest density. `fit_predict` labels exactly the rows that were
-        left out −1, even if fewer are outliers; `predict` does not. If `init_params` is a name, each run starts from
-        the best of 21 short fits: one from the named method, and 20 from random rows, with equal diagonal covariances.
-        If `init_params` is an array or a function, or if you pass `means_init`, EM starts without short fits.
+        of outliers. Each EM step leaves out the rows of lowest density. `fit_predict` gives the label −1 to exactly the
+        rows that were left out, even if fewer are outliers; `predict` ignores `trim`. If `init_params` is a name, a run
+        starts from the best of 21 short fits with equal diagonal covariances: one from this method, and 20 from random
+        rows. Short fits are not made if `init_params` is an array or a function, or if you pass `means_init`.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``. EM
-        then continues until all further steps together would raise this mean by less than 1e-4 nats, as estimated by
-        the check of `check_maximum`. With "auto", also raise `max_iter`, because 100 steps are often too few;
-        ValueError is raised if `check_maximum` does not support the mixture.
+        sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``.
+        With "auto", EM continues until all further steps together would raise the mean log-likelihood by less than 1e-4
+        nats, as estimated by the check of `check_maximum`. With "auto", raise `max_iter`, too, because 100 steps are
+        often too few. ValueError is raised for "auto" if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
         `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
@@ -76,9 +76,9 @@ class GaussianMixture(LikelihoodEstimator):
         lowers the mean log-likelihood. If the automatic value costs more than 1e-5 nats, and each component has at
         least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
-        Largest number of EM steps in each run; raise it after a ConvergenceWarning. 0 returns the initial mixture. With
-        more than 262,080 rows, and a name as `init_params`, EM runs on a sample and then on all rows, and `max_iter`
-        limits each of the two phases. A split-and-merge search has its own limit.
+        Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
+        mixture. With more than 262,080 rows, and a name as `init_params`, EM runs on a sample and then on all rows, and
+        `max_iter` limits each of the two phases. A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -113,14 +113,14 @@ class GaussianMixture(LikelihoodEstimator):
         0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
         Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
-        such as ``{"cat": [0, 1], "dog": [2]}``; EM assigns such rows only to these components. The values −1, None and
-        NaN mean that the label is unknown. Without `label_components`, each value is the index of a component.
+        such as ``{"cat": [0, 1], "dog": [2]}``; EM assigns a row only to components that its label allows. The values
+        −1, None and NaN mean an unknown label. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
-        "freeze" stops updating its mean and covariance, but raises SingularCovarianceError for a collapse in the first
-        step. "drop" removes the component, so that `mixture_` has fewer components. "repair" replaces the component by
-        one half of the heaviest component, at most 10 times in a run; later, components are frozen. "error" ends the
-        run, and `fit` raises DegenerateError if no run is left.
+        "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError for a collapse
+        in the first step. "drop" removes the component, so that `mixture_` has fewer components. "repair" replaces the
+        component by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
+        "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
@@ -201,7 +201,7 @@ class GaussianMixture(LikelihoodEstimator):
         * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
         * `label_change_fraction`: fraction of row weight with another label at the maximum; None unless `is_maximum`.
         * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
-        * `n_starts`: the number of runs that ended with a finite likelihood, without failed and skipped runs.
+        * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
           log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
           the gain of all further steps of this run or of the best run, whichever is larger.
@@ -362,8 +362,8 @@ class GaussianMixture(LikelihoodEstimator):
         ------
         ValueError : if a parameter or the data is invalid, the features differ from earlier calls, X is float64 after
             earlier float32 rows, or `n_components` or `covariance_type` has changed. `partial_fit` does not support
-            factor analysers, ``weight_type="precision"``, `noise`, `trim`, `prior`, `restrictions`, a number as
-            `posterior`, and values of `degenerate` other than "freeze". Errors leave the stream unchanged.
+            missing values, factor analysers, ``weight_type="precision"``, `noise`, `trim`, `prior`, `restrictions`, a
+            number as `posterior`, and values of `degenerate` other than "freeze". Errors leave the stream unchanged.
         TypeError : if a parameter or the data has the wrong type.
 
         Warns
@@ -445,7 +445,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     @property
     def n_samples_seen_(self) -> int:
-        """Number of rows that were passed to `partial_fit` in all calls; exists only after `partial_fit`."""
+        """Number of rows that were passed to `partial_fit` since the last `fit`; exists only after `partial_fit`."""
         if "_stream" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_rows_seen

@@ -64,7 +64,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of runs for each random method or function in `init_params`; the run with the highest `lower_bound_` is kept.
+        Number of runs for each random method or function in `init_params`; the run with the highest bound is kept.
     init_params : str, list of str, array or callable, default "birth"
         Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
         feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All

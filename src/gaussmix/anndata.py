@@ -30,7 +30,7 @@ def cluster(
 
     Parameters
     ----------
-    adata : the `anndata.AnnData` object, which is changed in place, but only in memory.
+    adata : the `anndata.AnnData` object, which is changed in place; a file on disk is not changed.
     n_components : number of clusters. If you pass several numbers, `criterion` chooses one of them.
     use_rep : rows to cluster: a key of `adata.obsm`, such as "X_pca", or of `adata.layers`. None or "X" means
         `adata.X`.
@@ -47,9 +47,9 @@ def cluster(
           and for cells that `trim` left out.
         * ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
           array, the probabilities are a lazy Dask array, too.
-        * ``uns[key_added]``: a dict with "weights", "means", "covariances" and "covariance_type", as arguments of
-          `Mixture.from_parameters`, with "use_rep", and after a model selection, with "criterion" and the data frame
-          "results". For factor analysers, full covariance matrices and their structure are stored. If the fit has
+        * ``uns[key_added]``: a dict with the arguments of `Mixture.from_parameters` ("weights", "means", "covariances"
+          and "covariance_type") and "use_rep"; after a model selection, also "criterion" and the data frame "results".
+          For factor analysers, full covariance matrices are stored, with the corresponding structure. If the fit has
           noise, the weights sum to less than 1, so divide the weights by their sum. The stored mixture has neither
           noise nor `trim`, so it assigns every cell to a cluster.
 

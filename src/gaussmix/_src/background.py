@@ -50,7 +50,7 @@ class Background:
         return None if self.bounds is None else log(self.bounds[1] - self.bounds[0])
 
     def weighing(self, weight: float) -> Background:
-        """Return a noise component with the same volume and another weight."""
+        """Return a noise component with the same volume and the weight `weight`."""
         return replace(self, weight=weight)
 
     def log_mass(self, lower: Array, upper: Array) -> Array:

@@ -85,7 +85,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
 
 def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
-    """Check that numbers are real and finite, and have `n_axes` axes, if given; return them as a float64 array."""
+    """Check that numbers are real and finite and, if `n_axes` is given, have `n_axes` axes; return a float64 array."""
     array = check_real(name, values)
     if n_axes is not None and array.ndim != n_axes:
         raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, but has shape {array.shape}.")

@@ -60,7 +60,7 @@ class FailureKind(Enum):
 
     @classmethod
     def from_text(cls, text: str) -> FailureKind:
-        """Return the kind of a failure from its text in a table of results or in a file."""
+        """Return the kind of a failure from the failure's text in a table of results or in a file."""
         return next(kind for kind in cls if text.startswith(kind.words))
 
 
@@ -101,7 +101,7 @@ class SingularCovarianceError(ValueError):
     Parameters
     ----------
     components : indices of the components with such covariances, counted from 0.
-    message : reason and advice; the default message is that such covariances have no density.
+    message : reason and advice; the default message states that such covariances have no density.
     """
 
     def __init__(self, components: Iterable[int], message: str | None = None) -> None:

@@ -80,7 +80,7 @@ class Model:
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
-        """Return the model with a noise component added; the other weights are multiplied by 1 − noise.weight."""
+        """Return the model with a noise component added; earlier weights are multiplied by 1 − noise.weight."""
         if noise is None:
             return self
         return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
@@ -107,7 +107,7 @@ class Model:
 
 
 def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
-    """Return the number of free parameters of a mixture; noise has two, its weight and its volume, as in mclust."""
+    """Return the number of free parameters of a mixture; noise has two: weight and volume, as in mclust."""
     of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
     return of_components + 2 * has_noise
 
@@ -157,7 +157,7 @@ def invalid_reason(
 
 
 def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
-    """Return the reason why covariances have no density, for the end of a sentence; None if they have a density."""
+    """Return why Gaussians with these covariances have no density, for the end of a sentence; None if they have one."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
     try:

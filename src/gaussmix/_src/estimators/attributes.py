@@ -77,8 +77,8 @@ class MixtureAttributes(Estimator):
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; they replace hints in OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # the training rows (weakly), their labels, or why there are no labels
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
+    _rows: ref[Any] | NDArray[np.int64] | str  # weak reference to the rows, the labels, or why there are none
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 

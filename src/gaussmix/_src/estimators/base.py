@@ -52,7 +52,7 @@ class FittedAttribute(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, estimator: Any) -> T:
-        """Return the value; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""
+        """Return the attribute; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""
 
 
 class FittedValue(FittedAttribute[T]):
@@ -160,8 +160,7 @@ class Estimator(BaseEstimator):
 
         Parameters
         ----------
-        path : path of the file, by convention with the extension ".gmm", or a binary file object that is open for
-            writing. An existing file is replaced.
+        path : path of the file (by convention *.gmm), which is overwritten, or a binary file object open for writing.
 
         Raises
         ------

@@ -60,19 +60,19 @@ class BayesianGaussianMixture(PosteriorEstimator):
         definite. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None
         and the covariance of X is singular.
     max_iter : int, default 100
-        Largest number of steps; 0 returns the initial mixture.
+        Largest number of steps in each run; 0 returns the initial mixture.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of runs for each random method of initialisation; the run with the highest `lower_bound_` is kept.
+        Number of runs for each random method or function in `init_params`; the run with the highest bound is kept.
     init_params : str, list of str, array or callable, default "birth"
         Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
         feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All
-        values that `GaussianMixture` allows, such as "kmeans", are allowed, too. With `split_merge`, a fit from
-        "random" often ends at the same bound as a fit from "birth".
+        values that `GaussianMixture` allows for `init_params`, such as "kmeans", are allowed, too. With `split_merge`,
+        a fit from "random" often ends at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
-        component is also deleted if its deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
+        component is also deleted if the deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
         `fit` makes the same steps as scikit-learn. You must set ``split_merge=False`` with `labels`, because labels are
         indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
@@ -99,8 +99,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     random_state : int, RandomState or None, default None
         Seed of the initialisation, the split-and-merge moves and `sample`.
     warm_start : bool, default False
-        Whether `fit` starts from the previous fit, if this has the same covariance structure, and ignores
-        `init_params`.
+        Whether `fit` ignores `init_params` and starts from the previous fit, if that fit has the same covariance
+        structure.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called with a record after every step, as in `GaussianMixture`. In the record,
@@ -108,7 +108,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
     n_jobs : int or None, default None
-        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
+        Number of threads, as in `GaussianMixture`. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         scikit-learn.
     means_ : (n_components, n_features), in data units
         Posterior means of the component means.
-    covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
+    covariances_, precisions_, precisions_cholesky_ : data units², 1 / data units², and 1 / data units
         The precisions are the posterior means, ν S⁻¹, and the covariances are the inverses of these means. The shapes
         are the same as in `GaussianMixture`.
     mass_ : (n_components,)
@@ -138,7 +138,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     posterior_ : MixturePosterior
         The approximate posterior distribution, from which you can draw mixtures and compute credible intervals.
     mixture_ : Mixture
-        The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
+        The mixture of `weights_`, `means_` and `covariances_`; you cannot set `mixture_`.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
         `n_iter_` counts neither split-and-merge moves nor, if X has a single feature, steps on a condensed version of
         the rows.

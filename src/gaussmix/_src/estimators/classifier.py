@@ -97,9 +97,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     reached.
 
     In `fit`, the value -1 or a missing value (None, NaN, pandas.NA, null) in y means that the class of a row is
-    unknown; EM then divides the row among the classes. The strings "-1" and "nan" mean the same, because NumPy converts
-    -1 and NaN to these strings if an array also contains text. If y contains only one value besides -1, -1 is itself a
-    class.
+    unknown; EM then divides the row among the classes. The strings "-1" and "nan" also mean unknown, because
+    NumPy converts -1 and NaN to these strings if an array also contains text. If y contains only one value besides -1,
+    -1 is itself a class.
 
     References
     ----------

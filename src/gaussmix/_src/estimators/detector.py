@@ -44,8 +44,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     n_components : int or iterable of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled as outliers. With "auto", `coverage` defines which rows are
-        outliers.
+        Fraction of the training rows that are labelled as outliers. With "auto", rows are outliers if they lie outside
+        the region that `coverage` defines.
     coverage : float in (0, 1), default 0.95
         Probability of the region of highest density under the fitted mixture. On average, a fraction 1 − `coverage` of
         new rows from the mixture is labelled as outliers. You cannot set both `coverage` and `contamination`.
@@ -159,7 +159,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return source.per_row(partial(_density_p_value, mixture=self.mixture_), np.float64)
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Explain which features make each row an outlier, and which component the row most probably belongs to.
+        """Explain which features make each row an outlier, and to which component the row most probably belongs.
 
         The parameters and the result are the same as in `GaussianMixture.explain`.
 
@@ -193,7 +193,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
-        """Return the lowest log density of an inlier; rows with missing values are not comparable and are ignored."""
+        """Return the lowest log density of an inlier; rows with missing values are ignored, as not comparable."""
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
@@ -245,10 +245,10 @@ class _Excess:
 
     Parameters
     ----------
-    log_density : computes log p(x) of the observed values.
+    log_density : function that computes log p(x) of the observed values of each row of a block.
     offset : threshold for rows without missing values.
     mixture : the fitted mixture, over all features.
-    log_mass : log of the probability that the density of a row is below the threshold, for any observed features.
+    log_mass : log of the probability that the density of a row is below its threshold, whichever features are observed.
     """
 
     log_density: Callable[[Block], Array]

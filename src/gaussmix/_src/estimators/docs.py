@@ -61,7 +61,7 @@ ValueError, TypeError : if X does not contain numbers, or does not have shape (n
     "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of an entry
+_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of a docstring entry
 
 
 def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -53,16 +53,16 @@ class GaussianMixture(LikelihoodEstimator):
         structures with options. For many features, use ``FactorAnalyzer(n_factors)``; "factor_analyzer" has one factor.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
-        of outliers. Each EM step leaves out the rows of lowest density. `cutoff_` separates outliers from other rows,
-        and `fit_predict` labels outliers −1. If `init_params` is a name, each run starts from the best of 21 short fits
-        with equal diagonal covariances: one fit from the named method, and 20 fits from random rows. If you pass
-        `means_init`, or an array or a function as `init_params`, EM starts from these values, without short fits.
+        of outliers. Each EM step leaves out the rows of lowest density. `fit_predict` gives the label −1 to exactly the
+        rows that were left out, even if fewer are outliers; `predict` ignores `trim`. If `init_params` is a name, a run
+        starts from the best of 21 short fits with equal diagonal covariances: one from this method, and 20 from random
+        rows. Short fits are not made if `init_params` is an array or a function, or if you pass `means_init`.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
         sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``.
-        With "auto", EM continues until all further steps together would gain less than 1e-4 nats, as estimated by the
-        check of `check_maximum`. If you set ``tol="auto"``, also raise `max_iter`, because 100 steps are often too few.
-        With ``tol="auto"``, ValueError is raised if `check_maximum` does not support the mixture.
+        With "auto", EM continues until all further steps together would raise the mean log-likelihood by less than 1e-4
+        nats, as estimated by the check of `check_maximum`. With "auto", raise `max_iter`, too, because 100 steps are
+        often too few. ValueError is raised for "auto" if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
         `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
@@ -76,8 +76,9 @@ class GaussianMixture(LikelihoodEstimator):
         lowers the mean log-likelihood. If the automatic value costs more than 1e-5 nats, and each component has at
         least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
-        Largest number of EM steps; raise it after a ConvergenceWarning. 0 returns the initial mixture. With more than
-        262,080 rows, EM runs on a sample and then on all rows, and `max_iter` limits each of the two phases.
+        Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
+        mixture. With more than 262,080 rows, and a name as `init_params`, EM runs on a sample and then on all rows, and
+        `max_iter` limits each of the two phases. A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -89,8 +90,9 @@ class GaussianMixture(LikelihoodEstimator):
         raises the likelihood. A proposal counts as a step, so `max_iter` still limits the passes over the rows.
         `acceleration` has no effect if `posterior` limits the candidate components.
     n_init : int, default 1
-        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept. Raise
-        `n_init` to avoid poor local maxima. "hierarchical" and "tree" are deterministic and run only once.
+        Number of runs for each random method or function in `init_params`; the run with the highest likelihood (with
+        `prior`, posterior density) is kept. Raise `n_init` to avoid poor local maxima. "hierarchical", "tree", an
+        array, and a name together with `means_init` are deterministic and give only one run.
     init_params : str, list of str, array or callable, default "auto"
         Method of initialising EM: "search" for a high likelihood, "kmeans", "k-means++", "random" or "random_from_data"
         as in scikit-learn, "hierarchical" for a deterministic start, or "tree" for thousands of components. The notes
@@ -98,12 +100,12 @@ class GaussianMixture(LikelihoodEstimator):
         initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
         a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features), to start from a known solution. If you
-        pass only `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows
-        nearest to each mean.
+        Initial weights (n_components,), whose sum is 1, and means (n_components, n_features), to start from a known
+        solution. `init_params` provides the other parameters. However, if you pass `means_init`, and `init_params` is a
+        name, the other parameters are computed from the rows nearest to each mean, and there is only one run.
     precisions_init, covariances_init : array-like, default None
-        Initial precisions (inverse covariances) or initial covariances, in the shape of `covariances_`. You cannot pass
-        both `precisions_init` and `covariances_init`.
+        Initial precisions (inverse covariances) or initial covariances, in the shape of `covariances_`, but not both.
+        Factor analysers support neither; pass `means_init`, or an array as `init_params`.
     noise : bool, float or Noise, default False
         Whether the mixture has a noise component for outliers: a uniform density 1 / V. By default, V is the smaller
         volume of two boxes around all rows, along the features and along the principal axes. `predict` labels a row −1
@@ -111,13 +113,14 @@ class GaussianMixture(LikelihoodEstimator):
         0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
         Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
-        such as ``{"cat": [0, 1], "dog": [2]}``. Without `label_components`, each value is the index of a component.
+        such as ``{"cat": [0, 1], "dog": [2]}``; EM assigns a row only to components that its label allows. The values
+        −1, None and NaN mean an unknown label. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
-        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
-        mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
-        `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
-        run; later, components are frozen. "error" ends the run, and `fit` raises DegenerateError if no run is left.
-        `partial_fit` supports only "freeze".
+        What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
+        "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError for a collapse
+        in the first step. "drop" removes the component, so that `mixture_` has fewer components. "repair" replaces the
+        component by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
+        "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
@@ -140,14 +143,16 @@ class GaussianMixture(LikelihoodEstimator):
         covariances, has the weight of a few rows, and is also used by mclust. `Dirichlet` is a prior of the weights
         only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
-        Constraints on the parameters: equal weights, a lower bound on all weights, or fixed parameters of some
-        components. Fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
-        `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
+        Constraints on the parameters: ``Restrictions(equal_weights=True)``, a lower bound `min_weight` on all weights,
+        or components with `fixed_means`, `fixed_covariances` or `fixed_weights`, whose values are taken from
+        `means_init`, `covariances_init` (or `precisions_init`) and `weights_init`. For example, ``means_init=[[0],
+        [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set `forgetting` if the distribution drifts. As a number,
-        `forgetting` is a half-life in rows, at least 5,040 (one online step): after this number of later rows, a row
-        has at most half of its first weight. By default, online step t gives its rows the weight (t + 1)^−0.7, and all
-        earlier rows together the remaining weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
+        How fast `partial_fit` forgets earlier rows; set `forgetting` if the distribution drifts. By default, online
+        step t (of 5,040 rows) gives its rows the weight (t + 1)^−0.7, and all earlier rows together the remaining
+        weight; the first 65,520 rows count as one step. A number, at least 5,040, is a half-life in rows: after this
+        number of later rows, a row has at most half of its first weight, or less if the default forgets faster. For a
+        fixed distribution, ``ForgettingRate(decay=1)`` gives all steps equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
@@ -159,29 +164,30 @@ class GaussianMixture(LikelihoodEstimator):
         Before the first step, `fit` prints the moves of a split-and-merge search. If `posterior` limits the candidate
         components, `fit` also prints `outcome_.posterior_gap`.
     n_jobs : int or None, default None
-        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
+        Number of threads; −1 uses all processors, and so does None unless the environment variable OMP_NUM_THREADS is
+        set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
         without the interruption, except that last digits may differ, because EM may then sum the rows in another order.
-        When `fit` ends, it deletes the checkpoint file. `partial_fit` does not use checkpoints.
+        When `fit` ends, also after `max_time`, it deletes the checkpoint file. `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
     weights_ : (n_components,), the mixing proportions of the components
     means_ : (n_components, n_features), the means of the components, in data units
-    covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
-        (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
-        `precisions_cholesky_` are read-only for "factor_analyzer".
+    covariances_, precisions_, precisions_cholesky_ : data units², 1 / data units², and 1 / data units
+        With K components and d features, the shape is (K, d, d) for "full", factor analysers and other structures with
+        an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and ()
+        for EII. C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹: an upper triangular matrix, or the square roots of
+        the precisions if Σ is diagonal. For factor analysers, the three arrays are read-only.
     loadings_, noise_variances_ : (K, d, n_factors), in data units, and (K, d), in data units²
         The loadings Λ_k and the diagonal of Ψ_k in Σ_k = Λ_k Λ_kᵀ + Ψ_k; both arrays exist only for "factor_analyzer".
     noise_weight_ : float
         Weight of the noise component; 0 without `noise`. The sum of `weights_` is 1 − `noise_weight_`.
     mixture_ : Mixture
         The fitted mixture distribution, in float64. If you set `mixture_`, the estimator behaves as if `fit` had
-        returned this mixture. You can also set `weights_`, `means_` and one of the arrays of covariances or precisions,
+        returned this mixture. You can also set `weights_`, `means_`, or one of the arrays of covariances or precisions,
         or change these arrays in place. The next call of a method such as `predict`, or reading `mixture_`, builds the
         new mixture and updates the other arrays. ValueError is raised if two arrays imply different covariances.
     converged_ : bool, whether the run with the highest likelihood met the tolerance `tol`
@@ -193,12 +199,12 @@ class GaussianMixture(LikelihoodEstimator):
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
           in some direction, and None if there was no check (see `check_maximum`).
         * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
-        * `label_change_fraction`: the fraction of labels that may still change; None unless `is_maximum` is True.
+        * `label_change_fraction`: fraction of row weight with another label at the maximum; None unless `is_maximum`.
         * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
-        * `n_starts`: the number of runs, each from another initialisation.
+        * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
-          log-likelihood; if this number is 1, raise `n_init`. The margin of a run is `tol` plus the gain of all further
-          steps of this run or of the best run, whichever is larger.
+          log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
+          the gain of all further steps of this run or of the best run, whichever is larger.
         * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
           components cannot be compared with other fits. A warm start leaves collapsed components frozen.
         * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
@@ -216,20 +222,21 @@ class GaussianMixture(LikelihoodEstimator):
         the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
         if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) before the last EM step, and a list of the values before each EM step of the best
-        run. `lower_bounds_` has `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is
-        evaluated after the last step. Trimmed rows are not included. With `prior`, the values include the log prior
+        Mean log-likelihood (nats) before the last EM step, and a list of the `n_iter_` values before each EM step of
+        the best run. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated after the last step.
+        With `trim`, the values are means over the rows that were kept. With `prior`, the values include the log prior
         density, up to a constant and divided by the total row weight.
     n_parameters_ : int
-        Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
+        Number of free parameters in `bic` and `aic`: noise counts as 2, fixed parameters and equal weights as 0.
     cutoff_ : float
         Log density (nats) below which `trim` left rows out; this attribute exists only with `trim`. New rows with
         ``score_samples(X) < cutoff_`` are outliers, too.
-    n_samples_seen_ : int, the number of rows passed to `partial_fit` in all calls
+    n_samples_seen_ : int, the number of rows passed to `partial_fit` since the last `fit`; absent without `partial_fit`
     labels_ : (n_samples,)
         Labels of the fitted rows: the result of `predict(X)`, computed on first access, or after `fit_predict`, the
         labels that `fit_predict` returned. Keep a reference to X, because the estimator does not store X.
-        AttributeError is raised if X no longer exists or is not in memory, or after `fit` with `X_error` or `trim`.
+        AttributeError is raised if X no longer exists, is a list or is not in memory, after `fit` with `X_error` or
+        `trim`, and after `partial_fit`, `load` or copying the estimator.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -353,9 +360,10 @@ class GaussianMixture(LikelihoodEstimator):
 
         Raises
         ------
-        ValueError : if a parameter or the data is invalid, `covariance_type` is "factor_analyzer", the features differ
-            from earlier calls, X is float64 after earlier float32 rows, or `n_components` or `covariance_type` has
-            changed. A call that raises an error does not change the stream.
+        ValueError : if a parameter or the data is invalid, the features differ from earlier calls, X is float64 after
+            earlier float32 rows, or `n_components` or `covariance_type` has changed. `partial_fit` does not support
+            missing values, factor analysers, ``weight_type="precision"``, `noise`, `trim`, `prior`, `restrictions`, a
+            number as `posterior`, and values of `degenerate` other than "freeze". Errors leave the stream unchanged.
         TypeError : if a parameter or the data has the wrong type.
 
         Warns
@@ -437,7 +445,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     @property
     def n_samples_seen_(self) -> int:
-        """Number of rows that were passed to `partial_fit` in all calls; exists only after `partial_fit`."""
+        """Number of rows that were passed to `partial_fit` since the last `fit`; exists only after `partial_fit`."""
         if "_stream" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_rows_seen

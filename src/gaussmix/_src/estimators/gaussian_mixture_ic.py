@@ -98,7 +98,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         components are fitted first, and at least one candidate is always fitted. `max_time` is not supported for the
         criteria "cv" and "stability".
     acceleration : {"auto"} or None, default None
-        "auto" needs fewer EM steps if EM converges slowly, as in `GaussianMixture`.
+        Whether to accelerate EM; "auto" saves EM steps if EM converges slowly, as in `GaussianMixture`.
     n_init : int, default 1
         Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str or list of str, default "auto"
@@ -111,8 +111,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
-        candidate must have all components that the labels allow. With labels, criteria use the likelihood of rows and
-        labels.
+        candidate must have all components that the labels allow. With labels, criteria use the joint likelihood of rows
+        and labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
         fails. With "repair", one half of the heaviest component replaces the collapsed component, as in
@@ -122,8 +122,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         whatever its weight. If frequencies sum to less than 2, they are scaled so that their sum is the number of rows
         of positive weight, because criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
-        Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, as in Fraley & Raftery
-        (2007).
+        Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, without the prior density,
+        as in Fraley & Raftery (2007).
     restrictions : Restrictions or None, default None
         Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
     <missing>
@@ -136,8 +136,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Seed of the initialisation, of the folds and of `sample`. Every candidate is initialised with the same seed.
     n_jobs : int or None, default None
         Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
-        of each fit. By default, all processors are used, or OMP_NUM_THREADS if set, but only 4 if the rows are on a
-        cluster. The result does not depend on `n_jobs`.
+        of each fit. By default, all processors are used, or the number in OMP_NUM_THREADS if set, but only 4 if the
+        rows are on a cluster. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
         with the candidate that was being fitted. With a checkpoint, candidates are fitted one after the other.
@@ -288,7 +288,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Return the column "warning" of the table, which names nearly collapsed components of each candidate."""
+        """Return the column "warning" of `results_`, which names nearly collapsed components of each candidate."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()

@@ -33,7 +33,7 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
-    """Imputer that fills missing values (NaN) with their conditional mean, given the observed values of the same row.
+    """Imputer that fills missing values (NaN) with their conditional means, given the observed values of the same row.
 
     The conditional mean is computed from a mixture that `fit` has fitted to the observed values.
 
@@ -43,9 +43,9 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False
-        Whether to fill with random draws from the conditional distribution of the missing values, instead of the mean.
-        Columns filled with means vary less and correlate more than the true values do. `impute` makes several draws at
-        once.
+        Whether to fill with random draws from the conditional distribution of the missing values, instead of their
+        conditional mean. Columns filled with means vary less and correlate more than the true values. `impute` makes
+        several draws at once.
     <Parameters of MixturePredictor>
 
     Attributes

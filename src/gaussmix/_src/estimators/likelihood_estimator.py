@@ -71,7 +71,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
         kind: str = "auto",
     ) -> Inference | Bootstrap:
-        """Estimate standard errors and intervals of all parameters with a formula or, if it is inaccurate, with refits.
+        """Estimate standard errors and intervals of all parameters, with refits if formulas are inaccurate.
 
         `inference` first continues the fit to the maximum by EM and Newton's method. Standard errors at the end of
         `fit` might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The result's
@@ -80,7 +80,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), the training rows, which the estimator does not store. If the likelihood shows that
-            X has different rows, a RuntimeWarning is issued.
+            X differs from the training rows, a RuntimeWarning is issued.
         sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian contains the weights, and the
             sandwich estimator also contains squared weights.
         labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on the labels.
@@ -104,7 +104,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or no formula is known, for example with `trim`.
+        ValueError, TypeError : if X or a parameter is invalid, or the fit (for example with `trim`) has no formula.
 
         See Also
         --------
@@ -154,15 +154,13 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X, sample_weight, labels, X_error : same as in `inference`. With labels, the components of all refits have the
-            same order.
+        X, sample_weight, labels, X_error : same as in `inference`. With labels, all refits keep the components' order.
         n_resamples : number of refits; None means 999. Pass None with "jackknife", which makes one refit per row.
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
-        concentration : concentration of the Dirichlet weights, at least 0.1. If `concentration` is below 1, weights
-            vary more, and standard errors grow by a factor 1 / √concentration. For intervals, Scrucca (2024, arXiv
-            2405.17265) uses 0.8137.
+        concentration : concentration of the Dirichlet weights, at least 0.1. Standard errors are multiplied by about
+            1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses 0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
         random_state : seed of the random draws.
 
@@ -180,8 +178,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Notes
         -----
-        The C++ core usually makes all refits in one call. The result does not depend on the number of threads. Rows are
-        not copied, except with "parametric".
+        The result does not depend on the number of threads. Rows are not copied, except with "parametric".
 
         Examples
         --------

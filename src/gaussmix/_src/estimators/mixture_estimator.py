@@ -106,8 +106,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             array (n_samples,) contains the index of a component for each row (see `label_components`), or −1 or None if
             the component is unknown; in results of `predict`, −1 means noise instead. An array (n_samples,
             n_components) is True for each possible component of a row, or contains factors ≥ 0 that multiply the
-            weights of the components. With `noise`, you can add a last column for noise. A string names a column of X
-            that contains the labels and is not a feature; the column must be numeric if X is not in memory.
+            weights of the components. With `noise`, you can add a last column for the noise component. A string names a
+            column of X that contains the labels and is not a feature; the column must be numeric if X is not in memory.
         <error>
 
         Returns
@@ -225,8 +225,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
-        With `X_error`, the result is the log density of the measured values. Parameters and errors are the same as in
-        `predict`.
+        With `X_error`, the result is the log density of the measured values. Parameters and errors are as in `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())
@@ -235,7 +234,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
         """Return the mean and covariance of the true values of each row, given the measured values and the mixture.
 
-        See Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are estimated, too.
+        See Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are also estimated.
 
         Parameters
         ----------
@@ -413,7 +412,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """Return facts about the fit as a data frame with one row; parameters and errors are the same as in `summary`.
+        """Return statistics of the fit as a data frame with one row; parameters and errors are as in `summary`.
 
         Returns
         -------

@@ -33,8 +33,8 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # reports omit components with fewer expected rows
-_STEP_FACTOR = 10  # lower bounds for the same rows differ by less than this factor times the last gain
+MIN_MASS = 1e-3  # smallest expected number of rows of components that reports show
+_STEP_FACTOR = 10  # maximum difference of two lower bounds for the same rows, as a multiple of the last gain
 _ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
@@ -178,7 +178,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         X, sample_weight, X_error : same as in `fit`. If you pass X, the fit is repeated with four other priors,
             starting from this fit: `weight_concentration_prior` and `mean_precision_prior` are halved and doubled. For
             each prior, the page shows the lower bound and how many components have rows. If the lower bound shows that
-            X has other rows than the training data, or that the fit had labels, the page has a warning instead.
+            X differs from the training rows, or that the fit had labels, the page has a warning instead.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """Return facts about the fit as a data frame with one row; X is not needed.
+        """Return statistics of the fit as a data frame with one row; X is not needed.
 
         The data frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows)
         replaces "log_likelihood", "bic", "icl" and "is_final".
@@ -249,7 +249,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.e_step_parameters  # only for components with rows
+        parameters = self._approximation.e_step_parameters  # parameters of only those components that have rows
         method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
@@ -303,7 +303,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
 
 def components_used(estimator: PosteriorEstimator) -> str:
-    """Return a phrase for summaries: how many components have rows, and how many there are at most."""
+    """Return a phrase for summaries: the number of components that have rows, and `n_components`."""
     return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 

@@ -41,12 +41,12 @@ class MixturePredictor(Estimator, ABC):
         Value added to every variance, in data units². ``reg_covar="auto"`` is 1e-6 of a robust variance of each
         feature, or 0 if BIC chooses the mixture.
     max_iter : int, default 100
-        Largest number of EM steps.
+        Largest number of EM steps in each run.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
         If BIC chooses the mixture, no new candidate is started after `max_time`, as in `GaussianMixtureIC`.
     n_init : int, default 1
-        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
+        Number of runs for each random method or function in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
         Method or methods of initialising EM, as in `GaussianMixture`. If BIC chooses the mixture, only names of methods
         are allowed, and "auto" has the same meaning as in `GaussianMixtureIC`.
@@ -55,7 +55,7 @@ class MixturePredictor(Estimator, ABC):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of all other random draws.
     n_jobs : int or None, default None
-        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
+        Number of threads, as in `GaussianMixture`. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class MixturePredictor(Estimator, ABC):
         """Return a summary of the mixture, with facts about the prediction added."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
-        """Return feature names for the summary if the mixture has no names; None means the names x0, x1, …."""
+        """Return feature names for the summary if the mixture has no feature names; None means the names x0, x1, …."""
         return None
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:

@@ -30,17 +30,17 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
     """Dimension reduction to the few directions in which the components of a mixture differ (MclustDR).
 
-    The mixture has the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k. The directions are the
-    solutions v of M v = l Σ v, where M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂. M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ measures
-    differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) measures differences of the covariances. The
-    directions do not depend on the units of the features.
+    The mixture has the mean μ, the covariance Σ and the mean S = Σ_k π_k Σ_k of the components' covariances. The
+    directions are the solutions v of M v = l Σ v, where M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂. M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ
+    measures differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) measures differences of the covariances.
+    The directions do not depend on the units of the features.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     n_directions : int or None, default None
-        Number of directions to keep. By default, all directions in which components differ are kept: at most
+        Number of directions to keep. By default, all directions in which components differ are kept, which are at most
         n_components − 1 directions if `mean_fraction` is 1.
     mean_fraction : float, default 1
         Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust

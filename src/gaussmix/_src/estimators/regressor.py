@@ -182,7 +182,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
         """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
-        Parameters and errors are the same as in `predict`. The result is stored in memory, even if X is in a file or
+        Parameters and errors are the same as in `predict`. The mixtures are stored in memory, even if X is in a file or
         on a cluster.
         """
         source = self._source(X)
@@ -297,7 +297,7 @@ def _sums(block: Block, targets: Indices) -> Array:
 
 
 def _squares(block: Block, task: Regression, around: Array) -> Array:
-    """Return weighted sums of squares of the targets about the predictions E[y | x], and about the point `around`."""
+    """Return the weighted sums of squared differences of the targets from E[y | x], and from the point `around`."""
     values, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
     return np.stack([(weight * (values - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
 

@@ -134,11 +134,11 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
     """Return the cross-validated mean log density of the rows, and the standard error, computed from the folds.
 
-    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored with a fit to all other
-    rows.
+    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored with a fit to the rows of
+    all other folds.
     """
     scores, weights = [], []
-    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # fits to folds write no checkpoints
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # fits to folds write no files
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))

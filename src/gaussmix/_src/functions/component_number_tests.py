@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # defaults that differ from `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # defaults that differ from the defaults of `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -54,8 +54,8 @@ def likelihood_ratio_test(
     -------
     test : ComponentNumberTest
         The p-values and the test statistics 2 (log L' − log L), in nats, where L and L' are the likelihoods of the
-        smaller and the larger mixture. `min_components(alpha)` returns the first number of components that is not
-        rejected.
+        smaller and the larger mixture. `min_components(alpha)` returns the smallest number of components that the tests
+        do not reject at level `alpha`.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def likelihood_ratio_test(
     Notes
     -----
     To fit the larger mixture to X or to a bootstrap sample, each component of the smaller mixture is split along its
-    longest axes, EM starts from each split, and the best result is used. Because one of the initialisations is the
-    smaller mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987),
-    Applied Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture
-    independently of the smaller mixture.
+    longest axes, EM starts from each split, and the fit with the highest likelihood is used. Because one of the
+    initialisations is the smaller mixture with a duplicated component, the statistic is never negative. The test is due
+    to McLachlan (1987), Applied Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the
+    larger mixture independently of the smaller mixture.
 
     Examples
     --------

@@ -36,7 +36,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# Options that the C++ core allows, because the estimator fits the groups in which these options have an effect.
+# Options with which the C++ core may fit groups; the estimator fits the groups in which these options have an effect.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -64,8 +64,8 @@ def fit_many(
     n_components : int, default 1
         Number of components K of each mixture.
     estimator : GaussianMixture or BayesianGaussianMixture, default None
-        Estimator that is cloned and fitted to each group; pass neither `n_components` nor `**parameters` with it. If
-        the estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
+        Estimator that is cloned and fitted to each group; with `estimator`, pass neither `n_components` nor
+        `**parameters`. If the estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
         Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
         order in which their keys first appear in the column. All columns except `by` are features.
@@ -93,7 +93,7 @@ def fit_many(
     Warns
     -----
     ConvergenceWarning : the fits of some groups did not converge within `max_iter` steps. The message gives the number
-        of groups.
+        of these groups.
     RuntimeWarning : some groups could not be fitted, or their fits gave other warnings. The message gives the number of
         groups; `errors` and `notes` of the result contain the text for each group. If groups are fitted one at a time,
         `notes` includes warnings from other code, such as a callable `init_params`.
@@ -107,8 +107,8 @@ def fit_many(
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
     `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
-    a group with a constant column or with a variance to which `reg_covar` contributes much. With a Bayesian estimator,
-    each thread fits one group at a time; if X has one column, the C++ core does most of the work.
+    a group with a constant column or a group with a variance of which `reg_covar` is a large part. With a Bayesian
+    estimator, each thread fits one group at a time; if X has one column, the C++ core does most of the work.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def fit_many(
     template = _make_template(estimator, n_components, parameters)
     options = find_options(template, {}, "fit_many", ignored=("label_components",))
     drawn = drawn_seed(template.random_state)
-    if not isinstance(template.random_state, Integral):  # makes all fits use the same seed
+    if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
         template.random_state = int(drawn[0])
     result = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _GroupFits(result, template, options)
@@ -251,7 +251,7 @@ class _GroupFits:
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """Collect the results of all groups; `made` contains the indices of the groups that the C++ core has fitted.
+        """Return the mixtures of all groups; `made` contains the indices of the groups that the C++ core has fitted.
 
         Raises ValueError if no group could be fitted and the number of features is therefore unknown.
         """

@@ -107,7 +107,7 @@ def test_masses_below_deep_levels_are_right_with_thousands_of_components():
 def test_an_estimator_is_not_saved_with_millions_of_numbers_to_begin_at(tmp_path):
     estimator = GaussianMixture(1).fit([[0.0], [1.0]]).set_params(means_init=np.zeros((3_000_001, 1)))
     with pytest.raises(
-        ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set the"
+        ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set this"
     ):
         estimator.save(tmp_path / "model.gmm")
     estimator.set_params(means_init=None).save(tmp_path / "model.gmm")

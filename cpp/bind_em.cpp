@@ -274,7 +274,7 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Result of a search: whether the C++ core made the search (otherwise, the Python code must make it), one array with
+// Result of a search: whether the search found a mixture (otherwise, the given mixture is not changed), one array with
 // the number of rows and the initial log-likelihood of each search run, the number of tried moves, and the number of
 // accepted moves.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;

@@ -124,7 +124,7 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     // Second::none, the step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // number of each row's best candidates whose neighbours a pass may try
+    Index n_expanded;  // number of each row's first candidates whose neighbours a pass may try
     Index n_tried;     // number of neighbours that a pass tries for one candidate
     Index first_row;
     // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1

@@ -76,7 +76,7 @@ private:
     struct End {
         // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the EM
         // step before the last one, and `decline` is `gain` divided by the increase before `gain`, or 1 if the
-        // increases do not decline.
+        // increases do not decline or if all components share a covariance.
         double last, gain, decline;
 
         // Returns an estimate of the log-likelihood after `n_steps` further EM steps. It assumes that the gains of

@@ -482,7 +482,7 @@ private:
         return best_of(std::move(all), size(state.model), 1);
     }
 
-    // Returns the merges that raise the lower bound, best first; each component takes part in at most `limit` merges.
+    // Returns the merges with a positive gain, best first; each component takes part in at most `limit` merges.
     static std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index limit) {
         std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
         std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);

@@ -52,7 +52,7 @@ struct Part {  // some components, and rows weighted by the responsibility of th
     EmView em;
     Mixture mixture;
     // `posterior` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is
-    // the mean log-likelihood of `rows`. The gain in log-likelihood on the rows of the part, times `posterior`, is a
+    // the mean log-likelihood of the part's rows. The gain in log-likelihood on these rows, times `posterior`, is a
     // lower bound on the gain on all rows.
     double posterior, log_likelihood;
 };

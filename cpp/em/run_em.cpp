@@ -126,8 +126,8 @@ public:
     }
 
 private:
-    // Makes the same M-step as `begin`, but in a single pass over the rows. Returns false if a single pass is not
-    // possible because responsibilities or the second moments of all rows are not given.
+    // Makes the same M-step as `begin`, but in a single pass over the rows. Returns false if responsibilities or the
+    // second moments of all rows are not given, if the result violates `Limits`, or if interrupted.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};

@@ -17,7 +17,7 @@ namespace {
 
 // No sample is drawn if the number of rows is less than this multiple of the wanted sample size.
 constexpr double kNoThinning = 1.3;
-// Mixtures with at most this number of components have few split-and-merge moves, so the search also tries other
+// Mixtures with at most this number of components have few split-and-merge moves, so the search tries more
 // initialisations.
 constexpr Index kSmallMixture = 3;
 // Mixtures with at least this number of components are not initialised from groups of rows (`begin_elsewhere`), because
@@ -34,7 +34,7 @@ struct Rows {  // a weighted sample of the rows, or all rows
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // state of a search run at its end
+struct Reached {  // state that a search run has reached, at its beginning or after moves
     SharedRows rows;
     Mixture mixture;
     Values within;  // mean covariance of the components at the beginning of the run

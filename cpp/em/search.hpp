@@ -61,9 +61,9 @@ struct AscentStart {  // number of rows of a search run, and log-likelihood at t
 };
 
 // Improves a mixture, which EM has reached on these rows after `n_steps` steps, by split-and-merge moves. `starts`
-// receives, for each search run, the number of rows that the run uses and the log-likelihood at which it begins. If the
-// Python code must make the search, the function returns false and leaves the mixture unchanged. If interrupted, the
-// best mixture found so far is written.
+// receives, for each search run, the number of rows that the run uses and the log-likelihood at which it begins. If EM
+// from every initialisation violates `em.limits`, the function returns false and leaves the mixture unchanged. If
+// interrupted, the best mixture found so far is written.
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report);
 

@@ -158,8 +158,8 @@ private:
         return -1;
     }
 
-    // Number of components that are visited in the order of their scores, before all other components are visited in
-    // the order of their indices. A larger number would not save time, because the rows of a group belong to few
+    // Number of components that are visited in the order of their scores, before other components are visited in the
+    // order of their indices. A larger number would not save time, because the rows of a group belong to few
     // components.
     static constexpr Index kNearestFirst = 4;
     const bounds::View bounds_;

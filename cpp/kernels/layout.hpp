@@ -3,7 +3,7 @@
 // the following arrays:
 //
 //   `rows`        values of the rows, [group][feature][vector][lane].
-//   `densities`   log densities, which a step replaces by responsibilities, [group][component][vector][lane].
+//   `densities`   log densities, later exponentials or responsibilities, [group][component][vector][lane].
 //   `prior`       log priors of one group for the components and the noise component, [component][vector][lane].
 //   `active`      one byte per component; bit g is set if a row of group g has a responsibility that is not zero.
 #pragma once

@@ -79,7 +79,7 @@ private:
         // increases do not decline.
         double last, gain, decline;
 
-        // Returns the log-likelihood that `n_steps` further EM steps may reach. The function assumes that the gains of
+        // Returns an estimate of the log-likelihood after `n_steps` further EM steps. It assumes that the gains of
         // these steps do not grow, and that the sum of the gains is at most kCaution times the sum that a geometric
         // decline of the gains would give.
         double reach(double n_steps) const {

@@ -28,8 +28,8 @@ struct AcceptanceSettings {
     // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
     // does not gain enough.
     Steps after_move, after_more;
-    // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if it would
-    // gain `gain` nats per row after `promising_factor` further EM steps that each gain as much as the last EM step.
+    // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if its total
+    // gain would reach `gain` after `promising_factor` further EM steps that each gain as much as the last EM step.
     double gain, promising_factor;
     // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
     // check assumes `quick_factor` times `promising_factor` further EM steps.

@@ -79,8 +79,8 @@ struct FitsView {  // concatenated results of all groups
 // violate the requirements of validation/rows.py, if the group has fewer distinct rows than components, or if a column
 // is constant. Python must also fit a group if a k-means centre loses its rows, if the first M-step would violate
 // `limits`, or if EM from one of several initialisations ends before convergence. If centres and a ridge are given,
-// Python must fit the group only if a centre loses its rows or the first M-step fails. If an initial mixture is given,
-// Python must fit the group only if the first EM step fails. Returns false if interrupted.
+// Python need not fit the group unless a centre loses its rows or the first M-step fails. If an initial mixture is
+// given, Python need not fit the group unless the first EM step fails. Returns false if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out);
 

@@ -31,8 +31,8 @@ struct SearchView {
     // number of random numbers for each initialisation; the random numbers are used cyclically
     Index n_draws;
     SeedsView seeds;  // settings of k-means for a second initialisation
-    // `start` is the stopping rule of EM before a search run on few rows, `refinement` is the stopping rule before a
-    // search run on more rows, and `close` is the stopping rule after the last search run.
+    // stopping rules of EM: `start` before the search on the small sample, `refinement` before the search on the larger
+    // sample, and `close` after the last search
     Steps start, refinement, close;
     AcceptanceSettings acceptance;
     Index patience_of_swaps, patience_of_refinement;

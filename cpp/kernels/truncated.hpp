@@ -291,9 +291,9 @@ private:
         }
     }
 
-    // Assigns a vector of rows to the most probable of the listed components in the same way as `soft` and `hard`
-    // (softmax.hpp), and writes these components as the new candidates, the most probable first. If several components
-    // have equal densities, the components that come last in the list are kept.
+    // Computes the responsibilities of the most probable listed components for a vector of rows, in the same way as
+    // `soft` and `hard` (softmax.hpp). These components become the new candidates, the most probable one first. If
+    // several components have equal densities, the components that come last in the list are kept.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);

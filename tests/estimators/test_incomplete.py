@@ -345,7 +345,7 @@ def test_an_error_may_be_masked_or_null_where_the_cell_is_missing(make, holed):
 
 def test_a_single_row_of_weight_is_not_blamed_on_a_column(holed):
     weight = (np.arange(len(holed)) == np.flatnonzero(np.isnan(holed[:, 1]))[0]).astype(float)
-    with pytest.raises(ValueError, match=r"no value in column . .* in the 1 row of positive sample_weight"):
+    with pytest.raises(ValueError, match=r"no value in column . .* among the 1 row with a positive sample_weight"):
         fitted(holed, sample_weight=weight)
 
 

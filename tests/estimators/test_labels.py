@@ -315,7 +315,7 @@ OTHERS = [-1, 1, 1], [-2, -1, 0], [0, 1, 2], [-1, -1, -1], np.zeros((3, 2)), "y"
 
 @pytest.mark.parametrize("y", [*PARTLY, *OTHERS], ids=str)
 def test_a_y_with_unknown_labels_is_ignored_with_a_warning(y):
-    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* If these are components, pass labels=y"
+    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* If y numbers components, pass labels=y"
     for method in "fit", "fit_predict":
         with pytest.warns(RuntimeWarning, match=said) if is_warned else nullcontext():
             getattr(GaussianMixture(random_state=0), method)([[0.0], [1.0], [5.0]], y)

@@ -265,7 +265,7 @@ def test_missing_values_are_filled_in_a_column(whole, spark, folder):
     filled, order = np.array(found["filled"].to_pylist()), np.argsort(found["a"].to_numpy())
     some = missing[rows[:, 0] > 4]
     np.testing.assert_allclose(filled[order], expected.transform(some)[np.argsort(some[:, 0])], rtol=1e-9)
-    with pytest.raises(ValueError, match="which rows on a cluster do not have"):
+    with pytest.raises(ValueError, match="which rows of Dask, Spark or Ray do not have"):
         imputer.set_params(sample_posterior=True).transform(holed)
 
 

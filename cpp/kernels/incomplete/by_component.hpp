@@ -76,7 +76,7 @@ public:
     }
 
     // Adds the moments of the rows to `sums`, which has the layout [moment][component]. `densities` must hold the
-    // exponentials of the rows.
+    // exponentials of the rows' log densities.
     bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();

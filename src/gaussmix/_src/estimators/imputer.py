@@ -166,8 +166,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Random draws depend on row indices, which rows on a cluster do not have. Write X to files first, or "
-                "set sample_posterior=False."
+                "Random draws depend on row indices, which rows of Dask, Spark or Ray do not have. Write X to files, "
+                "or set sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))
 

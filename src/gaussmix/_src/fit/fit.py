@@ -203,7 +203,7 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
 
 
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
-    """Return the state after one call of the engine that runs EM; None if the run must begin in Python.
+    """Run EM in one call of the engine, and return the final state; None if the run must begin in Python.
 
     A run that begins in Python returns a bit-identical state and leaves the random generator in the same state.
     """

@@ -97,7 +97,7 @@ def plain(name: str, value: Any) -> Json:
         raise ValueError(f"{name} is {value!r:.80}, which can't be saved: set another value, or save only mixture_.")
     if array.size > _MAX_NUMBERS:
         what = f"{name} has {array.size:,} numbers"
-        raise ValueError(f"{what}, too many for a file: set the parameter to None, or save only mixture_.")
+        raise ValueError(f"{what}, too many for a file: set this parameter to None, or save only mixture_.")
     return {"array": array.tolist(), "dtype": array.dtype.name} | types
 
 

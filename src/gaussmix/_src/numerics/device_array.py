@@ -97,7 +97,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a slice of the rows on the device, or any other selection as a NumPy array."""
+        """Return a slice of rows as an array on the device, and any other selection as a NumPy array."""
         if isinstance(index, slice):
             return DeviceArray(self.values[slice(*index.indices(len(self))), ...], self.whole)
         if not isinstance(index, np.ndarray) or index.ndim != 1:

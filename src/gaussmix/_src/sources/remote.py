@@ -210,7 +210,7 @@ class WorkerPartition:
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
         """Run a task of a fit on each block, and return a summation tree of the results."""
-        # The states are removed during the call, so that a concurrent thread creates other states.
+        # The states are taken out during the call, so that a concurrent thread creates its own states.
         key, states = self._states.pop(fit, (None, []))
         if key != task.key:
             states = [task.open(block) for block in self.blocks]

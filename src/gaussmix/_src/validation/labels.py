@@ -103,7 +103,7 @@ def warn_of_ignored(y: Any) -> None:
         is_counted = len(values) > 0 and values.min() == UNKNOWN_LABEL and 0 in values
         is_unknown = np.isnan(values) | (is_counted & (values == UNKNOWN_LABEL))
     if 0 < is_unknown.sum() < len(values):
-        warn("fit ignores y, which holds known and unknown labels (-1 or NaN). If these are components, pass labels=y.")
+        warn("fit ignores y, which holds known and unknown labels (-1 or NaN). If y numbers components, pass labels=y.")
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:

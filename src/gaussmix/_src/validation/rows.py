@@ -120,8 +120,8 @@ def check_columns(source: Source, names: Any) -> Source:
         if cells.n_missing[column] < source.n_rows:
             n_positive = counted(source.row_totals.n_positive, "row")
             raise ValueError(
-                f"Input X has no value in {where} in the {n_positive} of positive sample_weight. Give more rows a "
-                "positive weight, or drop the column."
+                f"Input X has no value in {where} among the {n_positive} with a positive sample_weight. Give more rows "
+                "a positive weight, or drop the column."
             )
         why = " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
         raise ValueError(f"Input X has no value at all in {where}, so it can't be fitted. Drop the column.{why}")

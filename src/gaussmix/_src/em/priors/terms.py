@@ -66,7 +66,7 @@ class PriorTerms:
     def row_moments(
         self, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool
     ) -> OverallMoments:
-        """Compute the moments of all rows that `make_objective` needs; see `OverallMoments.from_source`."""
+        """Compute the overall moments (of all rows) for `make_objective`; see `OverallMoments.from_source`."""
         return OverallMoments.from_source(source, weight_unit, engine, is_matrix=is_matrix)
 
     def with_initial_values(

@@ -52,7 +52,7 @@ def initial_models(
     weights = np.where(empty, EMPTY_COMPONENT_WEIGHT / len(weights), weights)
     scatter = _fill_empty_components(scatter, empty)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, scatter)
-    # The means of empty components are set again, because a prior would move all these means to the prior mean.
+    # The means of empty components stay at `default_means`, because a prior would move them all to the prior mean.
     means = np.where(empty[:, None], default_means, means) if empty.any() else means
     first = family.update(scatter, current)
     if current is None:

@@ -55,7 +55,7 @@ class DeviceEngine(CompleteEngine):
         total = None if context is None else context.total_spread
         shape = state.n_components, block.rows.shape[1]
         if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
-            # Pooled moments about a common point are the scatter of all rows, which `finish` reads from the context.
+            # Pooled moments about a common point equal the scatter of all rows; `finish` reads it from the context.
             second, anchor = Second.NONE, np.broadcast_to(total.mean, shape)
         elif anchor is None:
             rows: Any = block.rows

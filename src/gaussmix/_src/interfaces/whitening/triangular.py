@@ -41,7 +41,7 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
+        return einsum("kij,kj->ki", self.factors, offsets)  # not by BLAS, whose rounding depends on the processor
 
     def total_squares(self, vectors: Array) -> Array:
         """Return, for each factor W_k, the sum of |W_k v|² over the rows v of `vectors` (n_vectors, n_features)."""

@@ -42,12 +42,12 @@ MAX_NEIGHBOURS = 256  # maximum number of components that one call tries for eac
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
 # component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
-N_TREES, TREE_REACH = 3, 3  # number of rankings of the components; maximum distance of neighbours in a ranking
+N_TREES, TREE_REACH = 3, 3  # number of rankings in the first search; maximum distance of neighbours in a ranking
 # To find neighbours, means are projected on at most this many directions. With all 784 directions of an example, the
 # search took 3.6 times as long and found no more neighbours.
 MAX_DIRECTIONS = 32
-# Number of passes of a search for neighbours. In tests, three passes found all neighbours of components in 3 features,
-# and 98 % of the neighbours in 8 features.
+# Number of passes of the first search for neighbours; later searches make one pass. In tests, three passes found all
+# neighbours of components in 3 features, and 98 % of the neighbours in 8 features.
 N_ROUNDS = 3
 # Numbers of passes of the search for the first candidate components. The first passes try only neighbours of the best
 # candidate component of each row, in a quarter to two fifths of the time of the last passes, which try neighbours of
@@ -265,7 +265,7 @@ def map_components(
     A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
     components that are near each other in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li
     (2011), "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1.
-    `sampled` adds components that overlap although their means are far apart.
+    `sampled` adds components that overlap although their means are far apart. `earlier` shortens the search.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape

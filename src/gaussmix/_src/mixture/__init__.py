@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gaussmix._src.lazy import modules
 
-MIN_OVERLAP = 0.025  # default of `min_overlap`: two clusters are merged only if their overlap is at least this value
+MIN_OVERLAP = 0.025  # default of `min_overlap`: smallest overlap at which two clusters count as overlapping
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture import conversion as conversion

@@ -1,4 +1,4 @@
-"""A display of the log-likelihood, or of its lower bound, after each EM step of each start."""
+"""A display of the log-likelihood, or of its lower bound, before each EM step of each start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.plot.display import Axes, Display
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConvergenceDisplay(Display):
-    """Plot of the objective of EM, such as the mean log-likelihood, after each step of each start.
+    """Plot of the objective of EM, such as the mean log-likelihood, before each step of each start.
 
     Create a display with `from_estimator`. The run with the best result, which the fit kept, is highlighted. Runs that
     end at the same value of the objective probably found the same mixture. A run that ends below the best run reached a
@@ -24,7 +24,7 @@ class ConvergenceDisplay(Display):
 
     Parameters
     ----------
-    traces : for each start, a sequence with the value of the objective after each step, in nats. A start that failed
+    traces : for each start, a sequence with the value of the objective before each step, in nats. A start that failed
         is not shown.
     best_index : index of the run with the best result, which the fit kept.
     objective_name : name of the objective, used as label of the vertical axis.
@@ -63,7 +63,7 @@ class ConvergenceDisplay(Display):
 
         Raises
         ------
-        TypeError : `estimator` does not store the objective after each EM step.
+        TypeError : `estimator` does not store the objective before each EM step.
         ValueError : EM made no step, so there is nothing to draw.
         """
         if hasattr(estimator, "fit"):

@@ -111,7 +111,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
 
 
 def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Return an error message that names the column of smallest variance, if this variance is only rounding error."""
+    """Return an error message that names the column of smallest variance, which is only rounding error."""
     column = int(moments.variances.argmin())
     return (
         f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, is "

@@ -275,7 +275,7 @@ def convert(
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """Read a mixture, or a detector if the file contains one; raise OSError, or a ValueError that names the file."""
+    """Read a mixture, and the detector if the file has one; raise OSError, or a ValueError that names the file."""
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator

@@ -97,7 +97,7 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return Newton steps along concave axes of the scaled Hessian, and mean shifts along all other axes."""
+    """Return Newton steps along concave axes of the scaled Hessian if short, and mean shifts along other axes."""
     roots = np.linalg.cholesky(local)  # matrices R; the local precision is R Rᵀ, and the scaled Hessian is R⁻¹ H R⁻ᵀ
     scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
     curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))

@@ -25,7 +25,7 @@ from gaussmix._src.sources.files.paths import DELTA_FOLDER, FILE_CHANGED, check_
 
 T = TypeVar("T")
 MAX_REQUESTS = 16  # maximum number of concurrent requests
-MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # largest and smallest number of bytes per request
+MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # usual largest and smallest number of bytes per request
 RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before each repetition of a failed request
 MAX_SILENT_SECONDS = 5.0  # a request that fails for more seconds than this causes a warning
 _WILDCARD = re.compile(r"[*\[]")

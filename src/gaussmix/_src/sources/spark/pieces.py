@@ -66,7 +66,7 @@ class Layout:
         return -(-self.n_targets // self.n_together)
 
     def n_merged(self, max_trees: int) -> int:
-        """Return the number of partitions per tree: the smallest power of 2 that gives at most `max_trees` trees."""
+        """Return the number of partitions per tree, a power of 2 that gives at most `max_trees` trees."""
         n_merged = self.n_together
         while self.n_targets > n_merged * max_trees:
             n_merged *= 2

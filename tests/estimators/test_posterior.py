@@ -8,7 +8,7 @@ import pytest
 from common import LEAF_ROWS, assert_same_fit, reloaded
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import GaussianMixture, fit_many
+from gaussmix import GaussianMixture, Restrictions, fit_many
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -82,6 +82,22 @@ def test_the_gap_is_that_to_all_components(name, n_rows, rng):
     assert reloaded(found).outcome_ == outcome
     exact = GaussianMixture(20, posterior=20, **parameters | {"max_iter": 2}).fit(X, sample_weight=weight).outcome_
     assert (exact.n_candidates, exact.posterior_gap) == (20, pytest.approx(0, abs=1e-12))
+
+
+def test_the_gap_counts_labels_and_noise(rows, rng):
+    """Compare with the likelihood of exact EM, which continues from the fitted mixture."""
+    labels = np.where(rng.random(len(rows)) < 0.3, rng.integers(20, size=len(rows)), -1)
+    options = {"noise": True, "tol": 0, "init_params": "tree", "max_iter": 60, "random_state": 0}
+    gm = GaussianMixture(20, posterior=2, **options).fit(rows, labels=labels)
+    gap, bounds = gm.outcome_.posterior_gap, gm.lower_bounds_
+    gm.set_params(posterior="exact", warm_start=True, max_iter=1).fit(rows, labels=labels)
+    assert gm.lower_bound_ - bounds[-1] == pytest.approx(gap, abs=2 * (bounds[-1] - bounds[-2]))
+
+
+def test_the_gap_is_0_if_all_components_are_candidates_of_far_rows(rows):
+    start = {"means_init": rows[:3], "covariances_init": [np.eye(2)] * 3, "weights_init": [0.2, 0.3, 0.5]}
+    start["restrictions"] = Restrictions(fixed_means=[0, 1, 2], fixed_covariances=[0, 1, 2])
+    assert fitted(1e8 * rows, 3, 3, **start).outcome_.posterior_gap == 0
 
 
 def test_the_gap_is_that_of_the_end_without_the_ridge():

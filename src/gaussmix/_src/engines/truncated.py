@@ -205,8 +205,8 @@ class TruncatedEngine(CompleteEngine):
             return self._likeliest(block, parameters)
         candidates = self._find_candidates(block, parameters, context.component_map)
         if is_late:
+            mixture = pack_parameters(parameters)
             for key in range(N_ROUNDS):
-                mixture = pack_parameters(parameters)
                 _call_core(block, mixture, candidates, context.component_map, self._n_threads, n_expanded=1, key=key)
         return candidates
 
@@ -225,8 +225,7 @@ class TruncatedEngine(CompleteEngine):
         labels = native_target().evaluate(block.rows, None, *subset_mixture, 3, self._n_threads)
         candidates[:, 0] = subset[labels]
         bare = replace(block, log_prior=None, prior_indices=None)
-        for key in range(N_GREEDY_ROUNDS + N_FULL_ROUNDS):
-            n_expanded = 1 if key < N_GREEDY_ROUNDS else None
+        for key, n_expanded in enumerate([1] * N_GREEDY_ROUNDS + [None] * N_FULL_ROUNDS):
             _call_core(bare, near, candidates, component_map, self._n_threads, n_expanded=n_expanded, key=key)
         if block.log_prior is not None:
             table = block.log_prior[:, :K]
@@ -275,11 +274,11 @@ def map_components(
         cells = native_target().partition_cells(np.ascontiguousarray(turned), np.ones(K), K)
         orders.append(np.argsort(cells, kind="stable").astype(np.int32))
     ranks = [np.argsort(order).astype(np.int32) for order in orders]
-    steps = [0, *range(-TREE_REACH, 0), *range(1, TREE_REACH + 1)]
+    steps = sorted(range(-TREE_REACH, TREE_REACH + 1), key=abs)
     columns = [order[(rank + step) % K] for step in steps for order, rank in zip(orders, ranks, strict=True)]
     neighbours = np.stack(columns, axis=1)
     if earlier is not None:
-        neighbours = np.concatenate((neighbours, earlier.neighbours[:, :N_NEAR]), axis=1)
+        neighbours = np.concatenate((earlier.neighbours[:, :N_NEAR], neighbours), axis=1)
     near = PackedMixture(np.zeros(K), means, int(FactorShape.SPHERICAL), np.ones(K))
     for key in range(N_ROUNDS if earlier is None else 1):
         candidates = np.full((K, min(N_NEAR, K)), -1, np.int32)

@@ -19,12 +19,16 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
+# A gap below this multiple of the log density counts as 0, because it may be a rounding error.
+MAX_ROUNDING = 1e-13
 MAX_VALUES = 2**20  # maximum number of values in memory at a time (8 MB)
 
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums, over sampled rows, log p(x) minus the log density under the candidate components only.
+    """Task that sums weights, gaps and squared gaps of sampled rows.
+
+    The gap of a row is log p(x) minus the log density under the candidate components only.
 
     Parameters
     ----------
@@ -54,8 +58,9 @@ class GapTask:
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
         rows = block.take(drawn, 0)
         weight = np.maximum(rows.weight / self.fair, 1.0)
-        gaps = self._log_density(rows) - self._log_density_of_candidates(rows, candidates[drawn])
-        gaps = np.maximum(gaps, 0.0)  # rounding errors may make a gap of 0 negative
+        total = self._log_density(rows)
+        gaps = total - self._log_density_of_candidates(rows, candidates[drawn])
+        gaps = np.where(gaps > MAX_ROUNDING * np.abs(total), gaps, 0.0)
         return Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
     def _log_density(self, rows: Block) -> Array:
@@ -80,10 +85,11 @@ class GapTask:
         if parameters.log_background > -np.inf:
             log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_background)))
             candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
-        table = rows.log_prior_table(K + 1)
-        if table is not None:
+        if rows.log_prior is not None:
             index = np.arange(rows.n_rows) if rows.prior_indices is None else np.asarray(rows.prior_indices)
-            log_terms += table[index[:, None], np.maximum(candidates, 0)]
+            index, n_columns = index[:, None], rows.log_prior.shape[1]
+            known = rows.log_prior[index, np.clip(candidates, 0, n_columns - 1)]
+            log_terms += np.where((index < 0) | (candidates >= n_columns), 0.0, known)
         return log_sum(log_terms)
 
 

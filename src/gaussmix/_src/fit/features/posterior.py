@@ -87,14 +87,13 @@ class TruncatedPosterior(FitOption):
         if initial is not None and initial.outcome is not None:
             yield initial
             return
+        is_verbose = plan.report_progress is not report_nothing
+        most = min(MAX_AUTO_CANDIDATES, problem.n_components)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # this source stores the candidate components of each row
             gap = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
-            is_verbose = plan.report_progress is not report_nothing
-            n_more = min(2 * engine.n_candidates, problem.n_components)
-            may_double = self._n_candidates is None
-            may_double &= engine.n_candidates < min(MAX_AUTO_CANDIDATES, problem.n_components)
+            may_double = self._n_candidates is None and engine.n_candidates < most
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):
@@ -116,6 +115,7 @@ class TruncatedPosterior(FitOption):
             if not is_too_wide:
                 yield state
                 return
+            n_more = min(2 * engine.n_candidates, problem.n_components)
             engine = replace(engine, n_candidates=n_more, goes_on_below=problem.n_components + 1)
             initial = state._replace(outcome=None)
 

@@ -61,7 +61,7 @@ class EMSettings(NamedTuple):
     ----------
     ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If `ridge` is
         None, which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
-    tolerance : largest change of the mean objective at which EM has converged, in nats per unit of row weight.
+    tolerance : EM has converged if a step changes the mean objective by less than this, in nats per unit of row weight.
     max_steps : maximum number of EM steps.
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
@@ -216,7 +216,7 @@ class SearchSettings(NamedTuple):
     crossing_work_factor : limit on the work of combining search results, divided by the limit on search work.
     misfit_gain : the results of several search runs are combined if the best split may gain more than `misfit_gain` /
         n_rows nats per row.
-    n_ascents, min_slow_steps : number of results to combine, and minimum number of EM steps before that.
+    n_ascents, min_slow_steps : number of results to combine, and minimum number of EM steps before such a search.
     """
 
     uniform_draws: Array

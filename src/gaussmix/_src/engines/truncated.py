@@ -291,7 +291,7 @@ def map_components(
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """Return, for each component, the components that are most often candidates of its rows, (n_components, n)."""
+    """Return the other components that are most often candidates of each component's rows, (n_components, n)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)

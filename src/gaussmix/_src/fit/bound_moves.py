@@ -48,7 +48,7 @@ class VariationalMoves:
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """Return the state after moves on growing subsamples, then on all rows, or `initial` if no move is accepted.
+        """Return the state after moves on growing subsamples, then on all rows, or `initial` if no moves are made.
 
         With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
         EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After
@@ -71,7 +71,7 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a one-feature model by births and merges; return model and bound (nats), or None if `is_shared`.
+        """Improve a one-feature model by births and merges; return model and bound (nats), or None if C++ can't.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
         Births are tried from the k-means result only if its bound differs from the bound of the first result.

@@ -145,7 +145,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether EM's remaining gain is below `max_remaining_gain`; raise ValueError if this gain is unknown."""
+    """Return whether EM's remaining gain is below `max_remaining_gain`; raise ValueError if the check is impossible."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain

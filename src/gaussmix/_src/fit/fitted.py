@@ -86,7 +86,7 @@ class Ending:
     n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
         of moves that increased the likelihood; None without a search.
     search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
-    n_candidates : number of candidate components per row at the end of truncated EM; None if EM was not truncated.
+    n_candidates : maximum number of candidate components per row at the end of truncated EM; None if not truncated.
     posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
         log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
     """
@@ -283,7 +283,7 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; keep results if size and structure are unchanged."""
+        """Return the previous result with the user's model, but without its runs if size or structure has changed."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome

@@ -95,7 +95,7 @@ class TrainingData:
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:
-        """Return weighted rows that represent all rows if X has one feature and no missing values; otherwise None."""
+        """Return weighted rows that represent all rows if X is one complete feature without X_error; otherwise None."""
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None

@@ -6,9 +6,9 @@ The files have the format of `envelope`, like model files. The header is a JSON 
 text), "notes" (a list of pairs of a group index and a list of texts) and "sha256".
 
 In all tensors, the index along the first axis is the index of the group. The tensors are "weights", "means",
-"covariances" (in the compact form of the covariance structure), "converged" (0 or 1), "n_iter" and "lower_bound". If
-the fit of a group failed, all values of this group are NaN. All later versions of this module must be able to read
-version 1.
+"covariances" (in the compact form of the covariance structure), "converged" (0 or 1), "n_iter" and "lower_bound". If a
+group has no mixture, its "weights", "means", "covariances" and "lower_bound" are NaN. All later versions of this module
+must be able to read version 1.
 """
 
 from __future__ import annotations

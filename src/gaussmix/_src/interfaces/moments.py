@@ -63,7 +63,7 @@ class BlockMoments:
     def split_by_component(self, n_parts: int) -> list[Self]:
         """Split the sums into `n_parts` groups of consecutive components; `joined` restores the original sums exactly.
 
-        The largest groups of components come first. Only the first group has sums over all components (pooled moments).
+        The largest groups come first. Only the first group has sums over all components, such as pooled moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes

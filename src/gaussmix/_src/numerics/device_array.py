@@ -85,7 +85,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return prod(self.shape) * self.dtype.itemsize
 
     def send(self, values: Any) -> Any:
-        """Copy a NumPy array to this device; an array that is already on this device is returned unchanged."""
+        """Return a copy of a NumPy array on this device, or the `values` of a `DeviceArray`."""
         if isinstance(values, DeviceArray):
             return values.values
         values = np.array(values)  # a writable copy, because libraries warn of read-only arrays

@@ -29,9 +29,9 @@ MIN_DIVISOR = 1e-300  # minimum of a divisor that could otherwise be 0
 MIN_VALIDATED_ROWS = 8
 # To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # only complete rows are used if they have more than this fraction of all weight
-# If the weight of a row exceeds the mean weight times this factor, the split is computed from all rows, and is not
-# validated.
+MIN_COMPLETE_FRACTION = 0.25  # only complete rows are used if they have more than this fraction of a component's weight
+# If the weight of a row exceeds the mean weight times this factor, the split is computed from all of these rows, and is
+# not validated.
 MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
 # ratio (mean |x|)² / mean x² is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.

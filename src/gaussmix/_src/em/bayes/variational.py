@@ -76,8 +76,8 @@ class VariationalObjective(PosteriorObjective):
         return self
 
 
-# Function that makes the prior from the moments of all rows. The second result is a ridge if the covariance of the rows
-# is singular, and otherwise None.
+# Function that makes the prior from the moments of all rows. The second result is the automatic ridge if this ridge was
+# added to the scale of the prior, and otherwise None.
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 

@@ -334,9 +334,9 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     """Return second derivatives of ½ Σ zᵀ exp(−B) z in the diagonal of B and the angles Ω_ij (i > j) of the axes.
 
-    In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where V are the variances, and t is √2 times the
-    diagonal of B. The second-order terms of Σ⁻¹ are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t², where [·, ·] is the
-    commutator.
+    In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where V are the variances, and t is the diagonal
+    of B, √2 times the coordinates. The second-order terms of Σ⁻¹ are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t², where
+    [·, ·] is the commutator.
     """
     d = len(second_sum)
     rows, columns = below_diagonal(d)

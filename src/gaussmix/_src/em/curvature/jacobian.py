@@ -203,7 +203,7 @@ def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Arra
 def orthogonal_complement(unit_vector: Array) -> Array:
     """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, by a Householder reflection."""
     mirror = np.array(unit_vector)
-    mirror[0] += 1.0  # loses no digits, because unit vectors here have no negative entries
+    mirror[0] += 1.0  # loses no digits, because the first entry is never negative here
     reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 

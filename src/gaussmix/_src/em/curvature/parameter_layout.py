@@ -70,7 +70,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : numbers of components and features of the mixture.
-    covariance_form : full, diagonal or scalar second moments, which determine how many values a covariance has.
+    covariance_form : form of the second moments, which determines how many values a covariance has.
     is_shared : whether all components have the same covariance.
     has_noise : whether the mixture has a noise component.
     """

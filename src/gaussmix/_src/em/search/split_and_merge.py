@@ -71,7 +71,7 @@ N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimu
 # `WORK_OF_SHARED` (for one shared covariance) is not divided.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
-MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to EM steps before the search
+MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to (EM steps from k-means + `MORE_STEPS`)
 N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
@@ -159,9 +159,9 @@ def search_from_model(
     partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
     by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
     from a partition into central and outer rows, and from k-means. If EM from one of the partitions or from k-means
-    reaches a higher likelihood than the search so far, the search starts again from the result of EM. Finally, the
-    search continues from the best result with more rows (if available) and with a higher limit on the number of moves
-    rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
+    reaches a higher likelihood than the search so far, the search starts again from the result of EM. Unless rows are
+    few, the search then continues from the best result with more rows (if available) and a higher limit on the number
+    of moves rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
 
     A move is rejected if its gain is no larger than expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support

@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # maximum seconds of a call of the C++ core, so that callers can report progress between calls
+MAX_CALL_SECONDS = 0.05  # seconds after which the C++ core returns, so that callers can report progress between calls
 NO_TIME_LIMIT = 1e9  # a time in seconds that no call reaches
 MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # if a pass takes fewer multiply-adds, C++ makes all steps
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.

@@ -32,7 +32,7 @@ from gaussmix._src.sources.base import Source
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
-MAX_COMPARED_ROWS = 2**13  # maximum number of rows on which components of a refit and of the original fit are matched
+MAX_COMPARED_ROWS = 2**13  # approximate maximum number of rows on which components of refit and fit are matched
 REFIT_START_TOL = 1e-9  # tolerance of the one EM run before all refits, in nats per unit of row weight
 MIN_SIMILARITY = 0.5  # a component has changed if its similarity to the matched component of a refit is below this
 # The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
@@ -42,7 +42,7 @@ MAX_COLLAPSED_FRACTION = 1 / 3  # maximum fraction of refits in which a componen
 # If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ take at most a few seconds.
 MAX_FAST_REFIT_COST = 1_000_000
 PYTHON_COST_FACTOR = 40  # time of a refit in Python divided by the time of a refit in C++, if there are few rows
-INCOMPLETE_COST_FACTOR = 8  # ratio of the times of a refit to rows with missing values and a refit to complete rows
+INCOMPLETE_COST_FACTOR = 8  # ratio of the times of a refit to incomplete rows and a refit to complete rows
 
 
 class Refits(NamedTuple):

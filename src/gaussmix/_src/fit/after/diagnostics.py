@@ -76,7 +76,7 @@ def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Map each column that depends linearly on earlier columns to these columns; {} if the rows have missing values."""
+    """Map each column that depends linearly on earlier columns to these columns; {} if the rows are incomplete."""
     if source.is_incomplete:
         return {}
     return _find_dependent_in_covariance(source.collect(Spread).covariance)

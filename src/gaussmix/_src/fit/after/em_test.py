@@ -67,7 +67,7 @@ def _second_responsibilities(x: Array, weights: Array, means: Array, variances: 
 
 
 def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Compute the new means and variances of m mixtures, (m, 2) each, in an M-step with fixed weights."""
+    """Compute the new means and variances (but not weights) of m mixtures, (m, 2) each, in an M-step."""
     both = np.stack((1 - responsibilities, responsibilities), axis=2)
     mass = both.sum(axis=1)
     means = (both * x[:, None]).sum(axis=1) / np.maximum(mass, np.finfo(np.float64).tiny)

@@ -52,7 +52,7 @@ class LocalMaximum:
     frozen_components : map from each component with frozen mean and covariance to the reason for freezing it.
     information : observed information at the maximum.
     initial_objective : objective of the initial model, in nats per unit of row weight.
-    total_weight : sum of the row weights that the user passed to `fit`.
+    total_weight : sum of the row weights that the user passed.
     """
 
     model: Model

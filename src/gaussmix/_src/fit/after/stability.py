@@ -41,8 +41,8 @@ def compute_stability(
     The neighbours of a candidate with K components have K − 1 and K + 1 components. Each repeat with K components is
     compared with every earlier repeat with K + 1 components. The measure is the index of Fowlkes & Mallows (1983), as
     in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56.
-    All comparisons together need only one pass over the rows. The result of a candidate is NaN if K = 1, or if all fits
-    of one of its neighbours failed.
+    All comparisons together need only one pass over the rows. The result of a candidate is NaN if K = 1, or if there is
+    no successful fit of one of its neighbours.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33197,
-    "cpp": 12309,
-    "tests": 31773,
+    "src": 33231,
+    "cpp": 12310,
+    "tests": 31788,
     "bench": 2544,
     "tools": 646,
     "files": 940,

@@ -117,9 +117,9 @@ class GaussianMixture(LikelihoodEstimator):
         −1, None and NaN mean an unknown label. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
-        "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError for a collapse
-        in the first step. "drop" removes the component, so that `mixture_` has fewer components. "repair" replaces the
-        component by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
+        "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError if the initial
+        covariance is already singular. "drop" removes the component, so that `mixture_` has fewer components. "repair"
+        replaces it by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
         "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
@@ -140,8 +140,8 @@ class GaussianMixture(LikelihoodEstimator):
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
         "default" keeps components from collapsing: it is the prior of Fraley & Raftery (2007) for means and
-        covariances, has the weight of a few rows, and is also used by mclust. `Dirichlet` is a prior of the weights
-        only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
+        covariances, is used by mclust, too, and for "full", weighs as much as about 2 n_features rows in each
+        component. `Dirichlet` is a prior of weights, `NormalInverseWishart` of means, covariances and maybe weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: ``Restrictions(equal_weights=True)``, a lower bound `min_weight` on all weights,
         or components with `fixed_means`, `fixed_covariances` or `fixed_weights`, whose values are taken from
@@ -155,14 +155,14 @@ class GaussianMixture(LikelihoodEstimator):
         fixed distribution, ``ForgettingRate(decay=1)`` gives all steps equal weights.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
-        of the run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after
-        the step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with
-        the best mixture so far. Model files do not contain callbacks. `set_callbacks` accepts scikit-learn's callbacks.
+        Functions that are called after every EM step over all rows, but not after steps without the automatic
+        `reg_covar`. Each receives a record with `start` (index of the run), `iteration` (steps of the run),
+        `log_likelihood` (nats per row, before the step), `mixture` (after the step), `seconds` (since the fit began)
+        and `rows_per_second`. If one returns True, `fit` returns the best mixture so far. Files omit callbacks.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
         Before the first step, `fit` prints the moves of a split-and-merge search. If `posterior` limits the candidate
-        components, `fit` also prints `outcome_.posterior_gap`.
+        components, `fit` also prints `outcome_.posterior_gap`. Steps without the automatic `reg_covar` are not printed.
     n_jobs : int or None, default None
         Number of threads; −1 uses all processors, and so does None unless the environment variable OMP_NUM_THREADS is
         set. The result does not depend on `n_jobs`.
@@ -200,18 +200,19 @@ class GaussianMixture(LikelihoodEstimator):
           in some direction, and None if there was no check (see `check_maximum`).
         * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
         * `label_change_fraction`: fraction of row weight with another label at the maximum; None unless `is_maximum`.
-        * `rate`: the convergence rate of EM: the ratio of the gains of successive steps, near 1 if EM is slow.
+        * `rate`: the ratio of the gains of successive EM steps, near 1 if EM is slow; None after too few steps.
         * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
           log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
           the gain of all further steps of this run or of the best run, whichever is larger.
         * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
-          components cannot be compared with other fits. A warm start leaves collapsed components frozen.
+          components cannot be compared with other fits. They stay frozen in a warm start with ``reg_covar=0``.
         * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
         * `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
-        * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
-          collapsed and empty components, nearly singular covariances, and constant columns.
-        * `traces`: the values of `lower_bound_` at each step, for each run that ended with a finite likelihood.
+        * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`: collapsed
+          or empty components, nearly singular covariances, constant columns, too few distinct rows, and components
+          that only `reg_covar` or a prior keeps from collapsing.
+        * `traces`: the values of `lower_bound_` at each step of each finite run, except steps without the ridge.
         * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
         * `search_gain`: the gain of the split-and-merge search over EM from k-means, in nats per row, or None.
         * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.

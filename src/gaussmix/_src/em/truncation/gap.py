@@ -20,8 +20,8 @@ from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
 # A gap below this multiple of the log density counts as 0, because it may be a rounding error.
-MAX_ROUNDING = 1e-13
-MAX_VALUES = 2**20  # maximum number of values in memory at a time (8 MB)
+GAP_ROUNDING = 1e-13
+MAX_PART_VALUES = 2**20  # approximate maximum number of values in memory at a time (8 MB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class GapTask:
         weight = np.maximum(rows.weight / self.fair, 1.0)
         total = self._log_density(rows)
         gaps = total - self._log_density_of_candidates(rows, candidates[drawn])
-        gaps = np.where(gaps > MAX_ROUNDING * np.abs(total), gaps, 0.0)
+        gaps = np.where(gaps > GAP_ROUNDING * np.abs(total), gaps, 0.0)
         return Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
     def _log_density(self, rows: Block) -> Array:
@@ -94,8 +94,8 @@ class GapTask:
 
 
 def _split(count: int, n_values: int) -> list[NDArray[np.intp]]:
-    """Divide `count` indices into parts so that `n_values` values per index do not exceed `MAX_VALUES` in a part."""
-    return np.array_split(np.arange(count), 1 + count * n_values // MAX_VALUES)
+    """Divide `count` indices into parts of at most about `MAX_PART_VALUES` values, with `n_values` values per index."""
+    return np.array_split(np.arange(count), 1 + count * n_values // MAX_PART_VALUES)
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:

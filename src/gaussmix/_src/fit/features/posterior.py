@@ -88,12 +88,12 @@ class TruncatedPosterior(FitOption):
             yield initial
             return
         is_verbose = plan.report_progress is not report_nothing
-        most = min(MAX_AUTO_CANDIDATES, problem.n_components)
+        limit = min(MAX_AUTO_CANDIDATES, problem.n_components)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # this source stores the candidate components of each row
             gap = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
-            may_double = self._n_candidates is None and engine.n_candidates < most
+            may_double = self._n_candidates is None and engine.n_candidates < limit
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):

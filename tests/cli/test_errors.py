@@ -238,7 +238,7 @@ CANNOT = [
     ("convert one-mean.json o.gmm", "sigma_tril has 2 lists of 3 numbers, but model 'VVV' with 1 component and"),
     ("convert mean.json o.gmm", "pro has 2 weights, but mean has 1 component"),
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
-    ("plot wide.gmm -o p.png", "choose some by --features A,B."),
+    ("plot wide.gmm -o p.png", "choose some of them with --features A,B."),
     ("plot m.gmm -o p.png --features wait", "wait"),
 ]  # fmt: skip
 

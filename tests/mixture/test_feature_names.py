@@ -28,7 +28,7 @@ def test_numbers_and_names_say_where(named):
     [
         ("wieght", ValueError, "Did you mean 'weight'"),
         (["age", 2], ValueError, "Feature 'age' is given twice"),
-        (3, ValueError, "no feature 3: the mixture has 3"),
+        (3, ValueError, "no feature 3: the mixture has features 0 to 2"),
         (-4, ValueError, "no feature -4"),
         (1.0, TypeError, "an index or a name, not 1.0"),
         (slice(2), TypeError, r"an index or a name, not slice\(None, 2, None\)"),

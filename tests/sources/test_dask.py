@@ -298,7 +298,7 @@ def test_missing_values_are_filled_where_they_are(table, cluster):
         assert (filled.dtype, filled.ndim) == (np.float64, 2)
         assert_near(filled.compute(), expected.transform(holed))
     assert imputer.transform(frame.astype("f4")).dtype == np.float32
-    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows on a cluster"):
+    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows of Dask, Spark or Ray"):
         imputer.set_params(sample_posterior=True).transform(lazy)
     with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
         imputer.fit(open(lazy))

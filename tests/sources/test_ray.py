@@ -265,7 +265,7 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         open(frames, columns=["a", "name"])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         mixture().fit(whole[:100, :3]).predict([two])
-    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows on a cluster"):
+    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows of Dask, Spark or Ray"):
         GaussianMixtureImputer(2, sample_posterior=True, random_state=0).fit(whole[:100, :3]).transform([one])
 
 

@@ -2,8 +2,9 @@
 // merges and deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py also makes
 // births, merges and deletions, but for all covariance structures and any number of features and rows. The two
 // implementations differ in four ways:
-// - The Python module uses up to 100 rows to split a component, and up to 100 other rows to judge the split. This file
-//   uses up to 400 rows to split a component, and no other rows to judge the split.
+// - The Python module splits a component of n rows by at most max(100, 40 * number of axes, n / 8) rows, and judges the
+//   split by as many other rows. This file uses up to 400 rows to split a component, and no other rows to judge the
+//   split.
 // - This file tries two additional cuts: the first separates the rows near the mean from the other rows, and the second
 //   separates the row with the largest weight from the other rows.
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small

@@ -160,7 +160,7 @@ class Estimator(BaseEstimator):
 
         Parameters
         ----------
-        path : path of the file (by convention *.gmm), which is overwritten, or a binary file object open for writing.
+        path : path of the file (usually ``*.gmm``), which is overwritten, or a binary file object open for writing.
 
         Raises
         ------

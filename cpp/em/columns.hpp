@@ -1,7 +1,7 @@
-// Variational Bayes for a single feature and few rows, with a separate variance for each component: births (splits),
-// merges and deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py also makes
-// births, merges and deletions, but for all covariance structures and any number of features and rows. The two
-// implementations differ in four ways:
+// Fits mixtures by variational Bayes to a single feature and few rows, with a separate variance for each component.
+// Births (splits), merges and deletions of components alternate with EM. The Python module
+// em/bayes/birth_merge_moves.py makes the same moves for all covariance structures, and for any number of features and
+// rows. This file and the Python module differ in four ways:
 // - The Python module splits a component of n rows by at most max(100, 40 * number of axes, n / 8) rows, and judges the
 //   split by as many other rows. This file uses up to 400 rows to split a component, and no other rows to judge the
 //   split.

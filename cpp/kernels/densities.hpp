@@ -22,8 +22,8 @@ struct DensityView {
     const OperandsLayout& layout;
     const double* operands;
     bool may_eliminate;  // whether components that are negligible for the whole group are skipped
-    // triangular whitening factors, each of which is packed into `room` when it is needed; null if all factors are
-    // packed already
+    // triangular whitening factors that are not packed yet (a factor is packed into `room` when it is needed); null if
+    // all factors are packed
     const double* unpacked = nullptr;
     double* room = nullptr;
 

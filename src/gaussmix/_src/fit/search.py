@@ -306,7 +306,7 @@ class Search:
 
         The maximum of the likelihood never decreases with the number of components. If the likelihood of a fit is lower
         than in a fit with fewer components, the initialisation was poor, or EM stopped too early. A refit begins with
-        the model with fewer components, of which the heaviest components are split in two.
+        the model with fewer components, after its heaviest components have been split in two.
 
         Parameters
         ----------

@@ -40,7 +40,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     Parameters
     ----------
     values : array of another library.
-    whole : array of which this array is a slice; None if this array is not a slice.
+    whole : array that contains this array as a slice; None if this array is not a slice.
     """
 
     def __init__(self, values: Any, whole: DeviceArray | None = None) -> None:
@@ -50,7 +50,7 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     @property
     def whole(self) -> DeviceArray:
-        """Return the array of which this array is a slice, or this array itself."""
+        """Return the array that contains this array as a slice, or this array if it is not a slice."""
         return self if self._whole is None else self._whole
 
     @property

@@ -181,7 +181,7 @@ _LIBRARIES = "pandas", "polars", "pyarrow"
 
 
 def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
-    """Make a data frame from a dictionary of names and columns, each of which is a list or an array (n_rows,).
+    """Make a data frame from a dictionary of names and columns; a column is a list or an array (n_rows,).
 
     If `library` is None or not installed, the data frame is made by the first of pandas, polars and pyarrow that is
     installed.

@@ -17,7 +17,7 @@ DEFAULT_LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComponentNumberTest:
-    """Results of a sequence of tests, each of which compares a mixture with a mixture that has more components.
+    """Results of a sequence of tests that compare a mixture with a mixture that has more components.
 
     Parameters
     ----------

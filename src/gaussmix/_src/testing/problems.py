@@ -84,7 +84,7 @@ def transformed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
 
 
 def weighted(problem: Problem, seed: int) -> Problem:
-    """Return the problem with random row weights, some of which are zero."""
+    """Return the problem with random row weights, including weights of zero."""
     rng = np.random.default_rng(seed)
     weight = rng.choice([0.0, 0.25, 1.0, 1.0, 3.0], size=len(problem.rows)) * rng.uniform(0.5, 1.5, len(problem.rows))
     return replace(problem, row_weight=weight)

@@ -174,7 +174,7 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if group.has_weight_prior:  # `Model.beside` adds the weight of the noise component later
+            if group.has_weight_prior:  # such a group does not contain the noise component
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())

@@ -137,7 +137,7 @@ class MeasuredRows:
 
     @classmethod
     def of_array(cls, rows: DeviceArray) -> MeasuredRows:
-        """Return the statistics of the whole array, of which `rows` is a slice."""
+        """Return the statistics of `rows.whole`, the whole array that contains `rows`."""
         rows.whole.facts = rows.whole.facts or cls(rows.whole)
         facts: MeasuredRows = rows.whole.facts
         return facts

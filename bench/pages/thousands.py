@@ -46,8 +46,8 @@ BOUNDS = 152.27, 151.71, 142.27, 133.06, 132.01, 124.08, 137.55, np.nan  # mean 
 def fit(rows: Array, K: int, posterior: str | int, **options: Any) -> tuple[Any, float, float]:
     """Return the fit, its time, and the median time of its later steps."""
     times: list[float] = []
-    own: dict[str, Any] = {"posterior": posterior, "callbacks": [lambda record: times.append(record.seconds)]}
-    gm = GaussianMixture(K, random_state=0, **own, **options)
+    own: dict[str, Any] = {"posterior": posterior, "n_jobs": -1, **options}
+    gm = GaussianMixture(K, random_state=0, callbacks=[lambda record: times.append(record.seconds)], **own)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seconds = seconds_of(lambda: gm.fit(rows))

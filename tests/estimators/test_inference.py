@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
+from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
 from gaussmix import FAMILIES, Bootstrap, Dirichlet, GaussianMixture, Inference, Mixture, Noise, Restrictions
@@ -227,6 +228,23 @@ def test_what_is_fixed_is_known():
 
 
 OWN = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
+
+
+def test_a_weight_at_its_lower_limit_is_named():
+    limited = fitted(restrictions=Restrictions(min_weight=0.45))
+    found = limited.inference(rows())
+    least = int(limited.weights_.argmin())
+    assert np.isnan(found.bse[:K]).tolist() == [k == least for k in range(K)]
+    assert any(f"Component {least}: the weight is at min_weight" in note for note in found.notes)
+
+
+def test_a_noise_variance_that_tends_to_0_is_one_sentence():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
+    with pytest.warns(ConvergenceWarning):
+        heywood = fitted(X, n_components=1, covariance_type=gaussmix.FactorAnalyzer(1))
+    with pytest.raises(ValueError, match=r"formula here: a variance tends to 0. Use bootstrap\(X\)"):
+        heywood.inference(X, kind="hessian")
 
 
 @pytest.mark.parametrize("structure", OWN)

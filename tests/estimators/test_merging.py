@@ -240,3 +240,12 @@ def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
     found, expected = gm.merge(source), gm.merge(rows)
     for name in "entropy", "overlap", "cluster_labels":
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
+
+
+def test_noise_is_refused_and_can_be_removed(rng):
+    X = rng.normal(size=(200, 2)) + 9 * rng.integers(0, 2, (200, 1))
+    gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"Replace mixture_ by mixture_\.without_noise first"):
+        gm.merge(gm.mixture_.means)
+    gm.mixture_ = gm.mixture_.without_noise
+    assert gm.merge(gm.mixture_.means).n_clusters == 2

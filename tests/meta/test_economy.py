@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33231,
+    "src": 33254,
     "cpp": 12310,
-    "tests": 31788,
+    "tests": 31833,
     "bench": 2544,
     "tools": 646,
     "files": 940,

@@ -57,6 +57,18 @@ def test_sorting_forgets_the_order(family, by, rng):
     np.testing.assert_allclose(expected.log_density(rows), mixture.log_density(rows), rtol=1e-13)
 
 
+@pytest.mark.parametrize("unit", [1.0, 3.0, 0.1])
+@pytest.mark.parametrize("name", ["EVI", "EEV"])
+def test_components_of_equal_volume_are_sorted_by_their_means(name, unit, rng):
+    axes, matrices = rng.normal(size=(5, 3)), rng.normal(size=(5, 3, 3))
+    variances = np.exp(axes - axes.mean(axis=1, keepdims=True))
+    turns = np.linalg.qr(matrices)[0]
+    covariances = variances if name == "EVI" else np.einsum("kij,j,klj->kil", turns, variances[0], turns)
+    means = unit * rng.normal(size=(5, 3))
+    ordered = Mixture(np.full(5, 0.2), means, unit**2 * covariances, FAMILIES[name]).sorted("size")
+    np.testing.assert_array_equal(ordered.means, means[np.lexsort(means.T[::-1])])
+
+
 def test_equal_weights_and_means_are_told_apart_by_covariances():
     mixture = Mixture(np.full(3, 1 / 3), np.zeros((3, 1)), [2.0, 3.0, 1.0], FAMILIES["spherical"])
     for order in itertools.permutations(range(3)):

@@ -175,6 +175,22 @@ def test_intervals(middle, length):
     assert normal.log_probability([-upper], [-lower]) == found
 
 
+@pytest.mark.parametrize("width", [1e-4, 1e-9, 1e-14])
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_narrow_boxes_keep_their_digits(n_features, width):
+    """Check limits that are not exact in standard deviations: only the difference of the limits is exact."""
+    mean, variances = [0.3, 1.0][:n_features], [1.7, 0.3][:n_features]
+    lower = np.array([1.3, 0.7][:n_features])
+    upper = lower + width
+    mixture = Mixture([1.0], [mean], [variances], FAMILIES["diag"])
+    exact = mp.mpf(1)
+    with mp.workdps(50):
+        for low, high, mu, variance in zip(lower, upper, mean, variances, strict=True):
+            ends = [(mp.mpf(limit) - mp.mpf(mu)) / mp.sqrt(mp.mpf(variance)) for limit in (low, high)]
+            exact *= mp.ncdf(ends[1]) - mp.ncdf(ends[0])
+    assert mixture.probability(lower, upper) == pytest.approx(float(exact), rel=64 * EPS)
+
+
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 def test_weights_of_0_and_no_rows(name):
     family = FAMILIES[name]

@@ -198,7 +198,7 @@ class GaussianMixture(LikelihoodEstimator):
         * `is_maximum`: whether one step of Newton's method leads from the fit to a local maximum, which need not be the
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
           in some direction, and None if there was no check (see `check_maximum`).
-        * `remaining_gain`: the gain of `lower_bound_` in all further steps, in nats; None unless `is_maximum` is True.
+        * `remaining_gain`: the gain of the objective in all further steps, in nats; None unless `is_maximum` is True.
         * `label_change_fraction`: fraction of row weight with another label at the maximum; None unless `is_maximum`.
         * `rate`: the ratio of the gains of successive EM steps, near 1 if EM is slow; None after too few steps.
         * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.

@@ -320,6 +320,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         source = self._source(X, sample_weight, X_error)
         own = self._labelling
+        if own.noise is not None:
+            raise ValueError("merge does not support noise. Replace mixture_ by mixture_.without_noise first.")
         assign = partial(self._engine(source).responsibilities, parameters=own.parameters)
         return merge_by_sums(own, assign, source.sum_of, min_overlap)
 

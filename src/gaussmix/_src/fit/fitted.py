@@ -71,8 +71,8 @@ class Ending:
     reason : sentence that says why the fit ended.
     is_maximum : whether one step of Newton's method leads from the fit to a local maximum; False at a saddle point, far
         from a maximum, or if the likelihood is almost flat in a direction; None if unknown (see `check_maximum`).
-    remaining_gain : estimated increase of `lower_bound_` in all further EM steps (Newton's decrement), in nats per row;
-        None unless `is_maximum` is True.
+    remaining_gain : estimated increase of the objective (the log-likelihood and all penalties) in all further EM steps,
+        from the fitted parameters on (Newton's decrement), in nats per row; None unless `is_maximum` is True.
     label_change_fraction : fraction of row weight whose label may still change; None unless `is_maximum` is True.
     rate : convergence rate (ratio of the gains of consecutive steps), at least 1 if gains do not fall; None if unknown.
     n_starts : number of EM runs.

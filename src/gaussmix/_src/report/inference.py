@@ -18,7 +18,14 @@ from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
 from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
-from gaussmix._src.errors import ParameterTypeError, counted, listed, name_components, warn
+from gaussmix._src.errors import (
+    ParameterTypeError,
+    SingularCovarianceError,
+    counted,
+    listed,
+    name_components,
+    warn,
+)
 from gaussmix._src.fit.after.inference import OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
@@ -390,6 +397,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
         raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
+    except SingularCovarianceError:  # differentiation reached a singular covariance, such as a noise variance of 0
+        raise ValueError("inference can't use a formula here: a variance tends to 0. Use bootstrap(X).") from None
     covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
@@ -412,12 +421,13 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     objective = problem.objective
     has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
     of_prior = _OF_PRIOR if has_prior else None
-    lost = np.isnan(np.diagonal(covariance)) & ~peak.has_no_standard_error(problem.objective)
+    has_no_error = peak.has_no_standard_error(objective)
+    lost = np.isnan(np.diagonal(covariance)) & ~has_no_error
     rounded = None
     if lost.any() and not peak.flat_directions.shape[1]:
         rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
     sentences = filter(None, [others, shift_note, of_prior, rounded])
-    return replace(inference, notes=(*sentences, *_notes(peak, covariance, columns)))
+    return replace(inference, notes=(*sentences, *_notes(peak, covariance, has_no_error, columns)))
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
@@ -474,16 +484,29 @@ def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
     return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
-def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """Return caveats about the estimates; `at_ridge` lists columns whose variance in a component is `reg_covar`."""
-    notes = []
+def _notes(
+    peak: LocalMaximum, covariance: Array, has_no_error: NDArray[np.bool_], at_ridge: Sequence[str]
+) -> list[str]:
+    """Return caveats about the estimates.
+
+    Parameters
+    ----------
+    peak : the maximum, whose parameters have standard errors.
+    covariance : covariance matrix of the parameters, with NaN for parameters without standard errors.
+    has_no_error : mask of the parameters that cannot have standard errors (`LocalMaximum.has_no_standard_error`).
+    at_ridge : columns whose variance in a component is `reg_covar`.
+    """
+    notes, terms = [], peak.parameter_vector.terms
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)
         if components:
             notes.append(f"{name_components(components).capitalize()}: {words}.")
+    if at_limit := {terms[i].component for i in np.flatnonzero(has_no_error)} - peak.frozen_components.keys():
+        which = name_components(sorted(at_limit)).capitalize()
+        notes.append(f"{which}: the weight is at min_weight, so it has no standard error and is treated as known.")
     if at_ridge:
         notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
-    unknown = [peak.parameter_vector.terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
+    unknown = [terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
     lost = {term.component for term in unknown} - peak.frozen_components.keys()
     if peak.flat_directions.shape[1]:
         these = sorted(k for k in lost if k >= 0)

@@ -224,8 +224,8 @@ class Comparisons(MixtureBase):
         Parameters
         ----------
         by : sort key, which is "weight" (largest first), "mean" (smallest first) or "size" (largest determinant of the
-            covariance first). Components with equal keys are sorted by their means, feature after feature, then by
-            weights and covariances.
+            covariance first; determinants that differ only by rounding errors are equal). Components with equal keys
+            are sorted by their means, feature after feature, then by weights and covariances.
         feature : index or name of the feature whose means are the sort key if by="mean". By default the means of the
             first feature are the key, and ties are broken by the means of the next features.
         reverse : whether to reverse the order.

@@ -11,6 +11,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Indices
 
 _ORDERS = ("weight", "mean", "size")
+SIZE_ROUNDING = 1e-9  # log determinants that differ by at most this count as equal
 
 
 def canonical_order(
@@ -34,7 +35,9 @@ def canonical_order(
     elif by == "weight":
         keys.insert(0, -model.weights)
     elif by == "size":
-        keys.insert(0, np.broadcast_to(model.whitening.log_abs_det, model.n_components))
+        log_abs_det = np.broadcast_to(model.whitening.log_abs_det, model.n_components)
+        values, inverse = np.unique(log_abs_det, return_inverse=True)
+        keys.insert(0, np.cumsum(np.diff(values, prepend=values[0]) > SIZE_ROUNDING)[inverse])
     order = np.lexsort(keys[::-1])
     return order[::-1] if reverse else order
 

@@ -14,9 +14,10 @@ _MAX_CENTRAL = 1e5  # standard deviations; beyond, the mean of an interval equal
 _MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes less within an interval, ten nodes suffice for the integral
 
 
-def log_interval(lower: Array, upper: Array) -> Array:
+def log_interval(lower: Array, upper: Array, length: Array | None = None) -> Array:
     """Return log(Φ(upper) − Φ(lower)) for arrays lower ≤ upper, in nats; −inf if lower = upper.
 
+    `length` is upper − lower, for callers that know it with a smaller rounding error than the difference has.
     The difference is computed in the lower tail, after a reflection if necessary, because Φ is rounded to 1 in the
     upper tail. For a short interval, in which the difference would be inaccurate, the density is integrated by
     Gauss–Legendre quadrature.
@@ -24,7 +25,7 @@ def log_interval(lower: Array, upper: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         flipped = lower + upper > 0
         lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
-        length = upper - lower
+        length = upper - lower if length is None else length
         log_upper = log_ndtr(upper)
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)

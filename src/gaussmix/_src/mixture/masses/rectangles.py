@@ -85,9 +85,10 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
         for index, k in enumerate(real):
-            with np.errstate(over="ignore"):  # an overflow to infinity is correct here
+            with np.errstate(over="ignore", invalid="ignore"):  # overflows to infinity are correct here
                 low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
-            log_parts[part, index] = log_interval(low, high).sum(axis=1)
+                lengths = (upper[part] - lower[part]) / deviations[k]
+            log_parts[part, index] = log_interval(low, high, lengths).sum(axis=1)
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 

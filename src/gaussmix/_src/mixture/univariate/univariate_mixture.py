@@ -104,7 +104,9 @@ class UnivariateMixture:
 
     def log_between(self, lower: Array, upper: Array) -> Array:
         """Return the log probability between `lower` and `upper`, which have the shape (n,) or (1,), in nats."""
-        log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper))
+        with np.errstate(over="ignore", invalid="ignore"):  # inf − inf is NaN, and the probability is 0
+            lengths = (upper - lower) / self.deviations[:, None]
+        log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper), lengths)
         return np.minimum(log_sum(log_parts, axis=0), 0.0)
 
     def log_cdf(self, x: Array) -> Array:

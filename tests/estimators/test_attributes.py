@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import gaussmix
-from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, Mixture
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
 
@@ -273,6 +273,12 @@ def test_a_copy_and_a_pickle_have_the_labels_that_were_made(X, gm):
     labels = gm.labels_
     for twin in (copy.deepcopy(gm), pickle.loads(pickle.dumps(gm))):
         np.testing.assert_array_equal(twin.labels_, labels)
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(covariance_type=name) for name in FAMILIES], ids=FAMILIES)
+def test_a_pickle_needs_only_modules_that_a_fit_imports(X, estimator):
+    """Check this for joblib's workers: cloudpickle tries to copy a class if the module of the class is not imported."""
+    assert b"gaussmix.extend" not in pickle.dumps(estimator.fit(X))
 
 
 def test_one_cause_is_named(X, gm):

@@ -260,7 +260,10 @@ def fit_in_processes(method):
     """Return digests of fits in two processes started by a method, and of an earlier fit here."""
     here = fit_digest(n_jobs=4)
     if method == "loky":
-        there = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(fit_digest)() for _ in range(2))
+        fits = joblib.Parallel(n_jobs=2, backend="loky")(
+            joblib.delayed(fit_small().fit)(rows_of(20_000, 5)) for _ in "ab"
+        )
+        there = [digest(each) for each in fits]
     else:
         with multiprocessing.get_context(method).Pool(2) as pool:
             there = pool.map(fit_digest, ["full"] * 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from common import LEAF_ROWS, assert_same_fit, reloaded
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, Restrictions, fit_many
@@ -133,6 +134,45 @@ def test_few_candidates_are_not_accelerated(rng):
     X, parameters = rng.normal(size=(6000, 3)) ** 3, {"init_params": "tree", "tol": 1e-10, "max_iter": 250}
     accelerated, plain = (fitted(X, 5, acceleration=each, reg_covar=0, **parameters) for each in ("auto", None))
     assert accelerated.outcome_.traces == plain.outcome_.traces
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_the_gap_is_that_of_the_mixture_at_which_a_callback_stops(rows, verbose):
+    own = {"tol": 0, "init_params": "random_from_data", "verbose": verbose, "verbose_interval": 3}
+    whole, stopped = (
+        fitted(rows, 2, **own, **ending)
+        for ending in ({"max_iter": 8}, {"callbacks": [lambda step: step.iteration == 8]})
+    )
+    names = "posterior_gap", "posterior_gap_error", "n_candidates"
+    assert [getattr(stopped.outcome_, name) for name in names] == [getattr(whole.outcome_, name) for name in names]
+
+
+@pytest.mark.parametrize("init_params", ["random", "kmeans", "tree"])
+def test_the_gap_before_the_first_step_is_that_to_all_components(rows, init_params):
+    start = fitted(rows, 3, max_iter=0, init_params=init_params)
+    parts = np.sort(start.mixture_.component_log_density(rows) + np.log(start.weights_), axis=1)
+    gaps = logsumexp(parts, axis=1) - logsumexp(parts[:, -3:], axis=1)
+    assert start.outcome_.posterior_gap >= gaps.mean() * (1 - 1e-9)
+    if init_params == "random":  # other initialisations leave candidates behind
+        assert start.outcome_.posterior_gap == pytest.approx(gaps.mean(), rel=1e-9)
+
+
+def test_the_gap_after_the_last_step_dropped_components(rng):
+    dropped = fitted(rng.normal(size=(400, 2)), 1, 17, init_params="random", degenerate="drop", max_iter=1)
+    assert 1 < dropped.mixture_.n_components < 17
+    assert 0 < dropped.outcome_.posterior_gap < np.log(17)
+    one = fitted(np.repeat(np.eye(2), 50, axis=0), 6, 6, degenerate="drop", reg_covar=1e-3)
+    assert one.outcome_.n_candidates == one.mixture_.n_components
+
+
+def test_the_bound_of_the_fit_does_not_pass_for_other_rows(rng):
+    X = rng.normal(size=(1000, 2)) + 2.5 * (np.arange(1000) % 2)[:, None]
+    truncated = fitted(X, 1, 2, max_iter=500)
+    assert truncated.outcome_.posterior_gap > 0.01
+    with pytest.warns(RuntimeWarning, match="standard errors from the fit"):
+        assert not any("other rows" in note for note in truncated.inference(X, kind="hessian").notes)
+    with pytest.warns(RuntimeWarning, match="other rows"):
+        truncated.inference(np.add(X, [[1.0, 0.0]]), kind="hessian")
 
 
 def test_the_gap_is_printed_on_the_way(rows, capsys):

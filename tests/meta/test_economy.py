@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33249,
+    "src": 33266,
     "cpp": 12310,
-    "tests": 31839,
+    "tests": 31871,
     "bench": 2544,
     "tools": 646,
     "files": 940,

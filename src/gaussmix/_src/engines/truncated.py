@@ -164,9 +164,7 @@ class TruncatedEngine(CompleteEngine):
         if context is None:
             context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
         K = len(parameters.means)
-        if self.n_candidates >= K:  # use all components, because a search may miss some
-            state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
-        elif state.candidates is None:
+        if self.n_candidates >= K or state.candidates is None:
             state.candidates = self._first_candidates(block, parameters, context)
         n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
         if n_missing > 0:
@@ -197,11 +195,19 @@ class TruncatedEngine(CompleteEngine):
         context = replace(context, n_passes=context.n_passes + 1, sampled=sampled.candidates)
         return replace(moments, context=context)
 
+    def find_candidates(self, rows: Block, parameters: Parameters) -> Components:
+        """Find nearly the best candidate components of rows for which no candidates are stored."""
+        context = self.begin_pass(TruncatedContext(rows.n_rows), parameters)
+        return self._first_candidates(rows, parameters, replace(context, n_passes=1))
+
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
         """Find the first candidate components of each row, or nearly the best components if a run continues."""
-        is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
+        K = len(parameters.means)
+        if self.n_candidates >= K:  # use all components, because a search may miss some
+            return np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
+        is_late = self.goes_on_below > K or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
-        if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
+        if is_late and context.n_rows * K <= MAX_COMPARED_PAIRS:
             return self._likeliest(block, parameters)
         candidates = self._find_candidates(block, parameters, context.component_map)
         if is_late:

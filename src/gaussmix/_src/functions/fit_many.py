@@ -75,8 +75,9 @@ def fit_many(
         Weights of the rows, ≥ 0: one array if `groups` is an array or data frame, otherwise a list or dictionary of
         arrays with the same keys as `groups`.
     **parameters
-        Parameters of `GaussianMixture`, except `warm_start`, `checkpoint`, `verbose` and initial parameters. If
-        `random_state` is None or a RandomState, one seed is drawn and used for all groups.
+        Parameters of `GaussianMixture`, except `warm_start`, `checkpoint`, `verbose`, `callbacks`, `max_time`, `noise`,
+        initial parameters, ``degenerate="drop"``, ``check_maximum=True`` and a number as `posterior`. If `random_state`
+        is None or a RandomState, one seed is drawn and used for all groups.
 
     Returns
     -------

@@ -44,6 +44,7 @@ _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such
 MAX_SHOWN_MIXTURES = 50  # default number of drawn mixtures that a plot shows
 # If the fit is farther from the maximum than these numbers of standard errors, a note or a warning says so.
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0
+MAX_GAP_ERRORS = 6.0  # largest error of an estimated `posterior_gap`, in its standard errors
 MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from the estimates that `tidy` combines with it, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
@@ -437,7 +438,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     objective before the last EM step, so `before` and the last recorded objective may differ by about the gain of one
     step.
     """
-    n_rows, heights = problem.source.n_rows, fitted.lower_bounds
+    n_rows, heights, outcome = problem.source.n_rows, fitted.lower_bounds, fitted.outcome
     if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
         return f"The fit had {counted(fitted.row_summary.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
     if not heights:
@@ -445,6 +446,8 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
     # The absolute difference is compared, because an EM step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
+    if outcome is not None and outcome.posterior_gap and outcome.posterior_gap_error:  # truncated EM records a bound
+        max_difference += abs(outcome.posterior_gap) + MAX_GAP_ERRORS * outcome.posterior_gap_error
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
     return (

@@ -36,36 +36,37 @@ class GapTask:
     fair : row weight that each sampled row represents.
     """
 
-    engine: Engine[Any]
+    engine: Any  # a `TruncatedEngine`, which modules of `em` cannot import
     parameters: Parameters
     fair: float
 
     @property
-    def key(self) -> tuple[Engine[Any], int]:
+    def key(self) -> tuple[Any, int]:
         return self.engine, len(self.parameters.means)
 
     def open(self, block: Block) -> BlockState:
         return self.engine.make_state(block, len(self.parameters.means))
 
     def call(self, block: Block, state: Any) -> Sums:
-        candidates = state.candidates
-        # Candidate components are missing if the process that stored them was lost.
-        if candidates is None:
-            return Sums([0.0, 0.0, 0.0])
-        return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
+        stored = state.candidates
+        return block.sum_of(
+            lambda leaf: self._sum_leaf(leaf, None if stored is None else stored[leaf.first_row - block.first_row :])
+        )
 
-    def _sum_leaf(self, block: Block, candidates: NDArray[np.int32]) -> Sums:
+    def _sum_leaf(self, block: Block, candidates: NDArray[np.int32] | None) -> Sums:
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
         rows = block.take(drawn, 0)
         weight = np.maximum(rows.weight / self.fair, 1.0)
+        # Candidates are missing if no step was made with these components, or if the process that stored them was lost.
+        own = self.engine.find_candidates(rows, self.parameters) if candidates is None else candidates[drawn]
         total = self._log_density(rows)
-        gaps = total - self._log_density_of_candidates(rows, candidates[drawn])
+        gaps = total - self._log_density_of_candidates(rows, own)
         gaps = np.where(gaps > GAP_ROUNDING * np.abs(total), gaps, 0.0)
         return Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
     def _log_density(self, rows: Block) -> Array:
         """Return log Σ_k p(x, k) of each row, in nats, (n_rows,)."""
-        engine = self.engine.complete_engine
+        engine: Engine[Any] = self.engine.complete_engine
         if rows.log_prior is None:
             return engine.log_density(rows, self.parameters)
         parts = _split(rows.n_rows, len(self.parameters.means))  # the engine stores all p(x, k) of labelled rows
@@ -104,4 +105,4 @@ def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> Posteri
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")
     variance = max(second / count - mean**2, 0.0) if count else float("nan")
-    return PosteriorGap(engine.n_candidates, mean, (variance / max(count, 1.0)) ** 0.5)
+    return PosteriorGap(min(engine.n_candidates, len(parameters.means)), mean, (variance / max(count, 1.0)) ** 0.5)

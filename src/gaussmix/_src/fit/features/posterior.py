@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf, nan
+from math import inf, isnan, nan
 
 from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.search.split_and_merge import report_nothing
@@ -92,14 +92,14 @@ class TruncatedPosterior(FitOption):
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # this source stores the candidate components of each row
-            gap = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
+            unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
                     break
-                n_steps = state.trace.n_steps
+                gap, n_steps = unknown, state.trace.n_steps
                 is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
                 is_report = is_verbose and n_steps % self.estimator.verbose_interval == 0
                 if n_steps > first_step and (is_check or is_report):
@@ -120,7 +120,16 @@ class TruncatedPosterior(FitOption):
             initial = state._replace(outcome=None)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
-        return fitted if self._engine is None else fitted.without_likelihood()
+        if self._engine is None:
+            return fitted
+        gap = run.trace.posterior_gap
+        if gap is not None and isnan(gap.gap):  # a callback ended the run
+            engine = replace(self._engine, n_candidates=gap.n_candidates)
+            gap = estimate_gap(problem.source, engine, problem.objective.parameters(run.model))
+            assert fitted.outcome is not None, "the fit has ended"
+            outcome = replace(fitted.outcome, posterior_gap=gap.gap, posterior_gap_error=gap.standard_error)
+            fitted = replace(fitted, outcome=outcome)
+        return fitted.without_likelihood()
 
     def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
         """Raise ValueError if the fit can't use `n_candidates` candidate components per row."""

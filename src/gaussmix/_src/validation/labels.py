@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different
+from gaussmix._src.validation.targets import coded, different, label_array
 
 
 class Column(NamedTuple):
@@ -125,7 +125,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         return None
     labels = _without_masks(labels)
     try:
-        array = np.asarray(labels)
+        array = label_array(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
     is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components

@@ -158,6 +158,3 @@ class Covariances(ABC):
     @abstractmethod
     def transform(self, A: Array) -> Covariances:
         """Return A Σ Aᵀ, exactly symmetric, for a linear map A (m, n_features); Σ must be positive definite."""
-
-
-Covariances.__module__ = "gaussmix.extend"  # the public module that exports Covariances

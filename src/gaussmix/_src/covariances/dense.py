@@ -92,6 +92,3 @@ def squared(roots: Array) -> Array:
 def composed(axes: Array, variances: Array) -> Array:
     """Return D_k diag(v_k) D_kᵀ, (n, d, d), exactly symmetric, for axes D (n or 1, d, d) and variances v (n, d) ≥ 0."""
     return squared(axes * np.sqrt(variances)[:, None, :])
-
-
-Dense.__module__ = "gaussmix.extend"  # the public module that exports Dense

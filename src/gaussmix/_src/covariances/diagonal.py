@@ -61,6 +61,3 @@ def is_scaled_selection(A: Array) -> bool:
     """Return whether a linear map A (m, n_features) only scales, drops and reorders features."""
     present = A != 0
     return bool((present.sum(axis=1) == 1).all() and (present.sum(axis=0) <= 1).all())
-
-
-Diagonal.__module__ = "gaussmix.extend"  # the public module that exports Diagonal

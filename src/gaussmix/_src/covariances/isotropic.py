@@ -55,6 +55,3 @@ class Isotropic(Covariances):
         if is_scaled_selection(A) and (scales == scales[:1]).all():
             return replace(self, each=self.each * next(iter(scales), 1.0), n_features=len(A))
         return self.to_form(Diagonal).transform(A)
-
-
-Isotropic.__module__ = "gaussmix.extend"  # the public module that exports Isotropic

@@ -117,6 +117,3 @@ def symmetric_root(matrices: Array) -> Array:
     """Return the symmetric square roots of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
     return einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
-
-
-LowRank.__module__ = "gaussmix.extend"  # the public module that exports LowRank

@@ -175,9 +175,10 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
     """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of messages about an invalid label."""
-    if array.dtype.kind == "b":
+    if array.dtype.kind == "b" and groups is None:
         raise ParameterTypeError(
-            "labels holds True and False. Pass integers, or a table with a column for each component."
+            "labels holds True and False. Pass integers or a table with a column for each component, or set "
+            "label_components, such as {True: [0], False: [1]}."
         )
     if array.dtype.kind in "iu" and groups is None:
         if len(array) and array.min() < UNKNOWN_LABEL:

@@ -469,3 +469,5 @@ def test_a_column_of_a_frame_says_the_classes(classes):
     np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
     assert found.score(frame, "kind") == expected.score(X, names)
     assert "kind" not in found.feature_names_in_
+    unnamed = pd.DataFrame(X).assign(kind=names)
+    assert GaussianMixtureClassifier().fit(unnamed, "kind").score(unnamed, "kind") == found.score(frame, "kind")

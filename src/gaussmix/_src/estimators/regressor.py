@@ -182,7 +182,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
         """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
-        Parameters and errors are the same as in `predict`. The mixtures are stored in memory, even if X is in a file or
+        Parameters and errors are the same as in `predict`, except that ValueError is raised if a predictor is missing,
+        because all rows share the conditional covariances. The mixtures are stored in memory, even if X is in a file or
         on a cluster.
         """
         source = self._source(X)

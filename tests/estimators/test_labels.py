@@ -135,6 +135,20 @@ def test_a_label_may_have_several_components(groups, rng):
     assert np.linalg.norm(np.sort(fitted.means_[:2], axis=0) - [[0, 0], [3, 0]]) < 1.0
 
 
+@pytest.mark.parametrize("kinds", [(False, True), (2**60, 2**60 + 1)], ids=["booleans", "equal as floats"])
+@pytest.mark.parametrize("has_unknown", [False, True])
+def test_labels_of_label_components_may_be_booleans_or_large_integers(kinds, has_unknown, groups):
+    rows, truth = groups
+    labels = [kinds[each] for each in (truth == 2).tolist()]
+    fits = [GaussianMixture(3, random_state=0, label_components={kinds[0]: [0, 1], kinds[1]: [2]}) for _ in range(2)]
+    fits.append(GaussianMixture(3, random_state=0, label_components={3: [0, 1], 7: [2]}))
+    numbers = np.where(truth == 2, 7, 3)
+    if has_unknown:
+        labels[0], numbers[0] = None, -1
+    for gm, given in zip(fits, (pl.Series(labels), np.array(labels), numbers), strict=True):
+        assert gm.fit(rows, labels=given).mixture_ == fits[0].mixture_
+
+
 def test_y_stays_ignored(groups):
     rows, truth = groups
     gm = GaussianMixture(3, random_state=0)

@@ -323,6 +323,8 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
         ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),
         ({"covariance_type": []}, ValueError, "covariance_type is empty"),
+        ({"n_components": iter([1, 2])}, TypeError, "n_components is an iterator, .* Pass a list"),
+        ({"covariance_type": map(str, ["full"])}, TypeError, "covariance_type is an iterator, .* Pass a list"),
         ({"covariance_type": 3}, TypeError, "covariance_type must be a structure, the name of a structure, a list of"),
         ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a method or a list"),
         ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),

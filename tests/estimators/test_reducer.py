@@ -52,6 +52,7 @@ def test_rows_follow_the_reduced_mixture(X):
     np.testing.assert_allclose(reduced.mean, 0, atol=1e-9)
     np.testing.assert_allclose(reduced.covariance, np.cov(Z.T, bias=True), rtol=1e-3)
     assert reducer.get_feature_names_out().tolist() == ["gaussianmixturedimensionreducer0"]
+    assert reducer.set_params(n_directions=3).fit_transform(X).shape == (120, 2)  # the means lie on a plane
 
 
 def test_it_goes_into_a_pipeline_and_a_file(X, tmp_path):

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import Second, StopRule, final_state, run_em
+from common import ArraySource, Second, StopRule, final_state, run_em
+from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, NormalInverseWishart
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
-from gaussmix._src.engines import complete_engine
+from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 
@@ -205,3 +206,45 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
 def test_weights_that_have_no_rows_share_what_is_left():
     shares = WeightUpdate(fixed_weights={0: 0.5})
     np.testing.assert_array_equal(shares.update(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
+
+
+def moments_of(source):
+    """Return the moments of all rows of a source that may have missing values."""
+    source.may_miss = True
+    return OverallMoments.from_source(source, 1.0, make_engine(1, is_incomplete=True), is_matrix=True)
+
+
+def test_missing_values_do_not_shrink_correlations(rng):
+    rows = rng.multivariate_normal([5.0, 0, 0], [[4, 1.9, 0.1], [1.9, 1, 0.2], [0.1, 0.2, 1]], size=2000)
+    rows[rng.random(rows.shape) < 0.4] = np.nan
+    weight = rng.integers(1, 4, size=len(rows)).astype(float)
+    counted = np.repeat(rows, weight.astype(int), axis=0)
+    offsets = counted - np.nanmean(counted, axis=0)
+    products = offsets[:, :, None] * offsets[:, None, :]
+    squares = np.nansum(np.where(np.isnan(products), np.nan, offsets[:, :, None] ** 2), axis=0)
+    correlation = np.nansum(products, axis=0) / np.sqrt(squares * squares.T)
+    empty = np.full((3000, 3), np.nan)
+    n_rows = (~np.isnan(counted)).any(axis=1).sum()
+    for moments in (
+        moments_of(ArraySource(rows, weight)),
+        moments_of(ArraySource(np.vstack([counted, empty]))),
+        moments_of(ManyBlocks(np.vstack([empty, rows]), np.r_[np.ones(3000), weight])),
+    ):
+        deviation = np.sqrt(moments.variances)
+        np.testing.assert_allclose(moments.covariance, deviation[:, None] * correlation * deviation, rtol=1e-12)
+        np.testing.assert_allclose(moments.variances, np.nanvar(counted, axis=0) * n_rows / (n_rows - 1), rtol=1e-12)
+
+
+def test_moments_of_missing_values_do_not_depend_on_blocks(rng):
+    rows, weight = rng.normal(size=(70_000, 3)), rng.random(70_000)
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    one, other = (moments_of(kind(rows, weight)) for kind in (ArraySource, ManyBlocks))
+    np.testing.assert_array_equal(one.covariance, other.covariance)
+
+
+def test_correlations_of_different_rows_make_a_covariance(rng):
+    x = rng.normal(size=(300, 1))
+    parts = [x * [1, 1, np.nan], x * [np.nan, 1, 1], x * [1, np.nan, -1]]  # correlations of 1, 1 and -1
+    moments = moments_of(ArraySource(np.vstack(parts) * [1, 10, 100]))
+    assert np.linalg.eigvalsh(moments.covariance).min() > -1e-12 * moments.covariance.max()
+    np.testing.assert_allclose(moments.variances, np.array([1, 100, 10_000]) * x.var(), rtol=0.01)

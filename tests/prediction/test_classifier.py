@@ -276,10 +276,27 @@ def test_missing_labels_are_unknown(names, container, classes):
     assert found.predict(X).tolist() == expected.predict(X).tolist()
 
 
-def test_nullable_integers_stay_integers(classes):
+NULLABLE = {
+    "pandas": lambda y, kind: pd.array(y, dtype=kind),
+    "pandas.Series": lambda y, kind: pd.Series(y, dtype=kind),
+    "pandas.DataFrame": lambda y, kind: pd.DataFrame({"y": pd.array(y, dtype=kind)}),
+    "polars": lambda y, kind: pl.Series(y),
+    "polars.DataFrame": lambda y, kind: pl.DataFrame({"y": y}),
+    "Arrow": lambda y, kind: pa.array(y),
+    "chunked Arrow": lambda y, kind: pa.chunked_array([y[:50], y[50:]]),
+}
+
+
+@pytest.mark.parametrize("unknown", [None, 2**60])
+@pytest.mark.parametrize("container", NULLABLE)
+def test_nullable_integers_and_booleans_do_not_become_floats(container, unknown, classes):
     X, y = classes
-    for labels in (pd.Series(some_unknown(y.tolist(), None), dtype="Int64"), pl.Series(some_unknown(y.tolist(), None))):
-        assert GaussianMixtureClassifier().fit(X, labels).predict(X).dtype == np.int64
+    big = np.array([2**60, 2**60 + 1, 2**60 + 4096])[y]
+    classifier = GaussianMixtureClassifier().fit(X, NULLABLE[container](some_unknown(big.tolist(), unknown), "Int64"))
+    assert classifier.predict(X).dtype == np.int64
+    assert classifier.classes_.tolist() == [2**60, 2**60 + 1, 2**60 + 4096]
+    truths = NULLABLE[container](some_unknown((y > 0).tolist(), unknown and False), "boolean")
+    assert GaussianMixtureClassifier().fit(X, truths).classes_.dtype == np.bool_
 
 
 @pytest.mark.parametrize("missing", [-1, None, np.nan, pd.NA])
@@ -452,3 +469,5 @@ def test_a_column_of_a_frame_says_the_classes(classes):
     np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
     assert found.score(frame, "kind") == expected.score(X, names)
     assert "kind" not in found.feature_names_in_
+    unnamed = pd.DataFrame(X).assign(kind=names)
+    assert GaussianMixtureClassifier().fit(unnamed, "kind").score(unnamed, "kind") == found.score(frame, "kind")

@@ -36,7 +36,7 @@ def test_a_row_with_holes_is_predicted_from_what_it_has(two_targets, rows, holed
         np.testing.assert_allclose(deviation[i], spread if two_targets else spread[0], rtol=1e-7)
         lines = [given.marginal([place]).quantile(shares) for place in range(given.n_features)]
         np.testing.assert_allclose(quantiles[i], lines if two_targets else lines[0], rtol=1e-6)
-    with pytest.raises(ValueError, match="predict_mixture needs complete rows"):
+    with pytest.raises(ValueError, match=r"predict_mixture needs complete rows, .* use predict or predict_quantiles"):
         regressor.predict_mixture(holed)
 
 

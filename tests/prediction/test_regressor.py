@@ -155,8 +155,13 @@ def test_targets_are_columns_by_name(frame, table):
     np.testing.assert_allclose(without, expected, rtol=0.02)
     assert regressor.score(data) == pytest.approx(regressor.score(frame(table[["age", "bp"]]), table["bmi"]), rel=1e-12)
     assert regressor.predict_mixture(data)[0].feature_names == ("bmi",)
+    np.testing.assert_array_equal(regressor.predict(frame(table[["bmi", "age", "bp"]])), without)
     several = GaussianMixtureRegressor(2, targets=["bp", "age"], random_state=0).fit(data)
-    assert several.predict(frame(table[["bmi"]])).shape == (300, 2)
+    expected = several.predict(frame(table[["bmi"]]))
+    assert expected.shape == (300, 2)
+    np.testing.assert_array_equal(several.predict(frame(table[["bp", "bmi"]])), expected)
+    with pytest.raises(ValueError, match="unseen at fit time:\n- other"):
+        regressor.predict(frame(table.rename(columns={"bmi": "other"})))
 
 
 def test_targets_are_columns_by_number(table):

@@ -90,10 +90,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
     covariance_prior : float, array-like or None, default None
         Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
         for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". By default, S is
-        the covariance of X, the diagonal of this covariance, or the mean of the diagonal. If X has no more rows than
-        features, correlations in S are set to 0. If the covariance of X is singular, `reg_covar` is added to the
-        diagonal of S. If S is singular even with `reg_covar`, the automatic `reg_covar` of `GaussianMixture` is used
-        for S and in each step.
+        the covariance of X, the diagonal of this covariance, or the mean of the diagonal. If values are missing, each
+        correlation is computed from the rows in which both features are observed. If X has no more rows than features,
+        correlations in S are set to 0. If the covariance of X is singular, `reg_covar` is added to the diagonal of S.
+        If S is singular even with `reg_covar`, the automatic `reg_covar` of `GaussianMixture` is used for S and in each
+        step.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None

@@ -44,8 +44,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     n_components : int or iterable of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled as outliers. With "auto", rows are outliers if they lie outside
-        the region that `coverage` defines.
+        Fraction of the training rows that are labelled as outliers. If values are missing, it is the fraction of the
+        complete rows, and a row with missing values is an outlier with the same probability under the mixture. With
+        "auto", rows are outliers if they lie outside the region that `coverage` defines.
     coverage : float in (0, 1), default 0.95
         Probability of the region of highest density under the fitted mixture. On average, a fraction 1 − `coverage` of
         new rows from the mixture is labelled as outliers. You cannot set both `coverage` and `contamination`.
@@ -197,7 +198,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
-                "contamination needs complete rows, but every row of X has missing values. Remove contamination."
+                "contamination needs complete rows, but every row of X has missing values. Set coverage instead."
             )
         return lowest
 

@@ -40,8 +40,8 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     n_components : int or iterable of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     n_directions : int or None, default None
-        Number of directions to keep. By default, all directions in which components differ are kept, which are at most
-        n_components − 1 directions if `mean_fraction` is 1.
+        Largest number of directions to keep. By default, all directions in which components differ are kept. If
+        `mean_fraction` is 1, these are at most n_components − 1 directions, even if `n_directions` is larger.
     mean_fraction : float, default 1
         Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
         calls this parameter `lambda`.

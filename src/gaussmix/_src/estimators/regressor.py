@@ -182,7 +182,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
         """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
-        Parameters and errors are the same as in `predict`. The mixtures are stored in memory, even if X is in a file or
+        Parameters and errors are the same as in `predict`, except that ValueError is raised if a predictor is missing,
+        because all rows share the conditional covariances. The mixtures are stored in memory, even if X is in a file or
         on a cluster.
         """
         source = self._source(X)
@@ -257,7 +258,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """Check X and return a source of its rows; target columns of an array or data frame in memory are left out."""
+        """Check X and return a source of its rows without targets that are in memory, which are identified by name.
+
+        Targets in arrays are identified by position; the arrays contain all targets or none.
+        """
         check_is_fitted(self)
         if is_table(X):
             X = open(X, missing=True)
@@ -267,7 +271,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             is_wide = X.n_features == self.mixture_.n_features
             of_columns = self._with_all_columns() if is_wide else self
             return check_source(of_columns, X, sample_weight, reset=False, may_miss=True)
-        frame = Frame.from_table(X)
+        frame, names = Frame.from_table(X), self.mixture_.feature_names
+        if frame is not None and names is not None and all(isinstance(name, str) for name in frame.names):
+            targets = [names[index] for index in self._target_indices]
+            return super()._source(frame.only(name for name in frame.names if name not in targets), sample_weight)
         X = X if frame is None else frame.native
         shape = np.shape(X)
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:

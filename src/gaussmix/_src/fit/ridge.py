@@ -20,6 +20,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import one_blas_thread
+from gaussmix._src.sources.row_statistics import Cells
 
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
@@ -93,6 +94,8 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     has_cost = is_ended and ridge_cost(end.model, problem.objective.ridge) >= MAX_RIDGE_COST
     if not has_cost or problem.data.trimming is not None or not has_enough_rows(problem, end.model):
         return end, problem
+    if problem.source.may_miss and np.equal(*problem.source.collect(Cells).ends).any():
+        return end, problem  # without the ridge, the variance of a constant column would slowly tend to 0
     closing = search_stopping(stopping)
     closing = replace(closing, max_steps=min(closing.max_steps, max_steps))
     if stopping.seeks_maximum:

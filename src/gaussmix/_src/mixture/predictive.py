@@ -158,7 +158,10 @@ class Regression:
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs complete rows: NaN would change a row's conditional covariances.")
+            raise ValueError(
+                "predict_mixture needs complete rows, because all rows share the conditional covariances. Drop rows "
+                "with NaN, fill them with GaussianMixtureImputer, or use predict or predict_quantiles."
+            )
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(

@@ -80,8 +80,10 @@ class Frame:
 
     def only(self, names: Iterable[str]) -> Any:
         """Return a native frame with only these columns, in this order, or the whole frame if a column is missing."""
+        import narwhals.stable.v2 as nw
+
         wanted = list(names)
-        return self.data.select(wanted).to_native() if set(wanted) <= set(self.names) else self.native
+        return self.data.select(map(nw.col, wanted)).to_native() if set(wanted) <= set(self.names) else self.native
 
     def with_columns(self, columns: Mapping[str, Any]) -> Any:
         """Return a native frame with additional columns, (n_rows,) each; raises ValueError if a name already exists."""

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different
+from gaussmix._src.validation.targets import coded, different, label_array
 
 
 class Column(NamedTuple):
@@ -125,7 +125,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         return None
     labels = _without_masks(labels)
     try:
-        array = np.asarray(labels)
+        array = label_array(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
     is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components
@@ -175,9 +175,10 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
     """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of messages about an invalid label."""
-    if array.dtype.kind == "b":
+    if array.dtype.kind == "b" and groups is None:
         raise ParameterTypeError(
-            "labels holds True and False. Pass integers, or a table with a column for each component."
+            "labels holds True and False. Pass integers or a table with a column for each component, or set "
+            "label_components, such as {True: [0], False: [1]}."
         )
     if array.dtype.kind in "iu" and groups is None:
         if len(array) and array.min() < UNKNOWN_LABEL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import lru_cache, partial
 from numbers import Integral, Real
@@ -312,6 +312,8 @@ def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
     """Return the values of an iterable; raise TypeError for other values, and ValueError if the iterable is empty."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
+    if isinstance(values, Iterator):  # would be empty in the next fit
+        raise ParameterTypeError(f"{parameter} is an iterator, which can be read only once. Pass a list.")
     items = list(values)
     if not items:
         raise ValueError(f"{parameter} is empty. It must be {wanted}.")

@@ -94,7 +94,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     columns remain correlated in any units of measurement. If X does not have more rows than columns, correlations
     cannot be estimated, and are set to 0.
     """
-    variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
+    variances, is_short = moments.variances, moments.total_weight - moments.empty_weight <= len(moments.mean)
 
     def with_ridge(ridge: Array | float) -> Array:
         if form is not Second.FULL:

@@ -21,6 +21,7 @@ from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
+_TO_LIST = "tolist", "to_list", "to_pylist"  # methods of columns of pandas, polars and Arrow
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
@@ -43,7 +44,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if len(set(cells[known].tolist())) < 2:
         known = np.ones(len(cells), dtype=bool)
     _check_one_kind(cells[known])
-    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # converts objects to numbers or text
+    named = np.asarray(cells[known].tolist())  # converts objects to numbers or text
     if not named.size:
         raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # imported here, because the import is slow
@@ -107,10 +108,26 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
-    cells: NDArray[Any] = np.asarray(column_or_1d(plain_array(y, None), warn=warn))
+    column, frame = y, Frame.from_table(y)
+    if frame is not None and len(frame.names) == 1:
+        column = frame.data[frame.names[0]]
+    cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column), warn=warn))
     if len(cells) != n_rows:
         raise ValueError(f"y holds {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return cells
+
+
+def label_array(labels: Any) -> NDArray[Any]:
+    """Convert labels to an array; integers and booleans with missing values become objects, not floats.
+
+    As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
+    """
+    labels = plain_array(labels, None)
+    array = np.asarray(labels)
+    if array is labels or array.dtype.kind != "f" or array.ndim != 1:
+        return array
+    to_list = next((getattr(labels, name) for name in _TO_LIST if hasattr(labels, name)), None)
+    return array if to_list is None else np.array(to_list(), dtype=object)
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
@@ -168,12 +185,6 @@ def _is_no_value(value: Any) -> bool:
         return value is None or bool(value != value)
     except TypeError:  # raised because pandas.NA != pandas.NA has no truth value
         return True
-
-
-def _integer_type(y: Any, cells: NDArray[Any]) -> type[np.int64] | None:
-    """Return int64 if y has integers that became floats because some values are missing; otherwise None."""
-    name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
-    return np.int64 if cells.dtype.kind == "f" and name.startswith("int") else None
 
 
 def _check_one_kind(named: NDArray[Any]) -> None:

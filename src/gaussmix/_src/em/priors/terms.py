@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from gaussmix._src.em.priors.posterior import ConjugatePrior, PosteriorObjective
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import name_components
 from gaussmix._src.families.base import Family
+from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.priors import NormalInverseWishart
 from gaussmix._src.sources.base import Source
@@ -106,13 +110,14 @@ class PriorTerms:
 class OverallMoments:
     """Mean (n_features,), in data units, and covariance (diagonal or matrix), in data units², of all rows.
 
-    `total_weight` is the total row weight before division by `weight_unit`. The function `automatic_ridge` returns the
-    automatic ridge, (n_features,).
+    `total_weight` is the total row weight before division by `weight_unit`, and `empty_weight` is the part of it that
+    belongs to rows without observed values. The function `automatic_ridge` returns the automatic ridge, (n_features,).
     """
 
     mean: Array
     covariance: Array
     total_weight: float
+    empty_weight: float = 0.0
     automatic_ridge: Callable[[], Array] | None = None
 
     @classmethod
@@ -120,9 +125,11 @@ class OverallMoments:
         """Compute moments with Bessel's correction, for rows whose weights were divided by `weight_unit`.
 
         A column with the same value in every row gets a variance of exactly 0, because its computed variance would be
-        only a rounding error.
+        only a rounding error. If values are missing, the mean and the variance of a feature are computed from its
+        observed values, and the correlation of two features from the rows in which both are observed.
         """
-        low, high = source.collect(Cells).ends
+        cells = source.collect(Cells)
+        low, high = cells.ends
         is_varied = np.where(low == high, 0.0, 1.0)
         if is_matrix:
             is_varied = is_varied[:, None] * is_varied
@@ -130,25 +137,55 @@ class OverallMoments:
             spread = source.collect(Spread)
             covariance = spread.covariance if is_matrix else np.diagonal(spread.covariance)
             weight = spread.weight * weight_unit
-            return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, source), weight)
+            return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, 0, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "`spec` requests second moments"
         weight = sums.row_weight * weight_unit
-        covariance = is_varied * about.second[0] / sums.row_weight
-        return cls(means[0], covariance * _bessel_correction(weight, source), weight)
+        second, empty_weight = about.second[0], cells.empty_weight * weight_unit
+        if is_matrix and source.may_miss:
+            second = _with_correlations(second, source.sum_of(partial(_pair_squares, mean=means[0])))
+        covariance = is_varied * second / sums.row_weight
+        correction = _bessel_correction(weight - empty_weight, cells.n_empty, source)
+        return cls(means[0], covariance * correction, weight, empty_weight)
 
     @property
     def variances(self) -> Array:
         return np.diagonal(self.covariance) if self.covariance.ndim == 2 else self.covariance
 
 
-def _bessel_correction(total_weight: float, source: Source) -> float:
-    """Return Bessel's correction n / (n − 1) for rows with the given total weight."""
+def _bessel_correction(weight: float, n_empty: int, source: Source) -> float:
+    """Return Bessel's correction n / (n − 1) for rows with observed values; `weight` is their total weight."""
     # If the total weight is below 2, weights are probably fractions, so n is the number of rows.
-    n_rows = total_weight if total_weight >= 2 else source.row_totals.n_positive
+    n_rows = weight if weight >= 2 else source.row_totals.n_positive - n_empty
     return n_rows / max(n_rows - 1.0, 1.0)
+
+
+def _pair_squares(leaf: Block, mean: Array) -> Array:
+    """Return Σ_i s_i (x_ij − mean_j)² over the rows in which the features j and k are observed, for all j and k."""
+    is_seen = ~np.isnan(leaf.rows)
+    squares = leaf.weight[:, None] * np.where(is_seen, leaf.rows - mean, 0.0) ** 2
+    # NumPy's `sum` is used, because the last bits of BLAS results depend on the processor.
+    return np.array([(each[:, None] * is_seen).sum(axis=0) for each in squares.T])
+
+
+def _with_correlations(second: Array, pair_squares: Array) -> Array:
+    """Divide the products in second moments by the squares of the same rows, so that correlations do not shrink.
+
+    If no positive semidefinite matrix has these correlations, negative eigenvalues of the correlation matrix become 0.
+    """
+    squares, roots = np.diagonal(second), np.sqrt(pair_squares)
+    products = roots * roots.T
+    correlation = second / np.where(products > 0, products, np.inf)
+    np.fill_diagonal(correlation, 1.0)
+    shift = len(correlation) * np.eye(len(correlation))  # makes the matrix positive, as `principal_axes` needs
+    (values,), (axes,) = principal_axes((correlation + shift)[None])
+    values = values - len(correlation)
+    if (values < 0).any():
+        correlation = einsum("ij,kj->ik", axes * np.maximum(values, 0.0), axes)
+    scale = np.sqrt(squares / np.diagonal(correlation))
+    return scale[:, None] * correlation * scale
 
 
 def _make_conjugate_prior(

@@ -68,8 +68,15 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the columns that are constant in a source and have only `ridge` (n_features,) as variance in a mixture."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False for all columns without a ridge
+    """Return the columns that are constant in a source and have only `ridge` (n_features,) as variance in a mixture.
+
+    If a fraction f of a constant column is observed, its variance approaches ridge / f: in each step, missing values
+    keep their variance, and the ridge is added. In a component with fewer observed values, the variance is higher.
+    """
+    limit = 2 * ridge
+    if source.may_miss:
+        limit *= source.row_totals.n_positive / source.collect(Cells).n_seen
+    is_ridge = mixture.covariances.variances().min(axis=0) <= limit  # False for all columns without a ridge
     if not is_ridge.any():  # returns before a pass over the rows
         return []
     return [column for column in find_constant_columns(source) if is_ridge[column]]

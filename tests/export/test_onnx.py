@@ -49,6 +49,17 @@ def test_p_values_are_close(n_components, tolerance, offset):
     np.testing.assert_allclose(found["p_value"], detector.p_values(rows), rtol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-3), (np.float64, 1.2e-3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(rng.uniform(-10, 10, 3), 10 ** rng.uniform(-1, 1, 3), (200, 3)).reshape(-1, 1)
+    detector = GaussianMixtureDetector(3, random_state=0).fit(rows)
+    grid = np.linspace(-20, 20, 4001, dtype=dtype)[:, None]
+    found = run(to_onnx(detector, dtype=dtype), grid, dtype)
+    np.testing.assert_allclose(found["p_value"], detector.p_values(grid), rtol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
 def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):

@@ -120,8 +120,8 @@ def to_c(model: Any, name: str = "gmm") -> str:
     Parameters
     ----------
     model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector` or
-        `BayesianGaussianMixture`. Of the last, the components of `mixture_` that have rows are exported, whose
-        densities differ from the predictive densities of `score_samples`.
+        `BayesianGaussianMixture`. A `BayesianGaussianMixture` is exported as the components of `mixture_` that have
+        rows, whose densities differ from the predictive densities of `score_samples`.
     name : prefix of all function names, a valid C identifier.
 
     Returns

@@ -30,7 +30,7 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     ----------
     model : a `Mixture`; a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector` or
         `BayesianGaussianMixture`; or a fitted scikit-learn `Pipeline` that ends with such an estimator, for which
-        skl2onnx is needed. Of a `BayesianGaussianMixture`, the components of `mixture_` that have rows are exported,
+        skl2onnx is needed. A `BayesianGaussianMixture` is exported as the components of `mixture_` that have rows,
         whose densities differ from the predictive densities of `score_samples`.
     path : path of the file to write, usually "….onnx"; None to write no file.
     dtype : type of the input and of the computation, float32 or float64.

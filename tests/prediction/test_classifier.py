@@ -306,6 +306,16 @@ def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
     assert wary.score(X, far) == (wary.predict(X) == far).mean()
 
 
+def test_a_score_needs_classes_of_the_type_in_fit(classes):
+    X, y = classes
+    for labels, others in ((y, y.astype(str)), (y, y.astype(str).astype(object)), (y.astype(str), y)):
+        classifier = GaussianMixtureClassifier(reject_below=0.01).fit(X, labels)
+        with pytest.raises(ValueError, match="but classes in fit, such as .*, had another type. Convert y"):
+            classifier.score(X, others)
+        assert classifier.score(X, labels.astype(object)) == classifier.score(X, labels) > 0.9
+        assert classifier.score(X, np.full(len(y), -1)) < 0.1
+
+
 def test_minus_one_is_a_class_beside_one_other(classes):
     X, y = classes
     for rows, labels in ((X[y < 2], 2 * y[y < 2] - 1), (X, np.where(y == 2, np.nan, 2.0 * y - 1))):

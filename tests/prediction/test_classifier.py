@@ -310,7 +310,7 @@ def test_a_score_needs_classes_of_the_type_in_fit(classes):
     X, y = classes
     for labels, others in ((y, y.astype(str)), (y, y.astype(str).astype(object)), (y.astype(str), y)):
         classifier = GaussianMixtureClassifier(reject_below=0.01).fit(X, labels)
-        with pytest.raises(ValueError, match="but classes in fit, such as .*, had another type. Convert y"):
+        with pytest.raises(ValueError, match="had another type"):
             classifier.score(X, others)
         assert classifier.score(X, labels.astype(object)) == classifier.score(X, labels) > 0.9
         assert classifier.score(X, np.full(len(y), -1)) < 0.1

@@ -348,8 +348,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X is invalid.
+        NotFittedError, ValueError, TypeError : if the estimator is not fitted, or X is invalid.
 
         Examples
         --------

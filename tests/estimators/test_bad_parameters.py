@@ -57,6 +57,7 @@ CASES = {
     "reg_covar NaN": ({"reg_covar": np.nan}, ValueError, 'reg_covar=nan must be a finite number ≥ 0 or "auto".'),
     "reg_covar text": ({"reg_covar": "atuo"}, TypeError, "reg_covar must be a number ≥ 0 or \"auto\", not 'atuo'."),
     "reg_covar None": ({"reg_covar": None}, TypeError, 'reg_covar must be a number ≥ 0 or "auto", not None.'),
+    "reg_covar too large": ({"reg_covar": 1.1e300}, ValueError, "reg_covar=1.1e+300 must be at most 1e+300, or sums"),
     "reg_covar per feature": ({"reg_covar": [0, 0, 0]}, TypeError, 'or "auto", not [0, 0, 0].'),
     "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
     "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
@@ -207,6 +208,10 @@ def test_numbers_of_numpy_are_numbers(n_components):
     )
 
 
+def test_the_largest_reg_covar_is_the_one_in_the_error():
+    assert GaussianMixture(reg_covar=1e300).fit(ROWS).covariances_[0, 0, 0] == 1e300
+
+
 def test_an_error_of_the_callable_is_the_users_own():
     def start(X, n_components, rng):
         raise LookupError("mine")
@@ -272,6 +277,8 @@ PROMPT = {
     "gm.predict_probabilities": (AttributeError, "Use predict_proba."),
     "gm.condition({0: 1})": (AttributeError, "GaussianMixture has no condition. Use mixture_.condition."),
     "gm.plot()": (AttributeError, "Use gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)."),
+    "gm.decision_function(ROWS)": (AttributeError, "Use score_samples(X), or a GaussianMixtureDetector, which has"),
+    "GaussianMixtureClassifier().decision_function": (AttributeError, "Use predict_log_proba(X) of a Gaussian"),
     "gm.to_onnx()": (AttributeError, "Use gaussmix.export.to_onnx(estimator)."),
     "GaussianMixtureClassifier().fit(ROWS, LABELS).classes": (AttributeError, "has no classes. Use classes_."),
     "BayesianGaussianMixture(prior=1)": (TypeError, "It is a parameter of GaussianMixture."),

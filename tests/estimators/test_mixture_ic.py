@@ -274,11 +274,11 @@ def test_each_row_may_be_a_fold(X):
     assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
 
 
-SHARES = "sample_weight sums to .*, less than 2, but criteria such as BIC need a row count"
+SHARES = "sample_weight sums to less than 2, but criteria such as BIC need a row count"
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("total", [1e-3, 1, 1 + 1e-9, 1.9])
+@pytest.mark.parametrize("total", [1e-300, 1e-3, 1, 1 + 1e-9, 1.9])
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng):
     rows = rng.normal(size=(300, 2))

@@ -190,6 +190,16 @@ def test_decimals_are_the_nearest_floats(library):
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], list(map(float, decimals)))
 
 
+def test_integers_of_128_bits_are_the_nearest_floats():
+    values = [-(2**100), None, 0, 3, 10**30]
+    frame = pl.DataFrame({"width": np.arange(5.0), "depth": pl.Series(values, dtype=pl.Int128)})
+    expected = [np.nan if value is None else float(value) for value in values]
+    np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], expected)
+    near = frame.with_columns(depth=pl.Series([10**30 + i for i in range(5)], dtype=pl.Int128))
+    with pytest.raises(ValueError, match="column 'depth', holds integers of size"):
+        GaussianMixture().fit(near)
+
+
 def test_bytes_are_no_table():
     with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Pass the path of a file as a string"):
         GaussianMixture().fit(b"rows.csv")

@@ -6,7 +6,14 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureRegressor, Mixture
+from gaussmix import (
+    FAMILIES,
+    BayesianGaussianMixture,
+    GaussianMixture,
+    GaussianMixtureDetector,
+    GaussianMixtureRegressor,
+    Mixture,
+)
 from gaussmix._src.background import Background
 from gaussmix.export import to_onnx
 from tests.export.conftest import fitted, mixture_of, rows_at
@@ -49,6 +56,17 @@ def test_p_values_are_close(n_components, tolerance, offset):
     np.testing.assert_allclose(found["p_value"], detector.p_values(rows), rtol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-3), (np.float64, 1.2e-3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(rng.uniform(-10, 10, 3), 10 ** rng.uniform(-1, 1, 3), (200, 3)).reshape(-1, 1)
+    detector = GaussianMixtureDetector(3, random_state=0).fit(rows)
+    grid = np.linspace(-20, 20, 4001, dtype=dtype)[:, None]
+    found = run(to_onnx(detector, dtype=dtype), grid, dtype)
+    np.testing.assert_allclose(found["p_value"], detector.p_values(grid), rtol=tolerance)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
 def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
@@ -80,6 +98,19 @@ def test_rows_whose_squares_overflow_get_numbers(kind):
     assert (found["log_density"] < -1e37).all()
     if kind == "detector":
         assert (found["label"] == -1).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_of_a_bayesian_mixture_the_components_with_rows_are_exported():
+    rows = rows_at(0.0)
+    fit = BayesianGaussianMixture(6, random_state=0).fit(rows)
+    part = fit.mass_ > 0
+    assert part.sum() < 6
+    weights = fit.weights_[part] / fit.weights_[part].sum()
+    used = Mixture.from_parameters(weights, fit.means_[part], fit.covariances_[part])
+    found = run(to_onnx(fit, dtype=np.float64), rows, np.float64)
+    np.testing.assert_allclose(found["log_density"], used.log_density(rows), rtol=1e-12)
+    np.testing.assert_allclose(found["probabilities"], used.responsibilities(rows), atol=1e-12)
 
 
 def test_another_last_step_is_refused():

@@ -35,6 +35,14 @@ def test_one_feature_takes_numbers(x):
     np.testing.assert_allclose(NORMAL.pdf(x), expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize(("x", "row"), [([0.0] * 3, 0), ([[1.0] * 3, [0.0] * 3], 1), (np.zeros((2, 2, 3)), 0)])
+def test_a_density_beyond_float64_is_an_error(x, row):
+    narrow = Mixture([1.0], [[0.0] * 3], [[1e-300] * 3], FAMILIES["diag"])
+    assert narrow.pdf([1.0] * 3) == 0
+    with pytest.raises(ValueError, match=f"density of row {row} is beyond the range of float64: .* or use logpdf"):
+        narrow.pdf(x)
+
+
 def test_frames_are_compared_by_name():
     frame = pd.DataFrame({"b": [1.0], "a": [2.0]})
     assert TWO.pdf(frame[["a", "b"]]) == TWO.pdf([2.0, 1.0])

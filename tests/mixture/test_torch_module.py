@@ -1,6 +1,7 @@
 """Tests of `Mixture.to_torch`: the same density, responsibilities and gradients, and draws from the same mixture."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -39,6 +40,14 @@ def test_a_module_can_be_stored_and_has_nothing_to_train(rng):
     assert torch.equal(pickle.loads(pickle.dumps(module))(x), module(x))
     assert list(module.parameters()) == []
     assert module.float()(x.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (5, 2), (2, 5, 4), (1,), ()])
+@pytest.mark.parametrize("method", ["forward", "log_density", "component_log_density", "responsibilities"])
+def test_rows_with_another_number_of_features_are_refused(method, shape):
+    module = Mixture([0.5, 0.5], [[0.0] * 3, [1.0] * 3], np.ones((2, 3)), FAMILIES["diag"]).to_torch()
+    with pytest.raises(ValueError, match=re.escape(f"rows must have shape (…, 3), not {shape}.")):
+        getattr(module, method)(torch.ones(shape, dtype=torch.float64))
 
 
 def test_noise_is_refused(rng):

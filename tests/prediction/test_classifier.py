@@ -158,7 +158,7 @@ def test_weights_that_are_shares_are_scaled_to_count_rows(n_components, classes)
     X, y = classes
     shares = np.full(len(y), 1 / len(y))
     alone = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(X, y)
-    with pytest.warns(RuntimeWarning, match="sample_weight sums to 1, less than 2") as caught:
+    with pytest.warns(RuntimeWarning, match="sample_weight sums to less than 2") as caught:
         chosen = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(
             X, y, shares
         )
@@ -321,6 +321,16 @@ def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
     wary = GaussianMixtureClassifier(reject_below=0.5).fit(X, y)
     far = np.where(wary.predict(X) == -1, -1, y)
     assert wary.score(X, far) == (wary.predict(X) == far).mean()
+
+
+def test_a_score_needs_classes_of_the_type_in_fit(classes):
+    X, y = classes
+    for labels, others in ((y, y.astype(str)), (y, y.astype(str).astype(object)), (y.astype(str), y)):
+        classifier = GaussianMixtureClassifier(reject_below=0.01).fit(X, labels)
+        with pytest.raises(ValueError, match="had another type"):
+            classifier.score(X, others)
+        assert classifier.score(X, labels.astype(object)) == classifier.score(X, labels) > 0.9
+        assert classifier.score(X, np.full(len(y), -1)) < 0.1
 
 
 def test_minus_one_is_a_class_beside_one_other(classes):

@@ -64,6 +64,7 @@ _ANSWERS = {
     "weights_": "pi_",
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
+    "score_samples(X), or a GaussianMixtureDetector, which has decision_function": "decision_function",
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 minus the largest value of a row": "uncertainty_",
 }
@@ -84,7 +85,7 @@ _ARGUMENTS = {
 }
 # Methods of other packages whose equivalents are functions or other estimators.
 _ELSEWHERE = {
-    "decision_function": "predict_log_proba(X)",
+    "decision_function": "predict_log_proba(X) of a GaussianMixtureClassifier",
     "plot": "gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)",
     "predict_interval": "predict_quantiles(X, [0.05, 0.95]) of a GaussianMixtureRegressor",
     **{name: f"gaussmix.export.{name}(estimator)" for name in ("to_c", "to_onnx", "to_sql")},

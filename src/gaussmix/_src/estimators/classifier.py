@@ -87,7 +87,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         Largest number of EM steps of any class; 1 if no iteration is needed because all classes are known.
     outcome_ : same as in `GaussianMixture`; it exists only if EM was run for all classes together.
     bic_ : float
-        −2 log L + p log Σw for likelihood L, p parameters and row weights w; lower is better, unlike in mclust.
+        −2 log L + p log Σw for likelihood L, p parameters and row weights w, including rows without any observed
+        value; lower is better, unlike in mclust.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     Notes

@@ -52,8 +52,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return the Bayesian information criterion −2 log L + p log Σw (Schwarz 1978); lower is better.
 
-        `weight_type` defines the meaning of `sample_weight`. If frequencies sum to less than 2, they are scaled so that
-        their sum is the number of rows, and a RuntimeWarning is issued. Errors are the same as in `predict`.
+        Σw leaves out rows without any observed value. Frequencies (see `weight_type`) with a sum below 2 are scaled to
+        sum to the number of rows, and a RuntimeWarning is issued. Errors are the same as in `predict`.
         """
         deviance, total = self._deviance(X, sample_weight, X_error)
         return deviance + self.n_parameters_ * float(np.log(total))

@@ -348,8 +348,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X is invalid.
+        NotFittedError, ValueError, TypeError : if the estimator is not fitted, or X is invalid.
 
         Examples
         --------
@@ -363,6 +362,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         parameters      5
         BIC             31.87, lower is better
         ICL             31.87
+        search          no higher than EM alone: 0 moves tried, 0 kept
         stopped         after 2 steps. The mean log-likelihood changed by less than tol.
         <BLANKLINE>
         component  weight  size             x0  nearest   overlap

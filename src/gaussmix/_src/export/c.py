@@ -119,7 +119,9 @@ def to_c(model: Any, name: str = "gmm") -> str:
 
     Parameters
     ----------
-    model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
+    model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector` or
+        `BayesianGaussianMixture`. A `BayesianGaussianMixture` is exported as the components of `mixture_` that have
+        rows, whose densities differ from the predictive densities of `score_samples`.
     name : prefix of all function names, a valid C identifier.
 
     Returns

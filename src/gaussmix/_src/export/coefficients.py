@@ -65,8 +65,8 @@ class Coefficients:
         if not isinstance(model, Mixture):
             advice = ": give its mixture_" if isinstance(getattr(model, "mixture_", None), Mixture) else ""
             raise ParameterTypeError(
-                "A Mixture, or a fitted GaussianMixture, GaussianMixtureIC or GaussianMixtureDetector is needed, not "
-                f"{type(model).__name__}{advice}."
+                "A Mixture, or a fitted GaussianMixture, GaussianMixtureIC, GaussianMixtureDetector or "
+                f"BayesianGaussianMixture is needed, not {type(model).__name__}{advice}."
             )
         covariances = model._model.covariances.to_simple_form()
         factors = covariances.whitening.factors

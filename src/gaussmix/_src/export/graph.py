@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._src.export.coefficients import Coefficients, Linear
 from gaussmix._src.mixture.base import check_alone
@@ -15,9 +16,12 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 
 OPSET = 17
-# Number of p-values in the table, and the largest radius r in the table; exp(−38² / 2) is about the smallest positive
-# float64.
-_KNOTS, _MAX_RADIUS = 8192, 38.0
+# Number of cells in the table of p-values, and the largest radius r in the table; exp(−38² / 2) is about the smallest
+# positive float64.
+_CELLS, _MAX_RADIUS = 8192, 38.0
+# A cell is divided into up to `_MAX_PARTS` parts until the relative error of p-values inside the parts is below this
+# value.
+_MAX_ERROR, _MAX_PARTS = 1e-3, 4096
 
 
 @dataclass
@@ -115,22 +119,28 @@ class Graph:
     def p_values(self, log_density: str, mixture: Mixture) -> str:
         """Add nodes for each row's p-value, the probability that a row drawn from the mixture has a lower density.
 
-        The log p-value is interpolated linearly in r, which is defined by log p(x) = max log p − r² / 2.
+        The log p-value is interpolated linearly in r, which is defined by log p(x) = max log p − r² / 2. The table has
+        cells of equal length in r. Cells in which the p-value changes steeply are divided into 2, 4, 8, … parts.
         """
         check_alone("p_value", [mixture])
         top = float(np.asarray(mixture.highest_density_level(0.0)))
-        knots = np.linspace(0.0, _MAX_RADIUS, _KNOTS)
-        logs = log_tails(mixture._levels(N_LEVEL_POINTS, None), top - 0.5 * knots**2)[0]
-        logs[0] = 0.0
+        counts, logs = _table(mixture, top)
         depth = self.add("Max", self.add("Sub", self.real(top), log_density), self.real(0.0))
         radius = self.add("Sqrt", self.add("Mul", depth, self.real(2.0)))
-        position = self.add("Mul", radius, self.real(1.0 / knots[1]))
-        position = self.add("Min", position, self.real(_KNOTS - 1.001))
-        lower = self.add("Floor", position)
-        at = self.add("Cast", lower, to=7)  # 7 is ONNX's code for int64
-        below = self.add("Gather", self.real(logs), at)
-        slope = self.add("Gather", self.real(np.append(np.diff(logs), 0.0)), at)
-        return self.add("Exp", self.add("Add", below, self.add("Mul", self.add("Sub", position, lower), slope)))
+        position = self.add("Mul", radius, self.real(_CELLS / _MAX_RADIUS))
+        cell, rest = self.split(self.add("Min", position, self.real(_CELLS - 0.001)))
+        part, rest = self.split(self.add("Mul", rest, self.add("Gather", self.real(counts), cell)))
+        firsts = np.cumsum(counts) - counts
+        lower = self.add("Add", self.add("Gather", self.constant(firsts), cell), part)
+        upper = self.add("Add", lower, self.integers([1]))
+        below, above = (self.add("Gather", self.real(logs), at) for at in (lower, upper))
+        slope = self.add("Sub", above, below)
+        return self.add("Exp", self.add("Add", below, self.add("Mul", rest, slope)))
+
+    def split(self, values: str) -> tuple[str, str]:
+        """Add nodes for the integer part of each value, as int64, and for the rest."""
+        whole = self.add("Floor", values)
+        return self.add("Cast", whole, to=7), self.add("Sub", values, whole)  # 7 is ONNX's code for int64
 
     def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output, and return the name of the output."""
@@ -159,3 +169,27 @@ class Graph:
         name = f"c{len(self.constants)}"
         self.constants[name] = values
         return name
+
+
+def _table(mixture: Mixture, top: float) -> tuple[NDArray[np.int64], Array]:
+    """Return the number of parts of each cell, and the log p-values at the ends of all parts.
+
+    For one feature, the p-value changes like a square root of the density just below each mode and just above each
+    minimum. If p-values are estimated from a sample, they change in steps, and cells are not divided.
+    """
+    levels = mixture._levels(N_LEVEL_POINTS, None)
+
+    def log_p(positions: Array) -> Array:
+        radii = positions.ravel() * (_MAX_RADIUS / _CELLS)
+        return log_tails(levels, top - 0.5 * radii**2)[0].reshape(positions.shape)
+
+    counts, steep, n = np.ones(_CELLS, np.int64), np.arange(_CELLS), 1
+    while mixture._exact_levels is not None and len(steep) and n < _MAX_PARTS:
+        logs = log_p(steep[:, None] + np.arange(4 * n + 1) / (4 * n))
+        between = logs[:, :-1:4, None] + np.diff(logs[:, ::4])[:, :, None] * [0.25, 0.5, 0.75]
+        errors = np.abs(between - logs[:, :-1].reshape(len(steep), n, 4)[:, :, 1:]).max(axis=(1, 2))
+        steep, n = steep[errors > _MAX_ERROR], 2 * n
+        counts[steep] = n
+    logs = log_p(np.concatenate([*(cell + np.arange(n) / n for cell, n in enumerate(counts)), [_CELLS]]))
+    logs[0] = 0.0
+    return counts, logs

@@ -51,7 +51,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
     Parameters
     ----------
-    model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
+    model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector` or
+        `BayesianGaussianMixture`. A `BayesianGaussianMixture` is exported as the components of `mixture_` that have
+        rows, whose densities differ from the predictive densities of `score_samples`.
     table : SQL for the table from which the query selects: a table name, or a call such as
         "read_parquet('rows.parquet')".
     columns : names of the columns that hold the features, in the order of the features. The default is the names of the

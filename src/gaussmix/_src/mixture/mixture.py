@@ -444,7 +444,7 @@ class Mixture(SciPyNames, Comparisons):
         Raises
         ------
         ImportError : PyTorch is not installed.
-        ValueError : the mixture has noise.
+        ValueError : the mixture has noise, or, in a method of the module, `x` has a wrong number of features.
 
         Examples
         --------

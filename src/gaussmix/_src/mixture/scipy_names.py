@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src import mixture
-from gaussmix._src.checks import check_count, check_probabilities, check_real
+from gaussmix._src.checks import check_count, check_probabilities, check_range, check_real
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.masses.masses import Masses
@@ -34,6 +34,8 @@ class SciPyNames(Conditionals, Parts, Masses):
     def pdf(self, x: ArrayLike) -> Array:
         """Return the density p(x) per unit of data volume. Arguments, shapes and errors are the same as in `logpdf`.
 
+        In addition, ValueError is raised if a density is above 1.8e308.
+
         Examples
         --------
         >>> from gaussmix import FAMILIES, Mixture
@@ -41,7 +43,10 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> m.pdf([0.0, 2.0]).round(4)
         array([0.1995, 0.054 ])
         """
-        return np.exp(self.logpdf(x))[()]
+        with np.errstate(over="ignore"):
+            density = np.exp(self.logpdf(x))
+        sentence = "The density of row {row} is beyond the range of float64: rescale the features, or use logpdf."
+        return check_range(density, sentence)[()]
 
     def logpdf(self, x: ArrayLike) -> Array:
         """Return log p(x), in nats, at points x in the shapes that SciPy accepts; `log_density` only accepts rows.

@@ -36,10 +36,13 @@ class MixtureModule(torch.nn.Module):
 
     def component_log_density(self, x: Tensor) -> Tensor:
         """Return log π_k + log N(x | μ_k, Σ_k), in nats, (…, n_components), for rows x (…, n_features)."""
+        n_features = self.means.shape[1]
+        if x.shape[-1:] != (n_features,):  # PyTorch would broadcast a single column
+            raise ValueError(f"rows must have shape (…, {n_features}), not {tuple(x.shape)}.")
         offsets = (x[..., None, :] - self.means)[..., None]
         whitened = torch.linalg.solve_triangular(self.cholesky, offsets, upper=False)[..., 0]
         log_det = torch.log(torch.diagonal(self.cholesky, dim1=-2, dim2=-1)).sum(-1)
-        constants = torch.log(self.weights) - log_det - 0.5 * self.means.shape[1] * LOG_2PI
+        constants = torch.log(self.weights) - log_det - 0.5 * n_features * LOG_2PI
         return constants - 0.5 * (whitened**2).sum(-1)
 
     def log_density(self, x: Tensor) -> Tensor:

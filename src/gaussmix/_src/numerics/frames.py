@@ -146,11 +146,12 @@ class Frame:
         return rows
 
     def _values(self, name: Any) -> NDArray[Any]:
-        """Return the values of a column with nulls as NaN; decimals become floats, and booleans become integers."""
+        """Return the values of a column with nulls as NaN; decimals and 128-bit integers become floats."""
         import narwhals.stable.v2 as nw
 
         column = self.data.get_column(name)
-        kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if column.dtype.is_decimal() else None
+        is_wide = column.dtype.is_decimal() or column.dtype in (nw.Int128, nw.UInt128)  # NumPy has no such types
+        kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if is_wide else None
         return np.asarray((column if kind is None else column.cast(kind)).to_numpy())
 
 

@@ -432,8 +432,8 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
         return source
     if not is_silent:
         warn(
-            f"sample_weight sums to {total:.3g}, less than 2, but criteria such as BIC need a row count. The weights "
-            f"are treated as proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
+            "sample_weight sums to less than 2, but criteria such as BIC need a row count. The weights are treated as "
+            f"proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
             "Pass frequencies (a row of weight 2 counts as two rows). For precisions, set weight_type='precision'."
         )
     return _summing_to_rows(source)

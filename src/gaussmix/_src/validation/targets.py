@@ -64,7 +64,7 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     If −1 is one of the fitted `classes`, −1 in y means this class. If `has_unknown`, −1 in y means that the row belongs
     to none of the fitted classes. A class that was not fitted gets the index len(classes).
 
-    Raises ValueError if the length of y is not `n_rows`, or if y has no class.
+    Raises ValueError if the length of y is not `n_rows`, if y has no class, or if only y or only `classes` are text.
     """
     column = _labels(y, n_rows)
     cells = different(column)
@@ -79,6 +79,10 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     if not known.any():
         raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
     named = np.asarray(cells[known].tolist())
+    kinds, labels = {named.dtype.kind, classes.dtype.kind}, named[~_is_unlabelled(named)].tolist()
+    if labels and "U" in kinds and kinds & set("biuf"):
+        fitted = classes.tolist()[0]
+        raise ValueError(f"y has {labels[0]!r}, but classes in fit, such as {fitted!r}, had another type. Convert y.")
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     numbers = {name: index for index, name in enumerate(classes.tolist())}
     codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]

@@ -1,6 +1,7 @@
 """Tests of the engine of rows on a device: results agree with the reference to 1e-9, and few rows are copied."""
 
 import pickle
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from check_moments import check_moments
 from common import Block, FactorShape
 from every_engine import ENGINES, on_strict_device, to_strict
 from random_parameters import SPECS, random_parameters
+from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.engines.device.passes import Pass
@@ -111,6 +113,38 @@ def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
         values = device_array.to_host(getattr(found, method)(to_strict(X)))
         np.testing.assert_allclose(values, getattr(expected, method)(X), rtol=1e-8, atol=1e-8)
     assert found.bic(to_strict(X)) == pytest.approx(expected.bic(X), rel=1e-12)
+
+
+def fit_both(X, **parameters):
+    """Fit NumPy rows and rows on a device, without a warning that EM has not converged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return [GaussianMixture(random_state=0, tol=0, **parameters).fit(to(X)) for to in (np.asarray, to_strict)]
+
+
+@pytest.mark.heavy(but=6)
+@pytest.mark.parametrize("gap", [1e3, 1e6, 1e8])
+@pytest.mark.parametrize("family", [each for each in FAMILIES.values() if each.in_all], ids=lambda each: each.name)
+def test_a_step_from_wide_to_narrow_components_loses_no_digits(family, gap, rng, dispatch):
+    """Check one step to narrow correlated groups, from components that are as wide as the gap between the groups."""
+    groups = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5]]) * gap
+    X = np.repeat(groups, 100, axis=0) + rng.normal(size=(200, 3)) @ [[1.0, 1.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 3.0]]
+    shape = family.shape(2, 3)
+    wide = (gap / 8) ** 2 * (np.broadcast_to(np.eye(3), shape) if family.kind.is_matrix else np.ones(shape))
+    start = {"weights_init": [0.5, 0.5], "means_init": groups, "covariances_init": wide}
+    expected, found = fit_both(X, n_components=2, covariance_type=family, reg_covar=0, max_iter=1, **start)
+    np.testing.assert_allclose(found.mixture_.means, expected.mixture_.means, rtol=1e-15)
+    np.testing.assert_allclose(found.mixture_.covariances, expected.mixture_.covariances, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "tied", "spherical", "factor_analyzer"])
+def test_the_nearest_centre_of_tied_integers_is_the_first(covariance_type, rng, dispatch):
+    """Rounding errors of products would decide which of two equally near centres a row belongs to."""
+    X = rng.integers(5, size=(200, 4)).astype(float)
+    start = {"means_init": X[rng.choice(200, 4, replace=False)], "max_iter": 0}
+    expected, found = fit_both(X, n_components=4, covariance_type=covariance_type, **start)
+    np.testing.assert_array_equal(found.mixture_.weights, expected.mixture_.weights)
+    np.testing.assert_allclose(found.mixture_.covariances, expected.mixture_.covariances, rtol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:components:RuntimeWarning")

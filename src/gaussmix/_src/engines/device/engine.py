@@ -8,7 +8,6 @@ n rows, K components, d features and D values in φ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,19 +50,17 @@ class DeviceEngine(CompleteEngine):
     ) -> BlockMoments:
         if not _is_on_device(block):
             return super().step(block, state, parameters, spec, rule, anchor, context)
-        second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features.
         total = None if context is None else context.total_spread
         shape = state.n_components, block.rows.shape[1]
         if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
             # Pooled moments about a common point equal the scatter of all rows; `finish` reads it from the context.
-            second, anchor = Second.NONE, np.broadcast_to(total.mean, shape)
+            spec, anchor = MomentSpec(Second.NONE), np.broadcast_to(total.mean, shape)
         elif anchor is None:
             rows: Any = block.rows
             centre = MeasuredRows.of_array(rows).standardisation.centre
             anchor = np.broadcast_to(centre, shape) if parameters is None else parameters.means
         assigned_by = None if rule is AssignmentRule.ASSIGNMENT else parameters
-        spec = replace(spec, second=second, is_pooled=False)
-        return Pass(block, assigned_by, state.n_components).sum_moments(spec, rule, anchor)
+        return Pass(block, assigned_by, state.n_components, rule).sum_moments(spec, anchor)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate_rows(super().log_density, _log_density, block, parameters)

@@ -9,7 +9,7 @@ import check_engine
 import numpy as np
 import pytest
 from check_moments import check_moments
-from common import Block, FactorShape
+from common import Block, FactorShape, MomentSpec, Second
 from every_engine import ENGINES, on_strict_device, to_strict
 from random_parameters import SPECS, random_parameters
 from sklearn.exceptions import ConvergenceWarning
@@ -145,6 +145,28 @@ def test_the_nearest_centre_of_tied_integers_is_the_first(covariance_type, rng, 
     expected, found = fit_both(X, n_components=4, covariance_type=covariance_type, **start)
     np.testing.assert_array_equal(found.mixture_.weights, expected.mixture_.weights)
     np.testing.assert_allclose(found.mixture_.covariances, expected.mixture_.covariances, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e6, 1e9, 1e12, 1e155])
+@pytest.mark.parametrize("factor_shape", FactorShape)
+def test_rows_far_from_every_mean_are_assigned_as_by_numpy(factor_shape, distance, rng):
+    """Squared distances of such rows are equal up to rounding, or overflow, but their differences are accurate."""
+    near = random_parameters(rng, 2, 2, factor_shape, is_shared=True)
+    across, along = near.whitening.colour(0, np.eye(2))  # orthogonal directions in whitened coordinates
+    parameters = replace(near, means=np.array([across, -across]), log_scale=np.zeros(2))
+    rows = rng.standard_normal((40, 2))
+    rows[[7, 30, 33]] = across / 4 + np.outer([distance, -distance, distance], along)
+    block, complete = Block(0, rows, rng.random(40)), ENGINES["complete"](1)
+    with np.errstate(over="ignore"):
+        for method in ("responsibilities", "labels"):
+            expected, found = (getattr(engine, method)(block, parameters) for engine in (complete, DEVICE))
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+        expected, found = (
+            engine.step(block, engine.make_state(block, 2), parameters, MomentSpec(Second.TRACE))
+            for engine in (complete, DEVICE)
+        )
+    np.testing.assert_allclose(found.mass, expected.mass, rtol=TOLERANCE)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:components:RuntimeWarning")

@@ -20,7 +20,7 @@ from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
 # Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB (in the cache) on a CPU.
@@ -53,27 +53,40 @@ class Pass:
         if parameters is not None:  # under the hard rule, rounding errors of products would decide ties
             self._joint_density = JointDensity(rows, parameters, self._measured, rule is not AssignmentRule.HARD)
 
-    def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:
-        """Call `function` with the array namespace and log p(x, k) of rows, and return the results of all rows."""
-        parts = [part for leaf in self._block.split() for part in self._parts(leaf)]
-        return concatenated([DeviceArray(function(self._xp, self._joint(part, self._rows_of(part)))) for part in parts])
+    def evaluate(self, function: Callable[[Any, Any], Any]) -> tuple[DeviceArray, Indices]:
+        """Call `function` with the array namespace and log p(x, k) of rows.
 
-    def sum_moments(self, spec: MomentSpec, anchor: Array) -> BlockMoments:
-        """Sum the moments of all rows about `anchor`, (n_components, n_features); sums are not pooled over components.
+        Returns
+        -------
+        results : results of all rows.
+        distant : indices of the rows that are far from every mean (`engines.complete.distant`).
+        """
+        results, are_distant = list[DeviceArray](), list[DeviceArray]()
+        for part in (part for leaf in self._block.split() for part in self._parts(leaf)):
+            joint = self._joint(part, self._rows_of(part))
+            results.append(DeviceArray(function(self._xp, joint)))
+            are_distant.append(DeviceArray(self._are_distant(self._xp.max(joint, axis=1))))
+        return concatenated(results), to_host(self._xp.nonzero(concatenated(are_distant).values)[0])
 
-        Instead of traces of second moments, the sums contain diagonals.
+    def sum_moments(self, spec: MomentSpec, anchor: Array) -> tuple[BlockMoments, int]:
+        """Sum the moments of all rows about `anchor`, (n_components, n_features).
+
+        Returns
+        -------
+        sums : the moments, which are not pooled; traces of second moments are replaced by the diagonals.
+        n_distant : number of rows with positive weight that are far from every mean.
         """
         second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
         each = replace(spec, second=second, is_pooled=False)
         is_by_products = np.full(self._K, second is Second.NONE)
         if self._joint_density is not None and second in (self._joint_density.second, Second.DIAGONAL):
             is_by_products |= self._joint_density.is_by_products
-        sums = self._sum(each, anchor, is_by_products)
+        sums, n_distant = self._sum(each, anchor, is_by_products)
         if second is not Second.NONE and is_by_products.any():
             is_accurate = is_by_products & self._are_products_accurate(sums, spec)
             if (is_accurate != is_by_products).any():
-                sums = self._sum(each, anchor, is_accurate)
-        return sums
+                sums, n_distant = self._sum(each, anchor, is_accurate)
+        return sums, n_distant
 
     def _are_products_accurate(self, sums: BlockMoments, spec: MomentSpec) -> NDArray[np.bool_]:
         """Return whether each component's second moments stay accurate if they are sums of products, (n_components,).
@@ -100,7 +113,7 @@ class Pass:
         standardised = inverse.T @ remainder @ inverse + mass[:, None, None] * least
         return np.broadcast_to([_is_positive(each) for each in standardised], self._K)
 
-    def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> BlockMoments:
+    def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = self._send(by_products), self._send(anchor)
 
@@ -109,7 +122,8 @@ class Pass:
             log_density, resp = self._assign_rows(part, rows)
             weight = xp.ones_like(log_density) if part.row_weight is None else send(part.row_weight)
             resp = resp * weight[:, None]
-            sums = [xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
+            distant = xp.astype(self._are_distant(log_density) & (weight > 0), xp.int64)
+            sums = [xp.sum(distant), xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
             if len(by_products):
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ rows.features(spec.second))
@@ -118,7 +132,7 @@ class Pass:
             return Sums(sums)
 
         on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
-        log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
+        n_distant, log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
         first = np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
@@ -135,7 +149,8 @@ class Pass:
                 second[k] = second_k
         background = float(mass[self._K :].sum())
         totals = float(log_likelihood), float(row_weight)
-        return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+        result = BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+        return result, int(n_distant)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
         """Split a leaf into parts that need at most `MAX_PASS_VALUES` (GPU) or `MAX_CACHED_VALUES` values at a time."""
@@ -162,6 +177,10 @@ class Pass:
         indices = indices.values if isinstance(indices, DeviceArray) else self._send(indices)
         indices = self._xp.where(indices < 0, self._xp.full_like(indices, len(table) - 1), indices)
         return joint + self._xp.take(self._send(table), indices, axis=0)
+
+    def _are_distant(self, log_density: Any) -> Any:
+        """Return whether each row is far from every mean."""
+        return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any]:
         """Return the log-likelihood and responsibilities of each row; the last responsibility is for noise (if any).

@@ -112,6 +112,9 @@ class DeviceSource(Source):
         xp = self._rows.namespace
         if isinstance(sample_weight, np.ndarray):
             return DeviceSource(self._rows, DeviceArray(self._rows.send(sample_weight)))
+        sample_weight = _dense("sample_weight", sample_weight)
+        if "complex" in str(sample_weight.dtype):
+            raise ValueError("sample_weight must be real numbers, not complex numbers.")
         try:
             weight = xp.asarray(sample_weight, dtype=self._rows.computing_type, device=self._rows.values.device)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -166,6 +169,17 @@ class DeviceSource(Source):
         return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
 
 
+def _dense(name: str, values: Any) -> Any:
+    """Return an array without PyTorch's graph of gradients; raise ParameterTypeError for a sparse tensor."""
+    if not hasattr(values, "detach"):  # of another library than PyTorch
+        return values
+    if str(values.layout) != "torch.strided":
+        raise ParameterTypeError(
+            f"Sparse data was passed for {name}, but dense data is required. Use {name}.to_dense()."
+        )
+    return values.detach()
+
+
 def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     """Check an array on a device and return its rows without copying them.
 
@@ -180,9 +194,7 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     TypeError : X is sparse or has numbers of an unsupported type, or the device does not support 64-bit integers.
     """
     xp = namespace_of(X)
-    if getattr(X, "is_sparse", False):
-        raise ParameterTypeError("Sparse data was passed for X, but dense data is required. Use X.to_dense().")
-    X = X.detach() if hasattr(X, "detach") else X  # removes X from PyTorch's graph of gradients
+    X = _dense("X", X)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be a table of shape (n_samples, n_features), not an array of shape {tuple(X.shape)}.")
     is_integer = xp.isdtype(X.dtype, ("bool", "integral"))

@@ -288,12 +288,14 @@ def test_what_needs_rows_on_the_host_says_so(rng, dispatch):
         GaussianMixture(2).fit(to_strict(X)).predict(to_strict(X[:, :2]))
 
 
-def test_without_the_switch_rows_become_numpy_arrays(rng):
-    X = rows_of(rng)
-    strict = device_array.namespace_of(to_strict(X))
-    found = GaussianMixture(4, random_state=0).fit(strict.asarray(X))
-    assert isinstance(found.means_, np.ndarray)
-    assert isinstance(found.predict(strict.asarray(X)), np.ndarray)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_without_the_switch_rows_become_numpy_arrays(dtype, rng):
+    X = rows_of(rng).astype(dtype)
+    rows = device_array.namespace_of(to_strict(X)).asarray(X)
+    found = GaussianMixture(4, random_state=0).fit(rows)
+    for values in (found.means_, found.predict_proba(rows), found.score_samples(rows)):
+        assert (type(values), values.dtype) == (np.ndarray, dtype)
+    assert isinstance(found.predict(rows), np.ndarray)
 
 
 def test_arrays_set_by_hand_and_draws_are_on_the_device(rng, dispatch):

@@ -173,7 +173,7 @@ class DeviceSource(Source):
 
 def _dense(name: str, values: Any) -> Any:
     """Return an array without PyTorch's graph of gradients; raise ParameterTypeError for a sparse tensor."""
-    if not hasattr(values, "detach"):  # of another library than PyTorch
+    if not hasattr(values, "detach"):  # not a PyTorch tensor
         return values
     if str(values.layout) != "torch.strided":
         raise ParameterTypeError(

@@ -34,8 +34,8 @@ class OnStrictDevice(DeviceEngine):
     def step(self, block: Any, *arguments: Any) -> Any:
         return super().step(on_strict_device(block), *arguments)
 
-    def _evaluate_rows(self, on_host: Any, function: Any, block: Any, parameters: Any) -> Any:
-        return np.asarray(super()._evaluate_rows(on_host, function, on_strict_device(block), parameters))
+    def _evaluate_rows(self, on_host: Any, function: Any, block: Any, *arguments: Any, **options: Any) -> Any:
+        return np.asarray(super()._evaluate_rows(on_host, function, on_strict_device(block), *arguments, **options))
 
 
 def on_strict_device(block: Any) -> Any:

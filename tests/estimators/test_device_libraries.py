@@ -37,6 +37,32 @@ def test_the_program_of_jax_runs():
     np.testing.assert_allclose(found.means_, GaussianMixture(8, random_state=0).fit(X).means_, rtol=1e-6, atol=1e-6)
 
 
+VIEWS = {
+    "negative bit": (lambda torch, X: [torch.complex(X, -X).conj().imag], None),
+    "gradients": (lambda torch, X: [X, None, X[:, 0].exp().requires_grad_()], None),
+    "compressed rows": (lambda torch, X: [X.to_sparse_csr()], "Sparse data was passed for X"),
+    "compressed columns": (lambda torch, X: [X.to_sparse_csc()], "Sparse data was passed for X"),
+    "sparse weights": (lambda torch, X: [X, None, X[:, 0].to_sparse()], "Sparse data was passed for sample_weight"),
+    "complex weights": (lambda torch, X: [X, None, X[:, 0] + 1j], "sample_weight must be real numbers"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+@pytest.mark.parametrize(("arguments", "sentence"), VIEWS.values(), ids=VIEWS)
+def test_special_tensors_are_fitted_or_refused_in_a_sentence(arguments, sentence, rng):
+    torch = pytest.importorskip("torch")
+    X = torch.tensor(rng.normal(size=(50, 2)))
+    values = arguments(torch, X)
+    with config_context(array_api_dispatch=True):
+        if sentence is not None:
+            with pytest.raises((ValueError, TypeError), match=sentence):
+                GaussianMixture(1).fit(*values)
+            return
+        found = GaussianMixture(1).fit(*values)
+    weight = values[2].detach() if len(values) > 1 else None
+    np.testing.assert_allclose(found.means_[0], np.average(X, axis=0, weights=weight), rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_a_fit_of_tensors_is_the_fit_of_arrays(kind, rng):
     torch = pytest.importorskip("torch")

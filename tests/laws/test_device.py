@@ -1,6 +1,7 @@
 """Tests of the engine of rows on a device: results agree with the reference to 1e-9, and few rows are copied."""
 
 import pickle
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import check_engine
 import numpy as np
 import pytest
 from check_moments import check_moments
-from common import Block, FactorShape
+from common import Block, FactorShape, MomentSpec, Second
 from every_engine import ENGINES, on_strict_device, to_strict
 from random_parameters import SPECS, random_parameters
+from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.engines.device.passes import Pass
@@ -113,14 +115,68 @@ def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
     assert found.bic(to_strict(X)) == pytest.approx(expected.bic(X), rel=1e-12)
 
 
+def fit_both(X, **parameters):
+    """Fit NumPy rows and rows on a device, without a warning that EM has not converged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return [GaussianMixture(random_state=0, tol=0, **parameters).fit(to(X)) for to in (np.asarray, to_strict)]
+
+
+@pytest.mark.heavy(but=6)
+@pytest.mark.parametrize("gap", [1e3, 1e6, 1e8])
+@pytest.mark.parametrize("family", [each for each in FAMILIES.values() if each.in_all], ids=lambda each: each.name)
+def test_a_step_from_wide_to_narrow_components_loses_no_digits(family, gap, rng, dispatch):
+    """Check one step to narrow correlated groups, from components that are as wide as the gap between the groups."""
+    groups = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5]]) * gap
+    X = np.repeat(groups, 100, axis=0) + rng.normal(size=(200, 3)) @ [[1.0, 1.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 3.0]]
+    shape = family.shape(2, 3)
+    wide = (gap / 8) ** 2 * (np.broadcast_to(np.eye(3), shape) if family.kind.is_matrix else np.ones(shape))
+    start = {"weights_init": [0.5, 0.5], "means_init": groups, "covariances_init": wide}
+    expected, found = fit_both(X, n_components=2, covariance_type=family, reg_covar=0, max_iter=1, **start)
+    np.testing.assert_allclose(found.mixture_.means, expected.mixture_.means, rtol=1e-15)
+    np.testing.assert_allclose(found.mixture_.covariances, expected.mixture_.covariances, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "tied", "spherical", "factor_analyzer"])
+def test_the_nearest_centre_of_tied_integers_is_the_first(covariance_type, rng, dispatch):
+    """Rounding errors of products would decide which of two equally near centres a row belongs to."""
+    X = rng.integers(5, size=(200, 4)).astype(float)
+    start = {"means_init": X[rng.choice(200, 4, replace=False)], "max_iter": 0}
+    expected, found = fit_both(X, n_components=4, covariance_type=covariance_type, **start)
+    np.testing.assert_array_equal(found.mixture_.weights, expected.mixture_.weights)
+    np.testing.assert_allclose(found.mixture_.covariances, expected.mixture_.covariances, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e6, 1e9, 1e12, 1e155])
+@pytest.mark.parametrize("factor_shape", FactorShape)
+def test_rows_far_from_every_mean_are_assigned_as_by_numpy(factor_shape, distance, rng):
+    """Squared distances of such rows are equal up to rounding, or overflow, but their differences are accurate."""
+    near = random_parameters(rng, 2, 2, factor_shape, is_shared=True)
+    across, along = near.whitening.colour(0, np.eye(2))  # orthogonal directions in whitened coordinates
+    parameters = replace(near, means=np.array([across, -across]), log_scale=np.zeros(2))
+    rows = rng.standard_normal((40, 2))
+    rows[[7, 30, 33]] = across / 4 + np.outer([distance, -distance, distance], along)
+    block, complete = Block(0, rows, rng.random(40)), ENGINES["complete"](1)
+    with np.errstate(over="ignore"):
+        for method in ("responsibilities", "labels"):
+            expected, found = (getattr(engine, method)(block, parameters) for engine in (complete, DEVICE))
+            np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+        expected, found = (
+            engine.step(block, engine.make_state(block, 2), parameters, MomentSpec(Second.TRACE))
+            for engine in (complete, DEVICE)
+        )
+    np.testing.assert_allclose(found.mass, expected.mass, rtol=TOLERANCE)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore:components:RuntimeWarning")
 @pytest.mark.heavy(but=3)
-@pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, "sum"])
+@pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, 1e100, "sum"])
 @pytest.mark.parametrize(
     "options", [{}, {"trim": 0.05}, {"prior": "default"}, {"noise": True}, {"weight_type": "precision"}], ids=str
 )
 def test_weights_of_any_scale_mean_the_same_on_a_device(options, scale, rng, dispatch):
-    X = rows_of(rng)
+    X = rows_of(rng) * (1e110 if scale == 1e100 else 1.0)  # the product of a large weight and a large square overflows
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], len(X))
     weight = weight / weight.sum() if scale == "sum" else scale * weight
     expected, found = (
@@ -232,19 +288,23 @@ def test_what_needs_rows_on_the_host_says_so(rng, dispatch):
         GaussianMixture(2).fit(to_strict(X)).predict(to_strict(X[:, :2]))
 
 
-def test_without_the_switch_rows_become_numpy_arrays(rng):
-    X = rows_of(rng)
-    strict = device_array.namespace_of(to_strict(X))
-    found = GaussianMixture(4, random_state=0).fit(strict.asarray(X))
-    assert isinstance(found.means_, np.ndarray)
-    assert isinstance(found.predict(strict.asarray(X)), np.ndarray)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_without_the_switch_rows_become_numpy_arrays(dtype, rng):
+    X = rows_of(rng).astype(dtype)
+    rows = device_array.namespace_of(to_strict(X)).asarray(X)
+    found = GaussianMixture(4, random_state=0).fit(rows)
+    for values in (found.means_, found.predict_proba(rows), found.score_samples(rows)):
+        assert (type(values), values.dtype) == (np.ndarray, dtype)
+    assert isinstance(found.predict(rows), np.ndarray)
 
 
 def test_arrays_set_by_hand_and_draws_are_on_the_device(rng, dispatch):
     X = to_strict(rows_of(rng))
     gm = GaussianMixture(4, random_state=0).fit(X)
     gm.means_ = gm.means_ + 1.0
-    assert gm.mixture_.means[0, 0] == pytest.approx(float(gm.means_[0, 0]))
+    assert gm.mixture_.means[0, 0] == pytest.approx(first := float(gm.means_[0, 0]))
+    gm.means_[0, 0] += 100.0  # changes only a copy, as the page of devices says
+    assert float(gm.means_[0, 0]) == first
     drawn, component = gm.sample(10)
     assert (drawn.device, component.device) == (X.device, X.device)
     assert isinstance(gm.predict(np.ones((2, 3))), np.ndarray)  # in the library of the rows

@@ -189,7 +189,8 @@ class GaussianMixture(LikelihoodEstimator):
         The fitted mixture distribution, in float64. If you set `mixture_`, the estimator behaves as if `fit` had
         returned this mixture. You can also set `weights_`, `means_`, or one of the arrays of covariances or precisions,
         or change these arrays in place. The next call of a method such as `predict`, or reading `mixture_`, builds the
-        new mixture and updates the other arrays. ValueError is raised if two arrays imply different covariances.
+        new mixture and updates the other arrays. ValueError is raised if two arrays imply different covariances. After
+        a fit to rows on a device (GPU), the arrays are copies: set them, because changes in place have no effect.
     converged_ : bool, whether the run with the highest likelihood met the tolerance `tol`
     outcome_ : record
         How the fit ended, with these attributes:

@@ -73,9 +73,9 @@ CPU = 1  # number of the device type CPU in DLPack
 
 
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
-    """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
+    """Fill the masked values of a masked array, or convert an array of another library, such as PyTorch, to NumPy.
 
-    All other arrays are returned unchanged. NumPy itself would ignore the mask, and GPU libraries would raise errors.
+    All other values are returned unchanged. NumPy itself would ignore the mask, and GPU libraries would raise errors.
 
     Raises TypeError if the array can't be copied from its device.
     """
@@ -84,10 +84,9 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
         if values.__dlpack_device__()[0] != CPU:
             return _copied(values)
         try:
-            np.asarray(values)
+            return np.asarray(values)
         except RuntimeError:  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
-        return values
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
     kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if fill is not None else {}

@@ -30,7 +30,7 @@ def namespace_of(values: Any) -> Any:
 def to_host(values: Any) -> NDArray[Any]:
     """Copy an array from its device to NumPy."""
     if hasattr(values, "cpu"):  # PyTorch tensors, which DLPack reads only from the current device
-        return np.array(values.cpu().numpy())
+        return np.array(values.numpy(force=True))
     return np.asarray(values.get()) if hasattr(values, "get") else np.from_dlpack(values, device="cpu", copy=True)
 
 

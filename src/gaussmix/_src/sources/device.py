@@ -21,7 +21,7 @@ from gaussmix._src.numerics.device_array import (
     namespace_of,
     to_host,
 )
-from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, BadCell
+from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, BadCell, unit_of_weights
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Change, Source, T, counted_anew
 from gaussmix._src.sources.row_statistics import Cells, RowStatistic
@@ -112,6 +112,9 @@ class DeviceSource(Source):
         xp = self._rows.namespace
         if isinstance(sample_weight, np.ndarray):
             return DeviceSource(self._rows, DeviceArray(self._rows.send(sample_weight)))
+        sample_weight = _dense("sample_weight", sample_weight)
+        if "complex" in str(sample_weight.dtype):
+            raise ValueError("sample_weight must be real numbers, not complex numbers.")
         try:
             weight = xp.asarray(sample_weight, dtype=self._rows.computing_type, device=self._rows.values.device)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -155,15 +158,28 @@ class DeviceSource(Source):
     def _spread(self) -> Spread:
         def sum_leaf(leaf: Any) -> Sums:
             rows, weight = leaf.rows, leaf.row_weight
-            offsets = rows.as_doubles() - mean
-            weighted = offsets if weight is None else offsets * weight.values[:, None]
+            offsets = (rows.as_doubles() - mean) / widths
+            weighted = offsets if weight is None else offsets * (weight.values / unit)[:, None]
             return Sums((xp.sum(weighted, axis=0), weighted.T @ offsets))
 
-        xp, total, block = self._rows.namespace, self.row_totals.total_weight, self._blocks[0]
-        mean = self._rows.send(self.collect(Cells).ends.mean(axis=0))
-        mean = mean + block.sum_of(sum_leaf)[0] / total
-        scatter = block.sum_of(sum_leaf)[1]
-        return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
+        xp, totals, block, ends = self._rows.namespace, self.row_totals, self._blocks[0], self.collect(Cells).ends
+        unit = 1.0 if totals.largest_weight is None else unit_of_weights(totals.largest_weight)
+        total, scale = totals.total_weight / unit, np.where(ends[1] > ends[0], ends[1] - ends[0], 1.0)
+        mean, widths = self._rows.send(ends.mean(axis=0)), self._rows.send(scale)
+        mean = mean + widths * (block.sum_of(sum_leaf)[0] / total)
+        scatter = to_host(block.sum_of(sum_leaf)[1]).astype(np.float64) * np.outer(scale, scale)
+        return Spread(to_host(mean).astype(np.float64), total, scatter, unit)
+
+
+def _dense(name: str, values: Any) -> Any:
+    """Return an array without PyTorch's graph of gradients; raise ParameterTypeError for a sparse tensor."""
+    if not hasattr(values, "detach"):  # not a PyTorch tensor
+        return values
+    if str(values.layout) != "torch.strided":
+        raise ParameterTypeError(
+            f"Sparse data was passed for {name}, but dense data is required. Use {name}.to_dense()."
+        )
+    return values.detach()
 
 
 def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
@@ -180,9 +196,7 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     TypeError : X is sparse or has numbers of an unsupported type, or the device does not support 64-bit integers.
     """
     xp = namespace_of(X)
-    if getattr(X, "is_sparse", False):
-        raise ParameterTypeError("Sparse data was passed for X, but dense data is required. Use X.to_dense().")
-    X = X.detach() if hasattr(X, "detach") else X  # removes X from PyTorch's graph of gradients
+    X = _dense("X", X)
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be a table of shape (n_samples, n_features), not an array of shape {tuple(X.shape)}.")
     is_integer = xp.isdtype(X.dtype, ("bool", "integral"))

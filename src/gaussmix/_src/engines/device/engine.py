@@ -8,7 +8,6 @@ n rows, K components, d features and D values in φ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.engines.calls import PackedPrior
+from gaussmix._src.engines.complete.distant import split_block, sum_distant_rows
 from gaussmix._src.engines.complete.engine import CompleteEngine, OrderedContext
 from gaussmix._src.engines.device.passes import Pass
 from gaussmix._src.engines.device.standardisation import MeasuredRows
@@ -26,7 +26,7 @@ from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Sec
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.device_array import DeviceArray
+from gaussmix._src.numerics.device_array import DeviceArray, concatenated
 
 
 class DeviceEngine(CompleteEngine):
@@ -51,19 +51,23 @@ class DeviceEngine(CompleteEngine):
     ) -> BlockMoments:
         if not _is_on_device(block):
             return super().step(block, state, parameters, spec, rule, anchor, context)
-        second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features.
         total = None if context is None else context.total_spread
         shape = state.n_components, block.rows.shape[1]
         if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
             # Pooled moments about a common point equal the scatter of all rows; `finish` reads it from the context.
-            second, anchor = Second.NONE, np.broadcast_to(total.mean, shape)
+            spec, anchor = MomentSpec(Second.NONE), np.broadcast_to(total.mean, shape)
         elif anchor is None:
             rows: Any = block.rows
             centre = MeasuredRows.of_array(rows).standardisation.centre
             anchor = np.broadcast_to(centre, shape) if parameters is None else parameters.means
         assigned_by = None if rule is AssignmentRule.ASSIGNMENT else parameters
-        spec = replace(spec, second=second, is_pooled=False)
-        return Pass(block, assigned_by, state.n_components).sum_moments(spec, rule, anchor)
+        sums, n_distant = Pass(block, assigned_by, state.n_components, rule).sum_moments(spec, anchor)
+        if not n_distant or parameters is None or rule is not AssignmentRule.SOFT:
+            return sums
+        _, distant = Pass(block, parameters, state.n_components).evaluate(_log_density)
+        nearby, others = split_block(block, distant)
+        sums, _ = Pass(nearby, parameters, state.n_components).sum_moments(spec, anchor)
+        return sums + sum_distant_rows(others.on_host(), self, parameters, sums.spec, anchor)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate_rows(super().log_density, _log_density, block, parameters)
@@ -74,11 +78,12 @@ class DeviceEngine(CompleteEngine):
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         function = partial(_responsibilities, n_components=len(parameters.means))
-        return self._evaluate_rows(super().responsibilities, function, block, parameters)
+        return self._evaluate_rows(super().responsibilities, function, block, parameters, corrects_distant=True)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         function = partial(_labels, n_components=len(parameters.means))
-        labels: NDArray[np.int64] = self._evaluate_rows(super().labels, function, block, parameters)
+        on_host = super().labels
+        labels: NDArray[np.int64] = self._evaluate_rows(on_host, function, block, parameters, corrects_distant=True)
         return labels
 
     def supports_core_steps(
@@ -93,12 +98,27 @@ class DeviceEngine(CompleteEngine):
         return super().score_products(block.on_host(), parameters, whitening, score_form)
 
     def _evaluate_rows(
-        self, on_host: Callable[..., Any], function: Callable[..., Any], block: Block, parameters: Parameters
+        self,
+        on_host: Callable[..., Any],
+        function: Callable[..., Any],
+        block: Block,
+        parameters: Parameters,
+        *,
+        corrects_distant: bool = False,
     ) -> Any:
-        """Compute `function` of log p(x, k) for rows on a device, or call `on_host` for rows in a NumPy array."""
+        """Compute `function` of log p(x, k) for rows on a device, or call `on_host` for rows in a NumPy array.
+
+        If `corrects_distant`, rows that are far from every mean are copied, and `on_host` computes their results.
+        """
         if not _is_on_device(block):
             return on_host(block, parameters)
-        return Pass(block, parameters, len(parameters.means)).evaluate(function)
+        result, distant = Pass(block, parameters, len(parameters.means)).evaluate(function)
+        if not corrects_distant or not distant.size:
+            return result
+        corrected = DeviceArray(result.send(on_host(block.take(distant, 0).on_host(), parameters)))
+        order = np.arange(len(result))
+        order[distant] = len(result) + np.arange(len(distant))
+        return concatenated([result, corrected]).take(order)
 
 
 def _is_on_device(block: Block) -> bool:

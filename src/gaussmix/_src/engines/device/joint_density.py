@@ -28,6 +28,7 @@ class JointDensity:
     rows : any of the rows, which determine the array library, the device and the data type.
     parameters : parameters of the mixture.
     measured : statistics of the whole array of the rows.
+    may_use_products : whether densities may be computed by matrix products.
 
     Attributes
     ----------
@@ -35,18 +36,20 @@ class JointDensity:
     is_by_products : whether the density of each component is computed by matrix products, (n_components,).
     """
 
-    def __init__(self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows) -> None:
+    def __init__(
+        self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows, may_use_products: bool = True
+    ) -> None:
         self._rows, self._parameters = rows, parameters
         whitening, K, standardisation = parameters.whitening, len(parameters.means), measured.standardisation
         self._shape = whitening.factor_shape
-        self._whitens_once = self._shape is FactorShape.TRIANGULAR and whitening.is_shared
         self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
         self.is_by_products = np.zeros(K, np.bool_)
-        if self._shape is not FactorShape.LOW_RANK:
+        if may_use_products and self._shape is not FactorShape.LOW_RANK:
             theta, errors = _natural_parameters(parameters, standardisation, measured.longest(rows, self.second))
             self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
         self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # replaces squares that overflow
         by_products, others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
+        self._whitens_once = self._shape is FactorShape.TRIANGULAR and whitening.is_shared and len(by_products) > 0
         self._on_device = [(k, rows.send(parameters.means[k]), *self._factors(k)) for k in others.tolist()]
         is_mixed = 0 < len(others) < K
         self._order = rows.send(np.argsort(np.concatenate((by_products, others)))) if is_mixed else None

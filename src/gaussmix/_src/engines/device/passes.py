@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS
 from gaussmix._src.engines.device.joint_density import JointDensity
@@ -18,7 +20,7 @@ from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
 # Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB (in the cache) on a CPU.
@@ -33,33 +35,95 @@ class Pass:
     block : the rows.
     parameters : parameters of the mixture; None if `Block.assignment` assigns the rows.
     n_components : number of components K.
+    rule : rule that assigns the rows.
     """
 
-    def __init__(self, block: Block, parameters: Parameters | None, n_components: int) -> None:
-        self._block, self._parameters, self._K = block, parameters, n_components
+    def __init__(
+        self,
+        block: Block,
+        parameters: Parameters | None,
+        n_components: int,
+        rule: AssignmentRule = AssignmentRule.SOFT,
+    ) -> None:
+        self._block, self._parameters, self._K, self._rule = block, parameters, n_components, rule
         rows: Any = block.rows
         self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
-        self._joint_density = None if parameters is None else JointDensity(rows, parameters, self._measured)
+        self._precision = rows.precision
+        self._joint_density = None
+        if parameters is not None:  # under the hard rule, rounding errors of products would decide ties
+            self._joint_density = JointDensity(rows, parameters, self._measured, rule is not AssignmentRule.HARD)
 
-    def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:
-        """Call `function` with the array namespace and log p(x, k) of rows, and return the results of all rows."""
-        parts = [part for leaf in self._block.split() for part in self._parts(leaf)]
-        return concatenated([DeviceArray(function(self._xp, self._joint(part, self._rows_of(part)))) for part in parts])
+    def evaluate(self, function: Callable[[Any, Any], Any]) -> tuple[DeviceArray, Indices]:
+        """Call `function` with the array namespace and log p(x, k) of rows.
 
-    def sum_moments(self, spec: MomentSpec, rule: AssignmentRule, anchor: Array) -> BlockMoments:
-        """Sum the moments of all rows about `anchor`, (n_components, n_features)."""
-        is_by_products = np.full(self._K, spec.second is Second.NONE)
-        if self._joint_density is not None and spec.second in (self._joint_density.second, Second.DIAGONAL):
-            is_by_products |= self._joint_density.is_by_products  # moments by products are as accurate as densities
+        Returns
+        -------
+        results : results of all rows.
+        distant : indices of the rows that are far from every mean (`engines.complete.distant`).
+        """
+        results, are_distant = list[DeviceArray](), list[DeviceArray]()
+        for part in (part for leaf in self._block.split() for part in self._parts(leaf)):
+            joint = self._joint(part, self._rows_of(part))
+            results.append(DeviceArray(function(self._xp, joint)))
+            are_distant.append(DeviceArray(self._are_distant(self._xp.max(joint, axis=1))))
+        return concatenated(results), to_host(self._xp.nonzero(concatenated(are_distant).values)[0])
+
+    def sum_moments(self, spec: MomentSpec, anchor: Array) -> tuple[BlockMoments, int]:
+        """Sum the moments of all rows about `anchor`, (n_components, n_features).
+
+        Returns
+        -------
+        sums : the moments, which are not pooled; traces of second moments are replaced by the diagonals.
+        n_distant : number of rows with positive weight that are far from every mean.
+        """
+        second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
+        each = replace(spec, second=second, is_pooled=False)
+        is_by_products = np.full(self._K, second is Second.NONE)
+        if self._joint_density is not None and second in (self._joint_density.second, Second.DIAGONAL):
+            is_by_products |= self._joint_density.is_by_products
+        sums, n_distant = self._sum(each, anchor, is_by_products)
+        if second is not Second.NONE and is_by_products.any():
+            is_accurate = is_by_products & self._are_products_accurate(sums, spec)
+            if (is_accurate != is_by_products).any():
+                sums, n_distant = self._sum(each, anchor, is_accurate)
+        return sums, n_distant
+
+    def _are_products_accurate(self, sums: BlockMoments, spec: MomentSpec) -> NDArray[np.bool_]:
+        """Return whether each component's second moments stay accurate if they are sums of products, (n_components,).
+
+        Products are summed about the centre of all rows. If the mean of a component, with covariance V, is at the
+        distance δ from the centre, the second moments about the mean have a relative error of about 10 ε δᵀV⁻¹δ. Sums
+        are accurate if V − ε^(1/3) δδᵀ is positive, because the error is then below 4e-10 (2e-4 in float32).
+        """
+        assert sums.second is not None, "products have second moments"
+        mass, inverse = sums.mass, self._measured.standardisation.inverse
+        with np.errstate(all="ignore"):  # a remainder that is not finite is not positive
+            root_mass = np.sqrt(mass)[:, None]
+            moved = sums.first / np.where(root_mass > 0, root_mass, 1.0)
+            distance = root_mass * (sums.anchor - self._measured.standardisation.centre) + moved
+            remainder = sums.second - sums.spec.squares(moved)
+            remainder -= self._precision ** (1 / 3) * sums.spec.squares(distance)
+            if spec.is_pooled:
+                remainder, mass = remainder.sum(axis=0, keepdims=True), mass.sum(keepdims=True)
+            if spec.second is Second.TRACE:
+                remainder = remainder.sum(axis=1, keepdims=True)
+        if spec.second is not Second.FULL:
+            return np.broadcast_to([bool((each >= 0).all()) for each in remainder], self._K)
+        least = self._precision**0.75 * np.eye(len(inverse))  # smaller parts of the variance of all rows are rounding
+        standardised = inverse.T @ remainder @ inverse + mass[:, None, None] * least
+        return np.broadcast_to([_is_positive(each) for each in standardised], self._K)
+
+    def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = self._send(by_products), self._send(anchor)
 
         def sum_part(part: Block) -> Sums:
             xp, send, rows = self._xp, self._send, self._rows_of(part)
-            log_density, resp = self._assign_rows(part, rows, rule)
+            log_density, resp = self._assign_rows(part, rows)
             weight = xp.ones_like(log_density) if part.row_weight is None else send(part.row_weight)
             resp = resp * weight[:, None]
-            sums = [xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
+            distant = xp.astype(self._are_distant(log_density) & (weight > 0), xp.int64)
+            sums = [xp.sum(distant), xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
             if len(by_products):
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ rows.features(spec.second))
@@ -68,7 +132,7 @@ class Pass:
             return Sums(sums)
 
         on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
-        log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
+        n_distant, log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
         first = np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
@@ -85,7 +149,8 @@ class Pass:
                 second[k] = second_k
         background = float(mass[self._K :].sum())
         totals = float(log_likelihood), float(row_weight)
-        return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+        result = BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+        return result, int(n_distant)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
         """Split a leaf into parts that need at most `MAX_PASS_VALUES` (GPU) or `MAX_CACHED_VALUES` values at a time."""
@@ -113,7 +178,11 @@ class Pass:
         indices = self._xp.where(indices < 0, self._xp.full_like(indices, len(table) - 1), indices)
         return joint + self._xp.take(self._send(table), indices, axis=0)
 
-    def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
+    def _are_distant(self, log_density: Any) -> Any:
+        """Return whether each row is far from every mean."""
+        return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
+
+    def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any]:
         """Return the log-likelihood and responsibilities of each row; the last responsibility is for noise (if any).
 
         Under the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
@@ -124,7 +193,7 @@ class Pass:
             return xp.zeros_like(resp[:, 0]), resp
         joint = self._joint(part, rows)
         highest = xp.max(joint, axis=1, keepdims=True)
-        if rule is AssignmentRule.HARD:
+        if self._rule is AssignmentRule.HARD:
             labels, indices = xp.argmax(joint, axis=1, keepdims=True), self._send(np.arange(joint.shape[1]))
             return highest[:, 0], xp.astype(labels == indices[None, :], joint.dtype)
         likelihoods = xp.exp(joint - highest)
@@ -144,3 +213,12 @@ class Pass:
             products = xp.matrix_transpose(weighted) @ other
             squares = products if squares is None else xp.concat([products, squares[:, None]], axis=1)
         return [xp.sum(weighted, axis=0), squares]
+
+
+def _is_positive(matrix: Array) -> bool:
+    """Return whether a symmetric matrix is positive definite, or 0."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return not matrix.any()
+    return True

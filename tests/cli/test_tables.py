@@ -406,6 +406,14 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
     assert "1 feature (b)" in cli("fit", path, "-k", 1, "--exclude", "a", *options).stdout
 
 
+@pytest.mark.parametrize("cell", ["oops", "3,5"])
+@pytest.mark.parametrize("n_before", [40, 30_000])  # both in the rows by which Arrow infers types
+def test_a_cell_of_text_is_an_error_however_many_rows_are_before_it(n_before, cell, csv_file):
+    table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{cell};2\n" + "3;1\n" * 20)))
+    with pytest.raises(ValueError, match=f"column 'a' holds numbers except '{cell}' in line {n_before + 2}"):
+        table.numeric_names()
+
+
 @pytest.mark.parametrize("n_whole", [0, 25])
 def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n_whole, cli, csv_file, model):
     """Check decimal commas in columns that a fit could ignore, because there is another column of numbers."""

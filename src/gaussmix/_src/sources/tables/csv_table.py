@@ -130,10 +130,8 @@ class CsvTable(Table):
         """Return why a column is not numeric; for a text column, name the first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
-        for line, fields in self._data():
-            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # "" if the line has too few fields
-            if text not in self.missing and not self._is_numeric(text):
-                return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
+        for line, text in self._texts(name):
+            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:
@@ -166,7 +164,18 @@ class CsvTable(Table):
                 wanted = [(index, cells) for index, cells in wanted if not cells.is_text]
             if not wanted:
                 break
+        # Arrow took a column of numbers for text because of a later cell: its first block may have more rows.
+        for name in [name for name, cells in names.items() if cells.n_cells and not cells.bad]:
+            for line, text in islice(self._texts(name), 1):
+                names[name].add(line, text, self._hint(text))
         return names
+
+    def _texts(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the line and text of each cell of a column that is neither a number nor missing."""
+        for line, fields in self._data():
+            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # "" if the line has too few fields
+            if text not in self.missing and not self._is_numeric(text):
+                yield line, text
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Open an Arrow stream of columns with the given types; if `types` is None, the first rows set them."""

@@ -1,6 +1,7 @@
 """Tables of every format and dialect give the same rows, or an error of one sentence that names the location."""
 
 import bz2
+import csv
 import gzip
 import io
 import json
@@ -43,6 +44,7 @@ TEXTS = {  # contents, names, rows, notices for the user
     "a header of numbers, said": ("1,2\n3,4\n", ("1", "2"), [[3, 4]], {"has_header": True}),
     "a header of numbers by pandas": ("0,1,2\n0.5,2,3\n0.7,3,4\n", ("0", "1", "2"), [[0.5, 2, 3], [0.7, 3, 4]], {}),
     "numbers that are no header": ("0,1\n5,7\n", NUMBERED, [[0, 1], [5, 7]], {}),
+    "texts longer than Python's limit": (f"x,t,y\n1,{'a' * 2**17}b,2\n3,{'a' * 2**17}b,4.5\n", XY, TWO, {}),
     "an index by pandas": (",0,1\n0,1.5,2.5\n1,2.5,3\n", ("0", "1"), [[1.5, 2.5], [2.5, 3]], {}),
     "columns without names": ("a,b,,\n1,2,,\n3,4.5,,\n", AB, TWO, {}),
     "an index that was read back": ("Unnamed: 0,a,b\n0,1,2\n1,3,4.5\n", AB, TWO, {}),
@@ -89,6 +91,7 @@ def test_text_is_read_as_what_it_is(name, csv_file, numbers):
     assert found.names == names
     np.testing.assert_array_equal(found.rows, rows)
     assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
+    assert csv.field_size_limit() == 2**17  # a setting of the whole process
 
 
 DELIMITERS = {  # name of the case → text with text columns, its delimiter

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice, product
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +47,8 @@ _MAX_GUESS_RECORDS = 20  # number of rows from which the delimiter is guessed
 _MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
 _MAX_HEADER_CHARACTERS = 2**22  # maximum number of characters to read for a header
 _TOO_LONG = "has more than {:,} characters: close the open quote, or set memory= to a larger value."
+_MAX_FIELD = 2**31 - 1  # largest limit of characters per field that the module csv accepts on all platforms
+_LOCK = Lock()  # guards the limit of the module csv
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line "sep=;" of CSV files that Excel wrote
 
 
@@ -274,13 +277,14 @@ class CsvTable(Table):
         with _text(self.source, self.delimiter) as lines:
             retained = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(retained, delimiter=self.delimiter)
-            rows = ((self.n_blank + reader.line_num, fields) for fields in reader if fields)
+            rows = ((self.n_blank + reader.line_num, fields) for fields in _split(reader, self._block) if fields)
             if self.has_names:
                 next(rows, None)
             try:
                 yield from rows
             except csv.Error as error:
-                raise BadTable(f"{self.name}, line {self.n_blank + reader.line_num}: {error}.") from None
+                why = f" {_TOO_LONG.format(self._block)}" if "limit" in str(error) else f": {error}."
+                raise BadTable(f"{self.name}, line {self.n_blank + reader.line_num}{why}") from None
 
 
 def read_csv(source: Input) -> CsvTable:
@@ -437,7 +441,7 @@ def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
 def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     """Return the fields of the first rows that are not empty; [] if the lines are not valid CSV with this delimiter."""
     try:
-        return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _MAX_GUESS_RECORDS))
+        return list(islice(filter(None, _split(csv.reader(lines, delimiter=delimiter))), _MAX_GUESS_RECORDS))
     except csv.Error:
         return []
 
@@ -546,9 +550,27 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:
-        return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter))]
+        return [field.strip() for field in next(_split(csv.reader(lines, delimiter=delimiter)))]
     except csv.Error as error:
         raise BadTable(f"{path} can't be read as CSV: {error}.") from None
+
+
+def _split(reader: Any, longest: int = _MAX_FIELD) -> Iterator[list[str]]:
+    """Yield the rows of a `csv.reader`, whose fields may have up to `longest` characters; raise csv.Error otherwise.
+
+    The limit of the module csv, which by default is 131,072 characters, applies to all readers of the process, so it is
+    changed only while a row is read.
+    """
+    while True:
+        with _LOCK:
+            limit = csv.field_size_limit(min(longest, _MAX_FIELD))
+            try:
+                fields = next(reader, None)
+            finally:
+                csv.field_size_limit(limit)
+        if fields is None:
+            return
+        yield fields
 
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:

@@ -121,4 +121,6 @@ def _dialect(table: CsvTable) -> str:
     grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
     encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
     skipped = f"skiprows={table.n_blank}, " if table.n_blank else ""
-    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}header={0 if table.has_names else None}, "
+    header = f"header={0 if table.has_names else None}, "
+    # By default, pandas rounds the last digit of some numbers differently, and components may be numbered differently.
+    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}{header}float_precision='round_trip', "

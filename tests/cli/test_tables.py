@@ -312,6 +312,9 @@ BAD = {  # contents, file name, error message
     "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (where ',' marks"),
     "no Parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
     "cut Parquet": (FILES["parquet"][1][:-20], "a.parquet", " can't be read as Parquet: "),
+    "Parquet with a damaged name": (
+        b"\xdd".join(FILES["parquet"][1].rsplit(b"x", 1)), "a.parquet", " can't be read as Parquet: 'utf-8' codec"
+    ),
     "cut Arrow": (FILES["arrow file"][1][:-20], "a.arrow", " can't be read as Arrow or Feather: "),
     "empty": (b"", "a.feather", " can't be read as Arrow or Feather: "),
     "no npy": (b"x,y\n1,2\n", "a.npy", " can't be read as .npy: "),

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import WRITERS, Writing, output_format
 from gaussmix._src.cli.show.notices import QUIET, in_options, print_notices
-from gaussmix._src.errors import counted, not_one_of
+from gaussmix._src.errors import counted, listed, not_one_of
 from gaussmix._src.families.base import family_named, family_names, is_family
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.families.structures import Full
@@ -201,6 +201,13 @@ def set_flags(names: Collection[str]) -> list[str]:
         for param in context.command.params
         if param.name in names and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
     ]
+
+
+def check_data(data: str | None, advice: str) -> None:
+    """Raise UsageError if `data` is None, so that no table is read, but options for reading a table are set."""
+    passed = set_flags({"weights", *_OF_TABLES}) if data is None else []
+    if passed:
+        raise click.UsageError(f"{listed(passed)} can only be used with rows: {advice}.")
 
 
 Verb = Callable[..., None]

@@ -123,6 +123,7 @@ USAGE = [  # commands, and a part of their error message
     ("fit x.csv --decimal , --delimiter ,", "can't be both the delimiter and"),
     ("fit x.csv --decimal , --thousands ,", "',' can't mark thousands if it is also the decimal mark or delimiter."),
     ("fit x.csv --delimiter ab", "is not a delimiter: use a single character"),
+    ("fit x.csv --encoding klingon", "Python has no encoding 'klingon' for text"),
     ("fit x.csv -o x.csv", "x.csv"),
     ("fit x.csv -o m.csv", "a fit can't write a model as .csv: name it m.gmm"),
     ("fit x.csv -o m.onnx", "`gaussmix convert` writes other formats"),

@@ -24,6 +24,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
 from gaussmix._src.sources.tables import FORMATS, Files, open_table
 from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
+from gaussmix._src.sources.tables.csv_table import encoding_name
 from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
@@ -183,6 +184,14 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if len(mark) != 1 or mark in '"\r\n':
         raise click.BadParameter(f"{value!r} is not a delimiter: use a single character, 'tab' or 'blanks'.")
     return mark
+
+
+def encoding(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Parse the name of an encoding, and return the name by which Python lists it."""
+    try:
+        return None if value is None else encoding_name(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -423,7 +432,7 @@ _READING = (
     option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
-    option("--encoding", _ENCODING_HELP, metavar="NAME"),
+    option("--encoding", _ENCODING_HELP, callback=encoding, metavar="NAME"),
     option("--delimiter", _DELIMITER_HELP, callback=delimiter, metavar="C"),
     columns("--exclude", "Columns that are not features; they are still copied to the output."),
     columns("--columns", "Use these columns only."),

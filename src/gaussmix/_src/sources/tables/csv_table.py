@@ -463,13 +463,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     """
     message = source.dialect.encoding
     if message is not None:
-        try:
-            "".encode(message)  # raises LookupError for codecs that do not encode text, such as zlib
-            return codecs.lookup(message).name, []
-        except LookupError:
-            raise BadTable(
-                f"Python has no encoding {message!r} for text: use a name such as 'cp1252' or 'utf-16'."
-            ) from None
+        return encoding_name(message), []
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)
     mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
@@ -479,6 +473,17 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return "utf-8", []  # the reader of UTF-8 then raises a clear error
     notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
     return _WESTERN, [notice]
+
+
+def encoding_name(encoding: str) -> str:
+    """Return Python's name of an encoding; raise BadTable if Python does not have this encoding."""
+    try:
+        "".encode(encoding)  # raises LookupError for codecs that do not encode text, such as zlib
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise BadTable(
+            f"Python has no encoding {encoding!r} for text: use a name such as 'cp1252' or 'utf-16'."
+        ) from None
 
 
 def _is_text(start: bytes, encoding: str) -> bool:

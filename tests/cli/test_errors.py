@@ -244,6 +244,7 @@ CANNOT = [
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
     ("plot wide.gmm -o p.png", "choose some of them with --features A,B."),
     ("plot m.gmm -o p.png --features wait", "wait"),
+    ("plot m.gmm -o p.png --kind profile --features waiting", "'waiting' is the only one: use --kind components."),
 ]  # fmt: skip
 
 

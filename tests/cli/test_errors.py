@@ -123,6 +123,7 @@ USAGE = [  # commands, and a part of their error message
     ("fit x.csv --decimal , --delimiter ,", "can't be both the delimiter and"),
     ("fit x.csv --decimal , --thousands ,", "',' can't mark thousands if it is also the decimal mark or delimiter."),
     ("fit x.csv --delimiter ab", "is not a delimiter: use a single character"),
+    ("fit x.csv --encoding klingon", "Python has no encoding 'klingon' for text"),
     ("fit x.csv -o x.csv", "x.csv"),
     ("fit x.csv -o m.csv", "a fit can't write a model as .csv: name it m.gmm"),
     ("fit x.csv -o m.onnx", "`gaussmix convert` writes other formats"),
@@ -162,6 +163,9 @@ USAGE = [  # commands, and a part of their error message
     ("convert m.onnx m.gmm", "must end in '.gmm'"),
     ("convert m.gmm m.npz --mclust", "--mclust needs an output that ends in .json"),
     ("plot m.gmm -o picture.xyz", "must end in 'png', 'svg', 'pdf', 'jpg', 'webp'"),
+    ("describe m.gmm --weights w --columns x --drop-missing", "'--weights', '--columns', '--drop-missing' can only be"),
+    ("describe many.gmm --inference groups.csv", "--inference needs one mixture, but many.gmm holds"),
+    ("plot m.gmm -o picture.png --delimiter ;", "'--delimiter' can only be used with rows: pass DATA after the model."),
     ("plot m.gmm -o picture.png --kind uncertainty", "pass DATA after the model"),
     ("report input.csv -o r.pdf", "r.pdf: the report is an HTML page. Use a name that ends in .html."),
     ("report m.gmm -o r.html", "m.gmm is a model, but a report also needs rows: gaussmix report DATA --model m.gmm."),
@@ -240,6 +244,7 @@ CANNOT = [
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
     ("plot wide.gmm -o p.png", "choose some of them with --features A,B."),
     ("plot m.gmm -o p.png --features wait", "wait"),
+    ("plot m.gmm -o p.png --kind profile --features waiting", "'waiting' is the only one: use --kind components."),
 ]  # fmt: skip
 
 

@@ -69,6 +69,24 @@ class TestImpute:
         assert found["waiting"][1].as_py() == 79
         assert found["waiting"].null_count == found["eruptions"].null_count == 0
 
+    @pytest.mark.parametrize("kind", ["parquet", "feather"])
+    def test_integers_become_floats_in_every_part_if_one_is_missing(self, kind, cli, model, tmp_path):
+        import pyarrow as pa
+        from pyarrow import feather, parquet
+
+        write = parquet.write_table if kind == "parquet" else feather.write_feather
+        for waiting in ([*range(2_999), None], [None, *range(2_999)], range(3_000)):  # two parts of up to 2,048 rows
+            rows = pa.table({"eruptions": pa.array([1.5, np.nan] * 1_500), "waiting": pa.array(waiting, pa.int16())})
+            rows = rows.cast(pa.schema([rows.schema.field(0).with_nullable(False), rows.schema.field(1)]))
+            write(rows, tmp_path / f"in.{kind}")
+            args = ("impute", model, tmp_path / f"in.{kind}", "-q", "-o", tmp_path / "out.parquet", "--memory", "1MB")
+            result = cli(*args)
+            assert result.exit_code == 0, result.stderr
+            found = parquet.read_table(tmp_path / "out.parquet")
+            assert found.schema.types == [pa.float64(), pa.float64() if None in waiting else pa.int16()]
+            filled = zip(waiting, found["waiting"].to_pylist(), strict=True)
+            assert all(value == new for value, new in filled if value is not None)
+
 
 class TestClassify:
     @pytest.fixture

@@ -17,7 +17,7 @@ WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
 REPEATED = "x,y\n1,2\n1,2\n5,1\n2,2\n2,2\n2,2\n0,7\n"
 
 
-def test_score_is_the_estimator_s(cli, model, faithful):
+def test_score_is_the_estimator_s(cli, model, faithful, csv_file):
     result = cli("score", model, faithful)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.split() for line in result.stdout.splitlines()[2:]] == [
@@ -25,12 +25,13 @@ def test_score_is_the_estimator_s(cli, model, faithful):
         ["BIC", "2322.19"],
         ["AIC", "2282.53"],
     ]
-    said = json.loads(cli("score", model, faithful, "--json").stdout)
-    rows = pd.read_csv(faithful)
     estimator = GaussianMixture.load(model)
-    assert said["mean_log_likelihood"] == estimator.score(rows)
-    assert (said["bic"], said["aic"]) == (estimator.bic(rows), estimator.aic(rows))
-    assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (272, 272.0, 11)
+    for path, n_rows in (faithful, 272), (csv_file(faithful.read_text() + ",\n" * 30), 302):  # 30 empty rows
+        said = json.loads(cli("score", model, path, "--json").stdout)
+        rows = pd.read_csv(path)
+        assert said["mean_log_likelihood"] == estimator.score(rows)
+        assert (said["bic"], said["aic"]) == (estimator.bic(rows), estimator.aic(rows))
+        assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (n_rows, n_rows, 11)
 
 
 def test_score_of_each_row(cli, model, faithful, tmp_path):

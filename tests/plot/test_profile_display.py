@@ -73,6 +73,11 @@ def test_a_pipeline_of_one_step_is_that_step(curves):
     np.testing.assert_array_equal(ProfileDisplay.from_estimator(pipe, curves).means, pipe[-1].means_)
 
 
+def test_one_feature_has_no_profile():
+    with pytest.raises(ValueError, match="two or more features, but 'mass' is the only one: draw it with Component"):
+        ProfileDisplay.from_estimator(MIXTURE, features="mass")
+
+
 def test_noise_is_grey_and_long_names_are_wrapped(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)

@@ -578,6 +578,7 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
     ("text", "sentence"),
     [
         ("a,b\n1,2\n" + "0" * (2**20 + 1), r", line 3 has more than 1,048,576 characters: .* a larger value\.$"),
+        ('a\n1\n"2' + "\n1" * 2**19, r", line 524291 has more than 1,048,576 characters: close the open quote"),
         ("," * 2**14, r" has 16,385 columns, and needs 135 MB\. Set memory= to at least that\.$"),
         ("   1 " * 2**15, r" has 32,768 columns, and needs 269 MB"),
     ],

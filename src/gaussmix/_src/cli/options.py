@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import WRITERS, Writing, output_format
 from gaussmix._src.cli.show.notices import QUIET, in_options, print_notices
-from gaussmix._src.errors import counted, not_one_of
+from gaussmix._src.errors import counted, listed, not_one_of
 from gaussmix._src.families.base import family_named, family_names, is_family
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.families.structures import Full
@@ -24,6 +24,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
 from gaussmix._src.sources.tables import FORMATS, Files, open_table
 from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
+from gaussmix._src.sources.tables.csv_table import encoding_name
 from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
@@ -185,6 +186,14 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return mark
 
 
+def encoding(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Parse the name of an encoding, and return the name by which Python lists it."""
+    try:
+        return None if value is None else encoding_name(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Parse a number above 0 and below 1."""
     number = None if value is None else parse_number(value)
@@ -201,6 +210,13 @@ def set_flags(names: Collection[str]) -> list[str]:
         for param in context.command.params
         if param.name in names and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
     ]
+
+
+def check_data(data: str | None, advice: str) -> None:
+    """Raise UsageError if `data` is None, so that no table is read, but options for reading a table are set."""
+    passed = set_flags({"weights", *_OF_TABLES}) if data is None else []
+    if passed:
+        raise click.UsageError(f"{listed(passed)} can only be used with rows: {advice}.")
 
 
 Verb = Callable[..., None]
@@ -416,7 +432,7 @@ _READING = (
     option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
-    option("--encoding", _ENCODING_HELP, metavar="NAME"),
+    option("--encoding", _ENCODING_HELP, callback=encoding, metavar="NAME"),
     option("--delimiter", _DELIMITER_HELP, callback=delimiter, metavar="C"),
     columns("--exclude", "Columns that are not features; they are still copied to the output."),
     columns("--columns", "Use these columns only."),

@@ -55,8 +55,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Σw leaves out rows without any observed value. Frequencies (see `weight_type`) with a sum below 2 are scaled to
         sum to the number of rows, and a RuntimeWarning is issued. Errors are the same as in `predict`.
         """
-        deviance, total = self._deviance(X, sample_weight, X_error)
-        return deviance + self.n_parameters_ * float(np.log(total))
+        deviance, counted, _ = self._deviance(X, sample_weight, X_error)
+        return deviance + self.n_parameters_ * float(np.log(counted))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return Akaike's information criterion −2 log L + 2 p (1974), with weights as in `bic`; lower is better."""
@@ -228,7 +228,10 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         data = TrainingData(source, known, model.noise, trimming=trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
-    def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:
-        """Return −2 log L, and the number (or total weight) of rows for information criteria."""
+    def _deviance(
+        self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
+    ) -> tuple[float, float, float]:
+        """Return −2 log L, the number (or total weight) of rows for information criteria, and that of all rows."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
-        return -2.0 * self._log_likelihood(source)[0], counted_weight(source)
+        log_likelihood, total = self._log_likelihood(source)
+        return -2.0 * log_likelihood, counted_weight(source), total

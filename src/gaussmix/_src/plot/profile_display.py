@@ -100,7 +100,8 @@ class ProfileDisplay(Display):
 
         Raises
         ------
-        ValueError : a step of the pipeline before the last does not have an affine inverse.
+        ValueError : a step of the pipeline before the last does not have an affine inverse, or there is only one
+            feature to show.
         """
         steps, last = None, estimator
         if isinstance(estimator, Pipeline):
@@ -117,6 +118,11 @@ class ProfileDisplay(Display):
                 variances = variances + np.nanmean((subject.rows - steps.inverse_transform(scores)) ** 2, axis=0)
         names = subject.names
         shown = chosen_features(range(len(names)) if features is None else features, subject, len(names))
+        if len(shown) < 2:
+            raise ValueError(
+                f"A profile needs two or more features, but {names[shown[0]]!r} is the only one: draw it with "
+                "ComponentDisplay."
+            )
         parts: dict[str, Any] = {"means": means[:, shown], "deviations": np.sqrt(variances[:, shown])}
         parts |= {"rows": subject.shown(shown), "labels": labels, "feature_names": [names[j] for j in shown]}
         display = cls(weights=mixture.weights, **parts)

@@ -41,11 +41,13 @@ def code(
     weights: str | None = None,
     *,
     has_gaps: bool = False,
+    has_box: bool = True,
 ) -> str:
     """Write Python code that reads the rows of a report, and fits or loads the mixture of the report.
 
     `features` are the names that the mixture uses for the `columns` of the table. The mixture is read from the file
-    `model`, or fitted by the model selection `search`. `weights` is the name of the column with row weights.
+    `model`, or fitted by the model selection `search`. `weights` is the name of the column with row weights. If the
+    mixture has noise without a box, so that `has_box` is False, rows can't be drawn from it.
     """
     imported = "GaussianMixtureIC"
     if search is None:
@@ -54,6 +56,8 @@ def code(
     else:
         data = "X" if weights is None else "X, sample_weight=weights"
         made = _OF_A_SEARCH.format(settings=_settings(search), data=data)
+    if not has_box:
+        made = "".join(line for line in made.splitlines(keepends=True) if ".sample(" not in line)
     others = [] if weights is None or search is None else [weights]
     read = _rows(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
     rows = f"X = {read}\n" + "".join(f"weights = X.pop({name!r})\n" for name in others)
@@ -117,4 +121,6 @@ def _dialect(table: CsvTable) -> str:
     grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
     encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
     skipped = f"skiprows={table.n_blank}, " if table.n_blank else ""
-    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}header={0 if table.has_names else None}, "
+    header = f"header={0 if table.has_names else None}, "
+    # By default, pandas rounds the last digit of some numbers differently, and components may be numbered differently.
+    return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}{header}float_precision='round_trip', "

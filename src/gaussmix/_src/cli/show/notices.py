@@ -29,6 +29,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "features=[…]": "--features A,B",
     "features=": "--features ",
     "targets=": "--targets ",
+    "draw it with ComponentDisplay": "use --kind components",
     "Fit with a box as the volume of noise, or use mixture.without_noise": _WITHOUT_NOISE,
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Use mixture.without_noise": _WITHOUT_NOISE,

@@ -35,7 +35,10 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
     MODEL.gmm may be "-" for standard input. If the file contains the mixtures of many groups, the number of groups is
     printed. Standard errors need the rows that were fitted, because the file does not contain the rows.
     """
+    options.check_data(data, "add --inference DATA")
     if model != STANDARD and holds_mixtures(model):
+        if data is not None:
+            raise click.UsageError(f"--inference needs one mixture, but {model} holds a mixture for each group.")
         groups = Mixtures.load(model)
         if as_json:
             reports.echo_json(reports.groups_as_json(groups, {"data": model}))

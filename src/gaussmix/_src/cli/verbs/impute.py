@@ -18,6 +18,8 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.tables import Files
+from gaussmix._src.sources.tables.base import is_numeric
 
 
 @click.command(cls=options.OnTables)
@@ -55,35 +57,49 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     rows = table.rows(features, n_rows, may_miss=True)
     with collected_warnings() as collected, progress(writing.output):
         pieces = zip(parts, rows, strict=True)
-        writing.write(_filled(pieces, features, fill, n_filled, table.decimal), table)
+        writing.write(_filled(pieces, table, features, fill, n_filled), table)
     print_notices([*collected, f"filled {counted(n_filled[0], 'cell')} of {table.name}."])
 
 
 def _filled(
     pieces: Iterable[tuple[pa.Table, Array]],
+    table: Files,
     features: tuple[str, ...],
     fill: Filling,
     n_filled: list[int],
-    decimal: str,
 ) -> Iterator[pa.Table]:
     """Yield each part of a table with filled cells, and count the filled cells in `n_filled`.
 
     `pieces` yields pairs of a part of the table and an array with the values of the features in this part.
     """
-    first = 0
+    first, become_floats = 0, set[str]()
     for part, numbers in pieces:
+        if not first:  # because all parts must have the same types, also parts without missing values
+            become_floats = _incomplete(table, [name for name in features if _is_exact(part.schema.field(name).type)])
         missing, imputed = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
         for i, name in enumerate(features):
-            if missing[:, i].any():
-                column = part[name]
-                values: pa.Array = pa.array(imputed[:, i])
-                if pa.types.is_string(column.type):
-                    values = pa.array([str(value).replace(".", decimal) for value in imputed[:, i].tolist()])
-                elif not pa.types.is_floating(column.type):
-                    column = column.cast(pa.float64(), safe=False)
-                values = values.cast(column.type)
-                filled = pa.compute.if_else(pa.array(missing[:, i]), values, column)
-                part = part.set_column(part.column_names.index(name), name, filled)
+            if not (name in become_floats or missing[:, i].any()):
+                continue
+            column = part[name].cast(pa.float64(), safe=False) if name in become_floats else part[name]
+            values: pa.Array = pa.array(imputed[:, i])
+            if pa.types.is_string(column.type):
+                values = pa.array([str(value).replace(".", table.decimal) for value in imputed[:, i].tolist()])
+            filled = pa.compute.if_else(pa.array(missing[:, i]), values.cast(column.type), column)
+            field = part.schema.field(name).with_type(column.type)
+            part = part.set_column(part.column_names.index(name), field, filled)
         yield part
         first += len(numbers)
+
+
+def _is_exact(kind: pa.DataType) -> bool:
+    """Return whether values of a numeric type must be converted to floats, because the type has no fractions or NaN."""
+    return is_numeric(kind) and not pa.types.is_floating(kind)
+
+
+def _incomplete(table: Files, names: list[str]) -> set[str]:
+    """Return the columns in `names` that have missing values."""
+    result = set[str]()
+    for batch in table.batches(names, names) if names else ():
+        result.update(name for name in names if batch.column(name).null_count)
+    return result

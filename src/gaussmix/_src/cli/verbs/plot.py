@@ -56,6 +56,7 @@ def plot(
         raise click.UsageError(f"the name of the picture must end in {listed(_PICTURE_FORMATS)}.")
     if kind == "uncertainty" and data is None:
         raise click.UsageError("--kind uncertainty needs rows: pass DATA after the model.")
+    options.check_data(data, "pass DATA after the model")
     check_target(output, model, data)
     import_pyplot().switch_backend("Agg")
     opened = ModelFile.open(model)

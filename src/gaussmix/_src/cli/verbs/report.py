@@ -81,8 +81,9 @@ def report(
     rows = np.asarray(block.rows, dtype=np.float64)
     findings = ReportData(mixture.with_feature_names(None), shown, rows, search, block.row_weight)
     name = "standard input" if data == STANDARD else data
-    has_gaps = not findings.is_complete.all()
-    text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
+    has_box = mixture.noise is None or mixture.noise.bounds is not None
+    how = {"has_gaps": not findings.is_complete.all(), "has_box": has_box}
+    text = page(findings, name, code(table, names, shown, model, search, weights, **how))
     with open_target(output, for_people=True) as file:
         file.write(text.encode(errors="replace"))  # a file name in the page may not be valid Unicode
     if not is_quiet() and output != STANDARD:

@@ -70,11 +70,11 @@ def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: s
     size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}
-    deviance, total = estimator._deviance(rows, None, None)
+    deviance, counted, total = estimator._deviance(rows, None, None)
     return {
         **size,
         "mean_log_likelihood": -0.5 * deviance / total,
         "n_parameters": model.n_parameters,
-        "bic": deviance + model.n_parameters * math.log(total),
+        "bic": deviance + model.n_parameters * math.log(counted),
         "aic": deviance + 2 * model.n_parameters,
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice, product
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +47,8 @@ _MAX_GUESS_RECORDS = 20  # number of rows from which the delimiter is guessed
 _MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
 _MAX_HEADER_CHARACTERS = 2**22  # maximum number of characters to read for a header
 _TOO_LONG = "has more than {:,} characters: close the open quote, or set memory= to a larger value."
+_MAX_FIELD = 2**31 - 1  # largest limit of characters per field that the module csv accepts on all platforms
+_LOCK = Lock()  # guards the limit of the module csv
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line "sep=;" of CSV files that Excel wrote
 
 
@@ -130,10 +133,8 @@ class CsvTable(Table):
         """Return why a column is not numeric; for a text column, name the first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
-        for line, fields in self._data():
-            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # "" if the line has too few fields
-            if text not in self.missing and not self._is_numeric(text):
-                return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
+        for line, text in self._texts(name):
+            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
 
     def bad_cells(self, name: str) -> str | None:
@@ -166,7 +167,18 @@ class CsvTable(Table):
                 wanted = [(index, cells) for index, cells in wanted if not cells.is_text]
             if not wanted:
                 break
+        # Arrow took a column of numbers for text because of a later cell: its first block may have more rows.
+        for name in [name for name, cells in names.items() if cells.n_cells and not cells.bad]:
+            for line, text in islice(self._texts(name), 1):
+                names[name].add(line, text, self._hint(text))
         return names
+
+    def _texts(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield the line and text of each cell of a column that is neither a number nor missing."""
+        for line, fields in self._data():
+            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # "" if the line has too few fields
+            if text not in self.missing and not self._is_numeric(text):
+                yield line, text
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
         """Open an Arrow stream of columns with the given types; if `types` is None, the first rows set them."""
@@ -265,13 +277,14 @@ class CsvTable(Table):
         with _text(self.source, self.delimiter) as lines:
             retained = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(retained, delimiter=self.delimiter)
-            rows = ((self.n_blank + reader.line_num, fields) for fields in reader if fields)
+            rows = ((self.n_blank + reader.line_num, fields) for fields in _split(reader, self._block) if fields)
             if self.has_names:
                 next(rows, None)
             try:
                 yield from rows
             except csv.Error as error:
-                raise BadTable(f"{self.name}, line {self.n_blank + reader.line_num}: {error}.") from None
+                why = f" {_TOO_LONG.format(self._block)}" if "limit" in str(error) else f": {error}."
+                raise BadTable(f"{self.name}, line {self.n_blank + reader.line_num}{why}") from None
 
 
 def read_csv(source: Input) -> CsvTable:
@@ -428,7 +441,7 @@ def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
 def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     """Return the fields of the first rows that are not empty; [] if the lines are not valid CSV with this delimiter."""
     try:
-        return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _MAX_GUESS_RECORDS))
+        return list(islice(filter(None, _split(csv.reader(lines, delimiter=delimiter))), _MAX_GUESS_RECORDS))
     except csv.Error:
         return []
 
@@ -450,13 +463,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     """
     message = source.dialect.encoding
     if message is not None:
-        try:
-            "".encode(message)  # raises LookupError for codecs that do not encode text, such as zlib
-            return codecs.lookup(message).name, []
-        except LookupError:
-            raise BadTable(
-                f"Python has no encoding {message!r} for text: use a name such as 'cp1252' or 'utf-16'."
-            ) from None
+        return encoding_name(message), []
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)
     mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
@@ -466,6 +473,17 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return "utf-8", []  # the reader of UTF-8 then raises a clear error
     notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
     return _WESTERN, [notice]
+
+
+def encoding_name(encoding: str) -> str:
+    """Return Python's name of an encoding; raise BadTable if Python does not have this encoding."""
+    try:
+        "".encode(encoding)  # raises LookupError for codecs that do not encode text, such as zlib
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise BadTable(
+            f"Python has no encoding {encoding!r} for text: use a name such as 'cp1252' or 'utf-16'."
+        ) from None
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
@@ -537,9 +555,27 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:
-        return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter))]
+        return [field.strip() for field in next(_split(csv.reader(lines, delimiter=delimiter)))]
     except csv.Error as error:
         raise BadTable(f"{path} can't be read as CSV: {error}.") from None
+
+
+def _split(reader: Any, longest: int = _MAX_FIELD) -> Iterator[list[str]]:
+    """Yield the rows of a `csv.reader`, whose fields may have up to `longest` characters; raise csv.Error otherwise.
+
+    The limit of the module csv, which by default is 131,072 characters, applies to all readers of the process, so it is
+    changed only while a row is read.
+    """
+    while True:
+        with _LOCK:
+            limit = csv.field_size_limit(min(longest, _MAX_FIELD))
+            try:
+                fields = next(reader, None)
+            finally:
+                csv.field_size_limit(limit)
+        if fields is None:
+            return
+        yield fields
 
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:

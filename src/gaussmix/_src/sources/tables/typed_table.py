@@ -94,7 +94,8 @@ class ParquetTable(TypedTable):
         return int(self.footer.num_rows)
 
     def is_slow(self, columns: Collection[str]) -> bool:
-        return is_slow(self.footer, columns)
+        with reading(self.source, "Parquet"):
+            return is_slow(self.footer, columns)
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         from pyarrow import parquet
@@ -120,9 +121,10 @@ class ParquetTable(TypedTable):
 
     def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
         """Yield the column chunks of these columns in a row group of a Parquet file."""
-        for chunk in (group.column(start) for start in range(group.num_columns)):
-            if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
-                yield chunk
+        with reading(self.source, "Parquet"):  # because names in a damaged footer may not be valid UTF-8
+            for chunk in (group.column(start) for start in range(group.num_columns)):
+                if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
+                    yield chunk
 
     def describe_location(self, row: int) -> str:
         sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]

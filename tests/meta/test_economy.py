@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33266,
+    "src": 33492,
     "cpp": 12310,
-    "tests": 31871,
+    "tests": 32121,
     "bench": 2544,
     "tools": 646,
     "files": 940,

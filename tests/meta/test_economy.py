@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33492,
     "cpp": 12310,
-    "tests": 32121,
+    "tests": 32126,
     "bench": 2544,
     "tools": 646,
     "files": 940,

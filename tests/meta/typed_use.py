@@ -1,11 +1,13 @@
 """User code for mypy: `nox -s lint` fails if a correct line has an error, or if a marked line has none."""
 
+from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import FAMILIES, Full, GaussianMixture, GaussianMixtureIC, Mixture
+import gaussmix
+from gaussmix import FAMILIES, Full, GaussianMixture, GaussianMixtureDetector, GaussianMixtureIC, Mixture
 
 X = np.zeros((10, 2))
 gm = GaussianMixture(3, covariance_type="VVE", init_params=["kmeans", "random"], random_state=0).fit(X)
@@ -17,6 +19,9 @@ assert_type(gm.converged_, bool)
 assert_type(gm.means_, NDArray[np.floating[Any]])
 assert_type(gm.mixture_, Mixture)
 gm.means_ = gm.means_ * 2
+rows = gaussmix.open("rows.csv")
+assert_type(gm.fit(rows).predict(rows), NDArray[np.int64])
+GaussianMixtureDetector(2).fit(Path("rows.csv")).score_samples(rows)
 
 print(gm.mean_)  # type: ignore[attr-defined]
 GaussianMixture(3, covariance_type="fulll")  # type: ignore[arg-type]

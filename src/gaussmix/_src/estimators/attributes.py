@@ -27,6 +27,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.validation.parameters import check_family, names_several
+from gaussmix._src.validation.rows import RowsLike
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
@@ -83,7 +84,7 @@ class MixtureAttributes(Estimator):
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]: ...
+    def predict(self, X: RowsLike) -> NDArray[np.int64]: ...
 
     @property
     def mixture_(self) -> Mixture:
@@ -210,7 +211,7 @@ class MixtureAttributes(Estimator):
         proportions = weights / weights.sum()  # scikit-learn passes weights that need not sum to 1.
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
-    def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
+    def _initialize(self, X: RowsLike, resp: ArrayLike) -> None:
         """Replace the fit by the result of an M-step with responsibilities `resp` and, if set, `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]

@@ -39,7 +39,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import labelled
 from gaussmix._src.validation import parameters, targets
 from gaussmix._src.validation.labels import Column, take_column
-from gaussmix._src.validation.rows import check_counts_of_rows, check_source
+from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_source
 
 _MAX_SHOWN_CLASSES = 10  # number of classes that a summary shows
 
@@ -149,7 +149,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """Prior probabilities of the classes, (n_classes,), in the order of `classes_`."""
         return self._classes.prior
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a mixture to each class.
 
         Parameters
@@ -205,7 +205,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 warn_about_run(best.em_fit[0])
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: RowsLike) -> NDArray[Any]:
         """Return the most probable class of each row, (n_samples,); a rejected row gets -1 or "unknown".
 
         For rows with missing values, the observed values are used. `reject_below` defines which rows are rejected.
@@ -216,12 +216,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         task = self._labels(source)
         return source.per_row(task, task.keywords["names"].dtype)
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
+    def predict_proba(self, X: RowsLike) -> NDArray[np.floating[Any]]:
         """Return the class probabilities p(c | x), (n_samples, n_classes). Errors are the same as in `predict`."""
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: RowsLike) -> Array:
         """Return log p(c | x), (n_samples, n_classes), in nats, which is finite even if p(c | x) underflows.
 
         Errors are the same as in `predict`.
@@ -229,7 +229,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.log_probability, engine=self._engine(source))
 
-    def density_p_value(self, X: ArrayLike) -> Array:
+    def density_p_value(self, X: RowsLike) -> Array:
         """Return the p-value of each row in each class, (n_samples, n_classes).
 
         A p-value is the probability that a random draw from the class has a lower density than the row; see
@@ -237,7 +237,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """
         return self._for_each_class(self._source(X), ClassMixtures.density_p_value)
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of rows whose class `predict` returns.
 
         Rows whose class is unknown (y is -1 or missing) are left out. If `reject_below` is above 0, a row with y = -1

@@ -29,7 +29,7 @@ from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.quantile import lowest_inside
-from gaussmix._src.validation.rows import check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 
 _AUTO = "auto"
 
@@ -96,7 +96,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         check_within("offset_", value, "a finite number (a log density)", isfinite)
         self.__dict__["offset_"] = float(value)
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the density below which rows are outliers.
 
         Parameters
@@ -126,7 +126,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         )
         return self
 
-    def score_samples(self, X: ArrayLike) -> Array:
+    def score_samples(self, X: RowsLike) -> Array:
         """Return the log density log p(x) of each row, (n_samples,), in nats.
 
         <raises>
@@ -134,7 +134,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         source = self._source(X)
         return source.per_row(self._density(source), np.float64)
 
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: RowsLike) -> Array:
         """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
@@ -144,13 +144,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: RowsLike) -> NDArray[np.int64]:
         """Return 1 for inliers and −1 for outliers, (n_samples,). Errors are the same as in `score_samples`."""
         source = self._source(X)
         task = partial(_sides, excess=self._excess(source))
         return source.per_row(task, np.int64)
 
-    def p_values(self, X: ArrayLike) -> Array:
+    def p_values(self, X: RowsLike) -> Array:
         """Return the p-value of each row, (n_samples,): the probability that a draw has a lower density than the row.
 
         The draw is a random row from the mixture, so the p-values of rows from the mixture are uniform on [0, 1]; see
@@ -159,7 +159,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         source = self._source(X)
         return source.per_row(partial(_density_p_value, mixture=self.mixture_), np.float64)
 
-    def explain(self, X: ArrayLike) -> Explanation:
+    def explain(self, X: RowsLike) -> Explanation:
         """Explain which features make each row an outlier, and to which component the row most probably belongs.
 
         The parameters and the result are the same as in `GaussianMixture.explain`.

@@ -340,7 +340,7 @@ class GaussianMixture(LikelihoodEstimator):
             setattr(made, name, value)
         return made
 
-    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the next rows of a stream.
 
         The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040

@@ -27,7 +27,7 @@ from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.parameters import check_flag
-from gaussmix._src.validation.rows import check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 
 
 @documented
@@ -77,7 +77,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     """Number of missing values of each feature, (n_features,)."""
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_reader("i")}
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the observed values (Ghahramani & Jordan 1994); rows may have missing values.
 
         Parameters
@@ -103,7 +103,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             self.n_missing_ = source.collect(Cells).n_missing.astype(np.int64)
         return self
 
-    def transform(self, X: ArrayLike) -> Rows:
+    def transform(self, X: RowsLike) -> Rows:
         """Fill the missing values of rows.
 
         Parameters
@@ -126,7 +126,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         is_drawn = check_flag("sample_posterior", self.sample_posterior)
         return self._filled(source, self._drawn_seed(source) if is_drawn else None)
 
-    def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
+    def impute(self, X: RowsLike, n_imputations: int = 5) -> Rows:
         """Fill the missing values several times with random draws, to show the uncertainty due to missing values.
 
         The method is multiple imputation (Rubin 1987, Multiple Imputation for Nonresponse in Surveys). All draws are

@@ -49,7 +49,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     cutoff_: ClassVar[FittedValue[float]] = FittedValue()
     """Log density (nats) below which rows were left out of the fit by `trim`."""
 
-    def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
+    def bic(self, X: RowsLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return the Bayesian information criterion −2 log L + p log Σw (Schwarz 1978); lower is better.
 
         Σw leaves out rows without any observed value. Frequencies (see `weight_type`) with a sum below 2 are scaled to
@@ -58,13 +58,13 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         deviance, counted, _ = self._deviance(X, sample_weight, X_error)
         return deviance + self.n_parameters_ * float(np.log(counted))
 
-    def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
+    def aic(self, X: RowsLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return Akaike's information criterion −2 log L + 2 p (1974), with weights as in `bic`; lower is better."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         *,
         sample_weight: ArrayLike | None = None,
         labels: ArrayLike | None = None,
@@ -139,7 +139,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
     def bootstrap(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         n_resamples: int | None = None,
         kind: str = "weighted",
         *,
@@ -204,7 +204,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return report.bootstrap.run_bootstrap(self._fit_facts(), problem, how, check_seed(random_state))
 
     def _inference_problem(
-        self, X: ArrayLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
+        self, X: RowsLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
     ) -> Problem:
         """Return the optimisation problem that `fit` solved, with X as the rows."""
         X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)

@@ -87,7 +87,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
@@ -161,7 +161,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def fit_predict(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
@@ -187,7 +187,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
-    def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
+    def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
 
         If several components are equally probable, the lowest index is returned.
@@ -206,7 +206,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, X_error=X_error)
         return self._per_row(source, self._engine(source).labels, np.int64)
 
-    def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
+    def predict_proba(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
         Each row of the result sums to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the
@@ -222,7 +222,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         method = partial(_responsibilities, engine=self._engine(source))
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
-    def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
+    def score_samples(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
         With `X_error`, the result is the log density of the measured values. Parameters and errors are as in `predict`.
@@ -231,7 +231,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         values = source.per_row(self._density(source), np.float64, ())
         return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
 
-    def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
+    def denoise(self, X: RowsLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
         """Return the mean and covariance of the true values of each row, given the measured values and the mixture.
 
         See Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are also estimated.
@@ -263,7 +263,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def score(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
@@ -276,7 +276,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def merge(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         sample_weight: ArrayLike | None = None,
         *,
         min_overlap: float = MIN_OVERLAP,
@@ -326,7 +326,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return merge_by_sums(own, assign, source.sum_of, min_overlap)
 
     def summary(
-        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
         """Return a one-page summary of the fit, which you can print, show in a notebook, or convert with `to_latex()`.
 
@@ -412,7 +412,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return summary.to_frame()
 
     def glance(
-        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
         """Return statistics of the fit as a data frame with one row; parameters and errors are as in `summary`.
 
@@ -436,7 +436,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             {name: [value] for name, value in summary.statistics.items()}, summary.frame_library
         )
 
-    def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
+    def augment(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> Any:
         """Return the rows as a data frame, with a label, a density and a p-value for each row.
 
         Parameters
@@ -462,7 +462,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source, frame = self._rows_of_table(X, X_error)
         return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)
 
-    def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
+    def explain(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Explain why each row belongs to its component, and which features make the row unlikely.
 
         Parameters
@@ -568,7 +568,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         self._check_fitted()
         return self.mixture_, None
 
-    def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
+    def _rows_of_table(self, X: RowsLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """Check X; return a source of the features and, if X is a data frame, the data frame with all columns."""
         frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame

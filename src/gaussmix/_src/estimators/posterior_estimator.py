@@ -31,6 +31,7 @@ from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
+from gaussmix._src.validation.rows import RowsLike
 
 HOW = ("predictive", "plugin")
 MIN_MASS = 1e-3  # smallest expected number of rows of components that reports show
@@ -169,7 +170,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return Mixture._from_model(model, self.mixture_.feature_names)
 
     def summary(
-        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
         """Summarise the fit on one page; if you pass X, the page also shows how the prior affects the result.
 
@@ -204,7 +205,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         facts = {name: each for name, each in page.statistics.items() if name != "icl"}
         return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
 
-    def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
+    def _again(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """Fit a copy of the estimator with changed parameters; the copy starts from this fit."""
         other: Self = clone(self)
         other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
@@ -229,7 +230,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def glance(
-        self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
         """Return statistics of the fit as a data frame with one row; X is not needed.
 
@@ -254,7 +255,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return source.per_row(method, dtype, shape)
 
     def score_samples(
-        self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
+        self, X: RowsLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
     ) -> NDArray[np.floating[Any]]:
         """Return the log density of each row, (n_samples,), in nats.
 
@@ -278,7 +279,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def score(
         self,
-        X: ArrayLike,
+        X: RowsLike,
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,

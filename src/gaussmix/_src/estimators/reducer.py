@@ -22,7 +22,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Rows, narrowed
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.validation.parameters import check_fraction
-from gaussmix._src.validation.rows import check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 
 
 @documented
@@ -85,7 +85,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     def _may_miss(self) -> bool:
         return False  # because a projection needs the values of all features
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the directions.
 
         Parameters
@@ -131,7 +131,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         except (TypeError, ValueError) as error:
             raise Damaged(f"the directions can't be computed: {str(error).removesuffix('.')}") from None
 
-    def transform(self, X: ArrayLike) -> Rows:
+    def transform(self, X: RowsLike) -> Rows:
         """Project rows onto the directions; the result has shape (n_samples, n_kept) and data units.
 
         <raises>

@@ -98,7 +98,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         tags.target_tags.multi_output, tags.target_tags.required = True, self.targets is None
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a joint mixture to the predictors and the targets.
 
         Parameters
@@ -131,12 +131,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return self
 
     @overload
-    def predict(self, X: ArrayLike, *, return_std: Literal[False] = False) -> Array: ...
+    def predict(self, X: RowsLike, *, return_std: Literal[False] = False) -> Array: ...
     @overload
-    def predict(self, X: ArrayLike, *, return_std: Literal[True]) -> tuple[Array, Array]: ...
+    def predict(self, X: RowsLike, *, return_std: Literal[True]) -> tuple[Array, Array]: ...
     @overload
-    def predict(self, X: ArrayLike, *, return_std: bool) -> Array | tuple[Array, Array]: ...
-    def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
+    def predict(self, X: RowsLike, *, return_std: bool) -> Array | tuple[Array, Array]: ...
+    def predict(self, X: RowsLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
         """Return E[y | x], the prediction with the smallest mean squared error.
 
         Parameters
@@ -156,7 +156,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         mean: Array = self._per_row(source, task.mean)
         return (mean, self._per_row(source, task.deviation)) if wants_std else mean
 
-    def predict_quantiles(self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
+    def predict_quantiles(self, X: RowsLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
         """Return quantiles of each target given x.
 
         Parameters
@@ -179,7 +179,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         source = self._source(X)
         return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 
-    def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
+    def predict_mixture(self, X: RowsLike) -> PredictiveDistribution:
         """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
         Parameters and errors are the same as in `predict`, except that ValueError is raised if a predictor is missing,
@@ -189,11 +189,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         source = self._source(X)
         return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
 
-    def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
             _check_beside(X, y)
-            return float(super().score(X, y, sample_weight))
+            rows: Any = X  # scikit-learn's type has no sources
+            return float(super().score(rows, y, sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
             warn("R² is not defined for fewer than two rows.", UndefinedMetricWarning)
@@ -275,11 +276,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if frame is not None and names is not None and all(isinstance(name, str) for name in frame.names):
             targets = [names[index] for index in self._target_indices]
             return super()._source(frame.only(name for name in frame.names if name not in targets), sample_weight)
-        X = X if frame is None else frame.native
-        shape = np.shape(X)
+        table: Any = X if frame is None else frame.native
+        shape = np.shape(table)
         if len(shape) == 2 and shape[1] == self.mixture_.n_features:
-            X = _safe_indexing(X, np.delete(np.arange(shape[1]), self._target_indices), axis=1)
-        return super()._source(X, sample_weight)
+            table = _safe_indexing(table, np.delete(np.arange(shape[1]), self._target_indices), axis=1)
+        return super()._source(table, sample_weight)
 
     def _with_all_columns(self) -> Self:
         """Return a copy of the estimator that expects X to have the target columns, too."""
@@ -313,7 +314,7 @@ def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:
     return method(block)[:, 0]
 
 
-def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
+def _check_beside(X: RowsLike, y: ArrayLike | None) -> None:
     """Raise ValueError if y is passed with rows that are in a file or on a cluster."""
     if y is not None and (is_table(X) or isinstance(X, Source)):
         raise ValueError(

@@ -27,9 +27,8 @@ from gaussmix._src.formats.record import Damaged
 from gaussmix._src.model import Model
 from gaussmix._src.report.messages import CollapseWarning, frozen_sentence
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
-from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
+from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_source, counted_sum
 
 # Largest weight of an online step, relative to a step in which rows have the mean weight of the first rows. The limit
 # prevents overflow.
@@ -37,7 +36,7 @@ MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
 
-def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
+def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
     """Fit the estimator to the next rows of a stream; see `GaussianMixture.partial_fit` for parameters and errors."""
     with unchanged_on_failure(estimator):
         n_components, family, *_ = estimator._settings()

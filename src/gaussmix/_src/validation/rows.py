@@ -25,7 +25,7 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source  # internal type of X; public methods have the type ArrayLike for X, as in scikit-learn
+RowsLike = ArrayLike | Source | PathLike[str]  # type of X; type checkers refuse only lazy frames, which also work
 
 MIN_ROWS = 2  # minimum number of rows for a fit
 MIN_WEIGHT = 2.0**-800  # products of smaller weights are near the smallest double and therefore lose digits
@@ -159,9 +159,7 @@ def check_enough_rows(source: Source, n_components: int) -> None:
         )
 
 
-def _check_rows(
-    estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
-) -> tuple[Rows, bool]:
+def _check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, may_miss: bool, is_stream: bool) -> tuple[Rows, bool]:
     """Return the rows of X (n_samples, n_features) in float32 or float64, and whether values are missing.
 
     Rows are copied only if they must be converted. For a stream, the largest allowed value is computed for `LEAF_ROWS`

@@ -126,8 +126,7 @@ def label_array(labels: Any) -> NDArray[Any]:
 
     As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
     """
-    labels = plain_array(labels, None)
-    array = np.asarray(labels)
+    array = np.asarray(plain_array(labels, None))
     if array is labels or array.dtype.kind != "f" or array.ndim != 1:
         return array
     to_list = next((getattr(labels, name) for name in _TO_LIST if hasattr(labels, name)), None)

@@ -64,6 +64,27 @@ def test_weights_and_errors_count_as_in_the_fits():
     assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("n_rows", [120, 6])  # with 6 rows, each fold has as many rows as features
+@pytest.mark.parametrize("error", [0.3, [0.3, 0.5, 0.4], np.diag([0.09, 0.25, 0.16])], ids=["scalar", "row", "matrix"])
+def test_errors_that_all_rows_share_belong_to_each_row(error, n_rows, rng):
+    rows, weight = rng.normal(size=(n_rows + 4, 3)), np.r_[np.ones(n_rows), np.zeros(4)]
+    each = np.broadcast_to(error, (len(rows), *(np.shape(error) or (3,))))
+    fit = {"a": GaussianMixture(1, covariance_type="spherical").fit(rows, sample_weight=weight, X_error=error)}
+    options = {"sample_weight": weight, "cv": 2}
+    pd.testing.assert_frame_equal(
+        compare(fit, rows, X_error=error, **options), compare(fit, rows, X_error=np.array(each), **options)
+    )
+
+
+def test_weights_are_checked_as_in_fit():
+    one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=2.0)}
+    pd.testing.assert_frame_equal(
+        compare(one, X, sample_weight=2.0, cv=2), compare(one, X, sample_weight=np.full(120, 2.0), cv=2)
+    )
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(119,\), expected \(120,\)"):
+        compare(one, X, sample_weight=np.r_[0.0, np.ones(118)])
+
+
 def test_other_rows_than_those_of_a_fit_are_noticed():
     with pytest.warns(RuntimeWarning, match=r"fits\['2'\] was fitted to rows with total weight 120, but X has 60\."):
         compare({"2": fits()["2"]}, X[:60])

@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import _safe_indexing as rows_of
+from sklearn.utils.validation import _num_samples
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit.candidates import Folds
 from gaussmix._src.numerics.frames import made_frame
+from gaussmix._src.validation.incomplete import select_errors
+from gaussmix._src.validation.rows import check_row_weight
 
 SHOWN_COLUMNS = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
 
@@ -109,13 +112,18 @@ def compare(
     )
 
 
-def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
-    """Return X, the weights and the measurement errors without the rows of weight 0."""
-    arrays = X, *(None if each is None else np.asarray(each) for each in of_rows)
-    weight = arrays[1]
-    if weight is None or weight.ndim != 1 or weight.all():
-        return arrays
-    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in arrays)
+def _present(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -> tuple[Any, ...]:
+    """Return X, the checked weights and the measurement errors, all without the rows of weight 0."""
+    weight = None if sample_weight is None else check_row_weight(sample_weight, _num_samples(X))
+    if weight is None or weight.all():
+        return X, weight, error
+    return _select(np.flatnonzero(weight), X, weight, error, len(weight))
+
+
+def _select(indices: NDArray[np.intp], X: Any, weight: Any, error: Any, n_rows: int) -> tuple[Any, ...]:
+    """Return some of `n_rows` rows of X, their weights and their measurement errors."""
+    some_errors = None if error is None else select_errors(error, indices, n_rows)
+    return rows_of(X, indices), None if weight is None else weight[indices], some_errors
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
@@ -140,10 +148,9 @@ def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, erro
     scores, weights = [], []
     alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # fits to folds write no files
     for index in range(folds.max() + 1):
-        others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
-        parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))
-        (w, e), (w_of_fold, e_of_fold) = parts
-        again = clone(fit).set_params(**alone).fit(rows_of(X, others), sample_weight=w, X_error=e)
-        scores.append(again.score(rows_of(X, fold), sample_weight=w_of_fold, X_error=e_of_fold))
-        weights.append(len(fold) if w_of_fold is None else w_of_fold.sum())
+        parts = (np.flatnonzero(is_part) for is_part in (folds != index, folds == index))
+        (rows, w, e), fold = (_select(part, X, weight, error, len(folds)) for part in parts)
+        again = clone(fit).set_params(**alone).fit(rows, sample_weight=w, X_error=e)
+        scores.append(again.score(fold[0], sample_weight=fold[1], X_error=fold[2]))
+        weights.append(np.sum(folds == index) if fold[1] is None else fold[1].sum())
     return float(np.average(scores, weights=weights)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import _safe_indexing as rows_of
 from sklearn.utils.validation import _num_samples
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
+from gaussmix._src.fit.after.stability import equal_pairs, weight_of_self_pairs
 from gaussmix._src.fit.candidates import Folds
+from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 from gaussmix._src.validation.incomplete import select_errors
-from gaussmix._src.validation.rows import check_row_weight
+from gaussmix._src.validation.rows import check_row_weight, counted_sum
 
 SHOWN_COLUMNS = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
 
@@ -51,8 +52,9 @@ def compare(
         columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic"
         and "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
         column "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the
-        labels of the fit with the lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out
-        rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
+        labels of the fit with the lowest BIC; a row of weight 2 counts as two rows, unless this fit has
+        ``weight_type="precision"``. If `cv` is given, the column "cv" is the mean log density of
+        held-out rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
 
     Warns
     -----
@@ -97,9 +99,11 @@ def compare(
         _warn_of_other_rows(name, fit, summary.statistics["n_rows"], weight, X_error)
     columns = {"name": [*fits]} | {name: [each.statistics[name] for each in summaries] for name in SHOWN_COLUMNS}
     order = np.argsort(columns["bic"], kind="stable")
+    best = [*fits.values()][order[0]]
     labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
-    columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
+    frequency = np.ones(len(labels[0])) if weight is None or best.weight_type == "precision" else weight
+    columns["agreement"] = [_adjusted_rand(labels[order[0]], each, frequency) for each in labels]
     if cv is not None:
         n_rows = summaries[0].statistics["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
@@ -130,13 +134,30 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
     facts = fit._fitted.row_summary
     if facts is None:
         return
-    total = float(n_rows if weight is None else weight.sum())
+    # A fit scales precisions to sum to the number of rows.
+    total = float(n_rows if weight is None or fit.weight_type == "precision" else weight.sum())
     # Weights with a total below 2 are proportions. A fit rescales proportions, so their totals are not compared.
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
         sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)
     if facts.has_errors and error is None:
         warn(f"fits[{name!r}] had X_error, but compare treats X as exact. Pass X_error to compare.", RuntimeWarning)
+
+
+def _adjusted_rand(one: Any, other: Any, weight: Array) -> float:
+    """Compute the adjusted Rand index of labels, in which a row of weight 2 counts as two rows.
+
+    Hubert & Arabie (1985), Journal of Classification 2, eq. 5. Pairs of rows are weighted as in `fowlkes_mallows`.
+    """
+    weight = weight * (counted_sum(weight.sum(), len(weight)) / weight.sum())
+    (rows, columns), codes = zip(*(np.unique(each, return_inverse=True) for each in (one, other)), strict=True)
+    table = np.zeros((len(rows), len(columns)))
+    np.add.at(table, codes, weight)
+    self_pairs = weight_of_self_pairs(weight)
+    n_pairs = table.sum() ** 2 - self_pairs
+    both, first, second = np.array(equal_pairs(table, self_pairs)) / (n_pairs if n_pairs > 0 else 1)
+    expected, largest = first * second, (first + second) / 2
+    return float((both - expected) / (largest - expected)) if largest > expected else 1.0
 
 
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import PredefinedSplit, cross_val_score
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, compare
@@ -62,6 +63,51 @@ def test_weights_and_errors_count_as_in_the_fits():
         weights.append(heavy[fold].sum())
     expected = np.average(scores, weights=weights)
     assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_rows", [120, 6])  # with 6 rows, each fold has as many rows as features
+@pytest.mark.parametrize("error", [0.3, [0.3, 0.5, 0.4], np.diag([0.09, 0.25, 0.16])], ids=["scalar", "row", "matrix"])
+def test_errors_that_all_rows_share_belong_to_each_row(error, n_rows, rng):
+    rows, weight = rng.normal(size=(n_rows + 4, 3)), np.r_[np.ones(n_rows), np.zeros(4)]
+    each = np.broadcast_to(error, (len(rows), *(np.shape(error) or (3,))))
+    fit = {"a": GaussianMixture(1, covariance_type="spherical").fit(rows, sample_weight=weight, X_error=error)}
+    options = {"sample_weight": weight, "cv": 2}
+    pd.testing.assert_frame_equal(
+        compare(fit, rows, X_error=error, **options), compare(fit, rows, X_error=np.array(each), **options)
+    )
+
+
+def test_weights_are_checked_as_in_fit():
+    one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=2.0)}
+    pd.testing.assert_frame_equal(
+        compare(one, X, sample_weight=2.0, cv=2), compare(one, X, sample_weight=np.full(120, 2.0), cv=2)
+    )
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(119,\), expected \(120,\)"):
+        compare(one, X, sample_weight=np.r_[0.0, np.ones(118)])
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+@pytest.mark.parametrize("weight_type", ["frequency", "precision"])
+def test_agreement_is_the_adjusted_rand_index_of_repeated_rows(weight_type, dtype, rng):
+    rows, weight = rng.normal(size=(80, 2)) + rng.choice([0, 3], size=(80, 1)), rng.integers(0, 4, 80).astype(dtype)
+    some = {
+        k: GaussianMixture(k, weight_type=weight_type, random_state=0).fit(rows, sample_weight=weight) for k in (2, 3)
+    }
+    repeats = weight if weight_type == "frequency" else weight > 0
+    expected = adjusted_rand_score(*(np.repeat(fit.predict(rows), repeats.astype(int)) for fit in some.values()))
+    assert 0.2 < expected < 0.9
+    assert sorted(compare(some, rows, sample_weight=weight)["agreement"]) == [pytest.approx(expected, rel=1e-12), 1.0]
+
+
+def test_weights_of_agreement_may_be_fractions(rng):
+    """Check that proportions are scaled as for BIC, and that equal labels have an agreement of exactly 1."""
+    alike = {"a": fits()["3"], "b": fits()["3"], "c": fits()["2"]}
+    with pytest.warns(RuntimeWarning, match="sums to less than 2"):
+        found = compare(alike, X, sample_weight=np.full(120, 0.01))
+    assert found["agreement"].tolist() == pytest.approx(compare(alike, X)["agreement"].tolist(), rel=1e-12)
+    for weight in rng.random((5, 120)):
+        with pytest.warns(RuntimeWarning, match="was fitted to rows with total weight"):
+            assert compare(alike, X, sample_weight=weight)["agreement"].tolist()[:2] == [1.0, 1.0]
 
 
 def test_other_rows_than_those_of_a_fit_are_noticed():

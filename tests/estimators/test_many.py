@@ -371,10 +371,11 @@ def test_notes_have_the_warnings_of_a_callable_start(rng):
     assert [notes[0] for notes in mixtures.notes.values()] == ["few rows"] * 2
 
 
-def test_what_a_name_means_for_one_feature_is_said_once(rng):
+@pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
+def test_what_a_name_means_for_one_feature_is_said_once(kind, rng):
     groups = [*make_groups(rng, 3, 40, 1), np.full((40, 1), np.nan)]
     with pytest.warns(RuntimeWarning) as said:
-        fit_many(groups, 2, covariance_type="EVI", random_state=0)
+        fit_many(groups, estimator=kind(2, covariance_type="EVI", random_state=0))
     assert ["for one feature" in str(each.message) for each in said] == [True, False]
 
 

@@ -75,9 +75,31 @@ def test_directions_are_those_of_the_fit(X):
     assert reducer.get_feature_names_out().shape == before.shape[1:]
 
 
-def test_one_component_has_no_direction(X):
-    with pytest.warns(RuntimeWarning, match="The mixture has one component, so no direction separates"):
-        GaussianMixtureDimensionReducer(random_state=0).fit(X)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "The mixture has one component"),
+        ({"mean_fraction": 0.5}, "The mixture has one component"),
+        (
+            {"n_components": 3, "mean_fraction": 0, "covariance_type": "tied"},
+            "The covariances of the components are equal",
+        ),
+        (
+            {"n_components": 3, "mean_fraction": 0, "covariance_type": "EEI"},
+            "The covariances of the components are equal",
+        ),
+    ],
+)
+def test_no_direction_separates_components(X, options, reason):
+    with pytest.warns(RuntimeWarning, match=f"{reason}, so no direction separates components"):
+        GaussianMixtureDimensionReducer(**options, random_state=0).fit(X)
+
+
+def test_equal_means_have_no_direction():
+    X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    reducer = GaussianMixtureDimensionReducer(2, init_params=np.repeat([0, 1], 4), random_state=0)
+    with pytest.warns(RuntimeWarning, match="The means of the components are equal, so no direction"):
+        reducer.fit(np.r_[X, 9 * X])
 
 
 def test_before_fit_it_says_so():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
@@ -99,19 +100,15 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`, or because the
-            mixture has one component.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`, or because no
+            direction separates components.
         """
         with unchanged_on_failure(self):
             self._check_parameters()
             source = scale_weights(check_source(self, X, sample_weight, reset=True), self.weight_type)
             self._fit_mixture(source, X, self._names)
             self._axes = self._find_axes()
-            if self.mixture_.n_components == 1 and self.mean_fraction == 1:
-                warn(
-                    "The mixture has one component, so no direction separates components. Set n_components to 2 or "
-                    "more, or to a list."
-                )
+            warn(self._no_direction_sentence())
         return self
 
     def _check_parameters(self) -> tuple[float, int | None]:
@@ -124,6 +121,17 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         mean_fraction, n_axes = self._check_parameters()
         chosen = directions(self.mixture_._model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
+
+    def _no_direction_sentence(self) -> str | None:
+        """Return a warning if the largest eigenvalue is 0 up to rounding, so that the direction is arbitrary."""
+        if self._axes.values[0] > np.finfo(np.float64).eps:
+            return None
+        reason, advice = "The mixture has one component", "Set n_components to 2 or more, or to a list."
+        if self.mixture_.n_components > 1:
+            moments = {0.0: "covariances", 1.0: "means"}.get(self.mean_fraction, "means and covariances")
+            reason = f"The {moments} of the components are equal"
+            advice = "Choose another mean_fraction or covariance_type."
+        return f"{reason}, so no direction separates components. {advice}"
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import _safe_indexing as rows_of
+from sklearn.utils.validation import _num_samples
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
+from gaussmix._src.fit.after.stability import equal_pairs, weight_of_self_pairs
 from gaussmix._src.fit.candidates import Folds
+from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
+from gaussmix._src.validation.incomplete import select_errors
+from gaussmix._src.validation.rows import check_row_weight, counted_sum
 
 SHOWN_COLUMNS = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
 
@@ -48,8 +52,9 @@ def compare(
         columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic"
         and "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
         column "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the
-        labels of the fit with the lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out
-        rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
+        labels of the fit with the lowest BIC; a row of weight 2 counts as two rows, unless this fit has
+        ``weight_type="precision"``. If `cv` is given, the column "cv" is the mean log density of
+        held-out rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
 
     Warns
     -----
@@ -94,9 +99,11 @@ def compare(
         _warn_of_other_rows(name, fit, summary.statistics["n_rows"], weight, X_error)
     columns = {"name": [*fits]} | {name: [each.statistics[name] for each in summaries] for name in SHOWN_COLUMNS}
     order = np.argsort(columns["bic"], kind="stable")
+    best = [*fits.values()][order[0]]
     labels = [fit.predict(rows, X_error=error) for fit in fits.values()]
     columns["bic_above"] = [bic - columns["bic"][order[0]] for bic in columns["bic"]]
-    columns["agreement"] = [adjusted_rand_score(labels[order[0]], each) for each in labels]
+    frequency = np.ones(len(labels[0])) if weight is None or best.weight_type == "precision" else weight
+    columns["agreement"] = [_adjusted_rand(labels[order[0]], each, frequency) for each in labels]
     if cv is not None:
         n_rows = summaries[0].statistics["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
@@ -109,26 +116,48 @@ def compare(
     )
 
 
-def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
-    """Return X, the weights and the measurement errors without the rows of weight 0."""
-    arrays = X, *(None if each is None else np.asarray(each) for each in of_rows)
-    weight = arrays[1]
-    if weight is None or weight.ndim != 1 or weight.all():
-        return arrays
-    return tuple(None if each is None else rows_of(each, np.flatnonzero(weight)) for each in arrays)
+def _present(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -> tuple[Any, ...]:
+    """Return X, the checked weights and the measurement errors, all without the rows of weight 0."""
+    weight = None if sample_weight is None else check_row_weight(sample_weight, _num_samples(X))
+    if weight is None or weight.all():
+        return X, weight, error
+    return _select(np.flatnonzero(weight), X, weight, error, len(weight))
+
+
+def _select(indices: NDArray[np.intp], X: Any, weight: Any, error: Any, n_rows: int) -> tuple[Any, ...]:
+    """Return some of `n_rows` rows of X, their weights and their measurement errors."""
+    some_errors = None if error is None else select_errors(error, indices, n_rows)
+    return rows_of(X, indices), None if weight is None else weight[indices], some_errors
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
     facts = fit._fitted.row_summary
     if facts is None:
         return
-    total = float(n_rows if weight is None else weight.sum())
+    # A fit scales precisions to sum to the number of rows.
+    total = float(n_rows if weight is None or fit.weight_type == "precision" else weight.sum())
     # Weights with a total below 2 are proportions. A fit rescales proportions, so their totals are not compared.
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
         sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)
     if facts.has_errors and error is None:
         warn(f"fits[{name!r}] had X_error, but compare treats X as exact. Pass X_error to compare.", RuntimeWarning)
+
+
+def _adjusted_rand(one: Any, other: Any, weight: Array) -> float:
+    """Compute the adjusted Rand index of labels, in which a row of weight 2 counts as two rows.
+
+    Hubert & Arabie (1985), Journal of Classification 2, eq. 5. Pairs of rows are weighted as in `fowlkes_mallows`.
+    """
+    weight = weight * (counted_sum(weight.sum(), len(weight)) / weight.sum())
+    (rows, columns), codes = zip(*(np.unique(each, return_inverse=True) for each in (one, other)), strict=True)
+    table = np.zeros((len(rows), len(columns)))
+    np.add.at(table, codes, weight)
+    self_pairs = weight_of_self_pairs(weight)
+    n_pairs = table.sum() ** 2 - self_pairs
+    both, first, second = np.array(equal_pairs(table, self_pairs)) / (n_pairs if n_pairs > 0 else 1)
+    expected, largest = first * second, (first + second) / 2
+    return float((both - expected) / (largest - expected)) if largest > expected else 1.0
 
 
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
@@ -140,10 +169,9 @@ def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, erro
     scores, weights = [], []
     alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # fits to folds write no files
     for index in range(folds.max() + 1):
-        others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
-        parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))
-        (w, e), (w_of_fold, e_of_fold) = parts
-        again = clone(fit).set_params(**alone).fit(rows_of(X, others), sample_weight=w, X_error=e)
-        scores.append(again.score(rows_of(X, fold), sample_weight=w_of_fold, X_error=e_of_fold))
-        weights.append(len(fold) if w_of_fold is None else w_of_fold.sum())
+        parts = (np.flatnonzero(is_part) for is_part in (folds != index, folds == index))
+        (rows, w, e), fold = (_select(part, X, weight, error, len(folds)) for part in parts)
+        again = clone(fit).set_params(**alone).fit(rows, sample_weight=w, X_error=e)
+        scores.append(again.score(fold[0], sample_weight=fold[1], X_error=fold[2]))
+        weights.append(np.sum(folds == index) if fold[1] is None else fold[1].sum())
     return float(np.average(scores, weights=weights)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))

@@ -182,14 +182,16 @@ class _GroupFits:
 
     def by_core(self) -> GroupFits | None:
         """Fit groups in the C++ core; return None if the C++ core does not support the options or the groups."""
+        rows = self.groups.rows
+        if len(rows):
+            warn(check_features(self.template.covariance_type, rows.shape[1]))
         if isinstance(self.template, BayesianGaussianMixture):
             return None
         n_components, family, stopping, ridge, _ = self.template._settings()
         n_init = CHECKS["n_init"](self.template.n_init)
-        engine, init, rows = self.template._engine(), self.template.init_params, self.groups.rows
+        engine, init = self.template._engine(), self.template.init_params
         if len(rows):
             check_supported(family, rows.shape[1])
-            warn(check_features(self.template.covariance_type, rows.shape[1]))
         uses = {name for option in self.options for name in option.used_names} - _CORE_OPTIONS
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None

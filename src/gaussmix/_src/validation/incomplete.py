@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from gaussmix._src.errors import column_named
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.numerics.arrays import Array, Rows, pieces
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, pieces
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
@@ -69,7 +69,7 @@ def check_errors(
     error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape
     if error.ndim == 0:
         error = np.full(n_features, float(error))
-    is_common = error.shape in ((n_features,), (n_features, n_features)) and error.shape != rows.shape
+    is_common = _is_common(error, n_rows)
     whole = np.broadcast_to(error, (n_rows, *error.shape)) if is_common else error
     if whole.shape not in (rows.shape, (*rows.shape, n_features)):
         raise ValueError(
@@ -93,6 +93,23 @@ def check_errors(
     if lost.any():
         rows, is_missing = np.where(lost, np.nan, rows).astype(rows.dtype), True
     return rows, error, is_missing
+
+
+def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
+    """Return the measurement errors of some of `n_rows` rows. Errors that all rows share are repeated without a copy.
+
+    The result has an entry for each row, because `check_errors` could mistake a common covariance matrix for the
+    standard deviations of n_features rows. A scalar error is returned unchanged.
+    """
+    error = check_floats("X_error", X_error)
+    if error.ndim == 0:
+        return error
+    return np.broadcast_to(error, (len(indices), *error.shape)) if _is_common(error, n_rows) else error[indices]
+
+
+def _is_common(error: Array, n_rows: int) -> bool:
+    """Return whether all rows share the errors, which then have shape (n_features,) or (n_features, n_features)."""
+    return error.ndim == 1 or len(error) != n_rows
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:

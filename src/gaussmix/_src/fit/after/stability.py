@@ -75,8 +75,22 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     product of the two row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from T, P and
     Q.
     """
-    both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
+    both, first, second = equal_pairs(table, self_pairs)
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
+
+
+def equal_pairs(table: Array, self_pairs: float) -> tuple[float, float, float]:
+    """Return T, P and Q of `fowlkes_mallows`. T = P = Q if the labels are the same partition of the rows."""
+    both, first, second = (math.fsum((sums**2).flat) for sums in (table, table.sum(axis=1), table.sum(axis=0)))
+    return both - self_pairs, first - self_pairs, second - self_pairs
+
+
+def weight_of_self_pairs(weight: Array) -> float:
+    """Return the weight Σ w min(w, 1) of pairs of a row with itself.
+
+    A row of weight 2 stands for two rows, and each of the two rows makes one pair with itself.
+    """
+    return float((weight * np.minimum(weight, 1)).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +109,7 @@ class _ContingencyTables:
     compared_pairs: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
-        # The sum is Σ w min(w, 1), because a row of weight 2 stands for two rows, and each of the two rows makes one
-        # pair with itself.
-        own = float((leaf.weight * np.minimum(leaf.weight, 1)).sum())
-        return Sums((own, *self._contingency_tables(leaf)))
+        return Sums((weight_of_self_pairs(leaf.weight), *self._contingency_tables(leaf)))
 
     def _contingency_tables(self, leaf: Block) -> Iterator[Sums]:
         """Yield the contingency tables of all compared pairs of repeats, for each pair of candidates."""

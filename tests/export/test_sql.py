@@ -45,8 +45,21 @@ def test_columns_are_named_by_the_features_or_by_the_user():
     assert run(to_sql(mixture), data=table_of(rows, ['a "b"', "c"]))["log_density"] == pytest.approx(expected)
     query = to_sql(mixture, "wells", ["p", "q"])
     assert run(query, wells=table_of(rows, ["p", "q"]))["log_density"] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="columns must name 2 columns"):
-        to_sql(mixture, "wells", ["p"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (["p"], r"^columns has 1 name for 2 features\.$"),
+        ([1, 2], r"^columns must be text, not 1\.$"),
+        (3, r"^columns must be a list of names, one for each feature, not 3\.$"),
+        ("ab", r"^columns must be a list of names, one for each feature, not 'ab'\.$"),
+        (["", "x"], r"^A column can't have the name '' in SQL: name a column for each feature in columns=\.$"),
+    ],
+)
+def test_columns_are_checked(columns, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        to_sql(shared("far tied"), "wells", columns)
 
 
 def test_a_table_has_any_name_or_is_a_query():

@@ -23,6 +23,15 @@ def test_an_array_in_many_blocks_keeps_them_too(rng):
     check_source(ManyBlocks, rng)
 
 
+def test_blocks_without_rows_keep_them_too(rng):
+    class WithEmptyBlocks(ManyBlocks):
+        def blocks(self):
+            for block in super().blocks():
+                yield from (block.row_range(0, 0), block)
+
+    check_source(WithEmptyBlocks, rng)
+
+
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
 def test_unknown_labels_keep_them_too(make, rng):
     check_source(lambda rows, weight: labelled(make(rows, weight), np.full(len(rows), -1), np.arange(3)), rng)

@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris
 from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
+from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import (
     REFINE_SAMPLE_SIZES,
     SEARCH_SAMPLE_SIZES,
@@ -369,6 +370,15 @@ def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
         assert ending.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
         assert plain.outcome_.n_moves_tried is None
         assert "moves tried" not in str(plain.summary())
+
+
+def test_a_search_without_moves_reports_only_a_gain():
+    assert [str(SearchReport(0, 0, gain)) for gain in (None, -1e-9, 0.25)] == [
+        "no move tried",
+        "no move tried",
+        "raised the log-likelihood by 0.25000 nats per row: 0 moves tried, 0 kept",
+    ]
+    assert str(SearchReport(3, 0, 0.0)) == "no higher than EM alone: 3 moves tried, 0 kept"
 
 
 @pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])

@@ -53,7 +53,7 @@ MAY_IMPORT = {
         "checks interfaces numerics families engines sources model mixture em formats validation fit report estimators"
     ),
     "plot": "background numerics checks interfaces engines mixture validation fit.criteria estimators",
-    "export": "mixture numerics",
+    "export": "mixture numerics checks",
     "cli": (
         "value restrictions version export plot covariances background interfaces functions estimators validation fit "
         "report em formats mixture families engines sources numerics"

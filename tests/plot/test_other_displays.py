@@ -252,6 +252,13 @@ def test_the_ten_best_decide_the_axis(sign):
     assert ((low < bic[:12]) & (bic[:12] < high)).all()
 
 
+@pytest.mark.parametrize("name", ["Merging", "Pair", "Profile", "Projection", "Responsibility"])
+def test_unknown_options_are_named(name, mixture):
+    display = getattr(gaussmix.plot, f"{name}Display")
+    with pytest.raises(TypeError, match=rf"^{name}Display has no option 'zz'\. The options are .*color.*\.$"):
+        display.from_estimator(mixture, mixture.sample(20, rng=0)[0], zz=1)
+
+
 @pytest.fixture
 def data(rng):
     x = rng.uniform(0, 4, size=(300, 1))

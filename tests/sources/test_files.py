@@ -334,6 +334,10 @@ class TestColumns:
         [
             ({"columns": []}, r"columns must be a list of names, got \[\]"),
             ({"columns": "ab"}, "columns must be a list of names, got 'ab'"),
+            ({"columns": 3}, "columns must be a list of names, got 3"),
+            ({"columns": ["a", ["b"]]}, r"columns must be a list of names, got \['a', \['b'\]\]"),
+            ({"columns": np.array(["a", "b"])}, r"columns must be a list of names, got array\("),
+            ({"weights": np.ones(2)}, r"weights must be the name of a column, not array\(\[1\., 1\.\]\)"),
             ({"columns": ["a", "a"]}, "columns must not name a column more than once"),
             ({"columns": ["a", "w"], "weights": "w"}, "'w' can't be both a feature and the column of weights"),
         ],

@@ -53,16 +53,16 @@ def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
         ) from None
 
 
-def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
-    """Check feature names and return them as a tuple; raises TypeError or ValueError."""
+def check_names(names: Iterable[str], n_features: int, parameter: str = "feature_names") -> tuple[str, ...]:
+    """Check a name for each feature and return the names as a tuple; raises TypeError or ValueError."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise ParameterTypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
+        raise ParameterTypeError(f"{parameter} must be a list of names, one for each feature, not {names!r:.60}.")
     checked = tuple(names)
     for name in checked:
         if not isinstance(name, str):
-            raise ParameterTypeError(f"feature_names must be text, not {name!r:.60}.")
+            raise ParameterTypeError(f"{parameter} must be text, not {name!r:.60}.")
     if len(checked) != n_features:
-        raise ValueError(f"feature_names has {counted(len(checked), 'name')} for {counted(n_features, 'feature')}.")
+        raise ValueError(f"{parameter} has {counted(len(checked), 'name')} for {counted(n_features, 'feature')}.")
     return checked
 
 

@@ -362,7 +362,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         parameters      5
         BIC             31.87, lower is better
         ICL             31.87
-        search          no higher than EM alone: 0 moves tried, 0 kept
+        search          no move tried
         stopped         after 2 steps. The mean log-likelihood changed by less than tol.
         <BLANKLINE>
         component  weight  size             x0  nearest   overlap

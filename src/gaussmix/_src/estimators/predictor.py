@@ -125,7 +125,7 @@ class MixturePredictor(Estimator, ABC):
         log-likelihood  -11.46 nats, before the last step
         parameters      5
         BIC             31.87, lower is better
-        search          no higher than EM alone: 0 moves tried, 0 kept
+        search          no move tried
         stopped         after 2 steps. The mean log-likelihood changed by less than tol.
         <BLANKLINE>
         component  weight  size             x0  nearest   overlap

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix._src.checks import check_names
 from gaussmix._src.export.coefficients import Coefficients, Linear
 from gaussmix._src.mixture.html import names_of
 
@@ -65,8 +66,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
     Raises
     ------
-    NotFittedError, TypeError : the model is not fitted, or its type is not supported.
-    ValueError : the number of `columns` is not the number of features, or two names differ only by case.
+    NotFittedError, TypeError : the model is not fitted, its type is not supported, or `columns` is not a list of names.
+    ValueError : the number of `columns` is not the number of features, a name is empty, or two names differ only by
+        case.
 
     Examples
     --------
@@ -79,10 +81,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     """
     coefficients = Coefficients.from_model(model)
     n_features, n_components = coefficients.mixture.n_features, coefficients.mixture.n_components
-    names = names_of(coefficients.mixture) if columns is None else tuple(columns)
-    if len(names) != n_features:
-        raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
-    _check_distinct(names)
+    names = names_of(coefficients.mixture) if columns is None else check_names(columns, n_features, "columns")
+    _check_sql_names(names)
     values = [_joint(coefficients, k, names) for k in range(n_components)]
     if coefficients.noise is not None:  # returns NULL explicitly, because `greatest` ignores NULL
         is_null = " OR ".join(f"{_column(name)} IS NULL" for name in names)
@@ -111,10 +111,12 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     )
 
 
-def _check_distinct(names: Sequence[str]) -> None:
-    """Raise ValueError if two names differ at most in the case of the letters A to Z, which DuckDB ignores."""
+def _check_sql_names(names: Sequence[str]) -> None:
+    """Raise ValueError if a name is empty, or two names differ at most in the case of A to Z, which DuckDB ignores."""
     known: dict[bytes, str] = {}
     for name in names:
+        if not name:
+            raise ValueError("A column can't have the name '' in SQL: name a column for each feature in columns=.")
         other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)
         if other is not name or list(names).count(name) > 1:
             raise ValueError(

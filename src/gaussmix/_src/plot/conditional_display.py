@@ -120,7 +120,7 @@ class ConditionalDisplay(Display):
         mean, quantiles = np.asarray(regressor.predict(x[:, None])), regressor.predict_quantiles(x[:, None], tails)
         parts: dict[str, Any] = {"mean": mean[:, 0], "quantiles": quantiles[:, 0], "coverages": probabilities}
         feature_names = [names[index] for index in indices]
-        return cls(x=x, rows=rows, feature_names=feature_names, **parts).plot(ax, **options)
+        return cls(x=x, rows=rows, feature_names=feature_names, **parts)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.

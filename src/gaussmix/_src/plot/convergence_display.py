@@ -77,7 +77,7 @@ class ConvergenceDisplay(Display):
         if best_trace not in traces:
             traces.append(best_trace)
         raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
-        return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised).plot(ax, **options)
+        return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.

@@ -85,7 +85,7 @@ class CoverageDisplay(Display):
         else:  # probability of the region in which the density is higher than at the row
             subject = make_subject(estimator, X)
             values = 1.0 - density_p_value(subject.needed_rows(cls.__name__), subject.mixture)
-        return cls(values=values, is_central=is_regressor).plot(ax, **options)
+        return cls(values=values, is_central=is_regressor)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
         """Draw the display.

@@ -96,7 +96,7 @@ class CriterionDisplay(Display):
         finite = [name for name in ("bic", "icl", "aic", "aicc", *HIGHER_IS_BETTER) if name in results]
         if wanted not in finite:
             raise ValueError(f"criterion={wanted!r:.60} is not one of {', '.join(map(repr, finite))}.")
-        return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
+        return cls(results=results, best_index=estimator.best_index_, criterion=wanted)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw the display.

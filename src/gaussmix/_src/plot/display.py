@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -48,6 +48,18 @@ class Display:
                     text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
                     raise AttributeError(text, name=name, obj=None)
             return object.__getattribute__(self, name)  # raises Python's standard AttributeError
+
+    def _plotted(self: Any, ax: Any, options: Mapping[str, Any]) -> Any:
+        """Draw the display with `options` of `plot`; raise TypeError for an unknown option."""
+        known = self._options()
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}. The options are {', '.join(known)}.")
+        return self.plot(ax, **options)
+
+    def _options(self: Any) -> list[str]:
+        """Return the names of the options of `plot`."""
+        return list(signature(self.plot).parameters)[1:]
 
     def _on(self, ax: Axes | None) -> Axes:
         """Store the axes to draw on and return them; create new axes if `ax` is None."""
@@ -142,11 +154,7 @@ class FeatureDisplay(Display):
             by_all = X is not None and len(shown) > 1 and display._is_colored_by_all
             colors = f",\ncolours by all {n_features}" * by_all
             display._legend_title = f"{len(shown)} of {n_features} features{colors}"
-        _, *known = signature(display.plot).parameters
-        unknown = [] if "options" in known else [name for name in options if name not in known]
-        if unknown:
-            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}. The options are {', '.join(known)}.")
-        return display.plot(ax, **options)
+        return display._plotted(ax, options)
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:

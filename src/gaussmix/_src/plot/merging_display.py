@@ -73,7 +73,7 @@ class MergingDisplay(Display):
         display = cls(
             entropy=merging.entropy, merged_components=merged, overlap=merging.overlap, n_clusters=merging.n_clusters
         )
-        return display.plot(ax, **options)
+        return display._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
         """Draw the display.

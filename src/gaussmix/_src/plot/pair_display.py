@@ -58,6 +58,9 @@ class PairDisplay(FeatureDisplay):
             component_displays=[[ComponentDisplay.from_fit(subject, pair, known) for pair in row] for row in pairs]
         )
 
+    def _options(self) -> list[str]:
+        return self.component_displays[0][0]._options()
+
     def plot(
         self, ax: Any = None, *, levels: Sequence[float] | None = None, legend: bool = True, **options: Any
     ) -> Self:

@@ -127,7 +127,7 @@ class ProfileDisplay(Display):
         parts |= {"rows": subject.shown(shown), "labels": labels, "feature_names": [names[j] for j in shown]}
         display = cls(weights=mixture.weights, **parts)
         display._legend_title = f"{len(shown)} of {len(names)} features" * (len(shown) < len(names))
-        return display.plot(ax, **options)
+        return display._plotted(ax, options)
 
     def plot(
         self,

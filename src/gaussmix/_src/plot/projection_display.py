@@ -88,7 +88,7 @@ class ProjectionDisplay(ComponentDisplay):
         names = [f"direction {nth}\n{largest(axis, html)}" for nth, axis in enumerate(axes)]
         known = subject.labels_and_certainty()
         projected = ComponentDisplay.from_fit(Subject(mixture, names, rows), range(len(axes)), known)
-        return cls(**vars(projected), directions=axes).plot(ax, **options)
+        return cls(**vars(projected), directions=axes)._plotted(ax, options)
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:

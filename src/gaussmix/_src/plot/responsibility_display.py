@@ -66,7 +66,7 @@ class ResponsibilityDisplay(Display):
         responsibilities = responsibilities[np.lexsort([-responsibilities.max(axis=1), labels])]
         starts = np.linspace(0, len(responsibilities), min(len(responsibilities), _MAX_BARS) + 1).astype(int)
         grouped = np.add.reduceat(responsibilities, starts[:-1]) / np.diff(starts)[:, None]
-        return cls(responsibilities=grouped, n_rows=len(responsibilities), component_names=names).plot(ax, **options)
+        return cls(responsibilities=grouped, n_rows=len(responsibilities), component_names=names)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw the display.

@@ -322,7 +322,8 @@ def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     for part in block.split():  # to save memory, hashes are computed for 65,520 rows at a time
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
-    extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
+    has_weight = block.n_rows > 0 if weight is None else weight.any()
+    extreme = extreme_rows(block.rows, weight) if has_weight else indices
     chosen = np.sort(np.append(indices, extreme), kind="stable")  # ten times as fast as np.union1d
     chosen = chosen[np.diff(chosen, prepend=-1) > 0]
     return replace(block.take(chosen, block.first_row), assignment=None), np.isin(chosen, indices)

@@ -62,10 +62,12 @@ class SearchReport:
         self.n_moves_accepted += n_accepted
 
     def __str__(self) -> str:
+        has_gain = self.gain is not None and self.gain >= MIN_SHOWN_GAIN
+        if not (self.n_moves_tried or has_gain):
+            return "no move tried"
         moves = f"{counted(self.n_moves_tried, 'move')} tried, {self.n_moves_accepted:,} kept"
         if self.gain is None:
             return moves
-        has_gain = self.gain >= MIN_SHOWN_GAIN
         gain = f"raised the log-likelihood by {self.gain:.5f} nats per row" if has_gain else "no higher than EM alone"
         return f"{gain}: {moves}"
 

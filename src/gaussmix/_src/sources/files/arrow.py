@@ -119,7 +119,7 @@ class TableReader(BatchReader):
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
         self.table, self.versions = table, table.versions
         if columns is None:
-            table.check_bad_cells([] if weights is None else [weights])
+            table.check_bad_cells([weights] if isinstance(weights, str) else [])
         super().__init__(table.name, table.schema, columns, weights)
         self.has_names = table.has_names
         self.notices = [*table.notices, *self.notices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from errno import EIO
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.errors import listed
+from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, count_leaves
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -304,8 +304,11 @@ def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] 
     twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{name} has two columns called {twice!r}: rename one.")
-    if isinstance(columns, str) or (columns is not None and not len(columns)):
-        raise ValueError(f"columns must be a list of names, got {columns!r}.")
+    is_list = isinstance(columns, Sequence) and not isinstance(columns, str)
+    if columns is not None and not (is_list and columns and all(isinstance(each, Hashable) for each in columns)):
+        raise ParameterTypeError(f"columns must be a list of names, got {columns!r:.60}.")
+    if not isinstance(weights, Hashable):
+        raise ParameterTypeError(f"weights must be the name of a column, not {weights!r:.60}.")
     chosen = list(columns or ())
     for column in (*chosen, *([weights] if weights is not None else [])):
         if column not in counts:

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33492,
+    "src": 33547,
     "cpp": 12310,
-    "tests": 32126,
+    "tests": 32223,
     "bench": 2544,
     "tools": 646,
     "files": 940,
-    "inner imports of tests": 369,
+    "inner imports of tests": 370,
     "monkeypatched names": 88,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -243,7 +243,7 @@ def test_a_noise_variance_that_tends_to_0_is_one_sentence():
     X = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
     with pytest.warns(ConvergenceWarning):
         heywood = fitted(X, n_components=1, covariance_type=gaussmix.FactorAnalyzer(1))
-    with pytest.raises(ValueError, match=r"formula here: a variance tends to 0. Use bootstrap\(X\)"):
+    with pytest.raises(ValueError, match=r"formula here: a covariance is nearly singular. Use bootstrap\(X\)"):
         heywood.inference(X, kind="hessian")
 
 

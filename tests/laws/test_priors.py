@@ -240,11 +240,14 @@ def test_moments_of_missing_values_do_not_depend_on_blocks(rng):
     rows[rng.random(rows.shape) < 0.3] = np.nan
     one, other = (moments_of(kind(rows, weight)) for kind in (ArraySource, ManyBlocks))
     np.testing.assert_array_equal(one.covariance, other.covariance)
+    by_columns = moments_of(ArraySource(np.asfortranarray(rows), weight))
+    np.testing.assert_array_equal(one.covariance, by_columns.covariance)
 
 
 def test_correlations_of_different_rows_make_a_covariance(rng):
     x = rng.normal(size=(300, 1))
     parts = [x * [1, 1, np.nan], x * [np.nan, 1, 1], x * [1, np.nan, -1]]  # correlations of 1, 1 and -1
     moments = moments_of(ArraySource(np.vstack(parts) * [1, 10, 100]))
-    assert np.linalg.eigvalsh(moments.covariance).min() > -1e-12 * moments.covariance.max()
+    roots = np.sqrt(moments.variances)
+    assert np.linalg.eigvalsh(moments.covariance / np.outer(roots, roots)).min() == pytest.approx(0.3)
     np.testing.assert_allclose(moments.variances, np.array([1, 100, 10_000]) * x.var(), rtol=0.01)

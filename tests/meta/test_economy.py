@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33547,
+    "src": 33550,
     "cpp": 12310,
-    "tests": 32223,
+    "tests": 32226,
     "bench": 2544,
     "tools": 646,
     "files": 940,

@@ -51,7 +51,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     Parameters
     ----------
-    n_components : int, iterable of int or None, default None
+    n_components : int, sequence of int or None, default None
         Number of components of each class. With ``n_components=None``, each class has one component, and the covariance
         structure defines what classes share (mclust's EDDA). With one component per class, the classifier is quadratic
         discriminant analysis for "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag".

@@ -41,7 +41,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     Parameters
     ----------
-    n_components : int or iterable of int, default 1
+    n_components : int or sequence of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
         Fraction of the training rows that are labelled as outliers. If values are missing, it is the fraction of the

@@ -54,7 +54,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
     Parameters
     ----------
-    n_components : int or iterable of int, default 1 … 9
+    n_components : int or sequence of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str, structure or list of these, default "all"
         Covariance structures to try, each as in `GaussianMixture`. A list may contain names and structures, for example

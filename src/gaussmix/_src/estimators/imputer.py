@@ -39,7 +39,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
     Parameters
     ----------
-    n_components : int or iterable of int, default 1
+    n_components : int or sequence of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False

@@ -38,7 +38,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     Parameters
     ----------
-    n_components : int or iterable of int, default 1
+    n_components : int or sequence of int, default 1
         Number of components. If you pass several numbers of components, BIC chooses one of them.
     n_directions : int or None, default None
         Largest number of directions to keep. By default, all directions in which components differ are kept. If

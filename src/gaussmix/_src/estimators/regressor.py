@@ -46,7 +46,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     Parameters
     ----------
-    n_components : int or iterable of int, default 1
+    n_components : int or sequence of int, default 1
         Number of components; with one component, the regression is linear. If you pass several numbers of components,
         BIC (of the mixture of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None

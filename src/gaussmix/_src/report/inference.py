@@ -398,8 +398,9 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
         raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
-    except SingularCovarianceError:  # differentiation reached a singular covariance, such as a noise variance of 0
-        raise ValueError("inference can't use a formula here: a variance tends to 0. Use bootstrap(X).") from None
+    except SingularCovarianceError as error:  # differentiation reached a singular covariance
+        sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
+        raise ValueError(sentence) from error
     covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
@@ -446,8 +447,9 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
     # The absolute difference is compared, because an EM step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
-    if outcome is not None and outcome.posterior_gap and outcome.posterior_gap_error:  # truncated EM records a bound
-        max_difference += abs(outcome.posterior_gap) + MAX_GAP_ERRORS * outcome.posterior_gap_error
+    if outcome is not None and outcome.posterior_gap is not None:  # truncated EM records a bound
+        gap = abs(outcome.posterior_gap) + MAX_GAP_ERRORS * (outcome.posterior_gap_error or 0.0)
+        max_difference += gap if np.isfinite(gap) else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
     return (

@@ -127,7 +127,8 @@ def label_array(labels: Any) -> NDArray[Any]:
     As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
     """
     array = np.asarray(plain_array(labels, None))
-    if array is labels or array.dtype.kind != "f" or array.ndim != 1:
+    is_float = getattr(getattr(labels, "dtype", None), "kind", "") == "f"  # floats stay floats
+    if is_float or array.dtype.kind != "f" or array.ndim != 1:
         return array
     to_list = next((getattr(labels, name) for name in _TO_LIST if hasattr(labels, name)), None)
     return array if to_list is None else np.array(to_list(), dtype=object)

@@ -37,8 +37,8 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     \b
       gaussmix impute faithful.gmm holes.csv -o filled.csv
 
-    Only columns that are features of the model are filled; all other cells stay unchanged. The model itself can be
-    fitted to rows with empty cells by `gaussmix fit`.
+    Only columns that are features of the model are filled. Other cells stay unchanged, but typed columns of integers
+    with empty cells become floats. `gaussmix fit` can fit the model to rows with empty cells.
     """
     if reading.drop_missing or not reading.missing:
         flag = "--drop-missing" if reading.drop_missing else "--missing error"
@@ -74,7 +74,7 @@ def _filled(
     """
     first, become_floats = 0, set[str]()
     for part, numbers in pieces:
-        if not first:  # because all parts must have the same types, also parts without missing values
+        if not first:  # all parts must have the same types, even parts without missing values
             become_floats = _incomplete(table, [name for name in features if _is_exact(part.schema.field(name).type)])
         missing, imputed = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())

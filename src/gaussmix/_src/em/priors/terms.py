@@ -28,6 +28,11 @@ from gaussmix._src.priors import NormalInverseWishart
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import MAX_NARROW_FEATURES, Cells
 
+# If values are missing and the smallest eigenvalue of the correlations is below `MIN_EIGENVALUE`, correlations of
+# different rows contradict each other. They are then multiplied by a factor that raises the eigenvalue to
+# `RAISED_EIGENVALUE`, because a nearly singular prior would not bound the likelihood.
+MIN_EIGENVALUE, RAISED_EIGENVALUE = 0.01, 0.3
+
 
 @dataclass(frozen=True, eq=False)
 class PriorTerms:
@@ -166,25 +171,23 @@ def _pair_squares(leaf: Block, mean: Array) -> Array:
     """Return Σ_i s_i (x_ij − mean_j)² over the rows in which the features j and k are observed, for all j and k."""
     is_seen = ~np.isnan(leaf.rows)
     squares = leaf.weight[:, None] * np.where(is_seen, leaf.rows - mean, 0.0) ** 2
-    # NumPy's `sum` is used, because the last bits of BLAS results depend on the processor.
-    return np.array([(each[:, None] * is_seen).sum(axis=0) for each in squares.T])
+    return einsum("ij,ik->jk", squares, is_seen.astype(np.float64))
 
 
 def _with_correlations(second: Array, pair_squares: Array) -> Array:
     """Divide the products in second moments by the squares of the same rows, so that correlations do not shrink.
 
-    If no positive semidefinite matrix has these correlations, negative eigenvalues of the correlation matrix become 0.
+    If the correlations contradict each other, they are multiplied by a common factor (see `MIN_EIGENVALUE`).
     """
-    squares, roots = np.diagonal(second), np.sqrt(pair_squares)
+    scale, roots = np.sqrt(np.diagonal(second)), np.sqrt(pair_squares)
     products = roots * roots.T
     correlation = second / np.where(products > 0, products, np.inf)
     np.fill_diagonal(correlation, 1.0)
     shift = len(correlation) * np.eye(len(correlation))  # makes the matrix positive, as `principal_axes` needs
-    (values,), (axes,) = principal_axes((correlation + shift)[None])
-    values = values - len(correlation)
-    if (values < 0).any():
-        correlation = einsum("ij,kj->ik", axes * np.maximum(values, 0.0), axes)
-    scale = np.sqrt(squares / np.diagonal(correlation))
+    least = float(principal_axes((correlation + shift)[None])[0].min()) - len(correlation)
+    if least < MIN_EIGENVALUE:
+        correlation *= (1.0 - RAISED_EIGENVALUE) / (1.0 - least)
+        np.fill_diagonal(correlation, 1.0)
     return scale[:, None] * correlation * scale
 
 

@@ -68,7 +68,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the columns that are constant in a source and have only `ridge` (n_features,) as variance in a mixture.
+    """Return the columns that are constant in a source and have only `ridge` (n_features,) as variance in a component.
 
     If a fraction f of a constant column is observed, its variance approaches ridge / f: in each step, missing values
     keep their variance, and the ridge is added. In a component with fewer observed values, the variance is higher.

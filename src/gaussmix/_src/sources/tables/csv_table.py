@@ -564,7 +564,7 @@ def _split(reader: Any, longest: int = _MAX_FIELD) -> Iterator[list[str]]:
     """Yield the rows of a `csv.reader`, whose fields may have up to `longest` characters; raise csv.Error otherwise.
 
     The limit of the module csv, which by default is 131,072 characters, applies to all readers of the process, so it is
-    changed only while a row is read.
+    changed only while a row is read. The lock is held during this time.
     """
     while True:
         with _LOCK:

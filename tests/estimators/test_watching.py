@@ -89,14 +89,6 @@ def test_an_error_in_a_callback_ends_the_fit_and_leaves_the_estimator():
     assert clone(fitted).callbacks == [fail]
 
 
-def test_a_callback_that_raises_stop_iteration_is_named():
-    def call_next(step):
-        next(iter([]))
-
-    with pytest.raises(RuntimeError, match=r"^The callback <function test_a_cal.* raised StopIteration\. Return True"):
-        GaussianMixture(**HOW, callbacks=[call_next]).fit(SLOW)
-
-
 def test_time_that_is_up_ends_the_fit_after_a_step():
     with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
         fitted = GaussianMixture(**HOW, tol=0, max_iter=10**9, max_time=0).fit(SLOW)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33550,
+    "src": 33543,
     "cpp": 12310,
-    "tests": 32226,
+    "tests": 32221,
     "bench": 2544,
     "tools": 646,
     "files": 940,

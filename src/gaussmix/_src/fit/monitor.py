@@ -197,20 +197,10 @@ class Monitor(FitOption):
 
     def _is_stopped_at(self, step: Step) -> bool:
         """Call the user's callbacks, and return whether a callback requests the end of the fit."""
-        answers = [_answer(callback, step) for callback in self._callbacks]
+        answers = [callback(step) for callback in self._callbacks]
         is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in answers)
         self._was_stopped |= is_wanted
         return is_wanted
-
-
-def _answer(callback: Callback, step: Step) -> object:
-    """Call a callback; raise RuntimeError for StopIteration, whose origin Python would hide in a generator."""
-    try:
-        return callback(step)
-    except StopIteration as error:
-        raise RuntimeError(
-            f"The callback {callback!r:.60} raised StopIteration. Return True to end the fit."
-        ) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ using Candidates = Writable<std::int32_t, 2>;
 using Neighbours = Contiguous<std::int32_t, 2>;
 using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, double>;
 
+constexpr Index kMaxDrawn = 256;  // limits the memory of a tile
+
 // Checks that all values are component indices. If `least` is -1, the value -1 (no component) is also allowed.
 void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message,
                       std::int32_t least = -1) {
@@ -33,7 +35,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
                                      const PriorIndices& prior_indices, double log_background,
                                      const Candidates& candidates, const Neighbours& neighbours,
                                      const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index n_tried,
-                                     Index first_row, std::uint64_t key, int n_threads) {
+                                     Index n_drawn, Index first_row, std::uint64_t key, int n_threads) {
     TruncatedView task{};
     StepView& step = task.step;
     step.rows = view_rows(rows, {});
@@ -64,6 +66,9 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     require(n_tried >= 0 && n_tried <= task.n_neighbours, "n_tried must be 0 to n_neighbours");
     task.n_expanded = n_expanded;
     task.n_tried = n_tried;
+    require(n_drawn >= 0 && n_drawn <= kMaxDrawn && (n_drawn == 0 || task.n_neighbours > 0),
+            "n_drawn must be 0 to 256, and 0 without neighbours");
+    task.n_drawn = n_drawn;
     task.first_row = first_row;
     task.key = key;
     NewMoments out(shape);
@@ -81,7 +86,7 @@ void bind_truncated(nb::class_<Target>& type) {
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "anchor"_a.none(), "rule"_a, "second"_a,
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
              "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
-             "first_row"_a, "key"_a, "n_threads"_a,
+             "n_drawn"_a, "first_row"_a, "key"_a, "n_threads"_a,
              "Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
 }
 

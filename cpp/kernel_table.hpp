@@ -126,6 +126,7 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     Index n_candidates, n_neighbours;
     Index n_expanded;  // number of each row's first candidates whose neighbours a pass may try
     Index n_tried;     // number of neighbours that a pass tries for one candidate
+    Index n_drawn;     // number of randomly drawn neighbours of the candidates that a pass tries for one row
     Index first_row;
     // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1
     // fills unused entries

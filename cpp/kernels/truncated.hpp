@@ -3,9 +3,9 @@
 // sublinearly with its clusters?", AISTATS.
 //
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the candidate components of the
-// rows, some neighbours of the most probable candidates, and one random component. Each row keeps the most probable of
-// the evaluated components as its new candidates, so that the sum of the densities of the row's candidates never
-// decreases. Each component that is evaluated in a tile gets a *slot*, a number that replaces the index of the
+// rows, some neighbours of the most probable candidates, some neighbours of random candidates, and one random component.
+// Each row keeps the most probable of the evaluated components as its new candidates, so that the sum of the densities
+// of the row's candidates never decreases. Each component that is evaluated in a tile gets a *slot*, a number that replaces the index of the
 // component in the arrays of the tile: `densities` has the layout [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
@@ -15,8 +15,8 @@ namespace gaussmix::GAUSSMIX_ISA::truncated {
 // Returns the largest number of components that a tile can evaluate: the candidates of each row with their neighbours,
 // and one random component per bunch.
 inline Index max_slots(const TruncatedView& task) {
-    const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_tried) + kTileRows / kLanes;
-    return smaller(task.step.shape.n_components, of_rows);
+    const Index of_row = task.n_candidates + task.n_expanded * task.n_tried + task.n_drawn;
+    return smaller(task.step.shape.n_components, kTileRows * of_row + kTileRows / kLanes);
 }
 
 inline Shape slots_shape(const TruncatedView& task) {
@@ -131,6 +131,20 @@ private:
         }
     }
 
+    // Returns random bits for the pass and the number of a row or bunch.
+    std::uint64_t random_bits(Index number) const {
+        return mixed(mixed(task_.key) + (static_cast<std::uint64_t>(number) + 1) * 0x9e3779b97f4a7c15);
+    }
+
+    // Lists one of the neighbours of one of the candidates of a row.
+    void want_drawn(const std::int32_t* own, std::uint64_t drawn, unsigned bit) {
+        const std::int32_t k = own[drawn % static_cast<std::uint64_t>(task_.n_candidates)];
+        const auto n_neighbours = static_cast<std::uint64_t>(task_.n_neighbours);
+        const auto j = static_cast<Index>((drawn >> 32) % n_neighbours);
+        const std::int32_t near = k < 0 ? k : task_.neighbours[k * task_.n_neighbours + j];
+        if (near >= 0) want(near, bit);
+    }
+
     // Lists the slots of the components that are evaluated for a bunch, beginning with the candidates of the rows.
     void list_components(const Bunch& bunch) {
         n_listed_ = 0;
@@ -142,8 +156,12 @@ private:
             const std::int32_t* own = candidates_of(i);
             for (Index c = 0; c < task_.n_expanded && own[c] >= 0; ++c) want_neighbours(own[c], bunch.bit);
         }
-        const std::uint64_t index = static_cast<std::uint64_t>((task_.first_row + bunch.first) / kLanes);
-        const std::uint64_t drawn = mixed(mixed(task_.key) + (index + 1) * 0x9e3779b97f4a7c15);
+        for (Index i = bunch.first; i < bunch.end && task_.n_drawn > 0; ++i) {
+            std::uint64_t drawn = random_bits(task_.first_row + row_at(rows(), i));
+            for (Index j = 0; j < task_.n_drawn; ++j, drawn = mixed(drawn + 1))
+                want_drawn(candidates_of(i), drawn, bunch.bit);
+        }
+        const std::uint64_t drawn = random_bits((task_.first_row + bunch.first) / kLanes);
         want(static_cast<Index>(drawn % static_cast<std::uint64_t>(task_.step.shape.n_components)), bunch.bit);
     }
 

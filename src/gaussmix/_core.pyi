@@ -612,6 +612,7 @@ class Target:
         rank: numpy.typing.NDArray[numpy.int32],
         n_expanded: int,
         n_tried: int,
+        n_drawn: int,
         first_row: int,
         key: int,
         n_threads: int,

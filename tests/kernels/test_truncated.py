@@ -15,7 +15,7 @@ def make_call(make_problem, rng):
         arguments = dict(vars(make_problem(n_rows, n_features, n_components, factor_shape, rule, second)))
         del arguments["origin"], arguments["assignment"]
         arguments |= {"rows": arguments["rows"] - 5, "log_prior": None, "prior_indices": None, "log_background": -9.0}
-        arguments |= {"n_expanded": 2, "n_tried": 3, "first_row": 48, "key": 2**64 - 1}
+        arguments |= {"n_expanded": 2, "n_tried": 3, "n_drawn": 2, "first_row": 48, "key": 2**64 - 1}
         arguments["candidates"] = rng.integers(-1, n_components, (n_rows, 4)).astype(np.int32)
         arguments["neighbours"] = rng.integers(-1, n_components, (n_components, 3)).astype(np.int32)
         arguments["rank"] = rng.permutation(n_components).astype(np.int32)
@@ -41,7 +41,8 @@ def test_targets_and_threads_agree(agree, make_call, factor_shape, n_features, s
         agree(lambda target, n=n_threads: [0.0 if each is None else each for each in call(target, n)])
 
 
-def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call):
+@pytest.mark.parametrize("tried", [(1, 2, 0), (0, 0, 8)], ids=["in_turn", "drawn"])
+def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call, tried):
     """Check bunches of 8 or 24 rows with one candidate each, which try the candidates of all rows and neighbours."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
@@ -49,7 +50,8 @@ def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target,
     rows, same = np.full((48, 1), 11.1), {"log_scale": np.zeros(100), "factors": np.ones(100), "means": means}
     rows[24:] = 51.1
     same |= {"anchor": means, "rank": np.arange(100, dtype=np.int32), "neighbours": neighbours.astype(np.int32)}
-    *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, n_expanded=1, n_tried=2, **same)
+    same |= dict(zip(("n_expanded", "n_tried", "n_drawn"), tried, strict=True))
+    *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, **same)
     np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 52]] * 24)
 
 
@@ -59,7 +61,7 @@ WRONG = {
                    np.zeros((499, 4), np.int32)],
     "neighbours": [np.full((30, 3), 30, np.int32), np.full((30, 3), -2, np.int32), np.zeros((29, 3), np.int32)],
     "rank": [np.full(30, 30, np.int32), np.zeros(31, np.int32), np.full(30, -1, np.int32)],
-    "n_expanded": [-1, 5], "n_tried": [-1, 4], "rule": [2, 9], "second": [9],
+    "n_expanded": [-1, 5], "n_tried": [-1, 4], "n_drawn": [-1, 257], "rule": [2, 9], "second": [9],
     "factors": [np.ones((1, 3, 3)), np.ones((30, 3))], "anchor": [None],
     "row_weight": [np.ones(499)], "log_prior": [np.zeros((499, 30))], "n_threads": [0],
 }  # fmt: skip

@@ -12,7 +12,7 @@ from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.search.split_and_merge import report_nothing
 from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.em.truncation.gap import estimate_gap
-from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, TruncatedEngine
+from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, N_DRAWN, TruncatedEngine
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.features.base import FitOption
@@ -25,8 +25,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
-# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
-# candidate components per row is doubled.
+# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, each row gets twice
+# as many candidate components, and steps also try neighbours of randomly drawn candidate components.
 MAX_GAP = 2e-3
 # The gap is checked at the end and after each number of steps that is a power of two, from this number of steps on. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.
@@ -77,12 +77,15 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run; double the number of candidate components until the bound is close enough."""
+        """Yield the states of a run; double the number of candidate components until the bound is close enough.
+
+        If `posterior` sets this number, the run only begins to try neighbours of randomly drawn candidate components.
+        """
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
-            engine = replace(engine, n_candidates=gap.n_candidates)
+            engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=N_DRAWN)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
             yield initial
@@ -94,13 +97,14 @@ class TruncatedPosterior(FitOption):
             vars(problem)["source"] = source  # this source stores the candidate components of each row
             unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
+            may_improve = may_double or engine.n_drawn == 0
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
                     break
                 gap, n_steps = unknown, state.trace.n_steps
-                is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
+                is_check = may_improve and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
                 is_report = is_verbose and n_steps % self.estimator.verbose_interval == 0
                 if n_steps > first_step and (is_check or is_report):
                     gap = _measure_gap(problem, plan, state)
@@ -110,13 +114,13 @@ class TruncatedPosterior(FitOption):
                 yield state._replace(trace=replace(state.trace, posterior_gap=gap))
             if not is_too_wide:
                 gap = _measure_gap(problem, plan, state)
-                is_too_wide = may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
+                is_too_wide = may_improve and _is_wide(gap) and state.outcome is Outcome.CONVERGED
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             if not is_too_wide:
                 yield state
                 return
-            n_more = min(2 * engine.n_candidates, problem.n_components)
-            engine = replace(engine, n_candidates=n_more, goes_on_below=problem.n_components + 1)
+            n_more = min(2 * engine.n_candidates, problem.n_components) if may_double else engine.n_candidates
+            engine = replace(engine, n_candidates=n_more, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
             initial = state._replace(outcome=None)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:

@@ -207,7 +207,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
-            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior prevents collapse. Set 0.')
+            raise ValueError('reg_covar="auto" is not available here: the prior prevents collapse. Set reg_covar=0.')
         has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:

@@ -119,7 +119,8 @@ class GaussianMixture(LikelihoodEstimator):
         What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
         "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError if the initial
         covariance is already singular. "drop" removes the component, so that `mixture_` has fewer components. "repair"
-        replaces it by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
+        replaces it by one half of the component with the largest weight; after 10 repairs in a run, further components
+        are frozen.
         "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight

@@ -149,7 +149,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 degrees for one variance."""
+        """Return 3: an inverse Wishart prior with n_features + 2 degrees of freedom implies 3 for each variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:

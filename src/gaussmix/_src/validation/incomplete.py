@@ -96,7 +96,7 @@ def check_errors(
 
 
 def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
-    """Return the measurement errors of some of `n_rows` rows. Errors that all rows share are repeated without a copy.
+    """Return the measurement errors of some of `n_rows` rows. Errors shared by all rows are broadcast, not copied.
 
     The result has an entry for each row, because `check_errors` could mistake a common covariance matrix for the
     standard deviations of n_features rows. A scalar error is returned unchanged.

@@ -25,7 +25,7 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source | PathLike[str]  # type of X; lazy frames work, but type checkers refuse them
+RowsLike = ArrayLike | Source | PathLike[str]  # type of X; lazy frames work, but type checkers reject them
 
 MIN_ROWS = 2  # minimum number of rows for a fit
 MIN_WEIGHT = 2.0**-800  # products of smaller weights are near the smallest double and therefore lose digits

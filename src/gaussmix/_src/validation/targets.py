@@ -46,7 +46,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     _check_one_kind(cells[known])
     named = np.asarray(cells[known].tolist())  # converts objects to numbers or text
     if not named.size:
-        raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
+        raise ValueError("y contains no classes, because every label is missing. Label at least some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # imported here, because the import is slow
 
     check_classification_targets(np.repeat(named, 2))  # repeated, to avoid a warning if each class occurs once
@@ -77,7 +77,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
     if not known.any():
-        raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
+        raise ValueError("y contains no classes, because every label is missing. Label at least some rows.")
     named = np.asarray(cells[known].tolist())
     kinds, labels = {named.dtype.kind, classes.dtype.kind}, named[~_is_unlabelled(named)].tolist()
     if labels and "U" in kinds and kinds & set("biuf"):
@@ -117,7 +117,7 @@ def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
         column = frame.data[frame.names[0]]
     cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column), warn=warn))
     if len(cells) != n_rows:
-        raise ValueError(f"y holds {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+        raise ValueError(f"y has {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return cells
 
 
@@ -245,7 +245,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
         raise type(error)(f"targets={targets!r:.60}: {error}") from None
     if not 0 < len(indices) < n_features:
         which = "every column" if len(indices) else "no column"
-        raise ValueError(f"targets names {which} of X. Name at least one column, and leave at least one predictor.")
+        raise ValueError(f"targets contains {which} of X. Pass at least one column, and leave at least one predictor.")
     return indices
 
 

@@ -76,7 +76,7 @@ N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that r
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
+DEFAULT_STEPS = 8  # default of `n_steps`: assumed number of EM steps after k-means
 
 
 def report_nothing(what: str) -> None:

@@ -91,7 +91,7 @@ class TruncatedPosterior(FitOption):
         limit = min(MAX_AUTO_CANDIDATES, problem.n_components)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
-            vars(problem)["source"] = source  # this source stores the candidate components of each row
+            vars(problem)["source"] = source  # keeps the source that stores each row's candidate components
             unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
             first_step = 0 if initial is None else initial.trace.n_steps

@@ -26,9 +26,9 @@ from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
 # Each step of `_variational_bound` lowers the bound. The steps end if a step lowers the bound by less than the fraction
-# `_MIN_RELATIVE_FALL` of the bound, or after `_MAX_STEPS` steps. If there are many components, the steps already end
-# after about `_MAX_EXPONENTIALS` evaluations of exp. `_variational_bound` takes 10 ms for 16 components, and half a
-# second for 500 components.
+# `_MIN_RELATIVE_FALL` of the bound, or after `_MAX_STEPS` steps. If there are many components, the steps end
+# sooner, after about `_MAX_EXPONENTIALS` evaluations of exp. `_variational_bound` takes 10 ms for 16 components, and
+# half a second for 500 components.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 

@@ -135,7 +135,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
 
 
 def _copied(table: BatchReader, path: Path) -> NpyReader:
-    """Return a reader of a .npy file that contains a copy of the numbers of a table."""
+    """Return a reader of a .npy copy of a table's values."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.integer_columns = table.integer_columns

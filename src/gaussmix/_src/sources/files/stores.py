@@ -149,7 +149,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
                 raise final from None
             if time.monotonic() - began > MAX_SILENT_SECONDS:
                 began = inf
-                warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
+                warn(f"{url}: the request failed and is retried ({_reason(error)}).")
         time.sleep(wait or 0.0)
     raise AssertionError("the last attempt must either return a result or raise an error")
 

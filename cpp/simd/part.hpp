@@ -1,7 +1,7 @@
 // Interface of a backend, i.e. of the code for one instruction set: the type `Part`, which is one register with
 // kPartLanes lanes of double, and its operations. The page docs/develop/cpp.md shows how to add a backend.
 //
-// The macro GAUSSMIX_BACKEND names the file of the backend, which defines the following names.
+// The macro GAUSSMIX_BACKEND specifies the file of the backend, which defines the following names.
 //
 //   `kRegisters` is the number of registers of the processor; `kParts` is the number of registers that a vector fills.
 //   `GAUSSMIX_EACH_PART` precedes a loop over the parts of a vector, and unrolls the loop or prevents unrolling.

@@ -355,7 +355,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"degrees_of_freedom_prior": 1e12}, r"degrees_of_freedom_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
         ({"mean_prior": [0.0]}, r"mean_prior has shape \(1,\), but covariance_type and X need shape \(3,\)"),
-        ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior holds NaN or infinity"),
+        ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior contains NaN or infinity"),
         ({"covariance_prior": 1.0}, r"covariance_prior has shape \(\), but covariance_type and X need shape \(3, 3\)"),
         ({"covariance_prior": -np.eye(3)}, "covariance_prior must be positive definite"),
         ({"covariance_prior": [[1, 2, 0], [0, 1, 0], [0, 0, 1]]}, "covariance_prior must be symmetric"),

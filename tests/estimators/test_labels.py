@@ -185,7 +185,7 @@ BAD = {
     "short": (np.zeros(5, int), {}, r"shape \(5,\). Pass one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the index of a component"),
     "text": (["a"] * N_ROWS, {}, r"For other labels set label_components, such as \{'a': \[0\]\}, or"),
-    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
+    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components lists"),
     "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "Row 17 of labels allows no component"),
     "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels must have 3"),
     "below 0": (-np.ones((N_ROWS, 3)), {}, "Row 0 of labels must contain numbers ≥ 0"),
@@ -215,7 +215,7 @@ def test_what_can_not_be_used_is_refused_in_a_sentence(name, groups):
     ("labels", "settings"), [(np.zeros(N_ROWS, bool), {}), (np.zeros(N_ROWS, int), {"label_components": [[0]]})]
 )
 def test_what_is_of_another_kind_is_refused(labels, settings, groups):
-    with pytest.raises(TypeError, match=r"labels holds True and False|must be a dictionary"):
+    with pytest.raises(TypeError, match=r"labels contains True and False|must be a dictionary"):
         GaussianMixture(3, **settings).fit(groups[0], labels=labels)
 
 
@@ -289,11 +289,11 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
 @pytest.mark.parametrize(
     ("cells", "how", "words"),
     [
-        ([0.0, 1, 0.5], {}, r"column 'c' of X holds 0.5; a label is the index of a component, -1 or None"),
-        ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the index of a component, or -1"),
+        ([0.0, 1, 0.5], {}, r"column 'c' of X contains 0.5; a label is the index of a component, -1 or None"),
+        ([0.0, 1, -2], {}, r"column 'c' of X contains -2; a label is the index of a component, or -1"),
         ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
-        ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"column 'c' of X holds 5, but label_components names"),
-        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 distinct numbers"),
+        ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"of X contains 5, but label_components lists"),
+        (np.arange(70_000.0), {}, r"labels='c': this column of X has more than 65,536 distinct numbers"),
     ],
 )
 def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
@@ -309,15 +309,15 @@ def test_a_name_needs_a_column(groups, tmp_path):
         GaussianMixture(2).fit(rows, labels="c")
     with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
-    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
+    with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):
         GaussianMixture(2).fit(pd.DataFrame({"a": rows[:, 0]}), labels="a")
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": np.arange(3.0)}), path)
-    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
+    with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):
         GaussianMixture(2).fit(path, labels="a")
     pq.write_table(pa.table({"a": np.arange(3.0), "c": ["x", "y", "x"]}), path)
     with (
-        pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"),
+        pytest.warns(RuntimeWarning, match="left out column 'c': it contains text"),
         pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters must"),
     ):
         GaussianMixture(2).fit(path, labels="c")

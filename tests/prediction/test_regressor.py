@@ -214,7 +214,7 @@ BAD = {
     "NaN": ({}, ROWS, np.where(Y == 1, np.nan, Y), ValueError, "Input y contains NaN: row 1. Remove or fill"),
     "infinity": ({}, ROWS, np.where(Y == 1, np.inf, Y), ValueError, "Input y contains infinity or a value too large"),
     "text": ({}, ROWS, ["a"] * 20, ValueError, "y must be an array of numbers"),
-    "too short": ({}, ROWS, Y[:5], ValueError, "y holds 5 rows, but X has 20"),
+    "too short": ({}, ROWS, Y[:5], ValueError, "y has 5 rows, but X has 20"),
     "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),
     "constant": ({"reg_covar": 0}, ROWS, np.ones(20), ValueError, "ill-defined empirical covariance"),

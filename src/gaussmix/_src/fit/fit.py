@@ -152,7 +152,7 @@ def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) 
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if `obstacle` names a reason why it can't be checked that a fit is at a maximum."""
+    """Raise ValueError if `obstacle` is a reason why it can't be checked that a fit is at a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 

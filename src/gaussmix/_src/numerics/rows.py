@@ -95,7 +95,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
     """Return the error about different integers in a column that become equal when they are converted to float64."""
     return ValueError(
-        f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
+        f"{column} contains integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
         "double can't tell such integers apart. Leave the column out if it only identifies rows, or subtract a "
         "constant from it first."
     )

@@ -125,7 +125,7 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         with np.errstate(invalid="ignore"):
             lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
         invalid = {
-            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
+            "contains NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
             "is infinite between two finite variances": (
                 np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
@@ -134,7 +134,7 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         }
     else:
         invalid = {
-            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=1),
+            "contains NaN where X is observed": (np.isnan(error) & known).any(axis=1),
             "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
         }
     for what, wrong in invalid.items():

@@ -298,7 +298,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
-    """Return a phrase for messages that names the row and the column of a value."""
+    """Return a phrase for messages with the row and the column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 

@@ -52,7 +52,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     check_classification_targets(np.repeat(named, 2))  # repeated, to avoid a warning if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"y holds only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
+        raise ValueError(f"y contains only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     codes[known] = numbers
     return classes, coded(column, cells, codes)
@@ -195,7 +195,7 @@ def _check_one_kind(named: NDArray[Any]) -> None:
     text = next((value for value in named.tolist() if isinstance(value, str)), None)
     other = next((value for value in named.tolist() if not isinstance(value, str)), None)
     if text is not None and other is not None:
-        raise ValueError(f"y holds text and other values, such as {text!r} and {other!r}. Convert all classes to text.")
+        raise ValueError(f"y mixes text and other values, such as {text!r} and {other!r}. Convert all classes to text.")
 
 
 def _check_finite(y: NDArray[Any]) -> None:
@@ -220,7 +220,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
-        raise ValueError(f"y holds {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
+        raise ValueError(f"y has {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
     cell = bad_cell(values.reshape(n_rows, -1))
     if cell is not None:
         or_too_large = " or a value too large for dtype('float64')" if cell.name == "infinity" else ""

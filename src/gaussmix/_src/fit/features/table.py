@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# The fit options in the order in which they apply. Each key names a module in `fit` (imported at its first use) and a
-# class in that module. A value lists the parameters whose changes from the default request the option.
+# The fit options in the order in which they apply. Each key specifies a module in `fit` (imported at its first use) and
+# a class in that module. A value lists the parameters whose changes from the default request the option.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),

@@ -121,7 +121,7 @@ class Cursor:
     def read(self, room: Block) -> Block:
         """Read the next rows into the arrays of the block `room`, and return a block of these rows.
 
-        Raises OSError if rows can't be read, and ValueError, which names the row, if a row is invalid.
+        Raises OSError if rows can't be read, and ValueError, which reports the row, if a row is invalid.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)

@@ -134,8 +134,8 @@ class CsvTable(Table):
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, text in self._texts(name):
-            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
-        return "it does not hold numbers"
+            return f"line {line} contains {quoted(text)}, not a number{self._hint(text)}"
+        return "it does not contain numbers"
 
     def bad_cells(self, name: str) -> str | None:
         result = self._cells.get(name)
@@ -357,7 +357,7 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
         if not first[1]:
             raise BadTable(f"{source.name} is empty.")
         if "\0" in first[1]:
-            raise BadTable(f"{source.name} holds binary data, not CSV.")
+            raise BadTable(f"{source.name} contains binary data, not CSV.")
         line = first[1] if any(map(first[1].count, _DELIMITERS)) else _squeezed(first[1].encode()).decode()
         marks = dialect.delimiter or _DELIMITERS + _BLANKS * (line is not first[1])
         dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # checked before the line is split

@@ -81,7 +81,7 @@ class Engine(Protocol[StateT]):
         """Return the context for a pass with these parameters, given the context from `prepare` or the last pass."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
+        """Make the block state that a source stores between passes. If the block state is lost, it is made again.
 
         The state must not depend on the row weights, because row weights may change between passes.
         """

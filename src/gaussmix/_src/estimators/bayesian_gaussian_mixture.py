@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, a run from k-means takes as long as a run from "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, "kmeans" takes as long as "birth"
 
 
 @documented

@@ -216,7 +216,7 @@ class GaussianMixture(LikelihoodEstimator):
           that only `reg_covar` or a prior keeps from collapsing.
         * `traces`: the values of `lower_bound_` at each step of each finite run, except steps without the ridge.
         * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
-        * `search_gain`: the gain of the split-and-merge search over EM from k-means, in nats per row, or None.
+        * `search_gain`: the gain of the search over EM initialised by k-means, in nats per row, or None.
         * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.
         * `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because `posterior`
           limits the candidate components; `posterior_gap_error` is the standard error of this estimate.

@@ -85,7 +85,7 @@ class Ending:
     traces : `lower_bounds_` of each run that ended with a finite likelihood.
     n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
         of moves that increased the likelihood; None without a search.
-    search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
+    search_gain : gain of the split-and-merge search over EM after the same initialisation, in nats per row, or None.
     n_candidates : maximum number of candidate components per row at the end of truncated EM; None if not truncated.
     posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
         log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.

@@ -38,7 +38,7 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
     """Return a source of the rows of X with the measurement errors `X_error`.
 
-    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` finds invalid errors.
+    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` rejects `X_error`.
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
@@ -62,7 +62,7 @@ def check_errors(
     fits both standard deviations and covariances, the values are standard deviations. A data frame of errors must have
     the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
-    Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
+    Raises ValueError if `X_error` is not numeric, has a wrong shape, is negative, or is NaN for an observed value, or
     if covariance matrices are not symmetric and positive semidefinite. The message names the first invalid row.
     """
     check_column_names("X_error", X_error, feature_names)
@@ -108,12 +108,12 @@ def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
 
 
 def _is_common(error: Array, n_rows: int) -> bool:
-    """Return whether all rows share the errors, which then have shape (n_features,) or (n_features, n_features)."""
+    """Return whether all rows share the errors, whose shape is (n_features,) or (n_features, n_features) if so."""
     return error.ndim == 1 or len(error) != n_rows
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for invalid errors. `first` is the first row's index, or None if all rows have equal errors."""
+    """Raise ValueError for invalid measurement errors. `first` is the first row's index, or None for equal errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]

@@ -44,7 +44,7 @@ def check_source(
 ) -> Source:
     """Check X and its weights, and return a source of the weighted rows.
 
-    If X is a source, X must already contain the weights; X itself is then returned after the checks. Missing values are
+    If X is a source, X must already contain the weights, and X itself is returned after the checks. Missing values are
     allowed if `may_miss`. If `is_stream`, X may have a single row, and all weights may be 0.
 
     Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or a wrong

@@ -20,7 +20,7 @@
 //   `add_lane_sums` adds the sum of the lanes of a[i] to sums[i], for i = 0 to 7, where a[i] is the sum of the parts of
 //       a vector. Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
 //   `transpose` moves lane j of part i to lane i of part j.
-//   `deinterleave` converts kPartLanes consecutive rows of 2, 3 or 4 numbers to one part for each column.
+//   `deinterleave` converts kPartLanes consecutive rows of 2, 3 or 4 values to one part for each column.
 //
 // Every backend must give bit-identical results: every operation rounds once, and sums are taken in the order described
 // above.

@@ -73,7 +73,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
         component is also deleted if the deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
-        `fit` makes the same steps as scikit-learn for the structure "full". You must set ``split_merge=False`` with
+        `fit` takes the same steps as scikit-learn for the structure "full". You must set ``split_merge=False`` with
         `labels`, because labels are indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.

@@ -163,7 +163,7 @@ class ArraySnapshot:
 class FittedArray(FittedAttribute[Floats]):
     """A fitted array in the dtype of the training data; it is computed from the mixture on first access, then stored.
 
-    The user may write into the array or replace it; the estimator uses the new values from the next call on. `read`
+    The user may write into the array or replace it; the estimator uses the new values in the next call. `read`
     computes the values from a model, in a given dtype if that dtype can represent the values. Arrays that are computed
     from loadings are read-only, cannot be set, and are computed again on each access.
     """

@@ -345,7 +345,7 @@ class GaussianMixture(LikelihoodEstimator):
         """Fit the mixture to the next rows of a stream.
 
         The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
-        rows makes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
+        rows takes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
         with the sums of all earlier rows, and an M-step. The result therefore depends on the order of the rows, but not
         on how the rows are divided among calls.
 

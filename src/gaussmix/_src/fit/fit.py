@@ -181,7 +181,7 @@ def find_certificate(
 
 
 def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState:
-    """Return the first state of a run, or its final state if the engine makes all EM steps in one call."""
+    """Return the first state of a run, or its final state if the engine runs all EM steps in one call."""
     if isinstance(start, ModelStart):
         is_carried = problem.objective.variance_floor.all()
         trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))

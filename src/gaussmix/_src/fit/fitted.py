@@ -399,7 +399,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 
 def _read_row_summary(table: Any) -> RowSummary:
-    """Read the row summary of a file; raise ValueError if one of its numbers is impossible."""
+    """Read the row summary of a file; raise ValueError if one of its values is impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")

@@ -17,7 +17,7 @@ from gaussmix._src.value import VALUES, Value
 # wrong.
 Reader = Callable[[Any], Any]
 
-_MAX_NUMBERS = 3_000_000  # maximum number of numbers in a parameter, because headers are limited to 100 MB
+_MAX_NUMBERS = 3_000_000  # maximum number of values in a parameter, because headers are limited to 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 

@@ -146,7 +146,7 @@ def is_accelerated(trace: Trace) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model for the next pass. `fast_path` makes the EM steps before acceleration begins."""
+    """Rule that chooses the model for the next pass. `fast_path` runs the EM steps before acceleration begins."""
 
     fast_path: FastPath
 
@@ -181,7 +181,7 @@ class Acceleration:
     def _is_slow(self, state: EMState) -> bool:
         """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
-        If the C++ core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
+        If the C++ core runs the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
         worthwhile only if more steps remain than would be necessary without the C++ core.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)

@@ -86,7 +86,7 @@ class Resampling(NamedTuple):
     kind : "weighted" draws row weights from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
         "nonparametric" draws rows with replacement (Efron 1979); "parametric" draws rows from the mixture; "jackknife"
         leaves out each row in turn.
-    n_resamples : number of refits; ignored by the jackknife, which makes one refit per row.
+    n_resamples : number of refits; ignored by the jackknife, which runs one refit per row.
     concentration : concentration of the Dirichlet distribution for kind "weighted"; the value 1 makes it uniform.
     em_tolerance : tolerance of EM in each refit, in nats per unit of row weight.
     is_frequency : whether row weights are counts, so that a row of weight 2 stands for two rows.

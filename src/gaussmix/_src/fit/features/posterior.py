@@ -28,7 +28,7 @@ MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM 
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
 # candidate components per row is doubled.
 MAX_GAP = 2e-3
-# The gap is checked at the end and after each number of steps that is a power of two, from this number of steps on. In
+# The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.
 FIRST_CHECK = 8
 # Maximum number of candidate components per row, because an outlier far from all components would require ever more

@@ -135,7 +135,7 @@ def expectation(
     The arguments of `integrand` f are one array of log densities per model, in nats; p is the first model. The number
     of draws from a component is proportional to the weight of the component, but at least two. Stratifying by component
     ensures that a rare component with large f is not missed, and that differences between components do not increase
-    the error; Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because numbers far
+    the error; Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because values far
     from 0 have larger rounding errors. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and
     ValueError if values of f are too large for `within_range`.
     """

@@ -92,7 +92,7 @@ class Reader(ABC):
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Copy rows of a part, from its row `first` on, and their weights, until `rows` and `row_weight` are full."""
+        """Copy rows and weights of a part, starting at its row `first`, until `rows` and `row_weight` are full."""
 
     def describe_location(self, row: int) -> str:
         """Return the position of a row for messages, such as its file, its row group and its index."""

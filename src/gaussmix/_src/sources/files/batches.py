@@ -98,7 +98,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
 
 
 def spooled(table: BatchReader) -> NpyReader:
-    """Copy a table's numbers to a temporary .npy file, which is deleted together with the returned reader.
+    """Copy a table's values to a temporary .npy file, which is deleted together with the returned reader.
 
     Raises OSError if the disk is full or the table can't be read.
     """
@@ -115,7 +115,7 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """Return a reader of the .npy copy of a table's numbers in a folder; write this copy if it does not exist.
+    """Return a reader of the .npy copy of a table's values in a folder; write this copy if it does not exist.
 
     Raises OSError if the disk is full or the table can't be read, and ValueError if the table is not made of files.
     """

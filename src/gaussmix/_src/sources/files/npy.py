@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
-PIECE_BYTES = 2**20  # number of bytes to read at a time if numbers are converted or columns are selected
+PIECE_BYTES = 2**20  # number of bytes to read at a time if values are converted or columns are selected
 
 
 class NpyFile(NamedTuple):

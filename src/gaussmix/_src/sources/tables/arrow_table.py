@@ -50,7 +50,7 @@ class _Batch:
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
-        """Describe a record batch of a memory-mapped file, given the names of its columns of uncompressed numbers."""
+        """Describe a record batch of a memory-mapped file, given the names of its columns of uncompressed values."""
         columns = {}
         for name in names:
             column = batch.column(name)

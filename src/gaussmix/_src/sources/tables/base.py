@@ -347,7 +347,7 @@ def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return a read-only array of a column's numbers, with NaN for null; PyArrow's `to_numpy` would import pandas."""
+    """Return a read-only array of a column's values, with NaN for null; PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):

@@ -282,7 +282,7 @@ def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, num
 
 
 MISSING = "the value is missing (NaN or null)"
-NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding."
+NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8 or pass its encoding."
 BAD = {  # contents, file name, error message
     "nothing": (b"\n\n \n", "a.csv", " is empty."),
     "header only": (b"x,y\n", "a.csv", " has a header but no rows."),
@@ -307,9 +307,9 @@ BAD = {  # contents, file name, error message
     "a missing value after a long field": (b'x,t,y\n1,"a\nb",2\n,c,4\n', "a.csv", f", line 4, column 'x': {MISSING}."),
     "marks of both kinds": (
         b"0,126;-0,132\n0,64;0,105\n-0,536;0.362\n", "a.csv",
-        " begins with '0,126;-0,132' (where the comma is a decimal mark",
+        " begins with '0,126;-0,132' (if the comma is a decimal mark",
     ),
-    "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (where ',' marks"),
+    "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (if ',' marks"),
     "no Parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
     "cut Parquet": (FILES["parquet"][1][:-20], "a.parquet", " can't be read as Parquet: "),
     "Parquet with a damaged name": (
@@ -386,7 +386,7 @@ def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cell
     path = csv_file("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
     result = cli("fit", path, "-k", 1, *given)
     assert result.exit_code == 1
-    assert f"say so: {advice})" in result.stderr
+    assert f"pass {advice})" in result.stderr
     assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
 
 
@@ -430,7 +430,7 @@ def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n
         if n_whole:
             assert result.exit_code == 1
             assert "column 'eruptions'" in result.stderr
-            assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+            assert "(if the comma is a decimal mark, pass --decimal ,)" in result.stderr
         else:
             assert result.exit_code == 0
             assert f"{data} has commas in its numbers, which are read as decimal marks.\n" in result.stderr

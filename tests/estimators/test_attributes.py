@@ -164,7 +164,7 @@ def test_matrices_of_a_structure_with_factors_can_not_be_set_before_fit_either(X
 def test_a_search_of_several_structures_has_no_parts(X):
     search = GaussianMixtureIC([1, 2])
     search.weights_, search.means_, search.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
-    with pytest.raises(ValueError, match=r"covariance_type='all' names several structures"):
+    with pytest.raises(ValueError, match=r"covariance_type='all' lists several structures"):
         search.predict(X)
 
 

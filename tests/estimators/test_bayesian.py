@@ -199,9 +199,9 @@ def test_labels_hold_without_moves(near) -> None:
     labels[:10], labels[-10:] = 1, 0
     found = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
     assert (found.predict(near[:10]) == 1).mean() > 0.7
-    with pytest.raises(ValueError, match=r"labels name components by number\. Set split_merge=False"):
+    with pytest.raises(ValueError, match=r"labels refer to components by number\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
-    for wrong, said in ((labels + 2, "labels name component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
+    for wrong, said in ((labels + 2, "labels use component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
         with pytest.raises(ValueError, match=said):
             BayesianGaussianMixture(2, **COURSE).fit(near, labels=wrong)
 

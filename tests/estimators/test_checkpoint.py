@@ -407,7 +407,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
     with pytest.warns(RuntimeWarning) as caught:
         found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
     sentences = [str(each.message) for each in caught if each.category is RuntimeWarning]
-    assert sentences == [f"{path} can't be written: No space left on device. The fit goes on without a checkpoint."]
+    assert sentences == [f"{path} can't be written: No space left on device. The fit continues without a checkpoint."]
     assert everything(found) == everything(GaussianMixture(4, **parameters).fit(rows))
 
 

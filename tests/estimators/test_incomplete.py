@@ -323,7 +323,7 @@ def test_masked_cells_are_missing(holed, rng):
     assert_same(found, fitted(whole.astype(float).filled(np.nan)), rtol=0)
     np.testing.assert_array_equal(found.predict(whole), found.predict(whole.astype(float).filled(np.nan)))
     large = np.ma.masked_array(2**60 + np.arange(60).reshape(20, 3), np.eye(20, 3, dtype=bool))
-    with pytest.raises(ValueError, match="a double can't tell such integers apart"):
+    with pytest.raises(ValueError, match="a double can't distinguish such integers"):
         fitted(large)
 
 

@@ -177,9 +177,9 @@ def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
 
 
 BAD = {
-    "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
-    "huge": (np.full(N_ROWS, 2**40), {}, "labels name component 1099511627776"),
-    "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels name component 1000000000000000000000000000000"),
+    "labels are": (np.full(N_ROWS, 3), {}, "labels use component 3; with n_components=3"),
+    "huge": (np.full(N_ROWS, 2**40), {}, "labels use component 1099511627776"),
+    "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels use component 1000000000000000000000000000000"),
     "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\). Pass one label for each of the 240 rows"),
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
     "short": (np.zeros(5, int), {}, r"shape \(5,\). Pass one label for each of the 240 rows"),
@@ -195,7 +195,7 @@ BAD = {
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
     "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the index of a component"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
-    "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
+    "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels use component 8"),
     "without": (None, {"label_components": {0: [0]}}, "fit also needs the argument labels"),
 }
 
@@ -220,7 +220,7 @@ def test_what_is_of_another_kind_is_refused(labels, settings, groups):
 
 
 def test_a_choice_refuses_fewer_components_than_labels(groups):
-    with pytest.raises(ValueError, match="labels name component 2; with n_components=2"):
+    with pytest.raises(ValueError, match="labels use component 2; with n_components=2"):
         GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])
 
 
@@ -291,7 +291,7 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
     [
         ([0.0, 1, 0.5], {}, r"column 'c' of X contains 0.5; a label is the index of a component, -1 or None"),
         ([0.0, 1, -2], {}, r"column 'c' of X contains -2; a label is the index of a component, or -1"),
-        ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
+        ([0.0, 1, 5], {}, r"labels use component 5; with n_components=2 they must lie in 0 … 1"),
         ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"of X contains 5, but label_components lists"),
         (np.arange(70_000.0), {}, r"labels='c': this column of X has more than 65,536 distinct numbers"),
     ],
@@ -305,9 +305,9 @@ def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
 
 def test_a_name_needs_a_column(groups, tmp_path):
     rows, _ = groups
-    with pytest.raises(ValueError, match="labels='c' should name a column of X, but the columns of X have no names"):
+    with pytest.raises(ValueError, match="labels='c' should be a column of X, but the columns of X have no names"):
         GaussianMixture(2).fit(rows, labels="c")
-    with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
+    with pytest.raises(ValueError, match="labels='c' should be a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
     with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):
         GaussianMixture(2).fit(pd.DataFrame({"a": rows[:, 0]}), labels="a")

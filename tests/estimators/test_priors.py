@@ -72,7 +72,7 @@ BAD = {
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2, but the last index is n_components − 1 = 1.",
+        "fixed_means contains component 2, but the last index is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
         {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
@@ -96,7 +96,7 @@ BAD_RESTRICTIONS = {
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
     "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] contains a component twice."),
-    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1,"),
+    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means contains component -1,"),
     "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of indices of components, or"),
     "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of indices of"),
 }

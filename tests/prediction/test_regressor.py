@@ -207,7 +207,7 @@ BAD = {
     "an unknown name": ({"targets": "heigth"}, FRAME, None, ValueError, "Did you mean 'height'?"),
     "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, but"),
     "no such column": ({"targets": [0, 7]}, ROWS, None, ValueError, "There is no feature 7"),
-    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is given twice"),
+    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "occurs twice"),
     "every column": ({"targets": [0, 1, 2]}, ROWS, None, ValueError, "targets contains every column of X"),
     "no column": ({"targets": []}, ROWS, None, ValueError, "targets contains no column of X"),
     "no name": ({"targets": 1.5}, ROWS, None, TypeError, "targets=1.5"),

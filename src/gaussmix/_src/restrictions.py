@@ -88,7 +88,7 @@ class Restrictions(Value):
             if isinstance(number, bool) or not isinstance(number, Integral):
                 raise ParameterTypeError(f"{name} must be a list of indices of components, but it contains {number!r}.")
             if number < 0:
-                raise ValueError(f"{name} names component {number}, but components are numbered from 0.")
+                raise ValueError(f"{name} contains component {number}, but components are numbered from 0.")
         result = sorted({int(number) for number in numbers})
         if len(result) < len(numbers):
             raise ValueError(f"{name}={value!r} contains a component twice.")

@@ -149,7 +149,7 @@ class MixtureAttributes(Estimator):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {sentence}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
-                f"covariance_type={self.covariance_type!r:.60} names several structures, but arrays set by hand "
+                f"covariance_type={self.covariance_type!r:.60} lists several structures, but arrays set by hand "
                 "need a single structure. Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)

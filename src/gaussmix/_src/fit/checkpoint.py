@@ -219,7 +219,7 @@ class Checkpoint(FitOption):
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
-            errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
+            errors.warn(f"{self.failure} The fit continues without a checkpoint.")
         self._last_write_time = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
         self._writer.start()

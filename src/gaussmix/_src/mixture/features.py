@@ -30,7 +30,7 @@ def feature_indices(features: Features, n_features: int, names: tuple[str, ...] 
     indices = [feature_index(feature, n_features, names) for feature in several]
     if len(set(indices)) < len(indices):
         twice = next(feature for feature, index in zip(several, indices, strict=True) if indices.count(index) > 1)
-        raise ValueError(f"Feature {twice!r:.60} is given twice.")
+        raise ValueError(f"Feature {twice!r:.60} occurs twice.")
     return np.array(indices, dtype=np.intp)
 
 

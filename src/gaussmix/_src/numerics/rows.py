@@ -96,7 +96,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
     """Return the error about different integers in a column that become equal when they are converted to float64."""
     return ValueError(
         f"{column} contains integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
-        "double can't tell such integers apart. Leave the column out if it only identifies rows, or subtract a "
+        "double can't distinguish such integers. Leave the column out if it only identifies rows, or subtract a "
         "constant from it first."
     )
 

@@ -47,7 +47,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
         raise ValueError(
-            f"{called}={name!r} should name a column of X, but the columns of X have no names. Convert X to a data "
+            f"{called}={name!r} should be a column of X, but the columns of X have no names. Convert X to a data "
             "frame, for example by X.to_dask_dataframe(columns=[…])."
         )
     if name not in names:
@@ -55,7 +55,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
         if frame is None:
             kind, advice = "columns of numbers", " Labels in files and on clusters must be numbers. Encode text."
         raise ValueError(
-            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
+            f"{called}={name!r} should be a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
         )
     if len(names) == 1:
         raise ValueError(f"{called}={name!r} is the only column of X. X must also have columns with features.")

@@ -39,7 +39,7 @@ OPTION_PARAMETERS = {
 MIN_TRUNCATED_COMPONENTS = 1000
 
 _INDEX_CONFLICT = (
-    "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
+    "degenerate='drop' can't be combined with {} that list component numbers. Set 'freeze', 'repair' or 'error'."
 )
 _WEIGHT_SUM_CONFLICT = "{} can't be combined with noise: these weights must sum to 1. Remove one."
 _STREAM_ERROR = "partial_fit does not support {}. Use fit."
@@ -55,7 +55,7 @@ _UNSUPPORTED_IN_FIT_MANY = (
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.
 UNSUPPORTED_PAIRS = {
-    ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
+    ("labels", "split_merge"): 'labels refer to components by number. Set split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
     ("numbers of components", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
     ("fixed_weights", "noise"): _WEIGHT_SUM_CONFLICT.format("fixed_weights"),

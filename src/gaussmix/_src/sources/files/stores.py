@@ -161,7 +161,7 @@ def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSEr
     if isinstance(error, FileNotFoundError) or _ABSENT.search(message):
         return FileNotFoundError(ENOENT, "there is no such file, bucket or container", url)
     if isinstance(error, PermissionError) or _REFUSED.search(message):
-        return PermissionError(EACCES, f"the store refuses access; check its credentials and region ({reason})", url)
+        return PermissionError(EACCES, f"the store denies access; check its credentials and region ({reason})", url)
     if "libhdfs" in reason:
         return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
     if errno == EINVAL:

@@ -455,7 +455,7 @@ def test_an_encoding_that_is_said_counts(cli, tmp_path):
     path.write_text("größe\n1\n2\n4\n", encoding="cp437")
     assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
     wrong = cli("fit", path, "-k", 1, "--encoding", "utf-8")
-    assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8, or give --encoding.\n"
+    assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8 or give --encoding.\n"
 
 
 def test_a_cell_far_down_is_named_by_its_line(cli, csv_file):

@@ -193,7 +193,7 @@ BAD = {
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
-    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the index of a component"),
+    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not a component's index"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
     "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels use component 8"),
     "without": (None, {"label_components": {0: [0]}}, "fit also needs the argument labels"),

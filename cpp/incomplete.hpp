@@ -14,9 +14,10 @@ struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };
 
-// Sums moments of the latent rows, which are all rows as they would be without missing values and errors. The moments
-// are computed from the conditional means and covariances of the latent rows, given the observed values. Several passes
-// over the same rows may use the same `patterns`, which the first pass fills. Returns false if interrupted.
+// Sums moments of the latent rows, which are all rows as they would be without missing values and measurement errors.
+// The moments are computed from the conditional means and covariances of the latent rows, given the observed values.
+// Several passes over the same rows may use the same `patterns`, which the first pass fills. Returns false on
+// interrupt.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 

@@ -1,4 +1,4 @@
-// Functions that make one pass over the rows with the kernels of one instruction set: they allocate memory, pack
+// Functions that run one pass over the rows with the kernels of one instruction set: they allocate memory, pack
 // parameters, process the spans and unpack the results.
 #pragma once
 #include "spans.hpp"

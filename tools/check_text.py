@@ -1,4 +1,4 @@
-"""Check the language of docstrings, comments and documentation against rules that catch unidiomatic patterns.
+"""Check the language of docstrings, comments, messages and documentation against rules for unidiomatic patterns.
 
 Usage: check_text.py           print the hits of each rule, as `nox -s lint` does
        check_text.py words     count the project's own words, for which the field has others
@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^ *(```|~~~)")
-MARKDOWN, DOCSTRING, COMMENT = "Markdown", "docstring", "comment"
+MARKDOWN, DOCSTRING, COMMENT, MESSAGE = "Markdown", "docstring", "comment", "message of an error or a warning"
 SUMMARY, FIRST = "first line of a docstring", "first line of a comment"
+MESSAGE_CALLS = ("Error", "BadTable", "warn")  # names of functions whose arguments are messages end in this way
 
 
 class Rule(NamedTuple):
@@ -33,7 +34,8 @@ class Rule(NamedTuple):
     advice: str
 
 
-ALL, CODE, PROSE = (MARKDOWN, DOCSTRING, COMMENT, FIRST), (DOCSTRING, COMMENT, FIRST), (MARKDOWN, DOCSTRING)
+PROSE, CODE = (MARKDOWN, DOCSTRING, MESSAGE), (DOCSTRING, COMMENT, FIRST, MESSAGE)
+ALL = (MARKDOWN, *CODE)
 NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|smaller|use|help|further"
 RULES = {
     "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"'),
@@ -108,6 +110,10 @@ def text_of(name: str) -> Iterator[tuple[int, str, str]]:
                     yield node.lineno, SUMMARY, docstring.split("\n")[0]
                     for number, line in enumerate(docstring.splitlines(), node.lineno):
                         yield number, DOCSTRING, line
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name.endswith(MESSAGE_CALLS):
+                    for part in ast.walk(node):
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                            yield part.lineno, MESSAGE, part.value
     else:
         for number, line in enumerate(text.splitlines(), 1):
             if (start := line.find("//")) >= 0:

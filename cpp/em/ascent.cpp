@@ -22,7 +22,7 @@ constexpr double kMinRidges = 2;     // a feature counts as constant if its vari
 // for a component with very many rows
 constexpr double kMaxChance = 20;
 // Estimated times, measured in EM steps on the same rows: the time for ranking all moves, and the time for selecting
-// the rows of one move and making the first M-step of this move.
+// the rows of one move and performing the first M-step of this move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {

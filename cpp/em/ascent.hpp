@@ -31,7 +31,7 @@ struct AcceptanceSettings {
     // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if its total
     // gain would reach `gain` after `promising_factor` further EM steps that each gain as much as the last EM step.
     double gain, promising_factor;
-    // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
+    // If components share a covariance, a quick check of the move comes one EM step before the usual check. The quick
     // check assumes `quick_factor` times `promising_factor` further EM steps.
     double quick_factor;
     // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience` as the

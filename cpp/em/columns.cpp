@@ -99,7 +99,7 @@ private:
         return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
     }
 
-    // Makes EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates
+    // Runs EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates
     // `Limits`.
     Values run(Mixture& mixture, Index n_steps, double tolerance) const {
         EmView em = task_.em;
@@ -268,7 +268,7 @@ private:
         return result;
     }
 
-    // Splits the chosen components, makes EM steps, and merges components if merging raises the lower bound. Returns
+    // Splits the chosen components, runs EM steps, and merges components if merging raises the lower bound. Returns
     // nothing if the lower bound does not rise above its value before the splits.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {

@@ -127,7 +127,7 @@ private:
         return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
     }
 
-    // Makes the first M-step, from the centres in `mixture.means` or from labels.
+    // Performs the first M-step, from the centres in `mixture.means` or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
         bool has_model = false;
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;

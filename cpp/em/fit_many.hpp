@@ -51,8 +51,8 @@ struct FitSettingsView {
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;            // time after which no group makes a further EM step
-    const SearchView* search;  // settings of the split-and-merge search, or null if no search is made
+    double seconds;            // time after which no group runs a further EM step
+    const SearchView* search;  // settings of the split-and-merge search, or null if there is no search
     bool has_initial = false;  // whether EM begins at the mixtures in `FitsView` and uses the given ridge
     // prior of the mixtures, or null without a prior (always null without `has_initial`); `prior->unit` does not
     // include the factor `GroupsView::unit`
@@ -75,7 +75,7 @@ struct FitsView {  // concatenated results of all groups
     SearchReport* search = nullptr;  // report of each group, (n_groups,), which contains NaN if no search was made
 };
 
-// Fits each group: initialises a mixture, and then makes EM steps as `run_em` does. Python must fit a group if its rows
+// Fits each group: initialises a mixture, and then runs EM steps as `run_em` does. Python must fit a group if its rows
 // violate the requirements of validation/rows.py, if the group has fewer distinct rows than components, or if a column
 // is constant. Python must also fit a group if a k-means centre loses its rows, if the first M-step would violate
 // `limits`, or if EM from one of several initialisations ends before convergence. If centres and a ridge are given,

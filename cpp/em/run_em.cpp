@@ -87,8 +87,8 @@ public:
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
-    // Makes an M-step from the responsibilities or labels in `assignment`. If `assignment` is empty, each row belongs
-    // to the component with the nearest mean. Returns false if the result violates `Limits`, or if interrupted.
+    // Performs an M-step from the responsibilities or labels in `assignment`. If `assignment` is empty, each row
+    // belongs to the component with the nearest mean. Returns false if the result violates `Limits`, or if interrupted.
     bool begin(const AssignmentView& assignment, Mixture& following) {
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
@@ -100,7 +100,7 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // Makes an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
+    // Performs an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
     // result violates `Limits`, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_close(current));
@@ -126,7 +126,7 @@ public:
     }
 
 private:
-    // Makes the same M-step as `begin`, but in a single pass over the rows. Returns false if responsibilities or the
+    // Performs the same M-step as `begin`, but in a single pass over the rows. Returns false if responsibilities or the
     // second moments of all rows are not given, if the result violates `Limits`, or if interrupted.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;

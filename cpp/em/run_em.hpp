@@ -17,7 +17,7 @@ struct TotalView {         // mean and second moments of all rows, if components
     const double* second;  // (n_features, n_features), sums of second moments about the mean, not divided by the weight
 };
 
-struct Limits {         // limits of EM steps; em/step/loop.py makes the steps that would violate a limit
+struct Limits {         // limits of EM steps; em/step/loop.py runs the steps that would violate a limit
     double min_weight;  // minimum weight of a component, as a fraction of the total row weight
     // minimum standard deviation of a component, relative to its mean, because a smaller standard deviation may be a
     // rounding error
@@ -96,7 +96,7 @@ bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, List
 // or if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
 
-// Makes an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
+// Performs an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
 // `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
 // given, an iterative covariance update begins at `mixture.covariances`. `has_model` is set to false if the M-step
 // would violate `em.limits`. Returns false if interrupted.

@@ -304,7 +304,7 @@ private:
     }
 
     // Sorts the rows in descending order of `values`, (n_rows,), divides the sorted rows into one group for each
-    // component, and makes an M-step from these groups. If `tail` is 0, all groups have equal weights. If `tail` is
+    // component, and performs an M-step from these groups. If `tail` is 0, all groups have equal weights. If `tail` is
     // positive, the first group leaves a fraction `tail` of the rows to later groups, the second group leaves the same
     // fraction of these remaining rows, and so on. Returns false if `values` is empty, or if a group has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {

@@ -40,10 +40,10 @@ struct SearchView {
     Index least_rows;
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
     // `work` times n is the maximum work of a search, in EM steps on all rows, and `closing` times n is the maximum
-    // number of EM steps after the search, where n is the number of EM steps from k-means plus `more_steps`.
+    // number of EM steps after the search, where n is the number of EM steps after k-means plus `more_steps`.
     double work, closing;
     Index more_steps;
-    // Several search runs are made, and their results are combined, if EM from k-means has made at least `slow_steps`
+    // The results of several search runs are combined, if EM initialised by k-means has taken at least `slow_steps`
     // steps and the mixture does not fit the rows: the bound on the gain of the best split, times the number of rows,
     // exceeds `misfit`.
     double work_of_crossing, misfit;
@@ -52,7 +52,7 @@ struct SearchView {
 
 struct SearchReport {            // summary of a split-and-merge search
     double n_tried, n_accepted;  // numbers of tried and of accepted moves
-    double gain;  // gain in log-likelihood over EM from k-means, on the distinct rows, in nats per unit of weight
+    double gain;  // gain over EM initialised by k-means, on the distinct rows, in nats per unit of weight
 };
 
 struct AscentStart {  // number of rows of a search run, and log-likelihood at the beginning of this run

@@ -18,7 +18,7 @@ constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
 
-constexpr double kMargin = 0x1p-20;  // relative margin of the bounds, far above the rounding errors of float32 numbers
+constexpr double kMargin = 0x1p-20;  // relative margin of the bounds, far above the rounding errors of float32 values
 
 struct View {
     // one value per component: lower bound on |W (x - mean)| for all rows of the group; null if there are no bounds

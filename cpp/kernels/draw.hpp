@@ -1,5 +1,5 @@
 // Draws random rows x = mu_k + W_k^-1 z of a mixture, where component k is drawn with a probability equal to its
-// weight, and z is a vector of standard normal numbers.
+// weight, and z is a vector of standard normal variates.
 //
 // A row depends only on the random key and on the row's index, so the rows are bit-identical however they are divided
 // into blocks. The rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each
@@ -118,7 +118,7 @@ private:
         __builtin_prefetch(row + n_features_ - 1, 1);
     }
 
-    // Draws the random bits of all vectors before it computes normal numbers, because a processor can work on several
+    // Draws the random bits of all vectors before it computes normal variates, because a processor can work on several
     // independent vectors at the same time.
     void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
         for (Index i = 0; i < n_features_; i += 2) {
@@ -138,7 +138,7 @@ private:
 
     Index lanes_in_vector() const { return kLanes * (n_features_ + 1); }
 
-    // Transforms standard normal numbers into rows of the mixture, eight features at a time.
+    // Transforms standard normal variates into rows of the mixture, eight features at a time.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
         if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
@@ -248,7 +248,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
     for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
-// Computes two normally distributed numbers from every four words (32 random bits each).
+// Computes two normal variates from every four words (32 random bits each).
 inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;

@@ -17,7 +17,7 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes the Cholesky factor L by columns; the elements of column j from the diagonal on begin at out[j * d + j].
+// Writes the Cholesky factor L by columns; the elements of column j, starting at the diagonal, begin at out[j * d + j].
 // Returns false if a pivot is not positive and finite, or if the computation was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
@@ -93,7 +93,7 @@ GAUSSMIX_INLINE bool factorise_of(Index d, const double* covariance, Poll& poll,
     return false;
 }
 
-// `scratch` must have room for d * (d + 2) numbers. Small values of d are passed as constants, so that the compiler
+// `scratch` must have room for d * (d + 2) doubles. Small values of d are passed as constants, so that the compiler
 // unrolls the loops over features.
 inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept {

@@ -3,7 +3,7 @@
 //
 // With u = x - anchor and the responsibilities r = e * (factor of the row, see softmax.hpp), the sums are mass = sum r,
 // first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The sums of each component are stored as the mass, D
-// first moments and the lower triangle of the second moments by rows, padded to a multiple of 8 numbers.
+// first moments and the lower triangle of the second moments by rows, padded to a multiple of 8 doubles.
 #pragma once
 #include "tile.hpp"
 

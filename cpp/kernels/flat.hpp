@@ -116,7 +116,7 @@ constexpr Index component_stride(Index n_features) { return round_up(n_features,
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {       // data that the M-step needs for one component of a tile
-    const double* rows;  // rows of the tile, from the first feature to be summed on
+    const double* rows;  // rows of the tile, starting at the first feature to be summed
     double* responsibilities;
     const double* row_factor;
     Index rows_stride, responsibilities_stride;

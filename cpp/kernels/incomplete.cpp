@@ -1,5 +1,5 @@
 // The kernels for incomplete rows are compiled once for each instruction set, in the namespace that the macro
-// GAUSSMIX_ISA names. The macro GAUSSMIX_DENSE_ISA names the namespace of the kernels for complete rows.
+// GAUSSMIX_ISA specifies. The macro GAUSSMIX_DENSE_ISA specifies the namespace of the kernels for complete rows.
 #include "incomplete/step.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {

@@ -61,9 +61,9 @@ private:
     Index alignment_, size_ = 0;
 };
 
-// Returns the size of a packed triangular factor: d (d + 1) / 2 numbers, rounded up to a multiple of eight. A panel of
-// R rows of the factor, from row p on, is stored as p columns of R numbers for the features before p, followed by the
-// columns of the panel's triangle.
+// Returns the size of a packed triangular factor: d (d + 1) / 2 doubles, rounded up to a multiple of eight. A panel of
+// R rows of the factor, starting at row p, is stored as p columns of R doubles for the features before p, followed by
+// the columns of the panel's triangle.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {

@@ -72,7 +72,7 @@ inline void project(const double* rows, const Centre& centre, const double* weig
     }
 }
 
-// Adds the squares of the elements of z - F t for R features from `feature` on; `along` holds -t.
+// Adds the squares of the elements of z - F t for R features, starting at `feature`; `along` holds -t.
 template <int R>
 GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const double* factor, Index feature,
                                  Index n_factors, const double* along, Vec (&squares)[kGroupVectors]) {

@@ -63,7 +63,7 @@ inline double shift(const Shape& shape, const double* factor, const double* befo
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Writes `ratio`, which is at most 1, and `shift` of each component. `scratch` must have room for n_features numbers.
+// Writes `ratio`, which is at most 1, and `shift` of each component. `scratch` must have room for n_features doubles.
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
     const Index d = shape.n_features;

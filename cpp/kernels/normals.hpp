@@ -1,9 +1,9 @@
-// Computes uniform and normally distributed numbers from random bits, eight lanes at a time. The results are
+// Computes uniform and normal variates from random bits, eight lanes at a time. The results are
 // bit-identical on every instruction set.
 //
-// A uniform number u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53 random
-// bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1) (Box
-// & Muller 1958). The absolute values of the normal numbers are at most sqrt(-2 log 2^-53) = 8.57.
+// A uniform variate u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53
+// random bits. Two independent normal variates are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0,
+// 1) (Box & Muller 1958). The absolute values of the normal variates are at most sqrt(-2 log 2^-53) = 8.57.
 #pragma once
 #include "exp_log.hpp"
 #include "philox.hpp"
@@ -21,7 +21,7 @@ constexpr double kCosineTerms[7] = {-0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5ac0p-2,
 constexpr std::uint64_t kLow32Bits = 0xffffffff, kLow21Bits = 0x1fffff;
 constexpr double kLeastUniform = 0x1p-53;
 
-// Returns uniform numbers in [least, 1 + least), where `least` is 0 or kLeastUniform.
+// Returns uniform variates in [least, 1 + least), where `least` is 0 or kLeastUniform.
 GAUSSMIX_INLINE Vec uniform(Words a, Words b, double least) {
     const Vec high = above_2_to_52(a, kLow32Bits) - Vec::broadcast(0x1p52);
     const Vec low = fma(above_2_to_52(b, kLow21Bits), Vec::broadcast(0x1p-53), Vec::broadcast(least - 0.5));
@@ -48,7 +48,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Computes two normally distributed numbers from four words of random bits with the method of Box and Muller.
+// Computes two normal variates from four words of random bits with the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

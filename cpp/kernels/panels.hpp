@@ -37,7 +37,7 @@ template <Leaves kLeaves>
 struct Panel {
     const double* differences;  // differences x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // rows x, from the panel's first feature on
+    const double* rows;  // rows x, starting at the panel's first feature
     const double* mean;
     const double* weights;
     double* out;  // output: differences x - mean, or z

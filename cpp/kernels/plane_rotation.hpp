@@ -1,4 +1,4 @@
-// Rotates two vectors in the plane that they span; the vectors are padded to a multiple of eight numbers (the number of
+// Rotates two vectors in the plane that they span; the vectors are padded to a multiple of eight doubles (the number of
 // lanes).
 #pragma once
 #include "layout.hpp"

@@ -5,7 +5,7 @@
 // between the two columns at most. Therefore the relative accuracy of small eigenvalues depends only on the condition
 // of the correlation matrix D^-1 A D^-1, where D^2 is the diagonal of A (Demmel & Veselic 1992, SIAM Journal on Matrix
 // Analysis and Applications 13). In contrast, LAPACK's eigenvalues are accurate only relative to the largest
-// eigenvalue. The columns of G are stored one after another, each padded with zeros to a multiple of eight numbers
+// eigenvalue. The columns of G are stored one after another, each padded with zeros to a multiple of eight doubles
 // (lanes). The cost is d^3/2 FMAs for G, then 4 d^3 FMAs for each of four to eight sweeps.
 #pragma once
 #include "factor.hpp"
@@ -46,7 +46,7 @@ inline double largest_variance(Index d, const double* matrix) {
 
 // Writes the columns of G, and returns their number. A feature gets a column only if the earlier columns leave at least
 // a fraction d eps of the feature's variance, because a smaller remainder may be a rounding error. `rest` must have
-// room for 2 d numbers.
+// room for 2 d doubles.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -126,7 +126,7 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
 }
 
 // Adds unit vectors as columns, each orthogonal to all other columns. Each new column is made from the coordinate axis
-// that is furthest from the subspace that the existing columns span. `rest` must have room for d numbers.
+// that is furthest from the subspace that the existing columns span. `rest` must have room for d doubles.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
         rest[i] = 1;
@@ -164,7 +164,7 @@ inline void write_in_order(const Columns& g, double scale, double* spectrum, dou
 namespace gaussmix::GAUSSMIX_ISA {
 
 // Writes the eigenvalues, (d,), and the eigenvectors in the columns of `axes`, (d, d). `scratch` must have room for
-// principal_axes_scratch(d) numbers. A matrix that contains infinity or NaN is treated as the zero matrix.
+// principal_axes_scratch(d) doubles. A matrix that contains infinity or NaN is treated as the zero matrix.
 inline void principal_axes(Index d, const double* matrix, Listener listener, double* scratch, double* spectrum,
                            double* axes) noexcept {
     Poll poll(listener);

@@ -8,8 +8,8 @@
 // memory is a single number.
 //
 // The sums of each panel of R features are the lower triangle of its second moments by rows and R first moments, padded
-// to a multiple of 8 numbers. For each earlier panel, a block of R x 4 second moments by rows follows, padded to a
-// multiple of 8 numbers.
+// to a multiple of 8 doubles. For each earlier panel, a block of R x 4 second moments by rows follows, padded to a
+// multiple of 8 doubles.
 #pragma once
 #include "tile.hpp"
 
@@ -33,7 +33,7 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;        // rows of the tile, from the panel's first feature on
+    const double* rows;        // rows of the tile, starting at the panel's first feature
     double* responsibilities;  // exponentials, which are turned into responsibilities when the first panel is processed
     const double* row_factor;
     double* mass;

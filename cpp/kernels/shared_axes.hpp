@@ -113,7 +113,7 @@ GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     return moves;
 }
 
-// Writes the transformed scatter D' S_k D into lane k. `product` must have room for d numbers.
+// Writes the transformed scatter D' S_k D into lane k. `product` must have room for d doubles.
 GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
     const Index d = turned.d;
     for (Index j = 0; j < d; ++j) {
@@ -164,7 +164,7 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 }  // namespace shared
 
 // Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices as well as possible. `scratch` must have
-// room for shared_axes_scratch(n_components, d) numbers.
+// room for shared_axes_scratch(n_components, d) doubles.
 inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

@@ -1,4 +1,4 @@
-// Makes one EM pass over a range of rows, tile by tile. For each tile, the pass reads the rows, computes densities and
+// Runs one EM pass over a range of rows, tile by tile. For each tile, the pass reads the rows, computes densities and
 // responsibilities (E-step) and sums moments (M-step).
 #pragma once
 #include "fixed.hpp"
@@ -63,8 +63,8 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // Makes the E-step of a tile like `add_tile`, but does not sum moments. Leaves the rows, the exponentials and the
-    // row factors in the scratch memory.
+    // Performs the E-step of a tile like `add_tile`, but does not sum moments. Leaves the rows, the exponentials and
+    // the row factors in the scratch memory.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;

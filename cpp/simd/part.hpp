@@ -1,7 +1,7 @@
 // Interface of a backend, i.e. of the code for one instruction set: the type `Part`, which is one register with
 // kPartLanes lanes of double, and its operations. The page docs/develop/cpp.md shows how to add a backend.
 //
-// The macro GAUSSMIX_BACKEND names the file of the backend, which defines the following names.
+// The macro GAUSSMIX_BACKEND specifies the file of the backend, which defines the following names.
 //
 //   `kRegisters` is the number of registers of the processor; `kParts` is the number of registers that a vector fills.
 //   `GAUSSMIX_EACH_PART` precedes a loop over the parts of a vector, and unrolls the loop or prevents unrolling.
@@ -20,7 +20,7 @@
 //   `add_lane_sums` adds the sum of the lanes of a[i] to sums[i], for i = 0 to 7, where a[i] is the sum of the parts of
 //       a vector. Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
 //   `transpose` moves lane j of part i to lane i of part j.
-//   `deinterleave` converts kPartLanes consecutive rows of 2, 3 or 4 numbers to one part for each column.
+//   `deinterleave` converts kPartLanes consecutive rows of 2, 3 or 4 values to one part for each column.
 //
 // Every backend must give bit-identical results: every operation rounds once, and sums are taken in the order described
 // above.

@@ -5,7 +5,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Adds the sum of the lanes of a[i] to sums[i], for N vectors. `sums` must have room for N numbers, rounded up to a
+// Adds the sum of the lanes of a[i] to sums[i], for N vectors. `sums` must have room for N doubles, rounded up to a
 // multiple of eight.
 template <int N>
 GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {

@@ -147,7 +147,7 @@ GAUSSMIX_INLINE void split(HalfPair<Half> x, HalfPair<Half>& fraction, HalfPair<
     split(x.high, fraction.high, exponent.high);
 }
 
-// Converts kLanes rows of D consecutive numbers to one vector for each of the D columns.
+// Converts kLanes rows of D consecutive values to one vector for each of the D columns.
 template <int D, class Half>
 GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     Part parts[kParts][D];

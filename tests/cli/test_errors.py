@@ -164,7 +164,7 @@ USAGE = [  # commands, and a part of their error message
     ("convert m.gmm m.npz --mclust", "--mclust needs an output that ends in .json"),
     ("plot m.gmm -o picture.xyz", "must end in 'png', 'svg', 'pdf', 'jpg', 'webp'"),
     ("describe m.gmm --weights w --columns x --drop-missing", "'--weights', '--columns', '--drop-missing' can only be"),
-    ("describe many.gmm --inference groups.csv", "--inference needs one mixture, but many.gmm holds"),
+    ("describe many.gmm --inference groups.csv", "--inference needs one mixture, but many.gmm contains"),
     ("plot m.gmm -o picture.png --delimiter ;", "'--delimiter' can only be used with rows: pass DATA after the model."),
     ("plot m.gmm -o picture.png --kind uncertainty", "pass DATA after the model"),
     ("report input.csv -o r.pdf", "r.pdf: the report is an HTML page. Use a name that ends in .html."),
@@ -194,7 +194,7 @@ CANNOT = [
     ("fit unweighted.csv -k 1 --weights w", "line 3, column 'w': the weight is missing"),
     ("fit x.csv -k 1 --weights w", "has no column 'w'; it has 'x', 'y'."),
     ("fit weights.csv -k 1 --weights w", "has no column of numbers to fit."),
-    ("fit decimals.csv -k 2 --labels kind", "column 'kind' holds decimal numbers, but labels must be component names"),
+    ("fit decimals.csv -k 2 --labels kind", "column 'kind' contains decimal numbers, but labels must be component"),
     ("fit kinds.csv -k 2 --labels kind", "has 3 different labels, and each needs a component: set -k 3 or more."),
     ("fit hole.csv -k 1 --missing error", "Add --drop-missing, or fill such cells first."),
     ("fit hole.csv -k 1 --weights eruptions", "the weight is missing (NaN or null). Give a number: 0 leaves"),
@@ -207,19 +207,19 @@ CANNOT = [
     ("fit nameless-group.csv --by g -k 1 --drop-missing --na ?", "line 5, column 'g': the cell with the name"),
     ("predict input.csv input.csv", "input.csv is a table, not a model. Pass the model first, and then the table."),
     ("predict m.gmm named.csv", "named.csv has no column 'waiting', which m.gmm needs; the columns are 'erup"),
-    ("predict m.gmm text-id.csv -o a.npy", "column 'id' does not hold numbers, but .npy can only store numbers: use"),
-    ("predict m.gmm text.csv", "column 'waiting': line 3 holds 'x', not a number."),
-    ("predict m.gmm gap-then-text.csv", "column 'waiting': line 3 holds 'abc', not a number."),
+    ("predict m.gmm text-id.csv -o a.npy", "column 'id' contains no numbers, but .npy can only store numbers: use"),
+    ("predict m.gmm text.csv", "column 'waiting': line 3 contains 'x', not a number."),
+    ("predict m.gmm gap-then-text.csv", "column 'waiting': line 3 contains 'abc', not a number."),
     ("predict m.gmm bare.csv", "has 3 numeric columns, but m.gmm has 2 features."),
     ("predict m.gmm input.csv --columns waiting", "has 1 numeric column, but"),
     ("predict m.gmm input.csv --targets waitin", "--targets 'waitin' is not one of 'eruptions', 'waiting'. Did"),
-    ("predict m.gmm input.csv --targets waiting,eruptions", "--targets names every feature of"),
+    ("predict m.gmm input.csv --targets waiting,eruptions", "--targets contains every feature of"),
     ("predict m.gmm waiting.csv --targets waiting", "has no column 'eruptions', which"),
     ("predict m.gmm bare.csv --targets waiting", "has 1 features in addition to the targets."),
     ("score m.gmm input.csv --weights foo", "has no column 'foo'; it has 'eruptions', 'waiting'."),
     *((f"{verb} damaged.gmm {rest}", NOT_A_MODEL) for verb, rest in (("predict", "input.csv"), ("describe", ""))),
     *(
-        (words.format("many.gmm"), "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads.")
+        (words.format("many.gmm"), "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads.")
         for words in ("predict {} input.csv", "score {} input.csv", "sample {} -n 3")
     ),
     *(

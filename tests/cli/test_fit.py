@@ -125,11 +125,11 @@ def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkey
     name, *more = verb.split()
     tables = [table] * (2 if name == "classify" else 1)
     said = cli(name, *tables, *more).stderr.splitlines()
-    others = ["gaussmix: left out column 'name': line 2 holds 'a', not a number."] if name == "report" else []
+    others = ["gaussmix: left out column 'name': line 2 contains 'a', not a number."] if name == "report" else []
     assert said[: 2 + len(others)] == [
         *others,
         "gaussmix: left out column '': it is the index of a data frame.",
-        "gaussmix: left out column 'when': it holds dates, times or durations; write them as numbers first, such as "
+        "gaussmix: left out column 'when': it contains dates, times or durations; write them as numbers first, such as "
         "days since the first.",
     ]
 
@@ -409,7 +409,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + 15
-    assert said.splitlines()[-1] == f"gaussmix: terminated; {path} holds the fit: the same command goes on with it."
+    assert said.splitlines()[-1] == f"gaussmix: terminated; {path} contains the fit: the same command resumes it."
     assert sorted(os.listdir(tmp_path)) == ["fit.ckpt", "rows.npy"]
     kept = path.read_bytes()
     other = cli(*command[:-2], "--seed", "1", "--checkpoint", path)

@@ -216,11 +216,11 @@ def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_pa
     frame.to_csv(table, index=False)
     said = cli("report", table, "-o", page, "-k", 2, "--noise", "--columns", "a,b").stdout
     assert re.search(
-        r"A uniform background holds \S+ % of the distribution. 2 rows most probably belong to it, and to no group",
+        r"A uniform background contains \S+ % of the distribution. 2 rows most probably belong to it, and to no group",
         said,
     )
     n_gaps = frame[["a", "b"]].isna().any(axis=1).sum()
-    assert f"{n_gaps} rows with empty cells, by what else they hold" in page.read_text(encoding="utf-8")
+    assert f"{n_gaps} rows with empty cells, by their other cells" in page.read_text(encoding="utf-8")
     assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
     said = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout
     assert f"of {len(frame) - n_gaps} without empty cells lie outside the region" in said

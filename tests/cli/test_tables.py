@@ -248,7 +248,7 @@ def test_numbers_of_every_width(kind, csv_file, numbers):
         assert numbers(open_table(str(csv_file(contents, name)))).rows[:, 0].tolist() == column.tolist()
 
 
-LATER = "it holds dates, times or durations; write them as numbers first, such as days since the first."
+LATER = "it contains dates, times or durations; write them as numbers first, such as days since the first."
 
 
 @pytest.mark.parametrize("kind", ["timestamp[s]", "date32", "time64[us]", "duration[s]"])
@@ -264,8 +264,8 @@ def test_columns_that_are_no_features_are_left_out_by_name(kind, tmp_path, numbe
     assert found.rows.tolist() == [[1.0, 1.0], [2.0, 0.0]]
     assert sorted(found.notices) == [
         *opened.notices,
-        "left out column 'kind': it holds categories, not numbers.",
-        "left out column 'name': it holds text, not numbers.",
+        "left out column 'kind': it contains categories, not numbers.",
+        "left out column 'name': it contains text, not numbers.",
         f"left out column 'when': {LATER}",
     ]
     with pytest.raises(ValueError, match=re.escape(f"column 'when': {LATER}") + "$"):
@@ -276,18 +276,18 @@ def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, num
     table = open_table(str(csv_file("x,y\n1,a\n2,b\n")))
     with pytest.raises(ValueError, match="has no column 'z'; it has 'x', 'y'"):
         numbers(table, ["z"])
-    with pytest.raises(ValueError, match="column 'y': line 2 holds 'a', not a number"):
+    with pytest.raises(ValueError, match="column 'y': line 2 contains 'a', not a number"):
         numbers(table, ["x", "y"])
     assert numbers(table, ["x"]).rows.tolist() == [[1.0], [2.0]]
 
 
 MISSING = "the value is missing (NaN or null)"
-NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding."
+NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8 or pass its encoding."
 BAD = {  # contents, file name, error message
     "nothing": (b"\n\n \n", "a.csv", " is empty."),
     "header only": (b"x,y\n", "a.csv", " has a header but no rows."),
     "header without newline": (b"x,y", "a.csv", " has a header but no rows."),
-    "binary": (b"ab\0\0\1\2", "a.csv", " holds binary data, not CSV."),
+    "binary": (b"ab\0\0\1\2", "a.csv", " contains binary data, not CSV."),
     "no letters of any kind, in names": (b"n\x81,y\n1,2\n", "a.csv", NOT_UTF_8),
     "no letters of any kind, in values": (b"n,y\n\x81,a\n", "a.csv", NOT_UTF_8),
     "one name twice": (b"x,x\n1,2\n", "a.csv", " has two columns called 'x': rename one."),
@@ -296,20 +296,20 @@ BAD = {  # contents, file name, error message
     "a tab too many": (b"a\tb\n1\t2\t\n3\t4\t\n", "a.csv", ", line 2: 3 values for 2 columns."),
     "a comment": (b"a,b\n1,2\n# a\n3,4\n", "a.csv", ", line 3: 1 value for 2 columns. Leave out lines of comments."),
     "an open quote": (b'x,y\n1,2\n"3,4\n5,6\n', "a.csv", ", line 4: 1 value for 2 columns."),
-    "no numbers": (b"x,y\nred,blue\n", "a.csv", ", column 'x': line 2 holds 'red', not a number."),
-    "text below blanks": (b"\n  \ny\na\n", "a.csv", ", column 'y': line 4 holds 'a', not a number."),
+    "no numbers": (b"x,y\nred,blue\n", "a.csv", ", column 'x': line 2 contains 'red', not a number."),
+    "text below blanks": (b"\n  \ny\na\n", "a.csv", ", column 'y': line 4 contains 'a', not a number."),
     "a value too few below blanks": (b"  \n\nx,y\n1,2\n3\n", "a.csv", ", line 5: 1 value for 2 columns."),
     "infinity below blanks": (b"\t\n1,2\n3,inf\n", "a.csv", ", line 3, column 'x1': the value is infinite."),
-    "a number of Python's": (b"y\n1_000\n", "a.csv", ", column 'y': line 2 holds '1_000', not a number."),
-    "digits of other scripts": ("y\n\uff11\n".encode(), "a.csv", ", column 'y': line 2 holds '\uff11', not a number."),
+    "a number of Python's": (b"y\n1_000\n", "a.csv", ", column 'y': line 2 contains '1_000', not a number."),
+    "digits of other scripts": ("y\n\uff11\n".encode(), "a.csv", ", column 'y': line 2 contains '\uff11', not a"),
     "a missing value": (b"x,y\n1,2\n\n3,\n", "a.csv", f", line 4, column 'y': {MISSING}."),
     "NA": (b"x,y\n1,2\nNA,NaN\n3,NA\n", "a.csv", f", line 3, column 'x': {MISSING}."),
     "a missing value after a long field": (b'x,t,y\n1,"a\nb",2\n,c,4\n', "a.csv", f", line 4, column 'x': {MISSING}."),
     "marks of both kinds": (
         b"0,126;-0,132\n0,64;0,105\n-0,536;0.362\n", "a.csv",
-        " begins with '0,126;-0,132' (where the comma is a decimal mark",
+        " begins with '0,126;-0,132' (if the comma is a decimal mark",
     ),
-    "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (where ',' marks"),
+    "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (if ',' marks"),
     "no Parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
     "cut Parquet": (FILES["parquet"][1][:-20], "a.parquet", " can't be read as Parquet: "),
     "Parquet with a damaged name": (
@@ -323,10 +323,10 @@ BAD = {  # contents, file name, error message
         npy(ROWS).replace(b"(3, 2)", b"(3, 2 "), "a.npy", " can't be read as .npy: a bracket or quote is not closed.",
     ),
     "objects": (
-        npy(np.array([[1, "a"]], dtype=object)), "a.npy", " holds object of shape (1, 2), not rows and columns",
+        npy(np.array([[1, "a"]], dtype=object)), "a.npy", " contains object of shape (1, 2), not rows and columns",
     ),
-    "complex": (npy(np.ones((2, 2), complex)), "a.npy", " holds complex128 of shape (2, 2), not rows and columns"),
-    "a cube": (npy(np.ones((2, 2, 2))), "a.npy", " holds float64 of shape (2, 2, 2), not rows and columns of numbers."),
+    "complex": (npy(np.ones((2, 2), complex)), "a.npy", " contains complex128 of shape (2, 2), not rows and columns"),
+    "a cube": (npy(np.ones((2, 2, 2))), "a.npy", " contains float64 of shape (2, 2, 2), not rows and columns of"),
     "a missing value of Parquet": (
         written(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})), "a.parquet",
         f", row group 0, row 1, column 'x': {MISSING}",
@@ -349,7 +349,7 @@ def test_what_cannot_be_used_is_named(name, csv_file, numbers):
 REFUSED = {  # file name → first bytes, message
     "d.json": (b'[{"a": 1}]\n', "is JSON, which is unsupported: write it as CSV or Parquet first."),
     "d.gmm": (None, "is a model, not a table: name the rows to read."),
-    "d.npz": (None, "holds several arrays: save the one to read as .npy."),
+    "d.npz": (None, "contains several arrays: save the one to read as .npy."),
     "d.xlsx": (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a spreadsheet: save it as CSV first."),
     "d.orc": (b"\x89HDF\r\n\x1a\n", "is not a supported table: write it as CSV."),
     "d.duckdb": (b"SQLite format 3\0", "is a database: write the table to read as CSV or Parquet."),
@@ -386,18 +386,18 @@ def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cell
     path = csv_file("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
     result = cli("fit", path, "-k", 1, *given)
     assert result.exit_code == 1
-    assert f"say so: {advice})" in result.stderr
+    assert f"pass {advice})" in result.stderr
     assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("cell", "rows", "options", "said"),
     [
-        ("?", "1,2\n2,5\n{},4\n", [], "column 'a' holds numbers except '?' in line 4"),
-        ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' holds numbers except '1,000.5' in line 4"),
+        ("?", "1,2\n2,5\n{},4\n", [], "column 'a' contains numbers except '?' in line 4"),
+        ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' contains numbers except '1,000.5' in line 4"),
         ('"2,5"', "1,2\n2,5\n{},4\n", [], "--decimal ,"),
         *(
-            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' holds numbers except '{cell}' in line 4")
+            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' contains numbers except '{cell}' in line 4")
             for cell in ("1.23", "1.2345", "12.34.567", "1.234.", "x")
             for decimal in (["--thousands", "."], ["--thousands", ".", "--decimal", ","])
         ),
@@ -416,7 +416,7 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
 @pytest.mark.parametrize("n_before", [40, 30_000])  # both in the rows by which Arrow infers types
 def test_a_cell_of_text_is_an_error_however_many_rows_are_before_it(n_before, cell, csv_file):
     table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{cell};2\n" + "3;1\n" * 20)))
-    with pytest.raises(ValueError, match=f"column 'a' holds numbers except '{cell}' in line {n_before + 2}"):
+    with pytest.raises(ValueError, match=f"column 'a' contains numbers except '{cell}' in line {n_before + 2}"):
         table.numeric_names()
 
 
@@ -430,7 +430,7 @@ def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n
         if n_whole:
             assert result.exit_code == 1
             assert "column 'eruptions'" in result.stderr
-            assert "(where the comma is a decimal mark, say so: --decimal ,)" in result.stderr
+            assert "(if the comma is a decimal mark, pass --decimal ,)" in result.stderr
         else:
             assert result.exit_code == 0
             assert f"{data} has commas in its numbers, which are read as decimal marks.\n" in result.stderr
@@ -455,7 +455,7 @@ def test_an_encoding_that_is_said_counts(cli, tmp_path):
     path.write_text("größe\n1\n2\n4\n", encoding="cp437")
     assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
     wrong = cli("fit", path, "-k", 1, "--encoding", "utf-8")
-    assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8, or give --encoding.\n"
+    assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8 or give --encoding.\n"
 
 
 def test_a_cell_far_down_is_named_by_its_line(cli, csv_file):

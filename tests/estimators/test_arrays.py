@@ -168,7 +168,7 @@ def test_a_change_keeps_what_is_still_known(X):
     [
         ("weights_", 0, 2.0, "'weights_' set by hand: Not a valid mixture: its weights sum to"),
         ("weights_", 1, -1.0, "weights sum to|weight 1 is negative"),
-        ("means_", 2, np.nan, "its means hold NaN"),
+        ("means_", 2, np.nan, "its means contain NaN"),
         ("covariances_", 1, -1.0, "'covariances_' set by hand: .*covariance of component 1 is not positive definite"),
         ("precisions_", 2, -1.0, "precisions_ set by hand: .*precision of component 2 is not positive definite"),
         ("precisions_cholesky_", 0, 0.0, "precisions_cholesky_ set by hand: Singular|not positive definite|infinity"),

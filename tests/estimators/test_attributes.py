@@ -113,7 +113,7 @@ def test_an_estimator_says_which_parts_it_lacks(X):
         ("weights_", [0.5, 0.6], "its weights sum to 1.1, not to 1"),
         ("weights_", [1.5, -0.5], "weight 1 is negative"),
         ("means_", [1.0, 2.0], r"means_ has shape \(2,\), but must have shape \(n_components, n_features\)"),
-        ("means_", [[np.nan] * 3] * 2, "its means hold NaN"),
+        ("means_", [[np.nan] * 3] * 2, "its means contain NaN"),
         ("means_", np.zeros((2, 2)), r"covariances_ has shape \(2, 3, 3\).*means_ has shape \(2, 2\)"),
         ("covariances_", [np.eye(3)], r"covariances_ has shape \(1, 3, 3\), but must have shape \(2, 3, 3\)"),
         ("covariances_", [np.eye(3), -np.eye(3)], "the covariance of component 1 is not positive definite"),
@@ -164,7 +164,7 @@ def test_matrices_of_a_structure_with_factors_can_not_be_set_before_fit_either(X
 def test_a_search_of_several_structures_has_no_parts(X):
     search = GaussianMixtureIC([1, 2])
     search.weights_, search.means_, search.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
-    with pytest.raises(ValueError, match=r"covariance_type='all' names several structures"):
+    with pytest.raises(ValueError, match=r"covariance_type='all' lists several structures"):
         search.predict(X)
 
 

@@ -84,8 +84,8 @@ BAD_ROWS = {
         for kind in TIMES
         for library, make in {"polars": with_polars, "Arrow": with_arrow}.items()
     },
-    "dates in an array": (ROWS.astype("datetime64[D]"), TypeError, "Input X holds dates, times or durations"),
-    "dates in a pandas frame": (REST.assign(when=pd.to_datetime("2001-02-03")), TypeError, "Input X holds dates"),
+    "dates in an array": (ROWS.astype("datetime64[D]"), TypeError, "Input X contains dates, times or durations"),
+    "dates in a pandas frame": (REST.assign(when=pd.to_datetime("2001-02-03")), TypeError, "Input X contains dates"),
     "durations in a pandas frame": (REST.assign(when=pd.to_timedelta(3, unit="s")), TypeError, "durations in column"),
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must contain real"),

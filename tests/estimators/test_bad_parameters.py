@@ -120,9 +120,9 @@ CASES = {
         f"init_params has shape (19,) and type int64. Pass one of {KNOWN_STARTS}, integer labels of shape (20,) or "
         "responsibilities of shape (20, 2).",
     ),
-    "labels too large": ({"init_params": LABELS + 1}, ValueError, "init_params holds the labels 1 … 2; with"),
-    "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
-    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64. Convert them by"),
+    "labels too large": ({"init_params": LABELS + 1}, ValueError, "init_params contains the labels 1 … 2; with"),
+    "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params contains the labels -1 … 0; with n_comp"),
+    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "contains labels of type float64. Convert them by"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
@@ -147,7 +147,7 @@ CASES = {
     "callable of other labels": (
         {"init_params": lambda X, n_components, rng: LABELS * 7},
         ValueError,
-        "the result of the callable init_params holds the labels 0 … 7; with n_components=2",
+        "the result of the callable init_params contains the labels 0 … 7; with n_components=2",
     ),
 }
 

@@ -199,9 +199,9 @@ def test_labels_hold_without_moves(near) -> None:
     labels[:10], labels[-10:] = 1, 0
     found = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
     assert (found.predict(near[:10]) == 1).mean() > 0.7
-    with pytest.raises(ValueError, match=r"labels name components by number\. Set split_merge=False"):
+    with pytest.raises(ValueError, match=r"labels refer to components by number\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
-    for wrong, said in ((labels + 2, "labels name component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
+    for wrong, said in ((labels + 2, "labels use component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
         with pytest.raises(ValueError, match=said):
             BayesianGaussianMixture(2, **COURSE).fit(near, labels=wrong)
 
@@ -355,14 +355,14 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"degrees_of_freedom_prior": 1e12}, r"degrees_of_freedom_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
         ({"mean_prior": [0.0]}, r"mean_prior has shape \(1,\), but covariance_type and X need shape \(3,\)"),
-        ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior holds NaN or infinity"),
+        ({"mean_prior": [0.0, np.nan, 1.0]}, "mean_prior contains NaN or infinity"),
         ({"covariance_prior": 1.0}, r"covariance_prior has shape \(\), but covariance_type and X need shape \(3, 3\)"),
         ({"covariance_prior": -np.eye(3)}, "covariance_prior must be positive definite"),
         ({"covariance_prior": [[1, 2, 0], [0, 1, 0], [0, 0, 1]]}, "covariance_prior must be symmetric"),
         ({"covariance_prior": [1, 1, 0], "covariance_type": "diag"}, "covariance_prior must be positive definite"),
         ({"init_params": "birth", "split_merge": False}, r'init_params="birth" needs split_merge=True'),
         ({"tol": "auto"}, r'tol="auto" is not for BayesianGaussianMixture'),
-        ({"reg_covar": "auto"}, r'reg_covar="auto" is not for BayesianGaussianMixture'),
+        ({"reg_covar": "auto"}, r'reg_covar="auto" is not available here'),
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),
     ],
 )

@@ -243,7 +243,7 @@ def test_a_warm_start_goes_on(rows, path, stop_at):
         interrupted(warm().set_params(checkpoint=path), rows, stop_at, n_states)
         assert everything(warm().set_params(checkpoint=path).fit(rows)) == expected
     interrupted(warm().set_params(checkpoint=path), rows, stop_at, 3)
-    with pytest.raises(ValueError, match=r"another fit: the fit to go on from differs\."):
+    with pytest.raises(ValueError, match=r"another fit: the earlier fit differs\."):
         warm().set_params(max_iter=2).fit(rows).set_params(max_iter=9, checkpoint=path).fit(rows)
 
 
@@ -296,10 +296,10 @@ def test_other_data_are_refused(kept, rows, path):
     estimator, _ = kept
     assert_refused(estimator, rows[:-1], path, r"the shape of X was \[500, 3\] and is \[499, 3\]\.")
     assert_refused(estimator, rows.astype("f4"), path, r"the type of X was 'float64' and is 'float32'\.")
-    assert_refused(estimator, rows[::-1], path, r"what X or sample_weight holds differs\.")
+    assert_refused(estimator, rows[::-1], path, r"the content of X or sample_weight differs\.")
     weight = np.ones(500)
     assert_refused(estimator, rows, path, r"number and maximum of the weights", sample_weight=2 * weight)
-    assert_refused(estimator, rows, path, r"what labels says differs\.", labels=np.r_[0, np.full(499, -1)])
+    assert_refused(estimator, rows, path, r"the content of labels differs\.", labels=np.r_[0, np.full(499, -1)])
 
 
 def test_what_changes_no_bit_may_change(kept, rows):
@@ -311,7 +311,7 @@ def test_what_changes_no_bit_may_change(kept, rows):
 
 def test_damaged_files_are_refused(kept, rows, path, rng):
     estimator, contents = kept
-    not_usable = r"is not a usable checkpoint: .*Remove the file to begin anew, or pass another path\."
+    not_usable = r"is not a usable checkpoint: .*Remove the file to start again, or pass another path\."
     for length in [0, 5, 200, *rng.integers(len(contents), size=5).tolist()]:
         path.write_bytes(contents[:length])
         assert_refused(estimator, rows, path, not_usable)
@@ -407,7 +407,7 @@ def test_a_full_disk_is_said_once_and_the_fit_goes_on(rows, path, stop_at, monke
     with pytest.warns(RuntimeWarning) as caught:
         found = GaussianMixture(4, **parameters, checkpoint=path).fit(rows)
     sentences = [str(each.message) for each in caught if each.category is RuntimeWarning]
-    assert sentences == [f"{path} can't be written: No space left on device. The fit goes on without a checkpoint."]
+    assert sentences == [f"{path} can't be written: No space left on device. The fit continues without a checkpoint."]
     assert everything(found) == everything(GaussianMixture(4, **parameters).fit(rows))
 
 

@@ -178,12 +178,12 @@ BAD = {
     "columns apart": (APART, None, "both in column 0 .* and column 1"),
     "a wrong shape": (ROWS, np.ones((4, 5)), r"X_error has shape \(4, 5\). Pass standard deviations of shape \(3,"),
     "a negative one": (ROWS, np.where(ROWS[2, 2] == ROWS, -1.0, 1.0), "X_error of row 2 is negative"),
-    "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is observed"),
+    "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 contains NaN where X is observed"),
     "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
     "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite between two finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
-    "a masked one": (ROWS, np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS), "row 2 holds NaN where X is"),
+    "a masked one": (ROWS, np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS), "row 2 contains NaN where X is"),
     "a square that overflows": (ROWS, 1e155, r"X has no value at all in column 0 .* above 1.3e154 counts as infinite"),
 }
 
@@ -261,7 +261,7 @@ def test_a_checkpoint_is_of_its_errors(rows):
     for deviation in (0.1, 0.9):
         source = ArraySource(rows, error=np.broadcast_to(np.full(3, deviation**2), rows.shape))
         said.append(fit_identity(GaussianMixture(), source))
-    assert {what for what in said[0] if said[0][what] != said[1][what]} == {"what X_error says"}
+    assert {what for what in said[0] if said[0][what] != said[1][what]} == {"the content of X_error"}
 
 
 @pytest.mark.parametrize("every", [1, 3, 10, 40])  # one in `every` rows has a value
@@ -323,7 +323,7 @@ def test_masked_cells_are_missing(holed, rng):
     assert_same(found, fitted(whole.astype(float).filled(np.nan)), rtol=0)
     np.testing.assert_array_equal(found.predict(whole), found.predict(whole.astype(float).filled(np.nan)))
     large = np.ma.masked_array(2**60 + np.arange(60).reshape(20, 3), np.eye(20, 3, dtype=bool))
-    with pytest.raises(ValueError, match="a double can't tell such integers apart"):
+    with pytest.raises(ValueError, match="a double can't distinguish such integers"):
         fitted(large)
 
 

@@ -177,15 +177,15 @@ def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
 
 
 BAD = {
-    "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
-    "huge": (np.full(N_ROWS, 2**40), {}, "labels name component 1099511627776"),
-    "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels name component 1000000000000000000000000000000"),
+    "labels are": (np.full(N_ROWS, 3), {}, "labels use component 3; with n_components=3"),
+    "huge": (np.full(N_ROWS, 2**40), {}, "labels use component 1099511627776"),
+    "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels use component 1000000000000000000000000000000"),
     "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\). Pass one label for each of the 240 rows"),
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
     "short": (np.zeros(5, int), {}, r"shape \(5,\). Pass one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the index of a component"),
     "text": (["a"] * N_ROWS, {}, r"For other labels set label_components, such as \{'a': \[0\]\}, or"),
-    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
+    "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components lists"),
     "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "Row 17 of labels allows no component"),
     "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels must have 3"),
     "below 0": (-np.ones((N_ROWS, 3)), {}, "Row 0 of labels must contain numbers ≥ 0"),
@@ -193,9 +193,9 @@ BAD = {
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
-    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the index of a component"),
+    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not a component's index"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
-    "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
+    "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels use component 8"),
     "without": (None, {"label_components": {0: [0]}}, "fit also needs the argument labels"),
 }
 
@@ -215,12 +215,12 @@ def test_what_can_not_be_used_is_refused_in_a_sentence(name, groups):
     ("labels", "settings"), [(np.zeros(N_ROWS, bool), {}), (np.zeros(N_ROWS, int), {"label_components": [[0]]})]
 )
 def test_what_is_of_another_kind_is_refused(labels, settings, groups):
-    with pytest.raises(TypeError, match=r"labels holds True and False|must be a dictionary"):
+    with pytest.raises(TypeError, match=r"labels contains True and False|must be a dictionary"):
         GaussianMixture(3, **settings).fit(groups[0], labels=labels)
 
 
 def test_a_choice_refuses_fewer_components_than_labels(groups):
-    with pytest.raises(ValueError, match="labels name component 2; with n_components=2"):
+    with pytest.raises(ValueError, match="labels use component 2; with n_components=2"):
         GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])
 
 
@@ -289,11 +289,11 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
 @pytest.mark.parametrize(
     ("cells", "how", "words"),
     [
-        ([0.0, 1, 0.5], {}, r"column 'c' of X holds 0.5; a label is the index of a component, -1 or None"),
-        ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the index of a component, or -1"),
-        ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
-        ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"column 'c' of X holds 5, but label_components names"),
-        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 distinct numbers"),
+        ([0.0, 1, 0.5], {}, r"column 'c' of X contains 0.5; a label is the index of a component, -1 or None"),
+        ([0.0, 1, -2], {}, r"column 'c' of X contains -2; a label is the index of a component, or -1"),
+        ([0.0, 1, 5], {}, r"labels use component 5; with n_components=2 they must lie in 0 … 1"),
+        ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"of X contains 5, but label_components lists"),
+        (np.arange(70_000.0), {}, r"labels='c': this column of X has more than 65,536 distinct numbers"),
     ],
 )
 def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
@@ -305,19 +305,19 @@ def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
 
 def test_a_name_needs_a_column(groups, tmp_path):
     rows, _ = groups
-    with pytest.raises(ValueError, match="labels='c' should name a column of X, but the columns of X have no names"):
+    with pytest.raises(ValueError, match="labels='c' should be a column of X, but the columns of X have no names"):
         GaussianMixture(2).fit(rows, labels="c")
-    with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
+    with pytest.raises(ValueError, match="labels='c' should be a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
-    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
+    with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):
         GaussianMixture(2).fit(pd.DataFrame({"a": rows[:, 0]}), labels="a")
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": np.arange(3.0)}), path)
-    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
+    with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):
         GaussianMixture(2).fit(path, labels="a")
     pq.write_table(pa.table({"a": np.arange(3.0), "c": ["x", "y", "x"]}), path)
     with (
-        pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"),
+        pytest.warns(RuntimeWarning, match="left out column 'c': it contains text"),
         pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters must"),
     ):
         GaussianMixture(2).fit(path, labels="c")

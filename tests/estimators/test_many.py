@@ -458,7 +458,7 @@ def say(**values):
 DAMAGE = {
     "a negative weight": (put("weights", (0, 0), -1.0), "in group 'a' weight 0 is negative"),
     "weights that sum to 2": (put("weights", (2, 0), 1.5), r"in group 0\.5 its weights sum"),
-    "NaN": (put("means", (0, 0, 0), np.nan), "in group 'a' its means hold NaN"),
+    "NaN": (put("means", (0, 0, 0), np.nan), "in group 'a' its means contain NaN"),
     "no symmetry": (put("covariances", (0, 1, 0, 1), 0.5), "in group 'a' a covariance matrix is not symmetric"),
     "a singular matrix": (put("covariances", (3, 0), 0.0), "in group 'd' the covariance of component 0"),
     "half a step": (put("n_iter", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
@@ -471,7 +471,7 @@ DAMAGE = {
     "an error elsewhere": (say(errors=[[7, "?"]]), "an error or a note for a group that it lacks"),
     "an error without a place": (say(errors=[["a", "?"]]), "wrong type"),
     "a note that is no list": (say(notes=[[3, "?"]]), "wrong type"),
-    "no error": (say(errors=[]), "in group 2 its weights hold NaN"),
+    "no error": (say(errors=[]), "in group 2 its weights contain NaN"),
     "too many names": (say(feature_names=["a"]), "names 1 features"),
     "an unknown family": (say(family="XYZ"), "structure 'XYZ'"),
     "a later version": (say(version=2), "layout version 2"),

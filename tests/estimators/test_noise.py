@@ -194,7 +194,7 @@ BAD_VALUES = {
     "no weight": ({"weight": None}, TypeError, "weight must be a number between 0 and 1, not None"),
     "all": ({"weight": 1}, ValueError, "weight=1 must be a number between 0 and 1"),
     "zero volume": ({"volume": 0}, ValueError, "volume=0 must be a number above 0"),
-    "infinite volume": ({"volume": np.inf}, ValueError, "volume holds NaN or infinity"),
+    "infinite volume": ({"volume": np.inf}, ValueError, "volume contains NaN or infinity"),
     "text": ({"volume": "large"}, TypeError, "volume must be real numbers"),
     "box": ({"volume": [[0, 0], [0, 1]]}, ValueError, "volume must be a number, or a box"),
 }

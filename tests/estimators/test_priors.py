@@ -72,7 +72,7 @@ BAD = {
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2, but the last index is n_components − 1 = 1.",
+        "fixed_means contains component 2, but the last index is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
         {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
@@ -95,8 +95,8 @@ BAD_RESTRICTIONS = {
     "equal and fixed weights": ({"equal_weights": True, "fixed_weights": [0]}, ValueError, "equal_weights=True"),
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
-    "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
-    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1,"),
+    "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] contains a component twice."),
+    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means contains component -1,"),
     "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of indices of components, or"),
     "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of indices of"),
 }
@@ -104,7 +104,7 @@ BAD_RESTRICTIONS = {
 BAD_PRIORS = {
     "mean of two axes": ({"mean": [[0.0]]}, ValueError, "mean must have shape (n_features,), but has shape (1, 1)."),
     "mean empty": ({"mean": []}, ValueError, "mean must have shape (n_features,), but has shape (0,)."),
-    "mean NaN": ({"mean": [0.0, np.nan]}, ValueError, "mean holds NaN or infinity"),
+    "mean NaN": ({"mean": [0.0, np.nan]}, ValueError, "mean contains NaN or infinity"),
     "mean text": ({"mean": ["a"]}, TypeError, "mean must be real numbers, not text."),
     "shrinkage negative": ({"shrinkage": -1.0}, ValueError, "shrinkage=-1.0 must be a finite number ≥ 0."),
     "shrinkage None": ({"shrinkage": None}, TypeError, "shrinkage must be a finite number ≥ 0, not None."),
@@ -121,7 +121,7 @@ BAD_PRIORS = {
     "dof 0": ({"dof": 0}, ValueError, "dof=0 must be a finite number above 0."),
     "dof True": ({"dof": True}, TypeError, "dof must be a finite number above 0, not True."),
     "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1. Below 1, the prior density"),
-    "weights infinite": ({"weights": np.inf}, ValueError, "weights holds NaN or infinity"),
+    "weights infinite": ({"weights": np.inf}, ValueError, "weights contains NaN or infinity"),
     "weights text": ({"weights": "many"}, TypeError, "weights must be real numbers, not text."),
     "weights of two axes": ({"weights": EYES}, ValueError, "weights must be a number or have shape"),
     "two numbers of features": ({"mean": [0.0], "scale": [1.0, 1.0]}, ValueError, "mean has 1 features, but scale"),

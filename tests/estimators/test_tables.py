@@ -98,11 +98,11 @@ def test_nulls_are_missing_cells(library, values):
 
 
 REFUSED = {
-    "text": (["a", "b", "c", "d"], ValueError, "holds text, 'a', in row 0, column 'depth'. Give numbers"),
+    "text": (["a", "b", "c", "d"], ValueError, "contains text, 'a', in row 0, column 'depth'. Give numbers"),
     "text of digits": (["1", "2", "3", "4"], ValueError, "row 0, column 'depth'. Give numbers: convert such columns"),
-    "dates": ([date(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
-    "times": ([datetime(2020, 1, 1)] * 4, TypeError, "holds dates, times or durations in "),
-    "durations": ([timedelta(1)] * 4, TypeError, "holds dates, times or durations in "),
+    "dates": ([date(2020, 1, 1)] * 4, TypeError, "contains dates, times or durations in "),
+    "times": ([datetime(2020, 1, 1)] * 4, TypeError, "contains dates, times or durations in "),
+    "durations": ([timedelta(1)] * 4, TypeError, "contains dates, times or durations in "),
     "lists": ([[1.0]] * 4, TypeError, "Give numbers: leave such columns out."),
 }
 
@@ -127,7 +127,7 @@ CATEGORIES = {
 def test_categories_are_refused_by_name(make):
     X = rows_of(4)
     frame = make({"width": X[:, 0], "height": X[:, 1], "depth": ["a", "b", "a", "a"]})
-    check_refused(frame, TypeError, "holds categories in column 'depth'. Give numbers: leave such columns out, or enc")
+    check_refused(frame, TypeError, "contains categories in column 'depth'. Give numbers: leave such columns out, or e")
 
 
 def check_refused(frame, kind, sentence):
@@ -196,14 +196,14 @@ def test_integers_of_128_bits_are_the_nearest_floats():
     expected = [np.nan if value is None else float(value) for value in values]
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], expected)
     near = frame.with_columns(depth=pl.Series([10**30 + i for i in range(5)], dtype=pl.Int128))
-    with pytest.raises(ValueError, match="column 'depth', holds integers of size"):
+    with pytest.raises(ValueError, match="column 'depth', contains integers of size"):
         GaussianMixture().fit(near)
 
 
 def test_bytes_are_no_table():
     with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Pass the path of a file as a string"):
         GaussianMixture().fit(b"rows.csv")
-    with pytest.raises(TypeError, match="holds bytes in row 0, column 'a'"):
+    with pytest.raises(TypeError, match="contains bytes in row 0, column 'a'"):
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
 
 
@@ -225,7 +225,7 @@ def test_objects_of_pandas_are_numbers_where_they_are():
     frame.loc[2, "height"], frame.loc[3, "height"], frame.loc[4, "height"] = None, pd.NA, True
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
     assert Frame.from_table(frame.assign(depth=[Decimal("1.5"), *X[1:, 2]])).rows("X")[0, 2] == 1.5
-    check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "holds text, 'six', in row 5, column 'depth'")
+    check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "contains text, 'six', in row 5, column 'depth'")
 
 
 def test_a_lazy_frame_is_fitted_as_its_rows_are(rng):
@@ -246,7 +246,7 @@ def test_all_columns_without_numbers_are_named_at_once():
         "dates, times or durations in column 'since'",
         "infinity in columns 'a', '",
     )
-    assert all(f" holds {part}" in str(caught.value) for part in said)
+    assert all(f" contains {part}" in str(caught.value) for part in said)
     for X, known in (
         (frame, "columns 'b', 'c'"),
         (frame.to_numpy(), "columns 1, 2"),

@@ -121,7 +121,7 @@ def test_starts_without_time_are_named_where_the_first_start_had_too_little_too(
     ("parameters", "error", "why"),
     [
         ({"callbacks": print}, TypeError, "callbacks must be a list of functions or None"),
-        ({"callbacks": [3]}, TypeError, "callbacks must hold functions, not 3"),
+        ({"callbacks": [3]}, TypeError, "callbacks must contain functions, not 3"),
         ({"callbacks": [ProgressBar()]}, TypeError, r"ProgressBar is a callback of scikit-learn\. .*set_callbacks"),
         ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
         ({"max_time": "1s"}, TypeError, "max_time must be a number"),

@@ -211,7 +211,7 @@ def test_what_is_no_path_is_named(path, rng):
 
 def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
     GaussianMixture(2).fit(rng.normal(size=(40, 2))).mixture_.save(tmp_path / "m.gmm")
-    with pytest.raises(ValueError, match=r"m\.gmm holds a mixture, not an estimator: read it with Mixture\.load"):
+    with pytest.raises(ValueError, match=r"m\.gmm contains a mixture, not an estimator: read it with Mixture\.load"):
         GaussianMixture.load(tmp_path / "m.gmm")
 
 
@@ -222,7 +222,7 @@ class Other(GaussianMixture):
 def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
     again = there_and_back(Other(2).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
     assert type(again) is Other
-    with pytest.raises(ValueError, match="holds a fitted Other, not a GaussianMixture"):
+    with pytest.raises(ValueError, match="contains a fitted Other, not a GaussianMixture"):
         GaussianMixture.load(tmp_path / "m.gmm")
 
 
@@ -243,7 +243,7 @@ def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
 def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
     path = tmp_path / "m.gmm"
     Other(2).fit(rng.normal(size=(40, 2))).save(path)
-    with pytest.raises(ValueError, match=r"m\.gmm holds a fitted Other, not a class of gaussmix. Use Other\.load"):
+    with pytest.raises(ValueError, match=r"m\.gmm contains a fitted Other, not a class of gaussmix. Use Other\.load"):
         gaussmix.load(path)
     path.write_bytes(b"nothing")
     for place in (path, io.BytesIO(b"nothing")):

@@ -193,7 +193,7 @@ FALSE = {
         {"covariances": np.eye(2)},
         r"shape \(2, 2\), not \(2, 2, 2\)",
     ),
-    "NaN": ({}, {"means": np.array([[0.0, np.nan], [0.0, 0.0]])}, "means hold NaN"),
+    "NaN": ({}, {"means": np.array([[0.0, np.nan], [0.0, 0.0]])}, "means contain NaN"),
     "a negative weight": ({}, {"weights": np.array([1.5, -0.5])}, "weight 1 is negative"),
     "weights that sum to 0.9": ({}, {"weights": np.array([0.5, 0.4])}, "sum to 0.9, not to 1"),
     "not symmetric": ({}, {"covariances": np.array([np.eye(2), [[1, 0.1], [0, 1]]])}, "not symmetric"),

@@ -65,8 +65,8 @@ def test_precisions_are_inverted():
         ({"weights": [-0.5, 1.5]}, "weight 0 is negative"),
         ({"weights": [1.0]}, "do not match means"),
         ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers, with rows of equal length"),
-        ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means hold NaN or infinity"),
-        ({"covariances": [np.eye(2), np.diag([1.0, np.inf])]}, "its covariances hold NaN or infinity"),
+        ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means contain NaN or infinity"),
+        ({"covariances": [np.eye(2), np.diag([1.0, np.inf])]}, "its covariances contain NaN or infinity"),
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
         ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
@@ -241,14 +241,14 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
     [
         ([1.0, 2.0, 2.0, 1.0], "the covariance of component 0 is not positive definite"),
         ([1.0, 1.0, 1.0, 1.0], "the covariance of component 0 is not positive definite"),
-        ([1.0, np.nan, np.nan, 1.0], "its covariances hold NaN or infinity"),
+        ([1.0, np.nan, np.nan, 1.0], "its covariances contain NaN or infinity"),
         ([0.0, 0.0, 0.0, 0.0], "the covariance of component 0 is not positive definite"),
     ],
 )
 def test_buffers_of_cuvs_without_a_density_are_refused_in_a_sentence(covariances, said):
     with pytest.raises(ValueError, match=rf"^Not a valid mixture: {said}\.$"):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], covariances)
-    with pytest.raises(ValueError, match=r"^Not a valid mixture: its means hold NaN or infinity\.$"):
+    with pytest.raises(ValueError, match=r"^Not a valid mixture: its means contain NaN or infinity\.$"):
         Mixture.from_cuvs([1.0], [[0.0, np.inf]], [1.0, 0.0, 0.0, 1.0])
 
 
@@ -264,13 +264,13 @@ def test_weights_of_any_scale_come_over(scale):
     ("change", "said"),
     [
         ({"precisions_cholesky": np.zeros}, "a factor has a zero on its diagonal"),
-        ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky holds NaN or infinity"),
+        ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky contains NaN or infinity"),
         ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"cholesky of shape \(2, 3\) does not match"),
         ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
         ({"means": lambda shape: np.ones(2)}, r"does not match means of shape \(2,\)"),
         ({"component_probs": lambda shape: -np.ones(2)}, "weight 0 is negative"),
         ({"component_probs": lambda shape: np.zeros(2)}, "its weights sum to 0"),
-        ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights hold NaN or infinity"),
+        ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights contain NaN or infinity"),
     ],
 )
 def test_numbers_of_torch_that_make_no_mixture_are_refused_in_a_sentence(name, change, said):

@@ -27,7 +27,7 @@ def test_numbers_and_names_say_where(named):
     ("features", "error", "said"),
     [
         ("wieght", ValueError, "Did you mean 'weight'"),
-        (["age", 2], ValueError, "Feature 'age' is given twice"),
+        (["age", 2], ValueError, "Feature 'age' occurs twice"),
         (3, ValueError, "no feature 3: the mixture has features 0 to 2"),
         (-4, ValueError, "no feature -4"),
         (1.0, TypeError, "an index or a name, not 1.0"),

@@ -209,8 +209,8 @@ def test_a_weight_of_0_and_no_rows():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda m: m.highest_density_level(1.5), "p holds 1.5, but probabilities"),
-        (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p holds -1.0"),
+        (lambda m: m.highest_density_level(1.5), "p contains 1.5, but probabilities"),
+        (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p contains -1.0"),
         (lambda m: m.density_p_value([[0.0, np.nan]]), "contains NaN: row 0, column 1"),
         (lambda m: m.density_p_value([[0.0]]), r"must have shape \(n_rows, 2\)"),
         (lambda m: m.density_p_value([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),

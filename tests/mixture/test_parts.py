@@ -217,7 +217,7 @@ def test_names_given_later_are_those_of_the_conditional():
         (lambda m: m.condition({0: "1"}), TypeError, "The value of feature 0 must be a number, not '1'"),
         (lambda m: m.condition({"a": [1.0]}), TypeError, "feature 'a' must be a number"),
         (lambda m: m.condition({"a": np.nan}), ValueError, "feature 'a' is nan: pass a finite number or omit"),
-        (lambda m: m.condition({"a": 1.0, 0: 2.0}), ValueError, "Feature 'a' is given twice"),
+        (lambda m: m.condition({"a": 1.0, 0: 2.0}), ValueError, "Feature 'a' occurs twice"),
         (lambda m: m.condition([1.0]), TypeError, "needs a dictionary"),
         (lambda m: m.marginal([]), ValueError, "at least one feature"),
         (lambda m: m.marginal([9]), ValueError, "no feature 9"),

@@ -232,11 +232,11 @@ def test_as_far_as_float64_goes(name, n_features):
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (lambda m: m.cdf([[np.nan, 0.0]]), ValueError, r"rows holds NaN at \(0, 0\)"),
+        (lambda m: m.cdf([[np.nan, 0.0]]), ValueError, r"rows contains NaN at \(0, 0\)"),
         (lambda m: m.cdf([0.0, 1.0]), ValueError, r"rows must have shape \(n_rows, 2\), not \(2,\)"),
         (lambda m: m.cdf([["a", "b"]]), TypeError, "rows must be real numbers"),
         (lambda m: m.cdf([[0.0, 1.0]], n_points=0), ValueError, "n_points=0 must be an integer ≥ 1"),
-        (lambda m: m.probability(0.0, [1.0, np.nan]), ValueError, r"upper holds NaN at \(1,\)"),
+        (lambda m: m.probability(0.0, [1.0, np.nan]), ValueError, r"upper contains NaN at \(1,\)"),
         (lambda m: m.probability([0.0, 2.0], 1.0), ValueError, "lower is 2.0 but upper is 1.0 in column 1: exchange"),
         (lambda m: m.probability([0.0, 1.0, 2.0], 3.0), ValueError, r"must have shape \(n_rows, 2\), not \(3,\) and"),
         (lambda m: m.probability(0.0, "b"), TypeError, "upper must be real numbers"),

@@ -83,7 +83,7 @@ def test_many_quantiles_are_those_of_few(rng):
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.5, 2.0]])
 def test_what_is_no_probability_is_refused(p):
-    with pytest.raises(ValueError, match=r"p holds .*, but probabilities must be from 0 to 1"):
+    with pytest.raises(ValueError, match=r"p contains .*, but probabilities must be from 0 to 1"):
         line("one").quantile(p)
 
 

@@ -91,7 +91,7 @@ def test_deviations_and_intervals_are_those_of_the_features():
         marginal = TWO.marginal(feature)
         np.testing.assert_allclose(marginal.cdf([[low], [high]]), [0.1, 0.9], rtol=1e-10)
         np.testing.assert_allclose(TWO.std()[feature] ** 2, marginal.covariance[0, 0], rtol=1e-14)
-    with pytest.raises(ValueError, match=r"confidence holds 1\.5"):
+    with pytest.raises(ValueError, match=r"confidence contains 1\.5"):
         TWO.interval(1.5)
     with pytest.raises(TypeError, match="one number"):
         TWO.interval([0.5, 0.9])

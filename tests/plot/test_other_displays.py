@@ -300,7 +300,7 @@ def test_other_features_are_integrated_out():
     with pytest.raises(AttributeError, match=r"^ConditionalDisplay has no savefig\. Use figure_\.savefig\.$"):
         display.savefig("a.png")
     regressor = GaussianMixtureRegressor().fit(np.eye(3), [0.0, 1.0, 3.0])
-    with pytest.raises(ValueError, match="Also pass the target: from_estimator"):
+    with pytest.raises(ValueError, match="Pass the target, too: from_estimator"):
         ConditionalDisplay.from_estimator(regressor, np.eye(3))
     with pytest.raises(ValueError, match="feature and target are both 'c'"):
         ConditionalDisplay.from_estimator(mixture, feature="c")

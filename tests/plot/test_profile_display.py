@@ -64,7 +64,7 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
 def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
     for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), FunctionTransformer(np.log), Normalizer():
         pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
-        with pytest.raises(ValueError, match="which has no affine inverse_transform"):
+        with pytest.raises(ValueError, match="has no affine inverse_transform"):
             ProfileDisplay.from_estimator(pipe)
 
 

@@ -309,7 +309,7 @@ def test_a_score_is_of_the_rows_whose_class_is_known(missing, classes):
     classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, few)
     assert classifier.score(X, few, weight) == classifier.score(X[known], y[known], weight[known]) > 0.5
     assert not np.isnan(cross_val_score(GaussianMixtureClassifier(), X, few, cv=2)).any()
-    with pytest.raises(ValueError, match="y holds no class, because every label is missing"):
+    with pytest.raises(ValueError, match="y contains no classes, because every label is missing"):
         classifier.score(X[:5], np.full(5, missing))
 
 
@@ -379,14 +379,14 @@ ROWS = np.arange(40.0).reshape(20, 2) % 7
 LABELS = np.arange(20) % 2
 BAD = {
     "no y": ({}, None, "requires y to be passed, but the target y is None"),
-    "one class": ({}, np.ones(20), "y holds only one class, 1.0, but a classifier"),
-    "one class, text": ({}, ["a"] * 20, "y holds only one class, 'a'"),
-    "no label at all": ({}, -np.ones(20), "y holds only one class, -1.0"),
-    "too short": ({}, LABELS[:5], "y holds 5 labels, but X has 20 rows"),
+    "one class": ({}, np.ones(20), "y contains only one class, 1.0, but a classifier"),
+    "one class, text": ({}, ["a"] * 20, "y contains only one class, 'a'"),
+    "no label at all": ({}, -np.ones(20), "y contains only one class, -1.0"),
+    "too short": ({}, LABELS[:5], "y has 5 labels, but X has 20 rows"),
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
-    "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class, because every label is missing"),
-    "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds only one class, 'a'"),
-    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text and other values, such as 'a'"),
+    "nothing but NaN": ({}, np.full(20, np.nan), "y contains no classes, because every label is missing"),
+    "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y contains only one class, 'a'"),
+    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y mixes text and other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),

@@ -76,7 +76,7 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
         np.testing.assert_equal(getattr(woken, key), expected)
     assert gaussmix.Mixture.load(tmp_path / "m.gmm").feature_names == estimator.mixture_.feature_names
     other = GaussianMixtureDetector if type(estimator) is GaussianMixture else GaussianMixture
-    with pytest.raises(ValueError, match="holds a fitted"):
+    with pytest.raises(ValueError, match="contains a fitted"):
         other.load(tmp_path / "m.gmm")
 
 

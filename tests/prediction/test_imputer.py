@@ -163,5 +163,5 @@ def test_what_cannot_be_filled_is_said_in_one_sentence():
 
 
 def test_integers_that_merge_in_a_double_are_refused_as_by_other_estimators():
-    with pytest.raises(ValueError, match="a double can't tell such integers apart"):
+    with pytest.raises(ValueError, match="a double can't distinguish such integers"):
         GaussianMixtureImputer().fit(np.arange(20).reshape(10, 2) + 2**60)

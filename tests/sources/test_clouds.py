@@ -147,7 +147,7 @@ def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monke
         thread.start()
         kind.clear_instance_cache()
         monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", of_azure(server.server_port))
-        with pytest.raises(PermissionError, match="the store refuses access; check its credentials"):
+        with pytest.raises(PermissionError, match="the store denies access; check its credentials"):
             gaussmix.open("az://bucket/rows/*.npy")
         kind.clear_instance_cache()
         server.shutdown()

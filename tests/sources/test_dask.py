@@ -365,7 +365,7 @@ def test_what_is_no_table_of_numbers_is_refused(table):
         mixture().fit(da.zeros(5))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
         mixture().fit(dd.from_pandas(pd.Series([1.0, 2.0]), npartitions=1))
-    with pytest.raises(ValueError, match="holds complex128"):
+    with pytest.raises(ValueError, match="contains complex128"):
         mixture().fit(da.zeros((5, 2), dtype=complex))
     with pytest.raises(ValueError, match="no column 'x2'; it has 'x0', 'x1'"):
         open(da.zeros((5, 2)), weights="x2")
@@ -408,7 +408,7 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
 def test_a_partition_without_numbers_is_named(values, kind, chosen, cluster):
     rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
     frame = dd.from_map(lambda number: rows.assign(b=values) if number == 3 else rows, range(5), meta=rows)
-    with pytest.raises(ValueError, match=f"partition 3 of the Dask frame, column 'b': it holds {kind}"):
+    with pytest.raises(ValueError, match=f"partition 3 of the Dask frame, column 'b': it contains {kind}"):
         mixture().fit(open(frame, **chosen))
 
 
@@ -491,7 +491,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
 def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
     """Check integers of which each partition alone has too small a range."""
     frame = pd.DataFrame({"time": 17 * 10**17 + 5 * np.arange(1_000), "x": np.arange(1_000) % 7})
-    with pytest.raises(ValueError, match=r"'time', holds integers of size 1.7e\+18 that differ by at most \d+: a"):
+    with pytest.raises(ValueError, match=r"'time', contains integers of size 1.7e\+18 that differ by at most \d+: a"):
         GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))
     frame.loc[999, "time"] += 10**12
     gm = GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))

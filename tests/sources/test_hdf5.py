@@ -50,7 +50,7 @@ def test_it_is_a_source(file, rng):
 
 def test_what_is_no_table_is_refused(file):
     for wrong in (np.ones(4), np.ones((2, 2), dtype=complex), np.ones((4, 0), dtype=int)):
-        with pytest.raises(ValueError, match=r"The data set .* of .*rows.h5 holds .*, not rows and columns of"):
+        with pytest.raises(ValueError, match=r"The data set .* of .*rows.h5 contains .*, not rows and columns of"):
             gaussmix.open(file.create_dataset(str(wrong.dtype), data=wrong))
     data = file.create_dataset("holes", data=[[1.0, 2.0], [3.0, np.nan]])
     with pytest.raises(ValueError, match="row 1, column 'x1'"):

@@ -106,7 +106,7 @@ def test_a_fit_to_arrays_has_the_bits_of_one_in_memory(structure, dtype, whole):
 
 def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, frames):
     expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
-    with pytest.warns(RuntimeWarning, match="the Ray data set: left out column 'name': it holds text"):
+    with pytest.warns(RuntimeWarning, match="the Ray data set: left out column 'name': it contains text"):
         source = open(frames, weights="weight")
     gm = mixture(covariance_type="diag").fit(source)
     assert_same_fit(gm, expected)
@@ -261,7 +261,7 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
     with pytest.raises(ValueError, match="the Ray list has no rows"):
         mixture().fit([ray.put(whole[:0, :3])])
-    with pytest.raises(ValueError, match="the Ray data set, column 'name': it holds text, not numbers"):
+    with pytest.raises(ValueError, match="the Ray data set, column 'name': it contains text, not numbers"):
         open(frames, columns=["a", "name"])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         mixture().fit(whole[:100, :3]).predict([two])
@@ -310,7 +310,7 @@ def test_nulls_alone_in_the_first_part_tell_no_type():
     parts = [rows.assign(b=None, c=None), rows, rows]
     expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
     for data in ray.data.from_pandas(parts), [*map(ray.put, parts)]:
-        with pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"):
+        with pytest.warns(RuntimeWarning, match="left out column 'c': it contains text"):
             assert_same_fit(mixture().fit(data), expected)
     with pytest.warns(RuntimeWarning, match="left out column 'b': it is empty"):
         assert mixture().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1

@@ -297,11 +297,11 @@ def test_what_is_no_table_of_numbers_is_refused(spark, whole):
     frame = spark.createDataFrame([(1.0, "x", 2**62), (2.0, "y", 2**62 + 1)], ["a", "text", "long"])
     with pytest.raises(ValueError, match="no column 'z'"):
         open(frame, weights="z")
-    with pytest.raises(ValueError, match="column 'text': it holds text, not numbers"):
+    with pytest.raises(ValueError, match="column 'text': it contains text, not numbers"):
         open(frame, columns=["a", "text"])
     with pytest.raises(ValueError, match="the Spark frame has no rows"):
         mixture().fit(frame.select("a").limit(0))
-    with pytest.raises(ValueError, match=r"column 'long'.* holds integers"):
+    with pytest.raises(ValueError, match=r"column 'long'.* contains integers"):
         mixture().fit(frame.select("long").coalesce(1))
     gm = mixture().fit(whole[:1000, :-1])
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 3"):
@@ -483,7 +483,7 @@ def test_the_estimator_works_in_a_pipeline_and_is_saved_with_it(whole, spark, tm
 
 def test_a_column_of_vectors_is_for_the_estimator_of_spark(spark):
     frame = spark.createDataFrame([(1.0, Vectors.dense([1.0, 2.0]))], ["a", "features"])
-    advice = r"it holds vectors; use gaussmix\.spark\.GaussianMixture for vectors, or pass the original columns\.$"
+    advice = r"it contains vectors; use gaussmix\.spark\.GaussianMixture for vectors, or pass the original columns\.$"
     with pytest.raises(ValueError, match=rf"^the Spark frame, column 'features': {advice}"):
         open(frame.select("features"))
     with pytest.warns(RuntimeWarning, match=rf"left out column 'features': {advice}"):
@@ -574,7 +574,7 @@ def test_a_file_of_another_type_is_named(spark, whole, tmp_path):
     for number in range(2):
         column = whole[:9, 0] if number == 0 else np.arange(9)
         pq.write_table(pa.table({"a": column, "b": whole[:9, 1]}), tmp_path / f"{number}.parquet")
-    sentence = "1.parquet, column 'a': it holds INT64, but the Spark frame has double: all files must have the same"
+    sentence = "1.parquet, column 'a': it contains INT64, but the Spark frame has double: all files must have the same"
     with pytest.raises(ValueError, match=sentence):
         mixture().fit(spark.read.parquet(str(tmp_path)))
 

@@ -165,7 +165,7 @@ def test_a_web_server_is_a_store(bucket, table):
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
     np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
     bucket.n_failures, bucket.status = 10**6, "403 Forbidden"
-    with pytest.raises(PermissionError, match="the store refuses access; check its credentials") as refused:
+    with pytest.raises(PermissionError, match="the store denies access; check its credentials") as refused:
         opened(name)
     assert "secret" not in str(refused.value)
 
@@ -249,7 +249,7 @@ class TestFailures:
 
     def test_no_access(self, bucket):
         bucket.n_failures, bucket.status, bucket.failing = 10**6, "403 Forbidden", "by-rows"
-        with pytest.raises(PermissionError, match=r"the store refuses access; check its credentials .*:"):
+        with pytest.raises(PermissionError, match=r"the store denies access; check its credentials .*:"):
             gaussmix.open("s3://bucket/by-rows.npy")
 
     @pytest.mark.parametrize(

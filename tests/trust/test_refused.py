@@ -34,7 +34,7 @@ def test_a_component_whose_variances_lose_digits_is_none(structure):
 def test_times_are_neither_targets_nor_weights(kind, frame):
     times = frame(np.arange(len(blobs())).astype(kind))
     for name, fit in (("y", GaussianMixtureRegressor().fit), ("sample_weight", GaussianMixture(3).fit)):
-        with pytest.raises(TypeError, match=f"^{name} holds dates, times or durations"):
+        with pytest.raises(TypeError, match=f"^{name} contains dates, times or durations"):
             fit(blobs(), times) if name == "y" else fit(blobs(), sample_weight=times)
 
 

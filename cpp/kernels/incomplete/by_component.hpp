@@ -174,8 +174,8 @@ private:
         }
     }
 
-    // Adds a block of the rows' second moments to `sums`. The rows of the block are H features from i on, and the
-    // columns of the block are up to four features from j on. If i = j, only the lower triangle of the block is added.
+    // Adds a block of the rows' second moments to `sums`. The rows of the block are H features, starting at i, and the
+    // columns are up to four features, starting at j. If i = j, only the lower triangle of the block is added.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;

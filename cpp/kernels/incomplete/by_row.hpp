@@ -4,8 +4,8 @@
 //
 //   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u.
 //
-// Given the observed values, the latent row (without errors and missing values) has the mean S_:o T^-1 u, relative to
-// the mean of component k, and the covariance S - S_:o T^-1 (S_:o)'.
+// Given the observed values, the latent row (without measurement errors and missing values) has the mean S_:o T^-1 u,
+// relative to the mean of component k, and the covariance S - S_:o T^-1 (S_:o)'.
 //
 // If a feature is missing in a lane, T has 1 on the diagonal and 0 in the rest of this feature's row and column, and
 // the feature's element of u is 0. If a value has no error, the conditional mean of its feature is the observed value,
@@ -62,8 +62,8 @@ public:
         }
     }
 
-    // Writes, for each row, the mean and the covariance of the latent row (without errors and missing values) under the
-    // whole mixture. `densities` must hold responsibilities.
+    // Writes, for each row, the mean and the covariance of the latent row (without measurement errors and missing
+    // values) under the whole mixture. `densities` must hold responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
@@ -224,7 +224,7 @@ private:
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
-                // `read_errors` is also called for missing values, because it must write zeros for their errors.
+                // `read_errors` is also called for missing values, for which it must write zeros.
                 const double variance = read_errors(row, i, lane, is_present);
                 room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }
@@ -232,8 +232,8 @@ private:
         constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
     }
 
-    // Reads the covariances between the error of feature i and the errors of earlier features, and returns the
-    // variance of feature i's error.
+    // Reads the covariances between the measurement error of feature i and the errors of earlier features, and returns
+    // the variance of feature i's error.
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};

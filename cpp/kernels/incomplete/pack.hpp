@@ -9,7 +9,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 // Returns the number of doubles that `pack` needs as scratch memory.
 constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
 
-// Computes the lower triangle of sum_p r_p' r_p, where r_p is the row vector of the first p + 1 numbers in row p of
+// Computes the lower triangle of sum_p r_p' r_p, where r_p is the row vector of the first p + 1 values in row p of
 // `rows`.
 inline void add_products(Index d, const double* rows, double* out) {
     for (Index i = 0; i < d * d; ++i) out[i] = 0;

@@ -1,4 +1,4 @@
-// Makes one pass over incomplete rows: chooses a kernel for each row, and adds up the sums of the kernels.
+// Passes once over incomplete rows: chooses a kernel for each row, and adds up the sums of the kernels.
 #pragma once
 #include "by_component.hpp"
 #include "by_row.hpp"

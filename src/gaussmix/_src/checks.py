@@ -90,7 +90,7 @@ def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Arr
     if n_axes is not None and array.ndim != n_axes:
         raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, but has shape {array.shape}.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity, but all numbers must be finite.")
+        raise ValueError(f"{name} contains NaN or infinity, but all numbers must be finite.")
     return array.astype(np.float64)
 
 
@@ -99,7 +99,7 @@ def check_probabilities(name: str, values: ArrayLike) -> Array:
     array = check_real(name, values).astype(np.float64)
     wrong = ~((array >= 0) & (array <= 1))
     if wrong.any():
-        raise ValueError(f"{name} holds {array[wrong][0]}, but probabilities must be from 0 to 1.")
+        raise ValueError(f"{name} contains {array[wrong][0]}, but probabilities must be from 0 to 1.")
     return array
 
 

@@ -140,7 +140,7 @@ def invalid_reason(
         return f"its {noun}s have shape {covariances.shape}, not {shape}"
     for name, values in (("weights", weights), ("means", means), (f"{noun}s", covariances)):
         if not np.isfinite(values).all():
-            return f"its {name} hold NaN or infinity"
+            return f"its {name} contain NaN or infinity"
     if (weights < 0).any():
         return f"weight {int((weights < 0).argmax())} is negative"
     if noise is not None and noise.invalid_reason is not None:

@@ -175,7 +175,7 @@ def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
 
 
 def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> TypeError:
-    """Return the error for a call with wrong arguments, which names the estimator and suggests a correction."""
+    """Return the error for a call with wrong arguments, with the estimator's name and a suggested correction."""
     name, (_, *ours) = method.__name__, signature(method).parameters.values()
     owner, unknown = type(estimator), re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not hasattr(owner, name):

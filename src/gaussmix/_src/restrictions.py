@@ -73,7 +73,7 @@ class Restrictions(Value):
 
         Raises
         ------
-        TypeError, ValueError : if the parameter is not a list of integers, or names a component twice.
+        TypeError, ValueError : if the parameter is not a list of integers, or contains a component twice.
         """
         value = getattr(self, name)
         if value is None:
@@ -86,12 +86,12 @@ class Restrictions(Value):
             ) from None
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, Integral):
-                raise ParameterTypeError(f"{name} must be a list of indices of components, but it holds {number!r}.")
+                raise ParameterTypeError(f"{name} must be a list of indices of components, but it contains {number!r}.")
             if number < 0:
-                raise ValueError(f"{name} names component {number}, but components are numbered from 0.")
+                raise ValueError(f"{name} contains component {number}, but components are numbered from 0.")
         result = sorted({int(number) for number in numbers})
         if len(result) < len(numbers):
-            raise ValueError(f"{name}={value!r} names a component twice.")
+            raise ValueError(f"{name}={value!r} contains a component twice.")
         return result
 
 

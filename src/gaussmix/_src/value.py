@@ -14,7 +14,7 @@ VALUES: dict[str, type[Value]] = {}  # classes by name, to read model files
 
 
 class Value:
-    """A parameter object whose comparison, display and copies use the parameters of its constructor.
+    """A parameter object that is compared, displayed and copied by its constructor's parameters.
 
     scikit-learn's `clone` can copy a parameter object, and a grid search can set its parameters, for example
     `covariance_type__max_condition`. The constructor stores its arguments unchanged, because `clone` compares them by

@@ -38,5 +38,5 @@ def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[
             )
         return texts, {text: [index] for index, text in enumerate(distinct)}
     if not all(float(index).is_integer() for index in distinct.values()):
-        raise BadTable(f"{where} holds decimal numbers, but labels must be component names or indices.")
+        raise BadTable(f"{where} contains decimal numbers, but labels must be component names or indices.")
     return [None if text is None else int(distinct[text]) for text in texts], None

@@ -115,7 +115,7 @@ class ModelFile:
                 raise unknown_name("targets", target, self.names)
         inputs = tuple(name for name in self.names if name not in targets)
         if not inputs:
-            raise ValueError(f"--targets names every feature of {self.name}: at least one is needed to predict from.")
+            raise ValueError(f"--targets contains every feature of {self.name}: leave at least one to predict from.")
         return inputs
 
     def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:

@@ -327,7 +327,7 @@ def choice(declaration: str, help: str, choices: Iterable[str], **more: Any) -> 
 
 
 def column(declaration: str, help: str, **more: Any) -> Decorator:
-    """Declare an option that names a column."""
+    """Declare an option whose value is a column name."""
     return option(declaration, help, callback=column_name, metavar="COLUMN", **more)
 
 
@@ -337,7 +337,7 @@ def columns(declaration: str, help: str) -> Decorator:
 
 
 def file(name: str, metavar: str, **more: Any) -> Decorator:
-    """Declare an argument that names a file to read or write."""
+    """Declare an argument for a file to read or write."""
     return click.argument(name, metavar=metavar, type=click.Path(), **more)
 
 
@@ -415,7 +415,7 @@ def reading(verb: Verb) -> Verb:
 
 
 _OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # fields of `Dialect` except `missing`
-_HEADER_HELP = "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]"
+_HEADER_HELP = "The first line of CSV contains names, or data.  [default: names, unless it contains numbers only]"
 _MISSING_HELP = "Whether rows with empty cells are used, by their other cells, or are an error."
 _NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
 _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]"

@@ -201,7 +201,7 @@ def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
             for at, name in enumerate(table.column_names):
                 if not is_numeric(table[name].type):
                     raise BadTable(
-                        f"column {name!r} does not hold numbers, but .npy can only store numbers: use another format."
+                        f"column {name!r} contains no numbers, but .npy can only store numbers: use another format."
                     )
                 rows[:, at] = doubles(table[name])
             numbers.write(rows.data)

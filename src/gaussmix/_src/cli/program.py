@@ -22,7 +22,7 @@ VERBS = {  # maps each subcommand to its description in the program's help
     "predict": "Add component, probability and log density to each row, or predict columns.",
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
     "sample": "Draw rows from a model.",
-    "describe": "Print what a model file holds.",
+    "describe": "Print what a model file contains.",
     "plot": "Draw a model, alone or over rows.",
     "classify": "Learn classes from labelled rows, and classify other rows.",
     "impute": "Fill the empty cells of a table.",

@@ -81,7 +81,7 @@ class Engine(Protocol[StateT]):
         """Return the context for a pass with these parameters, given the context from `prepare` or the last pass."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
+        """Make the block state that a source stores between passes. If the block state is lost, it is made again.
 
         The state must not depend on the row weights, because row weights may change between passes.
         """
@@ -180,7 +180,7 @@ class Engine(Protocol[StateT]):
     def run_em(
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
-        """Make EM steps until the objective converges, a limit is reached, or the next step must be made in Python.
+        """Run EM steps until the objective converges, a limit is reached, or Python must run the next step.
 
         Callers must first check with `supports_core_steps` that the block and the mixture are supported.
 
@@ -199,7 +199,7 @@ class Engine(Protocol[StateT]):
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
-        """Fit one mixture to each of many groups of rows: initialise the mixture, then make EM steps as in `run_em`.
+        """Fit one mixture to each of many groups of rows: initialise the mixture, then run EM steps as in `run_em`.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
-"""Arguments and results of calls to the C++ core that make several EM steps or whole fits.
+"""Arguments and results of calls to the C++ core that run several EM steps or complete fits.
 
 On a small table, an EM step takes a few microseconds in the C++ core, but tens of microseconds in the Python loop
 (`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that
-the core does not support, and the Python loop makes that step.
+the core does not support, and the Python loop runs that step.
 """
 
 from __future__ import annotations

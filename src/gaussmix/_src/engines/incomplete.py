@@ -138,7 +138,7 @@ class IncompleteEngine(CompleteEngine):
         return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
-        """Return the conditional means and covariances of rows as they would be without missing values and errors.
+        """Return the conditional means and covariances of complete rows without measurement errors.
 
         The arrays have the shapes (n_rows, n_features) and (n_rows, n_features, n_features).
         """

@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 
 Words32 = NDArray[np.uint64]  # 32-bit words, stored in 64-bit integers
 
-LABEL_STREAM = 1  # last word of the counters for numbers that select components; counters for normal numbers have 0
+LABEL_STREAM = 1  # last word of the counters for uniform variates that select components; 0 for normal variates
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -42,7 +42,7 @@ def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tupl
 
 
 def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
-    """Return the uniform numbers in [0, 1) that select the components of rows first_row … end_row − 1."""
+    """Return the uniform variates in [0, 1) that select the components of rows first_row … end_row − 1."""
     # For each counter, Philox returns enough words for two rows.
     pairs = np.arange(first_row // 2, (end_row + 1) // 2, dtype=np.uint64)
     a, b, c, d = philox(_philox_counter(pairs, 0, LABEL_STREAM), key)

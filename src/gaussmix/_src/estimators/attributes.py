@@ -72,7 +72,7 @@ class MixtureAttributes(Estimator):
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     """Inverses of the covariances, in the same shape as `covariances_`."""
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
-    """Upper triangular factors C of the precisions, C Cᵀ = Σ⁻¹; square roots for diagonal covariances."""
+    """Upper triangular factors C of the precisions, C Cᵀ = Σ⁻¹; inverse deviations for diagonal covariances."""
     loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
     """Loadings Λ (n_components, n_features, n_factors) of factor analysers."""
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
@@ -149,7 +149,7 @@ class MixtureAttributes(Estimator):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {sentence}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
-                f"covariance_type={self.covariance_type!r:.60} names several structures, but arrays set by hand "
+                f"covariance_type={self.covariance_type!r:.60} lists several structures, but arrays set by hand "
                 "need a single structure. Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)

@@ -166,7 +166,7 @@ class Estimator(BaseEstimator):
         ------
         NotFittedError : if the estimator is not fitted.
         TypeError : if `path` is neither a path nor a binary file object.
-        ValueError : if a parameter can't be stored, because it is a function or has millions of numbers, for example.
+        ValueError : if a parameter can't be stored, because it is a function or has millions of values, for example.
         OSError : if the file can't be written.
         """
         self._check_fitted()
@@ -195,10 +195,10 @@ class Estimator(BaseEstimator):
         """Return the estimator from the contents of a file; errors are the same as in `load`."""
         details, saved, name = record.details, record.details.estimator, formats.files.describe_file(path)
         if saved is None:
-            raise ValueError(f"{name} holds a mixture, not an estimator: read it with Mixture.load.")
+            raise ValueError(f"{name} contains a mixture, not an estimator: read it with Mixture.load.")
         if saved.name != cls.__name__:
             kind = f"{saved.name:.60}"
-            raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it with {kind}.load.")
+            raise ValueError(f"{name} contains a fitted {kind}, not a {cls.__name__}: read it with {kind}.load.")
         try:
             return cls._restored(saved, model, details.feature_names, details.dtype)
         except Damaged as damage:

@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, a run from k-means takes as long as a run from "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, "kmeans" takes as long as "birth"
 
 
 @documented
@@ -73,7 +73,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
         component is also deleted if the deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
-        `fit` makes the same steps as scikit-learn for the structure "full". You must set ``split_merge=False`` with
+        `fit` takes the same steps as scikit-learn for the structure "full". You must set ``split_merge=False`` with
         `labels`, because labels are indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
@@ -207,7 +207,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
-            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior prevents collapse. Set 0.')
+            raise ValueError('reg_covar="auto" is not available here: the prior prevents collapse. Set reg_covar=0.')
         has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:

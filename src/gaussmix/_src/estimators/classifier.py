@@ -98,7 +98,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     reached.
 
     In `fit`, the value -1 or a missing value (None, NaN, pandas.NA, null) in y means that the class of a row is
-    unknown; EM then divides the row among the classes. The strings "-1" and "nan" also mean unknown, because
+    unknown, so EM divides the row among the classes. The strings "-1" and "nan" also mean unknown, because
     NumPy converts -1 and NaN to these strings if an array also contains text. If y contains only one value besides -1,
     -1 is itself a class.
 
@@ -157,7 +157,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         X : (n_samples, n_features), numbers in data units, with NaN or null for missing values. X is an array, a data
             frame, or a source from `gaussmix.open`, whose rows need not fit into memory.
         y : (n_samples,), classes as numbers or text; -1 or a missing value if the class of a row is unknown. You can
-            also pass the name of a column of X that contains the classes; the classes are then read together with X. If
+            also pass the name of a column of X that contains the classes, which are read together with X. If
             X does not fit into memory, the column of classes must be numeric.
         sample_weight : (n_samples,), weights ≥ 0. By default, weights are frequencies: a row of weight 2 counts as two
             rows (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number

@@ -35,7 +35,7 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
 def build_model(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
     """Build a model from `changed`, a mapping from attribute names to new arrays; other arrays are taken from `base`.
 
-    `base` is None if `changed` has all arrays. Raises ValueError, which names the array, if shapes or values are wrong.
+    `base` is None if `changed` has all arrays. Raises ValueError, with the array's name, if shapes or values are wrong.
     """
     matrices_set = [name for name in MATRICES if name in changed]
     if matrices_set and family.kind is LowRank:
@@ -163,7 +163,7 @@ class ArraySnapshot:
 class FittedArray(FittedAttribute[Floats]):
     """A fitted array in the dtype of the training data; it is computed from the mixture on first access, then stored.
 
-    The user may write into the array or replace it; the estimator uses the new values from the next call on. `read`
+    The user may write into the array or replace it; the estimator uses the new values in the next call. `read`
     computes the values from a model, in a given dtype if that dtype can represent the values. Arrays that are computed
     from loadings are read-only, cannot be set, and are computed again on each access.
     """

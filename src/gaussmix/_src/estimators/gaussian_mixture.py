@@ -119,7 +119,8 @@ class GaussianMixture(LikelihoodEstimator):
         What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
         "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError if the initial
         covariance is already singular. "drop" removes the component, so that `mixture_` has fewer components. "repair"
-        replaces it by one half of the heaviest component, at most 10 times in a run; later, components are frozen.
+        replaces it by one half of the component with the largest weight; after 10 repairs in a run, further components
+        are frozen.
         "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
@@ -215,7 +216,7 @@ class GaussianMixture(LikelihoodEstimator):
           that only `reg_covar` or a prior keeps from collapsing.
         * `traces`: the values of `lower_bound_` at each step of each finite run, except steps without the ridge.
         * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
-        * `search_gain`: the gain of the split-and-merge search over EM from k-means, in nats per row, or None.
+        * `search_gain`: the gain of the search over EM initialised by k-means, in nats per row, or None.
         * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.
         * `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because `posterior`
           limits the candidate components; `posterior_gap_error` is the standard error of this estimate.
@@ -344,7 +345,7 @@ class GaussianMixture(LikelihoodEstimator):
         """Fit the mixture to the next rows of a stream.
 
         The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
-        rows makes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
+        rows takes one online EM step. An online step consists of an E-step over the 5,040 rows, whose sums are averaged
         with the sums of all earlier rows, and an M-step. The result therefore depends on the order of the rows, but not
         on how the rows are divided among calls.
 

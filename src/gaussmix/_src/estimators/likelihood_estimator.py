@@ -90,7 +90,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             Boldea & Magnus 2009, JASA 104). The scores (gradients of the objective) include the prior and `reg_covar`.
             "auto" is "hessian", or "sandwich" if row weights are precisions. If the rows determine a parameter so
             weakly that confidence intervals would contain the true value too rarely, "auto" calls `bootstrap(X, 199,
-            concentration=0.8137, random_state=0)` instead. "auto" makes no refits if they would take more than a few
+            concentration=0.8137, random_state=0)` instead. "auto" runs no refits if they would take more than a few
             seconds, or if a component has collapsed or is empty.
 
         Returns
@@ -98,7 +98,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         inference : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()` and `estimate(f)`;
             printing the object shows a table of the estimates. Intervals of weights are symmetric on the logit scale,
             and intervals of variances on the log scale. Collapsed and empty components, and components at a saddle
-            point, have no standard errors; `notes` names these components. If "auto" made refits, the object is a
+            point, have no standard errors; `notes` names these components. If "auto" ran refits, the object is a
             `Bootstrap`, and its `notes` give the reason.
 
         Raises
@@ -155,7 +155,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Parameters
         ----------
         X, sample_weight, labels, X_error : same as in `inference`. With labels, all refits keep the components' order.
-        n_resamples : number of refits; None means 999. Pass None with "jackknife", which makes one refit per row.
+        n_resamples : number of refits; None means 999. Pass None with "jackknife", which runs one refit per row.
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
@@ -191,7 +191,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         """
         check_name("kind", kind, after.bootstrap.RESAMPLING_KINDS)
         if kind == "jackknife" and n_resamples is not None:
-            raise ValueError("n_resamples must be None with kind='jackknife', which makes one refit per row.")
+            raise ValueError("n_resamples must be None with kind='jackknife', which runs one refit per row.")
         n_resamples = 999 if n_resamples is None else check_count("n_resamples", n_resamples, 2)
         check_within("concentration", concentration, "a finite number ≥ 0.1", lambda value: 0.1 <= value < np.inf)
         if kind != "weighted" and concentration != 1:

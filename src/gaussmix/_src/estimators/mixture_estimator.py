@@ -106,9 +106,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             array (n_samples,) contains the index of a component for each row (see `label_components`), or −1 or None if
             the component is unknown; in results of `predict`, −1 means noise instead. An array (n_samples,
             n_components) is True for each possible component of a row, or contains factors ≥ 0 that multiply the
-            weights of the components. With `noise`, you can add a last column for the noise component. A string names a
-            column of X that contains the labels and is not a feature; the column must be numeric if X is not in memory.
-        <error>
+            weights of the components. With `noise`, you can add a last column for the noise component. A string is the
+            name of a column of X that contains the labels and is not a feature; the column must be numeric if X is not
+        in memory. <error>
 
         Returns
         -------
@@ -344,7 +344,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary : a page with the size of the data, the log-likelihood, the number of parameters, BIC, ICL, the reason
             why EM stopped, and warnings. A table lists for each component the weight, the size (effective number of
             rows), and the mean ± standard deviation of each feature. Unless there are thousands of components, the
-            table also names the component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
+            table also shows the component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
 
         Raises
         ------

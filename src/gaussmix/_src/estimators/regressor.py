@@ -50,7 +50,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Number of components; with one component, the regression is linear. If you pass several numbers of components,
         BIC (of the mixture of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
-        Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. Leave
+        Columns of X to predict, by index or name, if X contains the targets and `fit` is called without y. Leave
         `targets` at None if you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one of

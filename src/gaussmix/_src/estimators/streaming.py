@@ -71,7 +71,7 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
 
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
-    """Fit the first rows if `state` is None, and otherwise make an online step; return the new state of the stream."""
+    """Fit the first rows if `state` is None, and otherwise take an online step; return the new state of the stream."""
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)

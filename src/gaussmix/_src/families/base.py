@@ -39,7 +39,7 @@ class Family(Value, ABC):
     kind: ClassVar[type[Covariances]]  # class of the covariances object that `update` returns
     accuracy: ClassVar[float] = 0.0  # relative error of the result of an iterative `update`; 0 if `update` is exact
     n_first_updates: ClassVar[int] = 1  # number of calls of `update` in the first M-step
-    is_step: ClassVar[bool] = False  # whether `update` makes only one step towards the maximum of the M-step
+    is_step: ClassVar[bool] = False  # whether `update` takes only one step towards the maximum of the M-step
 
     @property
     def is_shared(self) -> bool:
@@ -60,7 +60,7 @@ class Family(Value, ABC):
     def algebra(self) -> Algebra | None:
         """Return whether components share volume, shape and orientation; None if other properties define the structure.
 
-        If the structure has an `algebra`, the C++ core computes `update` and can make complete EM steps.
+        If the structure has an `algebra`, the C++ core computes `update` and can run complete EM steps.
         """
         return None
 
@@ -142,7 +142,7 @@ class Family(Value, ABC):
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Return alternative covariances for the first M-step, besides the result of `update(scatter, None)`.
 
-        EM makes a few steps from each set of covariances, and continues with the set that gives the highest likelihood.
+        EM takes a few steps from each set of covariances, and continues with the set that gives the highest likelihood.
         """
         return []
 

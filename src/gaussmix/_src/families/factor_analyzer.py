@@ -50,7 +50,7 @@ class FactorAnalyzer(Family):
 
     Notes
     -----
-    An M-step makes one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
+    An M-step runs one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
     cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
     Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: it lets the factors have any covariance R and
     then multiplies the loadings by R^½. If the noise is diagonal and nothing is shared, the diagonal of Σ_k equals the
@@ -149,7 +149,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 degrees for one variance."""
+        """Return 3: an inverse Wishart prior with n_features + 2 degrees of freedom implies 3 for each variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:

@@ -43,7 +43,7 @@ from gaussmix._src.version import package_version
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
 _SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
 _RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None for a current run
-# If a fit ends with one of these errors, the same error would occur in a resumed fit.
+# If a fit ends with one of these exceptions, the same exception would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
@@ -219,7 +219,7 @@ class Checkpoint(FitOption):
             return
         if self.failure is not None and not self._has_warned:
             self._has_warned = True
-            errors.warn(f"{self.failure} The fit goes on without a checkpoint.")
+            errors.warn(f"{self.failure} The fit continues without a checkpoint.")
         self._last_write_time = monotonic()
         self._writer = Thread(target=self._write, args=(self._record(), self._position), name="gaussmix-checkpoint")
         self._writer.start()
@@ -250,7 +250,7 @@ class Checkpoint(FitOption):
 
     def _unusable_error(self, damage: Damaged) -> ValueError:
         return ValueError(
-            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or pass another path."
+            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to start again, or pass another path."
         )
 
 
@@ -350,10 +350,10 @@ def fit_identity(
         "the type of X": source.dtype.name,
         "the sum, number and maximum of the weights": weights,
         **settings,
-        "what X or sample_weight holds": _hash_values(values),
-        "the fit to go on from": _hash_values(continued_fit),
-        "what labels says": _hash_values(labels),
-        "what X_error says": _hash_values(variances),
+        "the content of X or sample_weight": _hash_values(values),
+        "the earlier fit": _hash_values(continued_fit),
+        "the content of labels": _hash_values(labels),
+        "the content of X_error": _hash_values(variances),
     }
     return json.loads(json.dumps(identity))  # converts tuples to lists, because reading a file yields lists
 
@@ -394,5 +394,5 @@ def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, J
             how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
                 f"{path} is the checkpoint of another fit: {what} {how}. Pass the same data and settings to resume "
-                "that fit, remove the file to begin anew, or pass another path."
+                "that fit, remove the file to start again, or pass another path."
             )

@@ -53,7 +53,7 @@ class ClassFit:
     n_parameters : number of free parameters, including the class probabilities.
     structures : name of the covariance structure of each class.
     n_steps : number of EM steps; if each class was fitted separately, the largest number of steps for a class.
-    em_fit : final state of EM, the problem and the settings of the fit; None if EM made no step.
+    em_fit : final state of EM, the problem and the settings of the fit; None if EM took no step.
     problem : problem that the joint fit of all classes solved; None if each class was fitted separately.
     """
 
@@ -185,7 +185,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """Return the fitted classes with their likelihood. If `em_fit` made steps, their number replaces `n_steps`."""
+        """Return the fitted classes with their likelihood. If `em_fit` took steps, their number replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))

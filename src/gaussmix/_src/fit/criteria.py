@@ -50,7 +50,7 @@ def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine
 
 
 class _SoftAndHardStep(StepTask):
-    """Task that makes both a soft and a hard E-step in one pass over the rows."""
+    """Task that performs both a soft and a hard E-step in one pass over the rows."""
 
     def call(self, block: Block, state: Any) -> Any:
         hard = StepTask(

@@ -152,7 +152,7 @@ def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) 
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if `obstacle` names a reason why it can't be checked that a fit is at a maximum."""
+    """Raise ValueError if `obstacle` is a reason why it can't be checked that a fit is at a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 
@@ -181,7 +181,7 @@ def find_certificate(
 
 
 def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState:
-    """Return the first state of a run, or its final state if the engine makes all EM steps in one call."""
+    """Return the first state of a run, or its final state if the engine runs all EM steps in one call."""
     if isinstance(start, ModelStart):
         is_carried = problem.objective.variance_floor.all()
         trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))

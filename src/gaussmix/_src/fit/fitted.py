@@ -85,7 +85,7 @@ class Ending:
     traces : `lower_bounds_` of each run that ended with a finite likelihood.
     n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
         of moves that increased the likelihood; None without a search.
-    search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
+    search_gain : gain of the split-and-merge search over EM after the same initialisation, in nats per row, or None.
     n_candidates : maximum number of candidate components per row at the end of truncated EM; None if not truncated.
     posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
         log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
@@ -399,7 +399,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 
 def _read_row_summary(table: Any) -> RowSummary:
-    """Read the row summary of a file; raise ValueError if one of its numbers is impossible."""
+    """Read the row summary of a file; raise ValueError if one of its values is impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
         raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")

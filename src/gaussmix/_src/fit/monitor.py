@@ -258,11 +258,11 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
     for callback in callbacks:
         if hasattr(callback, "on_fit_task_end"):
             raise ParameterTypeError(
-                f"callbacks must hold functions, but {type(callback).__name__} is a callback of scikit-learn. Pass it "
-                "to estimator.set_callbacks."
+                f"callbacks must contain functions, but {type(callback).__name__} is a callback of scikit-learn. Pass "
+                "it to estimator.set_callbacks."
             )
         if not callable(callback):
-            raise ParameterTypeError(f"callbacks must hold functions, not {callback!r:.60}.")
+            raise ParameterTypeError(f"callbacks must contain functions, not {callback!r:.60}.")
     return callbacks
 
 

@@ -25,8 +25,8 @@ MIXTURES_FORMAT = "gaussmix-mixtures"
 _KEY = "gaussmix"
 _FOREIGN = "it is a safetensors file, but of something else"
 _OTHER_FORMATS = {
-    FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
-    MIXTURES_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
+    FORMAT: "it contains a single mixture, which gaussmix.Mixture.load reads",
+    MIXTURES_FORMAT: "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads",
 }
 _MAX_HEADER_BYTES = 100_000_000  # maximum size of a header that safetensors can read
 

@@ -48,7 +48,7 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
     caller must check whether the record is a valid mixture. No version is ever removed from `layouts`, so that old
     files remain readable.
 
-    Raises InvalidModelFileError, whose message names the fault, if the file is damaged or truncated, has another
+    Raises InvalidModelFileError, whose message describes the fault, if the file is damaged or truncated, has another
     format, or was written with a later version of the layout. Raises OSError if the file does not exist or can't be
     read.
     """

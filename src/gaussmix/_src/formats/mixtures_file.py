@@ -113,7 +113,7 @@ def write(i: PathOrFile, record: MixturesRecord) -> None:
 
 
 def read(i: PathOrFile) -> MixturesRecord:
-    """Read mixtures from a file; raise OSError or InvalidModelFileError, whose message names the fault."""
+    """Read mixtures from a file; raise OSError or InvalidModelFileError, whose message describes the fault."""
     return checked(i, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 

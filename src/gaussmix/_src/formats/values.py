@@ -17,7 +17,7 @@ from gaussmix._src.value import VALUES, Value
 # wrong.
 Reader = Callable[[Any], Any]
 
-_MAX_NUMBERS = 3_000_000  # maximum number of numbers in a parameter, because headers are limited to 100 MB
+_MAX_NUMBERS = 3_000_000  # maximum number of values in a parameter, because headers are limited to 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
@@ -57,7 +57,7 @@ def list_reader(kinds: str) -> Reader:
 
 
 def plain(name: str, value: Any) -> Json:
-    """Convert a value to JSON; a value whose type JSON lacks becomes a JSON object whose first key names the type.
+    """Convert a value to JSON; a value whose type JSON lacks becomes a JSON object whose first key is the type.
 
     Lists, tuples and ranges of numbers are written in the same way as arrays, so that earlier versions of gaussmix can
     read them. An additional entry "as" lists the type of container at each level of nesting.

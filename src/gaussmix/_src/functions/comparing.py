@@ -136,7 +136,7 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
         return
     # A fit scales precisions to sum to the number of rows.
     total = float(n_rows if weight is None or fit.weight_type == "precision" else weight.sum())
-    # Weights with a total below 2 are proportions. A fit rescales proportions, so their totals are not compared.
+    # Weights with a total below 2 are treated as proportions. A fit rescales them, so their totals are not compared.
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
         sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)

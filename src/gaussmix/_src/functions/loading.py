@@ -59,5 +59,5 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     kind = getattr(package, saved.name) if saved.name in package.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Estimator):
         own = f"{saved.name:.60}"
-        raise ValueError(f"{describe_file(path)} holds a fitted {own}, not a class of gaussmix. Use {own}.load.")
+        raise ValueError(f"{describe_file(path)} contains a fitted {own}, not a class of gaussmix. Use {own}.load.")
     return kind._from_file(path, model, record)

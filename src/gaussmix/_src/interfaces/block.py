@@ -19,7 +19,7 @@ class Block:
 
     Parameters
     ----------
-    first_row : index of the block's first row in the whole data.
+    first_row : index of the block's first row in the data set.
     rows : values of the rows, (n_rows, n_features), float32 or float64 in data units, with any strides. NaN marks a
         missing value. Code that receives a block must not change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
@@ -31,7 +31,7 @@ class Block:
     prior_indices : for each row of data, the index of its row in `log_prior`, or −1 if the row has no prior, (n_rows,)
         int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
     error : covariance matrices of the rows' measurement errors, (n_rows, n_features, n_features), or, if features have
-        independent errors, variances (n_rows, n_features), in data units²; None without errors.
+        independent errors, variances (n_rows, n_features), in data units²; None without measurement errors.
     """
 
     first_row: int

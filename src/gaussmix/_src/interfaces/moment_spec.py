@@ -45,7 +45,7 @@ class MomentSpec:
     Parameters
     ----------
     second : form of the second moments.
-    is_pooled : whether second moments are summed over components; their array then has no axis for components.
+    is_pooled : whether second moments are summed over components. If so, their array has no axis for components.
     projection : matrices B_k, (n_components or 1, n_projected, n_features), for `Second.PROJECTED`; otherwise None.
     """
 

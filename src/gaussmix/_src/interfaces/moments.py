@@ -92,7 +92,7 @@ class BlockMoments:
         return replace(first, **{name: values[:end] for name, values in whole.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickling; of symmetric second moments, it contains only one triangle of each matrix."""
+        """Return the state for pickling, with only one triangle of each symmetric matrix of second moments."""
         state = dict(vars(self))
         second = self.second
         if second is not None and self.spec.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):

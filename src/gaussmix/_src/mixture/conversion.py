@@ -86,7 +86,7 @@ def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None
     if means.ndim != 2 or factors.shape != family.shape(*means.shape):
         return f"precisions_cholesky of shape {factors.shape} does not match means of shape {means.shape}"
     if not np.isfinite(factors).all():
-        return "precisions_cholesky holds NaN or infinity"
+        return "precisions_cholesky contains NaN or infinity"
     diagonals = np.diagonal(factors, axis1=-2, axis2=-1) if family.kind.is_matrix else factors
     return None if (diagonals != 0).all() else "a factor has a zero on its diagonal"
 

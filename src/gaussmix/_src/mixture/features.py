@@ -30,7 +30,7 @@ def feature_indices(features: Features, n_features: int, names: tuple[str, ...] 
     indices = [feature_index(feature, n_features, names) for feature in several]
     if len(set(indices)) < len(indices):
         twice = next(feature for feature, index in zip(several, indices, strict=True) if indices.count(index) > 1)
-        raise ValueError(f"Feature {twice!r:.60} is given twice.")
+        raise ValueError(f"Feature {twice!r:.60} occurs twice.")
     return np.array(indices, dtype=np.intp)
 
 
@@ -40,7 +40,7 @@ def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[s
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError if a data frame has a feature in the wrong column; `called` names the rows in the message.
+    """Raise ValueError if a data frame has a feature in the wrong column; messages call the rows `called`.
 
     The check passes if the rows are not a data frame, or if the features have no names.
     """
@@ -80,7 +80,7 @@ def as_block(
 
 
 def feature_index(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
-    """Return the index of a feature given by index or name; `called` names the parameter in an error message."""
+    """Return the index of a feature given by index or name; `called` is the parameter's name in errors."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(

@@ -201,11 +201,11 @@ def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
 
 def times_sentence(called: str) -> str:
     """Return the sentences of an error about times in a table: what is wrong, and what the user can do."""
-    return f"{called} holds {'. '.join(_TIMES)}"
+    return f"{called} contains {'. '.join(_TIMES)}"
 
 
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
-    """Return the end of a sentence that names the other columns with invalid values; "" if no other column has any."""
+    """Return the end of a sentence that lists the other columns with invalid values; "" if no other column has any."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
     others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
@@ -225,7 +225,7 @@ def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
     for (what, advice), named in groups.items():
         which = "".join(f"{where} column {name!r}" for name, where in named.items())
         which = which if len(named) == 1 else f" in columns {listed([*named])}"
-        sentences.append(f"{'It' if sentences else called} holds {what}{which}. {advice}")
+        sentences.append(f"{'It' if sentences else called} contains {what}{which}. {advice}")
     is_value = {what for what, _ in groups} <= {_TEXT[0], _INFINITE[0]}
     return (ValueError if is_value else ParameterTypeError)(" ".join(sentences))
 

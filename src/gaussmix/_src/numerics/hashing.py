@@ -17,5 +17,5 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(hashed: NDArray[np.uint64]) -> Array:
-    """Return uniform numbers in (0, 1], computed from the upper 53 bits of each hash."""
+    """Return uniform variates in (0, 1], computed from the upper 53 bits of each hash."""
     return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -19,7 +19,7 @@ MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
 MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
 MAX_MERGE_FRACTION = 1e-8  # if rounding is below this fraction of a column's range, log densities change by about 1e-7
-MIN_MERGED_INTEGER = 2.0**53  # from this size on, different integers may become the same float64
+MIN_MERGED_INTEGER = 2.0**53  # integers of at least this size may become the same float64
 
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
@@ -95,14 +95,14 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
     """Return the error about different integers in a column that become equal when they are converted to float64."""
     return ValueError(
-        f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
-        "double can't tell such integers apart. Leave the column out if it only identifies rows, or subtract a "
+        f"{column} contains integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
+        "double can't distinguish such integers. Leave the column out if it only identifies rows, or subtract a "
         "constant from it first."
     )
 
 
 def steps_of(low: float, high: float) -> float:
-    """Return the spacing of float64 numbers from `low` to `high`, or 0 if rounding to them is harmless."""
+    """Return the spacing of float64 values from `low` to `high`, or 0 if rounding to them is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0

@@ -109,7 +109,7 @@ class ConditionalDisplay(Display):
         if indices[0] == indices[1]:
             raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different features.")
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):
-            raise ValueError("X has only the predictors. Also pass the target: from_estimator(regressor, X, y).")
+            raise ValueError("X has only the predictors. Pass the target, too: from_estimator(regressor, X, y).")
         probabilities = checked_masses(coverages)
         subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(indices)

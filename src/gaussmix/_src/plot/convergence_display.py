@@ -64,7 +64,7 @@ class ConvergenceDisplay(Display):
         Raises
         ------
         TypeError : `estimator` does not store the objective before each EM step.
-        ValueError : EM made no step, so there is nothing to draw.
+        ValueError : EM took no step, so there is nothing to draw.
         """
         if hasattr(estimator, "fit"):
             check_is_fitted(estimator)
@@ -73,7 +73,7 @@ class ConvergenceDisplay(Display):
         best_trace = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
         if not best_trace:
-            raise ValueError("EM made no step, so there is nothing to show. Raise max_iter.")
+            raise ValueError("EM took no step, so there is nothing to show. Raise max_iter.")
         if best_trace not in traces:
             traces.append(best_trace)
         raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD

@@ -31,7 +31,7 @@ _MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a
 class Display:
     """Base class of the displays.
 
-    The contents of a display are computed when the display is created; `plot` can then draw the display repeatedly.
+    The contents of a display are computed when the display is created, so that `plot` can draw it repeatedly.
     """
 
     ax_: Axes

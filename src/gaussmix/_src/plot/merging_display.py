@@ -22,7 +22,7 @@ class MergingDisplay(Display):
 
     Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters that this display shows. The
     entropy decreases while overlapping components are merged. A ring marks the proposed number of clusters, which is
-    the largest number for which no two clusters overlap by `min_overlap` or more. The text above each point names the
+    the largest number for which no two clusters overlap by `min_overlap` or more. The text above each point lists the
     components of the newest cluster, and the overlap of the two clusters that were merged into this cluster.
 
     Parameters

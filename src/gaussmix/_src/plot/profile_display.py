@@ -200,6 +200,6 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)
             return moves[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(
-        f"Means and variances can't be transformed back through {steps!r:.90}, which has no affine inverse_transform. "
-        "Pass only the last step, with the rows that it receives."
+        f"Means and variances can't be transformed back, because {steps!r:.90} has no affine inverse_transform. "
+        "Pass pipeline[-1] and pipeline[:-1].transform(X)."
     )

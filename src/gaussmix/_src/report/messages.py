@@ -53,7 +53,7 @@ class SearchWarning(RuntimeWarning):
 
 
 def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
-    """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` names the objective."""
+    """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))

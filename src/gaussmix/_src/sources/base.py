@@ -116,7 +116,7 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows in order, as blocks of any number of rows. Every call must return the same blocks.
 
-        `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. Either all
+        `Block.first_row` is the index of a block's first row in the data set. Values are finite or NaN. Either all
         blocks have row weights, or no block has row weights.
         """
 

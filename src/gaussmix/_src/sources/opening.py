@@ -23,7 +23,7 @@ DEFAULT_MEMORY = "512 MB"
 _BATCHES = "gaussmix._src.sources.files.batches"
 
 # For each type of table (library and class, or extension of the file), the function that opens the table. A string
-# names a module and its function, which is imported when first used. Other packages can add functions by entry points.
+# specifies a module and its function, imported when first used. Other packages can add functions by entry points.
 SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",

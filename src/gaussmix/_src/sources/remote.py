@@ -163,7 +163,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may not be known yet
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may be unknown
 
     @cached_property
     def _rows(self) -> Source:

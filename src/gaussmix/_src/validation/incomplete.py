@@ -38,7 +38,7 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
     """Return a source of the rows of X with the measurement errors `X_error`.
 
-    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` finds invalid errors.
+    Raises ValueError if X is not an array or a data frame in memory, or if `check_errors` rejects `X_error`.
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
@@ -62,7 +62,7 @@ def check_errors(
     fits both standard deviations and covariances, the values are standard deviations. A data frame of errors must have
     the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
-    Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
+    Raises ValueError if `X_error` is not numeric, has a wrong shape, is negative, or is NaN for an observed value, or
     if covariance matrices are not symmetric and positive semidefinite. The message names the first invalid row.
     """
     check_column_names("X_error", X_error, feature_names)
@@ -96,7 +96,7 @@ def check_errors(
 
 
 def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
-    """Return the measurement errors of some of `n_rows` rows. Errors that all rows share are repeated without a copy.
+    """Return the measurement errors of some of `n_rows` rows. Errors shared by all rows are broadcast, not copied.
 
     The result has an entry for each row, because `check_errors` could mistake a common covariance matrix for the
     standard deviations of n_features rows. A scalar error is returned unchanged.
@@ -108,12 +108,12 @@ def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
 
 
 def _is_common(error: Array, n_rows: int) -> bool:
-    """Return whether all rows share the errors, which then have shape (n_features,) or (n_features, n_features)."""
+    """Return whether all rows share the errors, whose shape is (n_features,) or (n_features, n_features) if so."""
     return error.ndim == 1 or len(error) != n_rows
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for invalid errors. `first` is the first row's index, or None if all rows have equal errors."""
+    """Raise ValueError for invalid measurement errors. `first` is the first row's index, or None for equal errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]
@@ -125,7 +125,7 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         with np.errstate(invalid="ignore"):
             lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
         invalid = {
-            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
+            "contains NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
             "is infinite between two finite variances": (
                 np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
@@ -134,7 +134,7 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         }
     else:
         invalid = {
-            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=1),
+            "contains NaN where X is observed": (np.isnan(error) & known).any(axis=1),
             "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
         }
     for what, wrong in invalid.items():

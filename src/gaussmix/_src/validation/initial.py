@@ -162,14 +162,14 @@ def check_assignment(
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(
-                f"{origin} holds the labels {array.min()} … {array.max()}; with n_components={n_components} they must "
-                f"lie in 0 … {n_components - 1}."
+                f"{origin} contains the labels {array.min()} … {array.max()}; with n_components={n_components} they "
+                f"must lie in 0 … {n_components - 1}."
             )
         counts = np.bincount(array + 1, row_weight, n_components + 1)[1:]
         _check_all_have_rows(origin, counts.astype(np.float64))
         return array.astype(np.int32)
     if array.shape == (n_rows,) and array.dtype.kind in "fb":
-        raise ValueError(f"{origin} holds labels of type {array.dtype}. Convert them by .astype(int).")
+        raise ValueError(f"{origin} contains labels of type {array.dtype}. Convert them by .astype(int).")
     widths = (n_components, n_components + 1) if has_noise else (n_components,)
     if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
         has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(assignment)}"

@@ -47,7 +47,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
         raise ValueError(
-            f"{called}={name!r} should name a column of X, but the columns of X have no names. Convert X to a data "
+            f"{called}={name!r} should be a column of X, but the columns of X have no names. Convert X to a data "
             "frame, for example by X.to_dask_dataframe(columns=[…])."
         )
     if name not in names:
@@ -55,17 +55,17 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
         if frame is None:
             kind, advice = "columns of numbers", " Labels in files and on clusters must be numbers. Encode text."
         raise ValueError(
-            f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
+            f"{called}={name!r} should be a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
         )
     if len(names) == 1:
-        raise ValueError(f"{called}={name!r} names the only column of X. X must also have columns with features.")
+        raise ValueError(f"{called}={name!r} is the only column of X. X must also have columns with features.")
     if frame is not None:
         return frame.only(each for each in names if each != name), frame.data[name].to_list()
     values = values_in(X, names.index(name))
     values = values[~np.isnan(values)]
     if len(values) > MAX_LABELS:
         raise ValueError(
-            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} distinct numbers, too many for labels."
+            f"{called}={name!r}: this column of X has more than {MAX_LABELS:,} distinct numbers, too many for labels."
         )
     is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
     return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
@@ -82,7 +82,7 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
     X, column = take_column(X, labels, "labels", may_miss=may_miss)
     if not isinstance(column, Column):
         return X, column
-    known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X holds")
+    known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X contains")
     assert known.label_indices is not None, "they are labels"
     is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
     return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])
@@ -103,7 +103,7 @@ def warn_of_ignored(y: Any) -> None:
         is_counted = len(values) > 0 and values.min() == UNKNOWN_LABEL and 0 in values
         is_unknown = np.isnan(values) | (is_counted & (values == UNKNOWN_LABEL))
     if 0 < is_unknown.sum() < len(values):
-        warn("fit ignores y, which holds known and unknown labels (-1 or NaN). If y numbers components, pass labels=y.")
+        warn("fit ignores y, which has known and unknown labels (-1 or NaN). If y numbers components, pass labels=y.")
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
@@ -166,7 +166,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
             raise ValueError(f"label_components[{label!r}] must be a list of components, not {components!r:.60}.")
         for component in components:
             if isinstance(component, bool) or not isinstance(component, Integral) or component < 0:
-                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the index of a component.")
+                raise ValueError(f"label_components[{label!r}] contains {component!r:.40}, not a component's index.")
         groups[_plain(label)] = [int(component) for component in components]
     if not groups or any(_is_unknown(label) for label in groups):
         raise ValueError(f"label_components must name labels, but not {UNKNOWN_LABEL}, which means unknown.")
@@ -177,7 +177,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
     """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of messages about an invalid label."""
     if array.dtype.kind == "b" and groups is None:
         raise ParameterTypeError(
-            "labels holds True and False. Pass integers or a table with a column for each component, or set "
+            "labels contains True and False. Pass integers or a table with a column for each component, or set "
             "label_components, such as {True: [0], False: [1]}."
         )
     if array.dtype.kind in "iu" and groups is None:
@@ -206,7 +206,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
     for row, label in zip(rows.tolist(), known, strict=True):
         if label not in code:
             named = listed([str(label) for label in code])
-            raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components names {named}.")
+            raise ValueError(f"{where.format(row=row)} {label!r:.60}, but label_components lists {named}.")
         codes[row] = code[label]
     return UserLabels(list(groups.values()), codes)
 

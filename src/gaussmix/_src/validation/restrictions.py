@@ -102,7 +102,7 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
             raise ValueError(f"{name} works only in GaussianMixture, because a model selection varies n_components.")
         if indices and indices[-1] >= n_components:
             raise ValueError(
-                f"{name} names component {indices[-1]}, but the last index is n_components − 1 = {n_components - 1}."
+                f"{name} contains component {indices[-1]}, but the last index is n_components − 1 = {n_components - 1}."
             )
         if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} also needs {' or '.join(_VALUES[name])}, which contains the fixed values.")

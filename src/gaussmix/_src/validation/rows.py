@@ -25,7 +25,7 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source | PathLike[str]  # type of X; lazy frames work, but type checkers refuse them
+RowsLike = ArrayLike | Source | PathLike[str]  # type of X; lazy frames work, but type checkers reject them
 
 MIN_ROWS = 2  # minimum number of rows for a fit
 MIN_WEIGHT = 2.0**-800  # products of smaller weights are near the smallest double and therefore lose digits
@@ -44,7 +44,7 @@ def check_source(
 ) -> Source:
     """Check X and its weights, and return a source of the weighted rows.
 
-    If X is a source, X must already contain the weights; X itself is then returned after the checks. Missing values are
+    If X is a source, X must already contain the weights, and X itself is returned after the checks. Missing values are
     allowed if `may_miss`. If `is_stream`, X may have a single row, and all weights may be 0.
 
     Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or a wrong
@@ -298,7 +298,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
-    """Return a phrase for messages that names the row and the column of a value."""
+    """Return a phrase for messages with the row and the column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 

@@ -46,13 +46,13 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     _check_one_kind(cells[known])
     named = np.asarray(cells[known].tolist())  # converts objects to numbers or text
     if not named.size:
-        raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
+        raise ValueError("y contains no classes, because every label is missing. Label at least some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # imported here, because the import is slow
 
     check_classification_targets(np.repeat(named, 2))  # repeated, to avoid a warning if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"y holds only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
+        raise ValueError(f"y contains only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     codes[known] = numbers
     return classes, coded(column, cells, codes)
@@ -77,7 +77,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
     if not known.any():
-        raise ValueError("y holds no class, because every label is missing. Pass the classes of some rows.")
+        raise ValueError("y contains no classes, because every label is missing. Label at least some rows.")
     named = np.asarray(cells[known].tolist())
     kinds, labels = {named.dtype.kind, classes.dtype.kind}, named[~_is_unlabelled(named)].tolist()
     if labels and "U" in kinds and kinds & set("biuf"):
@@ -117,7 +117,7 @@ def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
         column = frame.data[frame.names[0]]
     cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column), warn=warn))
     if len(cells) != n_rows:
-        raise ValueError(f"y holds {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
+        raise ValueError(f"y has {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return cells
 
 
@@ -195,7 +195,7 @@ def _check_one_kind(named: NDArray[Any]) -> None:
     text = next((value for value in named.tolist() if isinstance(value, str)), None)
     other = next((value for value in named.tolist() if not isinstance(value, str)), None)
     if text is not None and other is not None:
-        raise ValueError(f"y holds text and other values, such as {text!r} and {other!r}. Convert all classes to text.")
+        raise ValueError(f"y mixes text and other values, such as {text!r} and {other!r}. Convert all classes to text.")
 
 
 def _check_finite(y: NDArray[Any]) -> None:
@@ -220,7 +220,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
-        raise ValueError(f"y holds {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
+        raise ValueError(f"y has {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
     cell = bad_cell(values.reshape(n_rows, -1))
     if cell is not None:
         or_too_large = " or a value too large for dtype('float64')" if cell.name == "infinity" else ""
@@ -245,7 +245,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
         raise type(error)(f"targets={targets!r:.60}: {error}") from None
     if not 0 < len(indices) < n_features:
         which = "every column" if len(indices) else "no column"
-        raise ValueError(f"targets names {which} of X. Name at least one column, and leave at least one predictor.")
+        raise ValueError(f"targets contains {which} of X. Pass at least one column, and leave at least one predictor.")
     return indices
 
 

@@ -20,7 +20,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _SHELL_MARKS.items()},
     "decimal ','": "--decimal ,",
     **{f"thousands {mark!r}": f"--thousands {word}" for mark, word in _SHELL_MARKS.items()},
-    "say its encoding": "give --encoding",
+    "pass its encoding": "give --encoding",
     "memory=": "--memory",
     "cache=": "--cache",
     "range(2, 10)": "-k 2:9",

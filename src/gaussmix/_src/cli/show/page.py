@@ -136,7 +136,7 @@ def _pairs(findings: ReportData) -> str:
     drawn = PairDisplay.from_estimator(findings.mixture, rows, features=html, feature_names=list(findings.names))
     names = findings.named(html)
     which = f"the {len(html)} features that tell the components apart best" if len(html) < len(findings.names) else ""
-    caption = f"Ellipses hold one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
+    caption = f"Ellipses show one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
     made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
     return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
 
@@ -191,7 +191,7 @@ def _fit(findings: ReportData) -> str:
         meaning = "" if search is None else f", which are {_WEIGHT_WORDS[search.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")
     if not findings.is_complete.all():
-        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by what else they hold")
+        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by their other cells")
     if search is not None:
         values = search.results_[search.criterion]
         best = f"{criterion_title(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"

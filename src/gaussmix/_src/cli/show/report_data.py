@@ -198,7 +198,7 @@ class ReportData:
         """Describe the weight of the noise component, and the number of noise rows."""
         n_rows = int((self.labels < 0).sum())
         belong = f"{counted(n_rows, 'row')} most probably belong{'s' * (n_rows == 1)} to it, and to no group."
-        return f"A uniform background holds {100 * weight:.3g} % of the distribution. {belong}"
+        return f"A uniform background contains {100 * weight:.3g} % of the distribution. {belong}"
 
     def _unusual(self) -> str:
         """Compare the number of unusual complete rows with the number expected under the mixture.
@@ -208,7 +208,7 @@ class ReportData:
         """
         level = float(np.asarray(self.mixture.highest_density_level(1 - _OUTSIDE_MASS)))
         outside = self.log_density[self.is_complete] < level
-        region = f"the region that holds {100 * (1 - _OUTSIDE_MASS):.4g} % of the model's mass"
+        region = f"the region that contains {100 * (1 - _OUTSIDE_MASS):.4g} % of the model's mass"
         which = "" if self.is_complete.all() else " without empty cells"
         if self.row_weight is not None:
             fraction = float(np.average(outside, weights=self.row_weight[self.is_complete]))

@@ -184,7 +184,7 @@ def read_pickle(contents: bytes) -> Mixture:
         return Mixture.from_sklearn(loaded)
     mixture = getattr(loaded, "mixture_", None)
     if not isinstance(mixture, Mixture):
-        raise ValueError(f"the file holds a {type(loaded).__name__}, not a mixture of scikit-learn or gaussmix")
+        raise ValueError(f"the file contains a {type(loaded).__name__}, not a mixture of scikit-learn or gaussmix")
     return mixture
 
 
@@ -275,7 +275,7 @@ def convert(
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """Read a mixture, and the detector if the file has one; raise OSError, or a ValueError that names the file."""
+    """Read a mixture, and the detector if the file has one; raise OSError, or a ValueError with the file's name."""
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator

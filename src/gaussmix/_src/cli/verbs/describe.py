@@ -38,7 +38,7 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
     options.check_data(data, "add --inference DATA")
     if model != STANDARD and holds_mixtures(model):
         if data is not None:
-            raise click.UsageError(f"--inference needs one mixture, but {model} holds a mixture for each group.")
+            raise click.UsageError(f"--inference needs one mixture, but {model} contains a mixture for each group.")
         groups = Mixtures.load(model)
         if as_json:
             reports.echo_json(reports.groups_as_json(groups, {"data": model}))
@@ -61,7 +61,7 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: optio
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:
         instead = "" if opened.posterior is None else " In Python, its posterior_ has intervals."
-        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} holds a {saved.name:.60}.{instead}")
+        raise ValueError(f"--inference needs a GaussianMixture, but {opened.name} has a {saved.name:.60}.{instead}")
     table, features = reading.matched(opened, data, weights)
     if saved is None:
         estimator = as_estimator(opened.mixture.with_feature_names(opened.names))

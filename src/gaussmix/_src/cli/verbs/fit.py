@@ -237,7 +237,7 @@ def _terminated(checkpoint: str | None) -> Iterator[None]:
         yield
     except SystemExit:
         if os.path.exists(checkpoint):
-            print_notices([f"terminated; {checkpoint} holds the fit: the same command goes on with it."])
+            print_notices([f"terminated; {checkpoint} contains the fit: the same command resumes it."])
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -104,7 +104,7 @@ class BirthMergeMoves:
 
     @cached_property
     def _fast_path(self) -> FastPath:
-        """Return the object that makes EM steps in the C++ core, without a Python loop."""
+        """Return the object that runs EM steps in the C++ core, without a Python loop."""
         packed_prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
@@ -174,7 +174,7 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split the given components, make EM steps, and merge or delete components.
+        """Split the given components, run EM steps, and merge or delete components.
 
         Return the resulting state and marks or, if the bound does not rise, the old state with new marks.
         """
@@ -270,7 +270,7 @@ class BirthMergeMoves:
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """Make moves and EM steps on rows with one feature in the C++ core; return the model and its bound in nats.
+        """Run moves and EM steps on rows with one feature in the C++ core; return the model and its bound in nats.
 
         A deadline in `stopping` may end the call early. The result is None if components share a variance.
         """

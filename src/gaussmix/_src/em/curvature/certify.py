@@ -38,7 +38,7 @@ def find_certificate(
 ) -> OptimalityCertificate:
     """Check whether a model is near a maximum of the objective, and return a certificate.
 
-    The check makes three passes over the rows, or four passes per parameter if there are no formulas for the scores
+    The check reads the rows three times, or four times per parameter if there are no formulas for the scores
     (`information.has_score_formulas`).
 
     The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass with the model at

@@ -69,8 +69,8 @@ class Coordinates:
     whitening_factors : whitening factors W_k = L_k⁻¹ of the covariances: matrices, arrays (…, n_features) for diagonal
         covariances, or numbers for spherical covariances.
     loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the coordinates of
-        loadings and noise, which come last in θ; `jacobian` then describes B_k only to first order. None for covariance
-        structures without factors.
+        loadings and noise, which come last in θ; `jacobian` describes their B_k only to first order. None for
+        covariance structures without factors.
     variances_at_bounds : two masks, (n, n_values) each, of the variances along the axes: at the lower bound, and at the
         upper bound. All variances at a bound share one coordinate. None if no variance is at a bound.
     """

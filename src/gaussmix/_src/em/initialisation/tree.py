@@ -55,7 +55,7 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
 
 
 def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Make `MAX_PASSES` passes of k-means, in which each row is compared only with the row's candidate centres."""
+    """Run `MAX_PASSES` passes of k-means, in which each row is compared only with the row's candidate centres."""
     rows, context = ArraySource(sample.rows, sample.weight), None
     task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
     for _ in range(MAX_PASSES):

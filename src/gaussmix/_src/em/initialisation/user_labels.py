@@ -54,7 +54,7 @@ class UserLabels:
         """Raise ValueError if labels need more than `n_components`, or plausibilities have an invalid column count."""
         if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
-                f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "
+                f"labels use component {self.min_components() - 1}; with n_components={n_components} they must lie in "
                 f"0 … {n_components - 1}, or be {UNKNOWN_LABEL} for rows of unknown component."
             )
         widths = [n_components, n_components + 1] if has_noise else [n_components]

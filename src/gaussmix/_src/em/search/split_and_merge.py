@@ -65,18 +65,18 @@ MAX_FLATNESS = 5e-6  # a component with a variance below this fraction of the in
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimum number of steps of slow EM
-# A search may do as much work as `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on all rows. With
+# A search may do as much work as `WORK` × (number of EM steps after k-means + `MORE_STEPS`) EM steps on all rows. With
 # more work, fits would take longer than in scikit-learn, where an EM step takes several times as long. `WORK` (for
 # covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2, but
 # `WORK_OF_SHARED` (for one shared covariance) is not divided.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
-MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to (EM steps from k-means + `MORE_STEPS`)
+MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to (EM steps after k-means + `MORE_STEPS`)
 N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
+DEFAULT_STEPS = 8  # assumed number of EM steps after k-means if `n_steps` is not given
 
 
 def report_nothing(what: str) -> None:

@@ -37,7 +37,7 @@ MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps (6
 MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps whose cosine with the gradient change is below this
 MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with gains below the tolerance if proposals promise more
 # The first proposal is at most `MAX_FIRST_LENGTH` times as long as an EM step. A later proposal is at most
-# `SHRINK_FACTOR` times as long as the previous proposal if that proposal was refused, and may be `GROWTH_FACTOR` times
+# `SHRINK_FACTOR` times as long as the previous proposal if that proposal was rejected, and may be `GROWTH_FACTOR` times
 # as long if that proposal was accepted.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
@@ -56,7 +56,7 @@ class EMPath:
     proposal_length : length of the move from the last point to the proposed model, as measured by
         `_scale_by_information`; 0 if nothing is proposed and the next pass uses `model_after`.
     max_length : upper limit on `proposal_length` for the next proposal.
-    n_refused : number of consecutive proposals that were refused.
+    n_refused : number of consecutive proposals that were rejected.
     n_steps_to_wait : number of EM steps to make before the next proposal.
     n_low_gain_steps : number of consecutive steps that gained less than the tolerance, although a proposal promised a
         larger gain.
@@ -105,7 +105,7 @@ class EMPath:
         return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
     def with_shorter_limit(self) -> EMPath:
-        """Return the path after a refused proposal. Each consecutive refusal doubles the wait for the next proposal."""
+        """Return the path after a rejected proposal. Consecutive rejections double the wait for the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
         return replace(path, proposal_length=0.0, max_length=max_length)
@@ -146,7 +146,7 @@ def is_accelerated(trace: Trace) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model for the next pass. `fast_path` makes the EM steps before acceleration begins."""
+    """Rule that chooses the model for the next pass. `fast_path` runs the EM steps before acceleration begins."""
 
     fast_path: FastPath
 
@@ -181,7 +181,7 @@ class Acceleration:
     def _is_slow(self, state: EMState) -> bool:
         """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
-        If the C++ core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
+        If the C++ core runs the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
         worthwhile only if more steps remain than would be necessary without the C++ core.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
@@ -197,7 +197,7 @@ class Acceleration:
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Go back to the model after the EM step from the last point. The refused proposal counts as a step."""
+        """Go back to the model after the EM step from the last point. The rejected proposal counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)

@@ -48,7 +48,7 @@ class StepTask:
     context: PassContext | None = None
 
     def sum_moments(self, source: Source) -> Moments:
-        """Make a pass over the source, and return the moments of all rows."""
+        """Run a pass over the source, and return the moments of all rows."""
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
             context = collect_facts(source, self.engine, self.spec)

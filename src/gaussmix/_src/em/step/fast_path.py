@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """Object that makes EM steps of a run in the C++ core. The fields are the arguments of `run_em`."""
+    """Object that runs EM steps of a run in the C++ core. The fields are the arguments of `run_em`."""
 
     source: Source
     engine: Engine[Any]
@@ -40,7 +40,7 @@ class FastPath:
         `n_steps` is the number of earlier steps of the run, and `previous_objective` is the objective of the last
         earlier step. `max_steps`, the stopping rule or a time limit ends the call. Callers repeat the call until the
         stopping rule ends the run. Return the model, and lists of the mean log-likelihood and the objective before each
-        step. Both lists are empty if Python must make the next step.
+        step. Both lists are empty if Python must run the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []

@@ -1,4 +1,4 @@
-"""The EM loop in Python. On small tables, the C++ core makes most of the steps (`em.step.fast_path`)."""
+"""The EM loop in Python. On small tables, the C++ core runs most of the steps (`em.step.fast_path`)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def em_step(
     frozen: Mapping[int, FreezeReason],
     context: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Make one E-step and one M-step; return the moments, the new model, and all frozen components.
+    """Perform one E-step and one M-step; return the moments, the new model, and all frozen components.
 
     Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
     converting the sums to the new means would lose precision, the sums are computed again about the new means.

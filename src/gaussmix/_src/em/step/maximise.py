@@ -75,7 +75,7 @@ def initial_models(
 def next_model(
     moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
 ) -> tuple[Model, dict[int, FreezeReason]]:
-    """Make the M-step; return the new model and all frozen components, including components frozen in this step."""
+    """Perform the M-step; return the new model and all frozen components, including components frozen in this step."""
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:

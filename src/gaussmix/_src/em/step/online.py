@@ -1,4 +1,4 @@
-"""Online EM, which makes an M-step after every few thousand rows of a stream, and gradually forgets earlier rows."""
+"""Online EM, which performs an M-step after every few thousand rows of a stream, and gradually forgets earlier rows."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Mom
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_decay_factor: float
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Update `sums` with new rows, and make an M-step. All sums are per unit of row weight.
+    """Update `sums` with new rows, and perform an M-step. All sums are per unit of row weight.
 
     The new sums are (1 − γ) S + γ s, with earlier sums S and sums s of the new rows; `log_decay_factor` is log(1 − γ),
     from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The covariance

@@ -1,4 +1,4 @@
-"""Functions that make several EM steps, or whole fits, in one call of the C++ core (cpp/em)."""
+"""Functions that run several EM steps, or complete fits, in one call of the C++ core (cpp/em)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gaussmix._src.numerics.threads import allowed
 
 MAX_CALL_SECONDS = 0.05  # seconds after which the C++ core returns, so that callers can report progress between calls
 NO_TIME_LIMIT = 1e9  # a time in seconds that no call reaches
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # if a pass takes fewer multiply-adds, C++ makes all steps
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # if a pass takes fewer multiply-adds, C++ runs all steps
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
 MAX_COVARIANCE_VALUES = 2**18
 
 
 def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
-    """Return whether the C++ core should make many EM steps in one call, without returning to Python between steps.
+    """Return whether the C++ core should run many EM steps in one call, without returning to Python between steps.
 
     Only Python can reorder the rows between steps so that steps take less time (`complete/row_order.py`). For passes
-    with less work than `MIN_ORDERED_WORK`, making all steps in C++ saves more time than reordering. The Python loop
-    makes the steps for rows with prior information about their components, and for structures with long M-steps.
+    with less work than `MIN_ORDERED_WORK`, running all steps in C++ saves more time than reordering. The Python loop
+    runs the steps for rows with prior information about their components, and for structures with long M-steps.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
     if block.log_prior is not None:
@@ -61,7 +61,7 @@ def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_fe
 
 
 class CoreRuns:
-    """Base class of engines with the methods that make many EM steps, or whole fits, in one call of the core."""
+    """Base class of engines with the methods that run many EM steps, or complete fits, in one call of the core."""
 
     n_threads: int
     is_incomplete: ClassVar[bool] = False  # whether rows may have missing values or measurement errors

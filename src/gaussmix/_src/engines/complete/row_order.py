@@ -24,7 +24,7 @@ Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
 # A pass with fewer multiply-adds than this takes at most about a millisecond and would not be faster in a different
-# order of the rows. Therefore, the C++ core makes many such passes in one call, and also some longer passes
+# order of the rows. Therefore, the C++ core runs many such passes in one call, and also some longer passes
 # (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share bounds on distances

@@ -33,7 +33,7 @@ RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
 MAX_COMPARED_ROWS = 2**13  # approximate maximum number of rows on which components of refit and fit are matched
-REFIT_START_TOL = 1e-9  # tolerance of the one EM run before all refits, in nats per unit of row weight
+REFIT_START_TOL = 1e-9  # tolerance of the EM run that precedes all refits, in nats per unit of row weight
 MIN_SIMILARITY = 0.5  # a component has changed if its similarity to the matched component of a refit is below this
 # The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
 # such a row would change a refit only by rounding errors.
@@ -86,7 +86,7 @@ class Resampling(NamedTuple):
     kind : "weighted" draws row weights from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
         "nonparametric" draws rows with replacement (Efron 1979); "parametric" draws rows from the mixture; "jackknife"
         leaves out each row in turn.
-    n_resamples : number of refits; ignored by the jackknife, which makes one refit per row.
+    n_resamples : number of refits; ignored by the jackknife, which runs one refit per row.
     concentration : concentration of the Dirichlet distribution for kind "weighted"; the value 1 makes it uniform.
     em_tolerance : tolerance of EM in each refit, in nats per unit of row weight.
     is_frequency : whether row weights are counts, so that a row of weight 2 stands for two rows.

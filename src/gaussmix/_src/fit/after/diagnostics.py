@@ -139,7 +139,7 @@ class SingularColumns:
         return cls(constant, find_dependent_columns(source), two_valued)
 
     def describe(self, names: Names) -> str:
-        """Return a message that names the singular columns and gives advice; "" if there are no singular columns."""
+        """Return a message that lists the singular columns and gives advice; "" if there are no singular columns."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))

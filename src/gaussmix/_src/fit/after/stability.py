@@ -71,8 +71,8 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
     T is the number of pairs of rows with equal labels in both fits; P and Q are the numbers of pairs with equal labels
-    in the first and in the second fit; Fowlkes & Mallows (1983), JASA 78, section 2. Each pair of rows counts with the
-    product of the two row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from T, P and
+    in the first and in the second fit; Fowlkes & Mallows (1983), JASA 78, section 2. Each pair of rows is weighted by
+    the product of its row weights. The weight of pairs of a row with itself, `self_pairs`, is subtracted from T, P and
     Q.
     """
     both, first, second = equal_pairs(table, self_pairs)

@@ -28,7 +28,7 @@ MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM 
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, each row gets twice
 # as many candidate components, and steps also try neighbours of randomly drawn candidate components.
 MAX_GAP = 2e-3
-# The gap is checked at the end and after each number of steps that is a power of two, from this number of steps on. In
+# The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.
 FIRST_CHECK = 8
 # Maximum number of candidate components per row, because an outlier far from all components would require ever more
@@ -94,7 +94,7 @@ class TruncatedPosterior(FitOption):
         limit = min(MAX_AUTO_CANDIDATES, problem.n_components)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
-            vars(problem)["source"] = source  # this source stores the candidate components of each row
+            vars(problem)["source"] = source  # keeps the source that stores each row's candidate components
             unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
             may_improve = may_double or engine.n_drawn == 0

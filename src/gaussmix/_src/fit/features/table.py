@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# The fit options in the order in which they apply. Each key names a module in `fit` (imported at its first use) and a
-# class in that module. A value lists the parameters whose changes from the default request the option.
+# The fit options in the order in which they apply. Each key specifies a module in `fit` (imported at its first use) and
+# a class in that module. A value lists the parameters whose changes from the default request the option.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),
@@ -39,7 +39,7 @@ OPTION_PARAMETERS = {
 MIN_TRUNCATED_COMPONENTS = 1000
 
 _INDEX_CONFLICT = (
-    "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
+    "degenerate='drop' can't be combined with {} that list component numbers. Set 'freeze', 'repair' or 'error'."
 )
 _WEIGHT_SUM_CONFLICT = "{} can't be combined with noise: these weights must sum to 1. Remove one."
 _STREAM_ERROR = "partial_fit does not support {}. Use fit."
@@ -55,7 +55,7 @@ _UNSUPPORTED_IN_FIT_MANY = (
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.
 UNSUPPORTED_PAIRS = {
-    ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
+    ("labels", "split_merge"): 'labels refer to components by number. Set split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
     ("numbers of components", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
     ("fixed_weights", "noise"): _WEIGHT_SUM_CONFLICT.format("fixed_weights"),

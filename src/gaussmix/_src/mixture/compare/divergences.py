@@ -26,9 +26,9 @@ from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
 # Each step of `_variational_bound` lowers the bound. The steps end if a step lowers the bound by less than the fraction
-# `_MIN_RELATIVE_FALL` of the bound, or after `_MAX_STEPS` steps. If there are many components, the steps already end
-# after about `_MAX_EXPONENTIALS` evaluations of exp. `_variational_bound` takes 10 ms for 16 components, and half a
-# second for 500 components.
+# `_MIN_RELATIVE_FALL` of the bound, or after `_MAX_STEPS` steps. If there are many components, the steps end
+# sooner, after about `_MAX_EXPONENTIALS` evaluations of exp. `_variational_bound` takes 10 ms for 16 components, and
+# half a second for 500 components.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
@@ -135,7 +135,7 @@ def expectation(
     The arguments of `integrand` f are one array of log densities per model, in nats; p is the first model. The number
     of draws from a component is proportional to the weight of the component, but at least two. Stratifying by component
     ensures that a rare component with large f is not missed, and that differences between components do not increase
-    the error; Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because numbers far
+    the error; Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because values far
     from 0 have larger rounding errors. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and
     ValueError if values of f are too large for `within_range`.
     """

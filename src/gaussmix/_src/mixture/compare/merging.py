@@ -25,7 +25,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # largest number of components; the values of all pairs of components then take 4 GB
+MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
 MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
 
 

@@ -27,7 +27,7 @@ def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) 
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
     if len(wrong):
-        raise ValueError(f"{called} holds NaN at {tuple(int(index) for index in wrong[0])}: use numbers or ±inf.")
+        raise ValueError(f"{called} contains NaN at {tuple(int(index) for index in wrong[0])}: use numbers or ±inf.")
     return array.astype(np.float64)
 
 

@@ -155,7 +155,7 @@ class Conditional:
 
 
 def condition_values(values: Mapping[Feature, float]) -> Array:
-    """Return the values of known features, (n_known,); an error names the feature whose value is not valid."""
+    """Return the values of known features, (n_known,); an error reports the feature whose value is not valid."""
     return np.array([_finite_value(feature, value) for feature, value in values.items()])
 
 

@@ -30,8 +30,8 @@ _MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step 
 _MAX_NEWTON_STEP = 0.1  # longest Newton step, in standard deviations; a longer one might lead to another mode
 _MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a curvature up to this value may be due to rounding errors
-# This fraction of the largest absolute boundary is added to the distance from the outermost boundaries at which labels
-# are computed, because a shorter distance could be lost in rounding errors.
+# The outer intervals, at whose midpoints labels are computed, are longer by this fraction of the largest absolute
+# boundary, so that rounding does not move a midpoint onto a boundary.
 _BOUNDARY_OFFSET = 1e-6
 _SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point where hill climbing ended
 

@@ -199,8 +199,8 @@ def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array]
 def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return whether sums of sign · exp(log) certainly keep their sign between the ends of each interval, (n,).
 
-    Each term is monotone in an interval. The sums are computed in log space, because even a term that falls below the
-    range of float64 within a long interval may determine the sign.
+    Each term is monotone within each interval. The sums are computed in log space, because even a term that falls below
+    the range of float64 within a long interval may determine the sign.
     """
     (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
     with np.errstate(invalid="ignore"):  # 0 · −inf is NaN, which occurs if both terms are 0

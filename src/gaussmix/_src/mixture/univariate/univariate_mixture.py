@@ -27,7 +27,7 @@ _MAX_QUANTILES = 1024  # if more quantiles than this number are requested, a few
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_MAX_BISECTIONS = 200  # about the number of bisections that the widest bracket of float64 numbers needs
+_MAX_BISECTIONS = 200  # maximum number of Newton and bisection steps
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,7 +113,7 @@ class PartReader(Reader):
 def _of_array(data: Any, request: OpenOptions) -> DaskTable:
     weights = request.weights
     if data.dtype.kind not in "biuf":
-        raise ValueError(f"the Dask array holds {data.dtype}, not real numbers.")
+        raise ValueError(f"the Dask array contains {data.dtype}, not real numbers.")
     n_columns = data.shape[1]
     chosen = Chosen.from_columns("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
     names, indices, weight_index, dtype, integers = chosen
@@ -176,7 +176,7 @@ def _array_block(
     array = np.asarray(chunk)
     if array.ndim != 2 or array.shape[1] != n_columns or array.dtype.kind not in "biuf":
         raise ValueError(
-            f"partition {index} of the Dask array has the shape {array.shape} and holds {array.dtype}, not real "
+            f"partition {index} of the Dask array has the shape {array.shape} and contains {array.dtype}, not real "
             f"numbers in {n_columns} columns. Give all partitions the same columns."
         )
     rows = array if indices is None else array[:, indices]
@@ -194,7 +194,7 @@ def _frame_block(frame: Any, index: int, names: Sequence[Any], weights: Any, dty
         values = frame[name].dropna()
         if len(values) and (kind := infer_dtype(values)) not in _NUMERIC_KINDS:
             raise ValueError(
-                f"partition {index} of the Dask frame, column {name!r}: it holds {kind}. Convert it to real numbers."
+                f"partition {index} of the Dask frame, column {name!r}: it contains {kind}. Convert it to real numbers."
             )
     rows = np.empty((len(frame), len(names)), dtype, order="F")
     for column, name in enumerate(names):

@@ -33,7 +33,7 @@ from gaussmix._src.sources.waiting import awaited
 MAX_GRAPH_BYTES = 100_000  # a task with more bytes is sent to each worker once, before the pass
 MAX_ATTEMPTS = 10  # maximum number of attempts to run a pass if data are lost
 MAX_KILLED = 3  # maximum number of attempts to run a pass if workers die and Dask gives up
-RETRY_PAUSE = 0.5  # seconds before a pass is repeated
+RETRY_PAUSE = 0.5  # seconds before a pass is retried
 # For each client, the addresses of the workers whose version of gaussmix was checked.
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
@@ -173,7 +173,7 @@ class DaskWorkers:
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:
-        """Compute futures again, one by one. If a worker dies, raise an error that names the future's rows."""
+        """Compute futures again, one by one. If a worker dies, raise an error that reports the future's rows."""
         from distributed import KilledWorker
 
         for future in lost:

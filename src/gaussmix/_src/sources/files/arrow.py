@@ -90,7 +90,7 @@ class Columns:
 
 
 def column_of_results(results: NDArray[Any]) -> pa.Array:
-    """Convert an array with one entry per row to an Arrow column; entries of several numbers become lists."""
+    """Convert an array with one entry per row to an Arrow column; entries of several values become lists."""
     column = pa.array(results.ravel())
     for width in reversed(results.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, width)

@@ -92,7 +92,7 @@ class Reader(ABC):
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Copy rows of a part, from its row `first` on, and their weights, until `rows` and `row_weight` are full."""
+        """Copy rows and weights of a part, starting at its row `first`, until `rows` and `row_weight` are full."""
 
     def describe_location(self, row: int) -> str:
         """Return the position of a row for messages, such as its file, its row group and its index."""
@@ -121,7 +121,7 @@ class Cursor:
     def read(self, room: Block) -> Block:
         """Read the next rows into the arrays of the block `room`, and return a block of these rows.
 
-        Raises OSError if rows can't be read, and ValueError, which names the row, if a row is invalid.
+        Raises OSError if rows can't be read, and ValueError, which reports the row, if a row is invalid.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)

@@ -98,7 +98,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
 
 
 def spooled(table: BatchReader) -> NpyReader:
-    """Copy a table's numbers to a temporary .npy file, which is deleted together with the returned reader.
+    """Copy a table's values to a temporary .npy file, which is deleted together with the returned reader.
 
     Raises OSError if the disk is full or the table can't be read.
     """
@@ -115,7 +115,7 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """Return a reader of the .npy copy of a table's numbers in a folder; write this copy if it does not exist.
+    """Return a reader of the .npy copy of a table's values in a folder; write this copy if it does not exist.
 
     Raises OSError if the disk is full or the table can't be read, and ValueError if the table is not made of files.
     """
@@ -135,7 +135,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
 
 
 def _copied(table: BatchReader, path: Path) -> NpyReader:
-    """Return a reader of a .npy file that contains a copy of the numbers of a table."""
+    """Return a reader of a .npy copy of a table's values."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.integer_columns = table.integer_columns

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
-PIECE_BYTES = 2**20  # number of bytes to read at a time if numbers are converted or columns are selected
+PIECE_BYTES = 2**20  # number of bytes to read at a time if values are converted or columns are selected
 
 
 class NpyFile(NamedTuple):
@@ -50,7 +50,7 @@ class NpyFile(NamedTuple):
         is_table = min(shape, default=-1) >= 0 and len(shape) <= (1 if dtype.names else 2)
         fields = [dtype[name] for name in dtype.names or ()]
         if not is_table or any(field.kind in "OVc" for field in fields) or dtype.kind not in "fiubV":
-            raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
+            raise ValueError(f"{path} contains {dtype} of shape {shape}, not rows and columns of numbers.")
         n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
         if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
             raise ValueError(f"{path} is truncated: it ends before the {n_rows} rows that its header declares.")

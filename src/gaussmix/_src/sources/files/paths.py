@@ -23,7 +23,7 @@ _SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # user names, passwords an
 
 
 def check_versions(name: str | None) -> None:
-    """Raise ValueError if `name` names a Delta table, because its files may contain rows that were deleted."""
+    """Raise ValueError if `name` is a Delta table, because its files may contain rows that were deleted."""
     if name is not None:
         raise ValueError(
             f"{name} is a Delta table, and its files may contain rows that were deleted: pass "

@@ -131,10 +131,10 @@ class StoredFile:
 
 
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
-    """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
+    """Call a function that makes a request to a store, and retry the call with increasing pauses until it succeeds.
 
-    A warning is issued after a few seconds without success, because a store's library may itself repeat a request for a
-    long time. The first request to a server (`is_first`) is not repeated if the server can't be reached. Raises OSError
+    A warning is issued after a few seconds without success, because a store's library may itself retry a request for a
+    long time. The first request to a server (`is_first`) is not retried if the server can't be reached. Raises OSError
     if nothing exists at this address, or if the store denies access or does not answer.
     """
     began = time.monotonic()
@@ -149,19 +149,19 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
                 raise final from None
             if time.monotonic() - began > MAX_SILENT_SECONDS:
                 began = inf
-                warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
+                warn(f"{url}: the request failed and is retried ({_reason(error)}).")
         time.sleep(wait or 0.0)
     raise AssertionError("the last attempt must either return a result or raise an error")
 
 
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
-    """Return an error with a clear message, or None if the request should be repeated because it may succeed later."""
+    """Return an error with a clear message, or None if the request should be retried because it may succeed later."""
     errno, reason = getattr(error, "errno", None), _reason(error)
     message = _QUOTED_NAMES.sub("", reason)
     if isinstance(error, FileNotFoundError) or _ABSENT.search(message):
         return FileNotFoundError(ENOENT, "there is no such file, bucket or container", url)
     if isinstance(error, PermissionError) or _REFUSED.search(message):
-        return PermissionError(EACCES, f"the store refuses access; check its credentials and region ({reason})", url)
+        return PermissionError(EACCES, f"the store denies access; check its credentials and region ({reason})", url)
     if "libhdfs" in reason:
         return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
     if errno == EINVAL:

@@ -73,7 +73,7 @@ class RayWorkers:
         return self._actors[node]
 
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
-        """Return the results of the calls of actors that `submit` makes, and repeat all calls if an actor dies.
+        """Return the results of the calls of actors that `submit` makes, and run all calls again if an actor dies.
 
         After `MAX_DEATHS` deaths of actors, the pass fails. Ray's own retries are not enough, because they end before
         Ray detects that a node has died. `passed` raises the same errors as `results`.

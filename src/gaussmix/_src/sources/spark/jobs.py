@@ -153,7 +153,7 @@ def _describe_error(error: str) -> Exception | None:
     if unlike is not None:
         file, column, wanted, result = unlike.groups()
         return ValueError(
-            f"{file}, column {column!r}: it holds {result}, but the Spark frame has {wanted}: "
+            f"{file}, column {column!r}: it contains {result}, but the Spark frame has {wanted}: "
             "all files must have the same columns."
         )
     if "spark.driver.maxResultSize" in error:

@@ -34,7 +34,7 @@ class _Columns(Columns):
     def why_not_numeric(self, field: pa.Field) -> str:
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
         if names == ["type", "size", "indices", "values"]:
-            return "it holds vectors; use gaussmix.spark.GaussianMixture for vectors, or pass the original columns"
+            return "it contains vectors; use gaussmix.spark.GaussianMixture for vectors, or pass the original columns"
         return super().why_not_numeric(field)
 
 

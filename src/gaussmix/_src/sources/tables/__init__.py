@@ -44,7 +44,7 @@ _NO_TABLE = "is not a supported table: write it as CSV"
 _UNREADABLE = (  # for each unsupported format: extensions, first bytes and end of the message
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
     ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
-    ((".npz",), (), "holds several arrays: save the one to read as .npy"),
+    ((".npz",), (), "contains several arrays: save the one to read as .npy"),
     ((".xlsx", ".xls", ".ods"), (b"\xd0\xcf\x11\xe0",), "is a spreadsheet: save it as CSV first"),
     ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in an unsupported way: unpack it first"),
     ((".pkl", ".pickle", ".joblib"), (b"\x80\x04", b"\x80\x05"), _NO_TABLE),

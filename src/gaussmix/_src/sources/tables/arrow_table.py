@@ -19,10 +19,10 @@ _START = 8  # number of bytes before the stream in an Arrow file
 
 @dataclass(frozen=True)
 class _ValueLayout:
-    """The position of the uncompressed numbers of a column in an Arrow file."""
+    """The position of the uncompressed values of a column in an Arrow file."""
 
-    kind: pa.DataType  # type of the numbers
-    # Offset of the bits that mark missing values in the file (None if no value is missing), and offset of the numbers.
+    kind: pa.DataType  # type of the values
+    # Offset of the bits that mark missing values in the file (None if no value is missing), and offset of the values.
     validity: int | None
     values: int
 
@@ -50,7 +50,7 @@ class _Batch:
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
-        """Describe a record batch of a memory-mapped file, given the names of its columns of uncompressed numbers."""
+        """Describe a record batch of a memory-mapped file, given the names of its columns of uncompressed values."""
         columns = {}
         for name in names:
             column = batch.column(name)

@@ -264,7 +264,7 @@ class Table(ABC):
             result = None if name in without else self.bad_cells(name)
             if result is not None:
                 where, advice = f"{self.name}, column {name!r}", "mend these cells, or exclude the column"
-                raise BadTable(f"{where} holds numbers except {result}: {advice}.")
+                raise BadTable(f"{where} contains numbers except {result}: {advice}.")
 
     def check_has(self, name: str) -> None:
         """Raise BadTable for a column that does not exist."""
@@ -347,7 +347,7 @@ def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return a read-only array of a column's numbers, with NaN for null; PyArrow's `to_numpy` would import pandas."""
+    """Return a read-only array of a column's values, with NaN for null; PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):
@@ -379,12 +379,12 @@ def describe_type(kind: Any) -> str:
     if pa.types.is_null(kind):
         return "it is empty"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "it holds text, not numbers"
+        return "it contains text, not numbers"
     if pa.types.is_temporal(kind):
-        return "it holds dates, times or durations; write them as numbers first, such as days since the first"
+        return "it contains dates, times or durations; write them as numbers first, such as days since the first"
     if pa.types.is_dictionary(kind):
-        return "it holds categories, not numbers"
-    return f"it holds {kind}, not numbers"
+        return "it contains categories, not numbers"
+    return f"it contains {kind}, not numbers"
 
 
 def check_names(name: str, names: Sequence[str]) -> None:

@@ -29,8 +29,8 @@ NULLS = arrow_csv.ConvertOptions().null_values  # texts that usually mark a miss
 _MAX_CHECKED_ROWS = 20_000  # number of rows to search for cells that are not numbers
 _MAX_TEXT_FRACTION = 0.1  # up to this fraction of non-numeric cells, a text column was probably meant to be numeric
 _MAX_SHOWN = 3
-_COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
-_EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
+_COMMA = " (if the comma is a decimal mark, pass decimal ',')"
+_EITHER = " (if ',' marks thousands, pass thousands ','; if it is a decimal mark, pass decimal ',')"
 # For each thousands separator: itself, and variants that texts may use (non-breaking blanks, curly apostrophe).
 _THOUSANDS = {
     ",": ",",
@@ -134,8 +134,8 @@ class CsvTable(Table):
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, text in self._texts(name):
-            return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
-        return "it does not hold numbers"
+            return f"line {line} contains {quoted(text)}, not a number{self._hint(text)}"
+        return "it does not contain numbers"
 
     def bad_cells(self, name: str) -> str | None:
         result = self._cells.get(name)
@@ -269,7 +269,7 @@ class CsvTable(Table):
         for decimal, thousands in product((self.decimal, ","), _THOUSANDS if self.thousands is None else ()):
             if thousands != decimal and _grouped(thousands, decimal).fullmatch(text):
                 comma = "" if decimal == self.decimal else "decimal ',' "
-                return f" (where {thousands!r} marks thousands, say so: {comma}thousands {thousands!r})"
+                return f" (if {thousands!r} marks thousands, pass {comma}thousands {thousands!r})"
         return ""
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
@@ -357,7 +357,7 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
         if not first[1]:
             raise BadTable(f"{source.name} is empty.")
         if "\0" in first[1]:
-            raise BadTable(f"{source.name} holds binary data, not CSV.")
+            raise BadTable(f"{source.name} contains binary data, not CSV.")
         line = first[1] if any(map(first[1].count, _DELIMITERS)) else _squeezed(first[1].encode()).decode()
         marks = dialect.delimiter or _DELIMITERS + _BLANKS * (line is not first[1])
         dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # checked before the line is split
@@ -471,7 +471,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
         return "utf-8", []  # the reader of UTF-8 then raises a clear error
-    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
+    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; pass its encoding if it is another."
     return _WESTERN, [notice]
 
 
@@ -547,7 +547,7 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
                 yield line
         except UnicodeDecodeError:
             name = (source.dialect.encoding or "utf-8").upper()
-            raise BadTable(f"{source.name} is not {name} text: save it as CSV in UTF-8, or say its encoding.") from None
+            raise BadTable(f"{source.name} is not {name} text: save it as CSV in UTF-8 or pass its encoding.") from None
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:

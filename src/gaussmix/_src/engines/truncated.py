@@ -120,8 +120,8 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : number of candidate components of each row. Engines that differ only in `n_candidates` compare equal,
         because stored candidate components stay valid.
-    n_drawn : number of neighbours of randomly drawn candidate components that a step tries for each row. These neighbours
-        reach rows whose best candidate component has a large variance, and overlaps more components than its list of
+    n_drawn : number of neighbours of randomly drawn candidate components that a step tries for each row. They matter for
+        rows whose best candidate component has a large variance, because it overlaps more components than its list of
         neighbours contains. Engines that differ only in `n_drawn` compare equal, too.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
@@ -344,8 +344,8 @@ def _call_core(
 ) -> tuple[float, Array, Array, Array | None, float]:
     """Update candidate components in place, and sum moments unless `second` is `Second.NONE`.
 
-    For each row, `n_tried` neighbours of each of the first `n_expanded` candidate components and `n_drawn` neighbours of
-    random candidate components are tried. By default, all neighbours of all candidate components are tried.
+    For each row, the core tries `n_tried` neighbours of each of the first `n_expanded` candidate components, and
+    `n_drawn` neighbours of random candidate components. By default, it tries all neighbours of all candidate components.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

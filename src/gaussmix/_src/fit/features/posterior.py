@@ -25,8 +25,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
-# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, each row gets twice
-# as many candidate components, and steps also try neighbours of randomly drawn candidate components.
+# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
+# candidate components per row is doubled, and steps also try neighbours of randomly drawn candidate components.
 MAX_GAP = 2e-3
 # The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.

@@ -120,7 +120,7 @@ class TruncatedEngine(CompleteEngine):
     ----------
     n_candidates : number of candidate components of each row. Engines that differ only in `n_candidates` compare equal,
         because stored candidate components stay valid.
-    n_drawn : number of neighbours of randomly drawn candidate components that a step tries for each row. They matter for
+    n_drawn : number of neighbours of randomly drawn candidate components that a step tries for each row. They help
         rows whose best candidate component has a large variance, because it overlaps more components than its list of
         neighbours contains. Engines that differ only in `n_drawn` compare equal, too.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
@@ -345,7 +345,7 @@ def _call_core(
     """Update candidate components in place, and sum moments unless `second` is `Second.NONE`.
 
     For each row, the core tries `n_tried` neighbours of each of the first `n_expanded` candidate components, and
-    `n_drawn` neighbours of random candidate components. By default, it tries all neighbours of all candidate components.
+    `n_drawn` neighbours of random candidate components. By default, it tries all neighbours of all candidates.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

@@ -25,8 +25,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
-# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, the number of
-# candidate components per row is doubled, and steps also try neighbours of randomly drawn candidate components.
+# If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, steps also try
+# neighbours of randomly drawn candidate components. If this is not enough, the number of candidate components is doubled.
 MAX_GAP = 2e-3
 # The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.
@@ -77,10 +77,7 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run; double the number of candidate components until the bound is close enough.
-
-        If `posterior` sets this number, the run only begins to try neighbours of randomly drawn candidate components.
-        """
+        """Yield the states of a run; improve the candidate components until the bound is close enough."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
@@ -119,7 +116,8 @@ class TruncatedPosterior(FitOption):
             if not is_too_wide:
                 yield state
                 return
-            n_more = min(2 * engine.n_candidates, problem.n_components) if may_double else engine.n_candidates
+            n_more = 2 * engine.n_candidates if may_double and engine.n_drawn > 0 else engine.n_candidates
+            n_more = min(n_more, problem.n_components)
             engine = replace(engine, n_candidates=n_more, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
             initial = state._replace(outcome=None)
 

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.background import Background
 from gaussmix.testing import PROBLEMS
 
@@ -25,6 +25,11 @@ def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_pa
     assert (len(one), one.weights.tolist(), one.family) == (1, [1.0], mixture.family)
     one.save(tmp_path / "one.gmm")
     assert one == Mixture.load(tmp_path / "one.gmm") == copy.deepcopy(one) == pickle.loads(pickle.dumps(one))
+
+
+def test_a_mixture_of_a_model_computes_no_model_of_its_own():
+    fitted = GaussianMixture(2, random_state=0).fit(ROWS)
+    assert fitted.mixture_._model is fitted._fitted.model
 
 
 def test_names_stay_and_slices_have_weights_that_sum_to_1():

@@ -79,7 +79,7 @@ class MixtureBase:
             family=model.family,
             feature_names=feature_names,
             noise=model.noise,
-            model=model,
+            _model=model,
         )
         return mixture
 

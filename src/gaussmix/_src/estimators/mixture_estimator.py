@@ -181,9 +181,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if cutoff is None:
             return self._labelled(predicted)
         rows = self._source(X, X_error=X_error)
-        n_components = self.mixture_.n_components
+        n_components = self._fitted.model.n_components
         known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
-        source = TrainingData(rows, known, self.mixture_._model.noise).labelled_source(n_components)
+        source = TrainingData(rows, known, self._fitted.model.noise).labelled_source(n_components)
         is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
@@ -218,9 +218,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, X_error=X_error)
         if not source.is_lazy:
             instead = "use predict(X) or mixture_.responsibilities(X, sparse=True), or pass fewer rows at a time"
-            check_size(source.n_rows, self.mixture_.n_components, instead)
+            check_size(source.n_rows, self._fitted.model.n_components, instead)
         method = partial(_responsibilities, engine=self._engine(source))
-        return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
+        return self._per_row(source, method, source.dtype, (self._fitted.model.n_components,))
 
     def score_samples(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
@@ -251,15 +251,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         NotFittedError, ValueError, TypeError : as in `predict`, or if X is not in memory, or if the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
-        if self.mixture_._model.noise is not None:
+        if self._fitted.model.noise is not None:
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
             raise ValueError("denoise needs an array or a data frame in memory. Pass the rows in smaller portions.")
         from gaussmix._src.engines.incomplete import IncompleteEngine
 
         engine = IncompleteEngine(count_threads(self.n_jobs))
-        rows = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
-        return rows[0]
+        (block,) = source.blocks()
+        return engine.expected_rows(block, self._fitted.model.parameters)
 
     def score(
         self,
@@ -550,7 +550,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         source = super()._source(X, sample_weight, X_error)
-        noise = self.mixture_.noise if source.may_miss else None
+        noise = self._fitted.model.noise if source.may_miss else None
         if noise is not None and noise.bounds is None:
             if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing values, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
@@ -575,7 +575,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """Apply an engine's method to all rows, and return its values in the same type of array as the rows."""
-        return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
+        return source.per_row(partial(method, parameters=self._fitted.model.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Return the weighted sum of log densities Σ s log p(x), in nats, and the total weight Σ s."""

@@ -131,11 +131,11 @@ def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -
 
 
 def _pairs(findings: ReportData) -> str:
-    html = findings.distinguishing_features(MAX_PAIR_FEATURES)
+    features = findings.distinguishing_features(MAX_PAIR_FEATURES)
     rows, how = _some_rows(findings, _MAX_PAIR_ROWS)
-    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=html, feature_names=list(findings.names))
-    names = findings.named(html)
-    which = f"the {len(html)} features that tell the components apart best" if len(html) < len(findings.names) else ""
+    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=features, feature_names=list(findings.names))
+    names, n_shown = findings.named(features), len(features)
+    which = f"the {n_shown} features that tell the components apart best" if n_shown < len(findings.names) else ""
     caption = f"Ellipses hold one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
     made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
     return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
@@ -157,10 +157,10 @@ def _criterion(findings: ReportData) -> str:
 def _uncertainty(findings: ReportData) -> str:
     if findings.mixture.n_components == 1 and findings.mixture.noise is None:
         return "<p>There is a single component, so every row belongs to it.</p>"
-    html = findings.distinguishing_features(2)
+    pair = findings.distinguishing_features(2)
     rows, how = _some_rows(findings, _MAX_PICTURE_ROWS)
-    drawn = UncertaintyDisplay.from_estimator(findings.mixture, rows, features=html, feature_names=list(findings.names))
-    alt = f"Rows in {findings.named(html)}; large points lie between components."
+    drawn = UncertaintyDisplay.from_estimator(findings.mixture, rows, features=pair, feature_names=list(findings.names))
+    alt = f"Rows in {findings.named(pair)}; large points lie between components."
     return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
 
 

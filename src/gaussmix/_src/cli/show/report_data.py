@@ -118,8 +118,8 @@ class ReportData:
 
     def distinguishing_features(self, n: int) -> list[int]:
         """Return the `n` features for which the means of the components differ most, in the order of the table."""
-        responsibilities = self.mixture.weights @ self.standardised_means**2
-        return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
+        differences = self.mixture.weights @ self.standardised_means**2
+        return sorted(np.argsort(-differences, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
         """List the names of some features in quotes."""

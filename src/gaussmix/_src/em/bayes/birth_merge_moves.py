@@ -105,14 +105,14 @@ class BirthMergeMoves:
     @cached_property
     def _fast_path(self) -> FastPath:
         """Return the object that makes EM steps in the C++ core, without a Python loop."""
-        packed_prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
-        return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
+        prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
+        return FastPath(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
 
     @property
     def n_component_parameters(self) -> int:
         """Return the number of free parameters of one component."""
-        packed_prior = self.objective.gauss_wishart
-        return packed_prior.family.n_parameters(1, packed_prior.n_features) + packed_prior.n_features + 1
+        prior = self.objective.gauss_wishart
+        return prior.family.n_parameters(1, prior.n_features) + prior.n_features + 1
 
     def is_near_sample_bound(self, bound: float) -> bool:
         """Return whether the bound per row agrees with the bound per row of the converged fit to condensed rows."""
@@ -204,12 +204,12 @@ class BirthMergeMoves:
             tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
             # A merge is accepted if it lowers the bound by no more than rounding errors, and a deletion if it lowers
             # the bound by at most `LOSS_OF_DELETION`.
-            retained = (
+            accepted = (
                 (change, each)
                 for change, each in tried
                 if not self._has_higher_bound(state, each, 0.0 if change.merged_pairs else core.LOSS_OF_DELETION)
             )
-            change, evaluated = next(retained, (None, None))
+            change, evaluated = next(accepted, (None, None))
             if change is None or evaluated is None:
                 break
             marks = np.array(marks)

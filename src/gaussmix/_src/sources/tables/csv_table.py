@@ -298,11 +298,11 @@ def read_csv(source: Input) -> CsvTable:
     decimal commas. Raises OSError if the file can't be opened.
     """
     encoding, notices = _encoding(source)
-    message = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
-    source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=message))
+    decimal_set = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
+    source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=decimal_set))
     n_blank, first, delimiter = _first_line(source)
-    decimal = message or _decimal(first, delimiter, source.dialect.thousands)
-    if message is None and decimal == ",":
+    decimal = decimal_set or _decimal(first, delimiter, source.dialect.thousands)
+    if decimal_set is None and decimal == ",":
         notices = [*notices, f"{source.name} has commas in its numbers, which are read as decimal marks."]
     dialect = replace(source.dialect, decimal=decimal)
     fields = _fields(first, delimiter, source.name)
@@ -461,9 +461,9 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     The guess is the encoding that a byte order mark indicates, otherwise UTF-8, or cp1252 if the text is not valid
     UTF-8. Raises BadTable if Python does not have the encoding that the user sets.
     """
-    message = source.dialect.encoding
-    if message is not None:
-        return encoding_name(message), []
+    encoding_set = source.dialect.encoding
+    if encoding_set is not None:
+        return encoding_name(encoding_set), []
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)
     mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)

@@ -26,7 +26,7 @@ from gaussmix._src.errors import (
     name_components,
     warn,
 )
-from gaussmix._src.fit.after.inference import OBJECTIVE_ROUNDING, LocalMaximum, ObjectiveMaximiser
+from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, ObjectiveMaximiser
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
@@ -444,7 +444,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
         return f"The fit had {counted(fitted.row_summary.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
     if not heights:
         return None
-    rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
+    rounding = FLOAT32_ROUNDING * max(1.0, abs(heights[-1]))
     # The absolute difference is compared, because an EM step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if outcome is not None and outcome.posterior_gap is not None:  # truncated EM records a bound

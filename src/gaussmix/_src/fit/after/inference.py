@@ -39,7 +39,7 @@ MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of each coordinate
 # A negative variance counts as 0 with rounding error if it is at most this fraction of the inverse information.
 MAX_VARIANCE_ROUNDING = 1e-8
-OBJECTIVE_ROUNDING = 1e-6  # rounding error of the objective, in nats per unit of row weight, also for float32 rows
+FLOAT32_ROUNDING = 1e-6  # rounding error of the objective of float32 rows, in nats per unit of row weight
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,7 @@ def make_fitted(
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
-    has_ridge = (run.model.covariances.ridge_precisions() * objective.ridge).max() > MIN_RIDGE_FRACTION
+    has_ridge = run.model.covariances.ridge_fractions(objective.ridge).max() > MIN_RIDGE_FRACTION
     is_sought = has_ridge or problem.terms is not None
     constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())

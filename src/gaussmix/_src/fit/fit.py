@@ -94,10 +94,9 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
         ends.append(end.trace)
     else:
         end = best_run((run(None) for run in runs), ends)
-    if problem.ridge is None and plan.candidate is None:
-        fractions = end.model.covariances.ridge_precisions() * problem.objective.ridge
-        if fractions.max() > MIN_RIDGE_FRACTION:
-            end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
+    is_automatic = problem.ridge is None and plan.candidate is None
+    if is_automatic and end.model.covariances.ridge_fractions(problem.objective.ridge).max() > MIN_RIDGE_FRACTION:
+        end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
     return BestRun(end, tuple(ends), problem)
 
 

@@ -253,7 +253,7 @@ class ObjectiveMaximiser:
         floor = self.problem.objective.variance_floor
         if mixtures.template.covariances.is_shared or not floor.any():
             return np.zeros_like(mixtures.means)
-        return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
+        return mixtures.covariances.ridge_fractions(floor).reshape(mixtures.means.shape)
 
     def compute_information(self, state: EMState, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family

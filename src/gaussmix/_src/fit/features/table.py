@@ -100,7 +100,8 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
     if not isinstance(estimator.tol, str):  # a number as `tol` needs no fit option
         names.discard("tol")
-    if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
+    is_count = isinstance(n_components := estimator.n_components, int | np.integer)
+    if is_count and n_components >= MIN_TRUNCATED_COMPONENTS and getattr(estimator, "posterior", None) == "auto":
         names.add("many components")
     homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
     if not homes:
@@ -112,10 +113,6 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
         options += [option] if option.used_names else []
     check_combination({*others, *_other_used_names(estimator), *(name for each in options for name in each.used_names)})
     return options
-
-
-def _has_many_components(n_components: Any) -> bool:
-    return isinstance(n_components, int | np.integer) and bool(n_components >= MIN_TRUNCATED_COMPONENTS)
 
 
 def changed_parameters(estimator: Any) -> set[str]:

@@ -144,9 +144,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def posterior_(self) -> MixturePosterior:
         """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
         indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component that reports show
-        mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
-        library = None if facts is None else facts.frame_library
-        return MixturePosterior(self._full_posterior.take(indices), mixture, library)
+        mixture = self._take_components(indices, self.mixture_.weights[indices])
+        return MixturePosterior(self._full_posterior.take(indices), mixture, self._fitted.frame_library)
 
     def _fit_facts(self) -> FitResult:
         indices = np.arange(self._reported[-1] + 1)

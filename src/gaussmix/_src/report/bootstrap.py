@@ -165,7 +165,7 @@ def run_bootstrap(
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.parameter_draws,
         draw_weights=counts,
-        frame_library=None if fitted.row_summary is None else fitted.row_summary.frame_library,
+        frame_library=fitted.frame_library,
         mixture=mixture,
         n_resamples=ends.n_refits,
         n_collapsed=ends.n_collapsed,

@@ -409,11 +409,10 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(stacked)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
-    library = None if fitted.row_summary is None else fitted.row_summary.frame_library
     entries = parameter_entries(mixture) | {
         "covariance": covariance,
         "method": _METHODS[kind],
-        "frame_library": library,
+        "frame_library": fitted.frame_library,
     }
     inference = Inference(**entries, mixture=mixture, optimum=peak, kind=kind)
     furthest = inference._furthest(fitted.mixture._model)

@@ -79,8 +79,8 @@ def make_summary(
     }
     items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
-    names, library = names or names_of(mixture), None if facts is None else facts.frame_library
-    return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
+    names = names or names_of(mixture)
+    return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, fitted.frame_library)
 
 
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:

@@ -275,11 +275,14 @@ class GaussianMixtureIC(LikelihoodEstimator):
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         facts = RowSummary.from_source(source, X, reached, began)
         of_best = search.candidate_problem(best.candidate)
-        fitted = make_fitted(
-            of_best, plan, best.final_state, best.run_traces, facts, self._names,
-            candidate=index, of_search=causes.diagnose_columns(self._names), not_started=not_started,
-        )  # fmt: skip
-        self._finish(replace(fitted, results=table, best_index=index), options, of_best, best.final_state, X)
+        plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
+        fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, facts, self._names)
+        assert fitted.outcome is not None, "the best candidate has been fitted"
+        reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
+        diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose_columns(self._names)]
+        outcome = replace(fitted.outcome, reason=reason, diagnostics=diagnostics)
+        fitted = replace(fitted, outcome=outcome, results=table, best_index=index)
+        self._finish(fitted, options, of_best, best.final_state, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))

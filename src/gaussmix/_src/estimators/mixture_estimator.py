@@ -177,15 +177,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
         self.fit(X, y, sample_weight, labels=labels, X_error=X_error)
         predicted = self.predict(X, X_error=X_error)
-        cutoff = self._fitted.cutoff
-        if cutoff is None:
-            return self._labelled(predicted)
-        rows = self._source(X, X_error=X_error)
-        n_components = self._fitted.model.n_components
-        known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
-        source = TrainingData(rows, known, self._fitted.model.noise).labelled_source(n_components)
-        is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
-        return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
+        return self._labelled(self._trimmed(predicted, X, labels, X_error))
 
     def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
@@ -557,6 +549,20 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             source = source.without_states()
             source.may_miss = False  # All rows were read above and have no missing values.
         return source
+
+    def _trimmed(
+        self, predicted: NDArray[np.int64], X: RowsLike, labels: ArrayLike | None, X_error: ArrayLike | None
+    ) -> NDArray[np.int64]:
+        """Return the predicted labels of the rows X of the fit, with −1 for the rows that `trim` left out."""
+        cutoff = self._fitted.cutoff
+        if cutoff is None:
+            return predicted
+        rows, model = self._source(X, X_error=X_error), self._fitted.model
+        groups = getattr(self, "label_components", None)
+        known = validation.labels.check_labels(labels, groups, rows.n_rows, model.n_components)
+        source = TrainingData(rows, known, model.noise).labelled_source(model.n_components)
+        is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
+        return np.where(self._per_row(source, is_retained, np.bool_), predicted, -1)
 
     @property
     def _labelling(self) -> Mixture:

@@ -204,13 +204,13 @@ def _digits(value: float, error: float, low: float, high: float) -> list[str]:
     return [f"{value:.6g}", f"{error:.3g}", f"{low:.6g}", f"{high:.6g}"]
 
 
-def _one(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 # This dictionary maps the name of each link to the link function, the inverse function, and the derivative.
 _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
-    "": (_one, _one, lambda value: 1.0),
+    "": (_unchanged, _unchanged, lambda value: 1.0),
     "log": (np.log, np.exp, lambda value: 1 / value),
     "logit": (logit, expit, lambda value: 1 / (value * (1 - value))),
 }

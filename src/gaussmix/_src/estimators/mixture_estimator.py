@@ -569,10 +569,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """The mixture whose responsibilities `predict` uses to label rows."""
         return self.mixture_
 
-    def _exported(self) -> tuple[Mixture, None]:
-        """Return the mixture to export, and None because there is no outlier threshold; raises NotFittedError."""
-        self._check_fitted()
-        return self.mixture_, None
+    def _exported(self) -> Mixture:
+        """Return the mixture to export; raises NotFittedError."""
+        return self.mixture_
 
     def _rows_of_table(self, X: RowsLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """Check X; return a source of the features and, if X is a data frame, the data frame with all columns."""

@@ -153,8 +153,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices])._model
         )
 
-    def _exported(self) -> tuple[Mixture, None]:
-        return self._fit_facts().mixture, None
+    def _exported(self) -> Mixture:
+        return self._fit_facts().mixture
 
     @property
     def _labelling(self) -> Mixture:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.background import Background
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
@@ -45,7 +45,7 @@ def test_a_component_without_weight_is_a_mixture_too():
 
 
 def test_noise_is_no_component():
-    noise = Background.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
+    noise = NoiseComponent.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
     noisy = Mixture([0.2, 0.3], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family, noise=noise)
     assert len(noisy) == 2
     assert [component.noise for component in noisy] == [None, None]

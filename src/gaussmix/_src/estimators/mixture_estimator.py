@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import estimators, mixture, numerics, report, validation
-from gaussmix._src.background import NO_MARGINAL
 from gaussmix._src.engines import check_jobs, count_threads
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
@@ -28,6 +27,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture import MIN_OVERLAP
+from gaussmix._src.noise_component import NO_MARGINAL
 from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, in_leaves

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.accumulate import collect_facts
@@ -17,6 +16,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
@@ -78,7 +78,7 @@ class FastPath:
         return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
 
 
-def model_from_history(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
+def model_from_history(history: RunHistory, family: Family, noise: NoiseComponent | None = None) -> Model:
     """Return the model after the last step of a history. `noise` is the noise component with which the run began."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),
-    "features.outliers:NoiseBackground": ("noise",),
+    "features.outliers:UniformNoise": ("noise",),
     "features.labels:KnownLabels": ("labels", "label_components"),
     "features.outliers:Trimming": ("trim",),
     "features.priors:Priors": ("prior", "restrictions"),

@@ -188,7 +188,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))

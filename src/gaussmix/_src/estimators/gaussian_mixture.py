@@ -390,7 +390,7 @@ class GaussianMixture(LikelihoodEstimator):
         estimators.streaming.learn(self, X, sample_weight)
         return self
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         source, family = problem.data.raw_source, problem.family

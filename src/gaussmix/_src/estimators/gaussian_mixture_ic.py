@@ -237,7 +237,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         """Number of factors of each component of the best mixture; None if its structure has no factors."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
         for _ in self._fits(X, sample_weight, options):
             pass
 

@@ -136,11 +136,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             written, so that the fit continues without a checkpoint, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
-            self._find(X, sample_weight, options)
+            self._fit_mixture(X, sample_weight, options)
         return self
 
     @abstractmethod
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
         """Fit the mixture with the options in use, and store the result in this estimator."""
 
     def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:

@@ -30,8 +30,8 @@ from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
-from gaussmix._src.mixture.html import shorten, weight_text
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import shorten, weight_text
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import constant_sentence, warn_about_run, warn_of_ridge
 from gaussmix._src.report.summary import Summary

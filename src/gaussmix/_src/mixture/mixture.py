@@ -67,7 +67,7 @@ class Mixture(SciPyNames, Comparisons):
     """
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {mixture.html.line_of(self)}>"
+        return f"<{type(self).__name__}: {mixture.words.line_of(self)}>"
 
     def _repr_html_(self) -> str:
         return mixture.html.html_of(self)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.mixture.directions import directions
-from gaussmix._src.mixture.html import shorten
+from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes

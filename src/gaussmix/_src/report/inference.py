@@ -30,8 +30,9 @@ from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, Ob
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
-from gaussmix._src.mixture.html import names_of, table_html
+from gaussmix._src.mixture.html import table_html
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import names_of
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, frozen
 from gaussmix._src.numerics.frames import made_frame

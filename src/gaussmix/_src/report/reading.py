@@ -20,9 +20,10 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
-from gaussmix._src.mixture.html import names_of, sketch
+from gaussmix._src.mixture.html import sketch
 from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import names_of
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, check_size
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.report.messages import failed_sentence, stability_sentence

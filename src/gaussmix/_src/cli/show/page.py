@@ -18,8 +18,8 @@ from gaussmix._src.cli.show.report_data import ReportData, covariances_text
 from gaussmix._src.cli.show.reports import in_digits, mark
 from gaussmix._src.errors import counted
 from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, criterion_title
-from gaussmix._src.mixture.html import mean_and_deviation, weight_text
 from gaussmix._src.mixture.missing_values import density_p_value
+from gaussmix._src.mixture.words import mean_and_deviation, weight_text
 from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay

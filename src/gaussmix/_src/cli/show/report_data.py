@@ -15,8 +15,8 @@ from gaussmix._src.errors import counted, listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.families.base import Family
-from gaussmix._src.mixture.html import mean_and_deviation
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import mean_and_deviation
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.report.inference import MixtureEstimates

@@ -26,9 +26,9 @@ from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, crite
 from gaussmix._src.fit.fitted import RUN_FIELDS, Ending, FitResult, RowSummary, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
-from gaussmix._src.mixture.html import first_names, shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
+from gaussmix._src.mixture.words import first_names, shorten
 from gaussmix._src.report.inference import MixtureEstimates
 from gaussmix._src.report.messages import SearchWarning, stability_sentence
 from gaussmix._src.report.reading import make_summary

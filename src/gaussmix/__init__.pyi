@@ -39,9 +39,9 @@ from gaussmix._src.priors import Dirichlet as Dirichlet
 from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
 from gaussmix._src.report.bootstrap import Bootstrap as Bootstrap
 from gaussmix._src.report.component_number_test import ComponentNumberTest as ComponentNumberTest
+from gaussmix._src.report.estimates import MixtureEstimates as MixtureEstimates
+from gaussmix._src.report.estimates import ParameterEstimates as ParameterEstimates
 from gaussmix._src.report.inference import Inference as Inference
-from gaussmix._src.report.inference import MixtureEstimates as MixtureEstimates
-from gaussmix._src.report.inference import ParameterEstimates as ParameterEstimates
 from gaussmix._src.report.mixture_posterior import MixturePosterior as MixturePosterior
 from gaussmix._src.report.summary import Summary as Summary
 from gaussmix._src.restrictions import Restrictions as Restrictions

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.compare.merging import Merging
     from gaussmix._src.mixture.explaining import Explanation
     from gaussmix._src.mixture.mixture import Mixture
-    from gaussmix._src.report.inference import MixtureEstimates
+    from gaussmix._src.report.estimates import MixtureEstimates
     from gaussmix._src.report.summary import Summary
 
 
@@ -394,12 +394,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         summary = self.summary()
         if estimates is not None:
-            if not isinstance(estimates, report.inference.MixtureEstimates):
+            if not isinstance(estimates, report.estimates.MixtureEstimates):
                 what = type(estimates).__name__
                 raise ParameterTypeError(
                     f"estimates must be a result of inference, bootstrap or posterior_ for all parameters, not {what}."
                 )
-            more = report.inference.interval_columns(estimates, self._fit_facts().mixture)
+            more = report.estimates.interval_columns(estimates, self._fit_facts().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 

@@ -25,7 +25,7 @@ from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
-from gaussmix._src.report.inference import with_intervals
+from gaussmix._src.report.estimates import with_intervals
 from gaussmix._src.report.messages import failed_sentence
 from gaussmix._src.version import package_version
 

@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.words import mean_and_deviation
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.report.inference import MixtureEstimates
+from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource

@@ -29,7 +29,7 @@ from gaussmix._src.formats.values import from_plain
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.mixture.words import first_names, shorten
-from gaussmix._src.report.inference import MixtureEstimates
+from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.report.messages import SearchWarning, stability_sentence
 from gaussmix._src.report.reading import make_summary
 from gaussmix._src.sources.tables.base import STANDARD

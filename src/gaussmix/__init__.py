@@ -7,7 +7,6 @@ from importlib import import_module
 # Public names, listed under the modules that define them. A module is imported when one of its names is first used, so
 # that the command line can print its help without importing everything.
 _NAMES = {
-    "_src.em.step.online": "ForgettingRate",
     "_src.errors": "DegenerateError InvalidModelFileError Outcome SingularCovarianceError",
     "_src.estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
     "_src.estimators.classifier": "GaussianMixtureClassifier",
@@ -20,6 +19,7 @@ _NAMES = {
     "_src.families": "FAMILIES",
     "_src.families.factor_analyzer": "FactorAnalyzer",
     "_src.families.structures": "Diag EEI EII Full Spherical Tied",
+    "_src.forgetting": "ForgettingRate",
     "_src.functions.comparing": "compare",
     "_src.functions.fit_many": "fit_many",
     "_src.functions.loading": "load",

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "priors": "value numerics checks",
     "noise": "value checks",
     "restrictions": "value checks",
+    "forgetting": "value em",
     "interfaces": "numerics",
     "covariances": "interfaces numerics",
     "families": "value plugins covariances interfaces numerics checks",
@@ -41,12 +42,12 @@ MAY_IMPORT = {
         "mixture em"
     ),
     "fit": (
-        "version value checks covariances interfaces numerics families engines sources model "
+        "version value checks forgetting covariances interfaces numerics families engines sources model "
         "noise_component mixture em formats validation"
     ),
     "report": "lazy checks interfaces numerics families engines sources model mixture em validation fit",
     "estimators": (
-        "other_names noise restrictions priors covariances interfaces numerics checks families engines "
+        "other_names noise forgetting restrictions priors covariances interfaces numerics checks families engines "
         "sources model noise_component mixture em formats validation fit report"
     ),
     "functions": (

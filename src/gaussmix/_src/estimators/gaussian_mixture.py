@@ -30,9 +30,9 @@ from gaussmix._src.validation import parameters
 from gaussmix._src.validation.rows import RowsLike, check_enough_rows
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.step.online import ForgettingRate
     from gaussmix._src.fit.features.base import FitOptions
     from gaussmix._src.fit.stream import Stream
+    from gaussmix._src.forgetting import ForgettingRate
     from gaussmix._src.mixture.mixture import Mixture
     from gaussmix._src.model import Model
 

@@ -16,9 +16,9 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -28,7 +28,7 @@ from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
 from gaussmix._src.validation.rows import check_source
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.options.base import FitOptions
 
 
 def check_hooks(estimator: Any) -> None:
@@ -71,7 +71,7 @@ def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) ->
     return source
 
 
-def with_features(
+def apply_options(
     options: FitOptions, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
 ) -> tuple[Problem, Plan]:
     """Adapt the problem and the plan of a fit to options such as noise or a prior; return the problem and the plan."""

@@ -17,7 +17,7 @@ from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, start_fit, with_features
+from gaussmix._src.estimators.fitting import apply_options, check_hooks, fit_rows, make_fitted, start_fit
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
@@ -26,8 +26,8 @@ from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge,
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fitted import Diagnosis, RowSummary
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.search import Search
@@ -321,7 +321,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             check_pairs(source, families, self._names)
         problem = Problem(TrainingData(source), *pairs[0], self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping, n_candidates=len(pairs))
-        return [Candidate(*pair) for pair in pairs], *with_features(options, problem, plan, pairs)
+        return [Candidate(*pair) for pair in pairs], *apply_options(options, problem, plan, pairs)
 
 
 def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:

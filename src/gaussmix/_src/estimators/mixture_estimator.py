@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
     from gaussmix._src.em.objective.trace import EMState
-    from gaussmix._src.fit.features.base import FitOptions
     from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.monitor import Callback
+    from gaussmix._src.fit.options.base import FitOptions
     from gaussmix._src.mixture.compare.merging import Merging
     from gaussmix._src.mixture.explaining import Explanation
     from gaussmix._src.mixture.mixture import Mixture

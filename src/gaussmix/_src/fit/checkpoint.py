@@ -24,7 +24,7 @@ from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeRea
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.formats.checkpoint_file import CheckpointRecord, ProgressRecord, RunRecord, read, write

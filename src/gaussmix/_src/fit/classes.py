@@ -23,8 +23,8 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block

@@ -48,7 +48,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.options.base import FitOptions
 
 SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component, used by the initialisation "tree"
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first runs on the sample used for initialisation

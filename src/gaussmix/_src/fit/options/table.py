@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOption, FitOptions
+    from gaussmix._src.fit.options.base import FitOption, FitOptions
 
 # The fit options in the order in which they apply. Each key names a module in `fit` (imported at its first use) and a
 # class in that module. A value lists the parameters whose changes from the default request the option.
 OPTION_PARAMETERS = {
-    "features.rows:MeasurementErrors": ("X_error",),
-    "features.rows:WeightType": ("weight_type",),
-    "features.outliers:UniformNoise": ("noise",),
-    "features.labels:KnownLabels": ("labels", "label_components"),
-    "features.outliers:Trimming": ("trim",),
-    "features.priors:Priors": ("prior", "restrictions"),
-    "features.posterior:TruncatedPosterior": ("posterior", "many components"),
-    "features.runs:DegenerateRemedy": ("degenerate",),
-    "features.starts:InitialValues": (
+    "options.rows:MeasurementErrors": ("X_error",),
+    "options.rows:WeightType": ("weight_type",),
+    "options.outliers:UniformNoise": ("noise",),
+    "options.labels:KnownLabels": ("labels", "label_components"),
+    "options.outliers:Trimming": ("trim",),
+    "options.priors:Priors": ("prior", "restrictions"),
+    "options.posterior:TruncatedPosterior": ("posterior", "many components"),
+    "options.runs:DegenerateRemedy": ("degenerate",),
+    "options.starts:InitialValues": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
-    "features.runs:AcceleratedRuns": ("acceleration",),
-    "features.runs:CertifiedMaximum": ("check_maximum", "tol"),
-    "features.starts:WarmStart": ("warm_start",),
-    "features.stream:StreamFit": ("forgetting", "partial_fit"),
+    "options.runs:AcceleratedRuns": ("acceleration",),
+    "options.runs:CertifiedMaximum": ("check_maximum", "tol"),
+    "options.starts:WarmStart": ("warm_start",),
+    "options.stream:StreamFit": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip

@@ -30,7 +30,7 @@ from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.noise_component import NO_MARGINAL
 from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source, in_leaves
+from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 
@@ -557,11 +557,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         cutoff = self._fitted.cutoff
         if cutoff is None:
             return predicted
+        from gaussmix._src.em.trimming.trimming import is_above_cutoff
+
         rows, model = self._source(X, X_error=X_error), self._fitted.model
         groups = getattr(self, "label_components", None)
         known = validation.labels.check_labels(labels, groups, rows.n_rows, model.n_components)
         source = TrainingData(rows, known, model.noise).labelled_source(model.n_components)
-        is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
+        is_retained = partial(is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return np.where(self._per_row(source, is_retained, np.bool_), predicted, -1)
 
     @property
@@ -593,11 +595,6 @@ def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     values = density(leaf)
     with np.errstate(over="ignore"):  # The sum may overflow to −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))
-
-
-def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
-    """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
-    return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:

@@ -7,7 +7,6 @@ from importlib import import_module
 # Public names, listed under the modules that define them. A module is imported when one of its names is first used, so
 # that the command line can print its help without importing everything.
 _NAMES = {
-    "_src.em.step.online": "ForgettingRate",
     "_src.errors": "DegenerateError InvalidModelFileError Outcome SingularCovarianceError",
     "_src.estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
     "_src.estimators.classifier": "GaussianMixtureClassifier",
@@ -20,6 +19,7 @@ _NAMES = {
     "_src.families": "FAMILIES",
     "_src.families.factor_analyzer": "FactorAnalyzer",
     "_src.families.structures": "Diag EEI EII Full Spherical Tied",
+    "_src.forgetting": "ForgettingRate",
     "_src.functions.comparing": "compare",
     "_src.functions.fit_many": "fit_many",
     "_src.functions.loading": "load",
@@ -34,7 +34,8 @@ _NAMES = {
     "_src.noise": "Noise",
     "_src.priors": "Dirichlet NormalInverseWishart",
     "_src.report.bootstrap": "Bootstrap",
-    "_src.report.inference": "Inference MixtureEstimates ParameterEstimates",
+    "_src.report.estimates": "MixtureEstimates ParameterEstimates",
+    "_src.report.inference": "Inference",
     "_src.report.mixture_posterior": "MixturePosterior",
     "_src.report.component_number_test": "ComponentNumberTest",
     "_src.report.summary": "Summary",

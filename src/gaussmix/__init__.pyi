@@ -1,6 +1,5 @@
 """The public names for editors and type checkers, because these do not run `__getattr__` of __init__.py."""
 
-from gaussmix._src.em.step.online import ForgettingRate as ForgettingRate
 from gaussmix._src.errors import DegenerateError as DegenerateError
 from gaussmix._src.errors import InvalidModelFileError as InvalidModelFileError
 from gaussmix._src.errors import Outcome as Outcome
@@ -21,6 +20,7 @@ from gaussmix._src.families.structures import Diag as Diag
 from gaussmix._src.families.structures import Full as Full
 from gaussmix._src.families.structures import Spherical as Spherical
 from gaussmix._src.families.structures import Tied as Tied
+from gaussmix._src.forgetting import ForgettingRate as ForgettingRate
 from gaussmix._src.functions.comparing import compare as compare
 from gaussmix._src.functions.component_number_tests import em_test as em_test
 from gaussmix._src.functions.component_number_tests import likelihood_ratio_test as likelihood_ratio_test
@@ -39,9 +39,9 @@ from gaussmix._src.priors import Dirichlet as Dirichlet
 from gaussmix._src.priors import NormalInverseWishart as NormalInverseWishart
 from gaussmix._src.report.bootstrap import Bootstrap as Bootstrap
 from gaussmix._src.report.component_number_test import ComponentNumberTest as ComponentNumberTest
+from gaussmix._src.report.estimates import MixtureEstimates as MixtureEstimates
+from gaussmix._src.report.estimates import ParameterEstimates as ParameterEstimates
 from gaussmix._src.report.inference import Inference as Inference
-from gaussmix._src.report.inference import MixtureEstimates as MixtureEstimates
-from gaussmix._src.report.inference import ParameterEstimates as ParameterEstimates
 from gaussmix._src.report.mixture_posterior import MixturePosterior as MixturePosterior
 from gaussmix._src.report.summary import Summary as Summary
 from gaussmix._src.restrictions import Restrictions as Restrictions

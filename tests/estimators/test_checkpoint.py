@@ -127,7 +127,7 @@ def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
 def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_at):
     """Check that the free energy does not fall when the first run continues, and its gap is kept for the second."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
-        monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
+        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     X, parameters = rng.normal(size=(2000, 2)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
     parameters |= {"init_params": ["random", "random_from_data"], "random_state": 0}
     n_states = len(GaussianMixture(60, **parameters).fit(X).outcome_.traces[0])

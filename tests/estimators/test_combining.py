@@ -11,7 +11,7 @@ import pytest
 
 import gaussmix
 from gaussmix import BayesianGaussianMixture, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, Restrictions
-from gaussmix._src.fit.features.table import OPTION_PARAMETERS, UNSUPPORTED_PAIRS
+from gaussmix._src.fit.options.table import OPTION_PARAMETERS, UNSUPPORTED_PAIRS
 
 PAGE = Path(__file__).parents[2] / "docs/guide/combining.md"
 RNG = np.random.default_rng(0)
@@ -136,8 +136,8 @@ OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit
 METHOD = {"X_error", "labels"}  # options that are arguments of `fit`
 
 
-def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:
-    """Yield estimators that use these features, and the arguments of `fit`, with keywords in both orders."""
+def with_options(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:
+    """Yield estimators that use these options, and the arguments of `fit`, with keywords in both orders."""
     for order in (names, names[::-1]):
         values = {name: ASKING[name][0] for name in order}
         parameters = {name: value for name, value in values.items() if name not in METHOD}
@@ -159,7 +159,7 @@ def test_two_features_give_a_right_fit_or_one_clear_error(
     names = list(ASKING)
     for other in names[names.index(name) :]:
         ends = []
-        for estimator, of_fit in with_features(*dict.fromkeys((name, other))):
+        for estimator, of_fit in with_options(*dict.fromkeys((name, other))):
             try:
                 ends.append(estimator.fit(ROWS[FEW], **of_fit).mixture_.means.tobytes())
             except ValueError as error:

@@ -55,7 +55,7 @@ def test_streams_and_groups_are_refused(rows):
 
 
 def test_candidates_that_fill_the_memory_are_refused(monkeypatch, rows):
-    monkeypatch.setattr("gaussmix._src.fit.features.posterior._memory_bytes", lambda: 23_999)
+    monkeypatch.setattr("gaussmix._src.fit.options.posterior._memory_bytes", lambda: 23_999)
     needed = r"posterior=3 needs 0 GB for the candidate components of 2,000 rows\. Lower posterior"
     with pytest.raises(ValueError, match=needed):
         fitted(rows, 3)
@@ -114,7 +114,7 @@ def test_the_gap_is_that_of_the_end_without_the_ridge():
 def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     """Check that 8 candidates are doubled if all components overlap, and suffice if components are separated."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
-        monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
+        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     wide = fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0.01, max_iter=1000)
     assert wide.outcome_.n_candidates in (16, 32, 60)
     assert wide.outcome_.posterior_gap <= 2e-3

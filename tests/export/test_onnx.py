@@ -14,7 +14,7 @@ from gaussmix import (
     GaussianMixtureRegressor,
     Mixture,
 )
-from gaussmix._src.background import Background
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.export import to_onnx
 from tests.export.conftest import fitted, mixture_of, rows_at
 
@@ -83,7 +83,7 @@ def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
 
 
 def test_noise_beside_a_component_of_weight_0():
-    noise = Background(0.1, np.log(50.0))
+    noise = NoiseComponent(0.1, np.log(50.0))
     mixture = Mixture([0.0, 0.9], np.array([[0.0], [5.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)
     rows = np.array([[4.5], [40.0]])
     found = run(to_onnx(mixture, dtype=np.float64), rows, np.float64)

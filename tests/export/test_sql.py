@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
-from gaussmix._src.background import Background
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.export import to_c, to_sql
 from tests.export.conftest import mixture_of, shared
 
@@ -71,7 +71,7 @@ def test_a_table_has_any_name_or_is_a_query():
         assert run(to_sql(mixture, query), data=table_of(rows))["log_density"] == expected
 
 
-@pytest.mark.parametrize("noise", [None, Background(0.1, 3.0)], ids=["", "noise"])
+@pytest.mark.parametrize("noise", [None, NoiseComponent(0.1, 3.0)], ids=["", "noise"])
 def test_a_row_without_a_feature_has_no_answer(noise):
     weights = np.array([0.4, 0.6]) * (1.0 if noise is None else 0.9)
     mixture = Mixture(weights, np.array([[0.0], [1.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)

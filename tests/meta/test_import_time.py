@@ -36,9 +36,9 @@ GaussianMixture(3, random_state=0).fit(numpy.random.default_rng(0).normal(size=(
 MOST_MODULES, MOST_LINES = 102, 13_981  # maximum numbers of modules and lines of gaussmix that a default fit loads
 UNUSED = {
     "em.bayes.birth_merge_moves", "em.step.online", "em.trimming.trimming", "engines.incomplete",
-    "estimators.streaming", "fit.after.diagnostics", "fit.after.inference", "fit.checkpoint", "fit.features.base",
-    "fit.monitor", "mixture.levels", "other_names", "priors", "report.inference", "report.reading", "report.summary",
-    "validation.incomplete", "validation.initial", "validation.labels",
+    "estimators.streaming", "fit.after.diagnostics", "fit.after.inference", "fit.checkpoint", "fit.options.base",
+    "fit.monitor", "mixture.levels", "other_names", "priors", "report.estimates", "report.inference", "report.reading",
+    "report.summary", "validation.incomplete", "validation.initial", "validation.labels",
 }  # fmt: skip
 
 

@@ -23,40 +23,41 @@ MAY_IMPORT = {
     "priors": "value numerics checks",
     "noise": "value checks",
     "restrictions": "value checks",
+    "forgetting": "value em",
     "interfaces": "numerics",
     "covariances": "interfaces numerics",
     "families": "value plugins covariances interfaces numerics checks",
     "engines": "interfaces numerics _core",
     "sources": "version plugins interfaces numerics",
-    "formats": "lazy version value model background numerics checks families.base",
-    "background": "numerics",
-    "model": "background covariances interfaces numerics families.base",
-    "mixture": "lazy model background covariances interfaces numerics checks families.base engines formats",
+    "formats": "lazy version value model noise_component numerics checks families.base",
+    "noise_component": "numerics",
+    "model": "noise_component covariances interfaces numerics families.base",
+    "mixture": "lazy model noise_component covariances interfaces numerics checks families.base engines formats",
     "em": (
-        "value priors covariances interfaces numerics model background families.base engines.base engines.calls "
+        "value priors covariances interfaces numerics model noise_component families.base engines.base engines.calls "
         "sources.array sources.base sources.row_statistics sources.quantile sources.survey sources.waiting"
     ),
     "validation": (
-        "noise restrictions priors covariances interfaces numerics checks families engines sources background mixture "
-        "em"
+        "noise restrictions priors covariances interfaces numerics checks families engines sources noise_component "
+        "mixture em"
     ),
     "fit": (
-        "version value checks covariances interfaces numerics families engines sources model background mixture em "
-        "formats validation"
+        "version value checks forgetting covariances interfaces numerics families engines sources model "
+        "noise_component mixture em formats validation"
     ),
     "report": "lazy checks interfaces numerics families engines sources model mixture em validation fit",
     "estimators": (
-        "other_names noise restrictions priors covariances interfaces numerics checks families engines sources model "
-        "background mixture em formats validation fit report"
+        "other_names noise forgetting restrictions priors covariances interfaces numerics checks families engines "
+        "sources model noise_component mixture em formats validation fit report"
     ),
     "functions": (
         "checks interfaces numerics families engines sources model mixture em formats validation fit report estimators"
     ),
-    "plot": "background numerics checks interfaces engines mixture validation fit.criteria estimators",
+    "plot": "noise_component numerics checks interfaces engines mixture validation fit.criteria estimators",
     "export": "mixture numerics checks",
     "cli": (
-        "value restrictions version export plot covariances background interfaces functions estimators validation fit "
-        "report em formats mixture families engines sources numerics"
+        "value restrictions version export plot covariances noise_component interfaces functions estimators validation "
+        "fit report em formats mixture families engines sources numerics"
     ),
     "testing": "covariances interfaces numerics families engines sources model em noise priors estimators",
 }

@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Mixture
-from gaussmix._src.background import Background
+from gaussmix import FAMILIES, GaussianMixture, Mixture
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])
@@ -27,6 +27,11 @@ def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_pa
     assert one == Mixture.load(tmp_path / "one.gmm") == copy.deepcopy(one) == pickle.loads(pickle.dumps(one))
 
 
+def test_a_mixture_of_a_model_computes_no_model_of_its_own():
+    fitted = GaussianMixture(2, random_state=0).fit(ROWS)
+    assert fitted.mixture_._model is fitted._fitted.model
+
+
 def test_names_stay_and_slices_have_weights_that_sum_to_1():
     assert WEIGHTED[1].feature_names == ("a", "b")
     np.testing.assert_allclose(WEIGHTED[1:].weights, [0.375, 0.625])
@@ -40,7 +45,7 @@ def test_a_component_without_weight_is_a_mixture_too():
 
 
 def test_noise_is_no_component():
-    noise = Background.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
+    noise = NoiseComponent.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
     noisy = Mixture([0.2, 0.3], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family, noise=noise)
     assert len(noisy) == 2
     assert [component.noise for component in noisy] == [None, None]

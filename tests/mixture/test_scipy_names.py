@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.background import Background
+from gaussmix._src.noise_component import NoiseComponent
 
 TWO = Mixture(
     [0.25, 0.75],
@@ -17,7 +17,7 @@ TWO = Mixture(
 )
 THEIRS = [stats.multivariate_normal(mean, cov) for mean, cov in zip(TWO.means, TWO.covariances, strict=True)]
 NORMAL = Mixture([1.0], [[3.0]], [4.0], FAMILIES["spherical"])
-NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=Background(0.1, 3.0))
+NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=NoiseComponent(0.1, 3.0))
 
 
 @pytest.mark.parametrize("shape", [(2,), (5, 2), (3, 4, 2)])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
-from gaussmix._src.background import Background
 from gaussmix._src.mixture.html import COLORS, HEIGHT, RADIUS, WIDTH, sketch
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
 TWO = Mixture(
@@ -19,7 +19,7 @@ TWO = Mixture(
     ["<b>bill</b>", "body & mass"],
 )
 LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
-BOX = Background.from_bounds(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
+BOX = NoiseComponent.from_bounds(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)
 
 
@@ -49,7 +49,7 @@ def test_the_table_has_every_number_and_no_markup_of_names():
 
 
 def test_components_without_weight_are_drawn_flat():
-    noise = Background(1.0, 0.0)
+    noise = NoiseComponent(1.0, 0.0)
     found = Mixture([0.0, 0.0], LINE.means, LINE.covariances, LINE.family, noise=noise)._repr_html_()
     ends = {up for line in svg_of(found).iter("polyline") for _, up in re.findall(r"(\S+),(\S+)", line.get("points"))}
     assert len(ends) == 1

@@ -6,7 +6,7 @@ import pytest
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, Mixture
-from gaussmix._src.background import Background
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.plot import (
     ConditionalDisplay,
     ConvergenceDisplay,
@@ -140,7 +140,7 @@ def test_points_grow_with_the_uncertainty(mixture_two, rng):
 
 
 def test_noise_is_an_outcome_too():
-    noise = Background(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
+    noise = NoiseComponent(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
     mixture_two = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
     display = UncertaintyDisplay.from_estimator(mixture_two, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
     sizes = np.concatenate([points.get_sizes() for points in display.rows_])

@@ -29,7 +29,7 @@ def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], b
 
 def check_positive(name: str, value: Any) -> float:
     """Check and return a finite number above 0; raises TypeError or ValueError."""
-    check_within(name, value, "a finite number above 0", lambda index: 0 < index < np.inf)
+    check_within(name, value, "a finite number above 0", lambda value: 0 < value < np.inf)
     return float(value)
 
 

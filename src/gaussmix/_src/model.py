@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.background import Background
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.errors import SingularCovarianceError, name_components
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
@@ -40,7 +40,7 @@ class Model:
     means: Array
     covariances: Covariances
     family: Family
-    noise: Background | None = None
+    noise: NoiseComponent | None = None
 
     def __post_init__(self) -> None:
         frozen(self.weights)
@@ -79,7 +79,7 @@ class Model:
         background = () if noise is None else (noise.log_density, noise.log_sides)
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
-    def beside(self, noise: Background | None) -> Model:
+    def beside(self, noise: NoiseComponent | None) -> Model:
         """Return the model with a noise component added; earlier weights are multiplied by 1 − noise.weight."""
         if noise is None:
             return self
@@ -117,7 +117,7 @@ def invalid_reason(
     means: Array,
     covariances: Array,
     family: Family,
-    noise: Background | None = None,
+    noise: NoiseComponent | None = None,
     *,
     noun: str = "covariance",
     is_factored: bool = True,

@@ -119,7 +119,7 @@ class NormalInverseWishart(Value):
         mean, scale = self._arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have shape (n_features,), but has shape {mean.shape}.")
-        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda index: 0 <= index < np.inf)
+        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda value: 0 <= value < np.inf)
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:

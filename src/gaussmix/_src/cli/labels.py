@@ -30,13 +30,12 @@ def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}
     where = f"{table.name}, column {column!r}"
-    if any(isinstance(index, str) for index in distinct.values()):
+    if any(isinstance(value, str) for value in distinct.values()):
         if len(distinct) > limit:
             raise BadTable(
                 f"{where} has {len(distinct)} different labels, and each needs a component: set -k {len(distinct)} or "
                 "more."
             )
         return texts, {text: [index] for index, text in enumerate(distinct)}
-    if not all(float(index).is_integer() for index in distinct.values()):
+    if not all(float(value).is_integer() for value in distinct.values()):
         raise BadTable(f"{where} contains decimal numbers, but labels must be component names or indices.")
-    return [None if text is None else int(distinct[text]) for text in texts], None

@@ -59,7 +59,7 @@ class ModelFile:
                 posterior = BayesianGaussianMixture._restored(saved, model, None, record.details.dtype)
             except Damaged as damage:
                 raise not_usable(name, str(damage)) from None
-            mixture, _ = posterior._exported()
+            mixture = posterior._exported()
         return cls(name, mixture, record.details, record.layout, posterior)
 
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:

@@ -24,7 +24,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory, open
 from gaussmix._src.sources.tables import FORMATS, Files, open_table
 from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, STANDARD, Dialect, is_numeric
-from gaussmix._src.sources.tables.csv_table import encoding_name
+from gaussmix._src.sources.tables.csv_header import encoding_name
 from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 

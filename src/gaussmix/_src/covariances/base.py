@@ -76,6 +76,10 @@ class Covariances(ABC):
         """Return the diagonals of Σ_k⁻¹, (n_components, n_features), which measure the effect of adding `reg_covar`."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
+    def ridge_fractions(self, ridge: Array) -> Array:
+        """Return the ridge's fraction of each feature's conditional variance, (n_components, n_features)."""
+        return self.ridge_precisions() * ridge
+
     @abstractmethod
     def variances(self) -> Array:
         """Return the diagonals of the covariances, (n_components, n_features), in data units²."""

@@ -73,12 +73,12 @@ class LowRank(Covariances):
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
         whitening = LowRankWhitening.from_loadings(loadings, *spectrum(loadings, self.noise)[:3])
-        shifted = np.array(changes)
-        for one in shifted:
+        scaled = np.array(changes)
+        for one in scaled:
             loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
             one[:, :n_loadings] = np.concatenate([whitening.whiten_each(each) for each in loadings], axis=1)
-        shifted[..., n_loadings:] *= math.sqrt(0.5)
-        return shifted
+        scaled[..., n_loadings:] *= math.sqrt(0.5)
+        return scaled
 
     def ridge_precisions(self) -> Array:
         """Return 1 / ψ instead of diag(Σ⁻¹), because `reg_covar` is added only to the noise variances ψ."""

@@ -301,11 +301,11 @@ class GroupFits(NamedTuple):
         """Return fits of `n_groups` groups: these fits at `indices`; all other groups are marked for Python to fit."""
         if len(indices) == n_groups:
             return self
-        n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
-        n_all[self._fields.index("n_steps")][:] = -1
-        for whole, some in zip(n_all, self[:6], strict=True):
-            whole[indices] = some
-        return GroupFits(*[*n_all, self.log_likelihood, self.objective])
+        whole: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
+        whole[self._fields.index("n_steps")][:] = -1
+        for array, some in zip(whole, self[:6], strict=True):
+            array[indices] = some
+        return GroupFits(*[*whole, self.log_likelihood, self.objective])
 
     def run_history(self, group: int = 0) -> RunHistory | None:
         """Return the history of one group, or None if Python must fit this group."""

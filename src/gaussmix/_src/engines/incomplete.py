@@ -240,12 +240,12 @@ def _complete_sums(sums: BlockMoments) -> BlockMoments:
     n_features = seen.shape[1]
     all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen
-    distance = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
+    offset = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
     if second is None:
-        return replace(sums, first=sums.mass[:, None] * distance, observed=None)
+        return replace(sums, first=sums.mass[:, None] * offset, observed=None)
     squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
     about_centre = squares + 2 * sums.first * (sums.anchor - centre) + seen * (sums.anchor - centre) ** 2
-    mean_square = about_centre.sum(axis=0) / all_seen + distance**2
+    mean_square = about_centre.sum(axis=0) / all_seen + offset**2
     missing = sums.mass[:, None] - seen
     added = missing * np.where(seen > 0, squares / np.where(seen > 0, seen, 1.0), mean_square)
     if second.ndim == 2:
@@ -253,4 +253,4 @@ def _complete_sums(sums: BlockMoments) -> BlockMoments:
     else:
         second = np.array(second)
         second[:, np.arange(n_features), np.arange(n_features)] += added
-    return replace(sums, first=sums.mass[:, None] * distance, second=second, observed=None)
+    return replace(sums, first=sums.mass[:, None] * offset, second=second, observed=None)

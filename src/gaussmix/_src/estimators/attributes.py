@@ -86,7 +86,7 @@ class MixtureAttributes(Estimator):
     @abstractmethod
     def predict(self, X: RowsLike) -> NDArray[np.int64]: ...
 
-    @property
+    @property  # repeats the property of `Estimator`, because mypy does not support @Estimator.mixture_.setter
     def mixture_(self) -> Mixture:
         """The fitted mixture distribution, in float64."""
         return self._fitted.mixture

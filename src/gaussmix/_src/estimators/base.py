@@ -293,7 +293,7 @@ class Estimator(BaseEstimator):
 
     def _density(self, source: Source) -> Callable[[Block], Array]:
         """Return a function that takes a block of rows and computes the log density of each row."""
-        return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
+        return partial(self._engine(source).log_density, parameters=self._fitted.model.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """Return the engine for the rows of a source or, if `source` is None, for rows without missing values."""

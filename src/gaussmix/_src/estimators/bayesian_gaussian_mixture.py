@@ -15,14 +15,14 @@ from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
+from gaussmix._src.estimators.fitting import apply_options, check_hooks, fit_rows, make_fitted
 from gaussmix._src.estimators.posterior_estimator import PosteriorEstimator
 from gaussmix._src.families import Structure
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.bound_moves import VariationalMoves
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import RowSummary
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan, SizedStart
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.model import Model
@@ -188,7 +188,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     verbose: int = 0
     verbose_interval: int = 10
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))
@@ -234,7 +234,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_maximum=False,
             can_run_in_engine=False,
         )
-        return with_features(options, problem, plan, [(family, n_components)])
+        return apply_options(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""

@@ -22,16 +22,16 @@ from gaussmix._src.estimators.sklearn_bases import ClassifierMixin
 from gaussmix._src.families.base import FAMILIES, is_separate
 from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components, find_ridge_columns
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
-from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
 from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader, instance
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
-from gaussmix._src.mixture.html import shorten, weight_text
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import shorten, weight_text
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import constant_sentence, warn_about_run, warn_of_ridge
 from gaussmix._src.report.summary import Summary

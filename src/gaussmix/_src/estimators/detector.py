@@ -183,10 +183,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         mixture._expect_features()
         return mixture.explain(X)
 
-    def _exported(self) -> tuple[Mixture, float]:
-        """Return the mixture to export, and the log density below which rows are outliers; raises NotFittedError."""
-        self._check_fitted()
-        return self.mixture_, self.offset_
+    def _exported(self) -> Mixture:
+        """Return the mixture to export; raises NotFittedError."""
+        return self.mixture_
 
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         mixture, offset = self.mixture_, self.offset_

@@ -95,7 +95,7 @@ def documented(cls: Class) -> Class:
         parts[f"{section} of {base.__name__}"] = after.partition("\n\n")[0]
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
-            owner.__doc__ = _PLACEHOLDER.sub(lambda position: indent(parts[position[2]], position[1]), owner.__doc__)
+            owner.__doc__ = _PLACEHOLDER.sub(lambda match: indent(parts[match[2]], match[1]), owner.__doc__)
     if is_dataclass(cls):  # By default, a dataclass puts inherited parameters first.
         signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(cls.__doc__ or "")
         order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}

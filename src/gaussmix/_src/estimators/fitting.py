@@ -16,9 +16,9 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import find_options
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
@@ -28,7 +28,7 @@ from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
 from gaussmix._src.validation.rows import check_source
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.options.base import FitOptions
 
 
 def check_hooks(estimator: Any) -> None:
@@ -71,7 +71,7 @@ def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) ->
     return source
 
 
-def with_features(
+def apply_options(
     options: FitOptions, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
 ) -> tuple[Problem, Plan]:
     """Adapt the problem and the plan of a fit to options such as noise or a prior; return the problem and the plan."""
@@ -90,31 +90,26 @@ def make_fitted(
     facts: RowSummary,
     names: Sequence[str] | None,
     *,
-    candidate: int | None = None,
-    of_search: Sequence[Diagnosis] | None = None,
-    not_started: str | None = None,
     is_ridge_dropped: bool = False,
 ) -> FitResult:
     """Return the result of a fit from its best run, and issue warnings about this run.
 
-    `run` is the last state of the best run, and `ends` are the traces of all runs. Only a model selection passes the
-    index of the best `candidate`, diagnoses of all candidates (`of_search`), and the reason why some candidates were
-    skipped (`not_started`).
+    `run` is the last state of the best run, and `ends` are the traces of all runs.
     """
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
     times = objective.objective_scale
-    left_out = plan.skip_reasons.get(candidate) if not_started is None else None
+    left_out = plan.skip_reasons.get(plan.candidate)
     n_distinct = count_distinct(rows, problem.n_components)
     is_short = n_distinct < problem.n_components
     note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
-    has_ridge = (run.model.covariances.ridge_precisions() * objective.ridge).max() > MIN_RIDGE_FRACTION
+    has_ridge = run.model.covariances.ridge_fractions(objective.ridge).max() > MIN_RIDGE_FRACTION
     is_sought = has_ridge or problem.terms is not None
     constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_odd = is_rounded or bool(trace.frozen_components or trace.events or constant or note)
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, left_out, objective.objective_name)
-    if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
+    if note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
         warn(note, report.messages.CollapseWarning)  # no warning in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
@@ -124,12 +119,7 @@ def make_fitted(
     ending = Ending.from_run(run, ends, plan.stopping, left_out, certificate, objective.objective_name, times)
     if plan.stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    notes = [
-        *(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()),
-        *on_ridge,
-        *(of_search or ()),
-    ]
-    reason = ending.reason if not_started is None else f"{ending.reason} {not_started}"
+    notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *on_ridge]
     return FitResult(
         run.model,
         None if names is None else tuple(map(str, names)),
@@ -138,7 +128,7 @@ def make_fitted(
         n_iter=trace.n_steps,
         lower_bound=times * trace.last_objective,
         lower_bounds=[times * each for each in trace.objective],
-        outcome=replace(ending, reason=reason, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
+        outcome=replace(ending, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
         row_summary=facts,
         array_like=rows.array_like,
     )

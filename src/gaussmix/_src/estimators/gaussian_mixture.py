@@ -15,14 +15,14 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, warn
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, with_features
+from gaussmix._src.estimators.fitting import apply_options, check_hooks, fit_rows, make_fitted
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
 from gaussmix._src.families.base import check_features
 from gaussmix._src.fit import after
-from gaussmix._src.fit.features.table import changed_parameters
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import FitResult, RowSummary
+from gaussmix._src.fit.options.table import changed_parameters
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.formats.values import Reader, instance
@@ -30,9 +30,9 @@ from gaussmix._src.validation import parameters
 from gaussmix._src.validation.rows import RowsLike, check_enough_rows
 
 if TYPE_CHECKING:
-    from gaussmix._src.em.step.online import ForgettingRate
-    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.options.base import FitOptions
     from gaussmix._src.fit.stream import Stream
+    from gaussmix._src.forgetting import ForgettingRate
     from gaussmix._src.mixture.mixture import Mixture
     from gaussmix._src.model import Model
 
@@ -391,7 +391,7 @@ class GaussianMixture(LikelihoodEstimator):
         estimators.streaming.learn(self, X, sample_weight)
         return self
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Problem:
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         source, family = problem.data.raw_source, problem.family
@@ -417,7 +417,7 @@ class GaussianMixture(LikelihoodEstimator):
             validation.incomplete.check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_components, self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping)
-        return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
+        return apply_options(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""

@@ -17,7 +17,7 @@ from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
 from gaussmix._src.estimators.base import FittedValue
 from gaussmix._src.estimators.docs import documented
-from gaussmix._src.estimators.fitting import check_hooks, fit_rows, make_fitted, start_fit, with_features
+from gaussmix._src.estimators.fitting import apply_options, check_hooks, fit_rows, make_fitted, start_fit
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.estimators.likelihood_estimator import LikelihoodEstimator
 from gaussmix._src.families import Family, Structure
@@ -26,8 +26,8 @@ from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge,
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fitted import Diagnosis, RowSummary
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.search import Search
@@ -237,7 +237,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         """Number of factors of each component of the best mixture; None if its structure has no factors."""
         return getattr(self.mixture_.family, "n_factors", None)
 
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
         for _ in self._fits(X, sample_weight, options):
             pass
 
@@ -275,11 +275,14 @@ class GaussianMixtureIC(LikelihoodEstimator):
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         facts = RowSummary.from_source(source, X, reached, began)
         of_best = search.candidate_problem(best.candidate)
-        fitted = make_fitted(
-            of_best, plan, best.final_state, best.run_traces, facts, self._names,
-            candidate=index, of_search=causes.diagnose_columns(self._names), not_started=not_started,
-        )  # fmt: skip
-        self._finish(replace(fitted, results=table, best_index=index), options, of_best, best.final_state, X)
+        plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
+        fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, facts, self._names)
+        assert fitted.outcome is not None, "the best candidate has been fitted"
+        reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
+        diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose_columns(self._names)]
+        outcome = replace(fitted.outcome, reason=reason, diagnostics=diagnostics)
+        fitted = replace(fitted, outcome=outcome, results=table, best_index=index)
+        self._finish(fitted, options, of_best, best.final_state, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))
@@ -318,7 +321,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             check_pairs(source, families, self._names)
         problem = Problem(TrainingData(source), *pairs[0], self._engine(source), ridge)
         plan = Plan(starts, self._rng(), stopping, n_candidates=len(pairs))
-        return [Candidate(*pair) for pair in pairs], *with_features(options, problem, plan, pairs)
+        return [Candidate(*pair) for pair in pairs], *apply_options(options, problem, plan, pairs)
 
 
 def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:

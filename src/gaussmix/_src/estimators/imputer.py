@@ -19,8 +19,8 @@ from gaussmix._src.estimators.predictor import Counts, MixturePredictor
 from gaussmix._src.estimators.sklearn_bases import OneToOneFeatureMixin, TransformerMixin
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader
-from gaussmix._src.mixture.html import shorten
 from gaussmix._src.mixture.missing_values import Filling
+from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves

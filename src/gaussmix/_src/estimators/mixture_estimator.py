@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import estimators, mixture, numerics, report, validation
-from gaussmix._src.background import NO_MARGINAL
 from gaussmix._src.engines import check_jobs, count_threads
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
@@ -28,9 +27,10 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture import MIN_OVERLAP
+from gaussmix._src.noise_component import NO_MARGINAL
 from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source, in_leaves
+from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
     from gaussmix._src.em.objective.trace import EMState
-    from gaussmix._src.fit.features.base import FitOptions
     from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.monitor import Callback
+    from gaussmix._src.fit.options.base import FitOptions
     from gaussmix._src.mixture.compare.merging import Merging
     from gaussmix._src.mixture.explaining import Explanation
     from gaussmix._src.mixture.mixture import Mixture
-    from gaussmix._src.report.inference import MixtureEstimates
+    from gaussmix._src.report.estimates import MixtureEstimates
     from gaussmix._src.report.summary import Summary
 
 
@@ -136,11 +136,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             written, so that the fit continues without a checkpoint, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
-            self._find(X, sample_weight, options)
+            self._fit_mixture(X, sample_weight, options)
         return self
 
     @abstractmethod
-    def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
+    def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
         """Fit the mixture with the options in use, and store the result in this estimator."""
 
     def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:
@@ -177,15 +177,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
         self.fit(X, y, sample_weight, labels=labels, X_error=X_error)
         predicted = self.predict(X, X_error=X_error)
-        cutoff = self._fitted.cutoff
-        if cutoff is None:
-            return self._labelled(predicted)
-        rows = self._source(X, X_error=X_error)
-        n_components = self.mixture_.n_components
-        known = validation.labels.check_labels(labels, groups, rows.n_rows, n_components)
-        source = TrainingData(rows, known, self.mixture_._model.noise).labelled_source(n_components)
-        is_retained = partial(_is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
-        return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
+        return self._labelled(self._trimmed(predicted, X, labels, X_error))
 
     def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
@@ -218,9 +210,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         source = self._source(X, X_error=X_error)
         if not source.is_lazy:
             instead = "use predict(X) or mixture_.responsibilities(X, sparse=True), or pass fewer rows at a time"
-            check_size(source.n_rows, self.mixture_.n_components, instead)
+            check_size(source.n_rows, self._fitted.model.n_components, instead)
         method = partial(_responsibilities, engine=self._engine(source))
-        return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
+        return self._per_row(source, method, source.dtype, (self._fitted.model.n_components,))
 
     def score_samples(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
@@ -251,15 +243,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         NotFittedError, ValueError, TypeError : as in `predict`, or if X is not in memory, or if the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
-        if self.mixture_._model.noise is not None:
+        if self._fitted.model.noise is not None:
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
             raise ValueError("denoise needs an array or a data frame in memory. Pass the rows in smaller portions.")
         from gaussmix._src.engines.incomplete import IncompleteEngine
 
         engine = IncompleteEngine(count_threads(self.n_jobs))
-        rows = [engine.expected_rows(block, self.mixture_.parameters) for block in source.blocks()]
-        return rows[0]
+        (block,) = source.blocks()
+        return engine.expected_rows(block, self._fitted.model.parameters)
 
     def score(
         self,
@@ -402,12 +394,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         summary = self.summary()
         if estimates is not None:
-            if not isinstance(estimates, report.inference.MixtureEstimates):
+            if not isinstance(estimates, report.estimates.MixtureEstimates):
                 what = type(estimates).__name__
                 raise ParameterTypeError(
                     f"estimates must be a result of inference, bootstrap or posterior_ for all parameters, not {what}."
                 )
-            more = report.inference.interval_columns(estimates, self._fit_facts().mixture)
+            more = report.estimates.interval_columns(estimates, self._fit_facts().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 
@@ -550,7 +542,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
         source = super()._source(X, sample_weight, X_error)
-        noise = self.mixture_.noise if source.may_miss else None
+        noise = self._fitted.model.noise if source.may_miss else None
         if noise is not None and noise.bounds is None:
             if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing values, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
@@ -558,15 +550,30 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             source.may_miss = False  # All rows were read above and have no missing values.
         return source
 
+    def _trimmed(
+        self, predicted: NDArray[np.int64], X: RowsLike, labels: ArrayLike | None, X_error: ArrayLike | None
+    ) -> NDArray[np.int64]:
+        """Return the predicted labels of the rows X of the fit, with −1 for the rows that `trim` left out."""
+        cutoff = self._fitted.cutoff
+        if cutoff is None:
+            return predicted
+        from gaussmix._src.em.trimming.trimming import is_above_cutoff
+
+        rows, model = self._source(X, X_error=X_error), self._fitted.model
+        groups = getattr(self, "label_components", None)
+        known = validation.labels.check_labels(labels, groups, rows.n_rows, model.n_components)
+        source = TrainingData(rows, known, model.noise).labelled_source(model.n_components)
+        is_retained = partial(is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
+        return np.where(self._per_row(source, is_retained, np.bool_), predicted, -1)
+
     @property
     def _labelling(self) -> Mixture:
         """The mixture whose responsibilities `predict` uses to label rows."""
         return self.mixture_
 
-    def _exported(self) -> tuple[Mixture, None]:
-        """Return the mixture to export, and None because there is no outlier threshold; raises NotFittedError."""
-        self._check_fitted()
-        return self.mixture_, None
+    def _exported(self) -> Mixture:
+        """Return the mixture to export; raises NotFittedError."""
+        return self.mixture_
 
     def _rows_of_table(self, X: RowsLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
         """Check X; return a source of the features and, if X is a data frame, the data frame with all columns."""
@@ -575,7 +582,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """Apply an engine's method to all rows, and return its values in the same type of array as the rows."""
-        return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
+        return source.per_row(partial(method, parameters=self._fitted.model.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Return the weighted sum of log densities Σ s log p(x), in nats, and the total weight Σ s."""
@@ -588,11 +595,6 @@ def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     values = density(leaf)
     with np.errstate(over="ignore"):  # The sum may overflow to −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))
-
-
-def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
-    """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
-    return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:

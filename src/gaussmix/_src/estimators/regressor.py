@@ -26,9 +26,9 @@ from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.features import Features
-from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression
+from gaussmix._src.mixture.words import names_of, shorten
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary

@@ -17,10 +17,10 @@ from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_s
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
-from gaussmix._src.fit.features.base import FitOptions
-from gaussmix._src.fit.features.stream import check_forgetting
-from gaussmix._src.fit.features.table import check_combination, find_options
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.options.base import FitOptions
+from gaussmix._src.fit.options.stream import check_forgetting
+from gaussmix._src.fit.options.table import check_combination, find_options
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.stream import Stream, StreamState, drop_weightless_rows
 from gaussmix._src.formats.record import Damaged
@@ -40,7 +40,7 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
     """Fit the estimator to the next rows of a stream; see `GaussianMixture.partial_fit` for parameters and errors."""
     with unchanged_on_failure(estimator):
         n_components, family, *_ = estimator._settings()
-        _features(estimator)
+        _options(estimator)
         if family.kind is LowRank:  # EM for factor analysers needs all rows in each step.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})
         if "_fitted" in vars(estimator):
@@ -111,12 +111,12 @@ def fit_waiting(estimator: Any) -> None:
 
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
-    problem: Problem = estimator._find(source, None, _features(estimator))
+    problem: Problem = estimator._fit_mixture(source, None, _options(estimator))
     vars(estimator).pop("_rows", None)  # because X is only a part of the stream
     return problem
 
 
-def _features(estimator: Any) -> FitOptions:
+def _options(estimator: Any) -> FitOptions:
     """Return the options in use for the fit of a stream; raises ValueError for an option that needs all rows."""
     return find_options(estimator, {"partial_fit": True}, ignored=("warm_start", "checkpoint"))
 

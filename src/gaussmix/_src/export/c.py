@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.export.coefficients import Coefficients, Linear
-from gaussmix._src.mixture.html import names_of, shorten
+from gaussmix._src.mixture.words import names_of, shorten
 from gaussmix._src.numerics.arrays import Array
 
 _HEADER = """\

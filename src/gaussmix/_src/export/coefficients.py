@@ -59,9 +59,9 @@ class Coefficients:
     @classmethod
     def from_model(cls, model: Any) -> Coefficients:
         """Create the coefficients of a mixture or a fitted estimator; raise TypeError or NotFittedError."""
-        offset = None
+        offset = getattr(model, "offset_", None)
         if hasattr(model, "_exported"):
-            model, offset = model._exported()
+            model = model._exported()
         if not isinstance(model, Mixture):
             advice = ": give its mixture_" if isinstance(getattr(model, "mixture_", None), Mixture) else ""
             raise ParameterTypeError(

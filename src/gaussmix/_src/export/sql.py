@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.checks import check_names
 from gaussmix._src.export.coefficients import Coefficients, Linear
-from gaussmix._src.mixture.html import names_of
+from gaussmix._src.mixture.words import names_of
 
 _QUERY = """\
 -- A Gaussian mixture of {n_components} components, written by gaussmix: for each row its most probable component, the

@@ -46,7 +46,7 @@ class Boundable(Family):
     def __post_init__(self) -> None:
         if self.max_condition is not None:
             what = "a finite number ≥ 1, or None"
-            check_within("max_condition", self.max_condition, what, lambda index: 1 <= index < inf)
+            check_within("max_condition", self.max_condition, what, lambda value: 1 <= value < inf)
 
     @property
     def algebra(self) -> Algebra | None:
@@ -65,12 +65,12 @@ class Boundable(Family):
         least, largest = variances.min(), variances.max()
         if self.max_condition is None:
             return None
-        is_at_bound = max(
+        factor = max(
             RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
         )  # the relative rounding error of the smallest variances grows with the bound
-        if largest * is_at_bound < self.max_condition * least:
+        if largest * factor < self.max_condition * least:
             return None
-        return variances <= is_at_bound * least, variances * is_at_bound >= largest
+        return variances <= factor * least, variances * factor >= largest
 
     def least_variance(self, covariances: Covariances) -> float:
         if self.max_condition is None:
@@ -114,9 +114,9 @@ def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
     changed = (within != values).any(axis=1)
     if not changed.any():
         return matrices
-    clamps = np.array(matrices)
-    clamps[changed] = composed(axes[changed], within[changed])
-    return clamps
+    result = np.array(matrices)
+    result[changed] = composed(axes[changed], within[changed])
+    return result
 
 
 def clamped(values: Array, degrees: Array, limit: float) -> Array:

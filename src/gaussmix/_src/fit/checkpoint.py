@@ -20,12 +20,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gaussmix._src import errors
-from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, PosteriorGap, SearchReport, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.formats.checkpoint_file import CheckpointRecord, ProgressRecord, RunRecord, read, write
@@ -35,6 +34,7 @@ from gaussmix._src.formats.values import plain
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model, invalid_reason
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Fingerprint
 from gaussmix._src.value import Value
@@ -287,7 +287,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
-        noise = Background.from_arrays(arrays)
+        noise = NoiseComponent.from_arrays(arrays)
     except ValueError:
         raise Damaged("its noise is damaged") from None
     reason = invalid_reason(weights, means, covariances, family, noise, is_factored=False)

@@ -23,8 +23,8 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block
@@ -178,9 +178,9 @@ class LabelledRows:
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
         known = moments.mass.sum()
-        variances = moments.second / known + self.data.default_ridge
-        nearby = Parameters.from_mixture(moments.mass / known, means, DiagonalWhitening.from_variances(variances[None]))
-        return partial(_responsibilities, engine=self.engine, parameters=nearby)
+        whitening = DiagonalWhitening.from_variances((moments.second / known + self.data.default_ridge)[None])
+        parameters = Parameters.from_mixture(moments.mass / known, means, whitening)
+        return partial(_responsibilities, engine=self.engine, parameters=parameters)
 
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None

@@ -48,7 +48,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOptions
+    from gaussmix._src.fit.options.base import FitOptions
 
 SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component, used by the initialisation "tree"
 MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first runs on the sample used for initialisation
@@ -84,20 +84,19 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     ValueError : ``tol="auto"`` requires a fit at a maximum, but it can't be checked that the fit is at a maximum.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
-    runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
-    for option in options:
-        runs = option.adapt_runs(runs, problem, plan)
     if len(plan.starts) == 1 and not options:  # there are no runs to compare
         end = final_state(_run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
         ends.append(end.trace)
     else:
+        runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
+        for option in options:
+            runs = option.adapt_runs(runs, problem, plan)
         end = best_run((run(None) for run in runs), ends)
-    if problem.ridge is None and plan.candidate is None:
-        fractions = end.model.covariances.ridge_precisions() * problem.objective.ridge
-        if fractions.max() > MIN_RIDGE_FRACTION:
-            end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
+    is_automatic = problem.ridge is None and plan.candidate is None
+    if is_automatic and end.model.covariances.ridge_fractions(problem.objective.ridge).max() > MIN_RIDGE_FRACTION:
+        end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
     return BestRun(end, tuple(ends), problem)
 
 

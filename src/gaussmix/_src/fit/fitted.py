@@ -320,6 +320,11 @@ class FitResult:
         return self.model.n_parameters - self.n_fixed
 
     @property
+    def frame_library(self) -> str | None:
+        """Return the library of the user's data frame; None if the rows were no data frame, or if unknown."""
+        return None if self.row_summary is None else self.row_summary.frame_library
+
+    @property
     def collapsed(self) -> list[int]:
         """Return the components that collapsed onto too few distinct rows and were frozen."""
         return [] if self.outcome is None else self.outcome.collapsed

@@ -18,8 +18,8 @@ from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovarianceError
-from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture

@@ -246,8 +246,8 @@ def fit_settings(
     if n_passes is None or family.algebra is None or family.has_alternatives:
         return None
     ridges = None if ridge is None else np.full(n_features, ridge)
-    control = _make_control(ridges, stopping)
-    if may_search and (n_components == 1 or not control.max_steps):
+    em_settings = _em_settings(ridges, stopping)
+    if may_search and (n_components == 1 or not em_settings.max_steps):
         return None
     n_candidates = count_candidates(n_components)
     uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
@@ -259,7 +259,7 @@ def fit_settings(
     if may_search:
         of_search = n_components, n_features, search_stopping(stopping), rngs
         search = core_search_settings(family, *of_search)
-    return FitSettings(family.algebra, n_components, seeds, control, *_RIDGE_SETTINGS, search)
+    return FitSettings(family.algebra, n_components, seeds, em_settings, *_RIDGE_SETTINGS, search)
 
 
 def label_settings(
@@ -268,11 +268,8 @@ def label_settings(
     """Return settings for a C++ fit from a hard assignment of rows; None if the C++ core can't make this fit."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
-    return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
+    return FitSettings(family.algebra, n_components, assignment, _em_settings(ridge, stopping), *_RIDGE_SETTINGS)
 
 
-def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
+def _em_settings(ridge: Array | None, stopping: StopRule) -> EMSettings:
     """Return the stopping rule of the C++ core, which stops after the first M-step if Python runs the EM steps."""
-    is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
-    max_steps = stopping.max_steps if is_usual else 0
-    return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.background import Background
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, column_units, distinct_rows
@@ -20,6 +19,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model, free_parameters
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.rows import unit_of_weights
 from gaussmix._src.numerics.threads import cached_property
@@ -48,7 +48,7 @@ class TrainingData:
 
     raw_source: Source
     labels: UserLabels | None = None
-    noise: Background | None = None
+    noise: NoiseComponent | None = None
     trimming: RowTrimming | None = None
     _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # key: `is_matrix`
 

@@ -31,19 +31,13 @@ MAX_RIDGE_COST = 1e-5  # if the ridge costs more nats per row than this, EM cont
 MAX_RIDGE_FRACTION = 0.9  # above this fraction of a conditional variance, the ridge makes a component degenerate
 
 
-def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Compute the ridge's fraction of each feature's conditional variance, (n_components, n_features)."""
-    fractions: Array = model.covariances.ridge_precisions() * ridge
-    return fractions
-
-
 def ridge_cost(model: Model, ridge: Array) -> float:
     """Approximate how much a ridge lowers the mean log-likelihood, in nats per unit of row weight.
 
     A component with the covariance S + R instead of S loses ½ [log|S + R| − log|S| + tr((S + R)⁻¹ S) − d]. To second
     order in R, the loss is ¼ tr((R Σ⁻¹)²), which is at most ¼ (tr R Σ⁻¹)².
     """
-    return 0.25 * float(model.without_noise.weights @ ridge_fractions(model, ridge).sum(axis=1) ** 2)
+    return 0.25 * float(model.without_noise.weights @ model.covariances.ridge_fractions(ridge).sum(axis=1) ** 2)
 
 
 @one_blas_thread()
@@ -55,7 +49,7 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     is the ridge's fraction for feature j.
     """
     if not isinstance(model.covariances, Dense):
-        fractions = ridge_fractions(model, ridge)
+        fractions = model.covariances.ridge_fractions(ridge)
         return fractions.max(axis=1), fractions
     (columns,) = ridge.nonzero()
     unit = np.sqrt(ridge[columns])

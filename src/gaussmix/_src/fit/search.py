@@ -26,8 +26,8 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
 from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, mean_and_error, select_lowest
 from gaussmix._src.fit.criteria import CRITERIA, compute_inputs
-from gaussmix._src.fit.features.base import FitOptions
 from gaussmix._src.fit.fit import fit
+from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block

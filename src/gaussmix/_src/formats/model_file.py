@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.background import NOISE_ARRAYS, Background
 from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, is_family
@@ -16,6 +15,7 @@ from gaussmix._src.formats.envelope import FORMAT
 from gaussmix._src.formats.files import checked, not_usable, write_whole
 from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
+from gaussmix._src.noise_component import NOISE_ARRAYS, NoiseComponent
 from gaussmix._src.numerics.arrays import Array, copied
 
 # Entries by which `from_dict` recognises a dictionary of `to_dict`; the headers of model files have the same entries.
@@ -78,7 +78,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         raise ValueError(f"Not a valid mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _MODEL_ARRAYS)
     try:
-        noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
+        noise = NoiseComponent.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
         raise ValueError("Not a valid mixture: 'noise' must be two numbers, and 'noise_box' a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
@@ -92,7 +92,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     return _model(weights, means, covariances, family, noise), named
 
 
-def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: Background | None) -> Model:
+def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: NoiseComponent | None) -> Model:
     return Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
 
 

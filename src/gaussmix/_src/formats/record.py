@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from gaussmix._src.background import Background
 from gaussmix._src.errors import counted
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.version import package_version
 
@@ -74,7 +74,7 @@ class Record:
     layout: int = 1  # version of the file layout from which the record was read
     # Map from option names of the covariance structure to values of built-in types; most structures have no options.
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
-    noise: Background | None = None  # noise component; None if the mixture has no noise
+    noise: NoiseComponent | None = None  # noise component; None if the mixture has no noise
 
     def invalid_reason(self) -> str | None:
         """Return why this record is inconsistent, as the end of a sentence; None if the record is consistent."""

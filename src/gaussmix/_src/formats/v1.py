@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from math import inf
 
-from gaussmix._src.background import NOISE_ARRAYS, Background
 from gaussmix._src.formats.envelope import Header, Tensors, get_value
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, Record
+from gaussmix._src.noise_component import NOISE_ARRAYS, NoiseComponent
 from gaussmix._src.numerics.arrays import copied
 
 VERSION = 1
@@ -51,7 +51,8 @@ def read(header: Header, tensors: Tensors) -> Record:
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
         raise Damaged("required arrays are missing, or there are unknown arrays")
     try:
-        noise = Background.from_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
+        of_noise = {name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS}
+        noise = NoiseComponent.from_arrays(of_noise)
     except ValueError as error:
         raise Damaged(str(error)) from None
     options = get_value({"family_options": {}, **header}, "family_options", dict)

@@ -14,7 +14,7 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.fit.after.em_test import CHI2_DOF, em_test_statistic
 from gaussmix._src.fit.after.likelihood_ratio import all_repeat_rows, run_likelihood_ratio_test
 from gaussmix._src.fit.fitted import frame_library
-from gaussmix._src.mixture.html import names_of
+from gaussmix._src.mixture.words import names_of
 from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.component_number_test import ComponentNumberTest
 from gaussmix._src.sources.array import ArraySource

@@ -22,8 +22,8 @@ from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, w
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
-from gaussmix._src.fit.features.base import FitOptions
-from gaussmix._src.fit.features.table import find_options
+from gaussmix._src.fit.options.base import FitOptions
+from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, fit_settings
 from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.interfaces.leaves import LEAF_ROWS, S, Tree, count_leaves
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, TILE_ROWS, S, Tree, count_leaves
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
 
@@ -81,6 +81,10 @@ class Block:
         """Yield views of this block with at most `n_rows` rows each; for an empty block, yield one empty block."""
         for start in range(0, max(self.n_rows, 1), n_rows):
             yield self if self.n_rows <= n_rows else self.row_range(start, start + n_rows)
+
+    def split_by_values(self, n_per_row: int, max_values: int) -> Iterator[Block]:
+        """Yield views of whole tiles with at most `max_values` values at `n_per_row` values a row, or of one tile."""
+        return self.split(max(1, max_values // (TILE_ROWS * n_per_row)) * TILE_ROWS)
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
         """Call `of_leaf` with each leaf (65,520 rows) of the block, and return the sum of the results from a `Tree`."""

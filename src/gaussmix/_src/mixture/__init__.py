@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture import html as html
     from gaussmix._src.mixture import levels as levels
     from gaussmix._src.mixture import sampling as sampling
+    from gaussmix._src.mixture import sparse as sparse
+    from gaussmix._src.mixture import words as words
     from gaussmix._src.mixture.compare import distances as distances
     from gaussmix._src.mixture.compare import divergences as divergences
     from gaussmix._src.mixture.compare import ordering as ordering
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = modules(
         __name__,
-        "conversion html levels sampling compare.distances compare.divergences compare.ordering compare.reduction "
-        "univariate.level_sets masses.rectangles parts.combining parts.conditioning parts.expectations parts.modality",
+        "conversion html levels sampling sparse words compare.distances compare.divergences compare.ordering "
+        "compare.reduction univariate.level_sets masses.rectangles parts.combining parts.conditioning "
+        "parts.expectations parts.modality",
     )

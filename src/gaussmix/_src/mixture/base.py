@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix._src.background import Background
 from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
@@ -21,6 +20,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.mixture.features import Features, as_block, feature_indices
 from gaussmix._src.model import Model, invalid_reason
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, Indices, copied, frozen
 from gaussmix._src.numerics.threads import cached_property
 
@@ -44,7 +44,7 @@ class MixtureBase:
     else:
         family: Family = None  # None only so that `__post_init__` raises an explanatory error if no family is passed
     feature_names: tuple[str, ...] | None = None
-    noise: Background | None = None
+    noise: NoiseComponent | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family):
@@ -54,7 +54,7 @@ class MixtureBase:
             )
         for name in _PARAMETER_ARRAYS:  # the arrays are copied, so that callers cannot change the mixture later
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
-        if self.noise is not None and not isinstance(self.noise, Background):
+        if self.noise is not None and not isinstance(self.noise, NoiseComponent):
             raise ParameterTypeError(f"noise must be None or the attribute noise of a mixture, not {self.noise!r:.60}.")
         wrong = invalid_reason(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
@@ -79,7 +79,7 @@ class MixtureBase:
             family=model.family,
             feature_names=feature_names,
             noise=model.noise,
-            model=model,
+            _model=model,
         )
         return mixture
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.parameters import LOG_2PI
-from gaussmix._src.mixture.html import names_of, shorten
 from gaussmix._src.mixture.levels import log_tail
+from gaussmix._src.mixture.words import names_of, shorten
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame, made_frame

@@ -1,19 +1,17 @@
-"""Representations of a mixture: one line of text, and for notebooks an HTML table with a small picture."""
+"""Representations of a mixture for notebooks: an HTML table with a small picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import floor, log10
 
 import numpy as np
 
-from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
+from gaussmix._src.mixture.words import mean_and_deviation, names_of, shorten, size_of, weight_text
 from gaussmix._src.numerics.arrays import Array, Indices
 
 MAX_FEATURES, MAX_COMPONENTS = 8, 30  # largest numbers of columns and rows of a table in a notebook
-_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # largest numbers of feature names and weights in one line of text
 WIDTH, HEIGHT = 340.0, 240.0  # size of the picture in pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # distance from the mean, in standard deviations, beyond which the density is drawn as 0
@@ -22,25 +20,7 @@ MAX_DRAWN = 30  # largest number of components in a small picture, which shows t
 # colours can be distinguished with every type of colour vision. Two of the eight colours are omitted: black is
 # invisible on a dark page, and yellow on a light page.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MAX_HTML_NAME = 24
 RADIUS = 2.0  # half-axes of drawn ellipses in standard deviations; each ellipse contains 86 % of its component
-
-
-def size_of(mixture: MixtureBase) -> str:
-    """Return text about components, covariance structure and features, such as "2 components, full, 2 features"."""
-    family = mixture.family
-    options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
-    structure = f"{family.name} ({options})" if options else family.name
-    return f"{counted(mixture.n_components, 'component')}, {structure}, {counted(mixture.n_features, 'feature')}"
-
-
-def line_of(mixture: MixtureBase) -> str:
-    """Return one line with the text of `size_of`, the first feature names and the weights of the first components."""
-    features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
-    weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MAX_WEIGHTS])
-    rest = ", …" if mixture.n_components > _MAX_WEIGHTS else ""
-    noise = "" if mixture.noise is None else f", noise {mixture.noise.weight:.3g}"
-    return f"{size_of(mixture)}{features}, weight{'s' * (mixture.n_components > 1)} {weights}{rest}{noise}"
 
 
 def html_of(mixture: MixtureBase) -> str:
@@ -94,11 +74,6 @@ def sketch(mixture: MixtureBase) -> str:
         f'style="max-width:100%;height:auto" fill="none" stroke="currentColor" font-size="11" '
         f'font-family="sans-serif"><title>{escape(title)}</title>{shapes}</svg>'
     )
-
-
-def names_of(mixture: MixtureBase) -> tuple[str, ...]:
-    """Return the names of the features, or x0, x1, … if the features have no names."""
-    return mixture.feature_names or invented_names(mixture.n_features)
 
 
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:
@@ -215,37 +190,3 @@ def _ends(name: str, low: float, high: float) -> str:
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
     """Return the labels at the start, middle and end of an axis, each with the SVG attribute text-anchor."""
     return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
-
-
-def weight_text(weight: float) -> str:
-    """Format a weight with four decimals, or in scientific notation if all four decimals would be 0."""
-    return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
-
-
-def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
-    """Format one feature as "mean ± sd" for each component; the smallest sd has three significant digits.
-
-    If the standard deviations or means span many orders of magnitude, each sd has three significant digits instead.
-    """
-    smallest, largest = float(deviations.min()), float(deviations.max())
-    decimals = max(0, 2 - floor(log10(smallest)))
-    pairs = list(zip(means, deviations, strict=True))
-    if largest < 100 * smallest and max(largest, float(np.abs(means).max())) < 1e7 and decimals <= 7:
-        return [f"{mean:.{decimals}f} ± {sd:.{decimals}f}" for mean, sd in pairs]
-    return [_with_own_digits(mean, sd) for mean, sd in pairs]
-
-
-def _with_own_digits(mean: float, sd: float) -> str:
-    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
-    return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
-
-
-def first_names(names: Sequence[str]) -> str:
-    """Return the first few names, separated by commas."""
-    return ", ".join([*map(shorten, names[:_MAX_NAMES]), *["…"][: len(names) - _MAX_NAMES]])
-
-
-def shorten(name: str) -> str:
-    """Return a name with control characters escaped, and shortened if it is long."""
-    printable = name if name.isprintable() else repr(name)
-    return printable if len(printable) <= _MAX_HTML_NAME else f"{printable[: _MAX_HTML_NAME - 1]}…"

@@ -10,11 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import formats, mixture
 from gaussmix._src.checks import Rng
-from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats.record import Details, PathOrFile
-from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.compare.comparisons import Comparisons
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
     from gaussmix._src.mixture.sampling import Labels
-
-_MAX_SPARSE_VALUES = 2**24  # largest number of dense values (128 MB) that are converted to a sparse array at a time
 
 
 class Mixture(SciPyNames, Comparisons):
@@ -72,7 +67,7 @@ class Mixture(SciPyNames, Comparisons):
     """
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {mixture.html.line_of(self)}>"
+        return f"<{type(self).__name__}: {mixture.words.line_of(self)}>"
 
     def _repr_html_(self) -> str:
         return mixture.html.html_of(self)
@@ -311,25 +306,9 @@ class Mixture(SciPyNames, Comparisons):
         """
         engine, block = self._engine(n_jobs), self._block(rows)
         if sparse:
-            return self._sparse_responsibilities(block, engine)
+            return mixture.sparse.sparse_responsibilities(block, self.parameters, engine)
         check_size(block.n_rows, self.n_components, "use sparse=True or predict(rows), or pass fewer rows at a time")
         return engine.responsibilities(block, self.parameters)
-
-    def _sparse_responsibilities(self, block: Block, engine: Engine[Any]) -> csr_array:
-        """Return a sparse array of the responsibilities above 2⁻⁶⁰ times the largest responsibility of the row."""
-        from scipy.sparse import csr_array
-
-        parts = list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
-        for part in block.split(max(1, _MAX_SPARSE_VALUES // (TILE_ROWS * len(self))) * TILE_ROWS):
-            dense = engine.responsibilities(part, self.parameters)
-            least = np.exp(-NEGLIGIBLE_NATS) * dense.max(axis=1, initial=0.0, keepdims=True)
-            indices, components = np.nonzero(dense > least)
-            n_retained = np.bincount(indices, minlength=part.n_rows)
-            parts.append((dense[indices, components], n_retained, components.astype(np.int32)))
-        values, n_retained, components = map(np.concatenate, zip(*parts, strict=True))
-        ends = np.concatenate(([0], np.cumsum(n_retained)))
-        shape = block.n_rows, len(self)
-        return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_rows,); −1 is noise.

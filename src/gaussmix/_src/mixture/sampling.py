@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.background import Background
 from gaussmix._src.checks import Rng, check_count, generator
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.engines.randomness import label_uniforms
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 
 Labels = NDArray[np.int64]
@@ -36,7 +36,7 @@ def check_array_size(name: str, n_rows: int, n_features: int) -> None:
         raise ValueError(f"{name}={n_rows} must be at most {limit}, which is NumPy's limit. Draw fewer rows.")
 
 
-def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
+def _with_noise(rows: Array, labels: Labels, noise: NoiseComponent, rng: np.random.Generator) -> tuple[Array, Labels]:
     """Replace random rows by draws from the noise component. A noise row depends only on its index and the keys."""
     assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()

@@ -25,9 +25,9 @@ def exponential(values: Array) -> Array:
     """Return e^x for x < 700, using basic arithmetic, so that the bits are the same on every processor."""
     if values.size > _MAX_VALUES:
         result = np.empty(values.shape)
-        flat, n_all = result.reshape(-1), values.reshape(-1)
+        flat, flat_values = result.reshape(-1), values.reshape(-1)
         for first in range(0, len(flat), _MAX_VALUES):
-            flat[first : first + _MAX_VALUES] = exponential(n_all[first : first + _MAX_VALUES])
+            flat[first : first + _MAX_VALUES] = exponential(flat_values[first : first + _MAX_VALUES])
         return result
     values = np.maximum(values, _MIN_LOG)
     power = np.rint(values / (_LN2_HIGH + _LN2_LOW))
@@ -74,8 +74,8 @@ def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]
     terms = exponential(log_terms - largest)
     total = terms.sum(axis=axis, keepdims=True)
     with np.errstate(invalid="ignore"):
-        responsibilities = terms / total
-    return responsibilities, (log(total) + largest).squeeze(axis)
+        fractions = terms / total
+    return fractions, (log(total) + largest).squeeze(axis)
 
 
 def log_gamma(values: Array) -> Array:

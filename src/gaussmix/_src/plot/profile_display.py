@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
 from gaussmix._src.checks import check_real
-from gaussmix._src.mixture.html import shorten
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import N_MANY, checked_levels
 from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.mixture.directions import directions
-from gaussmix._src.mixture.html import shorten
+from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes
@@ -84,8 +84,8 @@ class ProjectionDisplay(ComponentDisplay):
             axes = _with_another(axes, subject.mixture.n_features)
         rows = None if subject.rows is None else (subject.rows - result.centre) @ axes.T
         mixture = subject.mixture.without_noise.transform(axes, -axes @ result.centre)
-        html = [shorten(name) for name in subject.names]
-        names = [f"direction {nth}\n{largest(axis, html)}" for nth, axis in enumerate(axes)]
+        labels = [shorten(name) for name in subject.names]
+        names = [f"direction {nth}\n{largest(axis, labels)}" for nth, axis in enumerate(axes)]
         known = subject.labels_and_certainty()
         projected = ComponentDisplay.from_fit(Subject(mixture, names, rows), range(len(axes)), known)
         return cls(**vars(projected), directions=axes)._plotted(ax, options)

@@ -112,7 +112,7 @@ def get_mixture(estimator: Any) -> Mixture:
     mixture = None
     if hasattr(estimator, "fit") and not isinstance(estimator, type):
         check_is_fitted(estimator)
-        mixture = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
+        mixture = estimator._exported() if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
     elif hasattr(estimator, "shape"):
         raise ParameterTypeError("Pass a gaussmix estimator or a gaussmix.Mixture first, and the rows second.")
     if not isinstance(mixture, Mixture):

@@ -16,7 +16,17 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
-from gaussmix._src.report.inference import Function, Inference, MixtureEstimates, ParameterEstimates
+from gaussmix._src.report.estimates import (
+    MAX_SHOWN_MIXTURES,
+    Function,
+    MixtureEstimates,
+    ParameterEstimates,
+    as_mixtures,
+    check_unit,
+    function_values,
+    parameter_entries,
+)
+from gaussmix._src.report.inference import Inference
 
 # In simulations in which formulas were inaccurate, intervals from refits with these settings had the best coverage.
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)
@@ -62,13 +72,11 @@ class Bootstrap(MixtureEstimates):
         ------
         ValueError : the function is not finite for one of the refits.
         """
-        value = inference.function_values(function, self.mixture)
-        draws = np.array(
-            [inference.function_values(function, each).ravel() for each in self.sample_mixtures(self.n_resamples)]
-        )
+        value = function_values(function, self.mixture)
+        draws = np.array([function_values(function, each).ravel() for each in self.sample_mixtures(self.n_resamples)])
         return self._function_estimates(name, value, weighted_covariance(draws, self.draw_weights), draws)
 
-    def sample_mixtures(self, n_samples: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
+    def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES) -> list[Mixture]:
         """Return the first `n_samples` refits as mixtures, so that plots can show them.
 
         Parameters
@@ -79,7 +87,7 @@ class Bootstrap(MixtureEstimates):
         assert self.draws is not None, "a bootstrap always has draws"
         scale, model = ParameterLayout.at_model(self.mixture._model), self.mixture._model
         models = (scale.to_model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
-        return inference.as_mixtures(models, self.mixture)
+        return as_mixtures(models, self.mixture)
 
 
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
@@ -151,7 +159,7 @@ def run_bootstrap(
     -----
     RuntimeWarning : the rows differ from the fitted rows.
     """
-    inference.check_unit(fitted.mixture)
+    check_unit(fitted.mixture)
     ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
     mixture = Mixture._from_model(ends.model, fitted.mixture.feature_names)
     others = inference.another_rows(fitted, problem, ends.initial_objective)
@@ -159,13 +167,13 @@ def run_bootstrap(
         warn(others)
     counts = ends.draw_weights if how.kind == "jackknife" else None
     return Bootstrap(
-        **inference.parameter_entries(mixture),
+        **parameter_entries(mixture),
         covariance=weighted_covariance(ends.parameter_draws, counts),
         method=f"{ends.n_refits:,} refits, {_RESAMPLING_WORDS[how.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.parameter_draws,
         draw_weights=counts,
-        frame_library=None if fitted.row_summary is None else fitted.row_summary.frame_library,
+        frame_library=fitted.frame_library,
         mixture=mixture,
         n_resamples=ends.n_refits,
         n_collapsed=ends.n_collapsed,

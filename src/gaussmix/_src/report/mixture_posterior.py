@@ -12,9 +12,16 @@ from gaussmix._src.em.curvature.parameter_layout import ParameterLayout
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.report import inference
 from gaussmix._src.report.bootstrap import weighted_covariance
-from gaussmix._src.report.inference import Function, MixtureEstimates, ParameterEstimates
+from gaussmix._src.report.estimates import (
+    Function,
+    MixtureEstimates,
+    ParameterEstimates,
+    check_unit,
+    function_values,
+    parameter_entries,
+    value_entries,
+)
 
 
 class MixturePosterior:
@@ -95,11 +102,11 @@ class MixturePosterior:
         ValueError, TypeError : a parameter is invalid, or the values of a column are too large or too small for double
             precision.
         """
-        inference.check_unit(self._mixture)
+        check_unit(self._mixture)
         scale = ParameterLayout.at_model(self._mixture._model)
         check_count("n_samples", n_samples, 2)
         draws = np.array([scale.to_vector(each._model) for each in self.sample(n_samples, rng)])
-        estimates = self._estimates(draws, inference.parameter_entries(self._mixture))
+        estimates = self._estimates(draws, parameter_entries(self._mixture))
         return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 
     def estimate(
@@ -122,10 +129,10 @@ class MixturePosterior:
         TypeError : `function` is not callable, or a parameter is invalid.
         ValueError : the function is not finite for one of the drawn mixtures, or a parameter is invalid.
         """
-        value = inference.function_values(function, self._mixture)
+        value = function_values(function, self._mixture)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([inference.function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
-        return self._estimates(draws, inference.value_entries(name, value))
+        draws = np.array([function_values(function, each).ravel() for each in self.sample(n_samples, rng)])
+        return self._estimates(draws, value_entries(name, value))
 
     def _estimates(self, draws: Array, names_and_values: dict[str, Any]) -> ParameterEstimates:
         method = f"{counted(len(draws), 'draw')} from the posterior"

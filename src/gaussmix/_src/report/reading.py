@@ -17,13 +17,13 @@ from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
-from gaussmix._src.mixture.html import names_of, sketch
+from gaussmix._src.mixture.html import sketch
 from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import names_of
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, check_size
 from gaussmix._src.numerics.frames import Frame, made_frame
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
@@ -79,8 +79,8 @@ def make_summary(
     }
     items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
-    names, library = names or names_of(mixture), None if facts is None else facts.frame_library
-    return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, library)
+    names = names or names_of(mixture)
+    return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, fitted.frame_library)
 
 
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
@@ -129,7 +129,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
     """Create an `Explanation` of why each row was assigned to its component."""
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
-    block = next(iter(source.blocks()))
+    (block,) = source.blocks()
     check_size(block.n_rows, len(mixture), "explain some of the rows at a time")
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     responsibilities = source.each_row(partial(engine.responsibilities, parameters=mixture.parameters))
@@ -141,7 +141,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
 def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
     """Return 1 − max_k p(k | x) for each row, (n_rows,), where k may be noise; parts of the block limit memory."""
     parts = []
-    for part in block.split(max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * len(mixture))) * TILE_ROWS):
+    for part in block.split_by_values(len(mixture), MAX_RESPONSIBILITIES):
         responsibilities = engine.responsibilities(part, mixture.parameters)
         of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
         parts.append(1 - np.maximum(responsibilities.max(axis=1), of_noise))

@@ -11,8 +11,9 @@ import numpy as np
 
 from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.errors import counted
-from gaussmix._src.mixture.html import first_names, mean_and_deviation, shorten, sketch, table_html, weight_text
+from gaussmix._src.mixture.html import sketch, table_html
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import first_names, mean_and_deviation, shorten, weight_text
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 

@@ -120,11 +120,11 @@ def check_memory(memory: int | str) -> int:
     """Return a number of bytes, which may be given as a number or as a string such as "512 MB" or "2 GiB"."""
     result = _SIZE.fullmatch(str(memory))
     try:
-        index = float(result[1]) if result else 0.0
+        number = float(result[1]) if result else 0.0
     except ValueError:
-        index = 0.0
+        number = 0.0
     unit = _SIZE_SUFFIXES[result[2].upper()] if result else 1
-    n_bytes = int(index * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
+    n_bytes = int(number * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
     if n_bytes < 1:
         raise ValueError(f"memory must be a number of bytes or a string such as '512 MB', got {memory!r}.")
     return n_bytes

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.background import NO_MARGINAL, Background
 from gaussmix._src.checks import check_finite
 from gaussmix._src.em.initialisation.noise_box import noise_from_rows
 from gaussmix._src.em.priors.posterior import WeightUpdate
@@ -16,6 +15,7 @@ from gaussmix._src.em.priors.terms import PriorTerms
 from gaussmix._src.errors import ParameterTypeError, column_named
 from gaussmix._src.families.base import Family, is_separate
 from gaussmix._src.noise import Noise
+from gaussmix._src.noise_component import NO_MARGINAL, NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.priors import Dirichlet, NormalInverseWishart
 from gaussmix._src.restrictions import OF_COMPONENTS, Restrictions
@@ -36,7 +36,7 @@ def noise_of(noise: Any) -> Noise | None:
         raise type(error)(f"noise must be {wanted}, not {noise!r:.60}.") from None
 
 
-def check_background(noise: Noise | None, source: Source) -> Background | None:
+def check_noise(noise: Noise | None, source: Source) -> NoiseComponent | None:
     """Return the initial noise component of a fit; None if the fit has no noise component.
 
     Raises ValueError if the user's box has a wrong number of features or does not contain all rows, or if a box around
@@ -52,7 +52,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             raise ValueError(
                 f"X has missing values, and {NO_MARGINAL}. Pass the volume as a box of shape {(2, source.n_features)}."
             )
-        return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
+        return NoiseComponent(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
     if box.shape[1] != source.n_features:
         raise ValueError(f"The box of the noise component has {box.shape[1]} features, but X has {source.n_features}.")
     ends = source.collect(Cells).ends
@@ -64,7 +64,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             f"{column_named(column, source.feature_names)}, but X reaches from {ends[0, column]:.6g} to "
             f"{ends[1, column]:.6g}. The box must contain all rows."
         )
-    return Background.from_bounds(float(noise.weight), box)
+    return NoiseComponent.from_bounds(float(noise.weight), box)
 
 
 DEFAULT = "default"

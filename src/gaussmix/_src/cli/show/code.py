@@ -8,7 +8,8 @@ from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.sources.tables import Files
 from gaussmix._src.sources.tables.arrow_table import ArrowFileTable, MemoryTable
 from gaussmix._src.sources.tables.base import STANDARD, Table
-from gaussmix._src.sources.tables.csv_table import NULLS, CsvTable
+from gaussmix._src.sources.tables.csv_header import NULLS
+from gaussmix._src.sources.tables.csv_table import CsvTable
 from gaussmix._src.sources.tables.typed_table import NpyTable, ParquetTable
 
 _OF_A_SEARCH = """\
@@ -120,7 +121,7 @@ def _dialect(table: CsvTable) -> str:
     missing = f"na_values={texts!r}, " if texts else ""
     grouped = "" if table.thousands is None else f"thousands={table.thousands!r}, "
     encoding = "" if table.encoding == "utf-8" else f"encoding={table.encoding!r}, "
-    skipped = f"skiprows={table.n_blank}, " if table.n_blank else ""
+    skipped = f"skiprows={table.n_skipped}, " if table.n_skipped else ""
     header = f"header={0 if table.has_names else None}, "
     # By default, pandas rounds the last digit of some numbers differently, and components may be numbered differently.
     return f"{sep}{decimal}{grouped}{encoding}{missing}{skipped}{header}float_precision='round_trip', "

@@ -15,11 +15,11 @@ from gaussmix._src.errors import counted, listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.families.base import Family
-from gaussmix._src.mixture.html import mean_and_deviation
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.words import mean_and_deviation
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.report.inference import MixtureEstimates
+from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource
@@ -118,8 +118,8 @@ class ReportData:
 
     def distinguishing_features(self, n: int) -> list[int]:
         """Return the `n` features for which the means of the components differ most, in the order of the table."""
-        responsibilities = self.mixture.weights @ self.standardised_means**2
-        return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
+        differences = self.mixture.weights @ self.standardised_means**2
+        return sorted(np.argsort(-differences, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
         """List the names of some features in quotes."""

@@ -26,10 +26,10 @@ from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, crite
 from gaussmix._src.fit.fitted import RUN_FIELDS, Ending, FitResult, RowSummary, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
-from gaussmix._src.mixture.html import first_names, shorten
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.report.inference import MixtureEstimates
+from gaussmix._src.mixture.words import first_names, shorten
+from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.report.messages import SearchWarning, stability_sentence
 from gaussmix._src.report.reading import make_summary
 from gaussmix._src.sources.tables.base import STANDARD
@@ -119,8 +119,8 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
     """
     values = np.array(search.results_[search.criterion])
     order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
-    html: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
-    return html if search.best_index_ in html else [*html[:-1], search.best_index_]
+    best: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
+    return best if search.best_index_ in best else [*best[:-1], search.best_index_]
 
 
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
@@ -137,13 +137,13 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
     width = 3 + max(map(len, cells.values()))
     at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
     for first in range(0, len(counts), at_a_time):
-        html = counts[first : first + at_a_time]
+        counts_here = counts[first : first + at_a_time]
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         table.add_column("structure", no_wrap=True)
-        for count in html:
+        for count in counts_here:
             table.add_column(f"K = {count}", justify="right", no_wrap=True)
         for name in names:
-            table.add_row(name, *(cells[name, count] for count in html))
+            table.add_row(name, *(cells[name, count] for count in counts_here))
         title = f"\n{criterion_title(criterion)} of each; * marks the {mark(criterion)} {criterion_title(criterion)}:\n"
         console.print("" if first else title)
         console.print(table)
@@ -214,8 +214,8 @@ def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
         named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
         return {**named, "failed": row["failure"]}
     named = {"n_iter": "n_steps", "converged": "has_converged"}
-    html = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
-    return {key: json_value(value) for key, value in html.items()}
+    shown = {named.get(key, key): value for key, value in row.items() if key not in ("failure", "seconds")}
+    return {key: json_value(value) for key, value in shown.items()}
 
 
 def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:

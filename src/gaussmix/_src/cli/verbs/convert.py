@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's class even after `patch_sklearn`
 from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
-from gaussmix._src.background import Background
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
@@ -29,6 +28,7 @@ from gaussmix._src.export.sql import to_sql
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, family_names
 from gaussmix._src.formats.model_file import build_family
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory
 from gaussmix._src.sources.traffic import format_bytes
@@ -67,7 +67,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     n_components, n_features = means.shape
     noise = None
     if len(weights) == n_components + 1 and inverse_volume is not None:
-        noise = Background(float(weights[-1]), -float(np.log(inverse_volume)))
+        noise = NoiseComponent(float(weights[-1]), -float(np.log(inverse_volume)))
         weights = weights[:-1]
     if len(weights) != n_components:
         raise ValueError(
@@ -160,7 +160,7 @@ def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mix
         raise ValueError(f"covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
     names = values["feature_names"].tolist() if "feature_names" in values else None
     arrays_of = values["weights"], values["means"], values["covariances"]
-    return Mixture(*arrays_of, family, names, Background.from_arrays(values))
+    return Mixture(*arrays_of, family, names, NoiseComponent.from_arrays(values))
 
 
 def write_npz(mixture: Mixture) -> bytes:

@@ -13,7 +13,7 @@ from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.formats.files import holds_mixtures
 from gaussmix._src.mixture.mixtures import Mixtures
-from gaussmix._src.report.inference import MixtureEstimates
+from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.sources.tables.base import STANDARD
 
 _INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."

@@ -87,19 +87,19 @@ class BirthProposals:
         if not splits:
             return None
         of, prior = np.array(list(splits)), posterior.prior
-        weights, indices, forms = (np.array(each) for each in zip(*splits.values(), strict=True))
+        weights, half_means, half_forms = (np.array(each) for each in zip(*splits.values(), strict=True))
         masses, n_before = posterior.counts[of, None] * weights, len(posterior.counts)
-        mass, means = np.append(posterior.counts, masses[:, 1]), np.concatenate((posterior.means, indices[:, 1]))
-        mass[of], means[of] = masses[:, 0], indices[:, 0]
-        shape = (1,) * (forms.ndim - 2)
+        mass, means = np.append(posterior.counts, masses[:, 1]), np.concatenate((posterior.means, half_means[:, 1]))
+        mass[of], means[of] = masses[:, 0], half_means[:, 0]
+        shape = (1,) * (half_forms.ndim - 2)
         if posterior.covariances.is_shared:
             within = np.repeat(posterior.covariances.each, n_before, axis=0)  # n_before copies of the shared covariance
-            within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
+            within[of] = (weights.reshape(*weights.shape, *shape) * half_forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
         else:
             masses = masses.reshape(*masses.shape, *shape)
-            half_covariances = (prior.scale + masses * forms) / (prior.dof + masses)
+            half_covariances = (prior.scale + masses * half_forms) / (prior.dof + masses)
             each = np.concatenate((posterior.covariances.each, half_covariances[:, 1]))
             each[of] = half_covariances[:, 0]
         covariances = replace(posterior.covariances, each=each, n_components=len(mass))
@@ -183,14 +183,14 @@ class BirthProposals:
         nearby = order[:-N_FARTHEST_ROWS]
         some = nearby[_thin(np.arange(len(nearby)), MAX_OTHER_ROWS)]
         positions = np.concatenate((some, order[-N_FARTHEST_ROWS:]))
-        rows, retained = rows[positions], weight[positions]
+        rows, mass = rows[positions], weight[positions]
         if some.size:
-            retained[: len(some)] *= weight[nearby].sum() / weight[some].sum()
+            mass[: len(some)] *= weight[nearby].sum() / weight[some].sum()
         cuts = self.rng.random(1 + len(self._feature_scale))
         bisection = native_target().bisect(
-            rows, retained / retained.sum(), has_matrices, self._feature_scale, cuts, True, True, core.MIN_TAIL_WEIGHT
+            rows, mass / mass.sum(), has_matrices, self._feature_scale, cuts, True, True, core.MIN_TAIL_WEIGHT
         )
-        splits = SplitCandidate(self.sample.mean_imputed[indices[positions]], retained, rows, bisection)
+        splits = SplitCandidate(self.sample.mean_imputed[indices[positions]], mass, rows, bisection)
         return splits if 0 < splits.gain < np.inf else None
 
     def _has_even_weights(self, indices: Indices) -> bool:

@@ -77,10 +77,10 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
     other components. If components share a covariance, the result is only an estimate.
     """
     own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
-    gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))
+    gains, components = np.array(log_complements), np.arange(len(posterior.counts))
     logs = posterior.expected_log_weights
     for i, k in enumerate(removed):
-        without = posterior.take(n_all[n_all != k])
+        without = posterior.take(components[components != k])
         gains[i] += own[k] + posterior.weights_divergence - without.weights_divergence
         gains[i] += float((np.delete(counts, k) * (without.expected_log_weights - np.delete(logs, k))).sum())
     return gains

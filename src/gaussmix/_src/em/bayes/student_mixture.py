@@ -70,9 +70,9 @@ class StudentMixture:
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale
-            nearby = np.log1p(np.minimum(distances, _MIN_ASYMPTOTIC_DISTANCE) ** 2)
+            small = np.log1p(np.minimum(distances, _MIN_ASYMPTOTIC_DISTANCE) ** 2)
             large = 2.0 * np.log(np.maximum(distances, _MIN_ASYMPTOTIC_DISTANCE))
-            return np.asarray(np.where(distances < _MIN_ASYMPTOTIC_DISTANCE, nearby, large).sum(axis=2))
+            return np.asarray(np.where(distances < _MIN_ASYMPTOTIC_DISTANCE, small, large).sum(axis=2))
         alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))

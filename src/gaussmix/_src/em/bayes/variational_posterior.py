@@ -192,8 +192,8 @@ class VariationalPosterior:
         """Return the divergence KL(q ‖ p) of each component's mean for given Λ, (n_components,), in nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
-        distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
-        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.mean_precision * distance)
+        squared_distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
+        return 0.5 * (prior.n_features * (ratio - 1.0 - log(ratio)) + prior.mean_precision * squared_distance)
 
     @property
     def divergence_from_prior(self) -> float:
@@ -264,12 +264,12 @@ class VariationalPosterior:
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))
-        n_all, d = self.with_empty_components(1), self.prior.n_features
-        dof = np.broadcast_to(n_all.dof, len(n_all.counts))
+        extended, d = self.with_empty_components(1), self.prior.n_features
+        dof = np.broadcast_to(extended.dof, len(extended.counts))
         if self.prior.covariance_form is Second.FULL:
             factor, df = dof / (dof + 1.0 - d), dof + 1.0 - d
         else:
             factor, df = np.ones(len(dof)), self.prior.dof_factor * dof
-        factor = factor * (1.0 + 1.0 / n_all.mean_precisions)
+        factor = factor * (1.0 + 1.0 / extended.mean_precisions)
         is_product = self.prior.covariance_form is Second.DIAGONAL
-        return StudentMixture(np.append(weights, rest), n_all.means, n_all.covariances, factor, df, is_product)
+        return StudentMixture(np.append(weights, rest), extended.means, extended.covariances, factor, df, is_product)

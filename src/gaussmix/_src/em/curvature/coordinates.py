@@ -173,13 +173,13 @@ class Coordinates:
         weights = model.all_weights
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
-            shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
+            log_changes = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
             if group.has_weight_prior:  # such a group does not contain the noise component
-                raised = weights[mine] * exponential(shifted - shifted.max())
+                raised = weights[mine] * exponential(log_changes - log_changes.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
             else:
-                logit = math.log(weights[-1] / (1 - weights[-1])) + float(shifted[-1] - shifted[0])
+                logit = math.log(weights[-1] / (1 - weights[-1])) + float(log_changes[-1] - log_changes[0])
                 odds = float(exponential(np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT)))
                 weights = weights / (1 - weights[-1]) / (1 + odds)
                 weights[-1] = odds / (1 + odds)

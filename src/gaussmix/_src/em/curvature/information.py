@@ -216,10 +216,10 @@ def _complete_information(
     for group in coords.weight_groups:
         mine, columns = group.members, group.jacobian_columns
         of_prior = np.broadcast_to(concentration, K)[mine] if group.has_weight_prior else np.zeros(len(mine))
-        shifted, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
+        derivatives, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + of_prior.sum())
-        matrix[columns, columns] += count * shifted.T @ (shifted * own_weight[:, None])
-        slope[columns] += of_prior @ shifted
+        matrix[columns, columns] += count * derivatives.T @ (derivatives * own_weight[:, None])
+        slope[columns] += of_prior @ derivatives
     return matrix, slope, gradient
 
 
@@ -326,8 +326,8 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
     """Return second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c Σ z zᵀ), symmetrised."""
     n_b = len(basis)
-    shifted = (basis @ second_sum).reshape(n_b, -1)
-    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # uses that each basis matrix E_c is symmetric
+    products = (basis @ second_sum).reshape(n_b, -1)
+    splits = 0.5 * products @ basis.reshape(n_b, -1).T  # uses that each basis matrix E_c is symmetric
     return 0.5 * (splits + splits.T)
 
 
@@ -366,11 +366,11 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
     assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0
     factor, each = coords.whitening_factors[index], coords.model.covariances.each[index]
-    shifted, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
+    loadings, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
     d, n_b = noise.shape
     gap = scatter.second_sum - scatter.dof * np.eye(d)
-    straight = first_order_changes(factor, each, shifted, noise)
-    half_step = np.einsum("ij,jqb->biq", factor, shifted)
+    straight = first_order_changes(factor, each, loadings, noise)
+    half_step = np.einsum("ij,jqb->biq", factor, loadings)
     of_loadings = (gap @ half_step).reshape(n_b, -1) @ half_step.reshape(n_b, -1).T
     squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]

@@ -134,25 +134,25 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
     each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
-    shifted = each if structure.loadings is Across.EQUAL else _separate_columns(each)
-    shifted = np.broadcast_to(shifted, (n, *shifted.shape[1:]))
+    loadings = each if structure.loadings is Across.EQUAL else _separate_columns(each)
+    loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
-    if shifted.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
+    if loadings.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
         raise NotSmooth("the covariances do not determine this number of factors")
-    n_shifted = shifted.shape[2]
-    shifted = np.concatenate((shifted, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
-    noise = np.concatenate((np.zeros((n, d, n_shifted)), noise), axis=2)
-    shifted = (is_free[:, None, None] * shifted).reshape(n, d, n_factors, -1)
+    n_changes = loadings.shape[2]
+    loadings = np.concatenate((loadings, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
+    noise = np.concatenate((np.zeros((n, d, n_changes)), noise), axis=2)
+    loadings = (is_free[:, None, None] * loadings).reshape(n, d, n_factors, -1)
     noise = is_free[:, None, None] * noise
     factors, _, failed = factorise(covariances.to_simple_form().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")
-    of_each = zip(factors, covariances.each, shifted, noise, strict=True)
+    of_each = zip(factors, covariances.each, loadings, noise, strict=True)
     blocks = np.array([_basis_coordinates(first_order_changes(*of_one)) for of_one in of_each])
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
     retained = size > 0
-    shifted, noise, blocks = (result[..., retained] / size[retained] for result in (shifted, noise, blocks))
-    return factors, LoadingJacobian(shifted, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
+    loadings, noise, blocks = (result[..., retained] / size[retained] for result in (loadings, noise, blocks))
+    return factors, LoadingJacobian(loadings, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
 def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:

@@ -160,8 +160,8 @@ class ParameterLayout:
         colours = coords.inverse_factors
         for k, changes in enumerate(of_means):
             used = np.flatnonzero(changes.any(axis=0))
-            colour, shifted = colours[min(k, len(colours) - 1)], changes[:, used]
-            result[first : first + d, used] = _unwhiten(colour, shifted)
+            colour, change = colours[min(k, len(colours) - 1)], changes[:, used]
+            result[first : first + d, used] = _unwhiten(colour, change)
             first += d
         rest = coords.jacobian[first:]
         n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances

@@ -13,7 +13,7 @@ from gaussmix._src.em.curvature.coordinates import Coordinates
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import TILE_ROWS, Sums
+from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
@@ -146,8 +146,7 @@ class NumericalScores:
 
     def __call__(self, leaf: Block) -> Sums:
         n_values = len(self.parameters.means) + self.has_noise + len(self.step_parameters)
-        n_rows = MAX_SCORES // (TILE_ROWS * n_values) * TILE_ROWS
-        return reduce(add, map(self._sums, leaf.split(max(n_rows, TILE_ROWS))))
+        return reduce(add, map(self._sums, leaf.split_by_values(n_values, MAX_SCORES)))
 
     def _sums(self, block: Block) -> Sums:
         responsibilities = self.engine.responsibilities(block, self.parameters).T

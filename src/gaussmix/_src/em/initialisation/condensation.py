@@ -31,28 +31,28 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
     first = _find_run_starts(weight)
     mass, means, spread = _run_moments(values, weight, first)
     around = np.maximum(np.append(spread[1:], 0.0), np.append(0.0, spread[:-1]))
-    ends, is_separate = np.append(first, len(values)), np.empty(0, dtype=np.intp)
+    ends, alone = np.append(first, len(values)), np.empty(0, dtype=np.intp)
     is_short = np.diff(ends) <= MAX_UNCONDENSED_VALUES // MAX_GAPS
     over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & is_short)
     over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MAX_GAPS]])
     if over_gaps.size:  # the rows of runs with a gap are kept
-        is_separate = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
+        alone = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
         mass, means, spread = (np.delete(each, over_gaps) for each in (mass, means, spread))
     is_pair = spread > 0
     mass = np.where(is_pair, 0.5, 1.0) * mass
-    result = np.concatenate((means - spread, (means + spread)[is_pair], values[is_separate]))
+    result = np.concatenate((means - spread, (means + spread)[is_pair], values[alone]))
     order = np.argsort(result, kind="stable")
-    return DistinctRows(result[order, None], np.concatenate((mass, mass[is_pair], weight[is_separate]))[order])
+    return DistinctRows(result[order, None], np.concatenate((mass, mass[is_pair], weight[alone]))[order])
 
 
 def _find_run_starts(weight: Array) -> Indices:
     """Return the index of the first row of each run, given the weights of the sorted rows."""
     n_rows, total = len(weight), weight.sum()
-    indices, index = list[float](), 0.0  # indices at which the runs in the lower half of the values begin
-    while index < 0.5 * n_rows:
-        indices.append(index)
-        index += min(max(1.0, index / N_TAIL_ROWS), n_rows / MIN_RUNS)
-    run_starts = np.array([*indices, 0.5 * n_rows])
+    positions, position = list[float](), 0.0  # positions at which the runs in the lower half of the values begin
+    while position < 0.5 * n_rows:
+        positions.append(position)
+        position += min(max(1.0, position / N_TAIL_ROWS), n_rows / MIN_RUNS)
+    run_starts = np.array([*positions, 0.5 * n_rows])
     middle = (np.cumsum(weight) - 0.5 * weight) * (n_rows / total)
     first: Indices = np.unique(np.searchsorted(middle, np.concatenate((run_starts, n_rows - run_starts))))
     return first[first < n_rows]

@@ -84,14 +84,14 @@ class Hierarchy:
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
         """Cut the tree into `n_clusters`; return each leaf's cluster, (n_leaves,). Cluster 0 has the most leaves."""
         n_leaves = len(self.leaf_rows)
-        retained = n_leaves - n_clusters
+        n_merges = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
-        parent[self.merges[:retained]] = n_leaves + np.arange(retained)[:, None]
+        parent[self.merges[:n_merges]] = n_leaves + np.arange(n_merges)[:, None]
         while (parent[parent] != parent).any():
             parent = parent[parent]
         _, clusters, sizes = np.unique(parent[:n_leaves], return_inverse=True, return_counts=True)
-        index: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
-        return index[clusters]
+        rank: NDArray[np.intp] = np.argsort(np.argsort(-sizes, kind="stable"))
+        return rank[clusters]
 
 
 @dataclass(eq=False)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.background import Background
 from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.accumulate import StepTask
@@ -23,6 +22,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Moments
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
@@ -43,7 +43,7 @@ class InitialMoments:
     engine: Engine[Any]
     n_components: int
     partition: Partition
-    noise: Background | None = None
+    noise: NoiseComponent | None = None
     _cached_moments: dict[MomentSpec, Moments] = field(default_factory=dict, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 

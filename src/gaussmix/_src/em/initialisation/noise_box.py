@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from gaussmix._src.background import Background
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.spread import Spread
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices
@@ -21,7 +21,7 @@ from gaussmix._src.sources.row_statistics import Cells
 EPS = float(np.finfo(np.float64).eps)
 
 
-def noise_from_rows(fraction: float, source: Source) -> Background:
+def noise_from_rows(fraction: float, source: Source) -> NoiseComponent:
     """Make a noise component as large as the smaller of two boxes around all rows (along features, and principal axes).
 
     The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
@@ -40,8 +40,8 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
             "noise needs a volume, but the rows of X lie in a plane of volume 0. Set the volume: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
-        return Background.from_bounds(fraction, cells.ends)
-    return Background(fraction, float(log(principal).sum()))
+        return NoiseComponent.from_bounds(fraction, cells.ends)
+    return NoiseComponent(fraction, float(log(principal).sum()))
 
 
 @one_blas_thread()

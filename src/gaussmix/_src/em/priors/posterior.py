@@ -210,8 +210,8 @@ class PosteriorObjective(Objective):
         mass = scatter.degrees
         result = self._insert_fixed_means(means if self.prior is None else self.prior.posterior_means(means, mass))
         if result is not means:
-            shifted = np.sqrt(mass)[:, None] * (means - result)
-            scatter = replace(scatter, second=scatter.second + scatter.spec.squares(shifted))
+            offsets = np.sqrt(mass)[:, None] * (means - result)
+            scatter = replace(scatter, second=scatter.second + scatter.spec.squares(offsets))
         if self.prior is not None:
             scatter = self.prior.add_to_scatter(scatter, result)
         weights = self.weight_update.update(weights, float(mass.sum()))

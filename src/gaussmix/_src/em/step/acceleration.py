@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gaussmix._src.background import Background
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
 from gaussmix._src.em.step.maximise import find_collapsed
@@ -25,6 +24,7 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.interfaces.parameters import MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
@@ -89,7 +89,7 @@ class EMPath:
         """Restore a path from `Trace.path_arrays`."""
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (arrays[name] for name in names)
-        noise = Background.from_arrays(arrays)
+        noise = NoiseComponent.from_arrays(arrays)
         after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
         penalised, length, max_length, *counts = state.tolist()
         return cls(points, images, after, penalised, length, max_length, *map(int, counts))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import Engine, PassContext
 from gaussmix._src.interfaces.block import Block, BlockState
-from gaussmix._src.interfaces.leaves import TILE_ROWS
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
@@ -80,12 +79,12 @@ class StepTask:
         return self.engine.step(block, state, self.parameters, self.spec, self.rule, self.anchor, self.context)
 
     def _call_in_parts(self, block: Block, responsibilities: Callable[[Block], Array]) -> BlockMoments:
-        n_rows = max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * self.n_components)) * TILE_ROWS
         task = replace(self, responsibilities=None)
 
         def sum_leaf(leaf: Block) -> BlockMoments:
-            parts = (replace(part, assignment=responsibilities(part)) for part in leaf.split(n_rows))
-            return reduce(add, (task.call(part, self.open(part)) for part in parts))
+            parts = leaf.split_by_values(self.n_components, MAX_RESPONSIBILITIES)
+            assigned = (replace(part, assignment=responsibilities(part)) for part in parts)
+            return reduce(add, (task.call(part, self.open(part)) for part in assigned))
 
         return block.sum_of(sum_leaf)
 

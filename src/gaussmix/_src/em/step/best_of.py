@@ -96,8 +96,8 @@ def race_models(
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
     while len(runs) > 1 and until <= MAX_RACE_STEPS:
-        is_small = StopRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
-        runs = _select_contenders(_continue_runs(runs, source, engine, objective, is_small))
+        stopping = StopRule(max(tolerance, MIN_RACE_TOLERANCE), until - before)
+        runs = _select_contenders(_continue_runs(runs, source, engine, objective, stopping))
         before, until = until, 2 * until
     model, end = runs[0]
     return model if end.trace.frozen_components else end.model

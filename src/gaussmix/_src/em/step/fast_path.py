@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix._src.background import Background
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.step.accumulate import collect_facts
@@ -17,6 +16,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
@@ -44,13 +44,13 @@ class FastPath:
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []
-        (block, context, algebra, control), left = self._core_task, self.stopping.max_steps - n_steps
+        (block, context, algebra, em_settings), left = self._core_task, self.stopping.max_steps - n_steps
         left = left if max_steps is None else min(left, max_steps)
-        control = control._replace(max_steps=left, previous_objective=previous_objective)
+        em_settings = em_settings._replace(max_steps=left, previous_objective=previous_objective)
         if model.noise is not None:
-            control = control._replace(log_background_volume=model.noise.log_volume)
+            em_settings = em_settings._replace(log_background_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
-        history = self.engine.run_em(block, context, start, algebra, control)
+        history = self.engine.run_em(block, context, start, algebra, em_settings)
         if not history.log_likelihood:
             return model, [], []
         return model_from_history(history, self.family, model.noise), history.log_likelihood, history.objective
@@ -59,8 +59,8 @@ class FastPath:
         """Return whether the C++ core supports EM steps from a model."""
         if self._core_task is None:
             return False
-        block, _, algebra, control = self._core_task
-        prior, has_background = control.prior, model.noise is not None
+        block, _, algebra, em_settings = self._core_task
+        prior, has_background = em_settings.prior, model.noise is not None
         return self.engine.supports_core_steps(block, self.n_components, algebra, prior, has_background)
 
     @cached_property
@@ -74,11 +74,11 @@ class FastPath:
         terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
-        control = EMSettings(terms[0], self.stopping.tolerance, 0, prior=terms[1])
-        return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, control
+        em_settings = EMSettings(terms[0], self.stopping.tolerance, 0, prior=terms[1])
+        return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, em_settings
 
 
-def model_from_history(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
+def model_from_history(history: RunHistory, family: Family, noise: NoiseComponent | None = None) -> Model:
     """Return the model after the last step of a history. `noise` is the noise component with which the run began."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)

@@ -16,6 +16,7 @@ from math import inf, isfinite
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Diagonal
 from gaussmix._src.em.initialisation.base import Partition, load_start, nearest_centre, sphere_parameters
@@ -39,7 +40,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import F, S, Source, Task
+from gaussmix._src.sources.base import F, S, Source, Task, in_leaves
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
 # A row is evaluated if the lower bound on its log density is below the previous cutoff plus this number of nats.
@@ -301,6 +302,11 @@ def _reweight_rows(
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """Return the log density, in nats, below which a pass leaves rows out, or None without trimming."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
+
+
+def is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
+    """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
+    return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _feature_widths(sample: DistinctRows) -> Array:

@@ -209,12 +209,12 @@ class CompleteEngine(CoreRuns):
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
         first = -(-n_own // PANEL_SIZE) * PANEL_SIZE * np.arange(K + 1)
-        responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
-        each = np.concatenate((responsibilities[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
+        of_responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
+        each = np.concatenate((of_responsibilities[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
         products = first[-1] + np.arange(n_products if is_shared else 0)
-        n_all = np.concatenate((each.ravel(), products))
+        indices = np.concatenate((each.ravel(), products))
         own = np.append(within.shape[1] - PANEL_SIZE, np.arange(d + n_products))
-        return between[n_all[:, None], n_all], within[:, own[:, None], own]
+        return between[indices[:, None], indices], within[:, own[:, None], own]
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate(block, parameters, LOG_DENSITY)

@@ -100,9 +100,9 @@ class Pass:
         with np.errstate(all="ignore"):  # a remainder that is not finite is not positive
             root_mass = np.sqrt(mass)[:, None]
             moved = sums.first / np.where(root_mass > 0, root_mass, 1.0)
-            distance = root_mass * (sums.anchor - self._measured.standardisation.centre) + moved
+            offset = root_mass * (sums.anchor - self._measured.standardisation.centre) + moved
             remainder = sums.second - sums.spec.squares(moved)
-            remainder -= self._precision ** (1 / 3) * sums.spec.squares(distance)
+            remainder -= self._precision ** (1 / 3) * sums.spec.squares(offset)
             if spec.is_pooled:
                 remainder, mass = remainder.sum(axis=0, keepdims=True), mass.sum(keepdims=True)
             if spec.second is Second.TRACE:

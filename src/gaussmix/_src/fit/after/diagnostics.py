@@ -241,7 +241,7 @@ def diagnose_ridge(
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
-    of_features = ridge.ridge_fractions(model, floor)
+    of_features = model.covariances.ridge_fractions(floor)
     is_sound = (of_features <= MIN_RIDGE_FRACTION).all()
     if model.covariances.is_shared or is_sound or objective.variance_floor is not objective.ridge:
         return []

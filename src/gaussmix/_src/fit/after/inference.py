@@ -39,7 +39,7 @@ MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of each coordinate
 # A negative variance counts as 0 with rounding error if it is at most this fraction of the inverse information.
 MAX_VARIANCE_ROUNDING = 1e-8
-OBJECTIVE_ROUNDING = 1e-6  # rounding error of the objective, in nats per unit of row weight, also for float32 rows
+FLOAT32_ROUNDING = 1e-6  # rounding error of the objective of float32 rows, in nats per unit of row weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +253,7 @@ class ObjectiveMaximiser:
         floor = self.problem.objective.variance_floor
         if mixtures.template.covariances.is_shared or not floor.any():
             return np.zeros_like(mixtures.means)
-        return (mixtures.covariances.ridge_precisions() * floor).reshape(mixtures.means.shape)
+        return mixtures.covariances.ridge_fractions(floor).reshape(mixtures.means.shape)
 
     def compute_information(self, state: EMState, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family

@@ -88,13 +88,13 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
     # to column j. The price of a row is 0 until the supply of the row is used up.
     row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
     while left.any() and wanted.any():
-        ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
+        ends, from_row, from_column = _shortest_paths(costs, plan, left, wanted, row_price, column_price)
         for column in ends:
             _move(plan, left, wanted, column, from_row, from_column)
     return float((plan * costs).sum())
 
 
-def _ways(
+def _shortest_paths(
     costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
 ) -> tuple[list[int], list[int], list[int]]:
     """Find the shortest paths from rows with unused supply to columns with unmet demand, by Dijkstra's algorithm.

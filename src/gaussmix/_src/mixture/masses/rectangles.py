@@ -122,8 +122,8 @@ def _correlated(
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
         low, high = (_finite_or_infinite((limit - model.means[k]) / deviations) for limit in (lower, upper))
-        separate = (low < high).all(axis=1)
-        log_part[:, separate] = _log_masses_by(net, low[separate], high[separate], correlation)
+        has_volume = (low < high).all(axis=1)
+        log_part[:, has_volume] = _log_masses_by(net, low[has_volume], high[has_volume], correlation)
     log_weights = np.log(model.weights[real] / model.weights.sum())
     return log_mean(log_sum(log_parts + log_weights[:, None, None], axis=0))
 

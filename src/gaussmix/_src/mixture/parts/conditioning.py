@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.background import Background
 from gaussmix._src.checks import check_range
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.engines.base import Engine
@@ -22,6 +21,7 @@ from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
 from gaussmix._src.mixture.features import Feature, as_block
 from gaussmix._src.mixture.parts.expectations import mean_and_spread, quiet, row_pieces, weighted_mean
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.threads import one_blas_thread
 
@@ -50,7 +50,7 @@ class Conditional:
     regression: Array
     covariances: Covariances
     family: Family
-    noise: Background | None = None
+    noise: NoiseComponent | None = None
 
     @classmethod
     def from_model(cls, model: Model, known: Indices) -> Conditional:

@@ -192,8 +192,8 @@ class DatasetReader(BatchReader):
             hint = self._missing_advice if is_missing_file else ""
             if error.filename is not None and not hint:  # errors of files in stores already name the file
                 raise
-            index = ENOENT if is_missing_file else error.errno or EIO
-            raise OSError(index, f"can't be read: {first_line(error)}{hint}", self.name) from None
+            code = ENOENT if is_missing_file else error.errno or EIO
+            raise OSError(code, f"can't be read: {first_line(error)}{hint}", self.name) from None
 
     def describe_location(self, row: int) -> str:
         for fragment in self._fragments():

@@ -102,15 +102,15 @@ def spooled(table: BatchReader) -> NpyReader:
 
     Raises OSError if the disk is full or the table can't be read.
     """
-    index = tempfile.mkdtemp(prefix="gaussmix-")
-    path = Path(index) / "rows.npy"
+    scratch = tempfile.mkdtemp(prefix="gaussmix-")
+    path = Path(scratch) / "rows.npy"
     try:
         write(table, path, "set TMPDIR to a folder on a larger disk")
         reader = _copied(table, path)
     except BaseException:
-        _remove(index)
+        _remove(scratch)
         raise
-    reader.spool = _Spool(index)
+    reader.spool = _Spool(scratch)
     return reader
 
 
@@ -125,12 +125,12 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
     what = (table.identity, table.read_columns, table.weights, table.dtype.str)
     path = folder / f"gaussmix-{sha256(repr(what).encode()).hexdigest()[:32]}.npy"
     if not path.exists():
-        index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
+        scratch = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
-            write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # makes the file visible when it is complete
+            write(table, Path(scratch) / path.name, "name a folder on a larger disk by cache=")
+            os.replace(Path(scratch) / path.name, path)  # makes the file visible when it is complete
         finally:
-            _remove(index)
+            _remove(scratch)
     return _copied(table, path)
 
 

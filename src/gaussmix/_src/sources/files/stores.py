@@ -61,8 +61,8 @@ class Store:
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
         """Return a file's version, size, and `count` bytes from offset `first` (None for the last `count` bytes)."""
         with self._system.open_input_file(path) as file:
-            size, message = file.size(), file.metadata()
-            version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
+            size, metadata = file.size(), file.metadata()
+            version = metadata.get("ETag", repr(metadata)) if metadata else self._system.get_file_info(path).mtime_ns
             start = max(size - count, 0) if first is None else first
             return (size, version), size, file.read_at(min(count, size - start), start)
 

@@ -137,9 +137,9 @@ class RayWorkers:
                 "smaller partitions, or nodes with more memory. The logs of Ray show how the workers ended."
             )
         messages: BaseException = cause
-        index = where.removeprefix("with ")
-        if index != where and index not in str(messages):
-            messages.add_note(f"It happened in {index}.")
+        rows = where.removeprefix("with ")
+        if rows != where and rows not in str(messages):
+            messages.add_note(f"It happened in {rows}.")
         return messages
 
 

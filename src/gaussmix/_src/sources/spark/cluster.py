@@ -240,8 +240,8 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
 
 def _bytes_of(size: str) -> float:
     """Convert a size in Spark's notation, such as 1g or 512m, to bytes; return infinity for 0, which means no limit."""
-    index, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
-    return int(index) * 1024.0 ** " kmgtp".index(unit or " ") or inf
+    number, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
+    return int(number) * 1024.0 ** " kmgtp".index(unit or " ") or inf
 
 
 def _first(reasons: pa.ChunkedArray) -> str | None:

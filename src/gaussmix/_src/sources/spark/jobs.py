@@ -130,8 +130,8 @@ def _has_executors(context: Any) -> bool:
 def _advice(context: Any) -> str:
     if context is None:  # with Spark Connect, whose server reports only tasks
         return "See in its UI whether it gets executors, and whether other work holds all of them."
-    index = context.uiWebUrl or "its UI"
-    return f"See at {index} and in the logs of the cluster manager why it gets no executors."
+    address = context.uiWebUrl or "its UI"
+    return f"See at {address} and in the logs of the cluster manager why it gets no executors."
 
 
 def _describe_error(error: str) -> Exception | None:

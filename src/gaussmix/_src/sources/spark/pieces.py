@@ -154,7 +154,7 @@ class _Made:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
         weight = None if self._columns.weights is None else np.empty(self.n_rows)
-        first, invalid_reason, index = 0, None, self._batches[0].slice(0, 1)
+        first, invalid_reason, start = 0, None, self._batches[0].slice(0, 1)
         try:
             for batch in self._batches:
                 part = slice(first, first + batch.num_rows)
@@ -162,8 +162,8 @@ class _Made:
                 first += batch.num_rows
         except ValueError as error:
             invalid_reason = str(error)
-        is_of_file = FILE in index.schema.names
-        file, row = (index.column(FILE)[0].as_py(), index.column(ROW)[0].as_py()) if is_of_file else ("", 0)
+        is_of_file = FILE in start.schema.names
+        file, row = (start.column(FILE)[0].as_py(), start.column(ROW)[0].as_py()) if is_of_file else ("", 0)
         yield make_piece(Block(0, rows, weight), self._part, self._next_number, file, row, invalid_reason)
         self._batches, self.n_rows, self._next_number = [], 0, self._next_number + 1
 

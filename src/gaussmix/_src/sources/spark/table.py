@@ -76,8 +76,8 @@ class SparkTable:
         """
         chosen = [column_of(name).alias(str(index)) for index, name in enumerate(self.columns.read_columns)]
         if self.is_of_files:
-            index = self.frame.metadataColumn("_metadata")
-            chosen += [index.getField("file_path").alias(FILE), index.getField("row_index").alias(ROW)]
+            metadata = self.frame.metadataColumn("_metadata")
+            chosen += [metadata.getField("file_path").alias(FILE), metadata.getField("row_index").alias(ROW)]
         return self.frame.select(chosen)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:

@@ -17,7 +17,7 @@ from gaussmix._src.sources.files.listing import FileVersions, list_files
 from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.tables.arrow_table import read_arrow
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
-from gaussmix._src.sources.tables.csv_table import read_csv
+from gaussmix._src.sources.tables.csv_header import read_csv
 from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 
 

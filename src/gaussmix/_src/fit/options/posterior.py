@@ -15,10 +15,10 @@ from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, N_DRAWN, TruncatedEngine
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
-from gaussmix._src.fit.features.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
 from gaussmix._src.fit.fitted import FitResult
+from gaussmix._src.fit.options.base import FitOption
+from gaussmix._src.fit.options.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters

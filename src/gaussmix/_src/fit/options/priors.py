@@ -11,8 +11,8 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.labels import check_labels

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gaussmix._src.fit.features.base import FitOption, FitOptions
+    from gaussmix._src.fit.options.base import FitOption, FitOptions
 
 # The fit options in the order in which they apply. Each key specifies a module in `fit` (imported at its first use) and
 # a class in that module. A value lists the parameters whose changes from the default request the option.
 OPTION_PARAMETERS = {
-    "features.rows:MeasurementErrors": ("X_error",),
-    "features.rows:WeightType": ("weight_type",),
-    "features.outliers:NoiseBackground": ("noise",),
-    "features.labels:KnownLabels": ("labels", "label_components"),
-    "features.outliers:Trimming": ("trim",),
-    "features.priors:Priors": ("prior", "restrictions"),
-    "features.posterior:TruncatedPosterior": ("posterior", "many components"),
-    "features.runs:DegenerateRemedy": ("degenerate",),
-    "features.starts:InitialValues": (
+    "options.rows:MeasurementErrors": ("X_error",),
+    "options.rows:WeightType": ("weight_type",),
+    "options.outliers:UniformNoise": ("noise",),
+    "options.labels:KnownLabels": ("labels", "label_components"),
+    "options.outliers:Trimming": ("trim",),
+    "options.priors:Priors": ("prior", "restrictions"),
+    "options.posterior:TruncatedPosterior": ("posterior", "many components"),
+    "options.runs:DegenerateRemedy": ("degenerate",),
+    "options.starts:InitialValues": (
         "weights_init", "means_init", "precisions_init", "covariances_init",
     ),
-    "features.runs:AcceleratedRuns": ("acceleration",),
-    "features.runs:CertifiedMaximum": ("check_maximum", "tol"),
-    "features.starts:WarmStart": ("warm_start",),
-    "features.stream:StreamFit": ("forgetting", "partial_fit"),
+    "options.runs:AcceleratedRuns": ("acceleration",),
+    "options.runs:CertifiedMaximum": ("check_maximum", "tol"),
+    "options.starts:WarmStart": ("warm_start",),
+    "options.stream:StreamFit": ("forgetting", "partial_fit"),
     "checkpoint:Checkpoint": ("checkpoint",),
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
@@ -100,7 +100,8 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
     if not isinstance(estimator.tol, str):  # a number as `tol` needs no fit option
         names.discard("tol")
-    if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
+    is_count = isinstance(n_components := estimator.n_components, int | np.integer)
+    if is_count and n_components >= MIN_TRUNCATED_COMPONENTS and getattr(estimator, "posterior", None) == "auto":
         names.add("many components")
     homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
     if not homes:
@@ -112,10 +113,6 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
         options += [option] if option.used_names else []
     check_combination({*others, *_other_used_names(estimator), *(name for each in options for name in each.used_names)})
     return options
-
-
-def _has_many_components(n_components: Any) -> bool:
-    return isinstance(n_components, int | np.integer) and bool(n_components >= MIN_TRUNCATED_COMPONENTS)
 
 
 def changed_parameters(estimator: Any) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gaussmix._src.fit.features.base import FitOption
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import with_errors
 from gaussmix._src.validation.rows import check_columns, check_weight_type, scale_weights

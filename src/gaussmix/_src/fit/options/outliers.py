@@ -8,15 +8,15 @@ from dataclasses import replace
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.trimming.trimming import RowTrimming, trimming_cutoff
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fitted import FitResult
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_trim
-from gaussmix._src.validation.restrictions import check_background, noise_of
+from gaussmix._src.validation.restrictions import check_noise, noise_of
 
 
-class NoiseBackground(FitOption):
+class UniformNoise(FitOption):
     """Fit option that adds a uniform noise component."""
 
     def check_parameters(self) -> Sequence[str]:
@@ -24,7 +24,7 @@ class NoiseBackground(FitOption):
         return () if self._noise is None else ("noise",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        noise = check_background(self._noise, problem.data.raw_source)
+        noise = check_noise(self._noise, problem.data.raw_source)
         return replace(problem, data=replace(problem.data, noise=noise))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:

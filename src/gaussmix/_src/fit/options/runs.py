@@ -13,8 +13,8 @@ from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.errors import DegenerateError
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.diagnostics import add_feature_name
-from gaussmix._src.fit.features.base import FitOption
 from gaussmix._src.fit.fit import check_certifiable
+from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_acceleration, check_maximum_option, check_remedy, check_tol

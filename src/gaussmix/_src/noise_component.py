@@ -11,11 +11,11 @@ import numpy as np
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.elementary import log
 
-NOISE_ARRAYS = "noise", "noise_box"  # possible keys of `Background.arrays`
+NOISE_ARRAYS = "noise", "noise_box"  # possible keys of `NoiseComponent.arrays`
 
 
 @dataclass(frozen=True, eq=False)
-class Background:
+class NoiseComponent:
     """A noise component, with density 1 / V at every row; see Banfield & Raftery (1993), Biometrics 49.
 
     Parameters
@@ -35,7 +35,7 @@ class Background:
             frozen(self.bounds)
 
     @classmethod
-    def from_bounds(cls, weight: float, bounds: Array) -> Background:
+    def from_bounds(cls, weight: float, bounds: Array) -> NoiseComponent:
         """Create a noise component that is uniform in a box (2, n_features)."""
         return cls(weight, float(log(bounds[1] - bounds[0]).sum()), bounds)
 
@@ -49,7 +49,7 @@ class Background:
         """Return the logs of the box's side lengths, (n_features,); None if only the volume is known."""
         return None if self.bounds is None else log(self.bounds[1] - self.bounds[0])
 
-    def weighing(self, weight: float) -> Background:
+    def weighing(self, weight: float) -> NoiseComponent:
         """Return a noise component with the same volume and the weight `weight`."""
         return replace(self, weight=weight)
 
@@ -62,10 +62,10 @@ class Background:
             log_mass: Array = np.log(self.weight) + np.log(inside).sum(axis=1)
         return log_mass
 
-    def marginal(self, indices: Indices) -> Background:
+    def marginal(self, indices: Indices) -> NoiseComponent:
         """Return the noise component of the features at `indices`; `bounds` must be known."""
         assert self.bounds is not None, "a volume has no marginal"
-        return Background.from_bounds(self.weight, self.bounds[:, indices])
+        return NoiseComponent.from_bounds(self.weight, self.bounds[:, indices])
 
     def arrays(self) -> dict[str, Array]:
         """Return the parameters as a dict from names to arrays, for model files."""
@@ -73,7 +73,7 @@ class Background:
         return arrays if self.bounds is None else {**arrays, "noise_box": self.bounds}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> Background | None:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> NoiseComponent | None:
         """Restore a noise component from the result of `arrays`; return None if there is no noise."""
         if "noise" not in arrays:
             return None

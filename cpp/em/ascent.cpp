@@ -421,8 +421,7 @@ bool ascend(const KernelTable& kernels, const AscentView& task, const Execution&
 }
 
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& has_model) {
-    has_model = false;
+           MixtureView mixture) {
     AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;
@@ -439,20 +438,13 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     pool(mixture.covariances, other.covariances, pooled.covariances);
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled.view(), 0);
-        if (!moves.view_first()) break;
+        if (!moves.view_first()) return false;
         const Values posteriors = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        bool is_fitted = false;
-        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view(), is_fitted) ||
-            !is_fitted) {
-            break;
-        }
-        if (count == em.n_components) {
-            pooled.write(mixture);
-            has_model = true;
-        }
+        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view())) return false;
     }
-    return !execution.interrupt.has_come();
+    pooled.write(mixture);
+    return true;
 }
 
 }  // namespace gaussmix

@@ -96,9 +96,9 @@ bool ascend(const KernelTable& kernels, const AscentView& task, const Execution&
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The components whose removal lowers the log-likelihood least are removed
 // until as many components are left as `mixture` had. The combination requires a covariance structure that estimates
-// the covariance of each component separately. `has_model` is set to false if no combination is found, for example
-// because an M-step would violate `em.limits`. Returns false if interrupted.
+// the covariance of each component separately. Returns false if no combination is found, for example because an M-step
+// would violate `em.limits`, or if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& has_model);
+           MixtureView mixture);
 
 }  // namespace gaussmix

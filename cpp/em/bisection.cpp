@@ -126,9 +126,8 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
         fractions.push_back(is ? kMixed : 1 - kMixed);
         fractions.push_back(is ? 1 - kMixed : kMixed);
     }
-    bool has_model = false;
-    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model) ||
-        !has_model || !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
+    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view()) ||
+        !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
         return -kInfinity;
     }
     return history.back();

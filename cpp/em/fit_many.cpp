@@ -129,8 +129,7 @@ private:
 
     // Makes the first M-step, from the centres in `mixture.means` or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
-        bool has_model = false;
-        return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
+        return begin_em(kernels_, em, execution_, settings_.assignment, mixture);
     }
 
     // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in

@@ -438,10 +438,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
         posteriors[split] *= first[row];
     }
     attempt.mixture = part.mixture;
-    bool has_model = false;
-    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view(),
-                    has_model) &&
-           has_model;
+    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view());
 }
 
 // Returns the components that a split-and-merge move changes, and the neighbours of these components. If the

@@ -473,11 +473,11 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
-              const AssignmentView& assignment, MixtureView mixture, bool& has_model) {
+              const AssignmentView& assignment, MixtureView mixture) {
     Loop loop(kernels, task, execution);
     Mixture start = loop.state(mixture);
-    has_model = loop.begin(assignment, start);
-    if (has_model) start.write(mixture);
+    if (!loop.begin(assignment, start)) return false;
+    start.write(mixture);
     return !execution.interrupt.has_come();
 }
 

@@ -98,10 +98,10 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 // Makes an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
 // `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
-// given, an iterative covariance update begins at `mixture.covariances`. `has_model` is set to false if the M-step
-// would violate `em.limits`. Returns false if interrupted.
+// given, an iterative covariance update begins at `mixture.covariances`. Returns false if the M-step would violate
+// `em.limits`, or if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
-              const AssignmentView& assignment, MixtureView mixture, bool& has_model);
+              const AssignmentView& assignment, MixtureView mixture);
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
 // converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without

@@ -205,9 +205,8 @@ private:
         if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
         Values uniform;
         for (Index i = 0; i < 1 + (n_components_ - 1) * search_.seeds.n_candidates; ++i) uniform.push_back(draw());
-        bool has_model = false;
         return find_centres(kernels_, some->em, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
-               begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
+               begin_em(kernels_, rows->em, execution_, {}, mixture.view());
     }
 
     // Begins a search run at the best of several other initialisations: groups of rows at similar distances from the
@@ -264,10 +263,9 @@ private:
         em.total = {};
         const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
         Mixture one(em.algebra, 1, d_);
-        bool has_model = false;
         Values result = room(em.rows.n_rows);
         const Shape shape{1, d_, em.algebra.factor_shape(), false, Rule::soft, Second::none};
-        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view(), has_model) || !has_model ||
+        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view()) ||
             !factorise(kernels_, em.algebra, d_, execution_.interrupt.listener(), one) ||
             !evaluate(kernels_, shape, em.rows, {log_scale.data(), one.means.data(), one.factors.data(), nullptr},
                       Output::weighted_log_density, execution_, result.data())) {
@@ -327,10 +325,7 @@ private:
             left -= weight;
             labels[row] = static_cast<std::int32_t>(group);
         }
-        bool has_model = false;
-        return !values.empty() &&
-               begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view(), has_model) &&
-               has_model;
+        return !values.empty() && begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view());
     }
 
     std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {
@@ -406,11 +401,10 @@ private:
         Reached best = ends[0];
         for (std::size_t i = 1; i <= ends.size() && !is_over(); ++i) {
             Mixture mixture = best.mixture;
-            bool has_model = false;
-            cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view(),
-                  has_model);
             std::optional<Reached> child;
-            if (has_model) child = begin(more, std::move(mixture), search_.refinement);
+            if (cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view())) {
+                child = begin(more, std::move(mixture), search_.refinement);
+            }
             if (!child) continue;
             try_ranked(*child, search_.acceptance.patience);
             if (child->is_better(best)) best = std::move(*child);

@@ -223,8 +223,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& val
 
 using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
 // Tuple of the fields of `AcceptanceSettings`, in the order in which the struct declares them.
-using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
-                              Index, double, double, double>;
+using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, Index, double, double, double>;
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
@@ -239,13 +238,13 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
 }
 
 // Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
-using Searched =
-    std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
-               std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
+using Searched = std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance,
+                            Index, Index, Index, Index, std::tuple<Index, Index, Index, Index, Index>, double, double,
+                            Index, double, double, Index, Index>;
 
 SearchView view_search(const Searched& searched, Index n_components) {
-    const auto& [draws, seeds, start, refinement, close, acceptance, of_swaps, of_refinement, n_rows, work, closing,
-                 more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
+    const auto& [draws, seeds, start, refinement, close, acceptance, max_moves, patience, of_swaps, of_refinement,
+                 n_rows, work, closing, more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
     const auto& [n_candidates, max_passes, tolerance] = seeds;
     const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
     require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
@@ -258,6 +257,8 @@ SearchView view_search(const Searched& searched, Index n_components) {
             to_steps(refinement),
             to_steps(close),
             to_acceptance(acceptance),
+            max_moves,
+            patience,
             of_swaps,
             of_refinement,
             least_rows,

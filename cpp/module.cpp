@@ -19,6 +19,7 @@ NB_MODULE(_core, module) {
     module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kLeastWeight;
     module.attr("RESOLVED") = gaussmix::kResolved;
     module.attr("OBJECTIVE_ROUNDING") = gaussmix::kRoundingOfRuns;
+    module.attr("MIN_PATIENCE") = gaussmix::kMinPatience;
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
     module.attr("LEAST_GAIN_OF_SEARCH") = gaussmix::kLeastGain;

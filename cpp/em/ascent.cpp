@@ -5,7 +5,6 @@
 #include <limits>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "families/axes.hpp"
@@ -36,7 +35,7 @@ struct Candidate {
 class Ascent {
 public:
     Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
-           const AscentResult& start)
+           double log_likelihood, Index cursor)
         : kernels_(kernels),
           task_(task),
           acceptance_(task.acceptance),
@@ -45,9 +44,9 @@ public:
           is_full_(algebra_.second() == Second::full),
           d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
-          moves_(kernels, task, execution, mixture, start.cursor),
-          reached_(start.log_likelihood),
-          left_(acceptance_.max_moves) {}
+          moves_(kernels, task, execution, mixture, cursor),
+          reached_(log_likelihood),
+          left_(task.max_moves) {}
 
     // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
     bool begin() {
@@ -58,7 +57,7 @@ public:
 
     // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood.
     AscentResult ascend(const MixtureView& out) {
-        while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
+        while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
             bool helps = accept(result);
@@ -66,10 +65,17 @@ public:
                 helps = accept({result[i]});
             }
             if (!helps) break;
-            ++n_moves_;
         }
         moves_.mixture().write(out);
-        return end(n_moves_);
+        return {reached_,
+                work_,
+                n_unsound_,
+                moves_.cursor(),
+                moves_.is_hopeless(),
+                has_refused_,
+                moves_.best_split(),
+                task_.max_moves - left_,
+                n_accepted_};
     }
 
 private:
@@ -96,19 +102,6 @@ private:
         std::vector<std::pair<End, double>> ends;
     };
 
-    AscentResult end(Index n_moves) const {
-        return {n_moves,
-                reached_,
-                work_,
-                n_unsound_,
-                moves_.cursor(),
-                moves_.is_hopeless(),
-                has_refused_,
-                moves_.best_split(),
-                acceptance_.max_moves - left_,
-                n_accepted_};
-    }
-
     // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
     // gains. No component takes part in two of the returned moves. The function stops after `patience` consecutive
     // moves have failed.
@@ -121,7 +114,7 @@ private:
             work_ += work_of(kStepsOfRanking, moves_.whole());
         }
         const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
-        const Index patience = is_unpromising ? acceptance_.less_patience : acceptance_.patience;
+        const Index patience = is_unpromising ? task_.reduced_patience : task_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
@@ -148,7 +141,7 @@ private:
                     result.push_back(std::move(candidate));
                 }
                 is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.first_moves) ||
-                          left_ <= 0 || work_ >= acceptance_.max_work || (!result.empty() && is_whole);
+                          left_ <= 0 || work_ >= task_.max_work || (!result.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -373,7 +366,7 @@ private:
     Moves moves_;
     double reached_;
     double work_ = 0;
-    Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
+    Index n_unsound_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
     mutable Unmoved unmoved_;           // EM steps of the whole mixture without a split-and-merge move
     mutable std::mutex one_at_a_time_;  // protects `unmoved_`
@@ -409,15 +402,11 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
     return mean;
 }
 
-bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
-            AscentResult& result) {
-    Ascent ascend(kernels, task, execution, mixture, result);
-    if (ascend.begin()) {
-        result = ascend.ascend(mixture);
-    } else {
-        result.n_moves = -1;
-    }
-    return !execution.interrupt.has_come();
+std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
+                                   MixtureView mixture, double log_likelihood, Index cursor) {
+    Ascent ascent(kernels, task, execution, mixture, log_likelihood, cursor);
+    if (!ascent.begin()) return std::nullopt;
+    return ascent.ascend(mixture);
 }
 
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,

@@ -2,6 +2,8 @@
 // moves in succession have not raised the log-likelihood. The rows and the initial mixture of each run are chosen in
 // em/search.cpp.
 #pragma once
+#include <optional>
+
 #include "bisection.hpp"
 
 namespace gaussmix {
@@ -34,13 +36,10 @@ struct AcceptanceSettings {
     // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
     // check assumes `quick_factor` times `promising_factor` further EM steps.
     double quick_factor;
-    // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience` as the
-    // limit on consecutive failures.
+    // If the bound on the gain of the best split is below `min_promise`, `AscentView::reduced_patience` replaces
+    // `AscentView::patience`.
     double min_promise;
-    double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
-    Index max_moves, patience;  // maximum number of tried moves, and of consecutive failed moves
-    // A round of moves ends early if the quick check rejects each of the first `first_moves` moves.
-    Index less_patience, first_moves;
+    Index first_moves;  // a round of moves ends early if the quick check rejects each of the first `first_moves` moves
     // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
     // covariance is nearly singular (`flat`).
     double min_rows, min_rows_if_flat, flat;
@@ -51,6 +50,8 @@ struct AscentView {
     // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
     const double* within;
     AcceptanceSettings acceptance;
+    Index max_moves, patience, reduced_patience;  // limits on tried moves, and on consecutive failed moves
+    double max_work;  // no further move is tried after EM has visited this number of (row, component) pairs
     // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
@@ -59,9 +60,6 @@ struct AscentView {
 };
 
 struct AscentResult {
-    // number of rounds of moves that raised the log-likelihood; -1 if the moves could not be prepared, for example
-    // because a covariance is singular
-    Index n_moves;
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
@@ -86,12 +84,13 @@ double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture&
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
-// result of EM, and `result.log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the
-// last move that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises
-// the log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on
-// the number of threads. Returns false if interrupted.
-bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
-            AscentResult& result);
+// result of EM, and `log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the last
+// move that raised the log-likelihood. `cursor` is the index in `task.uniform` of the first random number. Several
+// threads judge different moves at the same time. If a move raises the log-likelihood, the moves after this move in the
+// ranking are judged again, so that the result does not depend on the number of threads. Returns nothing if the moves
+// cannot be prepared, for example because a covariance is singular.
+std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
+                                   MixtureView mixture, double log_likelihood, Index cursor);
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The components whose removal lowers the log-likelihood least are removed

@@ -72,7 +72,7 @@ public:
         std::optional<Reached> best;
         const auto ascend_from = [&](std::optional<Reached> next) {
             if (!next) return;
-            try_ranked(*next, search_.acceptance.patience);
+            try_ranked(*next, search_.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
         };
         ascend_from(begin(first_part, mixture, search_.start));
@@ -91,8 +91,7 @@ public:
         };
         const bool are_alone = !em_.algebra.is_shared();
         bool has_refused = best->result.has_refused;
-        if (!are_alone && !best->is_done())
-            try_moves(*best, search_.patience_of_swaps, search_.acceptance.max_moves, true);
+        if (!are_alone && !best->is_done()) try_moves(*best, search_.patience_of_swaps, search_.max_moves, true);
         has_refused |= best->result.has_refused;
         const Index n_first_rows = first_part->em.rows.n_rows;
         const bool is_misfit =
@@ -341,30 +340,33 @@ private:
     void try_ranked(Reached& reached, Index patience) {
         reached.patience = patience;
         starts_.push_back({reached.rows->em.rows.n_rows, reached.result.log_likelihood});
-        try_moves(reached, patience, search_.acceptance.max_moves, false);
+        try_moves(reached, patience, search_.max_moves, false);
     }
 
     void try_moves(Reached& reached, Index patience, Index max_moves, bool has_swaps) {
-        AscentView task{reached.rows->em, reached.within.data(), search_.acceptance, has_swaps,
-                        draws_,           search_.n_draws};
-        task.acceptance.patience = patience;
-        task.acceptance.less_patience = std::max(kLeastPatience, patience / 2);
-        task.acceptance.max_moves = max_moves;
-        task.acceptance.max_work = left_;
-        AscentResult result = reached.result;
-        result.cursor = cursor_;
-        ascend(kernels_, task, execution_, reached.mixture.view(), result);
-        if (result.n_moves < 0) return;
-        left_ -= result.work;
-        report_.n_tried += static_cast<double>(result.n_tried);
-        report_.n_accepted += static_cast<double>(result.n_accepted);
-        cursor_ = result.cursor;
+        const AscentView task{reached.rows->em,
+                              reached.within.data(),
+                              search_.acceptance,
+                              max_moves,
+                              patience,
+                              std::max(kMinPatience, patience / 2),
+                              left_,
+                              has_swaps,
+                              draws_,
+                              search_.n_draws};
+        std::optional<AscentResult> result =
+            ascend(kernels_, task, execution_, reached.mixture.view(), reached.result.log_likelihood, cursor_);
+        if (!result) return;
+        left_ -= result->work;
+        report_.n_tried += static_cast<double>(result->n_tried);
+        report_.n_accepted += static_cast<double>(result->n_accepted);
+        cursor_ = result->cursor;
         if (has_swaps) {  // Runs with swaps do not rank splits, so the results of the last ranking are kept.
-            result.is_hopeless = reached.result.is_hopeless;
-            result.best_split = reached.result.best_split;
-            result.has_refused |= reached.result.has_refused;
+            result->is_hopeless = reached.result.is_hopeless;
+            result->best_split = reached.result.best_split;
+            result->has_refused |= reached.result.has_refused;
         }
-        reached.result = result;
+        reached.result = *result;
     }
 
     // Makes further search runs, each from another initialisation and on another sample of the rows. The best result of
@@ -380,7 +382,7 @@ private:
             std::optional<Reached> next;
             if (!is_over() && find_another(rows, start)) next = begin(rows, std::move(start), search_.start);
             if (!next) continue;
-            try_ranked(*next, search_.acceptance.patience);
+            try_ranked(*next, search_.patience);
             mixtures.push_back(std::move(next->mixture));
         }
         std::vector<Reached> ends;
@@ -406,15 +408,13 @@ private:
                 child = begin(more, std::move(mixture), search_.refinement);
             }
             if (!child) continue;
-            try_ranked(*child, search_.acceptance.patience);
+            try_ranked(*child, search_.patience);
             if (child->is_better(best)) best = std::move(*child);
         }
         if (std::optional<Reached> last = begin(more, best.mixture, search_.refinement)) best = std::move(*last);
         try_ranked(best, search_.patience_of_refinement);
         first = std::move(best);
     }
-
-    static constexpr Index kLeastPatience = 4;
 
     const KernelTable& kernels_;
     const EmView em_;

@@ -12,6 +12,9 @@ namespace gaussmix {
 // absolute value is below 1, by at most this number of nats.
 constexpr double kRoundingOfRuns = 1e-10;
 
+// minimum number of consecutive failed moves after which a search run ends
+constexpr Index kMinPatience = 4;
+
 struct SeedsView {  // settings of k-means, which finds initial centres
     Index n_candidates;
     Index max_passes;
@@ -35,7 +38,9 @@ struct SearchView {
     // sample, and `close` after the last search
     Steps start, refinement, close;
     AcceptanceSettings acceptance;
-    Index patience_of_swaps, patience_of_refinement;
+    // maximum number of moves that a search run tries, and of consecutive failed moves of the first search run, of a
+    // search run with swaps, and of a search run on the larger sample
+    Index max_moves, patience, patience_of_swaps, patience_of_refinement;
     // If there are fewer rows than `least_rows`, all rows are used, and search runs begin at two results of k-means.
     Index least_rows;
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;

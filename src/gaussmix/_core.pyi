@@ -19,6 +19,8 @@ RESOLVED: float = 1.4901161193847656e-08
 
 OBJECTIVE_ROUNDING: float = 1e-10
 
+MIN_PATIENCE: int = 4
+
 SPLIT_ROWS: int = 4
 
 OVERFIT: float = 0.5
@@ -310,15 +312,13 @@ class Target:
                 float,
                 float,
                 float,
-                float,
-                int,
-                int,
-                int,
                 int,
                 float,
                 float,
                 float,
             ],
+            int,
+            int,
             int,
             int,
             tuple[int, int, int, int, int],
@@ -380,15 +380,13 @@ class Target:
                 float,
                 float,
                 float,
-                float,
-                int,
-                int,
-                int,
                 int,
                 float,
                 float,
                 float,
             ],
+            int,
+            int,
             int,
             int,
             tuple[int, int, int, int, int],

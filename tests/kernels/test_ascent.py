@@ -7,7 +7,7 @@ from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 AFTER_MOVE = (1e-5, 30)
-JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
+JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 5, 2.0, 10.0, 5e-6
 MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another part for k-means
 
 
@@ -15,7 +15,7 @@ def settings(rng, judged=JUDGED, n_rows=MANY_ROWS, draws=None, misfit=0.0, slow_
     """Return the fields of `SearchSettings`: two ascents are crossed if the best split indicates a misfit."""
     draws = rng.random((1, 101)) if draws is None else draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
-    return (draws, (3, 100, 1e-4), *steps, judged, 20, 8, n_rows, 1e3, 8.0, 3, 2.0, misfit, 2, slow_steps)
+    return (draws, (3, 100, 1e-4), *steps, judged, 40, 16, 20, 8, n_rows, 1e3, 8.0, 3, 2.0, misfit, 2, slow_steps)
 
 
 def arguments(rng, name="full", n_rows=1_500, **changes):

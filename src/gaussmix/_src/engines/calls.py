@@ -184,10 +184,6 @@ class AcceptanceSettings(NamedTuple):
     promising_factor: float
     quick_rejection_factor: float
     min_promised_gain: float
-    max_work: float
-    max_moves: int
-    patience: int
-    reduced_patience: int
     n_first_moves: int
     min_rows_per_value: float
     min_rows_per_flat_value: float
@@ -204,10 +200,10 @@ class SearchSettings(NamedTuple):
     kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before a search run on few rows, before a
         search run on more rows, and after the last search run.
-    acceptance : conditions for accepting split-and-merge moves. The field `acceptance.max_work` is ignored, because
-        `search_steps_factor` limits the work.
-    swap_patience, refinement_patience : values that replace `acceptance.patience`: the first for structures with one
-        shared covariance, the second for search runs on more rows.
+    acceptance : conditions for accepting split-and-merge moves.
+    max_moves, patience : maximum numbers of tried moves and of consecutive rejected moves in a search run.
+    swap_patience, refinement_patience : values that replace `patience`: the first for structures with one shared
+        covariance, the second for search runs on more rows.
     n_rows : five numbers of rows. A search uses all rows if the data have fewer rows than the first number. The second
         and third numbers are the sample sizes of the first and of later search runs. The fourth number is the sample
         size of k-means, which uses all rows if the sample has fewer distinct rows than the fifth number.
@@ -225,6 +221,8 @@ class SearchSettings(NamedTuple):
     refinement_limits: StepLimits
     final_limits: StepLimits
     acceptance: AcceptanceSettings
+    max_moves: int
+    patience: int
     swap_patience: int
     refinement_patience: int
     n_rows: tuple[int, int, int, int, int]

@@ -55,7 +55,6 @@ PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM
 # moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
-MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
 MIN_SPLIT_GAIN_BOUND = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of tried moves per component
 # Minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features plus
@@ -235,24 +234,23 @@ def core_search_settings(
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
-        _steps_of(REFINEMENT_STOPPING), _steps_of(final_stopping), acceptance_settings(n_components),
-        max(20, 2 * n_components), max(MIN_PATIENCE, n_components),
+        _steps_of(REFINEMENT_STOPPING), _steps_of(final_stopping), acceptance_settings(),
+        MAX_MOVES_PER_COMPONENT * n_components, max(core.MIN_PATIENCE, n_components // 4),
+        max(20, 2 * n_components), max(core.MIN_PATIENCE, n_components),
         (MIN_ROWS_TO_SUBSAMPLE, first_rows, second_rows, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components),
         search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS, CROSSING_WORK_FACTOR,
         MISFIT_FACTOR * by_chance if is_bounded else math.inf, N_ASCENTS, MIN_SLOW_STEPS,
     )  # fmt: skip
 
 
-def acceptance_settings(n_components: int) -> AcceptanceSettings:
+def acceptance_settings() -> AcceptanceSettings:
     """Return the conditions under which the C++ core accepts split-and-merge moves."""
-    patience = max(MIN_PATIENCE, n_components // 4)
     return AcceptanceSettings(
         trial_limits=_steps_of(MOVE_TRIAL), long_trial_limits=_steps_of(LONGER_TRIAL),
         limits_after_move=_steps_of(AFTER_MOVE), long_limits_after_move=_steps_of(AFTER_MOVE_LONGER),
         min_gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_FACTOR,
-        min_promised_gain=MIN_SPLIT_GAIN_BOUND, max_work=math.inf, max_moves=MAX_MOVES_PER_COMPONENT * n_components,
-        patience=patience, reduced_patience=max(MIN_PATIENCE, patience // 2), n_first_moves=N_FIRST_MOVES,
-        min_rows_per_value=MIN_ROWS_PER_VALUE, min_rows_per_flat_value=MIN_ROWS_IF_FLAT, max_flatness=MAX_FLATNESS,
+        min_promised_gain=MIN_SPLIT_GAIN_BOUND, n_first_moves=N_FIRST_MOVES, min_rows_per_value=MIN_ROWS_PER_VALUE,
+        min_rows_per_flat_value=MIN_ROWS_IF_FLAT, max_flatness=MAX_FLATNESS,
     )  # fmt: skip
 
 

@@ -479,13 +479,11 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
             joined(histories),     joined(objectives), of_search.release()};
 }
 
-double bound_gained_by_chance(const Target&, const Letters& letters, Index n_features,
-                              const Contiguous<double, 1>& weights, Index n_rows) {
+double bound_least_gain(const Target&, const Letters& letters, Index n_features, const Contiguous<double, 1>& weights,
+                        const Contiguous<double, 1>& weights_without, Index n_rows) {
     require(n_features > 0 && n_rows > 0, "n_features or n_rows is 0");
-    const Algebra algebra = to_algebra(letters);
-    Mixture mixture(algebra, static_cast<Index>(weights.size()), n_features);
-    std::copy_n(weights.data(), weights.size(), mixture.weights.data());
-    return gained_by_chance(algebra, n_features, mixture, n_rows);
+    const auto values = [](const auto& array) { return Values(array.data(), array.data() + array.size()); };
+    return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
 Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
@@ -542,8 +540,8 @@ void bind_em(nb::class_<Target>& type) {
              "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(), "searched"_a,
              "n_steps"_a, "should_stop"_a, "n_threads"_a,
              "Move components if it helps, and return the values of `BoundSearch`.")
-        .def("gained_by_chance", bound_gained_by_chance, "algebra"_a, "n_features"_a, "weights"_a, "n_rows"_a,
-             "Return the gain of means and covariances by chance on distinct rows, nats per row.")
+        .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
+             "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
              "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,

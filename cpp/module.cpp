@@ -22,7 +22,6 @@ NB_MODULE(_core, module) {
     module.attr("MIN_PATIENCE") = gaussmix::kMinPatience;
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
-    module.attr("LEAST_GAIN_OF_SEARCH") = gaussmix::kLeastGain;
     module.attr("STEPS_AFTER_BIRTHS") = gaussmix::bound_moves::kSteps;
     module.attr("MERGE_NEIGHBOURS") = gaussmix::bound_moves::kNeighbours;
     module.attr("MERGE_PAIRS") = gaussmix::bound_moves::kPairs;

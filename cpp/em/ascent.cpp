@@ -20,9 +20,31 @@ constexpr double kMinRidges = 2;     // a feature counts as constant if its vari
 // upper limit on the log-likelihood gain of a component that is expected by chance, as a multiple of the gain expected
 // for a component with very many rows
 constexpr double kMaxChance = 20;
+// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times p / n,
+// where p is the number of parameters of a mean and a full covariance, and n is the number of rows. If the gain is
+// below this minimum, the new mixture may describe new rows no better than the old mixture does.
+constexpr double kLeastGain = 30;
 // Estimated times, measured in EM steps on the same rows: the time for ranking all moves, and the time for selecting
 // the rows of one move and making the first M-step of this move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
+
+// Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
+// covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
+// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
+// Biometrika 76). Returns 0 if the covariances of components depend on each other.
+double gained_by_chance(const Algebra& algebra, Index n_features, const Values& weights, Index n_rows) {
+    if (!algebra.is_free()) return 0;
+    const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
+    const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
+    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
+    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
+    double total = 0;
+    for (const double weight : weights) {
+        const double left = weight * n - lost;
+        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
+    }
+    return count * total / n;
+}
 
 struct Candidate {
     Attempt attempt;
@@ -190,7 +212,7 @@ private:
     }
 
     double chance(const Mixture& mixture) const {
-        return gained_by_chance(algebra_, d_, mixture, task_.em.rows.n_rows);
+        return gained_by_chance(algebra_, d_, mixture.weights, task_.em.rows.n_rows);
     }
 
     double work_of_move() const {
@@ -374,18 +396,12 @@ private:
 
 }  // namespace
 
-double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows) {
-    if (!algebra.is_free()) return 0;
-    const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
-    const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
-    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
-    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
-    double total = 0;
-    for (const double weight : mixture.weights) {
-        const double left = weight * n - lost;
-        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
-    }
-    return count * total / n;
+double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
+                  Index n_rows) {
+    const double n_values = static_cast<double>(n_features * (n_features + 3)) / 2, n = static_cast<double>(n_rows);
+    const double by_chance = gained_by_chance(algebra, n_features, weights, n_rows) -
+                             gained_by_chance(algebra, n_features, weights_without, n_rows);
+    return std::max(0.0, by_chance) + kLeastGain * n_values / n / n;
 }
 
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {

@@ -8,10 +8,6 @@
 
 namespace gaussmix {
 
-// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times p / n,
-// where p is the number of parameters of a mean and a full covariance, and n is the number of rows. If the gain is
-// below this minimum, the new mixture may describe new rows no better than the old mixture does.
-constexpr double kLeastGain = 30;
 // assumed upper limit on the total gain of further EM steps, as a multiple of their total gain under a geometric
 // decline
 constexpr double kCaution = 3;
@@ -72,11 +68,10 @@ struct AscentResult {
     Index n_tried, n_accepted;  // numbers of tried and of accepted split-and-merge moves
 };
 
-// Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
-// covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
-// Biometrika 76). Returns 0 if the covariances of components depend on each other.
-double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
+// Returns the gain of a search over EM without a search, in nats per row, above which the gain is probably not due to
+// chance. `weights` and `weights_without` are the weights of the components after EM with and without the search.
+double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
+                  Index n_rows);
 
 // Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
 // (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same

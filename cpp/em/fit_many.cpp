@@ -168,10 +168,8 @@ private:
             if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, end, history)) return false;
             reached = history.back();
         }
-        const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
-        const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
-        const double least = std::max(0.0, chance(best) - chance(end)) + kLeastGain * n_values / n / n;
-        const bool is_accepted = searched - reached > least;
+        const bool is_accepted =
+            searched - reached > least_gain(settings_.algebra, d, best.weights, end.weights, n_rows);
         report.gain = is_accepted ? searched - reached : 0;
         if (!is_accepted) report.n_accepted = 0;
         (is_accepted ? best : end).write(mixture);

@@ -25,8 +25,6 @@ SPLIT_ROWS: int = 4
 
 OVERFIT: float = 0.5
 
-LEAST_GAIN_OF_SEARCH: float = 30.0
-
 STEPS_AFTER_BIRTHS: int = 6
 
 MERGE_NEIGHBOURS: int = 6
@@ -336,11 +334,16 @@ class Target:
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
         """Move components if it helps, and return the values of `BoundSearch`."""
 
-    def gained_by_chance(
-        self, algebra: tuple[int, int, int], n_features: int, weights: numpy.typing.NDArray[numpy.float64], n_rows: int
+    def least_gain(
+        self,
+        algebra: tuple[int, int, int],
+        n_features: int,
+        weights: numpy.typing.NDArray[numpy.float64],
+        weights_without: numpy.typing.NDArray[numpy.float64],
+        n_rows: int,
     ) -> float:
         """
-        Return the gain of means and covariances by chance on distinct rows, nats per row.
+        Return the gain of a search, in nats per row, above which the gain is probably not due to chance.
         """
 
     def fit_many(

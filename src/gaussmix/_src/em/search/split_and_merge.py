@@ -29,7 +29,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, StepLimits
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family, without_constraints
-from gaussmix._src.interfaces.algebra import Across
+from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import LIMITS
@@ -199,17 +199,11 @@ def search_work_per_step(family: Family, n_features: int) -> float:
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
 
 
-def gained_by_chance(model: Model, n_rows: int) -> float:
-    """Return the gain of log-likelihood that is expected by chance, in nats per row; see cpp/em/ascent.hpp."""
-    algebra, d = model.family.algebra, model.n_features
-    return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
-
-
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
     """Return the gain over EM without a search, in nats per row, above which the gain is probably not due to chance."""
-    n_values = searched.n_features * (searched.n_features + 3) / 2
-    by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
-    return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
+    # If the core does not support the structure, nothing counts as gained by chance, as for one shared covariance.
+    algebra = searched.family.algebra or Algebra(Across.EQUAL)
+    return native_target().least_gain(algebra, searched.n_features, searched.weights, end.weights, n_rows)
 
 
 def core_search_settings(

@@ -207,9 +207,9 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     without_gil(n_threads, [&](const Execution& execution) {
         return improve_column(*target.kernels, task, execution, mixture, objective);
     });
-    NewArray<double> indices({mixture.means.size(), 1});
-    std::copy(mixture.means.begin(), mixture.means.end(), indices.data());
-    return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
+    NewArray<double> means_out({mixture.means.size(), 1});
+    std::copy(mixture.means.begin(), mixture.means.end(), means_out.data());
+    return {objective, released(mixture.weights), means_out.release(), released(mixture.covariances)};
 }
 
 // Values of log Gamma and of its derivative, the digamma function.

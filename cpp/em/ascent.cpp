@@ -247,7 +247,7 @@ private:
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
         candidate.work += work_of(kStepsBefore, part.em);
-        const double least = acceptance_.gain / part.posterior;
+        const double least = acceptance_.gain / part.fraction;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
@@ -273,7 +273,7 @@ private:
             const bool is_last = left <= 0 || (i > 0 && end->gain < some.tolerance);
             if (gain > least || is_last) {
                 candidate.work += work;
-                return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
+                return gain > least ? std::optional<double>(gain * part.fraction) : std::nullopt;
             }
             some.limit = std::min(first.limit, left);
             const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);

@@ -187,8 +187,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const auto is_second = [&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; };
     bisection.gain = converge_from(is_second, bisection.mixture);
     if (is_random) {
-        const double index = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
-        compete([&](Index row) { return along[row] > index; });
+        const double cut = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
+        compete([&](Index row) { return along[row] > cut; });
     }
     if (cuts.has_heavy) {
         const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;

@@ -172,7 +172,7 @@ private:
     }
 
     Mixture without_smallest(const Mixture& mixture) const {
-        Indices indices = heaviest(mixture);
+        Indices indices = by_weight(mixture);
         if (indices.size() > 1) indices.pop_back();
         return taken(mixture, indices);
     }
@@ -229,7 +229,7 @@ private:
         Marked marked{std::vector<bool>(n, is_valid), Indices(n, -1)};
         prune(state, marked);
         while (!is_over()) {
-            Indices chosen = heaviest(state.model, marked.is_tried);
+            Indices chosen = by_weight(state.model, marked.is_tried);
             const Index left = task_.limit - size(state.model);
             if (static_cast<Index>(chosen.size()) > left)
                 chosen.resize(static_cast<std::size_t>(std::max<Index>(left, 0)));
@@ -238,7 +238,7 @@ private:
             for (const Index k : chosen) marked.is_tried[k] = true;
             if (result) std::tie(state, marked) = std::move(*result);
         }
-        const Indices order = heaviest(state.model);
+        const Indices order = by_weight(state.model);
         // Components are sorted, because with a stick-breaking prior, the lower bound is higher if the components are
         // in descending order of their weights.
         if (!std::is_sorted(order.begin(), order.end())) {
@@ -248,7 +248,8 @@ private:
         return state;
     }
 
-    static Indices heaviest(const Mixture& mixture, const std::vector<bool>& is_left_out = {}) {
+    // Returns the components in descending order of their weights.
+    static Indices by_weight(const Mixture& mixture, const std::vector<bool>& is_left_out = {}) {
         Indices indices;
         for (Index k = 0; k < size(mixture); ++k) {
             if (is_left_out.empty() || !is_left_out[k]) indices.push_back(k);
@@ -305,7 +306,7 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that `separate` fits.
+    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that `best_nested_pair` fits.
     // Returns nothing if the two halves are the best split but do not raise the log-likelihood.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
@@ -313,8 +314,8 @@ private:
         const Group some = gathered(some_of(indices, heaviest), heaviest), all = gathered(indices, heaviest);
         const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
-        const double of_some = separate(some, kLeastWeight, parts);
-        const double of_tails = has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
+        const double of_some = best_nested_pair(some, kLeastWeight, parts);
+        const double of_tails = has_tails(all) ? best_nested_pair(all, bound_moves::kAnyWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, bisection.gain})) return tails;
         if (of_some > bisection.gain) return parts;
         if (!(bisection.gain > 0 && bisection.gain < kInfinity)) return std::nullopt;
@@ -352,7 +353,7 @@ private:
     // Fits two pairs of components that do not lie side by side: a narrow component within a wide component (for heavy
     // tails), and one component for the heaviest row with another component for all other rows. Returns the gain of the
     // better pair over a single component, in nats per unit of weight.
-    double separate(const Group& group, double least, Mixture& parts) const {
+    double best_nested_pair(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
         kernels_.log(&group.variance, 1, &log_variance);
@@ -531,10 +532,10 @@ private:
         const double precision = beta[0] + beta[1] - prior_.precision;
         const double shift = beta[1] * (second - first) - prior_.precision * (prior - first);
         const double mean = first + shift / precision;
-        const auto separate = [&](double index) { return (index - mean) * (index - mean); };
+        const auto squared_from_mean = [&](double x) { return (x - mean) * (x - mean); };
         const double scale = dof[0] * mixture.covariances[one] + dof[1] * mixture.covariances[other] - prior_.scale[0] +
-                             beta[0] * separate(first) + beta[1] * separate(second) -
-                             prior_.precision * separate(prior);
+                             beta[0] * squared_from_mean(first) + beta[1] * squared_from_mean(second) -
+                             prior_.precision * squared_from_mean(prior);
         const double variance = scale / of_both;
         if (!(variance > 0)) return std::nullopt;
         const double values[] = {variance, beta[0], beta[1], beta[0] + more, prior_.precision};
@@ -551,8 +552,8 @@ private:
         std::vector<std::pair<Index, Index>> pairs;
         for (Index k = 0; k < n; ++k) {
             const auto distance = [&](Index l) {
-                const double separate = mixture.means[l] - mixture.means[k];
-                return separate * separate / std::max(mixture.covariances[k], mixture.covariances[l]);
+                const double gap = mixture.means[l] - mixture.means[k];
+                return gap * gap / std::max(mixture.covariances[k], mixture.covariances[l]);
             };
             Indices others;
             for (Index l = 0; l < n; ++l) {

@@ -67,7 +67,7 @@ public:
           d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
           moves_(kernels, task, execution, mixture, cursor),
-          reached_(log_likelihood),
+          log_likelihood_(log_likelihood),
           left_(task.max_moves) {}
 
     // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
@@ -89,14 +89,8 @@ public:
             if (!helps) break;
         }
         moves_.mixture().write(out);
-        return {reached_,
-                work_,
-                n_unsound_,
-                moves_.cursor(),
-                moves_.is_hopeless(),
-                has_refused_,
-                moves_.best_split(),
-                task_.max_moves - left_,
+        return {log_likelihood_,      work_,        n_unsound_,          moves_.cursor(),
+                moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
                 n_accepted_};
     }
 
@@ -184,7 +178,7 @@ private:
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
-        const double aim = reached_ + acceptance_.gain;
+        const double aim = log_likelihood_ + acceptance_.gain;
         auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
         if (end && end->last <= aim && end->reach(static_cast<double>(acceptance_.after_more.limit)) > aim) {
             end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
@@ -200,7 +194,7 @@ private:
         moves_.replace(std::move(trial), std::move(view));
         n_accepted_ += static_cast<Index>(result.size());
         unmoved_ = {};
-        reached_ = end->last;
+        log_likelihood_ = end->last;
         n_unsound_ = n_unsound;
         return true;
     }
@@ -216,7 +210,7 @@ private:
     }
 
     double work_of_move() const {
-        const Index k = moves_.max_neighbours();
+        const Index k = moves_.max_part_size();
         const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
         const double part = static_cast<double>(k) / static_cast<double>(n_components_);
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
@@ -386,7 +380,7 @@ private:
     const bool is_full_;
     const Index d_, n_components_;
     Moves moves_;
-    double reached_;
+    double log_likelihood_;
     double work_ = 0;
     Index n_unsound_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;

@@ -91,8 +91,8 @@ bool Moves::begin() {
         if (!sum_all(kernels_, task_.em, execution_, centre_.data(), second_.data())) return false;
     }
     if (task_.has_swaps) {
-        reached_ = room(n_rows_);
-        std::partial_sum(weight_, weight_ + n_rows_, reached_.begin());
+        cumulative_weight_ = room(n_rows_);
+        std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
     return view_first();
 }
@@ -104,7 +104,7 @@ void Moves::replace(Mixture mixture, View view) {
     view_ = std::move(view);
 }
 
-Index Moves::max_neighbours() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
+Index Moves::max_part_size() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
 
 EmView Moves::whole() const {
     EmView em = task_.em;
@@ -391,8 +391,8 @@ Values Moves::merged(Index limit, Index& count) const {
 void Moves::swap(Attempt& attempt) {
     const Values drawn = draw(2);
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
-    const Index row = std::min<Index>(
-        std::upper_bound(reached_.begin(), reached_.end(), drawn[1] * reached_.back()) - reached_.begin(), n_rows_ - 1);
+    const auto first = cumulative_weight_.begin(), end = cumulative_weight_.end();
+    const Index row = std::min<Index>(std::upper_bound(first, end, drawn[1] * end[-1]) - first, n_rows_ - 1);
     attempt.cursor = cursor_;
     attempt.part = whole_part();
     attempt.is_vain = posterior(view_, row, k) > 0.5;

@@ -116,7 +116,7 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // maximum number of components affected by a move, including neighbours
+    Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
@@ -163,7 +163,7 @@ private:
     View view_;
     TotalView total_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
-    Values reached_;               // cumulative weights of the rows, from which swaps draw a row
+    Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     Values centre_, second_;       // mean and second moments of all rows, if not passed by the caller
     std::map<Index, Split> splits_;
     Index cursor_;

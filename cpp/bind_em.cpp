@@ -238,13 +238,13 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
 }
 
 // Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
-using Searched = std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance,
-                            Index, Index, Index, Index, std::tuple<Index, Index, Index, Index, Index>, double, double,
-                            Index, double, double, Index, Index>;
+using PackedSearch = std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance,
+                                Index, Index, Index, Index, std::tuple<Index, Index, Index, Index, Index>, double,
+                                double, Index, double, double, Index, Index>;
 
-SearchView view_search(const Searched& searched, Index n_components) {
+SearchView view_search(const PackedSearch& packed_search, Index n_components) {
     const auto& [draws, seeds, start, refinement, close, acceptance, max_moves, patience, of_swaps, of_refinement,
-                 n_rows, work, closing, more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
+                 n_rows, work, closing, more_steps, of_crossing, misfit, n_ascents, slow_steps] = packed_search;
     const auto& [n_candidates, max_passes, tolerance] = seeds;
     const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
     require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
@@ -278,34 +278,26 @@ SearchView view_search(const Searched& searched, Index n_components) {
 // Result of a search: whether the search found a mixture (otherwise, the given mixture is not changed), one array with
 // the number of rows and the initial log-likelihood of each search run, the number of tried moves, and the number of
 // accepted moves.
-using BoundSearch = std::tuple<bool, Result<double>, double, double>;
+using SearchResult = std::tuple<bool, Result<double>, double, double>;
 
-// Returns a view of the weighted rows and of the settings of EM for a split-and-merge search.
-EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                     const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
-                     const LimitValues& limits) {
+SearchResult bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                          const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                          const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
+                          const LimitValues& limits, const Maybe<1>& unit, const PackedSearch& packed_search,
+                          Index n_steps, const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
     const RowsView& view = task.rows;
     require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
             "rows must be float64, in C order");
     require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
     task.total_weight = sum_in_pairs(task.row_weight.data, view.n_rows);
-    return task;
-}
-
-BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                         const Writable<double, 1>& weights, const Writable<double, 2>& means,
-                         const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
-                         const LimitValues& limits, const Maybe<1>& unit, const Searched& searched, Index n_steps,
-                         const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
-    EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
     require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
     task.unit = unit ? unit->data() : nullptr;
-    const SearchView settings = view_search(searched, task.n_components);
+    const SearchView settings = view_search(packed_search, task.n_components);
     const Written written(task, weights, means, covariances);
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(written.view);
-    bool is_stopped = false, is_usual = false;
+    bool is_stopped = false, has_result = false;
     const auto is_over = [&] {
         const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
@@ -315,18 +307,18 @@ BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight
     without_gil(
         n_threads,
         [&](const Execution& execution) {
-            is_usual =
+            has_result =
                 search(*target.kernels, task, settings, settings.draws, n_steps, execution, mixture, starts, report);
             return is_stopped || !execution.interrupt.has_come();
         },
         is_over);
-    if (is_usual) mixture.write(written.view);
+    if (has_result) mixture.write(written.view);
     Values flat;
     for (const AscentStart& start : starts) {
         flat.push_back(static_cast<double>(start.n_rows));
         flat.push_back(start.log_likelihood);
     }
-    return {is_usual, released(flat), report.n_tried, report.n_accepted};
+    return {has_result, released(flat), report.n_tried, report.n_accepted};
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -418,9 +410,9 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                           const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
                           const std::tuple<double, double>& automatic, double smallest_spread,
                           const LimitValues& limits, double tolerance, Index max_steps, double seconds,
-                          const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
-                          const std::optional<PackedPrior>& prior, const Incompleteness& partial, int n_threads,
-                          double log_volume) {
+                          const std::optional<PackedSearch>& packed_search,
+                          const std::optional<InitialMixtures>& initial, const std::optional<PackedPrior>& prior,
+                          const Incompleteness& partial, int n_threads, double log_volume) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
     groups.is_incomplete = std::get<0>(partial);
     groups.error = view_incompleteness(partial, groups.rows);
@@ -435,10 +427,10 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
             "assignment must have the component of each row of a single group");
     std::optional<SearchView> search;
-    if (searched) {
+    if (packed_search) {
         require(task.uniform != nullptr && task.max_steps > 0, "a search must have seeds and steps");
-        search = view_search(*searched, n_components);
-        require(std::get<0>(*searched).shape(0) == static_cast<std::size_t>(task.n_starts),
+        search = view_search(*packed_search, n_components);
+        require(std::get<0>(*packed_search).shape(0) == static_cast<std::size_t>(task.n_starts),
                 "draws must have a row for each start of the fit");
         task.search = &*search;
     }
@@ -537,15 +529,15 @@ void bind_em(nb::class_<Target>& type) {
         .def("gammas", bound_gammas, "values"_a,
              "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
-             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(), "searched"_a,
-             "n_steps"_a, "should_stop"_a, "n_threads"_a,
-             "Move components if it helps, and return the values of `BoundSearch`.")
+             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(),
+             "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
+             "Move components if it helps, and return the values of `SearchResult`.")
         .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
              "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
              "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
+             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "packed_search"_a.none(),
              "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
              "Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),

@@ -306,8 +306,9 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that `best_nested_pair` fits.
-    // Returns nothing if the two halves are the best split but do not raise the log-likelihood.
+    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that
+    // `best_nested_pair` fits. Returns nothing if the two halves are the best split but do not raise the
+    // log-likelihood.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });

@@ -295,7 +295,7 @@ class Target:
         ridge: numpy.typing.NDArray[numpy.float64],
         limits: tuple[float, float, float, float],
         unit: numpy.typing.NDArray[numpy.float64] | None,
-        searched: tuple[
+        packed_search: tuple[
             numpy.typing.NDArray[numpy.float64],
             tuple[int, int, float],
             tuple[float, int],
@@ -332,7 +332,7 @@ class Target:
         should_stop: Callable[[], bool],
         n_threads: int,
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
-        """Move components if it helps, and return the values of `BoundSearch`."""
+        """Move components if it helps, and return the values of `SearchResult`."""
 
     def least_gain(
         self,
@@ -368,7 +368,7 @@ class Target:
         tolerance: float,
         max_steps: int,
         seconds: float,
-        searched: tuple[
+        packed_search: tuple[
             numpy.typing.NDArray[numpy.float64],
             tuple[int, int, float],
             tuple[float, int],

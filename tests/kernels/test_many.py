@@ -31,7 +31,7 @@ def arguments(rng, **changes):
         "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4, False),
         "n_candidates": N_CANDIDATES, "ridge": None, "automatic": (1e-6, 0.01), "smallest_spread": 1e-152,
         "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "initial": None,
+        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "packed_search": None, "initial": None,
         "prior": None, "incompleteness": (False, None), "n_threads": 2,
     }  # fmt: skip
     return values | changes
@@ -60,11 +60,11 @@ def searched(rng, n_starts=2):
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
-    values = arguments(rng, algebra=FAMILIES[name].algebra, searched=searched(rng), kmeans=(100, 1e-4, True))
+    values = arguments(rng, algebra=FAMILIES[name].algebra, packed_search=searched(rng), kmeans=(100, 1e-4, True))
     values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
     values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
     ends = [target.fit_many(**values) for target in targets]
-    plain = targets[0].fit_many(**values | {"searched": None})
+    plain = targets[0].fit_many(**values | {"packed_search": None})
     assert (ends[0][N_STEPS] >= 0).all()
     assert (plain[N_STEPS] >= 0).all()
     for end in ends:
@@ -108,7 +108,7 @@ WRONG = {
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
     "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
-    "searched": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
+    "packed_search": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
     "centres": [np.ones((3, 2))],
     "unit": [np.ones(2)],  # not allowed without centres
     "assignment": [np.zeros(143, np.int32)],  # not allowed with uniform

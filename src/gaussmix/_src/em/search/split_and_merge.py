@@ -180,14 +180,14 @@ def search_from_model(
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
     weights, means, covariances = (each.copy() for each in (model.weights, model.means, model.covariances.array))
-    is_usual, starts, n_tried, n_accepted = native_target().search(
+    has_result, starts, n_tried, n_accepted = native_target().search(
         sample.rows, sample.weight, model.family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
         sample.unit, settings, n_steps, should_stop, allowed(engine.n_threads),
     )  # fmt: skip
     for n_rows, log_likelihood in starts.reshape(-1, 2):
         report(f"Search on {int(n_rows):,} rows from {log_likelihood:.5f}")
     count(int(n_tried), int(n_accepted))
-    if not is_usual:
+    if not has_result:
         return model
     return Model(weights, means, model.family.covariances(covariances, *means.shape), model.family)
 

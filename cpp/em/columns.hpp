@@ -2,11 +2,9 @@
 // Births (splits), merges and deletions of components alternate with EM. The Python module
 // em/bayes/birth_merge_moves.py makes the same moves for all covariance structures, and for any number of features and
 // rows. This file and the Python module differ in four ways:
-// - The Python module splits a component of n rows by at most max(100, 40 * number of axes, n / 8) rows, and judges the
-//   split by as many other rows. This file uses up to 400 rows to split a component, and no other rows to judge the
-//   split.
-// - This file tries two additional cuts: the first separates the rows near the mean from the other rows, and the second
-//   separates the row with the largest weight from the other rows.
+// - The Python module (em/bayes/births.py) validates the split of a component by other rows; this file does not.
+// - The Python module separates far rows and the row with the largest weight by cuts of `bisect`, if other splits fail;
+//   this file tries such cuts for each component, in other units and with another ridge (`best_nested_pair`).
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small
 //   component.
 // - This file extrapolates the EM steps, and begins EM with a coarse tolerance.

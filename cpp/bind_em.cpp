@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 #include <tuple>
+#include <variant>
 
 #include "bind.hpp"
 #include "em/ascent.hpp"
@@ -358,94 +359,93 @@ using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
 
-// Component index of each row.
-using Components = Contiguous<std::int32_t, 1>;
+// Tuples of the fields of classes in engines.calls, in the order in which these classes declare them.
+using PackedEM = std::tuple<Maybe<1>, double, Index, double, std::optional<PackedPrior>, double>;
+using PackedKMeans = std::tuple<Index, Contiguous<double, 2>, Index, double, bool>;
+using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
+using Components = Contiguous<std::int32_t, 1>;  // component index of each row
+using Centres = Contiguous<double, 2>;
+using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialMixtures, Components, Centres>, PackedEM,
+                             double, double, double, std::optional<PackedSearch>, Maybe<1>>;
 
-FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                         const Maybe<1>& unit, const std::optional<Components>& assignment, Index n_candidates,
-                         const Maybe<2>& uniform, const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
-                         const std::tuple<double, double>& automatic, double smallest_spread, const LimitValues& limits,
-                         double tolerance, Index max_steps, double seconds, bool has_initial) {
+FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
+    const auto& [letters, n_components, start, em_settings, ridge_fraction, trimmed, smallest_spread, search, unit] =
+        packed;
+    const auto& [ridge, tolerance, max_steps, previous, prior, log_volume] = em_settings;
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
+    settings.n_components = n_components;
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
-    require(has_initial + centres.has_value() + assignment.has_value() + uniform.has_value() == 1,
-            "one of centres, assignment, uniform or initial must be passed");
-    require(!has_initial || (ridge && max_steps > 0), "initial must go with a ridge and steps");
-    require(!assignment || ridge, "assignment must go with a ridge");
-    require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
-            "centres must have shape (n_components, n_features), and go with a ridge");
+    settings.n_starts = 1;
+    if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
+        const auto& [n_candidates, uniform, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
+        require(uniform.shape(0) > 0, "uniform_draws must have a row for each start");
+        check_spread(n_components, n_candidates, uniform.shape(1));
+        settings.n_starts = static_cast<Index>(uniform.shape(0));
+        settings.uniform = uniform.data();
+        settings.seeds = {n_candidates, max_passes, kmeans_tolerance};
+        settings.is_scaled = is_scaled;
+    } else {
+        require(ridge.has_value(), "a start other than k-means must go with a ridge");
+    }
+    settings.has_initial = std::holds_alternative<InitialMixtures>(start);
+    require(!settings.has_initial || max_steps > 0, "initial mixtures must go with steps");
+    if (const auto* labels = std::get_if<Components>(&start)) {
+        require(groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(labels->size()),
+                "labels must have the component of each row of a single group");
+        settings.assignment = {labels->data(), nullptr, 1, 0};
+    }
+    const auto* centres = std::get_if<Centres>(&start);
+    require(!centres || centres->size() == static_cast<std::size_t>(n_components) * d,
+            "centres must have shape (n_components, n_features)");
     require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
-    require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
-    if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
-    settings.n_components = n_components;
-    settings.has_initial = has_initial;
     settings.centres = centres ? centres->data() : nullptr;
     settings.unit = unit ? unit->data() : nullptr;
-    if (assignment) settings.assignment = {assignment->data(), nullptr, 1, 0};
-    settings.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
-    settings.n_candidates = n_candidates;
-    settings.uniform = uniform ? uniform->data() : nullptr;
-    std::tie(settings.max_passes, settings.kmeans_tolerance, settings.is_scaled) = kmeans;
     settings.ridge = ridge ? ridge->data() : nullptr;
-    std::tie(settings.ridge_fraction, settings.trimmed) = automatic;
+    settings.ridge_fraction = ridge_fraction;
+    settings.trimmed = trimmed;
     settings.smallest_spread = smallest_spread;
     settings.limits = to_limits(limits);
     settings.tolerance = tolerance;
     settings.max_steps = max_steps;
     settings.seconds = seconds;
+    if (search) {
+        require(settings.uniform != nullptr && max_steps > 0, "a search must have seeds and steps");
+        settings.search = view_search(*search, n_components);
+        require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
+                "uniform_draws of a search must have a row for each start of the fit");
+    }
+    const bool has_background = log_volume < kInfinity;
+    require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
+            "a prior, a background and incomplete rows must go with initial mixtures");
+    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
+    settings.log_volume = log_volume;
     return settings;
 }
-
-// Initial weights, means and covariances of each group's mixture.
-using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
-                          const Letters& letters, Index n_components, const Maybe<2>& centres, const Maybe<1>& unit,
-                          const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                          const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
-                          const std::tuple<double, double>& automatic, double smallest_spread,
-                          const LimitValues& limits, double tolerance, Index max_steps, double seconds,
-                          const std::optional<PackedSearch>& packed_search,
-                          const std::optional<InitialMixtures>& initial, const std::optional<PackedPrior>& prior,
-                          const Incompleteness& partial, int n_threads, double log_volume) {
+                          const LimitValues& limits, const PackedFit& settings, double seconds,
+                          const Incompleteness& incompleteness, int n_threads) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
-    groups.is_incomplete = std::get<0>(partial);
-    groups.error = view_incompleteness(partial, groups.rows);
-    const bool has_background = log_volume < kInfinity;
-    require(initial || !(prior || groups.is_incomplete || has_background),
-            "a prior, a background and incomplete rows must go with initial");
-    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    groups.is_incomplete = std::get<0>(incompleteness);
+    groups.error = view_incompleteness(incompleteness, groups.rows);
+    const FitSettingsView task = view_fit(settings, limits, seconds, groups);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    FitSettingsView task =
-        view_fit(d, letters, n_components, centres, unit, assignment, n_candidates, uniform, kmeans, ridge, automatic,
-                 smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
-    require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
-            "assignment must have the component of each row of a single group");
-    std::optional<SearchView> search;
-    if (packed_search) {
-        require(task.uniform != nullptr && task.max_steps > 0, "a search must have seeds and steps");
-        search = view_search(*packed_search, n_components);
-        require(std::get<0>(*packed_search).shape(0) == static_cast<std::size_t>(task.n_starts),
-                "draws must have a row for each start of the fit");
-        task.search = &*search;
-    }
-    const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, groups.rows.n_features);
-    task.prior = prior_view ? &*prior_view : nullptr;
-    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    task.log_volume = log_volume;
-    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
+    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + (task.log_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
     NewArray<std::int64_t> n_steps({n_groups});
     NewArray<bool> has_converged({n_groups});
-    if (initial) {
+    if (const auto* initial = std::get_if<InitialMixtures>(&std::get<2>(settings))) {
         const auto& [weights_of, means_of, covariances_of] = *initial;
         require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
                     covariances_of.size() == n_groups * size,
@@ -535,11 +535,8 @@ void bind_em(nb::class_<Target>& type) {
         .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
              "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
-             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
-             "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "packed_search"_a.none(),
-             "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
-             "Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.")
+             "first_weight"_a.none(), "weights"_a, "limits"_a, "settings"_a, "seconds"_a, "incompleteness"_a,
+             "n_threads"_a, "Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Compute covariances of a structure from the scatter about the new means.")
         .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,

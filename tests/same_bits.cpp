@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -469,11 +470,24 @@ private:
         const SearchView search{
             draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, 8, 20, K, 400,
             250,          330, 160,           40,         1e3,        1e3,         2,         2,  0, 2,  0};
-        const FitSettingsView settings{algebra, K,    nullptr,     nullptr,
-                                       {},      2,    4,           uniform.data(),
-                                       20,      1e-4, is_searched, nullptr,
-                                       1e-6,    0.05, 1e-12,       {1e-3, 1e-15, 1e3, 1e6},
-                                       1e-7,    60,   1e9,         is_searched ? &search : nullptr};
+        const FitSettingsView settings{algebra,
+                                       K,
+                                       nullptr,
+                                       nullptr,
+                                       {},
+                                       2,
+                                       uniform.data(),
+                                       {4, 20, 1e-4},
+                                       is_searched,
+                                       nullptr,
+                                       1e-6,
+                                       0.05,
+                                       1e-12,
+                                       {1e-3, 1e-15, 1e3, 1e6},
+                                       1e-7,
+                                       60,
+                                       1e9,
+                                       is_searched ? std::optional(search) : std::nullopt};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

@@ -46,7 +46,7 @@ public:
             EmView em = view(table, ridge);
             Total total;
             PackedPriorView prior;
-            if (settings_.prior != nullptr) {
+            if (settings_.prior) {
                 prior = *settings_.prior;
                 prior.unit *= table.unit;
                 em.prior = &prior;
@@ -70,7 +70,7 @@ public:
         if (settings_.is_scaled) em.unit = sample.unit.data();
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
-        const bool is_searched = settings_.search != nullptr;
+        const bool is_searched = settings_.search.has_value();
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
@@ -99,7 +99,7 @@ private:
         Values centre, second;
     };
 
-    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.n_candidates; }
+    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.seeds.n_candidates; }
 
     EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
@@ -269,8 +269,7 @@ private:
         em.row_weight = {sample.weight.data(), 1};
         em.n_components = settings_.n_components;
         if (settings_.is_scaled) em.unit = sample.unit.data();
-        const SeedsView seeds{settings_.n_candidates, settings_.max_passes, settings_.kmeans_tolerance};
-        return gaussmix::find_centres(kernels_, em, seeds, uniform, execution_, centres);
+        return gaussmix::find_centres(kernels_, em, settings_.seeds, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;
@@ -327,7 +326,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
         }
         if (out.search != nullptr) out.search[group] = report;
         out.n_steps[group] = static_cast<Index>(history.size());
-        out.has_converged[group] = has_converged(settings.prior == nullptr ? history : objectives, settings.tolerance);
+        out.has_converged[group] = has_converged(settings.prior ? objectives : history, settings.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_converged, groups.n_groups, false);

@@ -2,6 +2,7 @@
 // returning to Python.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "search.hpp"
@@ -36,13 +37,9 @@ struct FitSettingsView {
     // belongs to its nearest centre.
     AssignmentView assignment;
     Index n_starts;  // number of initialisations by k-means; the fit with the highest log-likelihood is kept
-    Index n_candidates;
     // random numbers for `seed_centres`, one row for each initialisation; all groups use the same random numbers
     const double* uniform;
-    Index max_passes;  // maximum number of k-means passes
-    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
-    // variance of the features
-    double kmeans_tolerance;
+    SeedsView seeds;
     bool is_scaled;  // whether k-means divides each column by its scale
     // ridge, (n_features,), in squared units of the data; if null, the ridge of each group is chosen automatically
     const double* ridge;
@@ -51,12 +48,11 @@ struct FitSettingsView {
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;            // time after which no group makes a further EM step
-    const SearchView* search;  // settings of the split-and-merge search, or null if no search is made
-    bool has_initial = false;  // whether EM begins at the mixtures in `FitsView` and uses the given ridge
-    // prior of the mixtures, or null without a prior (always null without `has_initial`); `prior->unit` does not
-    // include the factor `GroupsView::unit`
-    const PackedPriorView* prior = nullptr;
+    double seconds;                    // time after which no group makes a further EM step
+    std::optional<SearchView> search;  // settings of the split-and-merge search; empty if no search is made
+    bool has_initial = false;          // whether EM begins at the mixtures in `FitsView` and uses the given ridge
+    // prior of the mixtures (only with `has_initial`); `prior->unit` does not include the factor `GroupsView::unit`
+    std::optional<PackedPriorView> prior = std::nullopt;
     double log_volume = kInfinity;  // log V of the noise component, as in EmView; infinite without `has_initial`
 };
 

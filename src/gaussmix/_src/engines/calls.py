@@ -144,7 +144,7 @@ class KMeansSettings(NamedTuple):
     """
 
     n_candidates: int
-    uniform_draws: Array | None
+    uniform_draws: Array
     max_passes: int
     tolerance: float
     is_scaled: bool = False
@@ -164,10 +164,10 @@ class InitialMixtures(NamedTuple):
     means: Array
     covariances: Array
 
-    def select(self, groups: Any) -> tuple[Array, Array, Array]:
+    def select(self, groups: Any) -> InitialMixtures:
         """Return the initial mixtures of some groups, as contiguous arrays for the C++ core."""
         weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
-        return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
+        return InitialMixtures(weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:])))
 
 
 StepLimits = tuple[float, int]  # tolerance of EM in nats per unit of row weight, and maximum number of steps

@@ -50,9 +50,9 @@ double* written(const Array& array, std::size_t size, const char* message) {
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_volume = kInfinity) {
+               double log_background_volume = kInfinity) {
     EmView task{};
-    task.log_volume = log_volume;
+    task.log_background_volume = log_background_volume;
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.algebra = to_algebra(letters);
@@ -111,17 +111,21 @@ using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, doubl
 
 std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d) {
     if (!prior) return std::nullopt;
-    const auto& [has_sticks, alpha, limit, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
-                 is_of_point] = *prior;
+    const auto& [has_stick_breaking, weight_concentration, max_components, mean, mean_precision, dof, scale,
+                 scale_roots, log_normaliser, total_weight, weight_unit, is_map] = *prior;
     const auto columns = static_cast<std::size_t>(d);
     require(mean.size() == columns, "the mean of a prior must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(algebra.size(d)),
             "the scale of a prior must be of the algebra's size");
-    require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == columns * columns),
-            "the roots of a prior must have shape (n_features, n_features), and go with a matrix");
-    return PackedPriorView{has_sticks,     alpha,      limit,        mean.data(),
-                           precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
-                           log_normaliser, row_weight, unit,         is_of_point};
+    require((algebra.second() == Second::full) == scale_roots.has_value() &&
+                (!scale_roots || scale_roots->size() == columns * columns),
+            "the scale_roots of a prior must have shape (n_features, n_features), and go with a matrix");
+    return PackedPriorView{has_stick_breaking, weight_concentration,
+                           max_components,     mean.data(),
+                           mean_precision,     dof,
+                           scale.data(),       scale_roots ? scale_roots->data() : nullptr,
+                           log_normaliser,     total_weight,
+                           weight_unit,        is_map};
 }
 
 // Pair of a flag and the measurement errors; the flag is true if rows have missing values or measurement errors.
@@ -141,17 +145,18 @@ using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Resu
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
                       const Letters& letters, const Writable<double, 1>& weights, const Writable<double, 2>& means,
                       const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
-                      const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, const std::optional<PackedPrior>& prior,
-                      const Incompleteness& incompleteness, int n_threads, double log_volume) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_volume);
+                      const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
+                      double previous_objective, Index max_steps, double seconds,
+                      const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
+                      double log_background_volume) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_background_volume);
     task.is_incomplete = std::get<0>(incompleteness);
     require(!task.has_background() || !(prior || task.is_incomplete), kAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
-    task.previous = previous;
+    task.previous_objective = previous_objective;
     task.max_steps = max_steps;
     task.seconds = seconds;
     const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, task.rows.n_features);
@@ -171,7 +176,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
                                   const Letters& letters, const Contiguous<double, 1>& weights,
                                   const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                   const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
-                                  Index max_steps, double seconds, double gain, Index limit,
+                                  Index max_steps, double seconds, double min_step_gain, Index max_components,
                                   const Contiguous<double, 1>& uniform, const PackedPrior& prior, int n_threads) {
     ColumnView task{};
     EmView& em = task.em;
@@ -196,8 +201,8 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     em.seconds = seconds;
     const std::optional<PackedPriorView> prior_view = view_prior(prior, em.algebra, em.rows.n_features);
     em.prior = &*prior_view;
-    task.limit = limit;
-    task.gain = gain;
+    task.max_components = max_components;
+    task.min_step_gain = min_step_gain;
     task.uniform = uniform.data();
     task.n_uniform = static_cast<Index>(uniform.size());
     Mixture mixture(em.algebra, static_cast<Index>(n_components), 1);
@@ -232,48 +237,51 @@ Steps to_steps(const Stop& stop) {
 }
 
 AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
-    const auto join = [](const Stop& first, const Stop& longer, const Stop& moved, const Stop& more, auto... rest) {
-        return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(moved), to_steps(more), rest...};
+    const auto join = [](const Stop& trial, const Stop& long_trial, const Stop& after_move, const Stop& long_after_move,
+                         auto... rest) {
+        return AcceptanceSettings{to_steps(trial), to_steps(long_trial), to_steps(after_move),
+                                  to_steps(long_after_move), rest...};
     };
     return std::apply(join, acceptance);
 }
 
 // Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
-using PackedSearch = std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance,
-                                Index, Index, Index, Index, std::tuple<Index, Index, Index, Index, Index>, double,
-                                double, Index, double, double, Index, Index>;
+using PackedSearch =
+    std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
+               Index, Index, Index, Index, Index, Index, Index, double, double, Index, double, double, Index, Index>;
 
 SearchView view_search(const PackedSearch& packed_search, Index n_components) {
-    const auto& [draws, seeds, start, refinement, close, acceptance, max_moves, patience, of_swaps, of_refinement,
-                 n_rows, work, closing, more_steps, of_crossing, misfit, n_ascents, slow_steps] = packed_search;
-    const auto& [n_candidates, max_passes, tolerance] = seeds;
-    const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
-    require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
+    const auto& [uniform_draws, kmeans, initial_limits, refinement_limits, final_limits, acceptance, max_moves,
+                 patience, swap_patience, refinement_patience, min_rows_to_subsample, first_rows, second_rows,
+                 kmeans_rows, min_kmeans_rows, search_steps_factor, final_steps_factor, n_extra_em_steps,
+                 crossing_work_factor, misfit_gain, n_ascents, min_slow_steps] = packed_search;
+    const auto& [n_candidates, max_passes, tolerance] = kmeans;
+    require(uniform_draws.shape(0) > 0 && uniform_draws.shape(1) > 0, "uniform_draws must have numbers");
     check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
     require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
-    return {draws.data(),
-            static_cast<Index>(draws.shape(1)),
+    return {uniform_draws.data(),
+            static_cast<Index>(uniform_draws.shape(1)),
             {n_candidates, max_passes, tolerance},
-            to_steps(start),
-            to_steps(refinement),
-            to_steps(close),
+            to_steps(initial_limits),
+            to_steps(refinement_limits),
+            to_steps(final_limits),
             to_acceptance(acceptance),
             max_moves,
             patience,
-            of_swaps,
-            of_refinement,
-            least_rows,
+            swap_patience,
+            refinement_patience,
+            min_rows_to_subsample,
             first_rows,
             second_rows,
             kmeans_rows,
-            least_kmeans_rows,
-            work,
-            closing,
-            more_steps,
-            of_crossing,
-            misfit,
+            min_kmeans_rows,
+            search_steps_factor,
+            final_steps_factor,
+            n_extra_em_steps,
+            crossing_work_factor,
+            misfit_gain,
             n_ascents,
-            slow_steps};
+            min_slow_steps};
 }
 
 // Result of a search: whether the search found a mixture (otherwise, the given mixture is not changed), one array with
@@ -308,8 +316,8 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     without_gil(
         n_threads,
         [&](const Execution& execution) {
-            has_result =
-                search(*target.kernels, task, settings, settings.draws, n_steps, execution, mixture, starts, report);
+            has_result = search(*target.kernels, task, settings, settings.uniform_draws, n_steps, execution, mixture,
+                                starts, report);
             return is_stopped || !execution.interrupt.has_come();
         },
         is_over);
@@ -369,9 +377,9 @@ using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialM
                              double, double, double, std::optional<PackedSearch>, Maybe<1>>;
 
 FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
-    const auto& [letters, n_components, start, em_settings, ridge_fraction, trimmed, smallest_spread, search, unit] =
-        packed;
-    const auto& [ridge, tolerance, max_steps, previous, prior, log_volume] = em_settings;
+    const auto& [letters, n_components, start, em_settings, ridge_fraction, ridge_trim_fraction, min_column_spread,
+                 search, unit] = packed;
+    const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_background_volume] = em_settings;
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
@@ -381,12 +389,12 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     require(max_steps >= 0, "max_steps must be at least 0");
     settings.n_starts = 1;
     if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
-        const auto& [n_candidates, uniform, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
-        require(uniform.shape(0) > 0, "uniform_draws must have a row for each start");
-        check_spread(n_components, n_candidates, uniform.shape(1));
-        settings.n_starts = static_cast<Index>(uniform.shape(0));
-        settings.uniform = uniform.data();
-        settings.seeds = {n_candidates, max_passes, kmeans_tolerance};
+        const auto& [n_candidates, uniform_draws, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
+        require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
+        check_spread(n_components, n_candidates, uniform_draws.shape(1));
+        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
+        settings.uniform_draws = uniform_draws.data();
+        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};
         settings.is_scaled = is_scaled;
     } else {
         require(ridge.has_value(), "a start other than k-means must go with a ridge");
@@ -406,24 +414,24 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     settings.unit = unit ? unit->data() : nullptr;
     settings.ridge = ridge ? ridge->data() : nullptr;
     settings.ridge_fraction = ridge_fraction;
-    settings.trimmed = trimmed;
-    settings.smallest_spread = smallest_spread;
+    settings.ridge_trim_fraction = ridge_trim_fraction;
+    settings.min_column_spread = min_column_spread;
     settings.limits = to_limits(limits);
     settings.tolerance = tolerance;
     settings.max_steps = max_steps;
     settings.seconds = seconds;
     if (search) {
-        require(settings.uniform != nullptr && max_steps > 0, "a search must have seeds and steps");
+        require(settings.uniform_draws != nullptr && max_steps > 0, "a search must go with k-means and steps");
         settings.search = view_search(*search, n_components);
         require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
                 "uniform_draws of a search must have a row for each start of the fit");
     }
-    const bool has_background = log_volume < kInfinity;
+    const bool has_background = log_background_volume < kInfinity;
     require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
             "a prior, a background and incomplete rows must go with initial mixtures");
     require(!has_background || !(prior || groups.is_incomplete), kAlone);
     settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
-    settings.log_volume = log_volume;
+    settings.log_background_volume = log_background_volume;
     return settings;
 }
 
@@ -438,7 +446,8 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const FitSettingsView task = view_fit(settings, limits, seconds, groups);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
-    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + (task.log_volume < kInfinity);
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k,
+               n_weights = k + (task.log_background_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
@@ -519,12 +528,13 @@ void bind_em(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
-             "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
+             "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous_objective"_a,
+             "max_steps"_a, "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a,
+             "log_background_volume"_a = kInfinity,
              "Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).")
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
-             "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
-             "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
+             "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
+             "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
              "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
         .def("gammas", bound_gammas, "values"_a,
              "Return the logarithm of the gamma function of positive numbers, and its derivative.")

@@ -129,13 +129,13 @@ private:
             ranking = moves_.ranked();
             work_ += work_of(kStepsOfRanking, moves_.whole());
         }
-        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
+        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promised_gain;
         const Index patience = is_unpromising ? task_.reduced_patience : task_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
-            const Index limit = are_hopeless ? std::min(patience, acceptance_.first_moves) : patience;
+            const Index limit = are_hopeless ? std::min(patience, acceptance_.n_first_moves) : patience;
             while (static_cast<Index>(tried.size()) < std::min({at_once, left_, limit - n_failures})) {
                 Candidate candidate;
                 if (!propose(ranking, touched, candidate.attempt)) break;
@@ -156,7 +156,7 @@ private:
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
                     result.push_back(std::move(candidate));
                 }
-                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.first_moves) ||
+                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.n_first_moves) ||
                           left_ <= 0 || work_ >= task_.max_work || (!result.empty() && is_whole);
                 if (helps || is_over) break;
             }
@@ -178,10 +178,11 @@ private:
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
-        const double aim = log_likelihood_ + acceptance_.gain;
-        auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
-        if (end && end->last <= aim && end->reach(static_cast<double>(acceptance_.after_more.limit)) > aim) {
-            end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
+        const double aim = log_likelihood_ + acceptance_.min_move_gain;
+        auto end = ended(moves_.whole(), trial, acceptance_.limits_after_move, execution_, work_);
+        if (end && end->last <= aim &&
+            end->reach(static_cast<double>(acceptance_.long_limits_after_move.limit)) > aim) {
+            end = ended(moves_.whole(), trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         View view;
@@ -241,7 +242,7 @@ private:
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
         candidate.work += work_of(kStepsBefore, part.em);
-        const double least = acceptance_.gain / part.fraction;
+        const double least = acceptance_.min_move_gain / part.fraction;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
@@ -249,10 +250,10 @@ private:
             return end && end->reach(n_more) > other + least;
         };
         std::optional<End> quick;
-        const Steps& first = acceptance_.first;
+        const Steps& first = acceptance_.trial_limits;
         if (algebra_.is_shared()) {
             quick = go_on({first.tolerance, first.limit - 1});
-            const double n_more = acceptance_.quick_factor * acceptance_.promising_factor;
+            const double n_more = acceptance_.quick_rejection_factor * acceptance_.promising_factor;
             candidate.is_hopeless = !is_promising(quick, n_more, part.log_likelihood);
             if (candidate.is_hopeless) return std::nullopt;
         }
@@ -260,7 +261,7 @@ private:
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
         if (!is_promising(end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
         Unmoved own{part.mixture, {}};
-        Steps some = acceptance_.longer;
+        Steps some = acceptance_.long_trial_limits;
         for (Index left = some.limit, i = 0;; left -= some.limit, ++i) {
             const auto [other, work] = unmoved(part, i, own, execution);
             const double gain = end->last - other.reach(static_cast<double>(left));
@@ -290,9 +291,9 @@ private:
         while (static_cast<Index>(to.ends.size()) <= i) {
             double work = to.ends.empty() ? 0 : to.ends.back().second;
             const End before = to.ends.empty() ? End{part.log_likelihood, 0, 1} : to.ends.back().first;
-            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.first.tolerance;
+            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.trial_limits.tolerance;
             const auto end =
-                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.first, execution, work);
+                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.trial_limits, execution, work);
             to.ends.emplace_back(end ? *end : End{before.last, 0, 1}, work);
         }
         return to.ends[i];
@@ -324,8 +325,8 @@ private:
         Index n_unsound = 0;
         for (Index k = 0; k < n_components_; ++k) {
             const double n_rows = view.n_rows[k];
-            if (n_rows < acceptance_.min_rows * n_values ||
-                (n_rows < acceptance_.min_rows_if_flat * n_values && is_flat(mixture, k))) {
+            if (n_rows < acceptance_.min_rows_per_value * n_values ||
+                (n_rows < acceptance_.min_rows_per_flat_value * n_values && is_flat(mixture, k))) {
                 ++n_unsound;
             }
         }
@@ -341,7 +342,7 @@ private:
         }
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {
-                if (moves_.variance(mixture, k, j) < acceptance_.flat * task_.within[j]) return true;
+                if (moves_.variance(mixture, k, j) < acceptance_.max_flatness * task_.within[j]) return true;
             }
             return false;
         }
@@ -369,7 +370,7 @@ private:
                  [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
         for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
         principal_axes(kernels_, 1, d_, own.data(), listener, values.data(), axes.data());
-        return values[d_ - 1] < acceptance_.flat;
+        return values[d_ - 1] < acceptance_.max_flatness;
     }
 
     const KernelTable& kernels_;

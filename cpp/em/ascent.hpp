@@ -20,25 +20,28 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
 struct AcceptanceSettings {
-    // `first` limits the EM steps by which a split-and-merge move is judged. If a move is promising, `longer` limits
-    // further EM steps, which are made in portions of `first.limit` steps as long as the move stays promising.
-    Steps first, longer;
-    // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
-    // does not gain enough.
-    Steps after_move, after_more;
-    // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if its total
-    // gain would reach `gain` after `promising_factor` further EM steps that each gain as much as the last EM step.
-    double gain, promising_factor;
+    // `trial_limits` limits the EM steps by which a split-and-merge move is judged. If a move is promising,
+    // `long_trial_limits` limits further EM steps, which are made in portions of `trial_limits.limit` steps as long as
+    // the move stays promising.
+    Steps trial_limits, long_trial_limits;
+    // `limits_after_move` limits the EM run on all rows after a move, and `long_limits_after_move` limits further EM
+    // steps if this run does not gain enough.
+    Steps limits_after_move, long_limits_after_move;
+    // A split-and-merge move is kept only if it gains more than `min_move_gain` nats per row. A move is promising if
+    // its total gain would reach `min_move_gain` after `promising_factor` further EM steps that each gain as much as
+    // the last EM step.
+    double min_move_gain, promising_factor;
     // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
-    // check assumes `quick_factor` times `promising_factor` further EM steps.
-    double quick_factor;
-    // If the bound on the gain of the best split is below `min_promise`, `AscentView::reduced_patience` replaces
+    // check assumes `quick_rejection_factor` times `promising_factor` further EM steps.
+    double quick_rejection_factor;
+    // If the bound on the gain of the best split is below `min_promised_gain`, `AscentView::reduced_patience` replaces
     // `AscentView::patience`.
-    double min_promise;
-    Index first_moves;  // a round of moves ends early if the quick check rejects each of the first `first_moves` moves
-    // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
-    // covariance is nearly singular (`flat`).
-    double min_rows, min_rows_if_flat, flat;
+    double min_promised_gain;
+    // A round of moves ends early if the quick check rejects each of the first `n_first_moves` moves.
+    Index n_first_moves;
+    // A component is unsound if it has too few rows (`min_rows_per_value`), or if it has few rows
+    // (`min_rows_per_flat_value`) and its covariance is nearly singular (`max_flatness`).
+    double min_rows_per_value, min_rows_per_flat_value, max_flatness;
 };
 
 struct AscentView {

@@ -48,7 +48,7 @@ public:
             PackedPriorView prior;
             if (settings_.prior) {
                 prior = *settings_.prior;
-                prior.unit *= table.unit;
+                prior.weight_unit *= table.unit;
                 em.prior = &prior;
             }
             return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
@@ -76,7 +76,7 @@ public:
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
             SearchReport of_start = report;
-            if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
+            if (!find_centres(sample, settings_.uniform_draws + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
             // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
@@ -99,7 +99,7 @@ private:
         Values centre, second;
     };
 
-    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.seeds.n_candidates; }
+    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.kmeans.n_candidates; }
 
     EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
@@ -115,7 +115,7 @@ private:
         em.seconds = settings_.seconds;
         em.is_incomplete = table.is_incomplete;
         em.error = table.error;
-        em.log_volume = settings_.log_volume;
+        em.log_background_volume = settings_.log_background_volume;
         return em;
     }
 
@@ -156,12 +156,13 @@ private:
         const auto n_steps = static_cast<Index>(history.size());
         Mixture best = end;
         std::vector<AscentStart> starts;
-        if (!gaussmix::search(kernels_, em, search, search.draws + of_fit * search.n_draws, n_steps, execution_, best,
-                              starts, report)) {
+        if (!gaussmix::search(kernels_, em, search, search.uniform_draws + of_fit * search.n_draws, n_steps, execution_,
+                              best, starts, report)) {
             return false;
         }
-        const double max_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
-        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(max_steps))};
+        const double max_steps = search.final_steps_factor * static_cast<double>(n_steps + search.n_extra_em_steps);
+        const Steps close{search.final_limits.tolerance,
+                          std::min(search.final_limits.limit, static_cast<Index>(max_steps))};
         if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
         const double searched = history.back();
         if (!is_higher(searched, expected)) {
@@ -182,7 +183,7 @@ private:
     }
 
     // Checks whether objective `a` is higher than objective `b` by more than rounding errors.
-    static bool is_higher(double a, double b) { return a > b + kRoundingOfRuns * std::max(1.0, std::fabs(b)); }
+    static bool is_higher(double a, double b) { return a > b + kObjectiveRounding * std::max(1.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;
@@ -235,7 +236,7 @@ private:
                     high[j] = std::max(high[j], number);
                 }
             }
-            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.smallest_spread;
+            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.min_column_spread;
             if (!is_small) return false;
         }
         return true;
@@ -249,7 +250,7 @@ private:
         const auto write_variances = [&](const Values& weights, double dropped, double* out) {
             trimmed_variances(sample.rows.data(), weights.data(), n_rows, d, dropped, listener_, out);
         };
-        write_variances(weight, std::ceil(settings_.trimmed * sum(weight.data(), n_rows)) + 1, ridge);
+        write_variances(weight, std::ceil(settings_.ridge_trim_fraction * sum(weight.data(), n_rows)) + 1, ridge);
         if (!std::all_of(ridge, ridge + d, [](double variance) { return variance > 0; })) {
             Values whole = room(d);
             write_variances(sample.weight, 0, whole.data());
@@ -269,7 +270,7 @@ private:
         em.row_weight = {sample.weight.data(), 1};
         em.n_components = settings_.n_components;
         if (settings_.is_scaled) em.unit = sample.unit.data();
-        return gaussmix::find_centres(kernels_, em, settings_.seeds, uniform, execution_, centres);
+        return gaussmix::find_centres(kernels_, em, settings_.kmeans, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;
@@ -304,7 +305,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     const Index d = groups.rows.n_features, n_components = settings.n_components;
     const Index n_covariances = settings.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * settings.algebra.size(d);
-    const Index n_weights = n_components + (settings.log_volume < kInfinity);
+    const Index n_weights = n_components + (settings.log_background_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,

@@ -74,7 +74,7 @@ public:
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
           offsets_(room(n_components_ * d_)),
           degrees_(mass_) {
-        if (task.prior != nullptr && !task.prior->is_of_point) {
+        if (task.prior != nullptr && !task.prior->is_map) {
             posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
         }
     }
@@ -111,7 +111,8 @@ public:
         log_likelihood = total / task_.total_weight;
         if (n_distant > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
-        if (task_.prior != nullptr) objective += added_by_prior(current) / (task_.prior->unit * task_.total_weight);
+        if (task_.prior != nullptr)
+            objective += added_by_prior(current) / (task_.prior->weight_unit * task_.total_weight);
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
@@ -182,7 +183,7 @@ private:
             means = origin_means_.data();
         }
         ParametersView parameters{log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor};
-        if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_volume;
+        if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_background_volume;
         MomentsView sums = out;
         sums.background = &background_;
         return gaussmix::step(kernels_, step_task, parameters, execution_, sums);
@@ -246,7 +247,7 @@ private:
     // covariances of the last EM step, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
-        const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
+        const double added = prior != nullptr && prior->is_map ? prior->weight_concentration / prior->weight_unit : 0;
         const double total = sum(mass_.data(), n_components_), all = total + static_cast<double>(n_components_) * added;
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = (mass_[k] + added) / all;
@@ -309,7 +310,7 @@ private:
     // degrees of freedom of the prior, even if components share a covariance.
     void apply_prior(Index k, double* mean, double* second) {
         const PackedPriorView& prior = *task_.prior;
-        const double shrinkage = prior.precision / prior.unit, part = shrinkage / (mass_[k] + shrinkage);
+        const double shrinkage = prior.mean_precision / prior.weight_unit, part = shrinkage / (mass_[k] + shrinkage);
         const Index size = algebra_.size(d_);
         double* offset = offsets_.data() + k * d_;
         for (Index j = 0; j < d_; ++j) {
@@ -324,10 +325,10 @@ private:
         add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
-            second[i] += times * prior.scale[i] / prior.unit;
+            second[i] += times * prior.scale[i] / prior.weight_unit;
         }
-        const bool is_divided = algebra_.is_shared() && !prior.is_of_point;
-        degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
+        const bool is_divided = algebra_.is_shared() && !prior.is_map;
+        degrees_[k] += prior.dof / prior.weight_unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
     // Adds the second moments of all other components to the second moments of the first component.
@@ -488,7 +489,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
-    double previous = task.previous, log_likelihood = 0, objective = 0;
+    double previous = task.previous_objective, log_likelihood = 0, objective = 0;
     while (loop.step(current, following, log_likelihood, objective)) {
         std::swap(current, following);
         log_likelihoods.push_back(log_likelihood);

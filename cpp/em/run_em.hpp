@@ -44,8 +44,8 @@ struct EmView {
     // scale by which `begin_em` divides each feature to compute distances from centres, (n_features,); if null, every
     // scale is 1
     const double* unit = nullptr;
-    double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
-    double previous = -kInfinity;  // objective of the last EM step before this call, or -inf
+    double tolerance;                        // tolerance of the convergence check, in nats per unit of row weight
+    double previous_objective = -kInfinity;  // objective of the last EM step before this call, or -inf
     Index max_steps;
     double seconds = kInfinity;  // time limit; no EM step begins later
     // `prior` is null for maximum likelihood. MAP estimates use the prior of `PosteriorObjective` in
@@ -57,9 +57,9 @@ struct EmView {
     // log V of a noise component with the uniform density 1 / V; infinite if there is no noise component. The weight of
     // the noise component is stored after the weights of the Gaussian components. A noise component can be combined
     // neither with a prior nor with incomplete rows.
-    double log_volume = kInfinity;
+    double log_background_volume = kInfinity;
 
-    bool has_background() const { return log_volume < kInfinity; }
+    bool has_background() const { return log_background_volume < kInfinity; }
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 

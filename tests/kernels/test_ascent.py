@@ -11,11 +11,12 @@ JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 
 MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another part for k-means
 
 
-def settings(rng, judged=JUDGED, n_rows=MANY_ROWS, draws=None, misfit=0.0, slow_steps=0):
+def settings(rng, acceptance=JUDGED, n_rows=MANY_ROWS, uniform_draws=None, misfit_gain=0.0, min_slow_steps=0):
     """Return the fields of `SearchSettings`: two ascents are crossed if the best split indicates a misfit."""
-    draws = rng.random((1, 101)) if draws is None else draws
+    uniform_draws = rng.random((1, 101)) if uniform_draws is None else uniform_draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
-    return (draws, (3, 100, 1e-4), *steps, judged, 40, 16, 20, 8, n_rows, 1e3, 8.0, 3, 2.0, misfit, 2, slow_steps)
+    patience, factors = (40, 16, 20, 8), (1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps)
+    return uniform_draws, (3, 100, 1e-4), *steps, acceptance, *patience, *n_rows, *factors
 
 
 def arguments(rng, name="full", n_rows=1_500, **changes):
@@ -53,9 +54,9 @@ def made(target, values):
 )
 def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
     # never crosses ends if covariances depend on each other
-    misfit = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
+    misfit_gain = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
     values = arguments(rng, name, n_rows)
-    values["packed_search"] = settings(rng, misfit=misfit)
+    values["packed_search"] = settings(rng, misfit_gain=misfit_gain)
     expected, starts, mixture = made(targets[0], values)
     assert expected
     assert len(starts) > 1
@@ -78,7 +79,7 @@ def test_where_em_is_unusual_the_mixture_stays(target, rng):
 def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
-        made(target, values | {"packed_search": settings(np.random.default_rng(0), slow_steps=steps)})[1]
+        made(target, values | {"packed_search": settings(np.random.default_rng(0), min_slow_steps=steps)})[1]
         for steps in (11, 10)
     )
     assert len(plain) < len(crossed)
@@ -109,10 +110,10 @@ def test_an_error_of_the_callable_is_raised(target, rng):
         {"row_weight": np.ones(8)[::2]},
         {"n_threads": 0},
         {"covariances": np.ones(5)},
-        {"packed_search": {"draws": np.ones((1, 0))}},
-        {"packed_search": {"draws": np.ones((0, 9))}},
+        {"packed_search": {"uniform_draws": np.ones((1, 0))}},
+        {"packed_search": {"uniform_draws": np.ones((0, 9))}},
         {"packed_search": {"n_rows": (2_000, 0, 1, 1, 1)}},
-        {"packed_search": {"judged": ((1e-5, 0), *JUDGED[1:])}},
+        {"packed_search": {"acceptance": ((1e-5, 0), *JUDGED[1:])}},
     ],
     ids=str,
 )

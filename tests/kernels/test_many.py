@@ -12,8 +12,8 @@ N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS, HEIGHTS = 6, 8  # positions of steps and log-likelihoods in the results
 JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 5, 2.0, 10.0, 5e-6
 LATER = (
-    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 15, 4, 20, 4, (50, 20, 40, 30, 10), 1e3,
-    1e3, 2, 2.0, 0.0, 2, 0,
+    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 15, 4, 20, 4, 50, 20, 40, 30, 10, 1e3, 1e3,
+    2, 2.0, 0.0, 2, 0,
 )  # fmt: skip
 
 

@@ -207,7 +207,7 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
             fits = [fitted(rows, "tied", n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
             patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_PER_VALUE", 0)
-            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_IF_FLAT", 0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_PER_FLAT_VALUE", 0)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

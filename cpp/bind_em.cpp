@@ -15,28 +15,13 @@
 #include "em/columns.hpp"
 #include "em/fit_many.hpp"
 #include "em/run_em.hpp"
-#include "families/update.hpp"
 
 namespace gaussmix {
 
 namespace {
 
-// volume, shape and orientation of an `Algebra` (the letters in mclust's model names)
-using Letters = std::tuple<int, int, int>;
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
-
-Across to_across(int value) {
-    require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
-    return static_cast<Across>(value);
-}
-
-Algebra to_algebra(const Letters& letters) {
-    const auto [volume, shape, orientation] = letters;
-    const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
-    require(is_valid(algebra), "no structure has this algebra");
-    return algebra;
-}
 
 Limits to_limits(const LimitValues& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
@@ -216,15 +201,6 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     NewArray<double> means_out({mixture.means.size(), 1});
     std::copy(mixture.means.begin(), mixture.means.end(), means_out.data());
     return {objective, released(mixture.weights), means_out.release(), released(mixture.covariances)};
-}
-
-// Values of log Gamma and of its derivative, the digamma function.
-using GammasResult = std::tuple<Result<double>, Result<double>>;
-
-GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
-    NewArray<double> logs({values.size()}), derivatives({values.size()});
-    gammas(*target.kernels, values.data(), static_cast<Index>(values.size()), logs.data(), derivatives.data());
-    return {logs.release(), derivatives.release()};
 }
 
 using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
@@ -487,41 +463,6 @@ double bound_least_gain(const Target&, const Letters& letters, Index n_features,
     return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
-Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
-                            const Contiguous<double, 1>& second, Index n_features, const Maybe<1>& current) {
-    const Algebra algebra = to_algebra(letters);
-    require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
-    const auto size = (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
-    require(second.size() == size, "second must be of the algebra's size");
-    require(!current || current->size() == size, "current must be of the algebra's size");
-    NewArray<double> covariances({size});
-    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    without_gil(1, [&](const Execution& execution) {
-        update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, execution.interrupt.listener(),
-               covariances.data());
-    });
-    return covariances.release();
-}
-
-Result<double> bound_other_covariances(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
-                                       const Contiguous<double, 1>& second, Index n_features,
-                                       const std::tuple<Index, double, double>& axes) {
-    const Algebra algebra = to_algebra(letters);
-    require(algebra.has_common_axes() && n_features > 0 && mass.size() > 0,
-            "components of the algebra must share axes");
-    const std::size_t size = mass.size() * static_cast<std::size_t>(algebra.size(n_features));
-    require(second.size() == size, "second must be of the algebra's size");
-    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    const OtherAxes other{std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)};
-    std::vector<Values> result;
-    without_gil(1, [&](const Execution& execution) {
-        result = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
-    });
-    NewArray<double> covariances({result.size(), size});
-    for (std::size_t i = 0; i < result.size(); ++i) std::copy_n(result[i].data(), size, covariances.data() + i * size);
-    return covariances.release();
-}
-
 }  // namespace
 
 void bind_em(nb::class_<Target>& type) {
@@ -536,8 +477,6 @@ void bind_em(nb::class_<Target>& type) {
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
              "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
              "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
-        .def("gammas", bound_gammas, "values"_a,
-             "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
              "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(),
              "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
@@ -546,11 +485,7 @@ void bind_em(nb::class_<Target>& type) {
              "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "limits"_a, "settings"_a, "seconds"_a, "incompleteness"_a,
-             "n_threads"_a, "Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.")
-        .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
-             "Compute covariances of a structure from the scatter about the new means.")
-        .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,
-             "Compute covariances along other axes, if components share axes: (n, size).");
+             "n_threads"_a, "Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.");
 }
 
 }  // namespace gaussmix

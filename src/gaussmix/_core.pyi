@@ -133,6 +133,11 @@ class Target:
         Measure how components moved between two steps, to move `bounds` in the second: (2, n_components).
         """
 
+    def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
+        """
+        Estimate the multiply-adds of a step for each row, where an exponential counts as 20.
+        """
+
     def factorise(
         self, covariances: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[
@@ -144,14 +149,6 @@ class Target:
 
     def gram(self, factors: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Return W' W of each factor W, (n, n_features, n_features)."""
-
-    def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
-        """
-        Estimate the multiply-adds of a step for each row, where an exponential counts as 20.
-        """
-
-    def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
-        """Return natural logarithms, with the same bits on every processor."""
 
     def principal_axes(
         self, matrices: numpy.typing.NDArray[numpy.float64]
@@ -169,6 +166,40 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Return axes near `start`, in columns, that scatters share best; None weights them by volumes.
+        """
+
+    def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """Return natural logarithms, with the same bits on every processor."""
+
+    def gammas(
+        self, values: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Return the logarithm of the gamma function of positive numbers, and its derivative.
+        """
+
+    def update(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        current: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Compute covariances of a structure from the scatter about the new means.
+        """
+
+    def other_covariances(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        other: tuple[int, float, float],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Compute covariances along other axes, if components share axes: (n, size).
         """
 
     def draw(
@@ -275,13 +306,6 @@ class Target:
     ]:
         """
         Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).
-        """
-
-    def gammas(
-        self, values: numpy.typing.NDArray[numpy.float64]
-    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
-        """
-        Return the logarithm of the gamma function of positive numbers, and its derivative.
         """
 
     def search(
@@ -452,30 +476,6 @@ class Target:
     ]:
         """
         Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.
-        """
-
-    def update(
-        self,
-        algebra: tuple[int, int, int],
-        mass: numpy.typing.NDArray[numpy.float64],
-        second: numpy.typing.NDArray[numpy.float64],
-        n_features: int,
-        current: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Compute covariances of a structure from the scatter about the new means.
-        """
-
-    def other_covariances(
-        self,
-        algebra: tuple[int, int, int],
-        mass: numpy.typing.NDArray[numpy.float64],
-        second: numpy.typing.NDArray[numpy.float64],
-        n_features: int,
-        other: tuple[int, float, float],
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Compute covariances along other axes, if components share axes: (n, size).
         """
 
     def step_incomplete(

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "families/update.hpp"
+
 namespace gaussmix {
 
 void require(bool claim, const char* message) {
@@ -70,6 +72,15 @@ Rule to_rule(int value) { return to_enum(value, Rule::assignment, "rule must be 
 
 Second to_second(int value) {
     return to_enum(value, Second::projected, "second must be 0, 1, 2, 3 or 4 (none, trace, diagonal, full, projected)");
+}
+
+Algebra to_algebra(const Letters& letters) {
+    constexpr const char* kMessage = "an algebra's parts are 0, 1 or 2";
+    const auto [volume, shape, orientation] = letters;
+    const Algebra algebra{to_enum(volume, Across::own, kMessage), to_enum(shape, Across::own, kMessage),
+                          to_enum(orientation, Across::own, kMessage)};
+    require(is_valid(algebra), "no structure has this algebra");
+    return algebra;
 }
 
 Output to_output(int value) {

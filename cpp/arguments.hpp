@@ -4,15 +4,19 @@
 #include <nanobind/nanobind.h>
 
 #include <optional>
+#include <tuple>
 #include <variant>
 
 #include "arrays.hpp"
+#include "families/algebra.hpp"
 
 namespace gaussmix {
 
 using Rows = std::variant<Strided<double, 2>, Strided<float, 2>>;
 using RowWeight = std::optional<Strided<double, 1>>;
 using Assignment = std::optional<std::variant<Strided<std::int32_t, 1>, Strided<double, 2>>>;
+// volume, shape and orientation of an `Algebra` (the letters in mclust's model names)
+using Letters = std::tuple<int, int, int>;
 using Prior = std::optional<Strided<double, 2>>;
 using PriorIndices = std::optional<Strided<std::int32_t, 1>>;
 using Error = std::optional<Strided<double>>;
@@ -35,6 +39,7 @@ Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule
 FactorShape to_factor_shape(int value);
 Rule to_rule(int value);
 Second to_second(int value);
+Algebra to_algebra(const Letters& letters);
 Output to_output(int value);
 
 Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const Maybe<2>& anchor,

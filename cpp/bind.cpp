@@ -135,42 +135,11 @@ Result<float> bound_measure_motion(const Target& target, int factor_shape, const
     return motion.release();
 }
 
-std::tuple<Result<double>, Result<double>, Result<bool>> bound_factorise(const Target& target,
-                                                                         const Contiguous<double, 3>& covariances) {
-    const std::size_t count = covariances.shape(0), features = covariances.shape(1);
-    require(covariances.shape(2) == features, "covariances must have shape (n_components, n_features, n_features)");
-    NewArray<double> factors({count, features, features});
-    NewArray<double> log_abs_det({count});
-    NewArray<bool> failed({count});
-    without_gil(1, [&](const Execution& execution) {
-        return factorise(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), covariances.data(),
-                         factors.data(), log_abs_det.data(), failed.data(), execution.interrupt);
-    });
-    return {factors.release(), log_abs_det.release(), failed.release()};
-}
-
-Result<double> bound_gram(const Target& target, const Contiguous<double, 3>& factors) {
-    const std::size_t count = factors.shape(0), features = factors.shape(1);
-    require(features > 0 && factors.shape(2) == features, "factors must have shape (n, n_features, n_features)");
-    NewArray<double> products({count, features, features});
-    without_gil(1, [&](const Execution& execution) {
-        return gram(*target.kernels, static_cast<Index>(count), static_cast<Index>(features), factors.data(),
-                    products.data(), execution.interrupt);
-    });
-    return products.release();
-}
-
 double bound_work_per_row(const Target&, int factor_shape, Index n_components, Index n_features, Index n_factors) {
     constexpr Second kSeconds[] = {Second::trace, Second::diagonal, Second::full, Second::projected};
     const FactorShape factors = to_factor_shape(factor_shape);
     return work_per_row({n_components, n_features, factors, false, Rule::soft, kSeconds[static_cast<int>(factors)],
                          n_factors, n_factors});
-}
-
-Result<double> bound_log(const Target& target, const Contiguous<double, 1>& values) {
-    NewArray<double> out({values.shape(0)});
-    target.kernels->log(values.data(), static_cast<Index>(values.shape(0)), out.data());
-    return out.release();
 }
 
 std::vector<Target> targets() {
@@ -208,13 +177,9 @@ void bind_targets(nb::module_& module) {
         .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),
              "means_after"_a, "factors_after"_a.noconvert(),
              "Measure how components moved between two steps, to move `bounds` in the second: (2, n_components).")
-        .def("factorise", bound_factorise, "covariances"_a,
-             "Compute whitening factors W (W' W is the inverse), log |det W|, and flags of failed covariances.")
-        .def("gram", bound_gram, "factors"_a, "Return W' W of each factor W, (n, n_features, n_features).")
         .def("work_per_row", bound_work_per_row, "factor_shape"_a, "n_components"_a, "n_features"_a, "n_factors"_a = 0,
-             "Estimate the multiply-adds of a step for each row, where an exponential counts as 20.")
-        .def("log", bound_log, "values"_a, "Return natural logarithms, with the same bits on every processor.");
-    bind_axes(type);
+             "Estimate the multiply-adds of a step for each row, where an exponential counts as 20.");
+    bind_algebra(type);
     bind_draws(type);
     bind_em(type);
     bind_incomplete(type);

@@ -93,7 +93,7 @@ inline void check_spread(Index n_components, Index n_candidates, std::size_t n_u
 }
 
 // Each of these functions is defined in the bind_*.cpp file for its subject.
-void bind_axes(nb::class_<Target>& type);
+void bind_algebra(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
 void bind_incomplete(nb::class_<Target>& type);

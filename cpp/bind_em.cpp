@@ -8,34 +8,20 @@
 #include <limits>
 #include <optional>
 #include <tuple>
+#include <variant>
 
 #include "bind.hpp"
 #include "em/ascent.hpp"
 #include "em/columns.hpp"
 #include "em/fit_many.hpp"
 #include "em/run_em.hpp"
-#include "families/update.hpp"
 
 namespace gaussmix {
 
 namespace {
 
-// volume, shape and orientation of an `Algebra` (the letters in mclust's model names)
-using Letters = std::tuple<int, int, int>;
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
-
-Across to_across(int value) {
-    require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
-    return static_cast<Across>(value);
-}
-
-Algebra to_algebra(const Letters& letters) {
-    const auto [volume, shape, orientation] = letters;
-    const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
-    require(is_valid(algebra), "no structure has this algebra");
-    return algebra;
-}
 
 Limits to_limits(const LimitValues& limits) {
     return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
@@ -49,9 +35,9 @@ double* written(const Array& array, std::size_t size, const char* message) {
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_volume = kInfinity) {
+               double log_background_volume = kInfinity) {
     EmView task{};
-    task.log_volume = log_volume;
+    task.log_background_volume = log_background_volume;
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.algebra = to_algebra(letters);
@@ -110,17 +96,21 @@ using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, doubl
 
 std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d) {
     if (!prior) return std::nullopt;
-    const auto& [has_sticks, alpha, limit, mean, precision, dof, scale, roots, log_normaliser, row_weight, unit,
-                 is_of_point] = *prior;
+    const auto& [has_stick_breaking, weight_concentration, max_components, mean, mean_precision, dof, scale,
+                 scale_roots, log_normaliser, total_weight, weight_unit, is_map] = *prior;
     const auto columns = static_cast<std::size_t>(d);
     require(mean.size() == columns, "the mean of a prior must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(algebra.size(d)),
             "the scale of a prior must be of the algebra's size");
-    require((algebra.second() == Second::full) == roots.has_value() && (!roots || roots->size() == columns * columns),
-            "the roots of a prior must have shape (n_features, n_features), and go with a matrix");
-    return PackedPriorView{has_sticks,     alpha,      limit,        mean.data(),
-                           precision,      dof,        scale.data(), roots ? roots->data() : nullptr,
-                           log_normaliser, row_weight, unit,         is_of_point};
+    require((algebra.second() == Second::full) == scale_roots.has_value() &&
+                (!scale_roots || scale_roots->size() == columns * columns),
+            "the scale_roots of a prior must have shape (n_features, n_features), and go with a matrix");
+    return PackedPriorView{has_stick_breaking, weight_concentration,
+                           max_components,     mean.data(),
+                           mean_precision,     dof,
+                           scale.data(),       scale_roots ? scale_roots->data() : nullptr,
+                           log_normaliser,     total_weight,
+                           weight_unit,        is_map};
 }
 
 // Pair of a flag and the measurement errors; the flag is true if rows have missing values or measurement errors.
@@ -140,17 +130,18 @@ using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Resu
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
                       const Letters& letters, const Writable<double, 1>& weights, const Writable<double, 2>& means,
                       const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
-                      const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance, double previous,
-                      Index max_steps, double seconds, const std::optional<PackedPrior>& prior,
-                      const Incompleteness& incompleteness, int n_threads, double log_volume) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_volume);
+                      const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
+                      double previous_objective, Index max_steps, double seconds,
+                      const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
+                      double log_background_volume) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_background_volume);
     task.is_incomplete = std::get<0>(incompleteness);
     require(!task.has_background() || !(prior || task.is_incomplete), kAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
-    task.previous = previous;
+    task.previous_objective = previous_objective;
     task.max_steps = max_steps;
     task.seconds = seconds;
     const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, task.rows.n_features);
@@ -170,7 +161,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
                                   const Letters& letters, const Contiguous<double, 1>& weights,
                                   const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                   const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
-                                  Index max_steps, double seconds, double gain, Index limit,
+                                  Index max_steps, double seconds, double min_step_gain, Index max_components,
                                   const Contiguous<double, 1>& uniform, const PackedPrior& prior, int n_threads) {
     ColumnView task{};
     EmView& em = task.em;
@@ -195,8 +186,8 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     em.seconds = seconds;
     const std::optional<PackedPriorView> prior_view = view_prior(prior, em.algebra, em.rows.n_features);
     em.prior = &*prior_view;
-    task.limit = limit;
-    task.gain = gain;
+    task.max_components = max_components;
+    task.min_step_gain = min_step_gain;
     task.uniform = uniform.data();
     task.n_uniform = static_cast<Index>(uniform.size());
     Mixture mixture(em.algebra, static_cast<Index>(n_components), 1);
@@ -207,24 +198,14 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     without_gil(n_threads, [&](const Execution& execution) {
         return improve_column(*target.kernels, task, execution, mixture, objective);
     });
-    NewArray<double> indices({mixture.means.size(), 1});
-    std::copy(mixture.means.begin(), mixture.means.end(), indices.data());
-    return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
-}
-
-// Values of log Gamma and of its derivative, the digamma function.
-using GammasResult = std::tuple<Result<double>, Result<double>>;
-
-GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
-    NewArray<double> logs({values.size()}), derivatives({values.size()});
-    gammas(*target.kernels, values.data(), static_cast<Index>(values.size()), logs.data(), derivatives.data());
-    return {logs.release(), derivatives.release()};
+    NewArray<double> means_out({mixture.means.size(), 1});
+    std::copy(mixture.means.begin(), mixture.means.end(), means_out.data());
+    return {objective, released(mixture.weights), means_out.release(), released(mixture.covariances)};
 }
 
 using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
 // Tuple of the fields of `AcceptanceSettings`, in the order in which the struct declares them.
-using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
-                              Index, double, double, double>;
+using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, Index, double, double, double>;
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
@@ -232,79 +213,76 @@ Steps to_steps(const Stop& stop) {
 }
 
 AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
-    const auto join = [](const Stop& first, const Stop& longer, const Stop& moved, const Stop& more, auto... rest) {
-        return AcceptanceSettings{to_steps(first), to_steps(longer), to_steps(moved), to_steps(more), rest...};
+    const auto join = [](const Stop& trial, const Stop& long_trial, const Stop& after_move, const Stop& long_after_move,
+                         auto... rest) {
+        return AcceptanceSettings{to_steps(trial), to_steps(long_trial), to_steps(after_move),
+                                  to_steps(long_after_move), rest...};
     };
     return std::apply(join, acceptance);
 }
 
 // Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
-using Searched =
+using PackedSearch =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
-               std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
+               Index, Index, Index, Index, Index, Index, Index, double, double, Index, double, double, Index, Index>;
 
-SearchView view_search(const Searched& searched, Index n_components) {
-    const auto& [draws, seeds, start, refinement, close, acceptance, of_swaps, of_refinement, n_rows, work, closing,
-                 more_steps, of_crossing, misfit, n_ascents, slow_steps] = searched;
-    const auto& [n_candidates, max_passes, tolerance] = seeds;
-    const auto& [least_rows, first_rows, second_rows, kmeans_rows, least_kmeans_rows] = n_rows;
-    require(draws.shape(0) > 0 && draws.shape(1) > 0, "draws must have numbers");
+SearchView view_search(const PackedSearch& packed_search, Index n_components) {
+    const auto& [uniform_draws, kmeans, initial_limits, refinement_limits, final_limits, acceptance, max_moves,
+                 patience, swap_patience, refinement_patience, min_rows_to_subsample, first_rows, second_rows,
+                 kmeans_rows, min_kmeans_rows, search_steps_factor, final_steps_factor, n_extra_em_steps,
+                 crossing_work_factor, misfit_gain, n_ascents, min_slow_steps] = packed_search;
+    const auto& [n_candidates, max_passes, tolerance] = kmeans;
+    require(uniform_draws.shape(0) > 0 && uniform_draws.shape(1) > 0, "uniform_draws must have numbers");
     check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
     require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
-    return {draws.data(),
-            static_cast<Index>(draws.shape(1)),
+    return {uniform_draws.data(),
+            static_cast<Index>(uniform_draws.shape(1)),
             {n_candidates, max_passes, tolerance},
-            to_steps(start),
-            to_steps(refinement),
-            to_steps(close),
+            to_steps(initial_limits),
+            to_steps(refinement_limits),
+            to_steps(final_limits),
             to_acceptance(acceptance),
-            of_swaps,
-            of_refinement,
-            least_rows,
+            max_moves,
+            patience,
+            swap_patience,
+            refinement_patience,
+            min_rows_to_subsample,
             first_rows,
             second_rows,
             kmeans_rows,
-            least_kmeans_rows,
-            work,
-            closing,
-            more_steps,
-            of_crossing,
-            misfit,
+            min_kmeans_rows,
+            search_steps_factor,
+            final_steps_factor,
+            n_extra_em_steps,
+            crossing_work_factor,
+            misfit_gain,
             n_ascents,
-            slow_steps};
+            min_slow_steps};
 }
 
 // Result of a search: whether the search found a mixture (otherwise, the given mixture is not changed), one array with
 // the number of rows and the initial log-likelihood of each search run, the number of tried moves, and the number of
 // accepted moves.
-using BoundSearch = std::tuple<bool, Result<double>, double, double>;
+using SearchResult = std::tuple<bool, Result<double>, double, double>;
 
-// Returns a view of the weighted rows and of the settings of EM for a split-and-merge search.
-EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                     const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
-                     const LimitValues& limits) {
+SearchResult bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+                          const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                          const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
+                          const LimitValues& limits, const Maybe<1>& unit, const PackedSearch& packed_search,
+                          Index n_steps, const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
     const RowsView& view = task.rows;
     require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
             "rows must be float64, in C order");
     require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
     task.total_weight = sum_in_pairs(task.row_weight.data, view.n_rows);
-    return task;
-}
-
-BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-                         const Writable<double, 1>& weights, const Writable<double, 2>& means,
-                         const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
-                         const LimitValues& limits, const Maybe<1>& unit, const Searched& searched, Index n_steps,
-                         const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
-    EmView task = view_searched(rows, row_weight, letters, weights, ridge, limits);
     require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
     task.unit = unit ? unit->data() : nullptr;
-    const SearchView settings = view_search(searched, task.n_components);
+    const SearchView settings = view_search(packed_search, task.n_components);
     const Written written(task, weights, means, covariances);
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(written.view);
-    bool is_stopped = false, is_usual = false;
+    bool is_stopped = false, has_result = false;
     const auto is_over = [&] {
         const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
@@ -314,18 +292,18 @@ BoundSearch bound_search(const Target& target, const Rows& rows, const RowWeight
     without_gil(
         n_threads,
         [&](const Execution& execution) {
-            is_usual =
-                search(*target.kernels, task, settings, settings.draws, n_steps, execution, mixture, starts, report);
+            has_result = search(*target.kernels, task, settings, settings.uniform_draws, n_steps, execution, mixture,
+                                starts, report);
             return is_stopped || !execution.interrupt.has_come();
         },
         is_over);
-    if (is_usual) mixture.write(written.view);
+    if (has_result) mixture.write(written.view);
     Values flat;
     for (const AscentStart& start : starts) {
         flat.push_back(static_cast<double>(start.n_rows));
         flat.push_back(start.log_likelihood);
     }
-    return {is_usual, released(flat), report.n_tried, report.n_accepted};
+    return {has_result, released(flat), report.n_tried, report.n_accepted};
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -365,94 +343,94 @@ using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
 
-// Component index of each row.
-using Components = Contiguous<std::int32_t, 1>;
+// Tuples of the fields of classes in engines.calls, in the order in which these classes declare them.
+using PackedEM = std::tuple<Maybe<1>, double, Index, double, std::optional<PackedPrior>, double>;
+using PackedKMeans = std::tuple<Index, Contiguous<double, 2>, Index, double, bool>;
+using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
+using Components = Contiguous<std::int32_t, 1>;  // component index of each row
+using Centres = Contiguous<double, 2>;
+using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialMixtures, Components, Centres>, PackedEM,
+                             double, double, double, std::optional<PackedSearch>, Maybe<1>>;
 
-FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
-                         const Maybe<1>& unit, const std::optional<Components>& assignment, Index n_candidates,
-                         const Maybe<2>& uniform, const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
-                         const std::tuple<double, double>& automatic, double smallest_spread, const LimitValues& limits,
-                         double tolerance, Index max_steps, double seconds, bool has_initial) {
+FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
+    const auto& [letters, n_components, start, em_settings, ridge_fraction, ridge_trim_fraction, min_column_spread,
+                 search, unit] = packed;
+    const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_background_volume] = em_settings;
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
+    settings.n_components = n_components;
     require(n_components > 0, "n_components is 0");
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
-    require(has_initial + centres.has_value() + assignment.has_value() + uniform.has_value() == 1,
-            "one of centres, assignment, uniform or initial must be passed");
-    require(!has_initial || (ridge && max_steps > 0), "initial must go with a ridge and steps");
-    require(!assignment || ridge, "assignment must go with a ridge");
-    require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
-            "centres must have shape (n_components, n_features), and go with a ridge");
+    settings.n_starts = 1;
+    if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
+        const auto& [n_candidates, uniform_draws, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
+        require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
+        check_spread(n_components, n_candidates, uniform_draws.shape(1));
+        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
+        settings.uniform_draws = uniform_draws.data();
+        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};
+        settings.is_scaled = is_scaled;
+    } else {
+        require(ridge.has_value(), "a start other than k-means must go with a ridge");
+    }
+    settings.has_initial = std::holds_alternative<InitialMixtures>(start);
+    require(!settings.has_initial || max_steps > 0, "initial mixtures must go with steps");
+    if (const auto* labels = std::get_if<Components>(&start)) {
+        require(groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(labels->size()),
+                "labels must have the component of each row of a single group");
+        settings.assignment = {labels->data(), nullptr, 1, 0};
+    }
+    const auto* centres = std::get_if<Centres>(&start);
+    require(!centres || centres->size() == static_cast<std::size_t>(n_components) * d,
+            "centres must have shape (n_components, n_features)");
     require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
-    require(!uniform || uniform->shape(0) > 0, "uniform must have a row for each start");
-    if (uniform) check_spread(n_components, n_candidates, uniform->shape(1));
-    settings.n_components = n_components;
-    settings.has_initial = has_initial;
     settings.centres = centres ? centres->data() : nullptr;
     settings.unit = unit ? unit->data() : nullptr;
-    if (assignment) settings.assignment = {assignment->data(), nullptr, 1, 0};
-    settings.n_starts = uniform ? static_cast<Index>(uniform->shape(0)) : 1;
-    settings.n_candidates = n_candidates;
-    settings.uniform = uniform ? uniform->data() : nullptr;
-    std::tie(settings.max_passes, settings.kmeans_tolerance, settings.is_scaled) = kmeans;
     settings.ridge = ridge ? ridge->data() : nullptr;
-    std::tie(settings.ridge_fraction, settings.trimmed) = automatic;
-    settings.smallest_spread = smallest_spread;
+    settings.ridge_fraction = ridge_fraction;
+    settings.ridge_trim_fraction = ridge_trim_fraction;
+    settings.min_column_spread = min_column_spread;
     settings.limits = to_limits(limits);
     settings.tolerance = tolerance;
     settings.max_steps = max_steps;
     settings.seconds = seconds;
+    if (search) {
+        require(settings.uniform_draws != nullptr && max_steps > 0, "a search must go with k-means and steps");
+        settings.search = view_search(*search, n_components);
+        require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
+                "uniform_draws of a search must have a row for each start of the fit");
+    }
+    const bool has_background = log_background_volume < kInfinity;
+    require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
+            "a prior, a background and incomplete rows must go with initial mixtures");
+    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
+    settings.log_background_volume = log_background_volume;
     return settings;
 }
-
-// Initial weights, means and covariances of each group's mixture.
-using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
                           const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
                           const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
-                          const Letters& letters, Index n_components, const Maybe<2>& centres, const Maybe<1>& unit,
-                          const std::optional<Components>& assignment, Index n_candidates, const Maybe<2>& uniform,
-                          const std::tuple<Index, double, bool>& kmeans, const Maybe<1>& ridge,
-                          const std::tuple<double, double>& automatic, double smallest_spread,
-                          const LimitValues& limits, double tolerance, Index max_steps, double seconds,
-                          const std::optional<Searched>& searched, const std::optional<InitialMixtures>& initial,
-                          const std::optional<PackedPrior>& prior, const Incompleteness& partial, int n_threads,
-                          double log_volume) {
+                          const LimitValues& limits, const PackedFit& settings, double seconds,
+                          const Incompleteness& incompleteness, int n_threads) {
     GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
-    groups.is_incomplete = std::get<0>(partial);
-    groups.error = view_incompleteness(partial, groups.rows);
-    const bool has_background = log_volume < kInfinity;
-    require(initial || !(prior || groups.is_incomplete || has_background),
-            "a prior, a background and incomplete rows must go with initial");
-    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    groups.is_incomplete = std::get<0>(incompleteness);
+    groups.error = view_incompleteness(incompleteness, groups.rows);
+    const FitSettingsView task = view_fit(settings, limits, seconds, groups);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
-    FitSettingsView task =
-        view_fit(d, letters, n_components, centres, unit, assignment, n_candidates, uniform, kmeans, ridge, automatic,
-                 smallest_spread, limits, tolerance, max_steps, seconds, initial.has_value());
-    require(!assignment || (groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(assignment->size())),
-            "assignment must have the component of each row of a single group");
-    std::optional<SearchView> search;
-    if (searched) {
-        require(task.uniform != nullptr && task.max_steps > 0, "a search must have seeds and steps");
-        search = view_search(*searched, n_components);
-        require(std::get<0>(*searched).shape(0) == static_cast<std::size_t>(task.n_starts),
-                "draws must have a row for each start of the fit");
-        task.search = &*search;
-    }
-    const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, groups.rows.n_features);
-    task.prior = prior_view ? &*prior_view : nullptr;
-    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(n_components);
-    task.log_volume = log_volume;
-    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + has_background;
+    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k,
+               n_weights = k + (task.log_background_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
     NewArray<std::int64_t> n_steps({n_groups});
     NewArray<bool> has_converged({n_groups});
-    if (initial) {
+    if (const auto* initial = std::get_if<InitialMixtures>(&std::get<2>(settings))) {
         const auto& [weights_of, means_of, covariances_of] = *initial;
         require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
                     covariances_of.size() == n_groups * size,
@@ -478,48 +456,11 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
             joined(histories),     joined(objectives), of_search.release()};
 }
 
-double bound_gained_by_chance(const Target&, const Letters& letters, Index n_features,
-                              const Contiguous<double, 1>& weights, Index n_rows) {
+double bound_least_gain(const Target&, const Letters& letters, Index n_features, const Contiguous<double, 1>& weights,
+                        const Contiguous<double, 1>& weights_without, Index n_rows) {
     require(n_features > 0 && n_rows > 0, "n_features or n_rows is 0");
-    const Algebra algebra = to_algebra(letters);
-    Mixture mixture(algebra, static_cast<Index>(weights.size()), n_features);
-    std::copy_n(weights.data(), weights.size(), mixture.weights.data());
-    return gained_by_chance(algebra, n_features, mixture, n_rows);
-}
-
-Result<double> bound_update(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
-                            const Contiguous<double, 1>& second, Index n_features, const Maybe<1>& current) {
-    const Algebra algebra = to_algebra(letters);
-    require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
-    const auto size = (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
-    require(second.size() == size, "second must be of the algebra's size");
-    require(!current || current->size() == size, "current must be of the algebra's size");
-    NewArray<double> covariances({size});
-    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    without_gil(1, [&](const Execution& execution) {
-        update(*target.kernels, algebra, scatter, current ? current->data() : nullptr, execution.interrupt.listener(),
-               covariances.data());
-    });
-    return covariances.release();
-}
-
-Result<double> bound_other_covariances(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
-                                       const Contiguous<double, 1>& second, Index n_features,
-                                       const std::tuple<Index, double, double>& axes) {
-    const Algebra algebra = to_algebra(letters);
-    require(algebra.has_common_axes() && n_features > 0 && mass.size() > 0,
-            "components of the algebra must share axes");
-    const std::size_t size = mass.size() * static_cast<std::size_t>(algebra.size(n_features));
-    require(second.size() == size, "second must be of the algebra's size");
-    const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    const OtherAxes other{std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)};
-    std::vector<Values> result;
-    without_gil(1, [&](const Execution& execution) {
-        result = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
-    });
-    NewArray<double> covariances({result.size(), size});
-    for (std::size_t i = 0; i < result.size(); ++i) std::copy_n(result[i].data(), size, covariances.data() + i * size);
-    return covariances.release();
+    const auto values = [](const auto& array) { return Values(array.data(), array.data() + array.size()); };
+    return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
 }  // namespace
@@ -528,31 +469,23 @@ void bind_em(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
-             "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
-             "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
+             "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous_objective"_a,
+             "max_steps"_a, "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a,
+             "log_background_volume"_a = kInfinity,
              "Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).")
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
-             "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
-             "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
+             "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
+             "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
              "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
-        .def("gammas", bound_gammas, "values"_a,
-             "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
-             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(), "searched"_a,
-             "n_steps"_a, "should_stop"_a, "n_threads"_a,
-             "Move components if it helps, and return the values of `BoundSearch`.")
-        .def("gained_by_chance", bound_gained_by_chance, "algebra"_a, "n_features"_a, "weights"_a, "n_rows"_a,
-             "Return the gain of means and covariances by chance on distinct rows, nats per row.")
+             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(),
+             "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
+             "Move components if it helps, and return the values of `SearchResult`.")
+        .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
+             "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
-             "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
-             "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
-             "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
-             "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
-             "Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.")
-        .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
-             "Compute covariances of a structure from the scatter about the new means.")
-        .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,
-             "Compute covariances along other axes, if components share axes: (n, size).");
+             "first_weight"_a.none(), "weights"_a, "limits"_a, "settings"_a, "seconds"_a, "incompleteness"_a,
+             "n_threads"_a, "Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.");
 }
 
 }  // namespace gaussmix

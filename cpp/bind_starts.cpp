@@ -149,7 +149,7 @@ void bind_starts(nb::class_<Target>& type) {
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,
              "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
         .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
-             "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kLeastWeight,
+             "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kMinSplitWeight,
              "Split rows into halves by EM from each cut, and return the best halves.")
         .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Return each row's gain of log density.")
         .def("first_responsibility", of_bisection<first_responsibility>, "bisection"_a, "rows"_a,

@@ -16,21 +16,21 @@ NB_MODULE(_core, module) {
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
     module.attr("LEAF_ROWS") = gaussmix::kLeafRows;
     module.attr("MAX_INFLATION") = gaussmix::kMaxInflation;
-    module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kLeastWeight;
+    module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kMinSplitWeight;
     module.attr("RESOLVED") = gaussmix::kResolved;
-    module.attr("OBJECTIVE_ROUNDING") = gaussmix::kRoundingOfRuns;
+    module.attr("OBJECTIVE_ROUNDING") = gaussmix::kObjectiveRounding;
+    module.attr("MIN_PATIENCE") = gaussmix::kMinPatience;
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
-    module.attr("LEAST_GAIN_OF_SEARCH") = gaussmix::kLeastGain;
-    module.attr("STEPS_AFTER_BIRTHS") = gaussmix::bound_moves::kSteps;
-    module.attr("MERGE_NEIGHBOURS") = gaussmix::bound_moves::kNeighbours;
-    module.attr("MERGE_PAIRS") = gaussmix::bound_moves::kPairs;
-    module.attr("MIN_MERGE_RESPONSIBILITY") = gaussmix::bound_moves::kShared;
-    module.attr("MIN_ROWS_SPLIT") = gaussmix::bound_moves::kFewest;
-    module.attr("ROUNDING_OF_BOUND") = gaussmix::bound_moves::kGain;
-    module.attr("LOSS_OF_DELETION") = gaussmix::bound_moves::kNegligible;
-    module.attr("ROWS_PER_PARAMETER") = gaussmix::bound_moves::kSmall;
-    module.attr("MIN_TAIL_WEIGHT") = gaussmix::bound_moves::kAnyWeight;
+    module.attr("STEPS_AFTER_BIRTHS") = gaussmix::kStepsAfterBirths;
+    module.attr("MERGE_NEIGHBOURS") = gaussmix::kMergeNeighbours;
+    module.attr("MERGE_PAIRS") = gaussmix::kMergePairs;
+    module.attr("MIN_MERGE_RESPONSIBILITY") = gaussmix::kMinMergeResponsibility;
+    module.attr("MIN_ROWS_SPLIT") = gaussmix::kMinRowsSplit;
+    module.attr("ROUNDING_OF_BOUND") = gaussmix::kRoundingOfBound;
+    module.attr("LOSS_OF_DELETION") = gaussmix::kLossOfDeletion;
+    module.attr("ROWS_PER_PARAMETER") = gaussmix::kRowsPerParameter;
+    module.attr("MIN_TAIL_WEIGHT") = gaussmix::kMinTailWeight;
     // Switch off nanobind's warnings about leaks, because objects that Python still holds at exit (a cached Target, a
     // traceback) are not leaks of gaussmix.
     nanobind::set_leak_warnings(false);

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -339,7 +340,7 @@ private:
         for (std::int32_t k = 0; k < p.K; ++k) neighbours[size_of(k)] = k - 1, rank.push_back(k);
         for (std::uint64_t key = 0; key < 2; ++key) {
             Moments out(p.shape);
-            const TruncatedView task{view, 2, 1, 1, 1, 0, candidates.data(), neighbours.data(), key};
+            const TruncatedView task{view, 2, 1, 1, 1, 2, 0, candidates.data(), neighbours.data(), key};
             step_truncated(kernels_, task, p.parameters(), rank.data(), execution_, out.view());
             out.add_to(hash);
             hash.add(Doubles(candidates.begin(), candidates.end()));
@@ -464,16 +465,29 @@ private:
         Doubles draws;
         for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
         for (Index i = 0; i < 2 * 211; ++i) draws.push_back(random.uniform());
-        const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16, 3,  0.0025,
-                                           1e9,       20,         8,          4,          5,    2,  10, 5e-6};
+        const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16,
+                                           3,         0.0025,     5,          2,          10,   5e-6};
         const SearchView search{
-            draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, K, 400, 250, 330,
-            160,          40,  1e3,           1e3,        2,          2,           0,         2,  0};
-        const FitSettingsView settings{algebra, K,    nullptr,     nullptr,
-                                       {},      2,    4,           uniform.data(),
-                                       20,      1e-4, is_searched, nullptr,
-                                       1e-6,    0.05, 1e-12,       {1e-3, 1e-15, 1e3, 1e6},
-                                       1e-7,    60,   1e9,         is_searched ? &search : nullptr};
+            draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, 8, 20, K, 400,
+            250,          330, 160,           40,         1e3,        1e3,         2,         2,  0, 2,  0};
+        const FitSettingsView settings{algebra,
+                                       K,
+                                       nullptr,
+                                       nullptr,
+                                       {},
+                                       2,
+                                       uniform.data(),
+                                       {4, 20, 1e-4},
+                                       is_searched,
+                                       nullptr,
+                                       1e-6,
+                                       0.05,
+                                       1e-12,
+                                       {1e-3, 1e-15, 1e3, 1e6},
+                                       1e-7,
+                                       60,
+                                       1e9,
+                                       is_searched ? std::optional(search) : std::nullopt};
         const std::int64_t first = 0, n_rows = n;
         const double total = static_cast<double>(n), unit = 1;
         const Index n_factors = algebra.is_shared() ? 1 : K;

@@ -5,7 +5,6 @@
 #include <limits>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "families/axes.hpp"
@@ -21,9 +20,31 @@ constexpr double kMinRidges = 2;     // a feature counts as constant if its vari
 // upper limit on the log-likelihood gain of a component that is expected by chance, as a multiple of the gain expected
 // for a component with very many rows
 constexpr double kMaxChance = 20;
+// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times p / n,
+// where p is the number of parameters of a mean and a full covariance, and n is the number of rows. If the gain is
+// below this minimum, the new mixture may describe new rows no better than the old mixture does.
+constexpr double kLeastGain = 30;
 // Estimated times, measured in EM steps on the same rows: the time for ranking all moves, and the time for selecting
 // the rows of one move and performing the first M-step of this move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
+
+// Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
+// covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
+// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
+// Biometrika 76). Returns 0 if the covariances of components depend on each other.
+double gained_by_chance(const Algebra& algebra, Index n_features, const Values& weights, Index n_rows) {
+    if (!algebra.is_free()) return 0;
+    const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
+    const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
+    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
+    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
+    double total = 0;
+    for (const double weight : weights) {
+        const double left = weight * n - lost;
+        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
+    }
+    return count * total / n;
+}
 
 struct Candidate {
     Attempt attempt;
@@ -36,7 +57,7 @@ struct Candidate {
 class Ascent {
 public:
     Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
-           const AscentResult& start)
+           double log_likelihood, Index cursor)
         : kernels_(kernels),
           task_(task),
           acceptance_(task.acceptance),
@@ -45,9 +66,9 @@ public:
           is_full_(algebra_.second() == Second::full),
           d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
-          moves_(kernels, task, execution, mixture, start.cursor),
-          reached_(start.log_likelihood),
-          left_(acceptance_.max_moves) {}
+          moves_(kernels, task, execution, mixture, cursor),
+          log_likelihood_(log_likelihood),
+          left_(task.max_moves) {}
 
     // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
     bool begin() {
@@ -58,7 +79,7 @@ public:
 
     // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood.
     AscentResult ascend(const MixtureView& out) {
-        while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
+        while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
             bool helps = accept(result);
@@ -66,10 +87,11 @@ public:
                 helps = accept({result[i]});
             }
             if (!helps) break;
-            ++n_moves_;
         }
         moves_.mixture().write(out);
-        return end(n_moves_);
+        return {log_likelihood_,      work_,        n_unsound_,          moves_.cursor(),
+                moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
+                n_accepted_};
     }
 
 private:
@@ -96,19 +118,6 @@ private:
         std::vector<std::pair<End, double>> ends;
     };
 
-    AscentResult end(Index n_moves) const {
-        return {n_moves,
-                reached_,
-                work_,
-                n_unsound_,
-                moves_.cursor(),
-                moves_.is_hopeless(),
-                has_refused_,
-                moves_.best_split(),
-                acceptance_.max_moves - left_,
-                n_accepted_};
-    }
-
     // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
     // gains. No component takes part in two of the returned moves. The function stops after `patience` consecutive
     // moves have failed.
@@ -120,13 +129,13 @@ private:
             ranking = moves_.ranked();
             work_ += work_of(kStepsOfRanking, moves_.whole());
         }
-        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promise;
-        const Index patience = is_unpromising ? acceptance_.less_patience : acceptance_.patience;
+        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promised_gain;
+        const Index patience = is_unpromising ? task_.reduced_patience : task_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
             std::vector<Candidate> tried;
-            const Index limit = are_hopeless ? std::min(patience, acceptance_.first_moves) : patience;
+            const Index limit = are_hopeless ? std::min(patience, acceptance_.n_first_moves) : patience;
             while (static_cast<Index>(tried.size()) < std::min({at_once, left_, limit - n_failures})) {
                 Candidate candidate;
                 if (!propose(ranking, touched, candidate.attempt)) break;
@@ -147,8 +156,8 @@ private:
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
                     result.push_back(std::move(candidate));
                 }
-                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.first_moves) ||
-                          left_ <= 0 || work_ >= acceptance_.max_work || (!result.empty() && is_whole);
+                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.n_first_moves) ||
+                          left_ <= 0 || work_ >= task_.max_work || (!result.empty() && is_whole);
                 if (helps || is_over) break;
             }
         }
@@ -169,10 +178,11 @@ private:
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
-        const double aim = reached_ + acceptance_.gain;
-        auto end = ended(moves_.whole(), trial, acceptance_.after_move, execution_, work_);
-        if (end && end->last <= aim && end->reach(static_cast<double>(acceptance_.after_more.limit)) > aim) {
-            end = ended(moves_.whole(), trial, acceptance_.after_more, execution_, work_);
+        const double aim = log_likelihood_ + acceptance_.min_move_gain;
+        auto end = ended(moves_.whole(), trial, acceptance_.limits_after_move, execution_, work_);
+        if (end && end->last <= aim &&
+            end->reach(static_cast<double>(acceptance_.long_limits_after_move.limit)) > aim) {
+            end = ended(moves_.whole(), trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         View view;
@@ -185,7 +195,7 @@ private:
         moves_.replace(std::move(trial), std::move(view));
         n_accepted_ += static_cast<Index>(result.size());
         unmoved_ = {};
-        reached_ = end->last;
+        log_likelihood_ = end->last;
         n_unsound_ = n_unsound;
         return true;
     }
@@ -197,11 +207,11 @@ private:
     }
 
     double chance(const Mixture& mixture) const {
-        return gained_by_chance(algebra_, d_, mixture, task_.em.rows.n_rows);
+        return gained_by_chance(algebra_, d_, mixture.weights, task_.em.rows.n_rows);
     }
 
     double work_of_move() const {
-        const Index k = moves_.max_neighbours();
+        const Index k = moves_.max_part_size();
         const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
         const double part = static_cast<double>(k) / static_cast<double>(n_components_);
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
@@ -232,7 +242,7 @@ private:
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
         candidate.work += work_of(kStepsBefore, part.em);
-        const double least = acceptance_.gain / part.posterior;
+        const double least = acceptance_.min_move_gain / part.fraction;
         const auto go_on = [&](const Steps& steps) {
             return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
@@ -240,10 +250,10 @@ private:
             return end && end->reach(n_more) > other + least;
         };
         std::optional<End> quick;
-        const Steps& first = acceptance_.first;
+        const Steps& first = acceptance_.trial_limits;
         if (algebra_.is_shared()) {
             quick = go_on({first.tolerance, first.limit - 1});
-            const double n_more = acceptance_.quick_factor * acceptance_.promising_factor;
+            const double n_more = acceptance_.quick_rejection_factor * acceptance_.promising_factor;
             candidate.is_hopeless = !is_promising(quick, n_more, part.log_likelihood);
             if (candidate.is_hopeless) return std::nullopt;
         }
@@ -251,14 +261,14 @@ private:
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
         if (!is_promising(end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
         Unmoved own{part.mixture, {}};
-        Steps some = acceptance_.longer;
+        Steps some = acceptance_.long_trial_limits;
         for (Index left = some.limit, i = 0;; left -= some.limit, ++i) {
             const auto [other, work] = unmoved(part, i, own, execution);
             const double gain = end->last - other.reach(static_cast<double>(left));
             const bool is_last = left <= 0 || (i > 0 && end->gain < some.tolerance);
             if (gain > least || is_last) {
                 candidate.work += work;
-                return gain > least ? std::optional<double>(gain * part.posterior) : std::nullopt;
+                return gain > least ? std::optional<double>(gain * part.fraction) : std::nullopt;
             }
             some.limit = std::min(first.limit, left);
             const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);
@@ -281,9 +291,9 @@ private:
         while (static_cast<Index>(to.ends.size()) <= i) {
             double work = to.ends.empty() ? 0 : to.ends.back().second;
             const End before = to.ends.empty() ? End{part.log_likelihood, 0, 1} : to.ends.back().first;
-            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.first.tolerance;
+            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.trial_limits.tolerance;
             const auto end =
-                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.first, execution, work);
+                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.trial_limits, execution, work);
             to.ends.emplace_back(end ? *end : End{before.last, 0, 1}, work);
         }
         return to.ends[i];
@@ -315,8 +325,8 @@ private:
         Index n_unsound = 0;
         for (Index k = 0; k < n_components_; ++k) {
             const double n_rows = view.n_rows[k];
-            if (n_rows < acceptance_.min_rows * n_values ||
-                (n_rows < acceptance_.min_rows_if_flat * n_values && is_flat(mixture, k))) {
+            if (n_rows < acceptance_.min_rows_per_value * n_values ||
+                (n_rows < acceptance_.min_rows_per_flat_value * n_values && is_flat(mixture, k))) {
                 ++n_unsound;
             }
         }
@@ -332,7 +342,7 @@ private:
         }
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {
-                if (moves_.variance(mixture, k, j) < acceptance_.flat * task_.within[j]) return true;
+                if (moves_.variance(mixture, k, j) < acceptance_.max_flatness * task_.within[j]) return true;
             }
             return false;
         }
@@ -360,7 +370,7 @@ private:
                  [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
         for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
         principal_axes(kernels_, 1, d_, own.data(), listener, values.data(), axes.data());
-        return values[d_ - 1] < acceptance_.flat;
+        return values[d_ - 1] < acceptance_.max_flatness;
     }
 
     const KernelTable& kernels_;
@@ -371,9 +381,9 @@ private:
     const bool is_full_;
     const Index d_, n_components_;
     Moves moves_;
-    double reached_;
+    double log_likelihood_;
     double work_ = 0;
-    Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
+    Index n_unsound_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
     mutable Unmoved unmoved_;           // EM steps of the whole mixture without a split-and-merge move
     mutable std::mutex one_at_a_time_;  // protects `unmoved_`
@@ -381,18 +391,12 @@ private:
 
 }  // namespace
 
-double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows) {
-    if (!algebra.is_free()) return 0;
-    const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
-    const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
-    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
-    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
-    double total = 0;
-    for (const double weight : mixture.weights) {
-        const double left = weight * n - lost;
-        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
-    }
-    return count * total / n;
+double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
+                  Index n_rows) {
+    const double n_values = static_cast<double>(n_features * (n_features + 3)) / 2, n = static_cast<double>(n_rows);
+    const double by_chance = gained_by_chance(algebra, n_features, weights, n_rows) -
+                             gained_by_chance(algebra, n_features, weights_without, n_rows);
+    return std::max(0.0, by_chance) + kLeastGain * n_values / n / n;
 }
 
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
@@ -409,20 +413,15 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
     return mean;
 }
 
-bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
-            AscentResult& result) {
-    Ascent ascend(kernels, task, execution, mixture, result);
-    if (ascend.begin()) {
-        result = ascend.ascend(mixture);
-    } else {
-        result.n_moves = -1;
-    }
-    return !execution.interrupt.has_come();
+std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
+                                   MixtureView mixture, double log_likelihood, Index cursor) {
+    Ascent ascent(kernels, task, execution, mixture, log_likelihood, cursor);
+    if (!ascent.begin()) return std::nullopt;
+    return ascent.ascend(mixture);
 }
 
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& has_model) {
-    has_model = false;
+           MixtureView mixture) {
     AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;
@@ -439,20 +438,13 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     pool(mixture.covariances, other.covariances, pooled.covariances);
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled.view(), 0);
-        if (!moves.view_first()) break;
+        if (!moves.view_first()) return false;
         const Values posteriors = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        bool is_fitted = false;
-        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view(), is_fitted) ||
-            !is_fitted) {
-            break;
-        }
-        if (count == em.n_components) {
-            pooled.write(mixture);
-            has_model = true;
-        }
+        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view())) return false;
     }
-    return !execution.interrupt.has_come();
+    pooled.write(mixture);
+    return true;
 }
 
 }  // namespace gaussmix

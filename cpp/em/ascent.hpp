@@ -2,14 +2,12 @@
 // moves in succession have not raised the log-likelihood. The rows and the initial mixture of each run are chosen in
 // em/search.cpp.
 #pragma once
+#include <optional>
+
 #include "bisection.hpp"
 
 namespace gaussmix {
 
-// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times p / n,
-// where p is the number of parameters of a mean and a full covariance, and n is the number of rows. If the gain is
-// below this minimum, the new mixture may describe new rows no better than the old mixture does.
-constexpr double kLeastGain = 30;
 // assumed upper limit on the total gain of further EM steps, as a multiple of their total gain under a geometric
 // decline
 constexpr double kCaution = 3;
@@ -22,28 +20,28 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
 struct AcceptanceSettings {
-    // `first` limits the EM steps by which a split-and-merge move is judged. If a move is promising, `longer` limits
-    // further EM steps, which are made in portions of `first.limit` steps as long as the move stays promising.
-    Steps first, longer;
-    // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
-    // does not gain enough.
-    Steps after_move, after_more;
-    // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if its total
-    // gain would reach `gain` after `promising_factor` further EM steps that each gain as much as the last EM step.
-    double gain, promising_factor;
+    // `trial_limits` limits the EM steps by which a split-and-merge move is judged. If a move is promising,
+    // `long_trial_limits` limits further EM steps, which are taken in portions of `trial_limits.limit` steps as long as
+    // the move stays promising.
+    Steps trial_limits, long_trial_limits;
+    // `limits_after_move` limits the EM run on all rows after a move, and `long_limits_after_move` limits further EM
+    // steps if this run does not gain enough.
+    Steps limits_after_move, long_limits_after_move;
+    // A split-and-merge move is kept only if it gains more than `min_move_gain` nats per row. A move is promising if
+    // its total gain would reach `min_move_gain` after `promising_factor` further EM steps that each gain as much as
+    // the last EM step.
+    double min_move_gain, promising_factor;
     // If components share a covariance, a quick check of the move comes one EM step before the usual check. The quick
-    // check assumes `quick_factor` times `promising_factor` further EM steps.
-    double quick_factor;
-    // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience` as the
-    // limit on consecutive failures.
-    double min_promise;
-    double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
-    Index max_moves, patience;  // maximum number of tried moves, and of consecutive failed moves
-    // A round of moves ends early if the quick check rejects each of the first `first_moves` moves.
-    Index less_patience, first_moves;
-    // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
-    // covariance is nearly singular (`flat`).
-    double min_rows, min_rows_if_flat, flat;
+    // check assumes `quick_rejection_factor` times `promising_factor` further EM steps.
+    double quick_rejection_factor;
+    // If the bound on the gain of the best split is below `min_promised_gain`, `AscentView::reduced_patience` replaces
+    // `AscentView::patience`.
+    double min_promised_gain;
+    // A round of moves ends early if the quick check rejects each of the first `n_first_moves` moves.
+    Index n_first_moves;
+    // A component is unsound if it has too few rows (`min_rows_per_value`), or if it has few rows
+    // (`min_rows_per_flat_value`) and its covariance is nearly singular (`max_flatness`).
+    double min_rows_per_value, min_rows_per_flat_value, max_flatness;
 };
 
 struct AscentView {
@@ -51,6 +49,8 @@ struct AscentView {
     // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
     const double* within;
     AcceptanceSettings acceptance;
+    Index max_moves, patience, reduced_patience;  // limits on tried moves, and on consecutive failed moves
+    double max_work;  // no further move is tried after EM has visited this number of (row, component) pairs
     // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
@@ -59,9 +59,6 @@ struct AscentView {
 };
 
 struct AscentResult {
-    // number of rounds of moves that raised the log-likelihood; -1 if the moves could not be prepared, for example
-    // because a covariance is singular
-    Index n_moves;
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
@@ -74,11 +71,10 @@ struct AscentResult {
     Index n_tried, n_accepted;  // numbers of tried and of accepted split-and-merge moves
 };
 
-// Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
-// covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
-// Biometrika 76). Returns 0 if the covariances of components depend on each other.
-double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
+// Returns the gain of a search over EM without a search, in nats per row, above which the gain is probably not due to
+// chance. `weights` and `weights_without` are the weights of the components after EM with and without the search.
+double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
+                  Index n_rows);
 
 // Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
 // (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same
@@ -86,19 +82,20 @@ double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture&
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
-// result of EM, and `result.log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the
-// last move that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises
-// the log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on
-// the number of threads. Returns false if interrupted.
-bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
-            AscentResult& result);
+// result of EM, and `log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the last
+// move that raised the log-likelihood. `cursor` is the index in `task.uniform` of the first random number. Several
+// threads judge different moves at the same time. If a move raises the log-likelihood, the moves after this move in the
+// ranking are judged again, so that the result does not depend on the number of threads. Returns nothing if the moves
+// cannot be prepared, for example because a covariance is singular.
+std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
+                                   MixtureView mixture, double log_likelihood, Index cursor);
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The components whose removal lowers the log-likelihood least are removed
 // until as many components are left as `mixture` had. The combination requires a covariance structure that estimates
-// the covariance of each component separately. `has_model` is set to false if no combination is found, for example
-// because an M-step would violate `em.limits`. Returns false if interrupted.
+// the covariance of each component separately. Returns false if no combination is found, for example because an M-step
+// would violate `em.limits`, or if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture, bool& has_model);
+           MixtureView mixture);
 
 }  // namespace gaussmix

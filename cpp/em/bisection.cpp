@@ -126,9 +126,8 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
         fractions.push_back(is ? kMixed : 1 - kMixed);
         fractions.push_back(is ? 1 - kMixed : kMixed);
     }
-    bool has_model = false;
-    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view(), has_model) ||
-        !has_model || !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
+    if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view()) ||
+        !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
         return -kInfinity;
     }
     return history.back();
@@ -188,8 +187,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const auto is_second = [&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; };
     bisection.gain = converge_from(is_second, bisection.mixture);
     if (is_random) {
-        const double index = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
-        compete([&](Index row) { return along[row] > index; });
+        const double cut = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
+        compete([&](Index row) { return along[row] > cut; });
     }
     if (cuts.has_heavy) {
         const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 // ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
-constexpr double kLeastWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
+constexpr double kMinSplitWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
 // minimum scale of a feature, relative to the largest absolute value of this feature
 constexpr double kResolved = 0x1p-26;
 
@@ -36,7 +36,7 @@ struct Bisection {
 // below `least`.
 double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
                  const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
-                 double least = kLeastWeight);
+                 double least = kMinSplitWeight);
 
 struct Cuts {
     // (1 + n_features,), random numbers in [0, 1): the first number decides the position of a random cut, and the other
@@ -47,7 +47,7 @@ struct Cuts {
     // whether a further cut separates the rows far from the mean from the rows near the mean, along the axis on which
     // some row is farthest from the mean
     bool has_tails = false;
-    double least_weight = kLeastWeight;
+    double least_weight = kMinSplitWeight;
 };
 
 // Splits a group of rows into two halves, once for each initial cut, and returns the split with the highest

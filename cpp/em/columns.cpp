@@ -96,7 +96,7 @@ private:
     static Index size(const Mixture& mixture) { return static_cast<Index>(mixture.weights.size()); }
     Mixture empty(Index n_components) const { return Mixture(task_.em.algebra, n_components, 1); }
     bool is_higher(const State& one, const State& other) const {
-        return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
+        return one.bound > other.bound + kRoundingOfBound * std::max(1.0, std::fabs(other.bound));
     }
 
     // Runs EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates
@@ -115,12 +115,12 @@ private:
         State state{mixture, mixture, 0};
         const Values bounds = run(state.following, 1, -1);
         if (bounds.empty()) return std::nullopt;
-        state.bound = bounds[0] * prior_.row_weight;
+        state.bound = bounds[0] * prior_.total_weight;
         return state;
     }
 
     std::optional<State> after_steps(Mixture mixture) const {
-        if (run(mixture, bound_moves::kSteps - 1, task_.gain).empty()) return std::nullopt;
+        if (run(mixture, kStepsAfterBirths - 1, task_.min_step_gain).empty()) return std::nullopt;
         return judge(mixture);
     }
 
@@ -168,11 +168,11 @@ private:
     // lower bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
-                             [&](double weight) { return prior_.row_weight * weight < kEmpty; });
+                             [&](double weight) { return prior_.total_weight * weight < kEmpty; });
     }
 
     Mixture without_smallest(const Mixture& mixture) const {
-        Indices indices = heaviest(mixture);
+        Indices indices = by_weight(mixture);
         if (indices.size() > 1) indices.pop_back();
         return taken(mixture, indices);
     }
@@ -224,13 +224,13 @@ private:
     // --- moves
 
     State raise(State state, double tried_at) {
-        const bool is_valid = state.bound - tried_at < task_.gain * prior_.row_weight;
+        const bool is_valid = state.bound - tried_at < task_.min_step_gain * prior_.total_weight;
         const auto n = static_cast<std::size_t>(size(state.model));
         Marked marked{std::vector<bool>(n, is_valid), Indices(n, -1)};
         prune(state, marked);
         while (!is_over()) {
-            Indices chosen = heaviest(state.model, marked.is_tried);
-            const Index left = task_.limit - size(state.model);
+            Indices chosen = by_weight(state.model, marked.is_tried);
+            const Index left = task_.max_components - size(state.model);
             if (static_cast<Index>(chosen.size()) > left)
                 chosen.resize(static_cast<std::size_t>(std::max<Index>(left, 0)));
             if (chosen.empty()) break;
@@ -238,7 +238,7 @@ private:
             for (const Index k : chosen) marked.is_tried[k] = true;
             if (result) std::tie(state, marked) = std::move(*result);
         }
-        const Indices order = heaviest(state.model);
+        const Indices order = by_weight(state.model);
         // Components are sorted, because with a stick-breaking prior, the lower bound is higher if the components are
         // in descending order of their weights.
         if (!std::is_sorted(order.begin(), order.end())) {
@@ -248,7 +248,8 @@ private:
         return state;
     }
 
-    static Indices heaviest(const Mixture& mixture, const std::vector<bool>& is_left_out = {}) {
+    // Returns the components in descending order of their weights.
+    static Indices by_weight(const Mixture& mixture, const std::vector<bool>& is_left_out = {}) {
         Indices indices;
         for (Index k = 0; k < size(mixture); ++k) {
             if (is_left_out.empty() || !is_left_out[k]) indices.push_back(k);
@@ -286,10 +287,10 @@ private:
 
     void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
         const double cut[] = {draw(), draw()};
-        if (static_cast<Index>(group.size()) < bound_moves::kFewest) return;
+        if (static_cast<Index>(group.size()) < kMinRowsSplit) return;
         const std::optional<Mixture> parts = parts_of(group, cut);
         if (!parts) return;
-        const double mass = prior_.row_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
+        const double mass = prior_.total_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
         Indices all(model.weights.size());
         std::iota(all.begin(), all.end(), Index{0});
         all.push_back(k);
@@ -297,7 +298,7 @@ private:
         const Index indices[] = {k, size(model) - 1};
         for (int i = 0; i < 2; ++i) {
             const double part = mass * parts->weights[i] / whole;
-            model.weights[indices[i]] = part / prior_.row_weight;
+            model.weights[indices[i]] = part / prior_.total_weight;
             model.means[indices[i]] = parts->means[i];
             model.covariances[indices[i]] = (prior_.scale[0] + part * parts->covariances[i]) / (prior_.dof + part);
         }
@@ -305,16 +306,17 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that `separate` fits.
-    // Returns nothing if the two halves are the best split but do not raise the log-likelihood.
+    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that
+    // `best_nested_pair` fits. Returns nothing if the two halves are the best split but do not raise the
+    // log-likelihood.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
         const Group some = gathered(some_of(indices, heaviest), heaviest), all = gathered(indices, heaviest);
         const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
         Mixture parts = empty(2), tails = empty(2);
-        const double of_some = separate(some, kLeastWeight, parts);
-        const double of_tails = has_tails(all) ? separate(all, bound_moves::kAnyWeight, tails) : -kInfinity;
+        const double of_some = best_nested_pair(some, kMinSplitWeight, parts);
+        const double of_tails = has_tails(all) ? best_nested_pair(all, kMinTailWeight, tails) : -kInfinity;
         if (of_tails > std::max({0.0, of_some, bisection.gain})) return tails;
         if (of_some > bisection.gain) return parts;
         if (!(bisection.gain > 0 && bisection.gain < kInfinity)) return std::nullopt;
@@ -352,7 +354,7 @@ private:
     // Fits two pairs of components that do not lie side by side: a narrow component within a wide component (for heavy
     // tails), and one component for the heaviest row with another component for all other rows. Returns the gain of the
     // better pair over a single component, in nats per unit of weight.
-    double separate(const Group& group, double least, Mixture& parts) const {
+    double best_nested_pair(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
         kernels_.log(&group.variance, 1, &log_variance);
@@ -372,10 +374,10 @@ private:
     }
 
     // Checks whether some row is so far from the mean that a component at this row must have a smaller weight than
-    // kLeastWeight.
+    // kMinSplitWeight.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
-            if (group.square(i) * kLeastWeight > group.variance) return true;
+            if (group.square(i) * kMinSplitWeight > group.variance) return true;
         }
         return false;
     }
@@ -435,7 +437,7 @@ private:
         for (const Merge& merge : merges) {
             model.weights[merge.one] += model.weights[merge.other];
             model.means[merge.one] = merge.mean;
-            model.covariances[merge.one] = merge.scale / (prior_.dof + prior_.row_weight * model.weights[merge.one]);
+            model.covariances[merge.one] = merge.scale / (prior_.dof + prior_.total_weight * model.weights[merge.one]);
             is_left[merge.other] = false;
         }
         std::vector<bool> is_tried = marked.is_tried;
@@ -448,10 +450,10 @@ private:
 
     bool try_deletions(State& state, Marked& marked) {
         for (Index k = 0; k < size(state.model); ++k) {
-            if (!(prior_.row_weight * state.model.weights[k] < bound_moves::kSmall * kParameters)) continue;
+            if (!(prior_.total_weight * state.model.weights[k] < kRowsPerParameter * kParameters)) continue;
             std::vector<bool> is_left(state.model.weights.size(), true);
             is_left[k] = false;
-            if (accept(state, marked, state.model, is_left, marked.is_tried, bound_moves::kNegligible)) return true;
+            if (accept(state, marked, state.model, is_left, marked.is_tried, kLossOfDeletion)) return true;
         }
         return false;
     }
@@ -501,7 +503,7 @@ private:
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
         for (Index k = 0; k < n; ++k) {
-            mass[k] = prior_.row_weight * after.weights[k];
+            mass[k] = prior_.total_weight * after.weights[k];
             dof[k] = prior_.dof + mass[k];
         }
         kernels_.log(after.covariances.data(), n, log_dets.data());
@@ -519,25 +521,25 @@ private:
             merge->gain = merge->gain - of_one[one] - of_one[other] + of_merged - of_weights;
             if (merge->gain > 0) result.push_back(*merge);
         }
-        return best_of(std::move(result), n, bound_moves::kPairs);
+        return best_of(std::move(result), n, kMergePairs);
     }
 
     // Merges two components. The returned gain contains only the part of the lower bound that depends on the mean and
     // the covariance of the merged component.
     std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
-        const double beta[] = {prior_.precision + mass, prior_.precision + more};
+        const double beta[] = {prior_.mean_precision + mass, prior_.mean_precision + more};
         const double dof[] = {prior_.dof + mass, prior_.dof + more}, of_both = dof[0] + more;
         const double first = mixture.means[one], second = mixture.means[other], prior = prior_.mean[0];
-        const double precision = beta[0] + beta[1] - prior_.precision;
-        const double shift = beta[1] * (second - first) - prior_.precision * (prior - first);
+        const double precision = beta[0] + beta[1] - prior_.mean_precision;
+        const double shift = beta[1] * (second - first) - prior_.mean_precision * (prior - first);
         const double mean = first + shift / precision;
-        const auto separate = [&](double index) { return (index - mean) * (index - mean); };
+        const auto squared_from_mean = [&](double x) { return (x - mean) * (x - mean); };
         const double scale = dof[0] * mixture.covariances[one] + dof[1] * mixture.covariances[other] - prior_.scale[0] +
-                             beta[0] * separate(first) + beta[1] * separate(second) -
-                             prior_.precision * separate(prior);
+                             beta[0] * squared_from_mean(first) + beta[1] * squared_from_mean(second) -
+                             prior_.mean_precision * squared_from_mean(prior);
         const double variance = scale / of_both;
         if (!(variance > 0)) return std::nullopt;
-        const double values[] = {variance, beta[0], beta[1], beta[0] + more, prior_.precision};
+        const double values[] = {variance, beta[0], beta[1], beta[0] + more, prior_.mean_precision};
         double logs[5], expected, normaliser;
         kernels_.log(values, 5, logs);
         tool_.moments(&of_both, logs, 1, &expected, &normaliser);
@@ -551,15 +553,15 @@ private:
         std::vector<std::pair<Index, Index>> pairs;
         for (Index k = 0; k < n; ++k) {
             const auto distance = [&](Index l) {
-                const double separate = mixture.means[l] - mixture.means[k];
-                return separate * separate / std::max(mixture.covariances[k], mixture.covariances[l]);
+                const double gap = mixture.means[l] - mixture.means[k];
+                return gap * gap / std::max(mixture.covariances[k], mixture.covariances[l]);
             };
             Indices others;
             for (Index l = 0; l < n; ++l) {
                 if (l != k) others.push_back(l);
             }
             std::stable_sort(others.begin(), others.end(), [&](Index a, Index b) { return distance(a) < distance(b); });
-            for (std::size_t i = 0; i < std::min<std::size_t>(bound_moves::kNeighbours, others.size()); ++i) {
+            for (std::size_t i = 0; i < std::min<std::size_t>(kMergeNeighbours, others.size()); ++i) {
                 pairs.emplace_back(std::min(k, others[i]), std::max(k, others[i]));
             }
         }
@@ -587,7 +589,7 @@ private:
             values.clear();
             for (Index i = 0; i < n_rows_; ++i) {
                 const double a = posteriors[i * n + merge.one], b = posteriors[i * n + merge.other];
-                if (a > bound_moves::kShared && b > bound_moves::kShared)
+                if (a > kMinMergeResponsibility && b > kMinMergeResponsibility)
                     indices.push_back(i), values.insert(values.end(), {a, b, a + b});
             }
             logs.resize(values.size());
@@ -597,7 +599,7 @@ private:
                 const double *r = values.data() + 3 * i, *log_r = logs.data() + 3 * i;
                 total += weight_[indices[i]] * (r[2] * log_r[2] - r[0] * log_r[0] - r[1] * log_r[1]);
             }
-            merge.gain -= prior_.unit * total;
+            merge.gain -= prior_.weight_unit * total;
         }
     }
 
@@ -622,7 +624,7 @@ bool improve_column(const KernelTable& kernels, const ColumnView& task, const Ex
     objective = std::numeric_limits<double>::quiet_NaN();
     if (result) {
         mixture = result->model;
-        objective = result->bound / task.em.prior->row_weight;
+        objective = result->bound / task.em.prior->total_weight;
     }
     return !execution.interrupt.has_come();
 }

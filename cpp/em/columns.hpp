@@ -2,11 +2,9 @@
 // Births (splits), merges and deletions of components alternate with EM. The Python module
 // em/bayes/birth_merge_moves.py makes the same moves for all covariance structures, and for any number of features and
 // rows. This file and the Python module differ in four ways:
-// - The Python module splits a component of n rows by at most max(100, 40 * number of axes, n / 8) rows, and judges the
-//   split by as many other rows. This file uses up to 400 rows to split a component, and no other rows to judge the
-//   split.
-// - This file tries two additional cuts: the first separates the rows near the mean from the other rows, and the second
-//   separates the row with the largest weight from the other rows.
+// - The Python module (em/bayes/births.py) validates the split of a component by other rows; this file does not.
+// - The Python module separates far rows and the row with the largest weight by cuts of `bisect`, if other splits fail;
+//   this file tries such cuts for each component, in other units and with another ridge (`best_nested_pair`).
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small
 //   component.
 // - This file extrapolates the EM steps, and begins EM with a coarse tolerance.
@@ -15,29 +13,28 @@
 
 namespace gaussmix {
 
-namespace bound_moves {           // the Python code for several features uses the same settings
-constexpr Index kSteps = 6;       // maximum number of EM steps after births
-constexpr Index kNeighbours = 6;  // number of nearest components with which merges are considered
-constexpr Index kPairs = 2;       // maximum number of merges per component that are evaluated exactly
-constexpr Index kFewest = 2;      // minimum number of distinct rows of a component that may be split
+// The Python code for several features uses the same settings.
+constexpr Index kStepsAfterBirths = 6;  // maximum number of EM steps after births
+constexpr Index kMergeNeighbours = 6;   // number of nearest components with which merges are considered
+constexpr Index kMergePairs = 2;        // maximum number of merges per component that are evaluated exactly
+constexpr Index kMinRowsSplit = 2;      // minimum number of distinct rows of a component that may be split
 // A gain counts only if it exceeds this fraction of the lower bound, because smaller gains may be rounding errors.
-constexpr double kGain = 1e-9;
+constexpr double kRoundingOfBound = 1e-9;
 // A component is deleted if its deletion lowers the lower bound on the log evidence by less than this number of nats.
-constexpr double kNegligible = 1e-3;
-constexpr double kSmall = 3;         // a component with more than this many rows per parameter is never deleted
-constexpr double kShared = 1e-10;    // sums of r log r omit rows with a responsibility r below this limit
-constexpr double kAnyWeight = 1e-9;  // minimum weight of a half if some rows are far from the other rows
-}  // namespace bound_moves
+constexpr double kLossOfDeletion = 1e-3;
+constexpr double kRowsPerParameter = 3;  // a component with more than this many rows per parameter is never deleted
+constexpr double kMinMergeResponsibility = 1e-10;  // sums of r log r omit rows with a responsibility r below this limit
+constexpr double kMinTailWeight = 1e-9;            // minimum weight of a half if some rows are far from the other rows
 
 struct ColumnView {
     // The rows of `em` are float64, in C order and weighted, and `em.prior` is set. `em.tolerance` and `em.max_steps`
     // determine when EM stops between two moves (births, merges and deletions of components). After the time limit
     // `em.seconds`, no move and no EM run begins.
     EmView em;
-    Index limit;  // maximum number of components
-    // EM after a birth stops if a step raises the lower bound by less than `gain` nats per row. Births are tried again
-    // only if the lower bound has risen by at least `gain` nats per row since births were last tried.
-    double gain;
+    Index max_components;
+    // EM after a birth stops if a step raises the lower bound by less than `min_step_gain` nats per row. Births are
+    // tried again only if the lower bound has risen by at least `min_step_gain` nats per row since the last births.
+    double min_step_gain;
     const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut into two
     Index n_uniform;
 };

@@ -46,9 +46,9 @@ public:
             EmView em = view(table, ridge);
             Total total;
             PackedPriorView prior;
-            if (settings_.prior != nullptr) {
+            if (settings_.prior) {
                 prior = *settings_.prior;
-                prior.unit *= table.unit;
+                prior.weight_unit *= table.unit;
                 em.prior = &prior;
             }
             return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
@@ -70,13 +70,13 @@ public:
         if (settings_.is_scaled) em.unit = sample.unit.data();
         Total total;
         if (settings_.max_steps > 0 && !find_total(em, total)) return false;
-        const bool is_searched = settings_.search != nullptr;
+        const bool is_searched = settings_.search.has_value();
         Mixture other(settings_.algebra, settings_.n_components, d);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
             SearchReport of_start = report;
-            if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
+            if (!find_centres(sample, settings_.uniform_draws + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
             // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
@@ -99,7 +99,7 @@ private:
         Values centre, second;
     };
 
-    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.n_candidates; }
+    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.kmeans.n_candidates; }
 
     EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
@@ -115,7 +115,7 @@ private:
         em.seconds = settings_.seconds;
         em.is_incomplete = table.is_incomplete;
         em.error = table.error;
-        em.log_volume = settings_.log_volume;
+        em.log_background_volume = settings_.log_background_volume;
         return em;
     }
 
@@ -129,8 +129,7 @@ private:
 
     // Performs the first M-step, from the centres in `mixture.means` or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
-        bool has_model = false;
-        return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
+        return begin_em(kernels_, em, execution_, settings_.assignment, mixture);
     }
 
     // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in
@@ -157,22 +156,21 @@ private:
         const auto n_steps = static_cast<Index>(history.size());
         Mixture best = end;
         std::vector<AscentStart> starts;
-        if (!gaussmix::search(kernels_, em, search, search.draws + of_fit * search.n_draws, n_steps, execution_, best,
-                              starts, report)) {
+        if (!gaussmix::search(kernels_, em, search, search.uniform_draws + of_fit * search.n_draws, n_steps, execution_,
+                              best, starts, report)) {
             return false;
         }
-        const double max_steps = search.closing * static_cast<double>(n_steps + search.more_steps);
-        const Steps close{search.close.tolerance, std::min(search.close.limit, static_cast<Index>(max_steps))};
+        const double max_steps = search.final_steps_factor * static_cast<double>(n_steps + search.n_extra_em_steps);
+        const Steps close{search.final_limits.tolerance,
+                          std::min(search.final_limits.limit, static_cast<Index>(max_steps))};
         if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
         const double searched = history.back();
         if (!is_higher(searched, expected)) {
             if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, end, history)) return false;
             reached = history.back();
         }
-        const auto chance = [&](const Mixture& m) { return gained_by_chance(settings_.algebra, d, m, n_rows); };
-        const double n_values = static_cast<double>(d * (d + 3)) / 2, n = static_cast<double>(n_rows);
-        const double least = std::max(0.0, chance(best) - chance(end)) + kLeastGain * n_values / n / n;
-        const bool is_accepted = searched - reached > least;
+        const bool is_accepted =
+            searched - reached > least_gain(settings_.algebra, d, best.weights, end.weights, n_rows);
         report.gain = is_accepted ? searched - reached : 0;
         if (!is_accepted) report.n_accepted = 0;
         (is_accepted ? best : end).write(mixture);
@@ -185,7 +183,7 @@ private:
     }
 
     // Checks whether objective `a` is higher than objective `b` by more than rounding errors.
-    static bool is_higher(double a, double b) { return a > b + kRoundingOfRuns * std::max(1.0, std::fabs(b)); }
+    static bool is_higher(double a, double b) { return a > b + kObjectiveRounding * std::max(1.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;
@@ -238,7 +236,7 @@ private:
                     high[j] = std::max(high[j], number);
                 }
             }
-            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.smallest_spread;
+            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.min_column_spread;
             if (!is_small) return false;
         }
         return true;
@@ -252,7 +250,7 @@ private:
         const auto write_variances = [&](const Values& weights, double dropped, double* out) {
             trimmed_variances(sample.rows.data(), weights.data(), n_rows, d, dropped, listener_, out);
         };
-        write_variances(weight, std::ceil(settings_.trimmed * sum(weight.data(), n_rows)) + 1, ridge);
+        write_variances(weight, std::ceil(settings_.ridge_trim_fraction * sum(weight.data(), n_rows)) + 1, ridge);
         if (!std::all_of(ridge, ridge + d, [](double variance) { return variance > 0; })) {
             Values whole = room(d);
             write_variances(sample.weight, 0, whole.data());
@@ -272,8 +270,7 @@ private:
         em.row_weight = {sample.weight.data(), 1};
         em.n_components = settings_.n_components;
         if (settings_.is_scaled) em.unit = sample.unit.data();
-        const SeedsView seeds{settings_.n_candidates, settings_.max_passes, settings_.kmeans_tolerance};
-        return gaussmix::find_centres(kernels_, em, seeds, uniform, execution_, centres);
+        return gaussmix::find_centres(kernels_, em, settings_.kmeans, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;
@@ -308,7 +305,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     const Index d = groups.rows.n_features, n_components = settings.n_components;
     const Index n_covariances = settings.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * settings.algebra.size(d);
-    const Index n_weights = n_components + (settings.log_volume < kInfinity);
+    const Index n_weights = n_components + (settings.log_background_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,
@@ -330,7 +327,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
         }
         if (out.search != nullptr) out.search[group] = report;
         out.n_steps[group] = static_cast<Index>(history.size());
-        out.has_converged[group] = has_converged(settings.prior == nullptr ? history : objectives, settings.tolerance);
+        out.has_converged[group] = has_converged(settings.prior ? objectives : history, settings.tolerance);
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_converged, groups.n_groups, false);

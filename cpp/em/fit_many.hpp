@@ -2,6 +2,7 @@
 // returning to Python.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "search.hpp"
@@ -36,28 +37,24 @@ struct FitSettingsView {
     // belongs to its nearest centre.
     AssignmentView assignment;
     Index n_starts;  // number of initialisations by k-means; the fit with the highest log-likelihood is kept
-    Index n_candidates;
     // random numbers for `seed_centres`, one row for each initialisation; all groups use the same random numbers
-    const double* uniform;
-    Index max_passes;  // maximum number of k-means passes
-    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
-    // variance of the features
-    double kmeans_tolerance;
+    const double* uniform_draws;
+    KMeansView kmeans;
     bool is_scaled;  // whether k-means divides each column by its scale
     // ridge, (n_features,), in squared units of the data; if null, the ridge of each group is chosen automatically
     const double* ridge;
-    double ridge_fraction, trimmed;  // settings of the automatic ridge (see em/initialisation/sample.py)
-    double smallest_spread;          // Python must fit a table if the range of a column is less than this
+    double ridge_fraction, ridge_trim_fraction;  // settings of the automatic ridge (see em/initialisation/sample.py)
+    double min_column_spread;                    // Python must fit a table if the range of a column is less than this
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;            // time after which no group runs a further EM step
-    const SearchView* search;  // settings of the split-and-merge search, or null if there is no search
-    bool has_initial = false;  // whether EM begins at the mixtures in `FitsView` and uses the given ridge
-    // prior of the mixtures, or null without a prior (always null without `has_initial`); `prior->unit` does not
-    // include the factor `GroupsView::unit`
-    const PackedPriorView* prior = nullptr;
-    double log_volume = kInfinity;  // log V of the noise component, as in EmView; infinite without `has_initial`
+    double seconds;                    // time after which no group runs a further EM step
+    std::optional<SearchView> search;  // settings of the split-and-merge search; empty if there is no search
+    bool has_initial = false;          // whether EM begins at the mixtures in `FitsView` and uses the given ridge
+    // prior of the mixtures (only with `has_initial`); `prior->weight_unit` does not include `GroupsView::unit`
+    std::optional<PackedPriorView> prior = std::nullopt;
+    // log V of the noise component, as in EmView; infinite without `has_initial`
+    double log_background_volume = kInfinity;
 };
 
 struct FitsView {  // concatenated results of all groups

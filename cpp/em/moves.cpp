@@ -78,7 +78,7 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       row_fraction_(weight_, weight_ + n_rows_),
       cursor_(cursor) {
     mixture_.read(mixture);
-    for (double& posterior : row_fraction_) posterior /= task.em.total_weight;
+    for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
     for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
         scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
@@ -91,8 +91,8 @@ bool Moves::begin() {
         if (!sum_all(kernels_, task_.em, execution_, centre_.data(), second_.data())) return false;
     }
     if (task_.has_swaps) {
-        reached_ = room(n_rows_);
-        std::partial_sum(weight_, weight_ + n_rows_, reached_.begin());
+        cumulative_weight_ = room(n_rows_);
+        std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
     return view_first();
 }
@@ -104,7 +104,7 @@ void Moves::replace(Mixture mixture, View view) {
     view_ = std::move(view);
 }
 
-Index Moves::max_neighbours() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
+Index Moves::max_part_size() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
 
 EmView Moves::whole() const {
     EmView em = task_.em;
@@ -221,13 +221,13 @@ void Moves::split_again() {
         bool has_shifted = cached == splits_.end();
         for (std::size_t i = 0; i < here.size() && !has_shifted; ++i) {
             const double of = i + 1 == here.size() ? here[i] : unit[i % static_cast<std::size_t>(d_)];
-            has_shifted = std::fabs(cached->second.index[i] - here[i]) >= kMaxShift * of;
+            has_shifted = std::fabs(cached->second.parameters_at_split[i] - here[i]) >= kMaxShift * of;
         }
         if (has_shifted) splits_.insert_or_assign(k, split(k, std::move(here)));
     }
 }
 
-Split Moves::split(Index k, Values index) {
+Split Moves::split(Index k, Values parameters) {
     const Values drawn = draw(d_ + 2);
     const Indices& own = view_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
@@ -237,7 +237,7 @@ Split Moves::split(Index k, Values index) {
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
     if (n_own <= limit) indices = own;
-    Split result{std::move(index), -kInfinity, {}};
+    Split result{std::move(parameters), -kInfinity, {}};
     if (static_cast<Index>(indices.size()) < kSplitRows * (d_ + 1)) return result;
     Values rows, weight;
     rows.reserve(indices.size() * static_cast<std::size_t>(d_));
@@ -391,8 +391,8 @@ Values Moves::merged(Index limit, Index& count) const {
 void Moves::swap(Attempt& attempt) {
     const Values drawn = draw(2);
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
-    const Index row = std::min<Index>(
-        std::upper_bound(reached_.begin(), reached_.end(), drawn[1] * reached_.back()) - reached_.begin(), n_rows_ - 1);
+    const auto first = cumulative_weight_.begin(), end = cumulative_weight_.end();
+    const Index row = std::min<Index>(std::upper_bound(first, end, drawn[1] * end[-1]) - first, n_rows_ - 1);
     attempt.cursor = cursor_;
     attempt.part = whole_part();
     attempt.is_vain = posterior(view_, row, k) > 0.5;
@@ -438,10 +438,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
         posteriors[split] *= first[row];
     }
     attempt.mixture = part.mixture;
-    bool has_model = false;
-    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view(),
-                    has_model) &&
-           has_model;
+    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view());
 }
 
 // Returns the components that a split-and-merge move changes, and the neighbours of these components. If the
@@ -472,7 +469,7 @@ Part Moves::whole_part() const {
     std::iota(part.components.begin(), part.components.end(), Index{0});
     part.em = whole();
     part.mixture = mixture_;
-    part.posterior = 1;
+    part.fraction = 1;
     part.log_likelihood = view_.height;
     return part;
 }
@@ -523,10 +520,10 @@ Part Moves::part_of(Indices components) const {
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[indices[i]] * totals[i];
         const double own = row_fraction_[indices[i]] * totals[i];
-        part.posterior += own;
+        part.fraction += own;
         height += own * (view_.log_density[indices[i]] + logarithms[i]);
     }
-    part.log_likelihood = height / part.posterior - log(weight);
+    part.log_likelihood = height / part.fraction - log(weight);
     part.em = whole();
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);

@@ -27,8 +27,8 @@ struct Removal {
     Index freed, heir;  // `heir` is -1 if all other components take over the rows
 };
 
-struct Split {     // split of one component into two
-    Values index;  // mean, standard deviations and weight of the component at the time of the split
+struct Split {                   // split of one component into two
+    Values parameters_at_split;  // mean, standard deviations and weight of the component at the time of the split
     double gain;
     Bisection bisection;
 };
@@ -51,10 +51,10 @@ struct Part {  // some components, and rows weighted by the responsibility of th
     Values rows, weight, posteriors;  // `rows` and `weight` are empty if `components` has all components
     EmView em;
     Mixture mixture;
-    // `posterior` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is
-    // the mean log-likelihood of the part's rows. The gain in log-likelihood on these rows, times `posterior`, is a
+    // `fraction` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is
+    // the mean log-likelihood of the part's rows. The gain in log-likelihood on these rows, times `fraction`, is a
     // lower bound on the gain on all rows.
-    double posterior, log_likelihood;
+    double fraction, log_likelihood;
 };
 
 // Split-and-merge moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split
@@ -116,7 +116,7 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // maximum number of components affected by a move, including neighbours
+    Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
@@ -140,7 +140,7 @@ private:
     double log(double x) const;
     Values draw(Index count);
     void split_again();
-    Split split(Index k, Values index);
+    Split split(Index k, Values parameters);
     std::vector<Removal> removals() const;
     double pooled(Index k, Index l) const;
     Index nearest(Index k) const;
@@ -163,7 +163,7 @@ private:
     View view_;
     TotalView total_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
-    Values reached_;               // cumulative weights of the rows, from which swaps draw a row
+    Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     Values centre_, second_;       // mean and second moments of all rows, if not passed by the caller
     std::map<Index, Split> splits_;
     Index cursor_;

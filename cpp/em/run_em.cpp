@@ -74,7 +74,7 @@ public:
           second_(room((has_one_matrix_ ? 1 : n_components_) * algebra_.size(d_))),
           offsets_(room(n_components_ * d_)),
           degrees_(mass_) {
-        if (task.prior != nullptr && !task.prior->is_of_point) {
+        if (task.prior != nullptr && !task.prior->is_map) {
             posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
         }
     }
@@ -96,30 +96,32 @@ public:
         const double* covariances = assignment.responsibilities == nullptr ? nullptr : nearby.covariances.data();
         return gather(kernels_, task_, execution_, n_components_, assignment, nearby.means.data(), mass_.data(),
                       first_.data(), second_.data()) &&
-               (has_one_matrix_ ? pool(nearby, following) : maximise(nearby.means.data(), covariances, following)) &&
+               (has_one_matrix_ ? maximise_pooled(nearby, following)
+                                : maximise(nearby.means.data(), covariances, following)) &&
                is_sound(following, nearby.means.data());
     }
 
     // Performs an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
     // result violates `Limits`, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
-        sum_about(task_.has_one_matrix() && is_close(current));
+        pool_moments(task_.has_one_matrix() && is_close(current));
         double total, n_distant = 0, n_active;
         const MomentsView sums{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         if (!expect(current, current.means.data(), sums)) return false;
         log_likelihood = total / task_.total_weight;
         if (n_distant > 0 || !std::isfinite(log_likelihood)) return false;
         objective = log_likelihood;
-        if (task_.prior != nullptr) objective += added_by_prior(current) / (task_.prior->unit * task_.total_weight);
+        if (task_.prior != nullptr)
+            objective += added_by_prior(current) / (task_.prior->weight_unit * task_.total_weight);
         const double* covariances = current.covariances.data();
         if (!maximise(current.means.data(), covariances, following)) return false;
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
-        sum_about(false);
+        pool_moments(false);
         // The second attempt uses reference points near the new means, so that the moments lose no digits when they are
         // converted to moments about the new means.
         const Values nearby = following.means;
-        // The pointers to the moments are taken again, because `sum_about` may have moved the buffers.
+        // The pointers to the moments are taken again, because `pool_moments` may have moved the buffers.
         const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
@@ -147,11 +149,11 @@ private:
         return result <= task_.limits.loss;
     }
 
-    // Selects how moments are summed: about the mean of all rows if `centre` is true, and otherwise with separate
+    // Selects how moments are summed: about the mean of all rows if `is_pooled` is true, and otherwise with separate
     // second moments for each component.
-    void sum_about(bool centre) {
-        has_one_matrix_ = centre;
-        second_.resize(static_cast<std::size_t>((centre ? 1 : n_components_) * algebra_.size(d_)));
+    void pool_moments(bool is_pooled) {
+        has_one_matrix_ = is_pooled;
+        second_.resize(static_cast<std::size_t>((is_pooled ? 1 : n_components_) * algebra_.size(d_)));
     }
 
     // Returns the term that the prior adds to the log-likelihood in the objective, in nats.
@@ -181,7 +183,7 @@ private:
             means = origin_means_.data();
         }
         ParametersView parameters{log_scale_.data(), means, one_each(mixture), has_one_matrix_ ? nullptr : anchor};
-        if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_volume;
+        if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_background_volume;
         MomentsView sums = out;
         sums.background = &background_;
         return gaussmix::step(kernels_, step_task, parameters, execution_, sums);
@@ -245,7 +247,7 @@ private:
     // covariances of the last EM step, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
-        const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
+        const double added = prior != nullptr && prior->is_map ? prior->weight_concentration / prior->weight_unit : 0;
         const double total = sum(mass_.data(), n_components_), all = total + static_cast<double>(n_components_) * added;
         for (Index k = 0; k < n_components_; ++k) {
             following.weights[k] = (mass_[k] + added) / all;
@@ -259,9 +261,9 @@ private:
         if (has_one_matrix_) std::copy(task_.total.second, task_.total.second + d_ * d_, second_.begin());
         for (Index k = 0; k < n_components_; ++k) {
             double* second = second_.data() + (has_one_matrix_ ? 0 : k * algebra_.size(d_));
-            centre(k, has_one_matrix_ ? task_.total.centre : anchor + k * d_, following, second);
+            move_to_mean(k, has_one_matrix_ ? task_.total.centre : anchor + k * d_, following, second);
             degrees_[k] = mass_[k];
-            if (prior != nullptr) believe(k, following.means.data() + k * d_, second);
+            if (prior != nullptr) apply_prior(k, following.means.data() + k * d_, second);
             add_ridge(degrees_[k], second);
         }
         if (algebra_.is_shared() && !has_one_matrix_) pool();
@@ -271,8 +273,8 @@ private:
     }
 
     // Makes the same M-step as `maximise` for components that share one full covariance, but from second moments about
-    // points near the new means. The operations have the same order as in `initial_models`.
-    bool pool(const Mixture& nearby, Mixture& following) {
+    // points near the new means. The operations have the same order as in `initial_models` (em/step/maximise.py).
+    bool maximise_pooled(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
         for (Index k = 0; k < n_components_; ++k) {
@@ -284,7 +286,7 @@ private:
         if (d_ > 1) pool();
         for (Index k = 0; k < n_components_; ++k) {
             weights[k] /= whole;
-            centre(k, nearby.means.data() + k * d_, following, second_.data());
+            move_to_mean(k, nearby.means.data() + k * d_, following, second_.data());
         }
         add_ridge(total, second_.data());
         update(kernels_, algebra_, {n_components_, d_, mass_.data(), second_.data()}, nullptr, listener_,
@@ -293,7 +295,7 @@ private:
     }
 
     // Computes the mean of a component, and moves its second moments from the reference point `anchor` to this mean.
-    void centre(Index k, const double* anchor, Mixture& following, double* second) {
+    void move_to_mean(Index k, const double* anchor, Mixture& following, double* second) {
         double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
         add_squares(first, -1 / mass_[k], second);
         for (Index j = 0; j < d_; ++j) {
@@ -306,9 +308,9 @@ private:
     // Applies the prior to the mean of a component, its second moments and its degrees of freedom, as
     // `PosteriorObjective.constrain` in em/priors/posterior.py does. In a MAP estimate, every component gets all
     // degrees of freedom of the prior, even if components share a covariance.
-    void believe(Index k, double* mean, double* second) {
+    void apply_prior(Index k, double* mean, double* second) {
         const PackedPriorView& prior = *task_.prior;
-        const double shrinkage = prior.precision / prior.unit, part = shrinkage / (mass_[k] + shrinkage);
+        const double shrinkage = prior.mean_precision / prior.weight_unit, part = shrinkage / (mass_[k] + shrinkage);
         const Index size = algebra_.size(d_);
         double* offset = offsets_.data() + k * d_;
         for (Index j = 0; j < d_; ++j) {
@@ -323,10 +325,10 @@ private:
         add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
         for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
-            second[i] += times * prior.scale[i] / prior.unit;
+            second[i] += times * prior.scale[i] / prior.weight_unit;
         }
-        const bool is_divided = algebra_.is_shared() && !prior.is_of_point;
-        degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
+        const bool is_divided = algebra_.is_shared() && !prior.is_map;
+        degrees_[k] += prior.dof / prior.weight_unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
     // Adds the second moments of all other components to the second moments of the first component.
@@ -473,11 +475,11 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
-              const AssignmentView& assignment, MixtureView mixture, bool& has_model) {
+              const AssignmentView& assignment, MixtureView mixture) {
     Loop loop(kernels, task, execution);
     Mixture start = loop.state(mixture);
-    has_model = loop.begin(assignment, start);
-    if (has_model) start.write(mixture);
+    if (!loop.begin(assignment, start)) return false;
+    start.write(mixture);
     return !execution.interrupt.has_come();
 }
 
@@ -487,7 +489,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
     Mixture current = loop.state(mixture), following = current;
     if (!loop.factorise(current)) return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
-    double previous = task.previous, log_likelihood = 0, objective = 0;
+    double previous = task.previous_objective, log_likelihood = 0, objective = 0;
     while (loop.step(current, following, log_likelihood, objective)) {
         std::swap(current, following);
         log_likelihoods.push_back(log_likelihood);

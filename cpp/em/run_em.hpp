@@ -44,8 +44,8 @@ struct EmView {
     // scale by which `begin_em` divides each feature to compute distances from centres, (n_features,); if null, every
     // scale is 1
     const double* unit = nullptr;
-    double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
-    double previous = -kInfinity;  // objective of the last EM step before this call, or -inf
+    double tolerance;                        // tolerance of the convergence check, in nats per unit of row weight
+    double previous_objective = -kInfinity;  // objective of the last EM step before this call, or -inf
     Index max_steps;
     double seconds = kInfinity;  // time limit; no EM step begins later
     // `prior` is null for maximum likelihood. MAP estimates use the prior of `PosteriorObjective` in
@@ -57,9 +57,9 @@ struct EmView {
     // log V of a noise component with the uniform density 1 / V; infinite if there is no noise component. The weight of
     // the noise component is stored after the weights of the Gaussian components. A noise component can be combined
     // neither with a prior nor with incomplete rows.
-    double log_volume = kInfinity;
+    double log_background_volume = kInfinity;
 
-    bool has_background() const { return log_volume < kInfinity; }
+    bool has_background() const { return log_background_volume < kInfinity; }
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 
@@ -98,10 +98,10 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 // Performs an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
 // `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
-// given, an iterative covariance update begins at `mixture.covariances`. `has_model` is set to false if the M-step
-// would violate `em.limits`. Returns false if interrupted.
+// given, an iterative covariance update begins at `mixture.covariances`. Returns false if the M-step would violate
+// `em.limits`, or if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
-              const AssignmentView& assignment, MixtureView mixture, bool& has_model);
+              const AssignmentView& assignment, MixtureView mixture);
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
 // converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without

@@ -65,21 +65,23 @@ public:
           report_(report) {}
 
     bool find(Mixture& mixture, Index n_steps) {
-        const double work = search_.work * static_cast<double>(n_steps + search_.more_steps) * pairs(n_rows_);
+        const double work =
+            search_.search_steps_factor * static_cast<double>(n_steps + search_.n_extra_em_steps) * pairs(n_rows_);
         left_ = work;
         const SharedRows all = whole(), first_part = part(all, search_.first_rows);
         const double start_of_more = is_cut(all, search_.second_rows) ? draw() : 0;
         std::optional<Reached> best;
         const auto ascend_from = [&](std::optional<Reached> next) {
             if (!next) return;
-            try_ranked(*next, search_.acceptance.patience);
+            try_ranked(*next, search_.patience);
             if (!best || next->is_better(*best)) best = std::move(next);
         };
-        ascend_from(begin(first_part, mixture, search_.start));
-        const bool may_move = !best || (n_rows_ < search_.least_rows && !best->is_done() && !is_over());
+        ascend_from(begin(first_part, mixture, search_.initial_limits));
+        const bool may_move = !best || (n_rows_ < search_.min_rows_to_subsample && !best->is_done() && !is_over());
         if (n_components_ > kSmallMixture && may_move) {
             Mixture start = mixture;
-            if (find_another(first_part, start)) ascend_from(begin(first_part, std::move(start), search_.start));
+            if (find_another(first_part, start))
+                ascend_from(begin(first_part, std::move(start), search_.initial_limits));
         } else if (n_components_ < kLargeMixture) {
             ascend_from(begin_elsewhere(first_part, mixture, best));
         }
@@ -91,31 +93,31 @@ public:
         };
         const bool are_alone = !em_.algebra.is_shared();
         bool has_refused = best->result.has_refused;
-        if (!are_alone && !best->is_done())
-            try_moves(*best, search_.patience_of_swaps, search_.acceptance.max_moves, true);
+        if (!are_alone && !best->is_done()) try_moves(*best, search_.swap_patience, search_.max_moves, true);
         has_refused |= best->result.has_refused;
         const Index n_first_rows = first_part->em.rows.n_rows;
         const bool is_misfit =
-            !best->is_done() && best->result.best_split * static_cast<double>(n_first_rows) > search_.misfit;
-        if (n_steps >= search_.slow_steps && search_.n_ascents * n_first_rows <= n_rows_ && is_misfit && !is_over()) {
-            left_ = search_.work_of_crossing * work;
+            !best->is_done() && best->result.best_split * static_cast<double>(n_first_rows) > search_.misfit_gain;
+        if (n_steps >= search_.min_slow_steps && search_.n_ascents * n_first_rows <= n_rows_ && is_misfit &&
+            !is_over()) {
+            left_ = search_.crossing_work_factor * work;
             cross_ends(*best, all, find_more());
         }
         for (const bool is_last : {false, true}) {
-            if (n_rows_ < search_.least_rows) break;
+            if (n_rows_ < search_.min_rows_to_subsample) break;
             has_refused |= best->result.has_refused;
             if (is_over() || (is_last ? !has_refused : best->is_done())) continue;
             const SharedRows rows = is_last ? all : find_more();
             const double n_steps_left = left_ / pairs(rows->em.rows.n_rows);
             const bool is_repeated =
-                rows->em.rows.n_rows == best->rows->em.rows.n_rows && best->patience == search_.patience_of_refinement;
+                rows->em.rows.n_rows == best->rows->em.rows.n_rows && best->patience == search_.refinement_patience;
             if (is_repeated || n_steps_left < 1) continue;
-            Steps steps = search_.refinement;
+            Steps steps = search_.refinement_limits;
             if (n_steps_left < static_cast<double>(steps.limit)) steps.limit = static_cast<Index>(n_steps_left);
             std::optional<Reached> next = begin(rows, best->mixture, steps);
             if (!next) break;
             best = std::move(next);
-            try_ranked(*best, search_.patience_of_refinement);
+            try_ranked(*best, search_.refinement_patience);
         }
         mixture = std::move(best->mixture);
         return true;
@@ -152,7 +154,8 @@ private:
 
     bool is_cut(const SharedRows& all, Index wanted) const {
         const Index n_rows = all->em.rows.n_rows;
-        return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
+        return n_rows >= search_.min_rows_to_subsample &&
+               static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
     }
 
     // Returns the indices of two rows for each feature: the first row with the smallest value, and the first row with
@@ -202,12 +205,11 @@ private:
     // if a centre or a component has too few rows.
     bool find_another(const SharedRows& rows, Mixture& mixture) {
         SharedRows some = part(rows, search_.kmeans_rows);
-        if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
+        if (some->em.rows.n_rows < search_.min_kmeans_rows) some = rows;
         Values uniform;
-        for (Index i = 0; i < 1 + (n_components_ - 1) * search_.seeds.n_candidates; ++i) uniform.push_back(draw());
-        bool has_model = false;
-        return find_centres(kernels_, some->em, search_.seeds, uniform.data(), execution_, mixture.means.data()) &&
-               begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
+        for (Index i = 0; i < 1 + (n_components_ - 1) * search_.kmeans.n_candidates; ++i) uniform.push_back(draw());
+        return find_centres(kernels_, some->em, search_.kmeans, uniform.data(), execution_, mixture.means.data()) &&
+               begin_em(kernels_, rows->em, execution_, {}, mixture.view());
     }
 
     // Begins a search run at the best of several other initialisations: groups of rows at similar distances from the
@@ -227,7 +229,7 @@ private:
         judge(group_rows(rows, distance, 0, start));
         judge(group_rows(rows, flattest_feature(rows), 0, start));
         if (is_small) judge(find_another(rows, start));
-        return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
+        return best ? begin(rows, std::move(*best), search_.initial_limits) : std::nullopt;
     }
 
     // Runs EM in portions as long as the log-likelihood may exceed `aim` at the end. The further gain is estimated as
@@ -235,7 +237,7 @@ private:
     // the function sets `aim` to this log-likelihood and returns true.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
-        const Steps some{search_.start.tolerance, settings.first.limit};
+        const Steps some{search_.initial_limits.tolerance, settings.trial_limits.limit};
         double gain = kInfinity, reached = -kInfinity;
         for (Index left = kStepsElsewhere; left > 0 && !(gain < some.tolerance); left -= some.limit) {
             Values history;
@@ -249,7 +251,7 @@ private:
             if (gain > 0 && before > gain) n_gains = std::min(n_gains, kCaution * gain / (before - gain));
             if (reached + n_gains * gain < aim) return false;
         }
-        if (!(reached > aim + settings.gain)) return false;
+        if (!(reached > aim + settings.min_move_gain)) return false;
         aim = reached;
         return true;
     }
@@ -264,10 +266,9 @@ private:
         em.total = {};
         const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
         Mixture one(em.algebra, 1, d_);
-        bool has_model = false;
         Values result = room(em.rows.n_rows);
         const Shape shape{1, d_, em.algebra.factor_shape(), false, Rule::soft, Second::none};
-        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view(), has_model) || !has_model ||
+        if (!begin_em(kernels_, em, execution_, {nullptr, all.data(), 1, 1}, one.view()) ||
             !factorise(kernels_, em.algebra, d_, execution_.interrupt.listener(), one) ||
             !evaluate(kernels_, shape, em.rows, {log_scale.data(), one.means.data(), one.factors.data(), nullptr},
                       Output::weighted_log_density, execution_, result.data())) {
@@ -327,10 +328,7 @@ private:
             left -= weight;
             labels[row] = static_cast<std::int32_t>(group);
         }
-        bool has_model = false;
-        return !values.empty() &&
-               begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view(), has_model) &&
-               has_model;
+        return !values.empty() && begin_em(kernels_, em, execution_, {labels.data(), nullptr, 1, 1}, mixture.view());
     }
 
     std::optional<Reached> begin(const SharedRows& rows, Mixture mixture, const Steps& steps) {
@@ -346,30 +344,33 @@ private:
     void try_ranked(Reached& reached, Index patience) {
         reached.patience = patience;
         starts_.push_back({reached.rows->em.rows.n_rows, reached.result.log_likelihood});
-        try_moves(reached, patience, search_.acceptance.max_moves, false);
+        try_moves(reached, patience, search_.max_moves, false);
     }
 
     void try_moves(Reached& reached, Index patience, Index max_moves, bool has_swaps) {
-        AscentView task{reached.rows->em, reached.within.data(), search_.acceptance, has_swaps,
-                        draws_,           search_.n_draws};
-        task.acceptance.patience = patience;
-        task.acceptance.less_patience = std::max(kLeastPatience, patience / 2);
-        task.acceptance.max_moves = max_moves;
-        task.acceptance.max_work = left_;
-        AscentResult result = reached.result;
-        result.cursor = cursor_;
-        ascend(kernels_, task, execution_, reached.mixture.view(), result);
-        if (result.n_moves < 0) return;
-        left_ -= result.work;
-        report_.n_tried += static_cast<double>(result.n_tried);
-        report_.n_accepted += static_cast<double>(result.n_accepted);
-        cursor_ = result.cursor;
+        const AscentView task{reached.rows->em,
+                              reached.within.data(),
+                              search_.acceptance,
+                              max_moves,
+                              patience,
+                              std::max(kMinPatience, patience / 2),
+                              left_,
+                              has_swaps,
+                              draws_,
+                              search_.n_draws};
+        std::optional<AscentResult> result =
+            ascend(kernels_, task, execution_, reached.mixture.view(), reached.result.log_likelihood, cursor_);
+        if (!result) return;
+        left_ -= result->work;
+        report_.n_tried += static_cast<double>(result->n_tried);
+        report_.n_accepted += static_cast<double>(result->n_accepted);
+        cursor_ = result->cursor;
         if (has_swaps) {  // Runs with swaps do not rank splits, so the results of the last ranking are kept.
-            result.is_hopeless = reached.result.is_hopeless;
-            result.best_split = reached.result.best_split;
-            result.has_refused |= reached.result.has_refused;
+            result->is_hopeless = reached.result.is_hopeless;
+            result->best_split = reached.result.best_split;
+            result->has_refused |= reached.result.has_refused;
         }
-        reached.result = result;
+        reached.result = *result;
     }
 
     // Makes further search runs, each from another initialisation and on another sample of the rows. The best result of
@@ -383,14 +384,14 @@ private:
             const SharedRows rows = part(all, search_.first_rows);
             Mixture start = first.mixture;
             std::optional<Reached> next;
-            if (!is_over() && find_another(rows, start)) next = begin(rows, std::move(start), search_.start);
+            if (!is_over() && find_another(rows, start)) next = begin(rows, std::move(start), search_.initial_limits);
             if (!next) continue;
-            try_ranked(*next, search_.acceptance.patience);
+            try_ranked(*next, search_.patience);
             mixtures.push_back(std::move(next->mixture));
         }
         std::vector<Reached> ends;
         for (const Mixture& mixture : mixtures) {
-            if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
+            if (std::optional<Reached> end = begin(more, mixture, search_.refinement_limits)) {
                 // This call makes no moves, and only counts unsound components, which have too few rows or a nearly
                 // singular covariance.
                 try_moves(*end, 0, 0, false);
@@ -406,21 +407,18 @@ private:
         Reached best = ends[0];
         for (std::size_t i = 1; i <= ends.size() && !is_over(); ++i) {
             Mixture mixture = best.mixture;
-            bool has_model = false;
-            cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view(),
-                  has_model);
             std::optional<Reached> child;
-            if (has_model) child = begin(more, std::move(mixture), search_.refinement);
+            if (cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view())) {
+                child = begin(more, std::move(mixture), search_.refinement_limits);
+            }
             if (!child) continue;
-            try_ranked(*child, search_.acceptance.patience);
+            try_ranked(*child, search_.patience);
             if (child->is_better(best)) best = std::move(*child);
         }
-        if (std::optional<Reached> last = begin(more, best.mixture, search_.refinement)) best = std::move(*last);
-        try_ranked(best, search_.patience_of_refinement);
+        if (std::optional<Reached> last = begin(more, best.mixture, search_.refinement_limits)) best = std::move(*last);
+        try_ranked(best, search_.refinement_patience);
         first = std::move(best);
     }
-
-    static constexpr Index kLeastPatience = 4;
 
     const KernelTable& kernels_;
     const EmView em_;
@@ -436,7 +434,7 @@ private:
 
 }  // namespace
 
-bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView& seeds, const double* uniform,
+bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
                   const Execution& execution, double* centres) {
     const Index d = em.rows.n_features, n_rows = em.rows.n_rows, n_components = em.n_components;
     const auto* rows = static_cast<const double*>(em.rows.data);
@@ -449,11 +447,11 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView&
     const RowsView view = plain_rows(rows, n_rows, d);
     trimmed_variances(rows, em.row_weight.data, n_rows, d, 0, execution.interrupt.listener(), variances.data());
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    const SpreadView spread{view, em.row_weight.data, n_components, seeds.n_candidates, uniform};
+    const SpreadView spread{view, em.row_weight.data, n_components, kmeans.n_candidates, uniform};
     if (!seed_centres(kernels, spread, execution, indices.data())) return false;
     for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
     const double mean = sum(variances.data(), d) / static_cast<double>(d);
-    const CentresView task{view, em.row_weight, n_components, seeds.tolerance * mean, seeds.max_passes, centres};
+    const CentresView task{view, em.row_weight, n_components, kmeans.tolerance * mean, kmeans.max_passes, centres};
     Index n_left = 0;
     if (!move_centres(kernels, task, execution, n_left)) return false;
     for (Index i = 0; i < n_components * d && em.unit != nullptr; ++i) centres[i] *= em.unit[i % d];

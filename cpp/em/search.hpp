@@ -10,9 +10,12 @@ namespace gaussmix {
 
 // The objectives of two runs count as equal if they differ by at most this fraction of their absolute value, or, if the
 // absolute value is below 1, by at most this number of nats.
-constexpr double kRoundingOfRuns = 1e-10;
+constexpr double kObjectiveRounding = 1e-10;
 
-struct SeedsView {  // settings of k-means, which finds initial centres
+// minimum number of consecutive failed moves after which a search run ends
+constexpr Index kMinPatience = 4;
+
+struct KMeansView {  // settings of k-means, which finds initial centres
     Index n_candidates;
     Index max_passes;
     // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
@@ -23,31 +26,35 @@ struct SeedsView {  // settings of k-means, which finds initial centres
 // Draws centres by k-means++, improves them by k-means, and writes the resulting centres to `centres`. Distances are
 // computed after each feature is divided by its scale in `em.unit`. Returns false if a centre loses its rows, or if
 // interrupted.
-bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView& seeds, const double* uniform,
+bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
                   const Execution& execution, double* centres);
 
-struct SearchView {
-    const double* draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit
+struct SearchView {               // the fields of engines.calls.SearchSettings
+    const double* uniform_draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit
     // number of random numbers for each initialisation; the random numbers are used cyclically
     Index n_draws;
-    SeedsView seeds;  // settings of k-means for a second initialisation
-    // stopping rules of EM: `start` before the search on the small sample, `refinement` before the search on the larger
-    // sample, and `close` after the last search
-    Steps start, refinement, close;
+    KMeansView kmeans;  // settings of k-means for a second initialisation
+    // stopping rules of EM: before the search on the small sample, before the search on the larger sample, and after
+    // the last search
+    Steps initial_limits, refinement_limits, final_limits;
     AcceptanceSettings acceptance;
-    Index patience_of_swaps, patience_of_refinement;
-    // If there are fewer rows than `least_rows`, all rows are used, and search runs begin at two results of k-means.
-    Index least_rows;
-    Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
-    // `work` times n is the maximum work of a search, in EM steps on all rows, and `closing` times n is the maximum
-    // number of EM steps after the search, where n is the number of EM steps after k-means plus `more_steps`.
-    double work, closing;
-    Index more_steps;
-    // The results of several search runs are combined, if EM initialised by k-means has taken at least `slow_steps`
-    // steps and the mixture does not fit the rows: the bound on the gain of the best split, times the number of rows,
-    // exceeds `misfit`.
-    double work_of_crossing, misfit;
-    Index n_ascents, slow_steps;
+    // maximum number of moves that a search run tries, and of consecutive failed moves of the first search run, of a
+    // search run with swaps, and of a search run on the larger sample
+    Index max_moves, patience, swap_patience, refinement_patience;
+    // If there are fewer rows than `min_rows_to_subsample`, all rows are used, and search runs begin at two results of
+    // k-means.
+    Index min_rows_to_subsample;
+    Index first_rows, second_rows, kmeans_rows, min_kmeans_rows;
+    // `search_steps_factor` times n is the maximum work of a search, in EM steps on all rows, and `final_steps_factor`
+    // times n is the maximum number of EM steps after the search, where n is the number of EM steps after k-means plus
+    // `n_extra_em_steps`.
+    double search_steps_factor, final_steps_factor;
+    Index n_extra_em_steps;
+    // The results of several search runs are combined, if EM initialised by k-means has taken at least `min_slow_steps`
+    // steps and the mixture does not fit the rows: the bound on the gain of the best split, times the
+    // number of rows, exceeds `misfit_gain`.
+    double crossing_work_factor, misfit_gain;
+    Index n_ascents, min_slow_steps;
 };
 
 struct SearchReport {            // summary of a split-and-merge search

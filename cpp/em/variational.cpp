@@ -38,7 +38,7 @@ double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, cons
             for (Index c = 0; c < d; ++c) {
                 for (Index i = 0; i < d; ++i) {
                     double whitened = 0;
-                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * prior.roots[c * d + j];
+                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * prior.scale_roots[c * d + j];
                     total += whitened * whitened;
                 }
             }
@@ -75,12 +75,12 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
     }
     for (Index k = 0; k < n_components; ++k) {
         const double *factor = factors + (algebra.is_shared() ? 0 : k) * size, *mean = &mixture.means[k * n_features];
-        nats += prior.precision * distance(prior, algebra, n_features, factor, mean);
+        nats += prior.mean_precision * distance(prior, algebra, n_features, factor, mean);
     }
-    if (prior.alpha != 0) {
+    if (prior.weight_concentration != 0) {
         Values logs = room(n_components);
         kernels.log(mixture.weights.data(), n_components, logs.data());
-        of_weights = prior.alpha * sum(logs.data(), n_components);
+        of_weights = prior.weight_concentration * sum(logs.data(), n_components);
     }
     return of_weights - 0.5 * nats;
 }
@@ -128,10 +128,10 @@ void Approximation::find_gammas(Index count) {
 }
 
 double Approximation::weigh(const double* mass, Index n, double* expected_logs) {
-    const double alpha = prior_.alpha;
+    const double alpha = prior_.weight_concentration;
     double normaliser = 0;
-    if (!prior_.has_sticks) {
-        const double total = static_cast<double>(prior_.limit) * alpha;
+    if (!prior_.has_stick_breaking) {
+        const double total = static_cast<double>(prior_.max_components) * alpha;
         values_.assign({total + sum(mass, n), total, alpha});
         for (Index k = 0; k < n; ++k) values_.push_back(alpha + mass[k]);
         find_gammas(n + 3);
@@ -183,7 +183,7 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
 
 void Approximation::view_rows(const Mixture& mixture) {
     const double features = static_cast<double>(d_), *factors = mixture.factors.data();
-    for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.row_weight * mixture.weights[k];
+    for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.total_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);
     for (Index i = 0; i < n_covariances_; ++i) {
         dof_[i] = prior_.dof + (algebra_.is_shared() ? all : mass_[i]);
@@ -198,14 +198,14 @@ void Approximation::view_rows(const Mixture& mixture) {
                        0.5 * (trace(prior_, algebra_, d_, factors + i * size) - features * dof_[i]);
     }
     Values ratios = room(n_components_), of_ratios = room(n_components_);
-    for (Index k = 0; k < n_components_; ++k) ratios[k] = prior_.precision / (prior_.precision + mass_[k]);
+    for (Index k = 0; k < n_components_; ++k) ratios[k] = prior_.mean_precision / (prior_.mean_precision + mass_[k]);
     kernels_.log(ratios.data(), n_components_, of_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
         const double distance_of = distance(prior_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
         divergence_ += mass_[k] * log_weights_[k] +
-                       0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + prior_.precision * distance_of);
-        log_weights_[k] += 0.5 * expected_[own] - 0.5 * features / (prior_.precision + mass_[k]);
+                       0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + prior_.mean_precision * distance_of);
+        log_weights_[k] += 0.5 * expected_[own] - 0.5 * features / (prior_.mean_precision + mass_[k]);
     }
 }
 

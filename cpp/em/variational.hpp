@@ -9,18 +9,18 @@ namespace gaussmix {
 
 struct Mixture;  // defined in run_em.hpp
 
-struct PackedPriorView {  // prior of a mixture, with the fields of engines.calls.PackedPrior
-    bool has_sticks;      // whether the prior is a Dirichlet process (stick-breaking), not a Dirichlet distribution
-    double alpha;         // concentration parameter
-    Index limit;          // number of components (categories) of the Dirichlet distribution
-    const double* mean;   // mean of the prior, (n_features,), in the units of the data
-    double precision, dof;
+struct PackedPriorView {          // prior of a mixture, with the fields of engines.calls.PackedPrior
+    bool has_stick_breaking;      // whether the prior is a Dirichlet process, not a Dirichlet distribution
+    double weight_concentration;  // concentration parameter
+    Index max_components;         // number of components (categories) of the Dirichlet distribution
+    const double* mean;           // mean of the prior, (n_features,), in the units of the data
+    double mean_precision, dof;
     const double* scale;  // scale matrix S in the compact form of covariances, in squared units of the data
     // matrix whose rows r satisfy S = sum r r', (n_features, n_features); null if S is not a full matrix
-    const double* roots;
+    const double* scale_roots;
     double log_normaliser;
-    double row_weight, unit;  // total weight of the rows; number by which the weights were divided
-    bool is_of_point;         // whether EM finds a MAP estimate, not a posterior distribution
+    double total_weight, weight_unit;  // total weight of the rows; number by which the weights were divided
+    bool is_map;                       // whether EM finds a MAP estimate, not a posterior distribution
 };
 
 // Computes log Gamma(x) and its derivative for positive numbers x.

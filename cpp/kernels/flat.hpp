@@ -113,6 +113,9 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
 // number of features that the M-step handles together; each feature needs registers for two accumulators and an anchor
 constexpr int kTogether = kRegisters / 4;
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
+// positions of the sums of feature i among the sums of a component: four first moments alternate with four second ones
+constexpr Index first_at(Index i) { return i / 4 * 8 + i % 4; }
+constexpr Index second_at(Index i) { return first_at(i) + 4; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {       // data that the M-step needs for one component of a tile
@@ -156,8 +159,8 @@ void add_features(const Component& c, const double* anchor, double* mass, double
             }
         }
         GAUSSMIX_UNROLL for (int i = 0; i < kFours * 4; ++i) {
-            set_part(totals[i / 4 * 8 + i % 4], h, i < R ? first[smaller(i, R - 1)] : Part::zero());
-            set_part(totals[i / 4 * 8 + 4 + i % 4], h, i < R ? second[smaller(i, R - 1)] : Part::zero());
+            set_part(totals[first_at(i)], h, i < R ? first[smaller(i, R - 1)] : Part::zero());
+            set_part(totals[second_at(i)], h, i < R ? second[smaller(i, R - 1)] : Part::zero());
         }
         set_part(total_weight, h, sum);
     }
@@ -193,8 +196,8 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
     for (Index k = 0; k < shape.n_components; ++k, sums += component_stride(d)) {
         double trace = 0;
         for (Index i = 0; i < d; ++i) {
-            const double second = sums[i / 4 * 8 + 4 + i % 4];
-            out.first[k * d + i] = sums[i / 4 * 8 + i % 4];
+            const double second = sums[second_at(i)];
+            out.first[k * d + i] = sums[first_at(i)];
             if (shape.second == Second::diagonal) out.second[k * d + i] = second;
             trace += second;
         }

@@ -222,8 +222,8 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
                 const Index block = i / kSide * blocks + l / kSide;
                 second[l] = crossed[block * kSide * kSide + l % kSide * kSide + i % kSide];
             }
-            out.first[k * d + i] = sums[i / 4 * 8 + i % 4];
-            second[n_factors] = sums[i / 4 * 8 + 4 + i % 4];
+            out.first[k * d + i] = sums[flat::first_at(i)];
+            second[n_factors] = sums[flat::second_at(i)];
         }
     }
 }

@@ -19,11 +19,11 @@ RESOLVED: float = 1.4901161193847656e-08
 
 OBJECTIVE_ROUNDING: float = 1e-10
 
+MIN_PATIENCE: int = 4
+
 SPLIT_ROWS: int = 4
 
 OVERFIT: float = 0.5
-
-LEAST_GAIN_OF_SEARCH: float = 30.0
 
 STEPS_AFTER_BIRTHS: int = 6
 
@@ -133,6 +133,11 @@ class Target:
         Measure how components moved between two steps, to move `bounds` in the second: (2, n_components).
         """
 
+    def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
+        """
+        Estimate the multiply-adds of a step for each row, where an exponential counts as 20.
+        """
+
     def factorise(
         self, covariances: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[
@@ -144,14 +149,6 @@ class Target:
 
     def gram(self, factors: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Return W' W of each factor W, (n, n_features, n_features)."""
-
-    def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
-        """
-        Estimate the multiply-adds of a step for each row, where an exponential counts as 20.
-        """
-
-    def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
-        """Return natural logarithms, with the same bits on every processor."""
 
     def principal_axes(
         self, matrices: numpy.typing.NDArray[numpy.float64]
@@ -169,6 +166,40 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Return axes near `start`, in columns, that scatters share best; None weights them by volumes.
+        """
+
+    def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """Return natural logarithms, with the same bits on every processor."""
+
+    def gammas(
+        self, values: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Return the logarithm of the gamma function of positive numbers, and its derivative.
+        """
+
+    def update(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        current: numpy.typing.NDArray[numpy.float64] | None,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Compute covariances of a structure from the scatter about the new means.
+        """
+
+    def other_covariances(
+        self,
+        algebra: tuple[int, int, int],
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        n_features: int,
+        other: tuple[int, float, float],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Compute covariances along other axes, if components share axes: (n, size).
         """
 
     def draw(
@@ -205,7 +236,7 @@ class Target:
         ridge: numpy.typing.NDArray[numpy.float64],
         limits: tuple[float, float, float, float],
         tolerance: float,
-        previous: float,
+        previous_objective: float,
         max_steps: int,
         seconds: float,
         prior: tuple[
@@ -225,7 +256,7 @@ class Target:
         | None,
         incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
-        log_volume: float = float("inf"),
+        log_background_volume: float = float("inf"),
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
@@ -249,7 +280,7 @@ class Target:
         tolerance: float,
         max_steps: int,
         seconds: float,
-        gain: float,
+        min_step_gain: float,
         max_components: int,
         uniform: numpy.typing.NDArray[numpy.float64],
         prior: tuple[
@@ -277,13 +308,6 @@ class Target:
         Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).
         """
 
-    def gammas(
-        self, values: numpy.typing.NDArray[numpy.float64]
-    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
-        """
-        Return the logarithm of the gamma function of positive numbers, and its derivative.
-        """
-
     def search(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
@@ -295,7 +319,7 @@ class Target:
         ridge: numpy.typing.NDArray[numpy.float64],
         limits: tuple[float, float, float, float],
         unit: numpy.typing.NDArray[numpy.float64] | None,
-        searched: tuple[
+        packed_search: tuple[
             numpy.typing.NDArray[numpy.float64],
             tuple[int, int, float],
             tuple[float, int],
@@ -310,10 +334,6 @@ class Target:
                 float,
                 float,
                 float,
-                float,
-                int,
-                int,
-                int,
                 int,
                 float,
                 float,
@@ -321,7 +341,13 @@ class Target:
             ],
             int,
             int,
-            tuple[int, int, int, int, int],
+            int,
+            int,
+            int,
+            int,
+            int,
+            int,
+            int,
             float,
             float,
             int,
@@ -334,13 +360,18 @@ class Target:
         should_stop: Callable[[], bool],
         n_threads: int,
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
-        """Move components if it helps, and return the values of `BoundSearch`."""
+        """Move components if it helps, and return the values of `SearchResult`."""
 
-    def gained_by_chance(
-        self, algebra: tuple[int, int, int], n_features: int, weights: numpy.typing.NDArray[numpy.float64], n_rows: int
+    def least_gain(
+        self,
+        algebra: tuple[int, int, int],
+        n_features: int,
+        weights: numpy.typing.NDArray[numpy.float64],
+        weights_without: numpy.typing.NDArray[numpy.float64],
+        n_rows: int,
     ) -> float:
         """
-        Return the gain of means and covariances by chance on distinct rows, nats per row.
+        Return the gain of a search, in nats per row, above which the gain is probably not due to chance.
         """
 
     def fit_many(
@@ -350,81 +381,86 @@ class Target:
         ranges: tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]],
         first_weight: numpy.typing.NDArray[numpy.int64] | None,
         weights: tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]],
-        algebra: tuple[int, int, int],
-        n_components: int,
-        centres: numpy.typing.NDArray[numpy.float64] | None,
-        unit: numpy.typing.NDArray[numpy.float64] | None,
-        assignment: numpy.typing.NDArray[numpy.int32] | None,
-        n_candidates: int,
-        uniform: numpy.typing.NDArray[numpy.float64] | None,
-        kmeans: tuple[int, float, bool],
-        ridge: numpy.typing.NDArray[numpy.float64] | None,
-        automatic: tuple[float, float],
-        smallest_spread: float,
         limits: tuple[float, float, float, float],
-        tolerance: float,
-        max_steps: int,
-        seconds: float,
-        searched: tuple[
-            numpy.typing.NDArray[numpy.float64],
-            tuple[int, int, float],
-            tuple[float, int],
-            tuple[float, int],
-            tuple[float, int],
+        settings: tuple[
+            tuple[int, int, int],
+            int,
+            tuple[int, numpy.typing.NDArray[numpy.float64], int, float, bool]
+            | tuple[
+                numpy.typing.NDArray[numpy.float64],
+                numpy.typing.NDArray[numpy.float64],
+                numpy.typing.NDArray[numpy.float64],
+            ]
+            | numpy.typing.NDArray[numpy.int32]
+            | numpy.typing.NDArray[numpy.float64],
             tuple[
-                tuple[float, int],
-                tuple[float, int],
-                tuple[float, int],
-                tuple[float, int],
-                float,
-                float,
-                float,
-                float,
+                numpy.typing.NDArray[numpy.float64] | None,
                 float,
                 int,
-                int,
-                int,
-                int,
                 float,
-                float,
+                tuple[
+                    bool,
+                    float,
+                    int,
+                    numpy.typing.NDArray[numpy.float64],
+                    float,
+                    float,
+                    numpy.typing.NDArray[numpy.float64],
+                    numpy.typing.NDArray[numpy.float64] | None,
+                    float,
+                    float,
+                    float,
+                    bool,
+                ]
+                | None,
                 float,
             ],
-            int,
-            int,
-            tuple[int, int, int, int, int],
             float,
             float,
-            int,
             float,
-            float,
-            int,
-            int,
-        ]
-        | None,
-        initial: tuple[
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64],
-        ]
-        | None,
-        prior: tuple[
-            bool,
-            float,
-            int,
-            numpy.typing.NDArray[numpy.float64],
-            float,
-            float,
-            numpy.typing.NDArray[numpy.float64],
+            tuple[
+                numpy.typing.NDArray[numpy.float64],
+                tuple[int, int, float],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[float, int],
+                tuple[
+                    tuple[float, int],
+                    tuple[float, int],
+                    tuple[float, int],
+                    tuple[float, int],
+                    float,
+                    float,
+                    float,
+                    float,
+                    int,
+                    float,
+                    float,
+                    float,
+                ],
+                int,
+                int,
+                int,
+                int,
+                int,
+                int,
+                int,
+                int,
+                int,
+                float,
+                float,
+                int,
+                float,
+                float,
+                int,
+                int,
+            ]
+            | None,
             numpy.typing.NDArray[numpy.float64] | None,
-            float,
-            float,
-            float,
-            bool,
-        ]
-        | None,
+        ],
+        seconds: float,
         incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
-        log_volume: float = float("inf"),
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
@@ -439,31 +475,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.
-        """
-
-    def update(
-        self,
-        algebra: tuple[int, int, int],
-        mass: numpy.typing.NDArray[numpy.float64],
-        second: numpy.typing.NDArray[numpy.float64],
-        n_features: int,
-        current: numpy.typing.NDArray[numpy.float64] | None,
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Compute covariances of a structure from the scatter about the new means.
-        """
-
-    def other_covariances(
-        self,
-        algebra: tuple[int, int, int],
-        mass: numpy.typing.NDArray[numpy.float64],
-        second: numpy.typing.NDArray[numpy.float64],
-        n_features: int,
-        other: tuple[int, float, float],
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Compute covariances along other axes, if components share axes: (n, size).
+        Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.
         """
 
     def step_incomplete(

@@ -124,9 +124,22 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     assert apart.outcome_.posterior_gap < 1e-12
     records = []
     options = {"covariance_type": "spherical", "init_params": "random", "tol": 0, "callbacks": [records.append]}
-    early = fitted(rows, "auto", 60, max_iter=9, **options)  # the gap is checked after step 8
+    # The gap is checked after steps 8 and 16. Before the number of candidates is doubled, more neighbours are tried.
+    early = fitted(rows, "auto", 60, max_iter=17, **options)
     assert (early.converged_, early.outcome_.n_candidates) == (False, 16)
-    assert [record.iteration for record in records] == list(range(1, 10))
+    assert [record.iteration for record in records] == list(range(1, 18))
+
+
+def test_drawn_neighbours_make_the_gap_smaller(monkeypatch):
+    """Check components of very different volumes, of which the wide ones overlap more than their neighbours."""
+    rng = np.random.default_rng(0)
+    means, scales = rng.normal(size=(400, 4)), np.where(np.arange(400) % 8, 0.1, 1.0)[:, None]
+    group = rng.integers(400, size=20_000)
+    X = means[group] + scales[group] * rng.normal(size=(20_000, 4))
+    start = {"means_init": means, "covariance_type": "spherical", "tol": 0, "max_iter": 24}
+    drawn = fitted(X, 4, 400, **start).outcome_.posterior_gap
+    monkeypatch.setattr("gaussmix._src.fit.options.posterior.N_DRAWN", 0)
+    assert 0 < drawn < 0.7 * fitted(X, 4, 400, **start).outcome_.posterior_gap
 
 
 def test_few_candidates_are_not_accelerated(rng):

@@ -7,15 +7,16 @@ from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 AFTER_MOVE = (1e-5, 30)
-JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
+JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 5, 2.0, 10.0, 5e-6
 MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another part for k-means
 
 
-def settings(rng, judged=JUDGED, n_rows=MANY_ROWS, draws=None, misfit=0.0, slow_steps=0):
+def settings(rng, acceptance=JUDGED, n_rows=MANY_ROWS, uniform_draws=None, misfit_gain=0.0, min_slow_steps=0):
     """Return the fields of `SearchSettings`: two ascents are crossed if the best split indicates a misfit."""
-    draws = rng.random((1, 101)) if draws is None else draws
+    uniform_draws = rng.random((1, 101)) if uniform_draws is None else uniform_draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
-    return (draws, (3, 100, 1e-4), *steps, judged, 20, 8, n_rows, 1e3, 8.0, 3, 2.0, misfit, 2, slow_steps)
+    patience, factors = (40, 16, 20, 8), (1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps)
+    return uniform_draws, (3, 100, 1e-4), *steps, acceptance, *patience, *n_rows, *factors
 
 
 def arguments(rng, name="full", n_rows=1_500, **changes):
@@ -29,17 +30,17 @@ def arguments(rng, name="full", n_rows=1_500, **changes):
         "rows": rows, "row_weight": np.ones(n_rows), "algebra": algebra,
         "weights": np.full(N_COMPONENTS, 1 / N_COMPONENTS), "means": rows[np.argsort(rows[:, 0])[:N_COMPONENTS]],
         "covariances": np.tile(9.0 * one[kind].ravel(), n_covariances), "ridge": np.full(n_features, 1e-6),
-        "limits": (2.0**-40, 1e-15, 1e3, 1e8), "unit": None, "searched": settings(rng), "n_steps": 10,
+        "limits": (2.0**-40, 1e-15, 1e3, 1e8), "unit": None, "packed_search": settings(rng), "n_steps": 10,
         "should_stop": lambda: False, "n_threads": 1,
     }  # fmt: skip
     return values | changes
 
 
 def made(target, values):
-    """Return whether EM is default, where ascents began, and the mixture, whose copy the core changes."""
+    """Return whether the search found a mixture, where ascents began, and the mixture, whose copy the core changes."""
     written = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
-    is_usual, starts, *_ = target.search(**values | written)
-    return is_usual, starts.reshape(-1, 2), written
+    has_result, starts, *_ = target.search(**values | written)
+    return has_result, starts.reshape(-1, 2), written
 
 
 @pytest.mark.parametrize("n_rows", [1_500, pytest.param(6_000, marks=pytest.mark.heavy)])
@@ -53,9 +54,9 @@ def made(target, values):
 )
 def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
     # never crosses ends if covariances depend on each other
-    misfit = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
+    misfit_gain = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
     values = arguments(rng, name, n_rows)
-    values["searched"] = settings(rng, misfit=misfit)
+    values["packed_search"] = settings(rng, misfit_gain=misfit_gain)
     expected, starts, mixture = made(targets[0], values)
     assert expected
     assert len(starts) > 1
@@ -68,8 +69,8 @@ def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n
 
 def test_where_em_is_unusual_the_mixture_stays(target, rng):
     values = arguments(rng, limits=(0.5, 1e-15, 1e3, 1e8))
-    is_usual, starts, mixture = made(target, values)
-    assert not is_usual
+    has_result, starts, mixture = made(target, values)
+    assert not has_result
     assert not len(starts)
     for name, same in mixture.items():
         np.testing.assert_array_equal(same, values[name])
@@ -78,7 +79,7 @@ def test_where_em_is_unusual_the_mixture_stays(target, rng):
 def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
-        made(target, values | {"searched": settings(np.random.default_rng(0), slow_steps=steps)})[1]
+        made(target, values | {"packed_search": settings(np.random.default_rng(0), min_slow_steps=steps)})[1]
         for steps in (11, 10)
     )
     assert len(plain) < len(crossed)
@@ -87,7 +88,7 @@ def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
 def test_a_search_that_is_not_wanted_ends_soon(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)
-    values["searched"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # a sample of this size includes all rows
+    values["packed_search"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # a sample of this size includes all rows
     made(target, values)
     assert len(calls) == 3
 
@@ -109,17 +110,17 @@ def test_an_error_of_the_callable_is_raised(target, rng):
         {"row_weight": np.ones(8)[::2]},
         {"n_threads": 0},
         {"covariances": np.ones(5)},
-        {"searched": {"draws": np.ones((1, 0))}},
-        {"searched": {"draws": np.ones((0, 9))}},
-        {"searched": {"n_rows": (2_000, 0, 1, 1, 1)}},
-        {"searched": {"judged": ((1e-5, 0), *JUDGED[1:])}},
+        {"packed_search": {"uniform_draws": np.ones((1, 0))}},
+        {"packed_search": {"uniform_draws": np.ones((0, 9))}},
+        {"packed_search": {"n_rows": (2_000, 0, 1, 1, 1)}},
+        {"packed_search": {"acceptance": ((1e-5, 0), *JUDGED[1:])}},
     ],
     ids=str,
 )
 def test_wrong_arguments(target, changes, rng):
     values = arguments(rng, n_rows=4)
-    if "searched" in changes:
-        changes = {"searched": settings(rng, **changes["searched"])}
+    if "packed_search" in changes:
+        changes = {"packed_search": settings(rng, **changes["packed_search"])}
     values["means"], values["weights"] = np.zeros((N_COMPONENTS, 3)), np.ones(N_COMPONENTS)
     with pytest.raises(ValueError, match=r"must|needs"):
         target.search(**values | changes)

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES
+from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures, KMeansSettings
 
 FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS, HEIGHTS = 6, 8  # positions of steps and log-likelihoods in the results
-JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 1e9, 15, 4, 4, 5, 2.0, 10.0, 5e-6
+JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 5, 2.0, 10.0, 5e-6
 LATER = (
-    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 20, 4, (50, 20, 40, 30, 10), 1e3, 1e3, 2,
-    2.0, 0.0, 2, 0,
+    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 15, 4, 20, 4, 50, 20, 40, 30, 10, 1e3, 1e3,
+    2, 2.0, 0.0, 2, 0,
 )  # fmt: skip
 
 
@@ -26,21 +27,24 @@ def arguments(rng, **changes):
     rows[first[6] :, 0] = 2.0  # a constant column
     values = {
         "rows": rows, "row_weight": None, "ranges": (first, size), "first_weight": None,
-        "weights": (size.astype(float), np.ones(7)),
-        "algebra": FULL, "n_components": N_COMPONENTS, "centres": None, "unit": None, "assignment": None,
-        "uniform": rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES)), "kmeans": (100, 1e-4, False),
-        "n_candidates": N_CANDIDATES, "ridge": None, "automatic": (1e-6, 0.01), "smallest_spread": 1e-152,
-        "limits": (2.0**-40, 1e-15, 1e3, 1e3),
-        "tolerance": 1e-3, "max_steps": 100, "seconds": 1e9, "searched": None, "initial": None,
-        "prior": None, "incompleteness": (False, None), "n_threads": 2,
+        "weights": (size.astype(float), np.ones(7)), "limits": (2.0**-40, 1e-15, 1e3, 1e3),
+        "seconds": 1e9, "incompleteness": (False, None), "n_threads": 2,
     }  # fmt: skip
+
+    def changed(settings):
+        return settings._replace(**{name: changes.pop(name) for name in settings._fields if name in changes})
+
+    em_settings = changed(EMSettings(ridge=None, tolerance=1e-3, max_steps=100))
+    uniform = rng.random((2, 1 + (N_COMPONENTS - 1) * N_CANDIDATES))
+    kmeans = changed(KMeansSettings(N_CANDIDATES, uniform, max_passes=100, tolerance=1e-4))
+    values["settings"] = changed(FitSettings(FULL, N_COMPONENTS, kmeans, em_settings, 1e-6, 0.01, 1e-152))
     return values | changes
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", BY_CORE)
 def test_every_target_gives_the_same_bits(targets, name, dtype, rng):
-    values = arguments(rng, algebra=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
+    values = arguments(rng, structure=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
     values["rows"] = np.repeat(values["rows"].astype(dtype), 2, axis=1)[:, ::2]
     ends = [target.fit_many(**values) for target in targets]
     assert (ends[0][N_STEPS] >= 0).tolist() == [True, True] + 5 * [False]
@@ -60,11 +64,11 @@ def searched(rng, n_starts=2):
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
-    values = arguments(rng, algebra=FAMILIES[name].algebra, searched=searched(rng), kmeans=(100, 1e-4, True))
+    values = arguments(rng, structure=FAMILIES[name].algebra, search=searched(rng), is_scaled=True)
     values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
     values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
     ends = [target.fit_many(**values) for target in targets]
-    plain = targets[0].fit_many(**values | {"searched": None})
+    plain = targets[0].fit_many(**values | {"settings": values["settings"]._replace(search=None)})
     assert (ends[0][N_STEPS] >= 0).all()
     assert (plain[N_STEPS] >= 0).all()
     for end in ends:
@@ -93,10 +97,11 @@ def test_no_groups(target, rng):
     assert [part.shape for part in found] == [(0, 3), (0, 3, 2), (0, 12), (0, 12), (0, 3), (0, 2), *[(0,)] * 4, (0, 3)]
 
 
+INITIAL = InitialMixtures(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))
 WRONG = {
     "first_weight": [np.zeros(6, int)],
-    "initial": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # not allowed with uniform
-    "algebra": [(0, 2, 2)],
+    "start": [INITIAL],  # not allowed without a ridge
+    "structure": [(0, 2, 2)],
     "ranges": [
         (np.zeros(6, int), np.zeros(7, int)),
         (np.full(7, 144), np.zeros(7, int)),
@@ -107,24 +112,21 @@ WRONG = {
     ],
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
-    "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
-    "searched": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
-    "centres": [np.ones((3, 2))],
+    "uniform_draws": [np.ones((2, 6)), np.ones((0, 7))],
+    "search": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
     "unit": [np.ones(2)],  # not allowed without centres
-    "assignment": [np.zeros(143, np.int32)],  # not allowed with uniform
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
     "max_steps": [-1],
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
-    "log_volume": [1.0],  # not allowed with uniform
+    "log_background_volume": [1.0],  # not allowed with k-means
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
-CENTRES = {"centres": np.ones((3, 2)), "uniform": None, "ridge": np.ones(2)}
-ASSIGNMENT = {"assignment": np.zeros(143, np.int32), "uniform": None, "ridge": np.ones(2)}
-CASES += [CENTRES | {"ridge": None}, CENTRES | {"centres": np.ones((2, 2))}]
-CASES += [ASSIGNMENT | {"ridge": None}, ASSIGNMENT | {"assignment": np.zeros(142, np.int32)}]
+CASES += [{"start": np.ones((3, 2))}, {"start": np.ones((2, 2)), "ridge": np.ones(2)}]
+CASES += [{"start": np.zeros(n, np.int32), "ridge": np.ones(2)} for n in (142, 143)]  # labels go with one group
+CASES += [{"start": INITIAL, "ridge": np.ones(2)} | change for change in ({"n_components": 2}, {"max_steps": 0})]
 
 
 @pytest.mark.parametrize("change", CASES)

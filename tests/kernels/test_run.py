@@ -23,15 +23,15 @@ def arguments(family, rows=None, **changes):
     values = {
         "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
         "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
-        "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous": -np.inf, "max_steps": 5, "seconds": 10.0,
-        "prior": None, "incompleteness": (False, None), "n_threads": 1,
+        "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous_objective": -np.inf, "max_steps": 5,
+        "seconds": 10.0, "prior": None, "incompleteness": (False, None), "n_threads": 1,
     }  # fmt: skip
     return values | changes
 
 
 def beside_background(family):
     """Return the same arguments with a uniform background, whose initial weight is 0.1."""
-    values = arguments(family, centre=None, total=None, log_volume=9.0)
+    values = arguments(family, centre=None, total=None, log_background_volume=9.0)
     return values | {"weights": np.append(0.9 * values["weights"], 0.1)}
 
 

@@ -39,3 +39,4 @@ def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[
         return texts, {text: [index] for index, text in enumerate(distinct)}
     if not all(float(value).is_integer() for value in distinct.values()):
         raise BadTable(f"{where} contains decimal numbers, but labels must be component names or indices.")
+    return [None if text is None else int(distinct[text]) for text in texts], None

@@ -63,7 +63,8 @@ class EMSettings(NamedTuple):
         None, which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
     tolerance : EM has converged if a step changes the mean objective by less than this, in nats per unit of row weight.
     max_steps : maximum number of EM steps.
-    previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
+    previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call and
+        in `Engine.fit_many`.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
     log_background_volume : log of the volume of a uniform noise component, in data units to the power of n_features;
         infinite without a noise component. The weight of the noise component comes last among the weights.
@@ -144,7 +145,7 @@ class KMeansSettings(NamedTuple):
     """
 
     n_candidates: int
-    uniform_draws: Array | None
+    uniform_draws: Array
     max_passes: int
     tolerance: float
     is_scaled: bool = False
@@ -164,10 +165,10 @@ class InitialMixtures(NamedTuple):
     means: Array
     covariances: Array
 
-    def select(self, groups: Any) -> tuple[Array, Array, Array]:
+    def select(self, groups: Any) -> InitialMixtures:
         """Return the initial mixtures of some groups, as contiguous arrays for the C++ core."""
         weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
-        return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
+        return InitialMixtures(weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:])))
 
 
 StepLimits = tuple[float, int]  # tolerance of EM in nats per unit of row weight, and maximum number of steps
@@ -180,14 +181,10 @@ class AcceptanceSettings(NamedTuple):
     long_trial_limits: StepLimits
     limits_after_move: StepLimits
     long_limits_after_move: StepLimits
-    min_gain: float
+    min_move_gain: float
     promising_factor: float
     quick_rejection_factor: float
     min_promised_gain: float
-    max_work: float
-    max_moves: int
-    patience: int
-    reduced_patience: int
     n_first_moves: int
     min_rows_per_value: float
     min_rows_per_flat_value: float
@@ -204,13 +201,14 @@ class SearchSettings(NamedTuple):
     kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before a search run on few rows, before a
         search run on more rows, and after the last search run.
-    acceptance : conditions for accepting split-and-merge moves. The field `acceptance.max_work` is ignored, because
-        `search_steps_factor` limits the work.
-    swap_patience, refinement_patience : values that replace `acceptance.patience`: the first for structures with one
-        shared covariance, the second for search runs on more rows.
-    n_rows : five numbers of rows. A search uses all rows if the data have fewer rows than the first number. The second
-        and third numbers are the sample sizes of the first and of later search runs. The fourth number is the sample
-        size of k-means, which uses all rows if the sample has fewer distinct rows than the fifth number.
+    acceptance : conditions for accepting split-and-merge moves.
+    max_moves, patience : maximum numbers of tried moves and of consecutive rejected moves in a search run.
+    swap_patience, refinement_patience : values that replace `patience`: the first for structures with one shared
+        covariance, the second for search runs on more rows.
+    min_rows_to_subsample : a search uses all rows if the data have fewer rows than this.
+    first_rows, second_rows : sample sizes of the first and of later search runs, in rows.
+    kmeans_rows, min_kmeans_rows : sample size of k-means, which uses all rows if the sample has fewer distinct rows
+        than `min_kmeans_rows`.
     search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each limit
         is a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
     crossing_work_factor : limit on the work of combining search results, divided by the limit on search work.
@@ -225,9 +223,15 @@ class SearchSettings(NamedTuple):
     refinement_limits: StepLimits
     final_limits: StepLimits
     acceptance: AcceptanceSettings
+    max_moves: int
+    patience: int
     swap_patience: int
     refinement_patience: int
-    n_rows: tuple[int, int, int, int, int]
+    min_rows_to_subsample: int
+    first_rows: int
+    second_rows: int
+    kmeans_rows: int
+    min_kmeans_rows: int
     search_steps_factor: float
     final_steps_factor: float
     n_extra_em_steps: int

@@ -146,3 +146,174 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component in reports
         mixture = self._take_components(indices, self.mixture_.weights[indices])
         return MixturePosterior(self._full_posterior.take(indices), mixture, self._fitted.frame_library)
+
+    def _fit_facts(self) -> FitResult:
+        indices = np.arange(self._reported[-1] + 1)
+        return replace(
+            super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices])._model
+        )
+
+    def _exported(self) -> Mixture:
+        return self._fit_facts().mixture
+
+    @property
+    def _labelling(self) -> Mixture:
+        """The mixture with the same responsibilities as the posterior; components without rows have the weight 0."""
+        weights = np.zeros(self._occupied[-1] + 1)
+        weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
+        return self._take_components(np.arange(len(weights)), weights)
+
+    def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
+        """Return the mixture of the components at `indices`, with `weights` scaled to sum to 1."""
+        model = replace(self.mixture_._model.take(indices), weights=weights / weights.sum())
+        return Mixture._from_model(model, self.mixture_.feature_names)
+
+    def summary(
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Summary:
+        """Summarise the fit on one page; if you pass X, the page also shows how the prior affects the result.
+
+        Parameters
+        ----------
+        X, sample_weight, X_error : same as in `fit`. If you pass X, the fit is repeated with four other priors,
+            starting from this fit: `weight_concentration_prior` and `mean_precision_prior` are halved and doubled. For
+            each prior, the page shows the lower bound and how many components have rows. If the lower bound shows that
+            X differs from the training rows, or that the fit had labels, the page has a warning instead.
+
+        Returns
+        -------
+        summary : a page as in `GaussianMixture`, with the lower bound instead of the log-likelihood, and without
+            components that have no rows.
+
+        Raises
+        ------
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X is invalid.
+        """
+        lines = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
+        page, others = super().summary(), None
+        if X is not None:
+            self._source(X, sample_weight, X_error)  # checks the features of X
+            again = partial(self._again, X, sample_weight, X_error)
+            others = self._another_bound(again(max_iter=1).lower_bounds_[0])
+        if X is not None and others is None:
+            for name in ("weight_concentration_prior", "mean_precision_prior"):
+                for words, factor in (("half", 0.5), ("twice", 2.0)):
+                    other = again(**{name: factor * vars(self)[f"{name}_"]})
+                    lines.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
+        facts = {name: each for name, each in page.statistics.items() if name != "icl"}
+        return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
+
+    def _again(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
+        """Fit a copy of the estimator with changed parameters; the copy starts from this fit."""
+        other: Self = clone(self)
+        other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
+        other.set_params(**changes, warm_start=True, verbose=0, callbacks=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # The first fit has already issued the same warnings.
+            other.fit(X, sample_weight=sample_weight, X_error=X_error)
+        return other
+
+    def _another_bound(self, here: float) -> str | None:
+        """Return a warning if the lower bound `here` shows that X differs from the training rows; otherwise None.
+
+        `here` is the lower bound of the fitted posterior for X, and `lower_bound_` is the bound before the last step.
+        """
+        bounds = self.lower_bounds_
+        step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
+        if abs(here - self.lower_bound_) <= _STEP_FACTOR * max(step, float(self.tol)) + _ROUNDING * abs(here):
+            return None
+        return (
+            f"Other priors were not tried, because the lower bound is {self.lower_bound_:.2f} nats for the fit, but "
+            f"{here:.2f} for this X: rows, weights, errors or parameters have changed, or the fit had labels."
+        )
+
+    def glance(
+        self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
+    ) -> Any:
+        """Return statistics of the fit as a data frame with one row; X is not needed.
+
+        The data frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows)
+        replaces "log_likelihood", "bic", "icl" and "is_final".
+        """
+        summary = super().summary()
+        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
+        facts["lower_bound"] = self.lower_bound_
+        left_out = "log_likelihood", "icl", "is_final"
+        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.frame_library)
+
+    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+        raise ValueError(
+            "Arrays of a BayesianGaussianMixture can't be set, because they do not determine the posterior. Set them "
+            "in a GaussianMixture."
+        )
+
+    def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        parameters = self._approximation.e_step_parameters  # parameters of only those components that have rows
+        method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
+        return source.per_row(method, dtype, shape)
+
+    def score_samples(
+        self, X: RowsLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """Return the log density of each row, (n_samples,), in nats.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features), rows, in data units. If a row has missing values, the density of its observed
+            values is returned.
+        how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
+            2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
+            N(x), which is not the log of a density, because its exponential integrates to less than 1.
+        X_error : measurement errors of X, as in `fit`; allowed only with "plugin".
+
+        Raises
+        ------
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X or `how` is invalid.
+        """
+        source = self._source(X, X_error=X_error)
+        values = source.per_row(self._density(source, how), np.float64, ())
+        return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
+
+    def score(
+        self,
+        X: RowsLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        how: str = HOW[0],
+        X_error: ArrayLike | None = None,
+    ) -> float:
+        """Return the weighted mean of `score_samples`, in nats per unit of weight."""
+        source = self._source(X, sample_weight, X_error)
+        log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source, how)))
+        return float(log_likelihood / total)
+
+    def _density(self, source: Source, how: str = HOW[0]) -> Any:
+        """Return a function that computes the log densities of a block of rows; `how` as in `score_samples`."""
+        engine = self._engine(source)
+        if check_name("how", how, HOW) == HOW[1]:
+            return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
+        if source.has_errors:
+            raise ValueError(
+                'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
+            )
+        return partial(self._approximation.predictive_density.log_density, engine=self._engine())
+
+
+def components_used(estimator: PosteriorEstimator) -> str:
+    """Return a phrase for summaries: the number of components that have rows, and `n_components`."""
+    return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
+
+
+def _among_all(
+    block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
+) -> Any:
+    """Extend labels or responsibilities, which `method` computes for the components at `indices`, to all components."""
+    values = method(block, parameters=parameters)
+    if not shape:
+        return indices[values].astype(np.int64)
+    full = np.zeros((block.n_rows, *shape), dtype=values.dtype)
+    full[:, indices] = values
+    return full

@@ -23,7 +23,12 @@ from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PA
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import SearchReport
-from gaussmix._src.em.search.split_and_merge import MAX_CLOSING_STEPS, MORE_STEPS, core_search_settings, report_nothing
+from gaussmix._src.em.search.split_and_merge import (
+    FINAL_STEPS_FACTOR,
+    N_EXTRA_EM_STEPS,
+    core_search_settings,
+    report_nothing,
+)
 from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Equivariance, Family
@@ -193,7 +198,7 @@ class Plan:
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
     """Return the stopping rule for EM after a split-and-merge search that followed `n_steps` EM steps."""
-    max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
+    max_steps = min(AFTER_SEARCH_MAX_STEPS, FINAL_STEPS_FACTOR * (n_steps + N_EXTRA_EM_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
@@ -273,3 +278,6 @@ def label_settings(
 
 def _em_settings(ridge: Array | None, stopping: StopRule) -> EMSettings:
     """Return the stopping rule of the C++ core, which stops after the first M-step if Python runs the EM steps."""
+    is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
+    max_steps = stopping.max_steps if is_usual else 0
+    return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -137,3 +137,68 @@ def _pairs(findings: ReportData) -> str:
     names, n_shown = findings.named(features), len(features)
     which = f"the {n_shown} features that tell the components apart best" if n_shown < len(findings.names) else ""
     caption = f"Ellipses show one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
+    made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
+
+
+def _criterion(findings: ReportData) -> str:
+    search = findings.search
+    if search is None or len(search.results_["structure"]) < 2:
+        return ""
+    chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
+    pictures = []
+    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER_IS_BETTER else [search.criterion]:
+        drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
+        alt = f"{criterion_title(criterion)} of every candidate over the number of components; chosen: {chosen}."
+        pictures.append(_picture(drawn.figure_, alt, "The ring marks the chosen model.", "svg"))
+    return "\n".join(["<h2>How many components</h2>", *pictures])
+
+
+def _uncertainty(findings: ReportData) -> str:
+    if findings.mixture.n_components == 1 and findings.mixture.noise is None:
+        return "<p>There is a single component, so every row belongs to it.</p>"
+    pair = findings.distinguishing_features(2)
+    rows, how = _some_rows(findings, _MAX_PICTURE_ROWS)
+    drawn = UncertaintyDisplay.from_estimator(findings.mixture, rows, features=pair, feature_names=list(findings.names))
+    alt = f"Rows in {findings.named(pair)}; large points lie between components."
+    return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
+
+
+def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
+    """Return at most `limit` rows for a plot, and a sentence if these rows are a random sample."""
+    if len(findings.rows) <= limit:
+        return findings.rows, ""
+    indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)
+    return findings.rows[np.sort(indices)], f"The picture shows {limit:,} rows drawn at random. "
+
+
+def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
+    """Write a figure as an HTML element with embedded data."""
+    target = BytesIO()
+    figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
+    import_pyplot().close(figure)
+    source = f"data:{_MEDIA_TYPES[kind]};base64,{b64encode(target.getvalue()).decode()}"
+    image, below = f'<img alt="{escape(alt)}" src="{source}">', f"<figcaption>{escape(caption.strip())}</figcaption>"
+    return f"<figure>{image}\n{below}</figure>"
+
+
+def _fit(findings: ReportData) -> str:
+    mixture, search = findings.mixture, findings.search
+    lines = [f"{counted(mixture.n_components, 'component')}, {covariances_text(mixture.family)}"]
+    height = f"{findings.mean(findings.log_density):.4f} nats a row"
+    lines.append(f"Mean log-likelihood {height}, {mixture.n_parameters} parameters")
+    if findings.row_weight is not None:
+        meaning = "" if search is None else f", which are {_WEIGHT_WORDS[search.weight_type]}"
+        lines.append(f"Rows counted by their weights{meaning}")
+    if not findings.is_complete.all():
+        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by their other cells")
+    if search is not None:
+        values = search.results_[search.criterion]
+        best = f"{criterion_title(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
+        n_fitted = sum(why is None for why in search.results_["failure"])
+        lines.append(f"{best}, the {mark(search.criterion)} of {counted(n_fitted, 'fitted candidate')}")
+        if mixture.noise is not None:
+            lines.append("A uniform background in addition to the components, over the box of the rows")
+        lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
+        lines += filter(None, [failed_sentence(search.results_)])
+    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

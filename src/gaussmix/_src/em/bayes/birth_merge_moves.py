@@ -107,3 +107,201 @@ class BirthMergeMoves:
         """Return the object that runs EM steps in the C++ core, without a Python loop."""
         prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
+
+    @property
+    def n_component_parameters(self) -> int:
+        """Return the number of free parameters of one component."""
+        prior = self.objective.gauss_wishart
+        return prior.family.n_parameters(1, prior.n_features) + prior.n_features + 1
+
+    def is_near_sample_bound(self, bound: float) -> bool:
+        """Return whether the bound per row agrees with the bound per row of the converged fit to condensed rows."""
+        return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
+
+    def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
+        """Return the model after moves that raise the bound and one more EM step, or None if no such move exists.
+
+        If `has_new_rows` is true, EM on the new rows improves the model first, the result is never None, and components
+        for which no split was found in the previous subsample are not split again.
+        """
+        state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
+        was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
+        marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
+        if self.split_marks is not None and has_new_rows:
+            marks[self.split_marks == NO_SPLIT] = NO_SPLIT
+        state, marks = self._prune(state, marks, np.full(len(marks), -1))
+        while not self.should_stop():
+            indices = np.flatnonzero(marks == 0)
+            room = self.max_components - state.model.n_components
+            chosen = indices[np.argsort(-state.model.weights[indices], kind="stable")][:room]
+            if not chosen.size or room <= 0:
+                break
+            state, marks = self._try_births(state, chosen, marks)
+        order = np.argsort(-state.model.weights, kind="stable")  # stick-breaking order: the heaviest component first
+        if (np.diff(order) < 0).any():
+            ordered = self.evaluate(state.model.take(order))
+            state, marks = (ordered, marks[order]) if ordered.bound >= state.bound else (state, marks)
+        self.bound_at_last_births, self.split_marks = state.bound, marks
+        return None if state is first and not has_new_rows else state.next_model
+
+    def evaluate(self, model: Model) -> EvaluatedModel:
+        following, _, bounds = self._fast_path.run_steps(model, 0, -np.inf, 1)
+        if bounds:
+            return EvaluatedModel(model, self.objective.total_weight * bounds[0], following)
+        moments, following, _ = em_step(self.source, self.engine, model, self.objective, {}, context=self._context)
+        self._context = moments.context
+        bound = self.objective.weight_unit * (moments.log_likelihood + self.objective.log_prior(model))
+        return EvaluatedModel(model, bound, following)
+
+    def _run_steps(self, model: Model) -> EvaluatedModel:
+        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its lower bound."""
+        bounds, last, outcome = list[float](), -np.inf, None
+        while outcome is None and not self.should_stop():
+            model, _, more = self._fast_path.run_steps(model, len(bounds), last)
+            if not more:
+                break
+            bounds, last = bounds + more, more[-1]
+            outcome = self._fast_path.stopping.outcome_of_run(bounds, -np.inf)
+        state = self.evaluate(model)
+        for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
+            bound = state.bound / self.objective.total_weight
+            if bound - last < MIN_STEP_GAIN or self.should_stop():
+                break
+            state, last = self.evaluate(state.next_model), bound
+        return state
+
+    def _has_higher_bound(self, one: EvaluatedModel, other: EvaluatedModel, min_gain: float = 0.0) -> bool:
+        return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
+
+    def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
+        """Split the given components, run EM steps, and merge or delete components.
+
+        Return the resulting state and marks or, if the bound does not rise, the old state with new marks.
+        """
+        posterior = self.objective.variational_posterior(state.next_model)
+        labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
+        split = self._birth_proposals.split_components(posterior, labels, components)
+        tried = np.array(marks)
+        tried[components] = NO_SPLIT
+        if split is None:
+            return state, tried
+        posterior, parents = split
+        tried[parents[parents >= 0]] = SPLIT_REFUSED
+        now = self._run_steps(self.objective.to_model(posterior))
+        # A component for which no split was found keeps its old mark, because other random cuts may split it later. The
+        # two halves of a split are marked 0 (no split tried), unless they are merged again.
+        following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
+        following[unsplit] = marks[unsplit]
+        now, following = self._prune(now, following, parents)
+        return (now, following) if self._has_higher_bound(now, state) else (state, tried)
+
+    def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
+        """Merge components as long as the bound rises, and delete components that hardly raise the bound.
+
+        Return the resulting state, and the marks that show which components need not be split again.
+        """
+        while state.model.n_components > 1 and not self.should_stop():
+            tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
+            # A merge is accepted if it lowers the bound by no more than rounding errors, and a deletion if it lowers
+            # the bound by at most `LOSS_OF_DELETION`.
+            accepted = (
+                (change, each)
+                for change, each in tried
+                if not self._has_higher_bound(state, each, 0.0 if change.merged_pairs else core.LOSS_OF_DELETION)
+            )
+            change, evaluated = next(accepted, (None, None))
+            if change is None or evaluated is None:
+                break
+            marks = np.array(marks)
+            for one, other in change.merged_pairs:
+                marks[one] = SPLIT_REFUSED if parents[one] >= 0 and parents[one] == parents[other] else 0
+            state, marks, parents = evaluated, marks[change.retained_components], parents[change.retained_components]
+        return state, marks
+
+    def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
+        """Yield models after promising merges or deletions: first after all these moves, then after only the best move.
+
+        The gains of moves are first estimated from a sample of the rows. If no model proposed from the estimated gains
+        is accepted, gains are computed from all rows.
+        """
+        after = self.objective.variational_posterior(state.next_model)
+        pairs, gains, scales = find_merges(after)
+        before = self.objective.variational_posterior(state.model)
+        small = np.flatnonzero(before.counts < core.ROWS_PER_PARAMETER * self.n_component_parameters)
+        if not (len(pairs) or small.size):
+            return
+        for rows in dict.fromkeys((self._estimation_source, self.source)):
+            entropy, left = self.merge_sums(rows, before, pairs, small)
+            chosen = _disjoint_pairs(pairs, gains - entropy)
+            for some in _candidate_subsets(chosen):
+                both = [(int(one), int(other)) for one, other in pairs[some]]
+                posterior, retained = merge_pairs(after, pairs[some], scales[some])
+                yield PrunedModel(self.objective.to_model(posterior), retained, both)
+            if chosen:
+                continue
+            allowed = max(core.LOSS_OF_DELETION, core.ROUNDING_OF_BOUND * max(1.0, abs(state.bound)))
+            of_deletions = deletion_gains(before, after.counts, small, left) + allowed
+            order = np.argsort(-of_deletions, kind="stable")
+            wanted = order[of_deletions[order] > 0]
+            for some in _candidate_subsets(wanted.tolist()):
+                retained = np.setdiff1d(np.arange(len(before.counts)), small[some])
+                if retained.size:
+                    yield PrunedModel(self.objective.to_model(before.take(retained)), retained, [])
+            if not wanted.size:
+                return
+
+    @cached_property
+    def _estimation_source(self) -> Source:
+        """Return a source of sampled rows that represent all rows, or the source of all rows if there are few rows."""
+        if self.source.n_rows <= MAX_ESTIMATION_ROWS:
+            return self.source
+        sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
+        source = ArraySource(sample.rows, sample.weight * (self.source.row_totals.total_weight / sample.weight.sum()))
+        source.may_miss = self.source.may_miss
+        return source
+
+    def merge_sums(
+        self, source: Source, posterior: VariationalPosterior, pairs: Indices, candidates: Indices
+    ) -> tuple[Array, Array]:
+        """Compute `merges.merge_sums` over all rows of a source, in nats."""
+        engine, parameters, unit = self.engine, posterior.e_step_parameters, self.objective.weight_unit
+        of_leaf = partial(merge_sums, engine=engine, parameters=parameters, pairs=pairs, candidates=candidates)
+        entropy, left = source.sum_of(of_leaf)
+        return unit * entropy, unit * left
+
+    def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
+        """Run moves and EM steps on rows with one feature in the C++ core; return the model and its bound in nats.
+
+        A deadline in `stopping` may end the call early. The result is None if components share a variance.
+        """
+        target, family = native_target(), self.objective.gauss_wishart.family
+        if family.algebra is None or family.is_shared:
+            return None
+        ridge, packed_prior = self.objective.pack_for_core(model.n_components)
+        covariances = np.ascontiguousarray(model.covariances.array).ravel()
+        how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
+        bound, weights, means, covariances = target.improve_column(
+            sample.rows, sample.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
+            MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior, 1,
+        )  # fmt: skip
+        if not np.isfinite(bound):
+            return None
+        shape = means.shape
+        result = family.covariances(covariances.reshape(family.shape(*shape)), *shape)
+        return Model(weights, means, result, family), bound * self.objective.total_weight
+
+
+def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
+    """Return indices of pairs with positive gain, best first; skip pairs that share a component with a chosen pair."""
+    chosen, used = list[int](), set[int]()
+    for index in np.argsort(-gains, kind="stable").tolist():
+        one, other = pairs[index].tolist()
+        if gains[index] > 0 and not used & {one, other}:
+            chosen.append(index)
+            used |= {one, other}
+    return chosen
+
+
+def _candidate_subsets(indices: list[int]) -> list[list[int]]:
+    """Return subsets of indices to try: all indices and, if there are several indices, only the first index."""
+    return [indices, indices[:1]][: min(2, len(indices))]

@@ -29,7 +29,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, StepLimits
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family, without_constraints
-from gaussmix._src.interfaces.algebra import Across
+from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import LIMITS
@@ -43,35 +43,34 @@ from gaussmix._src.sources.array import ArraySource
 # minimum rows per component if components share a covariance. The minimum is smaller if components share a covariance,
 # because moves are then evaluated on all sampled rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-SEARCH_START_STOPPING = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
+INITIAL_LIMITS = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
 # Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
-AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
+LIMITS_AFTER_MOVE, LONG_LIMITS_AFTER_MOVE = StopRule(1e-4, 15), StopRule(1e-5, 45)
+REFINEMENT_LIMITS = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
 # Stopping rules of the EM run that tries a move on the affected rows, and of a longer run if the move is promising.
-MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
+TRIAL_LIMITS, LONG_TRIAL_LIMITS = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-# earlier than usual if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice. A round of
-# moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
-QUICK_FACTOR, N_FIRST_MOVES = 3, 5
+# earlier than usual if `QUICK_REJECTION_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice. A
+# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
+QUICK_REJECTION_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
-MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
-MIN_SPLIT_GAIN_BOUND = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
+MIN_PROMISED_GAIN = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of tried moves per component
 # Minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features plus
 # 1 (for unshared covariance matrices) or by 2 (for other covariances).
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10
+MIN_ROWS_PER_VALUE, MIN_ROWS_PER_FLAT_VALUE = 2, 10
 MAX_FLATNESS = 5e-6  # a component with a variance below this fraction of the initial mean variance is nearly flat
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimum number of steps of slow EM
-# A search may do as much work as `WORK` × (number of EM steps after k-means + `MORE_STEPS`) EM steps on all rows. With
-# more work, fits would take longer than in scikit-learn, where an EM step takes several times as long. `WORK` (for
+# A search may do as much work as `WORK` × (number of EM steps after k-means + `N_EXTRA_EM_STEPS`) EM steps on all rows.
+# With more work, fits would take longer than in scikit-learn, where an EM step takes several times as long. `WORK` (for
 # covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2, but
 # `WORK_OF_SHARED` (for one shared covariance) is not divided.
-WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
+WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, N_EXTRA_EM_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
-MAX_CLOSING_STEPS = 8  # maximum ratio of EM steps after a search to (EM steps after k-means + `MORE_STEPS`)
+FINAL_STEPS_FACTOR = 8  # maximum ratio of EM steps after a search to (EM steps after k-means + `N_EXTRA_EM_STEPS`)
 N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
@@ -172,13 +171,13 @@ def search_from_model(
     two results are combined. So that crossing takes no longer than a fit, results are crossed only if EM made at least
     `MIN_SLOW_STEPS` steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
 
-    The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
+    The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
     limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description of
     each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
     accepted move and more EM steps, or `model` if EM from every initialisation freezes a component.
     """
-    settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
+    settings = core_search_settings(model.family, model.n_components, model.n_features, INITIAL_LIMITS, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
     weights, means, covariances = (each.copy() for each in (model.weights, model.means, model.covariances.array))
     has_result, starts, n_tried, n_accepted = native_target().search(
@@ -193,24 +192,18 @@ def search_from_model(
     return Model(weights, means, model.family.covariances(covariances, *means.shape), model.family)
 
 
-def search_work_per_step(family: Family, n_features: int) -> float:
+def search_steps_factor(family: Family, n_features: int) -> float:
     """Return the maximum work of a search, in EM steps on all rows, per EM step that was made before the search."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
 
 
-def gained_by_chance(model: Model, n_rows: int) -> float:
-    """Return the gain of log-likelihood that is expected by chance, in nats per row; see cpp/em/ascent.hpp."""
-    algebra, d = model.family.algebra, model.n_features
-    return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
-
-
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
     """Return the gain over EM without a search, in nats per row, above which the gain is probably not due to chance."""
-    n_values = searched.n_features * (searched.n_features + 3) / 2
-    by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
-    return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
+    # If the core does not support the structure, nothing counts as gained by chance, as for one shared covariance.
+    algebra = searched.family.algebra or Algebra(Across.EQUAL)
+    return native_target().least_gain(algebra, searched.n_features, searched.weights, end.weights, n_rows)
 
 
 def core_search_settings(
@@ -234,25 +227,24 @@ def core_search_settings(
     # If components share the volume, shape or orientation of covariances, bounds on gains of splits are not used.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
-        draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
-        _steps_of(REFINEMENT_STOPPING), _steps_of(final_stopping), acceptance_settings(n_components),
-        max(20, 2 * n_components), max(MIN_PATIENCE, n_components),
-        (MIN_ROWS_TO_SUBSAMPLE, first_rows, second_rows, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components),
-        search_work_per_step(family, n_features), MAX_CLOSING_STEPS, MORE_STEPS, CROSSING_WORK_FACTOR,
+        draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(INITIAL_LIMITS),
+        _steps_of(REFINEMENT_LIMITS), _steps_of(final_stopping), acceptance_settings(),
+        MAX_MOVES_PER_COMPONENT * n_components, max(core.MIN_PATIENCE, n_components // 4),
+        max(20, 2 * n_components), max(core.MIN_PATIENCE, n_components),
+        MIN_ROWS_TO_SUBSAMPLE, first_rows, second_rows, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components,
+        search_steps_factor(family, n_features), FINAL_STEPS_FACTOR, N_EXTRA_EM_STEPS, CROSSING_WORK_FACTOR,
         MISFIT_FACTOR * by_chance if is_bounded else math.inf, N_ASCENTS, MIN_SLOW_STEPS,
     )  # fmt: skip
 
 
-def acceptance_settings(n_components: int) -> AcceptanceSettings:
+def acceptance_settings() -> AcceptanceSettings:
     """Return the conditions under which the C++ core accepts split-and-merge moves."""
-    patience = max(MIN_PATIENCE, n_components // 4)
     return AcceptanceSettings(
-        trial_limits=_steps_of(MOVE_TRIAL), long_trial_limits=_steps_of(LONGER_TRIAL),
-        limits_after_move=_steps_of(AFTER_MOVE), long_limits_after_move=_steps_of(AFTER_MOVE_LONGER),
-        min_gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_FACTOR,
-        min_promised_gain=MIN_SPLIT_GAIN_BOUND, max_work=math.inf, max_moves=MAX_MOVES_PER_COMPONENT * n_components,
-        patience=patience, reduced_patience=max(MIN_PATIENCE, patience // 2), n_first_moves=N_FIRST_MOVES,
-        min_rows_per_value=MIN_ROWS_PER_VALUE, min_rows_per_flat_value=MIN_ROWS_IF_FLAT, max_flatness=MAX_FLATNESS,
+        trial_limits=_steps_of(TRIAL_LIMITS), long_trial_limits=_steps_of(LONG_TRIAL_LIMITS),
+        limits_after_move=_steps_of(LIMITS_AFTER_MOVE), long_limits_after_move=_steps_of(LONG_LIMITS_AFTER_MOVE),
+        min_move_gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_REJECTION_FACTOR,
+        min_promised_gain=MIN_PROMISED_GAIN, n_first_moves=N_FIRST_MOVES, min_rows_per_value=MIN_ROWS_PER_VALUE,
+        min_rows_per_flat_value=MIN_ROWS_PER_FLAT_VALUE, max_flatness=MAX_FLATNESS,
     )  # fmt: skip
 
 

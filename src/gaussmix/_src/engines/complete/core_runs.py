@@ -96,7 +96,6 @@ class CoreRuns:
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
         structure, start, em = settings.structure, settings.start, settings.em_settings
-        seeds = start if isinstance(start, calls.KMeansSettings) else calls.KMeansSettings(1, None, 0, 0.0)
         unsuited = [
             n
             for n in {*groups.n_rows.tolist()}
@@ -105,18 +104,16 @@ class CoreRuns:
         suited = np.flatnonzero(~np.isin(groups.n_rows, unsuited)) if unsuited else slice(None)
         if unsuited and not len(groups.n_rows[suited]):
             return None
-        initial = start.select(suited) if isinstance(start, calls.InitialMixtures) else None
-        arrays: dict[str, Any] = {start.dtype.kind: start} if isinstance(start, np.ndarray) else {}
+        if isinstance(start, calls.InitialMixtures):
+            settings = settings._replace(start=start.select(suited))
+        if em.max_steps > calls.MAX_STEPS_OF_CALL:
+            settings = settings._replace(em_settings=em._replace(max_steps=calls.MAX_STEPS_OF_CALL))
         result = native_target().fit_many(
             groups.rows, groups.row_weight, (groups.first_row[suited], groups.n_rows[suited]),
             None if groups.first_weight_index is None else groups.first_weight_index[suited],
-            (groups.total_weight[suited], groups.weight_unit[suited]), structure, settings.n_components,
-            arrays.get("f"), settings.unit, arrays.get("i"), seeds.n_candidates, seeds.uniform_draws,
-            (seeds.max_passes, seeds.tolerance, seeds.is_scaled), em.ridge,
-            (settings.ridge_fraction, settings.ridge_trim_fraction), settings.min_column_spread,
-            LIMITS, em.tolerance, min(em.max_steps, calls.MAX_STEPS_OF_CALL),
-            MAX_CALL_SECONDS if len(groups.n_rows) == 1 else NO_TIME_LIMIT, settings.search, initial,
-            em.prior, (self.is_incomplete, groups.row_errors), self._n_threads, em.log_background_volume,
+            (groups.total_weight[suited], groups.weight_unit[suited]), LIMITS, settings,
+            MAX_CALL_SECONDS if len(groups.n_rows) == 1 else NO_TIME_LIMIT, (self.is_incomplete, groups.row_errors),
+            self._n_threads,
         )  # fmt: skip
         weights, means, covariances, factors, log_abs_det, ridge = result[:6]
         n_steps, converged, log_likelihood, objective, search = result[6:]

@@ -26,7 +26,7 @@ from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, steps also try
-# neighbours of randomly drawn candidate components. If this is not enough, the number of candidate components is doubled.
+# neighbours of randomly drawn candidate components. If the bound stays so low, the number of candidates is doubled.
 MAX_GAP = 2e-3
 # The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
 # earlier steps, the gap is wide because good candidate components have not been found yet.
@@ -116,9 +116,9 @@ class TruncatedPosterior(FitOption):
             if not is_too_wide:
                 yield state
                 return
-            n_more = 2 * engine.n_candidates if may_double and engine.n_drawn > 0 else engine.n_candidates
-            n_more = min(n_more, problem.n_components)
-            engine = replace(engine, n_candidates=n_more, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
+            n_candidates = engine.n_candidates * (2 if may_double and engine.n_drawn > 0 else 1)
+            n_candidates = min(n_candidates, problem.n_components)
+            engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
             initial = state._replace(outcome=None)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:

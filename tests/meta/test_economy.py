@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33543,
-    "cpp": 12310,
-    "tests": 32221,
+    "src": 33637,
+    "cpp": 12315,
+    "tests": 32250,
     "bench": 2544,
-    "tools": 646,
-    "files": 940,
-    "inner imports of tests": 370,
+    "tools": 652,
+    "files": 946,
+    "inner imports of tests": 372,
     "monkeypatched names": 88,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -69,6 +69,7 @@ def test_components_that_share_a_covariance_are_fitted_exactly(rows):
     assert found.outcome_.n_candidates is None
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("n_rows", [2000, 3 * LEAF_ROWS])
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 def test_the_gap_is_that_to_all_components(name, n_rows, rng):

@@ -31,7 +31,8 @@ def lattice(n_rows, spread):
     return X, GaussianMixture(len(means), max_iter=1, random_state=0, **start)
 
 
-@pytest.mark.parametrize("has_noise", [False, True])
+@pytest.mark.heavy(but=1)
+@pytest.mark.parametrize("has_noise", [True, False])
 def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_noise):
     mixture = line(3000)
     if has_noise:
@@ -70,6 +71,7 @@ def test_components_are_compared_with_all_others_only_if_that_takes_seconds():
     assert (many["nearest"] == -1).sum() == many["overlap"].isna().sum() == 40_000
 
 
+@pytest.mark.heavy
 def test_one_sentence_counts_thousands_of_components():
     X, estimator = lattice(1, 0.1)
     X, K = X[:4000], 4000
@@ -88,6 +90,7 @@ def test_one_sentence_counts_thousands_of_components():
     assert re.search(r"\n… 3800 more\n(.|\n)* more: see outcome_\.diagnostics\.", str(estimator.summary()))
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("error:.*reg_covar")
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 def test_components_of_few_sampled_rows_are_not_taken_for_components_of_few_rows():
@@ -95,6 +98,7 @@ def test_components_of_few_sampled_rows_are_not_taken_for_components_of_few_rows
     assert estimator.set_params(posterior="exact").fit(X).outcome_.diagnostics == []
 
 
+@pytest.mark.heavy
 def test_masses_below_deep_levels_are_right_with_thousands_of_components():
     weights = np.random.default_rng(0).dirichlet(np.full(2000, 1.0))
     mixture = Mixture(weights, line(2000, spacing=100.0, n_features=2).means, np.ones(2000), FAMILIES["spherical"])

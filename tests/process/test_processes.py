@@ -12,6 +12,7 @@ FAMILIES = "full", "tied", "diag", "spherical"
 heavy = pytest.mark.heavy
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_eight_fits_at_a_time_give_the_serial_bits(child, covariance_type):
     answer = child("fit_in_threads", covariance_type=covariance_type)

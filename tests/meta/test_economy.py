@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33637,
     "cpp": 12315,
-    "tests": 32250,
+    "tests": 32256,
     "bench": 2544,
     "tools": 652,
     "files": 946,

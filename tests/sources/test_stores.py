@@ -212,7 +212,7 @@ class TestFailures:
             raise TimeoutError("no answer")
 
         with (
-            pytest.warns(RuntimeWarning, match=r"^s3://b/a: the request failed and is repeated \(no") as said,
+            pytest.warns(RuntimeWarning, match=r"^s3://b/a: the request failed and is retried \(no") as said,
             pytest.raises(OSError, match=r"the store failed 3 times"),
         ):
             stores.patiently("s3://b/a", fail)

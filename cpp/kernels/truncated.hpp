@@ -70,7 +70,10 @@ public:
           wanted_(reinterpret_cast<std::uint32_t*>(scratch + layout_.wanted)),
           expanded_(reinterpret_cast<std::uint32_t*>(scratch + layout_.expanded)),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
-          background_(operands[operands_layout_.background]) {
+          background_(operands[operands_layout_.background]),
+          first_turn_(task.n_neighbours == 0 ? 0
+                                             : static_cast<Index>(task.key * static_cast<std::uint64_t>(task.n_tried) %
+                                                                  static_cast<std::uint64_t>(task.n_neighbours))) {
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
     }
 
@@ -112,6 +115,8 @@ private:
             component_[slot] = static_cast<std::int32_t>(k);
             wanted_[slot] = expanded_[slot] = 0;
             active_[slot] = 0;
+            __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
+            __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
         }
         if (wanted_[slot] & bit) return;
         wanted_[slot] |= bit;
@@ -122,12 +127,11 @@ private:
         std::uint32_t& expanded = expanded_[slot_[k]];
         if (expanded & bit) return;
         expanded |= bit;
-        const auto n_neighbours = static_cast<std::uint64_t>(task_.n_neighbours);
-        std::uint64_t turn = task_.key * static_cast<std::uint64_t>(task_.n_tried);
-        for (Index j = 0; j < task_.n_tried; ++j, ++turn) {
-            const std::int32_t near =
-                task_.neighbours[k * task_.n_neighbours + static_cast<Index>(turn % n_neighbours)];
-            if (near >= 0) want(near, bit);
+        const std::int32_t* near = task_.neighbours + k * task_.n_neighbours;
+        Index turn = first_turn_;
+        for (Index j = 0; j < task_.n_tried; ++j) {
+            if (near[turn] >= 0) want(near[turn], bit);
+            turn = turn + 1 < task_.n_neighbours ? turn + 1 : 0;
         }
     }
 
@@ -150,6 +154,7 @@ private:
         n_listed_ = 0;
         for (Index i = bunch.first; i < bunch.end; ++i) {
             const std::int32_t* own = candidates_of(i);
+            if (own[0] >= 0) __builtin_prefetch(task_.neighbours + own[0] * task_.n_neighbours + first_turn_);
             for (Index c = 0; c < task_.n_candidates && own[c] >= 0; ++c) want(own[c], bunch.bit);
         }
         for (Index i = bunch.first; i < bunch.end; ++i) {
@@ -428,6 +433,7 @@ private:
     std::uint32_t* const expanded_;
     unsigned char* const active_;
     const double background_;
+    const Index first_turn_;  // position of the first neighbour of each list that the pass tries
     Index n_slots_ = 0, n_listed_ = 0;
 };
 

@@ -311,12 +311,14 @@ def _add_overlapping(near: Components, sampled: Components) -> Components:
     one, other = best[is_there].astype(np.int64), others[is_there].astype(np.int64)
     known = (np.arange(K)[:, None] * K + near)[near >= 0]
     pairs, counts = np.unique(np.concatenate((known, one * K + other, other * K + one)), return_counts=True)
-    counts[np.searchsorted(pairs, known)] = len(sampled) + K
-    pairs = pairs[np.lexsort((-counts, pairs // K))]
+    counts = np.minimum(counts, 254)
+    counts[np.searchsorted(pairs, known)] = 255
+    # Sorting one number for each pair takes a fifth of the time of `lexsort`.
     component, other = np.divmod(pairs, K)
+    order = np.sort((256 * component + 255 - counts) * len(pairs) + np.arange(len(pairs))) % len(pairs)
     first, count = np.searchsorted(component, np.arange(K)), np.bincount(component, minlength=K)
     position = np.arange(n_near + N_OVERLAPPING) % np.minimum(count, n_near + N_OVERLAPPING)[:, None]
-    return other[first[:, None] + position].astype(np.int32)
+    return other.astype(np.int32)[order][first[:, None] + position]
 
 
 def _units(means: Array) -> Array:

@@ -102,10 +102,12 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     the shared value, because a step with their contributions could lower the likelihood.
     """
     covariances = current_model.covariances
+    if not frozen:
+        return current_model.family.update(scatter, covariances)
     moving = [k for k in range(current_model.n_components) if k not in frozen]
     if not moving:
         return covariances
-    if not frozen or covariances.is_shared:
+    if covariances.is_shared:
         return current_model.family.update(scatter, covariances)
     return covariances.replace_components(
         moving, current_model.family.update(scatter.part(moving), covariances.take(moving))

@@ -82,7 +82,8 @@ class TruncatedPosterior(FitOption):
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
-            engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=N_DRAWN)
+            n_drawn = N_DRAWN if self._n_candidates is None else 0
+            engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=n_drawn)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
             yield initial
@@ -94,14 +95,13 @@ class TruncatedPosterior(FitOption):
             vars(problem)["source"] = source  # keeps the source that stores each row's candidate components
             unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
-            may_improve = may_double or engine.n_drawn == 0
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
                     break
                 gap, n_steps = unknown, state.trace.n_steps
-                is_check = may_improve and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
+                is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
                 is_report = is_verbose and n_steps % self.estimator.verbose_interval == 0
                 if n_steps > first_step and (is_check or is_report):
                     gap = _measure_gap(problem, plan, state)
@@ -111,12 +111,12 @@ class TruncatedPosterior(FitOption):
                 yield state._replace(trace=replace(state.trace, posterior_gap=gap))
             if not is_too_wide:
                 gap = _measure_gap(problem, plan, state)
-                is_too_wide = may_improve and _is_wide(gap) and state.outcome is Outcome.CONVERGED
+                is_too_wide = may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
             state = state._replace(trace=replace(state.trace, posterior_gap=gap))
             if not is_too_wide:
                 yield state
                 return
-            n_candidates = engine.n_candidates * (2 if may_double and engine.n_drawn > 0 else 1)
+            n_candidates = engine.n_candidates if engine.n_drawn == 0 else 2 * engine.n_candidates
             n_candidates = min(n_candidates, problem.n_components)
             engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
             initial = state._replace(outcome=None)

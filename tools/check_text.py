@@ -60,7 +60,6 @@ EXCEPTIONS = {
     "CHANGELOG.md": "records what was released",
     "bench/rejected.md": "records experiments in the words in which they were noted",
     "bench/results": "benchmarks write these pages",
-    "changelog.d": "records changes in the words of their commits",
     "docs/guide/troubleshooting.md": "quotes messages of other packages",
 }
 WORDS = {

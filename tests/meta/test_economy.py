@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33637,
-    "cpp": 12315,
+    "src": 33640,
+    "cpp": 12321,
     "tests": 32256,
     "bench": 2544,
-    "tools": 652,
-    "files": 946,
+    "tools": 651,
+    "files": 944,
     "inner imports of tests": 372,
     "monkeypatched names": 88,
 }

@@ -105,6 +105,10 @@ def _bayesian(structure: str) -> str:
     return of_fit(estimator.fit(rows_of(600, 5)))
 
 
+def _born(structure: str) -> str:
+    return of_fit(BayesianGaussianMixture(9, covariance_type=structure, random_state=0).fit(rows_of(600, 5)))
+
+
 def _with_far_rows(structure: str) -> str:
     rows = rows_of(600, 5)
     fitted = _fitted(structure, rows, warm_start=True)
@@ -157,6 +161,8 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "trim errors": lambda structure: _with_errors(structure, 500, trim=0.05),
     "far rows": _with_far_rows,
     "Bayesian": _bayesian,
+    "Bayesian births": _born,
+    "acceleration": lambda structure: of_fit(_fitted(structure, init_params="random", acceleration="auto", tol=1e-5)),
     "search holes": lambda structure: _with_holes(structure, (500, 2, 1), init_params="search", tol=1e-3),
     "search": lambda structure: of_fit(_fitted(structure, init_params="search", tol=1e-3)),
     "choice": _chosen,

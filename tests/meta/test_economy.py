@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33640,
+    "src": 33642,
     "cpp": 12321,
-    "tests": 32256,
+    "tests": 32260,
     "bench": 2544,
     "tools": 651,
     "files": 944,

@@ -17,6 +17,7 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.core import core, native_target
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
@@ -136,8 +137,8 @@ class BirthProposals:
             spreads = [Spread.from_block(Block(0, rows, responsibilities)) for responsibilities in weights]
             covariances = np.array([each.covariance for each in spreads])
             return mass / mass.sum(), np.array([each.mean for each in spreads]), covariances
-        means = np.einsum("hn,nd->hd", weights, rows) / mass[:, None]
-        covariances = np.einsum("hn,hnj->hj", weights, (rows - means[:, None]) ** 2) / mass[:, None]
+        means = einsum("hn,nd->hd", weights, rows) / mass[:, None]
+        covariances = einsum("hn,hnj->hj", weights, (rows - means[:, None]) ** 2) / mass[:, None]
         covariances = covariances.mean(axis=1) if posterior.prior.covariance_form is Second.TRACE else covariances
         return mass / mass.sum(), means, covariances
 
@@ -175,8 +176,8 @@ class BirthProposals:
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
-        squares = (rows - np.einsum("n,nj->j", fraction, rows)) ** 2
-        variances = np.maximum(np.einsum("n,nj->j", fraction, squares), _resolvable_spread(rows) ** 2 + MIN_DIVISOR)
+        squares = (rows - einsum("n,nj->j", fraction, rows)) ** 2
+        variances = np.maximum(einsum("n,nj->j", fraction, squares), _resolvable_spread(rows) ** 2 + MIN_DIVISOR)
         if (_column_maxima(squares) * core.MIN_SPLIT_WEIGHT <= variances).all() and self._has_even_weights(indices):
             return None
         order = np.argsort((squares / variances).max(axis=1) * weight, kind="stable")
@@ -223,10 +224,10 @@ def _resolvable_spread(rows: Array) -> Array:
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
     """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes, and a scale of 1 per axis."""
-    centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
+    centre = einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
-    return np.einsum("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
+    return einsum("ni,ij->nj", offsets, axes[:, :n_axes]), np.ones(n_axes)
 
 
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
@@ -237,10 +238,10 @@ def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
     the feature whose distribution is most similar to two points, as measured by mean |x| divided by the standard
     deviation; Geary (1935), Biometrika 27.
     """
-    offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
-    squares = np.einsum("n,nj->j", weight, offsets**2)
+    offsets = (rows - einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
+    squares = einsum("n,nj->j", weight, offsets**2)
     is_long = squares > MIN_RELATIVE_VARIANCE * squares.max()
-    lengths = np.einsum("n,nj->j", weight, np.abs(offsets))
+    lengths = einsum("n,nj->j", weight, np.abs(offsets))
     likeness = np.where(is_long, lengths**2 / np.where(is_long, squares, 1.0), 0.0)
     j = int(likeness.argmax())
     if likeness[j] < MIN_BIMODALITY:

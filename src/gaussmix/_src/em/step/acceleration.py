@@ -26,6 +26,7 @@ from gaussmix._src.interfaces.parameters import MIN_COMPONENT_WEIGHT
 from gaussmix._src.model import Model
 from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential, log
 
 # A run is first checked for slow convergence after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
@@ -131,12 +132,12 @@ class Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
         lengths = _scale_by_information(basis, path.model_after)
-        gram = np.einsum("ix,jx->ij", lengths, lengths)
+        gram = einsum("ix,jx->ij", lengths, lengths)
         coefficients = _lbfgs_step(gram)
-        length = math.sqrt(max(0.0, float(np.einsum("i,i->", np.einsum("ij,j->i", gram, coefficients), coefficients))))
+        length = math.sqrt(max(0.0, float(einsum("i,i->", einsum("ij,j->i", gram, coefficients), coefficients))))
         part = min(1.0, path.max_length / length) if length else 1.0
-        gain = 0.5 * float(np.einsum("i,i->", coefficients, gram[-1]))
-        return cls(part * np.einsum("i,ix->x", coefficients, basis), part * length, gain)
+        gain = 0.5 * float(einsum("i,i->", coefficients, gram[-1]))
+        return cls(part * einsum("i,ix->x", coefficients, basis), part * length, gain)
 
 
 def is_accelerated(trace: Trace) -> bool:
@@ -304,8 +305,8 @@ def _lbfgs_step(gram: Array) -> Array:
     step, taken = np.zeros(len(gram)), np.zeros(m)
     step[-1] = 1.0
     for i in usable[::-1]:
-        taken[i] = np.einsum("j,j->", gram[i], step) / curvature[i]
+        taken[i] = einsum("j,j->", gram[i], step) / curvature[i]
         step[m + i] += taken[i]
     for i in usable:
-        step[i] += taken[i] + np.einsum("j,j->", gram[m + i], step) / curvature[i]
+        step[i] += taken[i] + einsum("j,j->", gram[m + i], step) / curvature[i]
     return step

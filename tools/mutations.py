@@ -26,7 +26,7 @@ from gaussmix import _core
 
 ROOT = Path(__file__).parents[1]
 CORE = Path(_core.__file__ or "")
-LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench")
+LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench", "__pycache__")
 TEST = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--all"]
 FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0", "-DGAUSSMIX_COMPILES_avx512=OFF"]
 FAST += ["-DCMAKE_UNITY_BUILD=OFF"]  # one file per unit, so that a change compiles one file

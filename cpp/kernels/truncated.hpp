@@ -3,17 +3,18 @@
 // sublinearly with its clusters?", AISTATS.
 //
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the candidate components of the
-// rows, some neighbours of the most probable candidates, some neighbours of random candidates, and one random component.
-// Each row keeps the most probable of the evaluated components as its new candidates, so that the sum of the densities
-// of the row's candidates never decreases. Each component that is evaluated in a tile gets a *slot*, a number that replaces the index of the
-// component in the arrays of the tile: `densities` has the layout [group][slot][vector][lane].
+// rows, some neighbours of the most probable candidates, some neighbours of randomly drawn candidates, and one random
+// component. Each row keeps the most probable of the evaluated components as its new candidates, so that the sum of the
+// densities of the row's candidates never decreases. Each component that is evaluated in a tile gets a *slot*, a number
+// that replaces the index of the component in the arrays of the tile: `densities` has the layout
+// [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// Returns the largest number of components that a tile can evaluate: the candidates of each row with their neighbours,
-// and one random component per bunch.
+// Returns the largest number of components that a tile can evaluate: for each row, its candidates and the neighbours
+// that are tried, and one random component per bunch.
 inline Index max_slots(const TruncatedView& task) {
     const Index of_row = task.n_candidates + task.n_expanded * task.n_tried + task.n_drawn;
     return smaller(task.step.shape.n_components, kTileRows * of_row + kTileRows / kLanes);

@@ -400,8 +400,11 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     data, path = tmp_path / "rows.npy", tmp_path / "fit.ckpt"
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
-    # The interval is short, so that the test can detect that the fit is running.
-    prelude = "import gaussmix._src.fit.checkpoint as checkpoint; checkpoint.SECONDS_BETWEEN_WRITES = 0.05"
+    # The first checkpoint is written at once, and the fit then waits, so that the signal comes before the fit ends.
+    prelude = (
+        "import gaussmix._src.fit.checkpoint as checkpoint, time; checkpoint.SECONDS_BETWEEN_WRITES = 0.05\n"
+        "checkpoint.monotonic = lambda: (time.sleep(0.05), time.monotonic())[1]"
+    )
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)
     while not path.exists():
         assert process.poll() is None, "the fit ended before the signal"

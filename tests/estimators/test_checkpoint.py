@@ -16,6 +16,7 @@ import gaussmix._src.fit.checkpoint as checkpoints
 import gaussmix._src.formats.checkpoint_file as files
 from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureIC, NormalInverseWishart, Restrictions
 from gaussmix._src.em.step.acceleration import MIN_STEPS, Acceleration
+from gaussmix._src.engines.truncated import TruncatedEngine
 from gaussmix._src.formats.envelope import pack, unpack
 from gaussmix._src.formats.files import remove_unfinished, whole_file
 
@@ -131,12 +132,17 @@ def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_
     X, parameters = rng.normal(size=(2000, 2)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
     parameters |= {"init_params": ["random", "random_from_data"], "random_state": 0}
     n_states = len(GaussianMixture(60, **parameters).fit(X).outcome_.traces[0])
+    tried, step = [], TruncatedEngine.step
+    monkeypatch.setattr(TruncatedEngine, "step", lambda self, *rest: tried.append(self.n_drawn) or step(self, *rest))
     for n_before in (n_states - 2, n_states - 1, n_states, n_states + 2):
         interrupted(GaussianMixture(60, **parameters, checkpoint=path), X, stop_at, n_before)
+        tried.clear()
         resumed = GaussianMixture(60, **parameters, checkpoint=path).fit(X).outcome_
         assert (np.diff(resumed.traces[0][1:]) >= -1e-13).all()
         assert resumed.n_candidates > 8
         assert resumed.posterior_gap < 2e-3
+        n_left = max(n_states - n_before, 0)
+        assert tried[:n_left] == [2] * n_left
 
 
 @pytest.mark.parametrize("criterion", ["bic", "cv", pytest.param("stability", marks=pytest.mark.heavy)])

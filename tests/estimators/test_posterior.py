@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture, Restrictions, fit_many
+from gaussmix._src.engines.truncated import TruncatedEngine
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 
@@ -129,6 +130,21 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
     early = fitted(rows, "auto", 60, max_iter=17, **options)
     assert (early.converged_, early.outcome_.n_candidates) == (False, 16)
     assert [record.iteration for record in records] == list(range(1, 18))
+
+
+def test_drawn_neighbours_are_tried_to_the_end_once_the_gap_is_wide(monkeypatch, rows):
+    """Check the engines of all steps; the gap is checked after step 8 of 12."""
+    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
+        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
+    tried, step = [], TruncatedEngine.step
+
+    def recorded(engine, *arguments):
+        tried.append(engine.n_drawn)
+        return step(engine, *arguments)
+
+    monkeypatch.setattr(TruncatedEngine, "step", recorded)
+    fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0, max_iter=12)
+    assert tried == [0] * (len(tried) - 4) + [2] * 4
 
 
 def test_rows_in_a_wide_component_find_the_narrow_components_inside_it():

@@ -60,7 +60,7 @@ def check_candidates(candidates, block, parameters):
 @pytest.mark.parametrize("family", OWN.values(), ids=OWN)
 @pytest.mark.parametrize("n_candidates", [1, 2])
 def test_a_step_never_lowers_the_free_energy(family, problem, n_candidates):
-    check_monotone(family, ENGINES["truncated"](2, n_candidates), problem)
+    check_monotone(family, ENGINES["truncated"](2, n_candidates, n_drawn=2), problem)
 
 
 def start(family, rows, n_components):
@@ -105,7 +105,7 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
     model = start(OWN[name], rows, 40)
 
     def end(source, n_threads):
-        last = course(source.with_log_prior(table, places), ENGINES["truncated"](n_threads, 4), model, 3, 1e-6)[-1]
+        last = course(source.with_log_prior(table, places), ENGINES["truncated"](n_threads, 4, 2), model, 3, 1e-6)[-1]
         return [*last.trace.objective], last.model.means.tobytes(), last.model.covariances.array.tobytes()
 
     expected = end(ArraySource(rows, weight), 1)

@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33642,
+    "src": 33647,
     "cpp": 12321,
-    "tests": 32260,
+    "tests": 32280,
     "bench": 2544,
     "tools": 651,
     "files": 944,
-    "inner imports of tests": 372,
-    "monkeypatched names": 88,
+    "inner imports of tests": 374,
+    "monkeypatched names": 91,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

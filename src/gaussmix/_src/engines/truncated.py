@@ -214,7 +214,8 @@ class TruncatedEngine(CompleteEngine):
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * K <= MAX_COMPARED_PAIRS:
             return self._likeliest(block, parameters)
-        candidates = self._find_candidates(block, parameters, context.component_map)
+        neighbours = np.ascontiguousarray(context.component_map.neighbours[:, :N_NEAR])
+        candidates = self._find_candidates(block, parameters, replace(context.component_map, neighbours=neighbours))
         if is_late:
             mixture = pack_parameters(parameters)
             for key in range(N_ROUNDS):
@@ -300,12 +301,14 @@ def map_components(
 
 
 def _add_overlapping(near: Components, sampled: Components) -> Components:
-    """Append components whose rows have common candidates to the neighbours `near`, (n_components, n).
+    """Return the neighbours `near` and then components that overlap, (n_components, n_near + N_OVERLAPPING).
 
-    If row i has the best component k and another candidate component l, the components k and l overlap. The pairs (k,
-    l) with the most rows come first. A list that is too short is repeated, because a step tries the entries in turn.
+    Components k and l overlap if k is the best candidate component of a sampled row and l is another candidate, or vice
+    versa. Components that share the most rows come first. A list that is too short is repeated, because steps try the
+    entries in turn.
     """
     K, n_near = near.shape
+    sampled = sampled[:, :DEFAULT_CANDIDATES]  # limits the memory for pairs
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     one, other = best[is_there].astype(np.int64), others[is_there].astype(np.int64)
@@ -313,7 +316,8 @@ def _add_overlapping(near: Components, sampled: Components) -> Components:
     pairs, counts = np.unique(np.concatenate((known, one * K + other, other * K + one)), return_counts=True)
     counts = np.minimum(counts, 254)
     counts[np.searchsorted(pairs, known)] = 255
-    # Sorting one number for each pair takes a fifth of the time of `lexsort`.
+    # Sorting one integer for each pair takes a fifth of the time of `lexsort`. The integers are less than
+    # 256 K · len(pairs), which overflows only for millions of components.
     component, other = np.divmod(pairs, K)
     order = np.sort((256 * component + 255 - counts) * len(pairs) + np.arange(len(pairs))) % len(pairs)
     first, count = np.searchsorted(component, np.arange(K)), np.bincount(component, minlength=K)

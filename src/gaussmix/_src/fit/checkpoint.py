@@ -22,6 +22,7 @@ from sklearn.base import BaseEstimator
 from gaussmix._src import errors
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, PosteriorGap, SearchReport, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
+from gaussmix._src.engines.truncated import MAX_NEIGHBOURS
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.options.base import FitOption
@@ -313,9 +314,9 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
     search = SearchReport(*run.search) if run.search else None
     gap = None
     if (of_gap := run.arrays.get("posterior_gap")) is not None:
-        if of_gap.shape != (3,) or not 1 <= of_gap[0] < 2**31:
+        if of_gap.shape != (4,) or not (1 <= of_gap[0] < 2**31 and 0 <= of_gap[1] <= MAX_NEIGHBOURS):
             raise Damaged("the number of candidate components is damaged")
-        gap = PosteriorGap(int(of_gap[0]), *of_gap[1:].tolist())
+        gap = PosteriorGap(int(of_gap[0]), int(of_gap[1]), *of_gap[2:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)
 

@@ -31,7 +31,7 @@ class RunRecord:
 
     # Arrays of the model and of its noise component ("weights", "means" …), and arrays with "log_likelihood" and
     # "objective" before each EM step. Truncated EM adds an array "posterior_gap": the number of candidate components
-    # per row, the gap between bound and log-likelihood, and the standard error of this gap.
+    # per row, the number of drawn neighbours, the gap between bound and log-likelihood, and its standard error.
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # arrays that an accelerated run stores about its earlier steps; empty for other runs
     frozen: Mapping[int, str]  # map from each frozen component to the reason for freezing it

@@ -78,11 +78,12 @@ class PosteriorGap:
 
     Parameters
     ----------
-    n_candidates : number of candidate components of each row in truncated EM.
+    n_candidates, n_drawn : numbers of candidate components, and of drawn neighbours that a step tries, for each row.
     gap, standard_error : estimated difference and standard error of the estimate, in nats per unit of row weight.
     """
 
     n_candidates: int
+    n_drawn: int
     gap: float
     standard_error: float
 

@@ -57,7 +57,7 @@ class EMPath:
     proposal_length : length of the move from the last point to the proposed model, as measured by
         `_scale_by_information`; 0 if nothing is proposed and the next pass uses `model_after`.
     max_length : upper limit on `proposal_length` for the next proposal.
-    n_refused : number of consecutive proposals that were rejected.
+    n_rejected : number of consecutive proposals that were rejected.
     n_steps_to_wait : number of EM steps to make before the next proposal.
     n_low_gain_steps : number of consecutive steps that gained less than the tolerance, although a proposal promised a
         larger gain.
@@ -69,13 +69,13 @@ class EMPath:
     penalised_objective: float = -math.inf
     proposal_length: float = 0.0
     max_length: float = math.inf
-    n_refused: int = 0
+    n_rejected: int = 0
     n_steps_to_wait: int = 0
     n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
         """Convert the path to arrays for `Trace.path_arrays`."""
-        after, counts = self.model_after, (self.n_refused, self.n_steps_to_wait, self.n_low_gain_steps)
+        after, counts = self.model_after, (self.n_rejected, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
             "images": self.images,
@@ -101,14 +101,14 @@ class EMPath:
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
         max_length = max(self.max_length, GROWTH_FACTOR * self.proposal_length)
-        n_refused = 0 if self.proposal_length else self.n_refused
+        n_rejected = 0 if self.proposal_length else self.n_rejected
         path = replace(self, points=points, images=images, model_after=model_after, max_length=max_length)
-        return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
+        return replace(path, penalised_objective=penalised_objective, n_rejected=n_rejected)
 
     def with_shorter_limit(self) -> EMPath:
         """Return the path after a rejected proposal. Consecutive rejections double the wait for the next proposal."""
-        n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
-        path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
+        n_rejected, max_length = self.n_rejected, SHRINK_FACTOR * self.proposal_length
+        path = replace(self, n_rejected=n_rejected + 1, n_steps_to_wait=2**n_rejected - 1)
         return replace(path, proposal_length=0.0, max_length=max_length)
 
 
@@ -165,7 +165,7 @@ class Acceleration:
         path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
         penalised = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
         if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
-            return self._refuse_proposal(path, before.trace, state)
+            return self._reject_proposal(path, before.trace, state)
         if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
             return state
         return self._extend_path(path, before.model, state, penalised)
@@ -197,7 +197,7 @@ class Acceleration:
             long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
-    def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
+    def _reject_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
         """Go back to the model after the EM step from the last point. The rejected proposal counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
@@ -214,7 +214,7 @@ class Acceleration:
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
-            is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_refused
+            is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_rejected
             is_doubtful = is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS
             if was_proposed or is_doubtful:
                 outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + (not was_proposed)

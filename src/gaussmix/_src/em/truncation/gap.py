@@ -105,4 +105,5 @@ def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> Posteri
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")
     variance = max(second / count - mean**2, 0.0) if count else float("nan")
-    return PosteriorGap(min(engine.n_candidates, len(parameters.means)), mean, (variance / max(count, 1.0)) ** 0.5)
+    n_candidates, error = min(engine.n_candidates, len(parameters.means)), (variance / max(count, 1.0)) ** 0.5
+    return PosteriorGap(n_candidates, engine.n_drawn, mean, error)

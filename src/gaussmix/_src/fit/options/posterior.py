@@ -82,8 +82,7 @@ class TruncatedPosterior(FitOption):
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
-            n_drawn = N_DRAWN if self._n_candidates is None else 0
-            engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=n_drawn)
+            engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
             yield initial
@@ -93,7 +92,7 @@ class TruncatedPosterior(FitOption):
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # keeps the source that stores each row's candidate components
-            unknown = PosteriorGap(engine.n_candidates, nan, nan)  # NaN, because the gap is not yet estimated
+            unknown = PosteriorGap(engine.n_candidates, engine.n_drawn, nan, nan)  # NaN: the gap is not yet estimated
             may_double = self._n_candidates is None and engine.n_candidates < limit
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
@@ -126,7 +125,7 @@ class TruncatedPosterior(FitOption):
             return fitted
         gap = run.trace.posterior_gap
         if gap is not None and isnan(gap.gap):  # a callback ended the run
-            engine = replace(self._engine, n_candidates=gap.n_candidates)
+            engine = replace(self._engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
             gap = estimate_gap(problem.source, engine, problem.objective.parameters(run.model))
             assert fitted.outcome is not None, "the fit has ended"
             outcome = replace(fitted.outcome, posterior_gap=gap.gap, posterior_gap_error=gap.standard_error)

@@ -79,7 +79,7 @@ class Model:
         background = () if noise is None else (noise.log_density, noise.log_sides)
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
-    def beside(self, noise: NoiseComponent | None) -> Model:
+    def with_noise(self, noise: NoiseComponent | None) -> Model:
         """Return the model with a noise component added; earlier weights are multiplied by 1 − noise.weight."""
         if noise is None:
             return self

@@ -59,7 +59,7 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
         raise ValueError(f"{listed(list(changed))} set by hand: {error}") from None
     for name, other in zip(matrices_set[1:], each[1:], strict=True):
         _check_agreement(matrices_set[0], name, model.covariances, other, max(digits.values()))
-    return model.beside(noise)
+    return model.with_noise(noise)
 
 
 def unsettable(name: str, family: Family) -> str:

@@ -251,14 +251,14 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int)
     if user_init is None:
         return _model_from_start(problem, plan, start, start_index)
     if user_init.weights is not None and user_init.means is not None and user_init.covariances is not None:
-        return Model(user_init.weights, user_init.means, user_init.covariances, family).beside(problem.data.noise)
+        return Model(user_init.weights, user_init.means, user_init.covariances, family).with_noise(problem.data.noise)
     result = _model_from_start(problem, plan, start, start_index)
     return Model(
         result.without_noise.weights if user_init.weights is None else user_init.weights,
         result.means if user_init.means is None else user_init.means,
         result.covariances if user_init.covariances is None else user_init.covariances,
         family,
-    ).beside(result.noise)
+    ).with_noise(result.noise)
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
@@ -309,7 +309,7 @@ def _split_and_merge(
         how["count"] = plan.search.count
     rng = np.random.default_rng(partition.search_seed)
     alone = split_and_merge(model.without_noise, rows, engine, objective, rng, **how)
-    return initialisation.label_matching.match_model(alone, problem.source, engine).beside(model.noise)
+    return initialisation.label_matching.match_model(alone, problem.source, engine).with_noise(model.noise)
 
 
 def _start_moments(problem: Problem, source: Source, partition: Partition) -> InitialMoments:

@@ -78,7 +78,7 @@ def _apply_remedy(
     else:
         index = np.cumsum(~is_collapsed) - 1  # new index of each remaining component
         frozen = {int(index[k]): why for k, why in frozen.items()}
-    model = model.beside(state.model.noise)
+    model = model.with_noise(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 

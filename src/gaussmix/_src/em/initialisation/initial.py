@@ -73,19 +73,19 @@ class InitialMoments:
         if sharp is not None and not family.has_alternatives:
             result = self._model_from_core(rows, sharp, family, objective)
             if result is not None:
-                return result.beside(self.noise)
+                return result.with_noise(self.noise)
         moments, means = self.sum_about_means(family.moment_spec(None))
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - MIN_NOISE_FRACTION):
             noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
-        models = [model.beside(noise) for model in initial_models(moments, family, objective, means)]
+        models = [model.with_noise(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
         if len(models) > 1:
             model = race_models(models, rows, self.engine, objective, tolerance)
         for _ in range(family.n_first_updates - 1):
             moments, means = self.sum_about_means(family.moment_spec(model.covariances))
             updated = initial_models(moments, family, objective, means, model.covariances)[0]
-            model = updated.beside(noise)
+            model = updated.with_noise(noise)
         return model
 
     def _model_from_core(
@@ -137,7 +137,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
         widest = int((variances[k] / total).argmax())
         step = SPLIT_DISTANCE * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
         model = split_component(model, k, step)
-    return model.beside(noise)
+    return model.with_noise(noise)
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:

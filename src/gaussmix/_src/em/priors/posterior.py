@@ -256,7 +256,7 @@ class PosteriorObjective(Objective):
         if self.initial_covariances is not None:
             indices = list(self.fixed_covariance_components)
             covariances = covariances.replace_components(indices, self.initial_covariances.take(indices))
-        return replace(result, weights=weights, means=means, covariances=covariances).beside(model.noise)
+        return replace(result, weights=weights, means=means, covariances=covariances).with_noise(model.noise)
 
     def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape

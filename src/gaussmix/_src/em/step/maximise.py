@@ -88,7 +88,7 @@ def next_model(
             is_frozen = np.isin(np.arange(len(means)), list(all_frozen))
             means = np.where(is_frozen[:, None], current_model.means, means)
         covariances = _update_covariances(current_model, scatter, {*all_frozen, *objective.fixed_covariance_components})
-        model = Model(weights, means, covariances, current_model.family).beside(noise)
+        model = Model(weights, means, covariances, current_model.family).with_noise(noise)
         wrong = find_collapsed(model, objective) - set(all_frozen)
         if not wrong:
             return model, all_frozen

@@ -36,8 +36,8 @@ Components = NDArray[np.int32]  # indices of components, where −1 marks an emp
 DEFAULT_CANDIDATES = 8
 N_NEAR, N_OVERLAPPING = 16, 64  # maximum numbers of neighbours with the nearest means, and with the most shared rows
 # Each step tries only some neighbours of a row's best candidate component, because a step that tries all neighbours
-# takes several times as long. If rows miss good candidates, steps also try neighbours of randomly drawn candidates.
-# These steps take 1.1 to 1.9 times as long.
+# would evaluate several times as many components. If rows miss good candidates, steps also try neighbours of randomly
+# drawn candidates. These steps take 1.1 to 1.9 times as long.
 N_TRIED, N_DRAWN = 8, 2
 MAX_NEIGHBOURS = 256  # maximum number of components that one call tries for each row
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a

@@ -161,12 +161,14 @@ class DaskWorkers:
                 if all(key in dask_scheduler.tasks for key in keys):
                     break
                 await asyncio.sleep(0.01)
+            granted = dask_scheduler.allowed_failures - 1
             left, seen = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks], set()
             while left:
                 task = left.pop()
                 if task not in seen and task.state != "memory":
                     seen.add(task)
-                    task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
+                    if task.suspicious < granted:  # the limit is not set yet; earlier deaths count, too
+                        task.suspicious += granted
                     left += task.dependencies
 
         with suppress(ValueError):  # raised if the scheduler rejects functions

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "run_em.hpp"
-
 namespace gaussmix {
 
 namespace {

@@ -4,10 +4,9 @@
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
+#include "mixture.hpp"
 
 namespace gaussmix {
-
-struct Mixture;  // defined in run_em.hpp
 
 struct PackedPriorView {          // prior of a mixture, with the fields of engines.calls.PackedPrior
     bool has_stick_breaking;      // whether the prior is a Dirichlet process, not a Dirichlet distribution

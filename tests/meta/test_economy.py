@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33647,
-    "cpp": 12321,
+    "src": 33649,
+    "cpp": 12454,
     "tests": 32280,
     "bench": 2544,
     "tools": 651,
-    "files": 944,
+    "files": 953,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

@@ -1,0 +1,118 @@
+#include "e_step.hpp"
+
+#include <algorithm>
+
+#include "passes.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+bool is_one(const RowWeightView& weight, Index n_rows) {
+    for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
+        if (weight.data[row * weight.stride] != 1) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+EStep::EStep(const KernelTable& kernels, const EmView& task, const Execution& execution)
+    : kernels_(kernels),
+      task_(task),
+      algebra_(task.algebra),
+      execution_(execution),
+      n_components_(task.n_components),
+      d_(task.rows.n_features),
+      row_weight_(is_one(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
+      log_scale_(room(n_components_ + task.has_background())),
+      origin_means_(room(n_components_ * d_)) {
+    if (task.is_variational()) posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
+}
+
+double EStep::added_by_prior(const Mixture& mixture) const {
+    if (posterior_) return -posterior_->divergence();
+    return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
+}
+
+bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moments) {
+    if (task_.is_incomplete) return expect_true_rows(mixture, moments.view());
+    const bool has_one_matrix = moments.has_one_matrix;
+    const Shape shape{n_components_,  d_,         algebra_.factor_shape(),
+                      has_one_matrix, Rule::soft, has_one_matrix ? Second::none : algebra_.second()};
+    StepView step_task{shape, task_.rows, row_weight_, {}, {}};
+    if (posterior_) {
+        posterior_->view_rows(mixture);
+        std::copy_n(posterior_->log_weights(), n_components_, log_scale_.begin());
+    } else {
+        kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());
+    }
+    for (Index k = 0; k < n_components_; ++k) {
+        log_scale_[k] += mixture.log_abs_det[algebra_.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
+    }
+    const double* means = mixture.means.data();
+    if (has_one_matrix) {
+        step_task.rows.origin = task_.total.centre;
+        for (Index i = 0; i < n_components_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
+        means = origin_means_.data();
+    }
+    ParametersView parameters{log_scale_.data(), means, has_one_matrix ? mixture.factors.data() : one_each(mixture),
+                              has_one_matrix ? nullptr : anchor};
+    if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_background_volume;
+    return gaussmix::step(kernels_, step_task, parameters, execution_, moments.view());
+}
+
+// Sums the expected moments of incomplete rows about the means of the components.
+bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
+    const bool is_full = algebra_.second() == Second::full;
+    IncompleteView task{};
+    task.shape = {n_components_, d_,         FactorShape::triangular,
+                  false,         Rule::soft, is_full ? Second::full : Second::diagonal};
+    task.rows = task_.rows;
+    task.row_weight = task_.row_weight;
+    task.error = task_.error;
+    kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
+    squares_.resize(static_cast<std::size_t>(is_full ? 0 : n_components_ * d_));
+    MomentsView sums = out;
+    if (!is_full) sums.second = squares_.data();
+    double background;
+    sums.background = &background;
+    if (!patterns_) patterns_.emplace();
+    const double* means = mixture.means.data();
+    if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangles(mixture), means}, execution_, sums,
+                         &*patterns_)) {
+        return false;
+    }
+    const bool is_trace = algebra_.second() == Second::trace;
+    for (Index k = 0; k < n_components_ && !is_full; ++k) {
+        if (is_trace) out.second[k] = 0;
+        for (Index j = 0; j < d_; ++j) {
+            double& second = out.second[is_trace ? k : k * d_ + j];
+            second = squares_[k * d_ + j] + (is_trace ? second : 0);
+        }
+    }
+    return true;
+}
+
+// Returns triangular whitening factors, one for each component.
+const double* EStep::triangles(const Mixture& mixture) {
+    if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
+    repeated_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0.0);
+    const Index size = algebra_.size(d_);
+    for (Index k = 0; k < n_components_; ++k) {
+        const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * size);
+        for (Index j = 0; j < d_; ++j) repeated_[(k * d_ + j) * d_ + j] = factor[size == 1 ? 0 : j];
+    }
+    return repeated_.data();
+}
+
+// Returns whitening factors, one for each component.
+const double* EStep::one_each(const Mixture& mixture) {
+    if (!algebra_.is_shared()) return mixture.factors.data();
+    const Index size = algebra_.size(d_);
+    repeated_.resize(static_cast<std::size_t>(n_components_ * size));
+    for (Index i = 0; i < n_components_ * size; ++i) repeated_[i] = mixture.factors[i % size];
+    return repeated_.data();
+}
+
+}  // namespace gaussmix

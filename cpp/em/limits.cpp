@@ -1,0 +1,93 @@
+#include "limits.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/poll.hpp"
+
+namespace gaussmix {
+
+LimitChecks::LimitChecks(const EmView& task, Listener listener)
+    : task_(task),
+      algebra_(task.algebra),
+      listener_(listener),
+      n_components_(task.n_components),
+      d_(task.rows.n_features),
+      offsets_(room(n_components_ * d_)) {}
+
+bool LimitChecks::is_accurate(const Mixture& mixture, const double* anchor) {
+    const double result = cancellation(mixture, anchor);
+    known_cancellation_.reset();
+    if (anchor == nullptr) known_cancellation_ = result;
+    return result <= task_.limits.max_cancellation;
+}
+
+bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
+    const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
+    for (Index j = 0; j < d_; ++j) {
+        if (task_.ridge[j] != 0) continue;
+        double shared = 0;
+        for (Index k = 0; k < n_components_; ++k) {
+            const double deviation = task_.limits.mean_rounding * mixture.means[k * d_ + j],
+                         limit = deviation * deviation;
+            shared += mixture.weights[k] * limit;
+            if (!algebra_.is_shared() && mixture.covariances[k * size + j * step] <= limit) return true;
+        }
+        if (algebra_.is_shared() && mixture.covariances[j * step] <= shared) return true;
+    }
+    return false;
+}
+
+// Returns W_k (mean_k - anchor_k) for each component k, where W_k is a whitening factor and anchor_k is a reference
+// point. If `anchor` is null, the mean of all rows is the reference point.
+void LimitChecks::whiten_offsets(const Mixture& mixture, const double* anchor) {
+    for (Index k = 0; k < n_components_; ++k) {
+        const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * algebra_.size(d_));
+        const auto offset = [&](Index j) {
+            return mixture.means[k * d_ + j] - (anchor == nullptr ? task_.total.centre[j] : anchor[k * d_ + j]);
+        };
+        for (Index i = 0; i < d_; ++i) {
+            double& whitened = offsets_[k * d_ + i] = 0;
+            switch (algebra_.factor_shape()) {
+                case FactorShape::spherical: whitened = offset(i) * factor[0]; break;
+                case FactorShape::diagonal: whitened = offset(i) * factor[i]; break;
+                default:
+                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * offset(j);
+            }
+        }
+    }
+}
+
+double LimitChecks::product(Index k, Index l) const {
+    double total = 0;
+    for (Index j = 0; j < d_; ++j) total += offsets_[k * d_ + j] * offsets_[l * d_ + j];
+    return total;
+}
+
+// Returns the largest ratio of second moments about the anchors (reference points) to second moments about the
+// means; `anchor_cancellation` in em/step/maximise.py explains this ratio.
+double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
+    whiten_offsets(mixture, anchor);
+    double largest = 0;
+    baseline::Poll poll(listener_);
+    for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
+        double total = 0;
+        if (!algebra_.is_shared()) total = product(k, k);
+        for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {
+            total += std::fabs(product(k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
+        }
+        if (!(total <= largest)) largest = total;
+    }
+    return largest;
+}
+
+bool LimitChecks::is_close(const Mixture& mixture) {
+    whiten_offsets(mixture, nullptr);
+    double farthest = 0;
+    for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(k, k));
+    const double squared = task_.limits.max_mean_distance * task_.limits.max_mean_distance;
+    return farthest <= squared && (known_cancellation_ ? *known_cancellation_ : cancellation(mixture, nullptr)) <=
+                                      task_.limits.max_cancellation;
+}
+
+}  // namespace gaussmix

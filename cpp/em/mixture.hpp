@@ -1,0 +1,43 @@
+// A mixture during EM: arrays of its parameters, and the whitening factors of its covariances.
+#pragma once
+#include <limits>
+
+#include "families/algebra.hpp"
+#include "families/factorisation.hpp"
+#include "families/volume.hpp"
+
+namespace gaussmix {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLog2Pi = 1.8378770664093456;
+
+struct MixtureView {      // mixture at which EM begins; EM overwrites this mixture with the result
+    double* weights;      // (n_components,), then the weight of the noise component, if any
+    double* means;        // means of the components, (n_components, n_features)
+    double* covariances;  // covariances in the compact form of the structure (see `Algebra::size`)
+    double* factors;      // output: whitening factors of the covariances, in an array of the size of `covariances`
+    double* log_abs_det;  // output: log |det| of each factor
+};
+
+struct Mixture {  // a mixture that owns its memory
+    Values weights, means, covariances, factors, log_abs_det;
+
+    Mixture() = default;
+    Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_background = false)
+        : weights(room(n_components + has_background)),
+          means(room(n_components * n_features)),
+          covariances(room((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
+          factors(room(static_cast<Index>(covariances.size()))),
+          log_abs_det(room(algebra.is_shared() ? 1 : n_components)) {}
+
+    MixtureView view() {
+        return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
+    }
+    void read(const MixtureView& from);  // reads all arrays except `factors` and `log_abs_det`
+    void write(const MixtureView& to) const;
+};
+
+// Computes the whitening factors of the covariances. Returns false if a covariance is singular.
+bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
+
+}  // namespace gaussmix

@@ -337,12 +337,12 @@ private:
         // A component is flat if some feature is constant within this component but not on average over all components.
         for (Index j = 0; j < d_; ++j) {
             const double least = kMinRidges * task_.em.ridge[j];
-            if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
+            if (variance(algebra_, d_, mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;
         }
         if (!is_full_) {
             for (Index j = 0; j < d_; ++j) {
-                if (moves_.variance(mixture, k, j) < acceptance_.max_flatness * task_.within[j]) return true;
+                if (variance(algebra_, d_, mixture, k, j) < acceptance_.max_flatness * task_.within[j]) return true;
             }
             return false;
         }
@@ -352,7 +352,7 @@ private:
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
             scaled[i] = task_.within[i] / unit;
-            own[i] = moves_.covariance(mixture, k)[i] / unit;
+            own[i] = covariance(algebra_, d_, mixture, k)[i] / unit;
         }
         const Listener listener = execution_.interrupt.listener();
         principal_axes(kernels_, 1, d_, scaled.data(), listener, values.data(), axes.data());
@@ -439,7 +439,7 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled.view(), 0);
         if (!moves.view_first()) return false;
-        const Values posteriors = moves.merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
+        const Values posteriors = moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
         if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view())) return false;
     }

@@ -37,6 +37,17 @@ struct Mixture {  // a mixture that owns its memory
     void write(const MixtureView& to) const;
 };
 
+// Returns the covariance of component k in compact form, which may be a covariance of all components.
+inline const double* covariance(const Algebra& algebra, Index d, const Mixture& mixture, Index k) {
+    return mixture.covariances.data() + (algebra.is_shared() ? 0 : k * algebra.size(d));
+}
+
+// Returns the variance of feature j in component k.
+inline double variance(const Algebra& algebra, Index d, const Mixture& mixture, Index k, Index j) {
+    const Index step = algebra.second() == Second::full ? d + 1 : 1;
+    return covariance(algebra, d, mixture, k)[algebra.size(d) == 1 ? 0 : j * step];
+}
+
 // Computes the whitening factors of the covariances. Returns false if a covariance is singular.
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
 

@@ -13,50 +13,10 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kMinResponsibility = 0.01, kMinOverlap = 0.02, kMaxShift = 0.03, kHopeless = 0.3;
-constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4, kTries = 2;
+constexpr double kMinOverlap = 0.02, kMaxShift = 0.03, kHopeless = 0.3;
+constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4;
 
 }  // namespace
-
-Indices Ranking::Pair::touched() const {
-    Indices touched{removal.freed, component};
-    if (removal.heir >= 0) touched.push_back(removal.heir);
-    return touched;
-}
-
-Ranking::Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits) {
-    for (const Removal& removal : removals) {
-        for (const Index k : ranked) {
-            if (k != removal.freed && k != removal.heir) {
-                pairs_.push_back({removal.gain + splits.at(k).gain, removal, k});
-            }
-        }
-    }
-    const auto above = [](const Pair& a, const Pair& b) { return a.gain > b.gain; };
-    std::stable_sort(pairs_.begin(), pairs_.end(), above);
-}
-
-std::optional<Ranking::Pair> Ranking::next(const Indices& touched) {
-    for (;; ++position_) {
-        if (position_ == pairs_.size()) {
-            if (deferred_.empty()) return std::nullopt;
-            pairs_ = std::move(deferred_);
-            deferred_.clear(), split_.clear(), removed_.clear();
-            position_ = 0;
-        }
-        const Pair& pair = pairs_[position_];
-        Index &n_splits = split_[pair.component], &n_removals = removed_[{pair.removal.freed, pair.removal.heir}];
-        if (n_splits >= kTries || n_removals >= kTries) {
-            deferred_.push_back(pair);
-            continue;
-        }
-        const Indices own = pair.touched();
-        const auto is_taken = [&](Index k) { return std::find(own.begin(), own.end(), k) != own.end(); };
-        if (std::any_of(touched.begin(), touched.end(), is_taken)) continue;
-        ++n_splits, ++n_removals;
-        return pairs_[position_++];
-    }
-}
 
 Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
              Index cursor)
@@ -174,13 +134,6 @@ bool Moves::expect(const Mixture& mixture, View& view) const {
     return true;
 }
 
-const double* Moves::covariance(const Mixture& mixture, Index k) const {
-    return mixture.covariances.data() + (algebra_.is_shared() ? 0 : k * algebra_.size(d_));
-}
-double Moves::variance(const Mixture& mixture, Index k, Index j) const {
-    return covariance(mixture, k)[algebra_.size(d_) == 1 ? 0 : is_full_ ? j * (d_ + 1) : j];
-}
-
 Values Moves::draw(Index count) {
     Values drawn;
     for (Index i = 0; i < count; ++i, cursor_ = (cursor_ + 1) % task_.n_uniform) {
@@ -200,7 +153,7 @@ Ranking Moves::ranked() {
     const auto limit = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
     if (components.size() > limit) components.resize(limit);
     best_split_ = components.empty() ? 0 : splits_.at(components[0]).gain;
-    Ranking ranking(removals(), components, splits_);
+    Ranking ranking(removals().ranked(), components, splits_);
     if (const Ranking::Pair* best = ranking.best()) {
         double mass = 0;
         for (const Index k : best->touched()) mass += view_.mass[k];
@@ -214,7 +167,7 @@ Ranking Moves::ranked() {
 void Moves::split_again() {
     for (Index k = 0; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
         Values here(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), unit;
-        for (Index j = 0; j < d_; ++j) unit.push_back(std::sqrt(variance(mixture_, k, j)));
+        for (Index j = 0; j < d_; ++j) unit.push_back(std::sqrt(variance(algebra_, d_, mixture_, k, j)));
         here.insert(here.end(), unit.begin(), unit.end());
         here.push_back(mixture_.weights[k]);
         const auto cached = splits_.find(k);
@@ -254,138 +207,6 @@ Split Moves::split(Index k, Values parameters) {
     const double of_sample = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
     result.gain = (result.bisection.gain - kOverfit * static_cast<double>(more) * of_sample) * view_.mass[k];
     return result;
-}
-
-// Returns the weighted sum of r log r over the rows with the given indices, where r is a responsibility.
-template <class Responsibility>
-double Moves::entropy(const Indices& indices, Responsibility&& of) const {
-    Values r(indices.size()), logs(indices.size());
-    std::transform(indices.begin(), indices.end(), r.begin(), of);
-    kernels_.log(r.data(), static_cast<Index>(r.size()), logs.data());
-    double total = 0;
-    for (std::size_t i = 0; i < indices.size(); ++i) total += row_fraction_[indices[i]] * (r[i] * logs[i]);
-    return total;
-}
-
-double Moves::log(double x) const {
-    double result;
-    kernels_.log(&x, 1, &result);
-    return result;
-}
-
-// Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component is
-// removed in one of two ways: the component is merged with another component into a single component with the moments
-// of both, or the rows of the component are given to all other components.
-std::vector<Removal> Moves::removals() const {
-    Values alone = room(n_components_), separated(alone);
-    for (Index row = 0; row < n_rows_; ++row) {
-        const double height = row_fraction_[row] * view_.log_density[row];
-        for (Index k = 0; k < n_components_; ++k) alone[k] += posterior(view_, row, k) * height;
-    }
-    for (Index k = 0; k < n_components_; ++k) {
-        separated[k] = entropy(view_.indices[k], [&](Index row) { return posterior(view_, row, k); });
-    }
-    std::vector<Removal> result;
-    for (Index heir = 0; heir < n_components_; ++heir) {
-        for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            result.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
-        }
-    }
-    const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
-    std::stable_sort(result.begin(), result.end(), above);
-    result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
-    for (Removal& pair : result) {
-        const auto both = [&](Index i) { return posterior(view_, i, pair.heir) + posterior(view_, i, pair.freed); };
-        const Indices &first = view_.indices[pair.heir], &second = view_.indices[pair.freed];
-        Indices indices;
-        indices.reserve(first.size() + second.size());
-        std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
-        pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
-    }
-    // This loop computes the change of the mean log density of all rows if component k is removed and all other
-    // components take over its rows.
-    for (Index k = 0; k < n_components_; ++k) {
-        const Indices& indices = view_.indices[k];
-        Values rest(indices.size()), logarithms(indices.size());
-        std::transform(indices.begin(), indices.end(), rest.begin(),
-                       [&](Index row) { return std::max(1 - posterior(view_, row, k), 1e-30); });
-        kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
-        double loss = 0;
-        for (std::size_t i = 0; i < indices.size(); ++i) loss += row_fraction_[indices[i]] * logarithms[i];
-        result.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
-    }
-    std::stable_sort(result.begin(), result.end(), above);
-    const auto limit = static_cast<std::size_t>(std::max<Index>(16, n_components_));
-    if (result.size() > limit) result.resize(limit);
-    return result;
-}
-
-// Merges two components into a single component with the moments of both, and returns the sum of r log(pi N(x | mu,
-// Sigma)) over all rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is
-// computed from the rows and not from the weights after the last EM step, because the loss of log-likelihood by a merge
-// is independent of the units of the data only if all its terms use the same responsibilities.
-double Moves::pooled(Index k, Index l) const {
-    const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
-    const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
-    const auto gap = [&](Index j) { return mean[j] - other[j]; };
-    const auto d = static_cast<double>(d_);
-    double log_det = 0;
-    if (is_full_) {
-        const double *first = covariance(mixture_, k), *second = covariance(mixture_, l);
-        Values both = room(d_ * d_), factor(both);
-        for (Index i = 0; i < d_ * d_; ++i) {
-            both[i] = part * first[i] + (1 - part) * second[i] + part * (1 - part) * (gap(i / d_) * gap(i % d_));
-        }
-        if (!Factoriser(kernels_, d_)(both.data(), listener_, factor.data(), &log_det)) return -kInfinity;
-        log_det *= -2;
-    } else {
-        Values both = room(d_), logarithms(both);
-        for (Index j = 0; j < d_; ++j) {
-            both[j] = part * variance(mixture_, k, j) + (1 - part) * variance(mixture_, l, j) +
-                      part * (1 - part) * (gap(j) * gap(j));
-        }
-        if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
-        kernels_.log(both.data(), d_, logarithms.data());
-        log_det = sum(logarithms.data(), d_);
-    }
-    return (view_.mass[k] + view_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
-}
-
-// Returns the component that overlaps most with component k.
-Index Moves::nearest(Index k) const {
-    const double* overlap = view_.overlap.data() + k * n_components_;
-    Index result = k == 0 ? 1 : 0;
-    for (Index l = 0; l < n_components_; ++l) {
-        if (l != k && overlap[l] > overlap[result]) result = l;
-    }
-    return result;
-}
-
-Values Moves::merged(Index limit, Index& count) const {
-    Values posteriors = view_.posteriors;
-    std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
-    Index n_freed = 0;
-    for (const Removal& removal : removals()) {
-        const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;
-        if (n_freed == limit || is_taken[k] || is_taken[other]) continue;
-        is_taken[k] = is_taken[other] = is_freed[k] = 1;
-        ++n_freed;
-        for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
-            posteriors[row * n_components_ + other] += posteriors[row * n_components_ + k];
-        }
-    }
-    count = n_components_ - n_freed;
-    Values left = room(n_rows_ * count);
-    for (Index row = 0; row < n_rows_; ++row) {
-        double* own = left.data() + row * count;
-        double total = 0;
-        for (Index k = 0, to = 0; k < n_components_; ++k) {
-            if (!is_freed[k]) total += own[to++] = posteriors[row * n_components_ + k];
-        }
-        for (Index k = 0; k < count; ++k)
-            own[k] = total > kMinResponsibility ? own[k] / total : 1 / static_cast<double>(count);
-    }
-    return left;
 }
 
 void Moves::swap(Attempt& attempt) {
@@ -516,6 +337,8 @@ Part Moves::part_of(Indices components) const {
         std::copy_n(rows_ + indices[i] * d_, d_, part.rows.data() + i * d_);
     }
     kernels_.log(totals.data(), n_rows, logarithms.data());
+    double log_weight;
+    kernels_.log(&weight, 1, &log_weight);
     double height = 0;
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[indices[i]] * totals[i];
@@ -523,7 +346,7 @@ Part Moves::part_of(Indices components) const {
         part.fraction += own;
         height += own * (view_.log_density[indices[i]] + logarithms[i]);
     }
-    part.log_likelihood = height / part.fraction - log(weight);
+    part.log_likelihood = height / part.fraction - log_weight;
     part.em = whole();
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ascent.hpp"
+#include "ranking.hpp"
 
 namespace gaussmix {
 
@@ -18,33 +19,6 @@ namespace gaussmix {
 constexpr Index kSplitRows = 4;
 // log-likelihood gain, in nats, that is expected by chance for each additional parameter that a split fits to the rows
 constexpr double kOverfit = 0.5;
-
-using Indices = std::vector<Index>;
-
-// component `freed` loses its rows to component `heir`; `gain` is the change of the log-likelihood in nats per row
-struct Removal {
-    double gain;
-    Index freed, heir;  // `heir` is -1 if all other components take over the rows
-};
-
-struct Split {                   // split of one component into two
-    Values parameters_at_split;  // mean, standard deviations and weight of the component at the time of the split
-    double gain;
-    Bisection bisection;
-};
-
-struct View {  // responsibilities of rows under a mixture
-    // responsibilities, (n_rows, n_components), and log densities of the rows, (n_rows,)
-    Values posteriors, log_density;
-    // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
-    std::vector<Indices> indices;
-    // For each component, `n_rows` stores the sum of its responsibilities, and `mass` stores this sum with each row
-    // weighted by its fraction of the total weight.
-    Values n_rows, mass;
-    // weighted sums of the products of two components' responsibilities, (n_components, n_components)
-    Values overlap;
-    double height;  // weighted mean of the log densities
-};
 
 struct Part {  // some components, and rows weighted by the responsibility of these components
     Indices components;
@@ -55,35 +29,6 @@ struct Part {  // some components, and rows weighted by the responsibility of th
     // the mean log-likelihood of the part's rows. The gain in log-likelihood on these rows, times `fraction`, is a
     // lower bound on the gain on all rows.
     double fraction, log_likelihood;
-};
-
-// Split-and-merge moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split
-// has been tried several times, further moves with this removal or split are deferred until the other moves have been
-// tried.
-class Ranking {
-public:
-    struct Pair {
-        double gain;
-        Removal removal;
-        Index component;
-
-        Indices touched() const;
-    };
-
-    Ranking() = default;
-    Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
-
-    // Returns the pair with the highest bound, even if this pair has been tried, or null if there are no pairs.
-    const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
-
-    // Returns the next pair (of a removal and a split) that neither splits nor merges any of the given components.
-    std::optional<Pair> next(const Indices& touched);
-
-private:
-    std::vector<Pair> pairs_, deferred_;
-    std::size_t position_ = 0;
-    std::map<Index, Index> split_;
-    std::map<std::pair<Index, Index>, Index> removed_;
 };
 
 struct Attempt {  // a split-and-merge move, and the mixture of affected components that results from this move
@@ -114,8 +59,6 @@ public:
     EmView whole() const;
     bool expect(const Mixture& mixture, View& view) const;  // returns false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
-    const double* covariance(const Mixture& mixture, Index k) const;
-    double variance(const Mixture& mixture, Index k, Index j) const;
     Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
@@ -127,29 +70,21 @@ public:
     // Makes the split-and-merge moves in the ranking one after the other until the M-step of a move succeeds. Returns
     // false if no M-step succeeds.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
-    // Removes the components whose removal costs least log-likelihood, and returns the responsibilities of the
-    // remaining components. At most `limit` components are removed, and no component is involved in two removals.
-    // `count` receives the number of remaining components.
-    Values merged(Index limit, Index& count) const;
+    // Returns the possible removals of components under the current mixture.
+    Removals removals() const { return {kernels_, algebra_, execution_, mixture_, view_, row_fraction_}; }
     // Moves the mean of a random component to a random row. If the row already belongs to this component,
     // `attempt.is_vain` is set, because EM would move the mean back.
     void swap(Attempt& attempt);
 
 private:
     double posterior(const View& view, Index row, Index k) const { return view.posteriors[row * n_components_ + k]; }
-    double log(double x) const;
     Values draw(Index count);
     void split_again();
     Split split(Index k, Values parameters);
-    std::vector<Removal> removals() const;
-    double pooled(Index k, Index l) const;
-    Index nearest(Index k) const;
     bool make(const Ranking::Pair& pair, Attempt& attempt) const;
     Indices around(const Indices& touched) const;
     Part whole_part() const;
     Part part_of(Indices components) const;
-    template <class Responsibility>
-    double entropy(const Indices& indices, Responsibility&& of) const;
 
     const KernelTable& kernels_;
     const AscentView& task_;

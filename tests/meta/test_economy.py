@@ -15,11 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33649,
-    "cpp": 12454,
+    "cpp": 12624,
     "tests": 32280,
     "bench": 2544,
     "tools": 651,
-    "files": 953,
+    "files": 963,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

@@ -1,0 +1,171 @@
+#include "column_em.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+namespace gaussmix {
+
+namespace {
+
+constexpr double kEmpty = 1;  // a component counts as empty if it has fewer rows than this
+// initial limit on the length of an extrapolation, as a multiple of two EM steps; factor by which this limit is raised
+// or lowered
+constexpr double kLongest = 4, kGrowth = 4;
+
+Mixture without_smallest(const Mixture& mixture) {
+    Indices indices = by_weight(mixture);
+    if (indices.size() > 1) indices.pop_back();
+    return taken(mixture, indices);
+}
+
+}  // namespace
+
+Mixture taken(const Mixture& mixture, const Indices& indices) {
+    const auto n = static_cast<Index>(indices.size());
+    Mixture result;
+    result.weights = result.means = result.covariances = result.factors = result.log_abs_det = room(n);
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+        result.weights[i] = mixture.weights[indices[i]];
+        result.means[i] = mixture.means[indices[i]];
+        result.covariances[i] = mixture.covariances[indices[i]];
+    }
+    return result;
+}
+
+Indices by_weight(const Mixture& mixture, const std::vector<bool>& is_left_out) {
+    Indices indices;
+    for (Index k = 0; k < size(mixture); ++k) {
+        if (is_left_out.empty() || !is_left_out[k]) indices.push_back(k);
+    }
+    std::stable_sort(indices.begin(), indices.end(),
+                     [&](Index a, Index b) { return mixture.weights[a] > mixture.weights[b]; });
+    return indices;
+}
+
+ColumnEm::ColumnEm(const KernelTable& kernels, const ColumnView& task, const Execution& execution)
+    : kernels_(kernels),
+      task_(task),
+      prior_(*task.em.prior),
+      execution_(execution),
+      end_(Clock::now() + std::chrono::duration<double>(task.em.seconds)) {}
+
+std::optional<State> ColumnEm::judge(const Mixture& mixture) const {
+    State state{mixture, mixture, 0};
+    const Values bounds = run(state.following, 1, -1);
+    if (bounds.empty()) return std::nullopt;
+    state.bound = bounds[0] * prior_.total_weight;
+    return state;
+}
+
+std::optional<State> ColumnEm::after_steps(Mixture mixture) const {
+    if (run(mixture, kStepsAfterBirths - 1, task_.min_step_gain).empty()) return std::nullopt;
+    return judge(mixture);
+}
+
+bool ColumnEm::converge(State& state, double tolerance) const {
+    const std::ptrdiff_t n_empty = count_empty(state.model);
+    // `after` is the last mixture that an EM step, and not an extrapolation, has computed.
+    Mixture current = state.model, after = current;
+    // lower bounds before the two EM steps from which `current` was extrapolated; empty if there was no
+    // extrapolation
+    Values bounds_before;
+    double longest = kLongest;
+    bool is_longest = false;
+    for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
+        Mixture first = current;
+        Values bounds = run(first, 1, -1);
+        Mixture second = first;
+        const bool is_extrapolated = !bounds_before.empty();
+        const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= bounds_before[1]);
+        const Values more = is_usable ? run(second, 1, -1) : Values();
+        if (more.empty() && is_extrapolated) {
+            current = after;  // rejects the extrapolation, and continues from the mixture after the last EM step
+            bounds_before.clear();
+            longest = std::max(1.0, longest / kGrowth);
+            continue;
+        }
+        after = more.empty() ? (bounds.empty() ? current : first) : second;
+        if (more.empty()) break;
+        if (is_extrapolated && is_longest) longest *= kGrowth;
+        if (std::fabs(more[0] - bounds[0]) < tolerance || count_empty(second) > n_empty || is_over()) break;
+        bounds_before = {bounds[0], more[0]};
+        std::tie(current, is_longest) = extrapolated(current, first, second, longest);
+    }
+    std::optional<State> result = judge(after);
+    // If the mixture cannot be judged, a component has just lost its rows, so the smallest component is left out.
+    if (!result) result = judge(without_smallest(after));
+    if (result && result->bound >= state.bound) state = std::move(*result);
+    return result.has_value();
+}
+
+Values ColumnEm::log_scale(const Mixture& mixture) const {
+    Approximation posterior(kernels_, prior_, task_.em.algebra, size(mixture), 1);
+    posterior.view_rows(mixture);
+    Values result(posterior.log_weights(), posterior.log_weights() + size(mixture));
+    for (std::size_t k = 0; k < result.size(); ++k) result[k] += mixture.log_abs_det[k];
+    return result;
+}
+
+std::ptrdiff_t ColumnEm::count_empty(const Mixture& mixture) const {
+    return std::count_if(mixture.weights.begin(), mixture.weights.end(),
+                         [&](double weight) { return prior_.total_weight * weight < kEmpty; });
+}
+
+// Runs EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates
+// `Limits`.
+Values ColumnEm::run(Mixture& mixture, Index n_steps, double tolerance) const {
+    EmView em = task_.em;
+    em.n_components = size(mixture);
+    em.max_steps = n_steps;
+    em.tolerance = tolerance;
+    Values log_likelihoods, objectives;
+    run_em(kernels_, em, execution_, mixture.view(), log_likelihoods, &objectives);
+    return objectives;
+}
+
+// Extrapolates a mixture along its last two EM steps. The second element of the result is true if `longest` limits
+// the length of the extrapolation.
+std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
+                                                double longest) const {
+    const Index n = size(start);
+    const Values a = coordinates(start), b = coordinates(first), c = coordinates(second);
+    const auto change = [&](Index i) { return b[i] - a[i]; };
+    const auto curvature = [&](Index i) { return c[i] - b[i] - change(i); };
+    double of_change = 0, of_curvature = 0;
+    for (Index k = 0; k < n; ++k) {
+        const double w = second.weights[k];
+        const double units[] = {w, w / second.covariances[k], 0.5 * w};
+        for (Index i = 0; i < 3; ++i) {
+            const Index at = i * n + k;
+            of_change += units[i] * change(at) * change(at);
+            of_curvature += units[i] * curvature(at) * curvature(at);
+        }
+    }
+    const double wanted = of_curvature > 0 ? std::sqrt(of_change / of_curvature) : 1;
+    const bool is_longest = wanted >= longest;
+    const double step = std::max(1.0, std::min(wanted, longest));
+    const auto reached = [&](Index i) { return a[i] + 2 * step * change(i) + step * step * curvature(i); };
+    Mixture result = second;
+    for (Index k = 0; k < n; ++k) {
+        const double log_weight = reached(k), log_variance = reached(2 * n + k);
+        if (!(std::fabs(log_weight) < 700 && std::fabs(log_variance) < 700)) return {second, is_longest};
+        result.weights[k] = exponential(log_weight);
+        result.means[k] = reached(n + k);
+        result.covariances[k] = exponential(log_variance);
+    }
+    const double total = sum(result.weights.data(), n);
+    for (double& weight : result.weights) weight /= total;
+    return {result, is_longest};
+}
+
+Values ColumnEm::coordinates(const Mixture& mixture) const {
+    const Index n = size(mixture);
+    Values result = room(3 * n);
+    kernels_.log(mixture.weights.data(), n, result.data());
+    std::copy_n(mixture.means.begin(), n, result.begin() + n);
+    kernels_.log(mixture.covariances.data(), n, result.data() + 2 * n);
+    return result;
+}
+
+}  // namespace gaussmix

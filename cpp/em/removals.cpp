@@ -1,0 +1,151 @@
+#include "removals.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+namespace gaussmix {
+
+Removals::Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution,
+                   const Mixture& mixture, const View& view, const Values& row_fraction)
+    : kernels_(kernels),
+      algebra_(algebra),
+      execution_(execution),
+      mixture_(mixture),
+      view_(view),
+      row_fraction_(row_fraction),
+      n_rows_(static_cast<Index>(row_fraction.size())),
+      d_(static_cast<Index>(mixture.means.size() / mixture.weights.size())),
+      n_components_(static_cast<Index>(mixture.weights.size())) {}
+
+// Returns the weighted sum of r log r over the rows with the given indices, where r is a responsibility.
+template <class Responsibility>
+double Removals::entropy(const Indices& indices, Responsibility&& of) const {
+    Values r(indices.size()), logs(indices.size());
+    std::transform(indices.begin(), indices.end(), r.begin(), of);
+    kernels_.log(r.data(), static_cast<Index>(r.size()), logs.data());
+    double total = 0;
+    for (std::size_t i = 0; i < indices.size(); ++i) total += row_fraction_[indices[i]] * (r[i] * logs[i]);
+    return total;
+}
+
+double Removals::log(double x) const {
+    double result;
+    kernels_.log(&x, 1, &result);
+    return result;
+}
+
+std::vector<Removal> Removals::ranked() const {
+    Values alone = room(n_components_), separated(alone);
+    for (Index row = 0; row < n_rows_; ++row) {
+        const double height = row_fraction_[row] * view_.log_density[row];
+        for (Index k = 0; k < n_components_; ++k) alone[k] += posterior(row, k) * height;
+    }
+    for (Index k = 0; k < n_components_; ++k) {
+        separated[k] = entropy(view_.indices[k], [&](Index row) { return posterior(row, k); });
+    }
+    std::vector<Removal> result;
+    for (Index heir = 0; heir < n_components_; ++heir) {
+        for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
+            result.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
+        }
+    }
+    const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
+    std::stable_sort(result.begin(), result.end(), above);
+    result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
+    for (Removal& pair : result) {
+        const auto both = [&](Index i) { return posterior(i, pair.heir) + posterior(i, pair.freed); };
+        const Indices &first = view_.indices[pair.heir], &second = view_.indices[pair.freed];
+        Indices indices;
+        indices.reserve(first.size() + second.size());
+        std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
+        pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
+    }
+    // This loop computes the change of the mean log density of all rows if component k is removed and all other
+    // components take over its rows.
+    for (Index k = 0; k < n_components_; ++k) {
+        const Indices& indices = view_.indices[k];
+        Values rest(indices.size()), logarithms(indices.size());
+        std::transform(indices.begin(), indices.end(), rest.begin(),
+                       [&](Index row) { return std::max(1 - posterior(row, k), 1e-30); });
+        kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
+        double loss = 0;
+        for (std::size_t i = 0; i < indices.size(); ++i) loss += row_fraction_[indices[i]] * logarithms[i];
+        result.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
+    }
+    std::stable_sort(result.begin(), result.end(), above);
+    const auto limit = static_cast<std::size_t>(std::max<Index>(16, n_components_));
+    if (result.size() > limit) result.resize(limit);
+    return result;
+}
+
+// Merges two components into a single component with the moments of both, and returns the sum of r log(pi N(x | mu,
+// Sigma)) over all rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is
+// computed from the rows and not from the weights after the last EM step, because the loss of log-likelihood by a merge
+// is independent of the units of the data only if all its terms use the same responsibilities.
+double Removals::pooled(Index k, Index l) const {
+    const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
+    const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
+    const auto gap = [&](Index j) { return mean[j] - other[j]; };
+    const auto d = static_cast<double>(d_);
+    double log_det = 0;
+    if (algebra_.second() == Second::full) {
+        const double *first = covariance(algebra_, d_, mixture_, k), *second = covariance(algebra_, d_, mixture_, l);
+        Values both = room(d_ * d_), factor(both);
+        for (Index i = 0; i < d_ * d_; ++i) {
+            both[i] = part * first[i] + (1 - part) * second[i] + part * (1 - part) * (gap(i / d_) * gap(i % d_));
+        }
+        if (!Factoriser(kernels_, d_)(both.data(), execution_.interrupt.listener(), factor.data(), &log_det))
+            return -kInfinity;
+        log_det *= -2;
+    } else {
+        Values both = room(d_), logarithms(both);
+        for (Index j = 0; j < d_; ++j) {
+            both[j] = part * variance(algebra_, d_, mixture_, k, j) +
+                      (1 - part) * variance(algebra_, d_, mixture_, l, j) + part * (1 - part) * (gap(j) * gap(j));
+        }
+        if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
+        kernels_.log(both.data(), d_, logarithms.data());
+        log_det = sum(logarithms.data(), d_);
+    }
+    return (view_.mass[k] + view_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+}
+
+// Returns the component that overlaps most with component k.
+Index Removals::nearest(Index k) const {
+    const double* overlap = view_.overlap.data() + k * n_components_;
+    Index result = k == 0 ? 1 : 0;
+    for (Index l = 0; l < n_components_; ++l) {
+        if (l != k && overlap[l] > overlap[result]) result = l;
+    }
+    return result;
+}
+
+Values Removals::merged(Index limit, Index& count) const {
+    Values posteriors = view_.posteriors;
+    std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
+    Index n_freed = 0;
+    for (const Removal& removal : ranked()) {
+        const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;
+        if (n_freed == limit || is_taken[k] || is_taken[other]) continue;
+        is_taken[k] = is_taken[other] = is_freed[k] = 1;
+        ++n_freed;
+        for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
+            posteriors[row * n_components_ + other] += posteriors[row * n_components_ + k];
+        }
+    }
+    count = n_components_ - n_freed;
+    Values left = room(n_rows_ * count);
+    for (Index row = 0; row < n_rows_; ++row) {
+        double* own = left.data() + row * count;
+        double total = 0;
+        for (Index k = 0, to = 0; k < n_components_; ++k) {
+            if (!is_freed[k]) total += own[to++] = posteriors[row * n_components_ + k];
+        }
+        for (Index k = 0; k < count; ++k)
+            own[k] = total > kMinResponsibility ? own[k] / total : 1 / static_cast<double>(count);
+    }
+    return left;
+}
+
+}  // namespace gaussmix

@@ -228,7 +228,7 @@ def plain(**parameters):
 def fitted_as_many(rows, **parameters):
     """Fit with a threshold so low that the rows count as many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gaussmix._src.fit.fit.MIN_PREFIT_ROWS", LEAF_ROWS)
+        patch.setattr("gaussmix._src.fit.first_state.MIN_PREFIT_ROWS", LEAF_ROWS)
         return plain(**parameters).fit(rows)
 
 

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33649,
+    "src": 33729,
     "cpp": 12624,
     "tests": 32280,
     "bench": 2544,
     "tools": 651,
-    "files": 963,
+    "files": 965,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

@@ -16,13 +16,14 @@ from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
+from gaussmix._src import fit as fitting
 from gaussmix._src import formats, report, validation
 from gaussmix._src.engines import make_engine
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
-from gaussmix._src.fit.fitted import Ending, FitResult, read_values
+from gaussmix._src.fit.fitted import Ending, FitResult
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, PathOrFile, Record
-from gaussmix._src.formats.values import Reader, from_plain, plain
+from gaussmix._src.formats.values import Reader, from_plain, plain, read_values
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -217,7 +218,7 @@ class Estimator(BaseEstimator):
         lacking = [key for key in cls._attributes if key not in saved.attributes]
         if lacking and cls._needs_attributes:
             raise Damaged(f"it lacks {lacking[0]!r}")
-        estimator._fitted = FitResult.from_file(model, names, np.dtype(dtype), saved.attributes)
+        estimator._fitted = fitting.saved_result.from_saved_values(model, names, np.dtype(dtype), saved.attributes)
         estimator._wake(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
         return estimator
@@ -317,7 +318,8 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
     values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}
     parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
-    attributes = {key: plain(key, value) for key, value in (fitted.to_saved_values() | estimator._own()).items()}
+    attributes = fitting.saved_result.to_saved_values(fitted) | estimator._own()
+    attributes = {key: plain(key, value) for key, value in attributes.items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
 

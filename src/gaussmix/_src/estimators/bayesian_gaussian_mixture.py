@@ -232,7 +232,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             is_accelerated=has_moves,  # Without split-and-merge moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
-            can_run_in_engine=False,
+            can_run_in_core=False,
         )
         return apply_options(options, problem, plan, [(family, n_components)])
 

@@ -22,7 +22,6 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import (
     FINAL_STEPS_FACTOR,
     N_EXTRA_EM_STEPS,
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 # The ridge's effect on a fit is checked if the ridge is above this fraction of a feature's conditional variance.
 MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
-_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the C++ core's automatic ridge
 MIN_SEARCH_STEPS = 20  # minimum `max_iter` with which "auto" runs a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
 InitParams = str | Sequence[str] | Assignment | StartFunction  # types that `init_params` may have
@@ -135,11 +133,10 @@ class Plan:
     check_maximum : whether to check if the fit ends at a maximum; None to check only if the check is cheap.
     may_search : whether the initialisation "auto" may run a split-and-merge search.
     has_sample_fit : whether EM may first run on the sample of rows that is used for initialisation.
-    can_run_in_engine : whether one call of the C++ core may compute the first state of a run or make the whole run.
+    can_run_in_core : whether one call of the C++ core may compute the first state of a run or make the whole run.
     stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
     skip_reasons : map from each candidate to the reason for skipping its runs; a single fit has the key None.
     report_progress : function that is called with messages about work before the first EM step on all rows.
-    search : report that the split-and-merge search of a run fills in; None without a search.
     """
 
     starts: Sequence[Start]
@@ -158,11 +155,10 @@ class Plan:
     check_maximum: bool | None = None
     may_search: bool = True
     has_sample_fit: bool = True
-    can_run_in_engine: bool = True
+    can_run_in_core: bool = True
     stop_reason: Callable[[], Outcome | None] = lambda: None
     skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
     report_progress: Callable[[str], object] = report_nothing
-    search: SearchReport | None = None
 
     @property
     def checkpoint_key(self) -> str:
@@ -260,11 +256,14 @@ def fit_settings(
         rng.random(out=start)
         if may_search:
             rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    seeds, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
+    kmeans, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
     if may_search:
-        of_search = n_components, n_features, search_stopping(stopping), rngs
-        search = core_search_settings(family, *of_search)
-    return FitSettings(family.algebra, n_components, seeds, em_settings, *_RIDGE_SETTINGS, search)
+        last_rule = search_stopping(stopping)
+        final_limits = last_rule.tolerance, last_rule.max_steps
+        search = core_search_settings(family, n_components, n_features, final_limits, rngs)
+    return FitSettings(
+        family.algebra, n_components, kmeans, em_settings, RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD, search
+    )
 
 
 def label_settings(
@@ -273,7 +272,10 @@ def label_settings(
     """Return settings for a C++ fit from a hard assignment of rows; None if the C++ core can't make this fit."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
-    return FitSettings(family.algebra, n_components, assignment, _em_settings(ridge, stopping), *_RIDGE_SETTINGS)
+    em_settings = _em_settings(ridge, stopping)
+    return FitSettings(
+        family.algebra, n_components, assignment, em_settings, RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD
+    )
 
 
 def _em_settings(ridge: Array | None, stopping: StopRule) -> EMSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -179,3 +179,15 @@ def _range(integers: list[int]) -> range:
     if list(candidates) != integers:
         raise ValueError
     return candidates
+
+
+def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a file for which `readers` has a reader; raise `Damaged` if a value has the wrong type."""
+    values = {}
+    for key in readers.keys() & saved.keys():
+        value = from_plain(key, saved[key])
+        try:
+            values[key] = readers[key](value)
+        except (TypeError, ValueError):
+            raise Damaged(f"{key!r} in its header is of the wrong type") from None
+    return values

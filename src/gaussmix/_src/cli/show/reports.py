@@ -23,7 +23,8 @@ from gaussmix._src.errors import FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
-from gaussmix._src.fit.fitted import RUN_FIELDS, Ending, FitResult, RowSummary, read_records
+from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.saved_result import RUN_FIELDS, read_records
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import from_plain
 from gaussmix._src.mixture.mixture import Mixture

@@ -24,7 +24,6 @@ from gaussmix._src.em.initialisation.sample import (
     DistinctRows,
 )
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, StepLimits
 from gaussmix._src.errors import SingularCovarianceError
@@ -43,24 +42,32 @@ from gaussmix._src.sources.array import ArraySource
 # minimum rows per component if components share a covariance. The minimum is smaller if components share a covariance,
 # because moves are then evaluated on all sampled rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-INITIAL_LIMITS = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
-# Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
-LIMITS_AFTER_MOVE, LONG_LIMITS_AFTER_MOVE = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_LIMITS = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
-# Stopping rules of the EM run that tries a move on the affected rows, and of a longer run if the move is promising.
-TRIAL_LIMITS, LONG_TRIAL_LIMITS = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
-# If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-# earlier than usual if `QUICK_REJECTION_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice. A
-# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
-QUICK_REJECTION_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
-MIN_PROMISED_GAIN = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
+INITIAL_LIMITS: StepLimits = (1e-4, 12)  # limits of EM before the first split-and-merge move
+REFINEMENT_LIMITS: StepLimits = (1e-4, 30)  # limits of EM before split-and-merge moves on the larger sample
+# Conditions under which the C++ core accepts split-and-merge moves
+ACCEPTANCE = AcceptanceSettings(
+    # limits of the EM run that tries a move on the affected rows, and of a longer run if the move is promising
+    trial_limits=(1e-5, 4),
+    long_trial_limits=(1e-5, 16),
+    # limits of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little
+    limits_after_move=(1e-4, 15),
+    long_limits_after_move=(1e-5, 45),
+    min_move_gain=2e-5,  # minimum gain of an accepted move, in nats per row
+    promising_factor=16,  # a move is promising if 16 times the gain of the last EM step would suffice to accept it
+    # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
+    # earlier than usual if `quick_rejection_factor` × `promising_factor` times the last EM step's gain would not
+    # suffice. A round of moves ends if the first `n_first_moves` moves, with the highest bounds on gains, are rejected
+    # early.
+    quick_rejection_factor=3,
+    n_first_moves=5,
+    min_promised_gain=0.0025,  # if no split can gain more nats per row than this, `patience` is halved
+    # minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features
+    # plus 1 (for unshared covariance matrices) or by 2 (for other covariances)
+    min_rows_per_value=2,
+    min_rows_per_flat_value=10,
+    max_flatness=5e-6,  # a component with a variance below this fraction of the initial mean variance is nearly flat
+)
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of tried moves per component
-# Minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features plus
-# 1 (for unshared covariance matrices) or by 2 (for other covariances).
-MIN_ROWS_PER_VALUE, MIN_ROWS_PER_FLAT_VALUE = 2, 10
-MAX_FLATNESS = 5e-6  # a component with a variance below this fraction of the initial mean variance is nearly flat
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimum number of steps of slow EM
@@ -210,7 +217,7 @@ def core_search_settings(
     family: Family,
     n_components: int,
     n_features: int,
-    final_stopping: StopRule,
+    final_limits: StepLimits,
     rngs: Sequence[np.random.Generator],
 ) -> SearchSettings:
     """Return the settings of `search_from_model` as plain values, including random numbers drawn from `rngs`."""
@@ -223,30 +230,30 @@ def core_search_settings(
         n_components * max(shared if family.is_shared else least, each * n_parameters // n_components)
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
-    kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
+    by_chance = core.OVERFIT * n_parameters / n_components
     # If components share the volume, shape or orientation of covariances, bounds on gains of splits are not used.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
-        draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(INITIAL_LIMITS),
-        _steps_of(REFINEMENT_LIMITS), _steps_of(final_stopping), acceptance_settings(),
-        MAX_MOVES_PER_COMPONENT * n_components, max(core.MIN_PATIENCE, n_components // 4),
-        max(20, 2 * n_components), max(core.MIN_PATIENCE, n_components),
-        MIN_ROWS_TO_SUBSAMPLE, first_rows, second_rows, kmeans_rows, MIN_KMEANS_ROWS_PER_COMPONENT * n_components,
-        search_steps_factor(family, n_features), FINAL_STEPS_FACTOR, N_EXTRA_EM_STEPS, CROSSING_WORK_FACTOR,
-        MISFIT_FACTOR * by_chance if is_bounded else math.inf, N_ASCENTS, MIN_SLOW_STEPS,
-    )  # fmt: skip
-
-
-def acceptance_settings() -> AcceptanceSettings:
-    """Return the conditions under which the C++ core accepts split-and-merge moves."""
-    return AcceptanceSettings(
-        trial_limits=_steps_of(TRIAL_LIMITS), long_trial_limits=_steps_of(LONG_TRIAL_LIMITS),
-        limits_after_move=_steps_of(LIMITS_AFTER_MOVE), long_limits_after_move=_steps_of(LONG_LIMITS_AFTER_MOVE),
-        min_move_gain=MIN_MOVE_GAIN, promising_factor=PROMISING_FACTOR, quick_rejection_factor=QUICK_REJECTION_FACTOR,
-        min_promised_gain=MIN_PROMISED_GAIN, n_first_moves=N_FIRST_MOVES, min_rows_per_value=MIN_ROWS_PER_VALUE,
-        min_rows_per_flat_value=MIN_ROWS_PER_FLAT_VALUE, max_flatness=MAX_FLATNESS,
-    )  # fmt: skip
-
-
-def _steps_of(stopping: StopRule) -> StepLimits:
-    return stopping.tolerance, stopping.max_steps
+        uniform_draws=draws,
+        kmeans=(count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE),
+        initial_limits=INITIAL_LIMITS,
+        refinement_limits=REFINEMENT_LIMITS,
+        final_limits=final_limits,
+        acceptance=ACCEPTANCE,
+        max_moves=MAX_MOVES_PER_COMPONENT * n_components,
+        patience=max(core.MIN_PATIENCE, n_components // 4),
+        swap_patience=max(20, 2 * n_components),
+        refinement_patience=max(core.MIN_PATIENCE, n_components),
+        min_rows_to_subsample=MIN_ROWS_TO_SUBSAMPLE,
+        first_rows=first_rows,
+        second_rows=second_rows,
+        kmeans_rows=KMEANS_ROWS_PER_COMPONENT * n_components,
+        min_kmeans_rows=MIN_KMEANS_ROWS_PER_COMPONENT * n_components,
+        search_steps_factor=search_steps_factor(family, n_features),
+        final_steps_factor=FINAL_STEPS_FACTOR,
+        n_extra_em_steps=N_EXTRA_EM_STEPS,
+        crossing_work_factor=CROSSING_WORK_FACTOR,
+        misfit_gain=MISFIT_FACTOR * by_chance if is_bounded else math.inf,
+        n_ascents=N_ASCENTS,
+        min_slow_steps=MIN_SLOW_STEPS,
+    )

@@ -35,7 +35,7 @@ class KnownLabels(FitOption):
         labels = problem.data.labels
         if labels is None:
             return plan
-        return replace(plan, may_search=plan.may_search and not labels.is_complete, can_run_in_engine=False)
+        return replace(plan, may_search=plan.may_search and not labels.is_complete, can_run_in_core=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         return fitted if problem.data.labels is None else fitted.without_likelihood()

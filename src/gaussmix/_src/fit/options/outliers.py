@@ -28,7 +28,7 @@ class UniformNoise(FitOption):
         return replace(problem, data=replace(problem.data, noise=noise))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_engine=False)
+        return replace(plan, can_run_in_core=False)
 
 
 class Trimming(FitOption):
@@ -42,7 +42,7 @@ class Trimming(FitOption):
         return replace(problem, data=replace(problem.data, trimming=RowTrimming(self._fraction)))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_engine=False)
+        return replace(plan, can_run_in_core=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)

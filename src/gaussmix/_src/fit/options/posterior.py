@@ -15,7 +15,8 @@ from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, N_DRAWN, TruncatedEngine
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
-from gaussmix._src.fit.fit import SAMPLED_ROWS_PER_CELL, _run_from_start
+from gaussmix._src.fit.first_state import SAMPLED_ROWS_PER_CELL
+from gaussmix._src.fit.fit import _run_from_start
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.options.table import MIN_TRUNCATED_COMPONENTS
@@ -69,7 +70,7 @@ class TruncatedPosterior(FitOption):
             return plan
         plan = plan.replace_auto("tree")
         plan = replace(plan, has_sample_fit=problem.n_components * SAMPLED_ROWS_PER_CELL <= LEAF_ROWS)
-        return replace(plan, may_search=False, can_run_in_engine=False, check_maximum=plan.check_maximum or False)
+        return replace(plan, may_search=False, can_run_in_core=False, check_maximum=plan.check_maximum or False)
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         if self._engine is None:

@@ -46,7 +46,7 @@ class Priors(FitOption):
         return replace(problem, terms=terms)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_engine=False)
+        return replace(plan, can_run_in_core=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         assert fitted.outcome is not None, "the fit has just ended"

@@ -49,7 +49,7 @@ class AcceleratedRuns(FitOption):
         return () if self.estimator.acceleration is None else ("acceleration",)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, is_accelerated=not problem.engine.is_truncated, can_run_in_engine=False)
+        return replace(plan, is_accelerated=not problem.engine.is_truncated, can_run_in_core=False)
 
 
 class CertifiedMaximum(FitOption):

@@ -25,7 +25,7 @@ class InitialValues(FitOption):
         is_complete = not (user_init.weights is None or user_init.means is None or user_init.covariances is None)
         draws_nothing = is_complete or (user_init.means is not None and check_start_names(self.estimator.init_params))
         starts = plan.starts[:1] if draws_nothing else plan.starts
-        return replace(plan, user_init=user_init, starts=starts, may_search=False, can_run_in_engine=False)
+        return replace(plan, user_init=user_init, starts=starts, may_search=False, can_run_in_core=False)
 
 
 class WarmStart(FitOption):

@@ -170,6 +170,16 @@ struct Update {
                                     ? own_axes(kernels, scatters(), listener)
                                     : common_axes(kernels, scatters(), initial_axes(), listener);
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
+        if (algebra.shape == Across::own) clear_singular();
+    }
+
+    // Sets the covariance of each component with a singular scatter matrix to 0, so that the component counts as
+    // collapsed. Along common axes, rounding errors of the axes would make a variance of 0 slightly positive.
+    void clear_singular() const {
+        const Values regular = roots();
+        for (Index k = 0; k < n_components; ++k) {
+            if (regular[k] == 0) std::fill_n(out + k * d * d, d * d, 0.0);
+        }
     }
 
     // If each component has a separate volume, the scatter matrices are weighted by the total weights of the

@@ -210,6 +210,21 @@ def test_a_collapsed_component_has_no_likelihood(rng):
     assert table["failure"][1] is not None
 
 
+@pytest.mark.parametrize("structure", ["EVE", "VVE"])
+def test_a_component_with_a_constant_column_has_no_likelihood_along_common_axes(structure):
+    """Check that rounding of common axes never makes a variance of 0 positive, whatever the order of the rows."""
+    rng = np.random.default_rng(0)
+    amounts = np.where(rng.random((120, 2)) < 0.6, 0.0, rng.exponential(size=(120, 2)))
+    coded = np.c_[rng.normal(size=(120, 2)) + 4 * rng.integers(0, 2, (120, 1)), rng.integers(0, 3, 120)]
+    for rows in (amounts, rng.permutation(amounts), rng.permutation(amounts), coded):
+        for n_components in range(1, 6):
+            try:
+                found = GaussianMixtureIC(n_components, covariance_type=structure, random_state=0).fit(rows)
+            except ValueError:  # the candidate failed
+                continue
+            assert np.linalg.cond(found.mixture_.covariances).max() < 1e9 or found.results_["warning"][0]
+
+
 def test_a_start_from_fewer_components_that_collapses_changes_nothing():
     """Check that such a start is rejected, although its likelihood is higher because few rows are close together."""
     rng, steps = np.random.default_rng(58), []

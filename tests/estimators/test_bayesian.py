@@ -96,7 +96,7 @@ def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
     kept = BayesianGaussianMixture(12, **settings, init_params="kmeans").fit(three)
     without = BayesianGaussianMixture(12, **settings, **COURSE, max_iter=500).fit(three)
     assert n_used(kept) == 3
-    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # the tolerance is `tol`
+    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # the default of `tol`
 
 
 @structures
@@ -307,11 +307,11 @@ def test_the_default_ends_no_lower_than_from_kmeans() -> None:
 
 def test_the_clock_ends_a_fit_and_the_warning_names_the_bound(three) -> None:
     with (
-        pytest.warns(ConvergenceWarning, match="max_time seconds were over before the bound converged"),
+        pytest.warns(ConvergenceWarning, match="max_time was reached before the bound converged"),
         pytest.warns(ConvergenceWarning, match="before the other starts were made"),
     ):
         found = BayesianGaussianMixture(8, random_state=0, max_time=1e-9, n_init=2).fit(three)
-    assert found.outcome_.reason.startswith("max_time seconds were over before the bound converged")
+    assert found.outcome_.reason.startswith("max_time was reached before the bound converged")
 
 
 @priors

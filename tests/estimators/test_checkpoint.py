@@ -396,7 +396,7 @@ def no_room(path):
 
 
 class AtOnce(Thread):
-    """A thread that works when it starts, because on a busy machine a fit may end before another thread runs."""
+    """Thread that runs its target in `start`, because on a busy machine a fit may end before another thread runs."""
 
     start = Thread.run
 

@@ -90,10 +90,10 @@ def test_an_error_in_a_callback_ends_the_fit_and_leaves_the_estimator():
 
 
 def test_time_that_is_up_ends_the_fit_after_a_step():
-    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
         fitted = GaussianMixture(**HOW, tol=0, max_iter=10**9, max_time=0).fit(SLOW)
     assert (fitted.n_iter_, fitted.outcome_.n_starts, fitted.converged_) == (1, 1, False)
-    assert fitted.outcome_.reason.startswith("max_time seconds were over")
+    assert fitted.outcome_.reason.startswith("max_time was reached")
     assert fitted.outcome_.rate is None
     assert np.isfinite(fitted.score(SLOW))
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
@@ -102,16 +102,16 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
 def test_starts_without_time_are_named(monkeypatch):
     clock = chain([0.0], repeat(math.inf))  # time is up after the first start
     monkeypatch.setattr("gaussmix._src.fit.monitor.monotonic", lambda: next(clock))
-    with pytest.warns(ConvergenceWarning, match="max_time seconds were over before the other starts were made"):
+    with pytest.warns(ConvergenceWarning, match="max_time was reached before the other starts were made"):
         fitted = GaussianMixture(2, random_state=0, n_init=5, max_time=1e6).fit(SLOW)
     assert (fitted.converged_, fitted.outcome_.n_starts) == (True, 1)
-    assert fitted.outcome_.reason.startswith("The mean log-likelihood changed by less than tol. max_time seconds")
+    assert fitted.outcome_.reason.startswith("The mean log-likelihood changed by less than tol. max_time was reached")
 
 
 def test_starts_without_time_are_named_where_the_first_start_had_too_little_too():
     with (
-        pytest.warns(ConvergenceWarning, match="over before the mean log-likelihood converged"),
-        pytest.warns(ConvergenceWarning, match="over before the other starts were made"),
+        pytest.warns(ConvergenceWarning, match="reached before the mean log-likelihood converged"),
+        pytest.warns(ConvergenceWarning, match="reached before the other starts were made"),
     ):
         fitted = GaussianMixture(2, random_state=0, n_init=3, tol=0, max_time=0).fit(SLOW)
     assert re.search("before the mean log-likelihood converged.*before the other starts", fitted.outcome_.reason)
@@ -345,7 +345,7 @@ def test_starts_that_end_lower_do_not_agree(rng):
 
 
 CHOICE = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}
-NOT_BEGUN = "not begun when a callback ended the search"
+NOT_BEGUN = "not begun when a callback ended the model selection"
 CHOOSES = {"covariance_type": "full", "random_state": 0, "n_jobs": 1}
 
 
@@ -379,9 +379,9 @@ def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begu
     assert {(k, name) for k, name, why in found if why == NOT_BEGUN} == {(2, "EII"), (3, "full"), (3, "EII")}
     assert (chosen.n_components_, chosen.covariance_type_, chosen.n_iter_) == (2, "full", 4)
     assert chosen.outcome_.reason == (
-        "A callback ended the fit. A callback ended the search before 3 of 6 candidates were begun."
+        "A callback ended the fit. A callback ended the model selection before 3 of 6 candidates were begun."
     )
-    assert "A callback ended the search before 3 of 6" in str(chosen.summary())
+    assert "A callback ended the model selection before 3 of 6" in str(chosen.summary())
     assert np.isfinite(chosen.score(X))
     chosen.save(tmp_path / "m.gmm")
     again = GaussianMixtureIC.load(tmp_path / "m.gmm")
@@ -391,15 +391,15 @@ def test_a_callback_ends_a_search_with_the_best_of_the_candidates_that_were_begu
 
 def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were_begun():
     with (
-        pytest.warns(SearchWarning, match="max_time seconds were over before 5 of 6 candidates were begun; raise"),
-        pytest.warns(ConvergenceWarning, match="max_time seconds were over before the mean log-likelihood"),
+        pytest.warns(SearchWarning, match="max_time was reached before 5 of 6 candidates were begun; raise"),
+        pytest.warns(ConvergenceWarning, match="max_time was reached before the mean log-likelihood"),
     ):
         chosen = GaussianMixtureIC(**CHOICE, tol=0, max_time=0, n_jobs=1).fit(SLOW)
     assert (chosen.n_components_, chosen.n_iter_) == (1, 1)
-    assert chosen.results_["failure"].count("not begun when max_time was over") == 5
-    assert chosen.outcome_.reason.startswith("max_time seconds were over before the mean log-likelihood converged")
+    assert chosen.results_["failure"].count("not begun when max_time was reached") == 5
+    assert chosen.outcome_.reason.startswith("max_time was reached before the mean log-likelihood converged")
     assert chosen.outcome_.reason.endswith(
-        "max_time seconds were over before 5 of 6 candidates were begun; raise max_time or try fewer."
+        "max_time was reached before 5 of 6 candidates were begun; raise max_time or try fewer."
     )
     unhurried = GaussianMixtureIC(**CHOICE, max_time=1e6).fit(SLOW)
     assert _table(unhurried) == _table(GaussianMixtureIC(**CHOICE).fit(SLOW))

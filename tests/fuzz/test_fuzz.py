@@ -79,7 +79,7 @@ CHANGES = st.lists(
 
 
 def unsupported_reason(call, *arguments):
-    """Return the message of an expected error, or None without an error. Other errors are raised."""
+    """Return the message of an expected error, or None if there is no error. Other errors are raised."""
     try:
         call(*arguments)
     except REFUSED as error:

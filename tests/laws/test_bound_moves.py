@@ -98,7 +98,7 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     promise = deletion_gains(before, moves.objective.variational_posterior(state.next_model).counts, small, left)[0]
     without = moves.evaluate(moves.objective.to_model(before.take([0, 1])))
     assert promise > 0
-    rounding = 1e-2 if family.is_shared else 1e-9  # a shared covariance loses rows, too
+    rounding = 1e-2 if family.is_shared else 1e-9  # the deletion also changes a shared covariance
     assert promise - rounding < without.bound - state.bound < promise + 3.0
 
 

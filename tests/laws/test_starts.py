@@ -212,7 +212,7 @@ class Hopeful(Full):
 
 
 class OneHope(Hopeful):
-    """Structure with a single alternative to its first M-step, which is a good one."""
+    """Structure whose only alternative initial covariances lead to the best maximum."""
 
     def other_initial_covariances(self, scatter):
         return super().other_initial_covariances(scatter)[:1]

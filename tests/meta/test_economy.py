@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33729,
+    "src": 33731,
     "cpp": 12631,
     "tests": 32292,
     "bench": 2544,

@@ -183,7 +183,7 @@ def test_an_l2_distance_beyond_the_range_is_refused(unit):
 
 
 def test_far_groups_are_matched_within(rng):
-    """Check costs within groups that are 1e-12 of the costs between groups, below any solver's tolerance."""
+    """Check that rows are matched within groups, although these costs are only 1e-12 of the costs between groups."""
     one, other = np.sort(rng.normal(size=(2, 2, 10)), axis=2) + np.array([[0.0], [1e6]])
     p, q = (Mixture(np.full(20, 0.05), x.reshape(-1, 1), np.ones(20), FAMILIES["spherical"]) for x in (one, other))
     assert p.distance(q) == pytest.approx(np.sqrt(((one - other) ** 2).mean()), rel=1e-6)

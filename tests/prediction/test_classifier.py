@@ -118,7 +118,7 @@ def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes)
 @pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
 @pytest.mark.parametrize("distance", [1e3, 1e8, 1e12])
 def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance, rng):
-    """Check that rows keep their side however far along the boundary: log p(c | x) is linear with one covariance."""
+    """Check that a row stays on its side of the boundary: with a shared covariance, the log odds are linear in x."""
     X = rng.normal(size=(200, 2)) * [1.0, 2.0] + np.repeat([[0.0, 0.0], [3.0, 1.0]], 100, axis=0)
     y = np.repeat([0, 1], 100)
     classifier = GaussianMixtureClassifier(covariance_type=structure).fit(X, y)

@@ -163,21 +163,21 @@ def test_the_rule_of_stopping_reaches_rows_of_unknown_class(frame, y):
     "options", [{"n_components": 2}, {"n_components": [1, 2]}, {"covariance_type": ["full", "EII"]}]
 )
 def test_time_that_is_up_ends_the_fit_of_a_predictor(options, frame):
-    with pytest.warns(match="max_time seconds were over"):
+    with pytest.warns(match="max_time was reached"):
         detector = GaussianMixtureDetector(**options, max_time=0, tol=0, random_state=0).fit(frame)
     assert detector.n_iter_ == 1
-    assert "max_time seconds were over" in said(detector, "stopped")
+    assert "max_time was reached" in said(detector, "stopped")
     assert set(detector.predict(frame)) <= {-1, 1}
 
 
 def test_time_is_for_all_classes_together(frame, y):
-    with pytest.warns(ConvergenceWarning, match="Class [01]: max_time seconds were over"):
+    with pytest.warns(ConvergenceWarning, match="Class [01]: max_time was reached"):
         hasty = GaussianMixtureClassifier(2, max_time=0, tol=0, random_state=0).fit(frame, y)
     assert hasty.n_iter_ == 1
     some = np.where(np.arange(200) < 60, y, -1)
-    with pytest.warns(ConvergenceWarning, match="max_time seconds were over"):
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
         hasty = GaussianMixtureClassifier(max_time=0, tol=0).fit(frame, some)
-    assert hasty.outcome_.reason.startswith("max_time seconds were over")
+    assert hasty.outcome_.reason.startswith("max_time was reached")
     unhurried = GaussianMixtureClassifier(2, max_time=1e6, random_state=0).fit(frame, y)
     assert unhurried.mixture_ == GaussianMixtureClassifier(2, random_state=0).fit(frame, y).mixture_
     with pytest.raises(ValueError, match="max_time=-1 must be"):

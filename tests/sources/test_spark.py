@@ -509,7 +509,7 @@ def test_a_row_without_a_vector_is_named(kind, spark):
     frame = spark.createDataFrame([(None,), (numbers,)], schema).coalesce(1)
     with pytest.raises(ValueError, match=r"row 0, column 'features\[0\]': the value is missing"):
         SparkMixture(k=1).fit(frame)
-    with pytest.raises(ValueError, match="the Spark frame has no rows with numbers in column 'features'"):
+    with pytest.raises(ValueError, match="the Spark data frame has no row with a feature vector in column 'features'"):
         SparkMixture(k=1).fit(frame.where("features IS NULL"))
 
 

@@ -437,7 +437,7 @@ def test_data_sets_of_stores_are_read_by_many_requests(slow, table):
 
 def test_a_server_that_sends_whole_files_only(slow):
     slow.files["whole/a.npy"] = b"\x93NUMPY" + bytes(10**5)
-    with pytest.raises(OSError, match="the server does not send parts of files; download the file first:"):
+    with pytest.raises(OSError, match="the server does not support range requests; download the file first:"):
         gaussmix.open("slow://whole/a.npy")
 
 

@@ -21,7 +21,7 @@ class Outcome(Enum):
 
     CONVERGED = "The {raised} changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
-    TIME_LIMIT = "max_time seconds were over before the {raised} converged; raise max_time or tol."
+    TIME_LIMIT = "max_time was reached before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
@@ -45,8 +45,8 @@ class FailureKind(Enum):
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]
     WITHOUT_A_FOLD = "failed without a fold", *SINGULAR[1:]
-    NO_TIME = "not begun when max_time was over", "raise max_time"
-    STOPPED = ("not begun when a callback ended the search",)
+    NO_TIME = "not begun when max_time was reached", "raise max_time"
+    STOPPED = ("not begun when a callback ended the model selection",)
     NO_CRITERION = "no finite value to choose by", "choose another criterion", "give more rows than parameters"
 
     def __init__(self, words: str, *advice: str) -> None:

@@ -208,7 +208,7 @@ class TruncatedEngine(CompleteEngine):
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
         """Find the first candidate components of each row, or nearly the best components if a run continues."""
         K = len(parameters.means)
-        if self.n_candidates >= K:  # use all components, because a search may miss some
+        if self.n_candidates >= K:  # all components, because a search could miss some
             return np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
         is_late = self.goes_on_below > K or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"

@@ -78,9 +78,9 @@ class Estimator(BaseEstimator):
     n_iter_: ClassVar[FittedValue[int]] = FittedValue()
     """Number of EM steps of the best run."""
     lower_bound_: ClassVar[FittedValue[float]] = FittedValue()
-    """Mean log-likelihood at the end of the best run, in nats per row, including any log prior density."""
+    """Objective before the last EM step of the best run; the docstring of each estimator states its unit."""
     lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
-    """The values of `lower_bound_` at each step of the best run."""
+    """Objective before each EM step of the best run."""
     outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
     """Record of how the fit ended: reason, check of the maximum, runs, diagnostics, collapsed components, traces."""
 

@@ -71,7 +71,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     }
 
     def _keep_posterior(self, approximation: VariationalPosterior, n_components: int) -> Model:
-        """Set fitted attributes from a posterior, extended by empty components to `n_components`; return the model."""
+        """Add empty components to a posterior up to `n_components`, set fitted attributes, and return the model."""
         full = approximation.with_empty_components(n_components - len(approximation.counts))
         prior = approximation.prior
         weights = prior.weight_prior.mean_weights(full.counts)

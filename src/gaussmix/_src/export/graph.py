@@ -138,7 +138,7 @@ class Graph:
         return self.add("Exp", self.add("Add", below, self.add("Mul", rest, slope)))
 
     def split(self, values: str) -> tuple[str, str]:
-        """Add nodes for the integer part of each value, as int64, and for the rest."""
+        """Add nodes that split each value into its integer part, as int64, and its fractional part."""
         whole = self.add("Floor", values)
         return self.add("Cast", whole, to=7), self.add("Sub", values, whole)  # 7 is ONNX's code for int64
 

@@ -120,8 +120,8 @@ def _check_sql_names(names: Sequence[str]) -> None:
         other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)
         if other is not name or list(names).count(name) > 1:
             raise ValueError(
-                f"{other!r} and {name!r} are the same column in SQL, which ignores case: name a column for each "
-                "feature in columns=."
+                f"{other!r} and {name!r} are the same column in SQL, which ignores case: pass distinct names in "
+                "columns=."
             )
 
 

@@ -190,7 +190,7 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
+    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or try fewer.",
 }
 
 

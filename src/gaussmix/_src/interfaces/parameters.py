@@ -19,7 +19,7 @@ MAX_REGULAR_DISTANCE = 1e4
 # deviations of c, so that the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with at most this fraction of the total weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # a standard deviation up to this times |mean| is a rounding error
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # at most this × |mean|, a deviation may be rounding error
 MAX_CANCELLATION = 1e3  # maximum factor by which rounding errors may grow when moments are moved to new means
 # The C++ core runs EM steps within these limits; Python runs the steps that violate a limit (cpp/em/em_view.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE

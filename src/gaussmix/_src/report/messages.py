@@ -142,8 +142,8 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
         return None
     count = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
     if failures[0].kind is FailureKind.NO_TIME:
-        return f"max_time seconds were over {count}; raise max_time or try fewer."
-    return f"A callback ended the search {count}."
+        return f"max_time was reached {count}; raise max_time or try fewer."
+    return f"A callback ended the model selection {count}."
 
 
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:

@@ -128,7 +128,9 @@ def _positive(name: str, value: Any, default: float, upper: float = np.inf) -> f
     if (x := check_positive(name, value)) > upper:
         raise ValueError(f"{name}={x:g} must be at most {upper:g}, because larger values make the bound inaccurate.")
     if x < MIN_PRIOR:
-        raise ValueError(f"{name}={x:g} must be at least {MIN_PRIOR:g}, because division by less would overflow.")
+        raise ValueError(
+            f"{name}={x:g} must be at least {MIN_PRIOR:g}, because division by a smaller value would overflow."
+        )
     return x
 
 

@@ -37,8 +37,9 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     \b
       gaussmix impute faithful.gmm holes.csv -o filled.csv
 
-    Only columns that are features of the model are filled. Other cells stay unchanged, but typed columns of integers
-    with empty cells become floats. `gaussmix fit` can fit the model to rows with empty cells.
+    Only columns that are features of the model are filled. Other cells stay unchanged, except that integer columns of
+    typed tables (such as Parquet) become floats if they have empty cells. `gaussmix fit` can fit the model to rows with
+    empty cells.
     """
     if reading.drop_missing or not reading.missing:
         flag = "--drop-missing" if reading.drop_missing else "--missing error"

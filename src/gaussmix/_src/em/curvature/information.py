@@ -228,7 +228,7 @@ def _penalty_scores(
 ) -> Array:
     """Return factors (n_values, p) that convert the values of a row to the row's terms of ridge and prior.
 
-    The first values of a row are the responsibilities of all components, including the noise component. Because the
+    The values of a row begin with the responsibilities of all components, including the noise component. Because the
     responsibilities of a row sum to 1, equal factors on all responsibilities represent a term that is equal for all
     rows.
     """

@@ -232,8 +232,8 @@ def diagnose_ridge(
 ) -> list[Diagnosis]:
     """Return records of components that collapse or would collapse without the ridge; [] for models with a prior.
 
-    In a component that collapses, the ridge makes up nearly all of the variance in some direction, or there are too few
-    distinct rows for a covariance matrix. `constant` lists the constant columns, which `diagnose_run` reports.
+    A component counts as collapsing if the ridge makes up nearly all of its variance in some direction, or if it has
+    too few distinct rows for a covariance matrix. `constant` lists the constant columns, which `diagnose_run` reports.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows

@@ -64,10 +64,10 @@ UNSUPPORTED_PAIRS = {
     ("equal_weights", "prior of the weights"): "equal_weights=True contradicts a prior of the weights. Remove one of "
     "them.",
     ("tol='auto'", "BayesianGaussianMixture"): 'tol="auto" is not for BayesianGaussianMixture. Set tol to a number.',
-    ("degenerate='drop'", "GaussianMixtureIC"): "degenerate='drop' is for GaussianMixture: in a search, a mixture with "
-    "fewer components is another candidate. Give 'freeze' or 'repair'.",
-    ("degenerate='error'", "GaussianMixtureIC"): "degenerate='error' is for GaussianMixture: a search goes on, and "
-    "results_ says which candidates failed. Give 'freeze' or 'repair'.",
+    ("degenerate='drop'", "GaussianMixtureIC"): "degenerate='drop' is for GaussianMixture: in a model selection, a "
+    "mixture with fewer components is another candidate. Give 'freeze' or 'repair'.",
+    ("degenerate='error'", "GaussianMixtureIC"): "degenerate='error' is for GaussianMixture: a model selection "
+    "continues, and results_ says which candidates failed. Give 'freeze' or 'repair'.",
     **{
         (name, f"criterion={criterion!r}"): f"criterion={criterion!r} does not support {name}. Choose another "
         f"criterion, or {'set trim=0' if name == 'trim' else 'leave it out'}."

@@ -211,6 +211,6 @@ def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[
 
 
 def _scaled_sum(signs: Array, logs: Array) -> Array:
-    """Return Σ_k sign · exp(log), divided by the largest term, (n,)."""
+    """Return Σ_k sign_k exp(log_k) / max_k exp(log_k) at each position, (n,)."""
     largest = logs.max(axis=0)
     return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

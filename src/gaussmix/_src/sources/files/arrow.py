@@ -220,7 +220,7 @@ class DatasetReader(BatchReader):
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
-    """Return whether a file of a data set is slow to read because it is text or has slow compression."""
+    """Return whether a file of a data set is slow to read because it is text or is compressed by a slow codec."""
     format = getattr(getattr(fragment, "format", None), "default_extname", None)
     if format == "parquet":
         return is_slow(fragment.metadata, columns)

@@ -84,7 +84,7 @@ class _Fsspec(Store):
         end = min(start + count, about["size"])
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
-            raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
+            raise OSError(EINVAL, "the server does not support range requests; download the file first", path)
         # The version does not depend on the URL, because a redirection may change the URL.
         version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result

@@ -208,7 +208,7 @@ class _Life:
 
 
 def _spread(session: Any) -> Any:
-    """Return a data frame of numbers, for which Spark by default runs one task per core of the cluster."""
+    """Return a data frame of integers, which Spark by default processes in one task per core of the cluster."""
     return session.range(2**16)
 
 

@@ -26,7 +26,7 @@ CHUNK_ROWS = 8_190  # maximum number of rows in temporary arrays (n_rows, n_comp
 
 
 class OneStep:
-    """Base class of engines without the core's fast path, so that the loop in Python runs every step."""
+    """Base class of engines without EM steps in the C++ core, so that the loop in Python runs every step."""
 
     is_truncated = False
 

@@ -17,7 +17,7 @@ from gaussmix._src.em.step.acceleration import (
     _scale_by_information,
     is_accelerated,
 )
-from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.families.base import family_named
 from gaussmix._src.testing.problems import groups
 from gaussmix.testing import PROBLEMS, Problem
@@ -136,7 +136,7 @@ def test_frozen_components_are_for_em(engine):
 
 def acceleration_of(given, family, engine, stopping):
     n_components = given.start(family).n_components
-    return Acceleration(FastPath(given.source, engine, family, n_components, given.objective, stopping))
+    return Acceleration(CoreSteps(given.source, engine, family, n_components, given.objective, stopping))
 
 
 def on_the_way(engine):

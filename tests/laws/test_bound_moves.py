@@ -25,7 +25,7 @@ from gaussmix._src.em.initialisation.sample import distinct_rows
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
-from gaussmix._src.em.step import fast_path
+from gaussmix._src.em.step import core_steps
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.estimators.posterior_estimator import MIN_MASS
@@ -254,7 +254,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
 
     monkeypatch.setattr(StepTask, "sum_moments", counted)
     monkeypatch.setattr(birth_merge_moves, "MAX_ESTIMATION_ROWS", 500)
-    monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each EM step is a separate pass
+    monkeypatch.setattr(core_steps, "LEAF_ROWS", 100)  # so that each EM step is a separate pass
     found = []
     for least in (1000, 10**9):
         monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", least)

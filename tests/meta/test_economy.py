@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33731,
+    "src": 33730,
     "cpp": 12631,
-    "tests": 32292,
+    "tests": 32295,
     "bench": 2544,
     "tools": 651,
     "files": 965,

@@ -18,7 +18,7 @@ from gaussmix._src.em.bayes.merges import find_merges, merge_sums
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
-from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.numerics.elementary import gammas, log_gamma
@@ -188,7 +188,7 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
     start = m_step(rows, rng.dirichlet(np.ones(4), 60), objective)
     engine, source, stopping = complete_engine(), ArraySource(rows, weight), StopRule(0.0, 12)
     one, other = (final_state(run_em(source, by, start, objective, stopping)) for by in (engine, Stepwise(engine)))
-    assert FastPath(source, engine, start.family, 4, objective, stopping).run_steps(start, 0, -np.inf)[1]
+    assert CoreSteps(source, engine, start.family, 4, objective, stopping).run_steps(start, 0, -np.inf)[1]
     np.testing.assert_allclose(one.trace.objective, other.trace.objective, rtol=1e-13)
     np.testing.assert_allclose(one.trace.log_likelihood, other.trace.log_likelihood, rtol=1e-13)
     np.testing.assert_allclose(one.model.weights, other.model.weights, rtol=1e-10)

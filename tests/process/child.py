@@ -151,7 +151,7 @@ MOMENTS = {
     "k-means++": (gaussmix._src.em.initialisation.kmeans, "seed_centres"),
     "k-means": (gaussmix._src.em.initialisation.kmeans, "run_lloyd"),
     "the first M-step": (gaussmix._src.em.initialisation.initial.InitialMoments, "model"),
-    "EM": (gaussmix._src.em.step.loop, "FastPath"),
+    "EM": (gaussmix._src.em.step.loop, "CoreSteps"),
     "an M-step": (gaussmix._src.em.step.loop, "next_model"),
     "factorising": (triangular, "factorise"),
 }

@@ -19,7 +19,7 @@ from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, SearchReport, Trace
 from gaussmix._src.em.search.split_and_merge import DEFAULT_STEPS, least_gain, report_nothing, split_and_merge
 from gaussmix._src.em.step.best_of import is_higher
-from gaussmix._src.em.step.fast_path import model_from_history
+from gaussmix._src.em.step.core_steps import model_from_history
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import RowGroups

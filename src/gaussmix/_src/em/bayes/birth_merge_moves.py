@@ -22,7 +22,7 @@ from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.loop import em_step
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import MAX_STEPS_OF_CALL
@@ -103,10 +103,10 @@ class BirthMergeMoves:
         return BirthProposals(self.sample, self.rng)
 
     @cached_property
-    def _fast_path(self) -> FastPath:
+    def _core_steps(self) -> CoreSteps:
         """Return the object that runs EM steps in the C++ core, without a Python loop."""
         prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
-        return FastPath(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
+        return CoreSteps(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
 
     @property
     def n_component_parameters(self) -> int:
@@ -145,7 +145,7 @@ class BirthMergeMoves:
         return None if state is first and not has_new_rows else state.next_model
 
     def evaluate(self, model: Model) -> EvaluatedModel:
-        following, _, bounds = self._fast_path.run_steps(model, 0, -np.inf, 1)
+        following, _, bounds = self._core_steps.run_steps(model, 0, -np.inf, 1)
         if bounds:
             return EvaluatedModel(model, self.objective.total_weight * bounds[0], following)
         moments, following, _ = em_step(self.source, self.engine, model, self.objective, {}, context=self._context)
@@ -157,11 +157,11 @@ class BirthMergeMoves:
         """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its lower bound."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
-            model, _, more = self._fast_path.run_steps(model, len(bounds), last)
+            model, _, more = self._core_steps.run_steps(model, len(bounds), last)
             if not more:
                 break
             bounds, last = bounds + more, more[-1]
-            outcome = self._fast_path.stopping.outcome_of_run(bounds, -np.inf)
+            outcome = self._core_steps.stopping.outcome_of_run(bounds, -np.inf)
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.total_weight

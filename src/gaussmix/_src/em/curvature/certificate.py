@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gaussmix._src.em.step.fast_path import step_multiply_adds
+from gaussmix._src.em.step.core_steps import step_multiply_adds
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source

@@ -13,7 +13,7 @@ from gaussmix._src.em.initialisation.base import Partition
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.best_of import MIN_RACE_TOLERANCE, race_models
-from gaussmix._src.em.step.fast_path import model_from_history
+from gaussmix._src.em.step.core_steps import model_from_history
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, FitSettings, RowGroups

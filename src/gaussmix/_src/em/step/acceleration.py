@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gaussmix._src.em.objective.trace import EMState, Trace
-from gaussmix._src.em.step.fast_path import FastPath, step_multiply_adds
+from gaussmix._src.em.step.core_steps import CoreSteps, step_multiply_adds
 from gaussmix._src.em.step.maximise import find_collapsed
 from gaussmix._src.errors import Outcome
 from gaussmix._src.families.base import Family
@@ -147,9 +147,9 @@ def is_accelerated(trace: Trace) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model for the next pass. `fast_path` runs the EM steps before acceleration begins."""
+    """Rule that chooses the model for the next pass. `core_steps` runs the EM steps before acceleration begins."""
 
-    fast_path: FastPath
+    core_steps: CoreSteps
 
     def max_steps_until_check(self, trace: Trace) -> int:
         """Return the number of steps that may be made before the next call of `choose_next_state`."""
@@ -163,7 +163,7 @@ class Acceleration:
         if not is_accelerated(before.trace):
             return self._start_path(state)
         path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
-        penalised = trace.last_objective - self.fast_path.objective.ridge_penalty(before.model)
+        penalised = trace.last_objective - self.core_steps.objective.ridge_penalty(before.model)
         if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
             return self._reject_proposal(path, before.trace, state)
         if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
@@ -185,7 +185,7 @@ class Acceleration:
         If the C++ core runs the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
         worthwhile only if more steps remain than would be necessary without the C++ core.
         """
-        trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
+        trace, tolerance, long = state.trace, self.core_steps.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
@@ -193,8 +193,8 @@ class Acceleration:
         # Increasing gains mean that the run is leaving a saddle point, which needs no acceleration.
         if not last > 0 or (np.diff(gains) >= 0).any():
             return False
-        if self.fast_path.supports_model(state.model):
-            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
+        if self.core_steps.supports_model(state.model):
+            long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.core_steps.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _reject_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
@@ -206,7 +206,7 @@ class Acceleration:
 
     def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model if a proposal is due."""
-        tolerance, was_proposed = self.fast_path.stopping.tolerance, bool(path.proposal_length)
+        tolerance, was_proposed = self.core_steps.stopping.tolerance, bool(path.proposal_length)
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
@@ -227,7 +227,7 @@ class Acceleration:
         return _store_path(EMState(proposal or state.model, state.trace, outcome), path)
 
     def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
+        return Outcome.STEP_LIMIT if trace.n_steps >= self.core_steps.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
         """Return the model with the given coordinates, or None if the coordinates do not define a valid model."""
@@ -252,8 +252,8 @@ class Acceleration:
                 second = second * template.n_features
             scatter = Scatter(weights, second, template.n_features, spec)
             covariances = template.family.update(scatter, covariances)
-        model = self.fast_path.objective.nearest_feasible(Model(weights, means, covariances, template.family, noise))
-        return None if _has_empty_component(model) or find_collapsed(model, self.fast_path.objective) else model
+        model = self.core_steps.objective.nearest_feasible(Model(weights, means, covariances, template.family, noise))
+        return None if _has_empty_component(model) or find_collapsed(model, self.core_steps.objective) else model
 
 
 def _has_empty_component(model: Model) -> bool:

@@ -1,4 +1,7 @@
-"""The EM loop in Python. On small tables, the C++ core runs most of the steps (`em.step.fast_path`)."""
+"""The EM loop in Python, for runs and steps that the C++ core does not support.
+
+On small tables, the core runs most steps (`em.step.core_steps`), and complete fits (`fit.first_state`) need no loop.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import Outcome, SingularCovarianceError
@@ -56,39 +59,38 @@ def run_em(
     """
     trace = trace or Trace()
     state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
-    fast = FastPath(source, engine, model.family, model.n_components, objective, stopping)
-    faster = step.acceleration.Acceleration(fast) if is_accelerated else None
+    core_steps = CoreSteps(source, engine, model.family, model.n_components, objective, stopping)
+    acceleration = step.acceleration.Acceleration(core_steps) if is_accelerated else None
     context = None
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
-        last = trace.last_objective if trace.n_steps else previous_objective
-        reached, log_likelihood, values, frozen = model, list[float](), list[float](), trace.frozen_components
-        if not trace.frozen_components:
-            limit = None if faster is None else faster.max_steps_until_check(trace)
+        last_objective = trace.last_objective if trace.n_steps else previous_objective
+        next_model, log_likelihoods, objectives, frozen = model, list[float](), list[float](), trace.frozen_components
+        if not frozen:
+            limit = None if acceleration is None else acceleration.max_steps_until_check(trace)
             limit = 1 if stopping.is_watched else limit
-            reached, log_likelihood, values = fast.run_steps(model, trace.n_steps, last, limit)
-        if not log_likelihood:
+            steps = core_steps.run_steps(model, trace.n_steps, last_objective, limit)
+            next_model, log_likelihoods, objectives = steps
+        if not log_likelihoods:  # Python must run this step
             try:
                 with cut_in_time(trace.n_steps > 0):
-                    moments, reached, frozen = em_step(
-                        source, engine, model, objective, trace.frozen_components, context
-                    )
+                    moments, next_model, frozen = em_step(source, engine, model, objective, frozen, context)
             except TimeIsOver:
                 yield EMState(model, replace(trace, path_arrays={}), Outcome.TIME_LIMIT)
                 return
             context = moments.context
-            log_likelihood = [moments.log_likelihood / moments.row_weight]
-            values = [log_likelihood[0] + objective.log_prior(model) / moments.row_weight]
-        trace = Trace((*trace.log_likelihood, *log_likelihood), (*trace.objective, *values), frozen)
+            log_likelihoods = [moments.log_likelihood / moments.row_weight]
+            objectives = [log_likelihoods[0] + objective.log_prior(model) / moments.row_weight]
+        trace = Trace((*trace.log_likelihood, *log_likelihoods), (*trace.objective, *objectives), frozen)
         outcome = stopping.outcome_of_run(trace.objective, previous_objective)
         if outcome is Outcome.NON_FINITE:
-            reached = model
+            next_model = model
         if len(frozen) == model.n_components:
             outcome = Outcome.DEGENERATE
-        before, state = state, EMState(reached, trace, outcome)
-        if faster is not None:
-            state = faster.choose_next_state(before, state)
+        before, state = state, EMState(next_model, trace, outcome)
+        if acceleration is not None:
+            state = acceleration.choose_next_state(before, state)
         if state.outcome is not None and state.trace.path_arrays:
             state = state._replace(trace=replace(state.trace, path_arrays={}))
         yield state

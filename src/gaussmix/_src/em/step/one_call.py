@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, Trace, final_state
-from gaussmix._src.em.step.fast_path import model_from_history
+from gaussmix._src.em.step.core_steps import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures, RowGroups

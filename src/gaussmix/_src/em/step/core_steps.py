@@ -22,7 +22,7 @@ from gaussmix._src.sources.base import Source
 
 
 @dataclass(frozen=True, eq=False)
-class FastPath:
+class CoreSteps:
     """Object that runs EM steps of a run in the C++ core. The fields are the arguments of `run_em`."""
 
     source: Source

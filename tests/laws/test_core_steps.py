@@ -1,4 +1,4 @@
-"""Tests that steps of the core's fast path equal steps of the loop in Python."""
+"""Tests that EM steps of the C++ core equal steps of the loop in Python."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
-from gaussmix._src.em.step.fast_path import FastPath
+from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines.complete import core_runs
 from gaussmix._src.fit.fit import fit as fit_of
@@ -34,7 +34,7 @@ N_STEPS = 10
 
 def check_steps(source, engine, mixture, objective, problem):
     """Check that an engine and the loop in Python run the same steps up to rounding, each from the loop's state."""
-    fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, StopRule(0.0, 1))
+    fast = CoreSteps(source, engine, mixture.family, mixture.n_components, objective, StopRule(0.0, 1))
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
@@ -73,7 +73,7 @@ def complete():
 
 
 class Counting(StopRule):
-    """Subclass of the default stopping rule, which the fast path must not replace."""
+    """Subclass of the default stopping rule, which the C++ core must not replace."""
 
 
 @pytest.mark.heavy(but=71)
@@ -231,7 +231,7 @@ class ShrunkFull(Full):
 
 def steps_of_engine(complete, rows, family, stopping):
     start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
-    return FastPath(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(
+    return CoreSteps(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(
         start, 0, -np.inf
     )[1]
 
@@ -262,7 +262,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     start = Mixture(np.full(n_components, 1 / n_components), rows[:n_components].astype("f8"), unit, family)._model
     for engine in (complete, ENGINES["complete"](8)):
         objective, stopping = Objective(np.zeros(n_features)), StopRule(0.0, 2)
-        fast = FastPath(ArraySource(rows), engine, family, n_components, objective, stopping)
+        fast = CoreSteps(ArraySource(rows), engine, family, n_components, objective, stopping)
         assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_left else 0)
 
 
@@ -271,7 +271,7 @@ def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, r
     n, axes = 200, np.linalg.qr(rng.normal(size=(3, 3)))[0]
     labels, sizes = rng.integers(3, size=n), np.array([[2, 1, 0.3], [0.3, 1, 1.5], [1, 0.4, 2]])
     X = 3.0 * np.eye(3)[labels] + (rng.normal(size=(n, 3)) * sizes[labels]) @ axes.T
-    errors = np.exp(1.2 * rng.normal(size=(n, 3)))
+    errors = np.exp(0.8 * rng.normal(size=(n, 3)))
     X += errors * rng.normal(size=(n, 3))
     gm = GaussianMixture(3, covariance_type="VVE", init_params="kmeans", random_state=0, max_iter=30)
     by_core = clone(gm).fit(X, X_error=errors)

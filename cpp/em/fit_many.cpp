@@ -40,58 +40,11 @@ public:
     // Fits a mixture to one table. Returns false if Python must fit this table, or if interrupted.
     bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
               Values& objectives, SearchReport& report) const {
-        const Index d = table.rows.n_features;
-        if (settings_.has_initial) {
-            std::copy_n(settings_.ridge, d, ridge);
-            EmView em = view(table, ridge);
-            Total total;
-            PackedPriorView prior;
-            if (settings_.prior) {
-                prior = *settings_.prior;
-                prior.weight_unit *= table.unit;
-                em.prior = &prior;
-            }
-            return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
-                   !log_likelihoods.empty();
-        }
+        if (settings_.has_initial) return continue_from_mixture(table, mixture, ridge, log_likelihoods, objectives);
         if (settings_.centres != nullptr || settings_.assignment.labels != nullptr) {
-            if (settings_.centres != nullptr) std::copy_n(settings_.centres, settings_.n_components * d, mixture.means);
-            std::copy_n(settings_.ridge, d, ridge);
-            EmView em = view(table, ridge);
-            em.unit = settings_.unit;
-            Total total;
-            return begin(em, mixture) &&
-                   (settings_.max_steps == 0 ||
-                    (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
+            return fit_from_assignment(table, mixture, ridge, log_likelihoods);
         }
-        Sample sample;
-        if (!find_sample(table, sample, ridge)) return false;
-        EmView em = view(table, ridge);
-        if (settings_.is_scaled) em.unit = sample.unit.data();
-        Total total;
-        if (settings_.max_steps > 0 && !find_total(em, total)) return false;
-        const bool is_searched = settings_.search.has_value();
-        Mixture other(settings_.algebra, settings_.n_components, d);
-        for (Index start = 0; start < settings_.n_starts; ++start) {
-            const MixtureView& to = start == 0 ? mixture : other.view();
-            Values history;
-            SearchReport of_start = report;
-            if (!find_centres(sample, settings_.uniform_draws + start * n_uniform(), to.means)) return false;
-            if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
-            if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
-            // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
-            // the other initialisations.
-            if (settings_.n_starts > 1 && !has_ended(history)) return false;
-            if (start == 0) {
-                log_likelihoods = std::move(history);
-                report = of_start;
-            } else if (is_higher(history.back(), log_likelihoods.back())) {
-                other.write(mixture);
-                log_likelihoods = std::move(history);
-                report = of_start;
-            }
-        }
-        return true;
+        return fit_from_kmeans(table, mixture, ridge, log_likelihoods, report);
     }
 
 private:
@@ -127,16 +80,80 @@ private:
         return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
     }
 
+    // Runs EM from an initial mixture.
+    bool continue_from_mixture(const TableView& table, const MixtureView& mixture, double* ridge,
+                               Values& log_likelihoods, Values& objectives) const {
+        std::copy_n(settings_.ridge, table.rows.n_features, ridge);
+        EmView em = view(table, ridge);
+        Total total;
+        PackedPriorView prior;
+        if (settings_.prior) {
+            prior = *settings_.prior;
+            prior.weight_unit *= table.unit;
+            em.prior = &prior;
+        }
+        return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
+               !log_likelihoods.empty();
+    }
+
+    // Fits a mixture from centres or labels.
+    bool fit_from_assignment(const TableView& table, const MixtureView& mixture, double* ridge,
+                             Values& log_likelihoods) const {
+        const Index d = table.rows.n_features;
+        if (settings_.centres != nullptr) std::copy_n(settings_.centres, settings_.n_components * d, mixture.means);
+        std::copy_n(settings_.ridge, d, ridge);
+        EmView em = view(table, ridge);
+        em.unit = settings_.unit;
+        Total total;
+        return begin(em, mixture) &&
+               (settings_.max_steps == 0 ||
+                (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
+    }
+
+    // Fits a mixture from k-means, and from a split-and-merge search if `settings_.search` is set. The run with the
+    // highest log-likelihood is the result.
+    bool fit_from_kmeans(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
+                         SearchReport& report) const {
+        Sample sample;
+        if (!find_sample(table, sample, ridge)) return false;
+        EmView em = view(table, ridge);
+        if (settings_.is_scaled) em.unit = sample.unit.data();
+        Total total;
+        if (settings_.max_steps > 0 && !find_total(em, total)) return false;
+        const bool is_searched = settings_.search.has_value();
+        Mixture other(settings_.algebra, settings_.n_components, table.rows.n_features);
+        for (Index start = 0; start < settings_.n_starts; ++start) {
+            const MixtureView& to = start == 0 ? mixture : other.view();
+            Values history;
+            SearchReport of_start = report;
+            if (!find_centres(sample, settings_.uniform_draws + start * n_uniform(), to.means)) return false;
+            if (is_searched ? !search_from_centres(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
+            if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
+            // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
+            // the other initialisations.
+            if (settings_.n_starts > 1 && !has_ended(history)) return false;
+            if (start == 0) {
+                log_likelihoods = std::move(history);
+                report = of_start;
+            } else if (is_higher(history.back(), log_likelihoods.back())) {
+                other.write(mixture);
+                log_likelihoods = std::move(history);
+                report = of_start;
+            }
+        }
+        return true;
+    }
+
     // Performs the first M-step, from the centres in `mixture.means` or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture);
     }
 
     // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in
-    // `mixture.means`, and a split-and-merge search follows. Returns false if the mixture violates `Limits`, or if
-    // interrupted.
-    bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
-                SearchReport& report) const {
+    // `mixture.means`, and a split-and-merge search follows, as in `FirstState._fit_sample` (fit/first_state.py).
+    // Returns false if the mixture violates `Limits`, or if interrupted.
+    bool search_from_centres(const Sample& sample, const double* ridge, Index start_index, const MixtureView& mixture,
+                             SearchReport& report) const {
         const SearchView& search = *settings_.search;
         const Index d = sample.n_features, n_rows = static_cast<Index>(sample.weight.size());
         const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
@@ -156,8 +173,8 @@ private:
         const auto n_steps = static_cast<Index>(history.size());
         Mixture best = end;
         std::vector<AscentStart> starts;
-        if (!gaussmix::search(kernels_, em, search, search.uniform_draws + of_fit * search.n_draws, n_steps, execution_,
-                              best, starts, report)) {
+        if (!gaussmix::search(kernels_, em, search, search.uniform_draws + start_index * search.n_draws, n_steps,
+                              execution_, best, starts, report)) {
             return false;
         }
         const double max_steps = search.final_steps_factor * static_cast<double>(n_steps + search.n_extra_em_steps);

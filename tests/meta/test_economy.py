@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33730,
-    "cpp": 12631,
+    "src": 33733,
+    "cpp": 12641,
     "tests": 32295,
     "bench": 2544,
     "tools": 651,

@@ -87,7 +87,7 @@ def make_fitted(
     plan: Plan,
     run: EMState,
     ends: Sequence[Trace],
-    facts: RowSummary,
+    row_summary: RowSummary,
     names: Sequence[str] | None,
     *,
     is_ridge_dropped: bool = False,
@@ -97,39 +97,41 @@ def make_fitted(
     `run` is the last state of the best run, and `ends` are the traces of all runs.
     """
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
-    times = objective.objective_scale
-    left_out = plan.skip_reasons.get(plan.candidate)
-    n_distinct = count_distinct(rows, problem.n_components)
-    is_short = n_distinct < problem.n_components
-    note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components) if is_short else None
+    scale, skip_reason = objective.objective_scale, plan.skip_reasons.get(plan.candidate)
+    has_converged = run.outcome is Outcome.CONVERGED
+    n_distinct, distinct_note = count_distinct(rows, problem.n_components), None
+    if n_distinct < problem.n_components:
+        distinct_note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components)
     has_ridge = run.model.covariances.ridge_fractions(objective.ridge).max() > MIN_RIDGE_FRACTION
-    is_sought = has_ridge or problem.terms is not None
-    constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows) if is_sought else []
+    constant = list[int]()
+    if has_ridge or problem.terms is not None:
+        constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows)
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
-    is_odd = is_rounded or bool(trace.frozen_components or trace.events or constant or note)
-    if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
-        report.messages.warn_about_run(run, left_out, objective.objective_name)
-    if note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(note, report.messages.CollapseWarning)  # no warning in a model selection, where collapses are common
+    is_unusual = is_rounded or bool(trace.frozen_components or trace.events or constant or distinct_note)
+    if is_unusual or skip_reason is not None or not has_converged:
+        report.messages.warn_about_run(run, skip_reason, objective.objective_name)
+    if distinct_note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
+        warn(distinct_note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
-    is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)
-    on_ridge = [] if is_sound else report.messages.warn_of_ridge(problem, run.model, constant, names)
+    on_ridge = []
+    if not (distinct_note or is_ridge_dropped) and (has_ridge or problem.ridge == 0):
+        on_ridge = report.messages.warn_of_ridge(problem, run.model, constant, names)
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, ends, plan.stopping, left_out, certificate, objective.objective_name, times)
-    if plan.stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
+    ending = Ending.from_run(run, ends, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
+    if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
-    notes = [*(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()), *on_ridge]
+    notes = [*(after.diagnostics.diagnose_run(run, constant, names, distinct_note) if is_unusual else ()), *on_ridge]
     return FitResult(
         run.model,
         None if names is None else tuple(map(str, names)),
         rows.dtype,
-        converged=run.outcome is Outcome.CONVERGED,
+        converged=has_converged,
         n_iter=trace.n_steps,
-        lower_bound=times * trace.last_objective,
-        lower_bounds=[times * each for each in trace.objective],
+        lower_bound=scale * trace.last_objective,
+        lower_bounds=[scale * each for each in trace.objective],
         outcome=replace(ending, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
-        row_summary=facts,
+        row_summary=row_summary,
         array_like=rows.array_like,
     )
 

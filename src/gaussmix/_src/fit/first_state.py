@@ -302,7 +302,7 @@ class FirstState:
 
         If a search is requested, the result is the better one of the EM run without the search and the EM run after
         the search. Returns None if a component must be frozen, or if there are too few rows and no search is requested.
-        `Fit::search` in cpp/em/fit_many.cpp does the same for fits in one call of the core.
+        `Fit::search_from_centres` in cpp/em/fit_many.cpp does the same for fits in one call of the core.
         """
         problem, plan, data = self.problem, self.plan, self.problem.data
         partition, stopping = draw.moments.partition, self.plan.stopping

@@ -52,7 +52,7 @@ def check_noise(noise: Noise | None, source: Source) -> NoiseComponent | None:
             raise ValueError(
                 f"X has missing values, and {NO_MARGINAL}. Pass the volume as a box of shape {(2, source.n_features)}."
             )
-        return NoiseComponent(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
+        return NoiseComponent(float(noise.weight), math.log(np.asarray(noise.volume).item()))
     if box.shape[1] != source.n_features:
         raise ValueError(f"The box of the noise component has {box.shape[1]} features, but X has {source.n_features}.")
     ends = source.collect(Cells).ends

@@ -240,8 +240,9 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
 
 def _bytes_of(size: str) -> float:
     """Convert a size in Spark's notation, such as 1g or 512m, to bytes; return infinity for 0, which means no limit."""
-    number, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
-    return int(number) * 1024.0 ** " kmgtp".index(unit or " ") or inf
+    match = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower())
+    assert match is not None, "Spark checks its settings"
+    return int(match[1]) * 1024.0 ** " kmgtp".index(match[2] or " ") or inf
 
 
 def _first(reasons: pa.ChunkedArray) -> str | None:

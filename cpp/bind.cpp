@@ -182,6 +182,8 @@ void bind_targets(nb::module_& module) {
     bind_algebra(type);
     bind_draws(type);
     bind_em(type);
+    bind_search(type);
+    bind_fit_many(type);
     bind_incomplete(type);
     bind_starts(type);
     bind_truncated(type);

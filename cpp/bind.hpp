@@ -96,7 +96,9 @@ inline void check_spread(Index n_components, Index n_candidates, std::size_t n_u
 void bind_algebra(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
+void bind_fit_many(nb::class_<Target>& type);
 void bind_incomplete(nb::class_<Target>& type);
+void bind_search(nb::class_<Target>& type);
 void bind_starts(nb::class_<Target>& type);
 void bind_truncated(nb::class_<Target>& type);
 

@@ -15,11 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33733,
-    "cpp": 12641,
+    "cpp": 12689,
     "tests": 32295,
     "bench": 2544,
     "tools": 651,
-    "files": 965,
+    "files": 969,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

@@ -1,0 +1,184 @@
+// Python bindings for complete fits of one table or of many groups of rows.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/variant.h>
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "em/fit_many.hpp"
+#include "em_arguments.hpp"
+
+namespace gaussmix {
+
+namespace {
+
+// Concatenates the values.
+Result<double> joined(const std::vector<Values>& each) {
+    Values all;
+    for (const Values& values : each) all.insert(all.end(), values.begin(), values.end());
+    return released(all);
+}
+
+using Integers = Contiguous<std::int64_t, 1>;
+
+GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std::tuple<Integers, Integers>& ranges,
+                       const std::optional<Integers>& starts_of_weights,
+                       const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights) {
+    const auto& [first, n_rows] = ranges;
+    const Integers& first_weight = starts_of_weights ? *starts_of_weights : first;
+    const auto& [total, unit] = weights;
+    GroupsView groups{};
+    groups.rows = view_rows(rows, {});
+    const Index n_weights = row_weight ? static_cast<Index>(row_weight->size()) : groups.rows.n_rows;
+    groups.row_weight = view_row_weight(row_weight, n_weights);
+    groups.n_groups = static_cast<Index>(first.size());
+    require(n_rows.size() == first.size() && first_weight.size() == first.size() && total.size() == first.size() &&
+                unit.size() == first.size(),
+            "ranges and weights must have shape (n_groups,)");
+    for (std::size_t i = 0; i < first.size(); ++i) {
+        require(first.data()[i] >= 0 && n_rows.data()[i] >= 0 && first.data()[i] <= groups.rows.n_rows &&
+                    n_rows.data()[i] <= groups.rows.n_rows - first.data()[i],
+                "ranges of groups must lie within rows");
+        require(!row_weight || (first_weight.data()[i] >= 0 && first_weight.data()[i] <= n_weights - n_rows.data()[i]),
+                "first_weight of groups must lie within row_weight");
+    }
+    groups.first = first.data();
+    groups.first_weight = first_weight.data();
+    groups.n_rows = n_rows.data();
+    groups.total_weight = total.data();
+    groups.unit = unit.data();
+    return groups;
+}
+
+// Results of all groups of rows: weights, means, covariances, whitening factors and their log |det|, ridges, numbers of
+// steps, convergence flags, log-likelihoods, objectives, and a summary of each split-and-merge search.
+using FitsResult =
+    std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
+               Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
+
+// Tuples of the fields of classes in engines.calls, in the order in which these classes declare them.
+using PackedEM = std::tuple<Maybe<1>, double, Index, double, std::optional<PackedPrior>, double>;
+using PackedKMeans = std::tuple<Index, Contiguous<double, 2>, Index, double, bool>;
+using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
+using Components = Contiguous<std::int32_t, 1>;  // component index of each row
+using Centres = Contiguous<double, 2>;
+using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialMixtures, Components, Centres>, PackedEM,
+                             double, double, double, std::optional<PackedSearch>, Maybe<1>>;
+
+FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
+    const auto& [letters, n_components, start, em_settings, ridge_fraction, ridge_trim_fraction, min_column_spread,
+                 search, unit] = packed;
+    const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_background_volume] = em_settings;
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
+    FitSettingsView settings{};
+    settings.algebra = to_algebra(letters);
+    settings.n_components = n_components;
+    require(n_components > 0, "n_components is 0");
+    require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
+    require(max_steps >= 0, "max_steps must be at least 0");
+    settings.n_starts = 1;
+    if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
+        const auto& [n_candidates, uniform_draws, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
+        require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
+        check_spread(n_components, n_candidates, uniform_draws.shape(1));
+        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
+        settings.uniform_draws = uniform_draws.data();
+        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};
+        settings.is_scaled = is_scaled;
+    } else {
+        require(ridge.has_value(), "a start other than k-means must go with a ridge");
+    }
+    settings.has_initial = std::holds_alternative<InitialMixtures>(start);
+    require(!settings.has_initial || max_steps > 0, "initial mixtures must go with steps");
+    if (const auto* labels = std::get_if<Components>(&start)) {
+        require(groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(labels->size()),
+                "labels must have the component of each row of a single group");
+        settings.assignment = {labels->data(), nullptr, 1, 0};
+    }
+    const auto* centres = std::get_if<Centres>(&start);
+    require(!centres || centres->size() == static_cast<std::size_t>(n_components) * d,
+            "centres must have shape (n_components, n_features)");
+    require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
+    settings.centres = centres ? centres->data() : nullptr;
+    settings.unit = unit ? unit->data() : nullptr;
+    settings.ridge = ridge ? ridge->data() : nullptr;
+    settings.ridge_fraction = ridge_fraction;
+    settings.ridge_trim_fraction = ridge_trim_fraction;
+    settings.min_column_spread = min_column_spread;
+    settings.limits = to_limits(limits);
+    settings.tolerance = tolerance;
+    settings.max_steps = max_steps;
+    settings.seconds = seconds;
+    if (search) {
+        require(settings.uniform_draws != nullptr && max_steps > 0, "a search must go with k-means and steps");
+        settings.search = view_search(*search, n_components);
+        require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
+                "uniform_draws of a search must have a row for each start of the fit");
+    }
+    const bool has_background = log_background_volume < kInfinity;
+    require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
+            "a prior, a background and incomplete rows must go with initial mixtures");
+    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
+    settings.log_background_volume = log_background_volume;
+    return settings;
+}
+
+FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
+                          const std::tuple<Integers, Integers>& ranges, const std::optional<Integers>& first_weight,
+                          const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights,
+                          const LimitValues& limits, const PackedFit& settings, double seconds,
+                          const Incompleteness& incompleteness, int n_threads) {
+    GroupsView groups = view_groups(rows, row_weight, ranges, first_weight, weights);
+    groups.is_incomplete = std::get<0>(incompleteness);
+    groups.error = view_incompleteness(incompleteness, groups.rows);
+    const FitSettingsView task = view_fit(settings, limits, seconds, groups);
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
+    const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k,
+               n_weights = k + (task.log_background_volume < kInfinity);
+    const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
+    NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
+    NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
+    NewArray<double> means({n_groups, k, d});
+    NewArray<std::int64_t> n_steps({n_groups});
+    NewArray<bool> has_converged({n_groups});
+    if (const auto* initial = std::get_if<InitialMixtures>(&std::get<2>(settings))) {
+        const auto& [weights_of, means_of, covariances_of] = *initial;
+        require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
+                    covariances_of.size() == n_groups * size,
+                "initial must have the mixture of each group");
+        std::copy_n(weights_of.data(), weights_of.size(), result.data());
+        std::copy_n(means_of.data(), means_of.size(), means.data());
+        std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
+    }
+    std::vector<Values> histories(n_groups), objectives(n_groups);
+    std::vector<SearchReport> reports(n_groups);
+    const FitsView out{result.data(),      means.data(),  covariances.data(), factors.data(),
+                       log_abs_det.data(), ridges.data(), n_steps.data(),     has_converged.data(),
+                       histories,          objectives,    reports.data()};
+    without_gil(n_threads,
+                [&](const Execution& execution) { return fit_many(*target.kernels, groups, task, execution, out); });
+    NewArray<double> of_search({n_groups, 3});
+    for (std::size_t i = 0; i < n_groups; ++i) {
+        std::tie(of_search.data()[3 * i], of_search.data()[3 * i + 1], of_search.data()[3 * i + 2]) =
+            std::tie(reports[i].n_tried, reports[i].n_accepted, reports[i].gain);
+    }
+    return {result.release(),      means.release(),    covariances.release(), factors.release(),
+            log_abs_det.release(), ridges.release(),   n_steps.release(),     has_converged.release(),
+            joined(histories),     joined(objectives), of_search.release()};
+}
+
+}  // namespace
+
+void bind_fit_many(nb::class_<Target>& type) {
+    using namespace nb::literals;
+    type.def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
+             "first_weight"_a.none(), "weights"_a, "limits"_a, "settings"_a, "seconds"_a, "incompleteness"_a,
+             "n_threads"_a, "Fit a mixture to each of many groups: values of engines.calls.GroupFits, and factors.");
+}
+
+}  // namespace gaussmix

@@ -1,0 +1,127 @@
+#include "em_arguments.hpp"
+
+#include <algorithm>
+
+namespace gaussmix {
+
+namespace {
+
+template <class Array>
+double* written(const Array& array, std::size_t size, const char* message) {
+    require(array.size() == size, message);
+    return array.data();
+}
+
+std::size_t n_covariances(const EmView& task) {
+    return task.algebra.is_shared() ? 1 : static_cast<std::size_t>(task.n_components);
+}
+
+std::size_t size(const EmView& task) { return static_cast<std::size_t>(task.algebra.size(task.rows.n_features)); }
+
+Steps to_steps(const Stop& stop) {
+    require(std::get<1>(stop) >= 1, "EM needs a step");
+    return {std::get<0>(stop), std::get<1>(stop)};
+}
+
+AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
+    const auto join = [](const Stop& trial, const Stop& long_trial, const Stop& after_move, const Stop& long_after_move,
+                         auto... rest) {
+        return AcceptanceSettings{to_steps(trial), to_steps(long_trial), to_steps(after_move),
+                                  to_steps(long_after_move), rest...};
+    };
+    return std::apply(join, acceptance);
+}
+
+}  // namespace
+
+Limits to_limits(const LimitValues& limits) {
+    return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+}
+
+EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
+               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
+               double log_background_volume) {
+    EmView task{};
+    task.log_background_volume = log_background_volume;
+    task.rows = view_rows(rows, {});
+    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
+    task.algebra = to_algebra(letters);
+    task.n_components = static_cast<Index>(weights.size()) - task.has_background();
+    require(task.n_components > 0, "n_components is 0");
+    const auto features = static_cast<std::size_t>(task.rows.n_features);
+    require(ridge.size() == features, "ridge must have shape (n_features,)");
+    task.ridge = ridge.data();
+    task.limits = to_limits(limits);
+    return task;
+}
+
+Written::Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                 const Writable<double, 1>& covariances)
+    : factors({n_covariances(task) * size(task)}), log_abs_det({n_covariances(task)}) {
+    const auto n_means = static_cast<std::size_t>(task.n_components * task.rows.n_features);
+    view = {weights.data(), written(means, n_means, "means must have shape (n_components, n_features)"),
+            written(covariances, n_covariances(task) * size(task), "covariances must be of the algebra's size"),
+            factors.data(), log_abs_det.data()};
+}
+
+std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d) {
+    if (!prior) return std::nullopt;
+    const auto& [has_stick_breaking, weight_concentration, max_components, mean, mean_precision, dof, scale,
+                 scale_roots, log_normaliser, total_weight, weight_unit, is_map] = *prior;
+    const auto columns = static_cast<std::size_t>(d);
+    require(mean.size() == columns, "the mean of a prior must have shape (n_features,)");
+    require(scale.size() == static_cast<std::size_t>(algebra.size(d)),
+            "the scale of a prior must be of the algebra's size");
+    require((algebra.second() == Second::full) == scale_roots.has_value() &&
+                (!scale_roots || scale_roots->size() == columns * columns),
+            "the scale_roots of a prior must have shape (n_features, n_features), and go with a matrix");
+    return PackedPriorView{has_stick_breaking, weight_concentration,
+                           max_components,     mean.data(),
+                           mean_precision,     dof,
+                           scale.data(),       scale_roots ? scale_roots->data() : nullptr,
+                           log_normaliser,     total_weight,
+                           weight_unit,        is_map};
+}
+
+ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
+    const auto& [is_incomplete, error] = incompleteness;
+    require(is_incomplete || !error, "rows with errors must be marked as incomplete");
+    return view_error(error, {1, rows.n_features, FactorShape::triangular, false, Rule::soft, Second::none},
+                      rows.n_rows);
+}
+
+SearchView view_search(const PackedSearch& packed_search, Index n_components) {
+    const auto& [uniform_draws, kmeans, initial_limits, refinement_limits, final_limits, acceptance, max_moves,
+                 patience, swap_patience, refinement_patience, min_rows_to_subsample, first_rows, second_rows,
+                 kmeans_rows, min_kmeans_rows, search_steps_factor, final_steps_factor, n_extra_em_steps,
+                 crossing_work_factor, misfit_gain, n_ascents, min_slow_steps] = packed_search;
+    const auto& [n_candidates, max_passes, tolerance] = kmeans;
+    require(uniform_draws.shape(0) > 0 && uniform_draws.shape(1) > 0, "uniform_draws must have numbers");
+    check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
+    require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
+    return {uniform_draws.data(),
+            static_cast<Index>(uniform_draws.shape(1)),
+            {n_candidates, max_passes, tolerance},
+            to_steps(initial_limits),
+            to_steps(refinement_limits),
+            to_steps(final_limits),
+            to_acceptance(acceptance),
+            max_moves,
+            patience,
+            swap_patience,
+            refinement_patience,
+            min_rows_to_subsample,
+            first_rows,
+            second_rows,
+            kmeans_rows,
+            min_kmeans_rows,
+            search_steps_factor,
+            final_steps_factor,
+            n_extra_em_steps,
+            crossing_work_factor,
+            misfit_gain,
+            n_ascents,
+            min_slow_steps};
+}
+
+}  // namespace gaussmix

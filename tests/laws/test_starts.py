@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import FAMILIES, Full, SingularCovarianceError
 from gaussmix._src.em.initialisation import kmeans
-from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeat_start_names
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeat_starts
 from gaussmix._src.em.initialisation.condensation import condense_rows
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import seed_centres
@@ -298,4 +298,9 @@ def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_le
 
 
 def test_a_start_that_draws_nothing_is_made_once():
-    assert repeat_start_names(["hierarchical", "kmeans"], 3) == ["hierarchical", "kmeans", "kmeans", "kmeans"]
+    assert repeat_starts(["hierarchical", "kmeans"], ["hierarchical", "kmeans"], 3) == [
+        "hierarchical",
+        "kmeans",
+        "kmeans",
+        "kmeans",
+    ]

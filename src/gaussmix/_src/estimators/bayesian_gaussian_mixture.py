@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.bayes.variational import VariationalObjective
-from gaussmix._src.em.initialisation.base import Initialisation
+from gaussmix._src.em.initialisation.base import Initialisation, repeat_starts
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.docs import documented
@@ -220,7 +220,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         if source.may_miss:
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
-        starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
+        starts = repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
         # If X has one feature, `VariationalMoves` already starts from k-means, on a condensed version of the rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src import estimators, mixture, validation
 from gaussmix._src.checks import check_count
+from gaussmix._src.em.initialisation.base import repeat_starts
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, warn
 from gaussmix._src.estimators.docs import documented
@@ -443,7 +444,7 @@ class GaussianMixture(LikelihoodEstimator):
         ridge = parameters.check_ridge(self.reg_covar, [family], self.prior)
         if not names.isdisjoint(("n_init", "init_params")):
             n_init = parameters.CHECKS["n_init"](self.n_init)
-            starts = Plan.repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
+            starts = repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
         return n_components, family, StopRule(tolerance, max_steps), ridge, starts
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count
-from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, repeat_starts
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import FailureKind, NothingFitted, ParameterTypeError, warn
@@ -311,7 +311,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             raise ParameterTypeError(
                 f"init_params must be the name of a method or a list of names, not {self.init_params!r:.60}."
             )
-        starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
+        starts = repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
         stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         pairs = parameters.check_candidates(self, source.n_features)

@@ -16,7 +16,6 @@ from gaussmix._src.em.initialisation.base import (
     DETERMINISTIC_STARTS,
     SCALED_KMEANS,
     Partition,
-    repeat_start_names,
 )
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
@@ -45,7 +44,6 @@ MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
 MIN_SEARCH_STEPS = 20  # minimum `max_iter` with which "auto" runs a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
-InitParams = str | Sequence[str] | Assignment | StartFunction  # types that `init_params` may have
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +183,6 @@ class Plan:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != start_name or not again]
         return replace(self, starts=starts, fallback_start=fallback_start)
-
-    @staticmethod
-    def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
-        """Return `n_init` copies of each random initialisation; `names` lists the names in `init_params`."""
-        return repeat_start_names(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:

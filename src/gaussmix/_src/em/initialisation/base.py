@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final, Literal, Protocol
@@ -110,9 +110,14 @@ def load_start(name: str) -> Start:
     return start
 
 
-def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
-    """Repeat each name `n_times`, except names of deterministic initialisations, which always give the same result."""
-    return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
+def repeat_starts(init_params: Any, names: Sequence[str], n_init: int) -> list[Any]:
+    """Return one initialisation for each run: `n_init` copies of each name in `init_params` (`names`) or of a function.
+
+    Labels, responsibilities and deterministic initialisations are used once, because they always give the same result.
+    """
+    if not names:
+        return [init_params] * (n_init if callable(init_params) else 1)
+    return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_init)]
 
 
 def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:

@@ -219,14 +219,14 @@ def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path)
     result = cli("fit", faithful, "-k", "1:4", "-s", "full", "--max-time", 0, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "gaussmix: --max-time seconds were over before 3 of 4 candidates were begun; raise --max-time or try fewer.",
+        "gaussmix: --max-time was reached before 3 of 4 candidates were begun; raise --max-time or try fewer.",
         "gaussmix: K = 1: not converged; raise --max-time, --max-iter or --tol.",
     ]
-    assert result.stdout.count("not begun when --max-time was over") == 3
+    assert result.stdout.count("not begun when --max-time was reached") == 3
     assert "failed" not in result.stdout
-    assert "ended       --max-time seconds were over before the mean" in cli("describe", tmp_path / "m.gmm").stdout
+    assert "ended       --max-time was reached before the mean" in cli("describe", tmp_path / "m.gmm").stdout
     several = cli("fit", faithful, "-k", "1:4", "-s", "full,EII", "--max-time", 0)
-    assert "– 7 not begun when --max-time was over.\n" in several.stdout
+    assert "– 7 not begun when --max-time was reached.\n" in several.stdout
     quiet = cli("fit", faithful, "-k", "1:4", "--max-time", 0, "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
 

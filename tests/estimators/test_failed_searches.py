@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import Full, GaussianMixture, GaussianMixtureIC
-from gaussmix._src.fit.search import map_parallel
+from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.report.messages import CollapseWarning, SearchWarning
 
 

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33731,
+    "src": 33736,
     "cpp": 12689,
     "tests": 32300,
     "bench": 2544,
     "tools": 651,
-    "files": 969,
+    "files": 970,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

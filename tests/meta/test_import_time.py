@@ -74,7 +74,7 @@ def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow
     )
     beyond = loaded(fit) - loaded(needed)
     assert sorted(name for name in beyond if name.partition(".")[0] in PACKAGES) == []
-    others = {"estimators.classifier", "estimators.regressor", "estimators.detector", "fit.search", "plot", "cli"}
+    others = {"estimators.classifier", "estimators.regressor", "estimators.detector", "fit.selection", "plot", "cli"}
     assert sorted(name for name in others if f"gaussmix._src.{name}" in beyond) == []
 
 

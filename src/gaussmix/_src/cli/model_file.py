@@ -132,16 +132,16 @@ class ModelFile:
         return tuple(columns[self.names.index(name)] for name in inputs)
 
 
-def write_search(
-    file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
+def write_selection(
+    file: BinaryIO, selection: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
 ) -> None:
     """Write the model chosen by a model selection as an equivalent `GaussianMixture`, with a record of the fit."""
-    single = as_single(search)
-    shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
+    single = as_single(selection)
+    shared = selection.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
     for key, value in settings.items():  # lists and objects such as priors become text that a file can store
         if isinstance(value, list | Value):
             settings[key] = ",".join(value) if isinstance(value, list) else repr(value)
-    log_likelihood = search.results_["log_likelihood"][search.best_index_]
-    fit = FitRecord(n_rows, row_weight, log_likelihood, search.n_iter_, search.converged_, settings)
+    log_likelihood = selection.results_["log_likelihood"][selection.best_index_]
+    fit = FitRecord(n_rows, row_weight, log_likelihood, selection.n_iter_, selection.converged_, settings)
     write_estimator(file, single, names, fit)

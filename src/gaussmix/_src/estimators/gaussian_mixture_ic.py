@@ -30,7 +30,7 @@ from gaussmix._src.fit.fitted import Diagnosis, RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
-from gaussmix._src.fit.search import Search
+from gaussmix._src.fit.selection import Selection
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import (
     INCOMPLETE_REPEATS,
@@ -252,29 +252,29 @@ class GaussianMixtureIC(LikelihoodEstimator):
             _check_repeats(tried, plan.starts)
         if criterion == CROSS_VALIDATION and (n_rows := source.row_totals.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but X has only {n_rows} rows of positive weight.")
-        search = Search(tried, problem, plan, self.n_jobs, options)
-        results = yield from search.results(criterion)
+        selection = Selection(tried, problem, plan, self.n_jobs, options)
+        results = yield from selection.results(criterion)
         started = [result for result in results if result.was_started]
         failed = [result.candidate.family for result in started if result.failure is not None]
         causes, has_fit = SingularColumns.find(source, failed), any(each.criterion_inputs for each in results)
         if not has_fit:
             raise candidates.nothing_fitted_error(results, causes.describe(self._names))
         if criterion == CROSS_VALIDATION:
-            results, mean, error = yield from search.cross_validate(results, n_folds)
+            results, mean, error = yield from selection.cross_validate(results, n_folds)
             index = candidates.select_within_error(results, mean, error)
             more = {"cv": mean.tolist(), "cv_error": error.tolist()}
         elif criterion == STABILITY:
-            index, more = _choose_stable(results, *(yield from search.repeat_fits(n_folds)))
+            index, more = _choose_stable(results, *(yield from selection.repeat_fits(n_folds)))
         else:
             index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
         best, not_started = results[index], not_started_sentence(results)
         assert best.final_state is not None, "what failed is never chosen"
         constant = find_ridge_columns(best.final_state.model, problem.objective.ridge, source)
-        table = candidates.make_table(results) | {"warning": self._warnings(search, results, constant)} | more
+        table = candidates.make_table(results) | {"warning": self._warnings(selection, results, constant)} | more
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         facts = RowSummary.from_source(source, X, reached, began)
-        of_best = search.candidate_problem(best.candidate)
+        of_best = selection.candidate_problem(best.candidate)
         plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
         fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, facts, self._names)
         assert fitted.outcome is not None, "the best candidate has been fitted"
@@ -290,13 +290,13 @@ class GaussianMixtureIC(LikelihoodEstimator):
         for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
             warn(sentence, SearchWarning)
 
-    def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
+    def _warnings(self, selection: Selection, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
         """Return the column "warning" of `results_`, which names nearly collapsed components of each candidate."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()
             if result.final_state is not None and result.failure is None:
-                of_one = search.candidate_problem(result.candidate)
+                of_one = selection.candidate_problem(result.candidate)
                 weak = diagnose_ridge(of_one, result.final_state.model, constant, self._names)
             sentences.append(ridge_causes(weak) or None)
         return sentences
@@ -354,22 +354,22 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
     return candidates.select_lowest(results, -mean), of_pairs
 
 
-def as_single(search: GaussianMixtureIC) -> GaussianMixture:
+def as_single(selected: GaussianMixtureIC) -> GaussianMixture:
     """Return a fitted `GaussianMixture` with the best mixture and the parameters of a model selection."""
     names = GaussianMixture._get_param_names()
-    settings = {name: value for name, value in search.get_params().items() if name in names}
-    settings |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
+    settings = {name: value for name, value in selected.get_params().items() if name in names}
+    settings |= {"n_components": selected.n_components_, "covariance_type": selected.covariance_type_, "n_jobs": None}
     single = GaussianMixture(**settings)
-    single._fitted = replace(search._fitted, results=None, best_index=None)
+    single._fitted = replace(selected._fitted, results=None, best_index=None)
     return single
 
 
-def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
+def fit_stepwise(estimator: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield the result of each candidate when its fit is done.
 
     With ``criterion="cv"``, the function then yields the results of the fits that leave out each fold; with
     "stability", it then yields the results of the repeated fits. If the caller stops iterating before the end, the
     estimator is not changed.
     """
-    with start_fit(search, X, None, None, labels, None) as (X, options):
-        yield from search._fits(X, None, options)
+    with start_fit(estimator, X, None, None, labels, None) as (X, options):
+        yield from estimator._fits(X, None, options)

@@ -24,8 +24,8 @@ from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.options.table import find_options
+from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, fit_settings
-from gaussmix._src.fit.search import map_parallel
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING

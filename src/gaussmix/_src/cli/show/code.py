@@ -12,7 +12,7 @@ from gaussmix._src.sources.tables.csv_header import NULLS
 from gaussmix._src.sources.tables.csv_table import CsvTable
 from gaussmix._src.sources.tables.typed_table import NpyTable, ParquetTable
 
-_OF_A_SEARCH = """\
+_SELECTION_CODE = """\
 gm = GaussianMixtureIC({settings}).fit({data})
 gm.predict(X)             # the component of each row
 gm.score_samples(X)       # log density of each row, nats
@@ -38,7 +38,7 @@ def code(
     columns: Sequence[str],
     features: Sequence[str],
     model: str | None,
-    search: GaussianMixtureIC | None,
+    selection: GaussianMixtureIC | None,
     weights: str | None = None,
     *,
     has_gaps: bool = False,
@@ -47,19 +47,19 @@ def code(
     """Write Python code that reads the rows of a report, and fits or loads the mixture of the report.
 
     `features` are the names that the mixture uses for the `columns` of the table. The mixture is read from the file
-    `model`, or fitted by the model selection `search`. `weights` is the name of the column with row weights. If the
+    `model`, or fitted by the model selection `selection`. `weights` is the name of the column with row weights. If the
     mixture has noise without a box, so that `has_box` is False, rows can't be drawn from it.
     """
     imported = "GaussianMixtureIC"
-    if search is None:
+    if selection is None:
         imported = "GaussianMixture, Mixture" if has_gaps else "Mixture"
         made = (_WITH_GAPS if has_gaps else _OF_A_MODEL).format(model="model.gmm" if model == STANDARD else model)
     else:
         data = "X" if weights is None else "X, sample_weight=weights"
-        made = _OF_A_SEARCH.format(settings=_settings(search), data=data)
+        made = _SELECTION_CODE.format(settings=_settings(selection), data=data)
     if not has_box:
         made = "".join(line for line in made.splitlines(keepends=True) if ".sample(" not in line)
-    others = [] if weights is None or search is None else [weights]
+    others = [] if weights is None or selection is None else [weights]
     read = _rows(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
     rows = f"X = {read}\n" + "".join(f"weights = X.pop({name!r})\n" for name in others)
     saved = "# Standard input is read as a file: save it under the name below.\n"
@@ -75,9 +75,9 @@ def code(
     return "".join(lines)
 
 
-def _settings(search: GaussianMixtureIC) -> str:
+def _settings(selection: GaussianMixtureIC) -> str:
     """Write the arguments of a model selection; some arguments are written only if they differ from the default."""
-    values, usual = search.get_params(), GaussianMixtureIC().get_params()
+    values, usual = selection.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
     named += [name for name in ("noise", "weight_type") if values[name] != usual[name]]
     return ", ".join([repr(list(values["n_components"])), *(f"{name}={values[name]!r}" for name in named)])

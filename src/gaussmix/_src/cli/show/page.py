@@ -142,13 +142,13 @@ def _pairs(findings: ReportData) -> str:
 
 
 def _criterion(findings: ReportData) -> str:
-    search = findings.search
-    if search is None or len(search.results_["structure"]) < 2:
+    selection = findings.selection
+    if selection is None or len(selection.results_["structure"]) < 2:
         return ""
     chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
     pictures = []
-    for criterion in [search.criterion, "bic"] if search.criterion in HIGHER_IS_BETTER else [search.criterion]:
-        drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
+    for criterion in [selection.criterion, "bic"] if selection.criterion in HIGHER_IS_BETTER else [selection.criterion]:
+        drawn = CriterionDisplay.from_estimator(selection, criterion=criterion)
         alt = f"{criterion_title(criterion)} of every candidate over the number of components; chosen: {chosen}."
         pictures.append(_picture(drawn.figure_, alt, "The ring marks the chosen model.", "svg"))
     return "\n".join(["<h2>How many components</h2>", *pictures])
@@ -183,22 +183,22 @@ def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
 
 
 def _fit(findings: ReportData) -> str:
-    mixture, search = findings.mixture, findings.search
+    mixture, selection = findings.mixture, findings.selection
     lines = [f"{counted(mixture.n_components, 'component')}, {covariances_text(mixture.family)}"]
     height = f"{findings.mean(findings.log_density):.4f} nats a row"
     lines.append(f"Mean log-likelihood {height}, {mixture.n_parameters} parameters")
     if findings.row_weight is not None:
-        meaning = "" if search is None else f", which are {_WEIGHT_WORDS[search.weight_type]}"
+        meaning = "" if selection is None else f", which are {_WEIGHT_WORDS[selection.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")
     if not findings.is_complete.all():
         lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by their other cells")
-    if search is not None:
-        values = search.results_[search.criterion]
-        best = f"{criterion_title(search.criterion)} {in_digits(values[search.best_index_], search.criterion)}"
-        n_fitted = sum(why is None for why in search.results_["failure"])
-        lines.append(f"{best}, the {mark(search.criterion)} of {counted(n_fitted, 'fitted candidate')}")
+    if selection is not None:
+        values = selection.results_[selection.criterion]
+        best = f"{criterion_title(selection.criterion)} {in_digits(values[selection.best_index_], selection.criterion)}"
+        n_fitted = sum(why is None for why in selection.results_["failure"])
+        lines.append(f"{best}, the {mark(selection.criterion)} of {counted(n_fitted, 'fitted candidate')}")
         if mixture.noise is not None:
             lines.append("A uniform background in addition to the components, over the box of the rows")
-        lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
-        lines += filter(None, [failed_sentence(search.results_)])
+        lines.append(f"EM from {selection.init_params} starts, {counted(selection.n_iter_, 'step')}")
+        lines += filter(None, [failed_sentence(selection.results_)])
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

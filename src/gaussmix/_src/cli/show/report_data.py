@@ -41,14 +41,14 @@ class ReportData:
     mixture : the mixture that the report describes.
     names : names of the features.
     rows : (n_rows, n_features), the rows in data units, with NaN for missing values.
-    search : model selection that chose the mixture; None if the mixture was read from a file.
+    selection : model selection that chose the mixture; None if the mixture was read from a file.
     row_weight : (n_rows,), row weights ≥ 0; None if all weights are 1.
     """
 
     mixture: Mixture
     names: Sequence[str]
     rows: Array
-    search: GaussianMixtureIC | None = None
+    selection: GaussianMixtureIC | None = None
     row_weight: Array | None = None
 
     @cached_property
@@ -69,7 +69,7 @@ class ReportData:
     @cached_property
     def inference(self) -> MixtureEstimates | None:
         """Return estimates with standard errors; None if no formula applies, or if it would take too long."""
-        estimator, n_rows = self.search or self._estimator, len(self.rows)
+        estimator, n_rows = self.selection or self._estimator, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
@@ -139,39 +139,39 @@ class ReportData:
         yield from filter(None, [distant_sentence(n_distant, len(self.rows))])
 
     def _choice(self) -> Iterator[str]:
-        n_components, search = self.mixture.n_components, self.search
+        n_components, selection = self.mixture.n_components, self.selection
         covariances = covariances_text(self.mixture.family)
         if n_components == 1:
             sign = "; there is no sign of groups" if self._is_compared else ""
             yield f"One normal distribution with {covariances} describes the rows{sign}."
         else:
             yield f"The rows are described as {n_components} groups, each a normal distribution with {covariances}."
-        if search is None:
+        if selection is None:
             return
-        values = np.array(search.results_[search.criterion], dtype=float)
-        others = [v for at, v in enumerate(values) if at != search.best_index_ and np.isfinite(v)]
-        if others and search.criterion in ("bic", "icl"):
-            gap, n_fitted = min(others) - values[search.best_index_], len(others) + 1
+        values = np.array(selection.results_[selection.criterion], dtype=float)
+        others = [v for at, v in enumerate(values) if at != selection.best_index_ and np.isfinite(v)]
+        if others and selection.criterion in ("bic", "icl"):
+            gap, n_fitted = min(others) - values[selection.best_index_], len(others) + 1
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
-            name = search.criterion.upper()
+            name = selection.criterion.upper()
             claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."
-            yield " ".join(filter(None, [claim, failed_sentence(search.results_)]))
-        of_best = search.results_["warning"][search.best_index_]
-        yield from filter(None, (stability_sentence(search.results_, search.best_index_), of_best))
-        if len(set(search.results_["n_components"])) > 1 and n_components == max(search.results_["n_components"]):
+            yield " ".join(filter(None, [claim, failed_sentence(selection.results_)]))
+        of_best = selection.results_["warning"][selection.best_index_]
+        yield from filter(None, (stability_sentence(selection.results_, selection.best_index_), of_best))
+        if len(set(selection.results_["n_components"])) > 1 and n_components == max(selection.results_["n_components"]):
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
-        if not search.converged_:
+        if not selection.converged_:
             yield "The fit had not converged: raise the limit on steps before trusting the numbers."
-        elif search.outcome_.certificate is not None:
-            yield search.outcome_.certificate
+        elif selection.outcome_.certificate is not None:
+            yield selection.outcome_.certificate
 
     @property
     def _is_compared(self) -> bool:
         """Return whether fits with different numbers of components were compared."""
-        if self.search is None:
+        if self.selection is None:
             return False
-        results = self.search.results_
-        tried = np.isfinite(np.array(results[self.search.criterion], dtype=float))
+        results = self.selection.results_
+        tried = np.isfinite(np.array(results[self.selection.criterion], dtype=float))
         return len(set(np.array(results["n_components"])[tried])) > 1
 
     def _component(self, k: int) -> str:

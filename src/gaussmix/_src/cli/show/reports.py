@@ -56,55 +56,55 @@ def echo_json(values: dict[str, Any]) -> None:
     click.echo(json.dumps(values, ensure_ascii=False))
 
 
-def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
+def show_fit(selection: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """Print the result of a finished model selection as text.
 
     `about` has the path of the table (`data`), `n_rows`, the number of missing values `n_missing`, the total weight
     `row_weight` and `feature_names`. `weights` is the name of the column of weights or None; `model` is the path of the
     model file that was written, or None.
     """
-    mixture, names = search.mixture_, about["feature_names"]
+    mixture, names = selection.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # standard output must contain only the model
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
     screen.print(f"{_display_name(about['data'])}: {size} ({first_names(names)}){missing}\n", soft_wrap=True)
-    show_top(screen, search)
-    show_matrix(screen, search)
-    if any(search.results_["warning"]):
+    show_top(screen, selection)
+    show_matrix(screen, selection)
+    if any(selection.results_["warning"]):
         why = "Components have few distinct rows, or rest on --reg-covar: the criterion is unreliable."
-        of_best = in_options(search.results_["warning"][search.best_index_] or "")
+        of_best = in_options(selection.results_["warning"][selection.best_index_] or "")
         screen.print(f"\n{_WEAK} {why} {of_best}".rstrip(), soft_wrap=True)
-    counts = search.results_["n_components"]
+    counts = selection.results_["n_components"]
     if len(set(counts)) > 1 and mixture.n_components == max(counts):
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")
-    if (sentence := stability_sentence(search.results_, search.best_index_)) is not None:
+    if (sentence := stability_sentence(selection.results_, selection.best_index_)) is not None:
         screen.print(f"\n{sentence}", soft_wrap=True)
     screen.print(f"\nK = {mixture.n_components}, {covariances_text(mixture.family)}, mean ± sd:\n")
-    screen.print(search.summary().table(screen.width), soft_wrap=True)
-    ended = f"Ended after {counted(search.n_iter_, 'step')}. {in_options(search.outcome_.reason)}"
-    ended = " ".join(filter(None, [ended, in_options(search.outcome_.certificate or "")]))
+    screen.print(selection.summary().table(screen.width), soft_wrap=True)
+    ended = f"Ended after {counted(selection.n_iter_, 'step')}. {in_options(selection.outcome_.reason)}"
+    ended = " ".join(filter(None, [ended, in_options(selection.outcome_.certificate or "")]))
     screen.print(f"\n{ended}", markup=False, highlight=False)
     screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
 
 
-def show_top(console: Console, search: GaussianMixtureIC) -> None:
+def show_top(console: Console, selection: GaussianMixtureIC) -> None:
     """Print all candidates if there is only one structure, otherwise the best candidates from best to worst."""
-    results, criterion = search.results_, search.criterion
+    results, criterion = selection.results_, selection.criterion
     names = structure_names(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion_title(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
     table.add_column("converged")  # only this column may wrap, because reasons for failures can be long
-    for index in _best_first(search) if several else range(len(names)):
+    for index in _best_first(selection) if several else range(len(names)):
         row = {name: column[index] for name, column in results.items()}
         begin = [*[names[index]] * several, str(row["n_components"])]
         if row["failure"] is not None:
             why = "failed: " * FailureKind.from_text(row["failure"]).was_started + in_options(row["failure"])
             table.add_row(*begin, *[_FAILED] * 3, why, style="dim")
             continue
-        is_best = index == search.best_index_
+        is_best = index == selection.best_index_
         chosen = f"  ← {mark(criterion)} {criterion_title(criterion)}" if is_best else ""
         ended = f"{'yes' if row['converged'] else 'no'}{chosen}"
         value = in_digits(row[criterion], criterion) + _WEAK * (row["warning"] is not None)
@@ -113,27 +113,27 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
     console.print(table)
 
 
-def _best_first(search: GaussianMixtureIC) -> list[int]:
+def _best_first(selection: GaussianMixtureIC) -> list[int]:
     """Return the indices of the best candidates from best to worst.
 
     The chosen candidate is always included, although with "cv" it may not have one of the best values.
     """
-    values = np.array(search.results_[search.criterion])
-    order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
+    values = np.array(selection.results_[selection.criterion])
+    order = np.argsort(-values if selection.criterion in HIGHER_IS_BETTER else values, kind="stable")
     best: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
-    return best if search.best_index_ in best else [*best[:-1], search.best_index_]
+    return best if selection.best_index_ in best else [*best[:-1], selection.best_index_]
 
 
-def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
+def show_matrix(console: Console, selection: GaussianMixtureIC) -> None:
     """Print a table of the criterion with structures as rows and K as columns; split it if the terminal is narrow."""
-    results, criterion = search.results_, search.criterion
+    results, criterion = selection.results_, selection.criterion
     pairs = list(zip(structure_names(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
     if len(names) == 1:
         return
     valued = zip(results[criterion], results["warning"], strict=True)
     texts = [in_digits(value, criterion, 1) + _WEAK * (why is not None) for value, why in valued]
-    texts[search.best_index_] += "*"
+    texts[selection.best_index_] += "*"
     cells = dict(zip(pairs, texts, strict=True))
     width = 3 + max(map(len, cells.values()))
     at_a_time = max(1, (console.width - max(len("structure"), *map(len, names))) // width)
@@ -177,13 +177,13 @@ def _written(what: str, model: str | None, example: str) -> str:
     return f"\n{what} written to {'standard output' if model == STANDARD else model}"
 
 
-def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
+def fit_notices(selection: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
         # The reference to `results_` is removed, because the next table in the output shows the reasons for failures.
         sentences = str(warning).removesuffix(" results_ has the reason of each.")
-        yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
-    table = search.results_
+        yield sentences if isinstance(warning, SearchWarning) else f"K = {selection.n_components_}: {sentences}"
+    table = selection.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
     slow = [(structure, k) for structure, k, converged, failure in ended if not converged and failure is None]
     if not slow:
@@ -193,19 +193,19 @@ def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Itera
     else:
         named = ", ".join(f"{structure} {k}" for structure, k in slow[:3])
         which = f"{counted(len(slow), 'fit')} ({named}{' …' * (len(slow) > 3)})"
-    advice = "raise --max-iter or --tol" if search.max_time is None else "raise --max-time, --max-iter or --tol"
+    advice = "raise --max-iter or --tol" if selection.max_time is None else "raise --max-time, --max-iter or --tol"
     yield f"{which}: not converged; {advice}."
 
 
-def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
+def fit_as_json(selection: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the result of a model selection for JSON; `about` is the same as in `show_fit`."""
-    rows = zip(*search.results_.values(), strict=True)
+    rows = zip(*selection.results_.values(), strict=True)
     return {
         **about,
-        "criterion": search.criterion,
-        "candidates": [_candidate_as_json(dict(zip(search.results_, row, strict=True))) for row in rows],
-        "chosen": _mixture_as_json(search.mixture_, n_components=search.n_components_),
-        "outcome": {key: json_value(each) for key, each in asdict(search.outcome_).items() if key not in RUN_FIELDS},
+        "criterion": selection.criterion,
+        "candidates": [_candidate_as_json(dict(zip(selection.results_, row, strict=True))) for row in rows],
+        "chosen": _mixture_as_json(selection.mixture_, n_components=selection.n_components_),
+        "outcome": {key: json_value(each) for key, each in asdict(selection.outcome_).items() if key not in RUN_FIELDS},
     }
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gaussmix._src.cli import options
 from gaussmix._src.cli.labels import read_labels
-from gaussmix._src.cli.model_file import write_search
+from gaussmix._src.cli.model_file import write_selection
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import collected_warnings, in_options, is_quiet, print_notices
 from gaussmix._src.cli.show.progress import progress
@@ -51,7 +51,7 @@ _LABELS_HELP = "Known labels of some rows: component numbers from 0 on, or names
 _BY_HELP = "Fit a mixture to each group of rows with the same value in this column, by default as fit_many does."
 _START_HELP = f"Initialisations, separated by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
 _CHECKPOINT_HELP = "Save the state of the fit in this file; the same command continues from it."
-_OF_SEARCHES = ("noise", "criterion", "check_maximum", "memory", "cache", "checkpoint", "max_time")
+_OF_SELECTIONS = ("noise", "criterion", "check_maximum", "memory", "cache", "checkpoint", "max_time")
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
@@ -138,21 +138,21 @@ def fit(
     if n_rows == 1:
         raise ValueError(f"{data} has only one row, but a fit needs at least two rows.")
     print_notices(collected)
-    search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
+    selection = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
-        run_search(search, rows, known)
-    search.checkpoint = None  # the model does not depend on the checkpoint file, which is already removed
+        run_selection(selection, rows, known)
+    selection.checkpoint = None  # the model does not depend on the checkpoint file, which is already removed
     total = rows.row_totals.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
-            write_search(file, search, names, n_rows, total)
-    n_missing = search.summary().statistics["n_missing"]
+            write_selection(file, selection, names, n_rows, total)
+    n_missing = selection.summary().statistics["n_missing"]
     about = {"data": data, "n_rows": n_rows, "n_missing": n_missing, "weights": weights, "row_weight": total}
     about |= {"feature_names": names or invented_names(rows.n_features), "model": model}
     if as_json:
-        echo_json(fit_as_json(search, about))
+        echo_json(fit_as_json(selection, about))
     elif not is_quiet():
-        show_fit(search, about)
+        show_fit(selection, about)
 
 
 def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
@@ -171,28 +171,28 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
     return table, table.without(left_out if labels is None else [*left_out, labels])
 
 
-def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
+def run_selection(selection: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
     """Fit the candidates of a model selection, show a progress bar, and print notices."""
     first = ArraySource(next(iter(rows.blocks())).rows[:LEAF_ROWS])
     first.may_miss = True
     if columns := find_two_valued_columns(first):
         print_notices([in_options(two_valued_sentence(columns, rows.feature_names))])
-    candidates = [Candidate(*pair) for pair in check_candidates(search, rows.n_features)]
+    candidates = [Candidate(*pair) for pair in check_candidates(selection, rows.n_features)]
     around = add_neighbours(candidates, has_labels=labels is not None)
-    again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(search.criterion, 0)
-    fits = fit_stepwise(search, rows, labels)
+    again = {CROSS_VALIDATION: len(candidates), STABILITY: len(around)}.get(selection.criterion, 0)
+    fits = fit_stepwise(selection, rows, labels)
     with progress() as bars, collected_warnings() as collected, closing(fits):
-        advance = bars.fits(len(candidates) + search.n_folds * again)
+        advance = bars.fits(len(candidates) + selection.n_folds * again)
         if isinstance(rows, FileSource):
             rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
             # Callbacks are set only for information criteria, because cross-validation and stability do not support
             # callbacks.
-            if not bars.disable and search.criterion not in HIGHER_IS_BETTER:
-                search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
+            if not bars.disable and selection.criterion not in HIGHER_IS_BETTER:
+                selection.callbacks = [bars.steps(selection.tol if selection.prior is None else None)]
         for _ in fits:
             advance()
-    search.callbacks = None
-    print_notices(fit_notices(search, collected))
+    selection.callbacks = None
+    print_notices(fit_notices(selection, collected))
 
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
@@ -302,7 +302,7 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     """Return only the parameters that the user has set, because `fit_many` and model selection have other defaults."""
-    for flag in options.set_flags(_OF_SEARCHES):
+    for flag in options.set_flags(_OF_SELECTIONS):
         raise click.UsageError(f"{flag} can't be combined with --by, which runs a short fit for each group.")
     passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}
     passed = options.as_values(passed)

@@ -15,7 +15,7 @@ from gaussmix._src.cli.show.code import code
 from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix._src.cli.show.page import page
 from gaussmix._src.cli.show.report_data import ReportData
-from gaussmix._src.cli.verbs.fit import run_search
+from gaussmix._src.cli.verbs.fit import run_selection
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.sources.array import ArraySource
@@ -69,21 +69,21 @@ def report(
     names = opened.match_columns(retained, reading.columns) if opened else reading.features(table, others)
     table = reading.of_features(table, names, weights)
     source = _source(reading, table, names, weights)
-    search: GaussianMixtureIC | None = None
+    selection: GaussianMixtureIC | None = None
     if opened is not None:
         mixture = opened.mixture
     else:
-        search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs)
-        run_search(search, source)
-        mixture = search.mixture_
+        selection = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs)
+        run_selection(selection, source)
+        mixture = selection.mixture_
     shown = opened.names if opened else names
     (block,) = source.blocks()
     rows = np.asarray(block.rows, dtype=np.float64)
-    findings = ReportData(mixture.with_feature_names(None), shown, rows, search, block.row_weight)
+    findings = ReportData(mixture.with_feature_names(None), shown, rows, selection, block.row_weight)
     name = "standard input" if data == STANDARD else data
     has_box = mixture.noise is None or mixture.noise.bounds is not None
     how = {"has_gaps": not findings.is_complete.all(), "has_box": has_box}
-    text = page(findings, name, code(table, names, shown, model, search, weights, **how))
+    text = page(findings, name, code(table, names, shown, model, selection, weights, **how))
     with open_target(output, for_people=True) as file:
         file.write(text.encode(errors="replace"))  # a file name in the page may not be valid Unicode
     if not is_quiet() and output != STANDARD:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from contextvars import copy_context
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,7 @@ from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likeliho
 from gaussmix._src.fit.criteria import CRITERIA, compute_inputs
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.options.base import FitOptions
+from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.fit.plan import ModelStart, Plan, SharedStarts
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
@@ -36,45 +35,10 @@ from gaussmix._src.numerics.threads import cached_property
 
 MIN_THREADED_VALUES = 2**13  # below this product of the numbers of values in X and of candidates, threads save no time
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
-Item = TypeVar("Item")
-Returned = TypeVar("Returned")
-
-
-def map_parallel(
-    function: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
-) -> Generator[Returned, None, None]:
-    """Call a function with each item, in the order of the items, and yield each result as soon as it is computed.
-
-    All threads end if `function` raises an error, if the user interrupts the program, or if the iterator is closed.
-
-    Parameters
-    ----------
-    function : function that is called with an item and with a function `should_stop`. After `should_stop` has returned
-        True, results are ignored.
-    items : first arguments of the calls of `function`.
-    n_threads : maximum number of concurrent calls; if it is 1, the calling thread makes all calls.
-
-    Raises
-    ------
-    The first exception of `function`, or KeyboardInterrupt, is raised after all other threads have ended.
-    """
-    should_stop = Event()
-    if min(n_threads, len(items)) <= 1:
-        yield from (function(item, should_stop.is_set) for item in items)
-        return
-    with ThreadPoolExecutor(n_threads, "gaussmix") as pool:
-        try:
-            futures = [pool.submit(copy_context().run, function, item, should_stop.is_set) for item in items]
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            should_stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @dataclass(eq=False)
-class Search:
+class Selection:
     """A model selection, with its candidates and the settings of their fits.
 
     Parameters

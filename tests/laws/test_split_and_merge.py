@@ -14,6 +14,7 @@ from gaussmix import open as open_files
 from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import (
+    ACCEPTANCE,
     REFINE_SAMPLE_SIZES,
     SEARCH_SAMPLE_SIZES,
     split_and_merge,
@@ -206,8 +207,8 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
         for _ in range(2):
             fits = [fitted(rows, "tied", n_components=8, init_params="search", random_state=seed) for seed in range(8)]
             scores.append(np.array([gm.score(rows) for gm in fits]))
-            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_PER_VALUE", 0)
-            patch.setattr("gaussmix._src.em.search.split_and_merge.MIN_ROWS_PER_FLAT_VALUE", 0)
+            lenient = ACCEPTANCE._replace(min_rows_per_value=0, min_rows_per_flat_value=0)
+            patch.setattr("gaussmix._src.em.search.split_and_merge.ACCEPTANCE", lenient)
     assert (scores[1] - scores[0]).max() > 0.01
 
 

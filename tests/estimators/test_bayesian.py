@@ -291,18 +291,23 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
 
 
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
-    """Compare bounds with a small concentration: equal numbers between two peaks, and scikit-learn's sine."""
+    """Compare bounds of equal numbers between two peaks, scikit-learn's sine, and normal numbers with equal variances.
+
+    If X has one feature and each component its own variance, the start from k-means is not a run of its own.
+    """
     rng = np.random.default_rng(0)
     column = np.concatenate((rng.normal(0, 1, 500), rng.normal(10, 2, 500), np.full(300, 5.0)))[:, None]
     x = np.arange(100) * np.pi / 25 - 6
     sine = np.column_stack((x + 0.1 * rng.normal(size=100), 3 * (np.sin(x) + 0.2 * rng.normal(size=100))))
     wide = {"weight_concentration_prior": 0.01, "mean_precision_prior": 0.01, "covariance_prior": np.eye(2)}
-    for rows, prior in ((column, {"weight_concentration_prior": 0.001}), (sine, wide)):
+    equal = {"covariance_type": "tied", "weight_concentration_prior_type": PRIORS[1], "weight_concentration_prior": 1.0}
+    cases = (column, {"weight_concentration_prior": 0.001}, 1), (sine, wide, 2), (rng.normal(size=(500, 1)), equal, 2)
+    for rows, settings, n_starts in cases:
         for seed in range(4):
-            fits = BayesianGaussianMixture(10, **prior, random_state=seed)
+            fits = BayesianGaussianMixture(10, **settings, max_iter=1000, random_state=seed)
             bounds = [clone(fits).set_params(init_params=init).fit(rows).lower_bound_ for init in ("birth", "kmeans")]
             assert bounds[0] > bounds[1] - 0.01
-            assert fits.fit(rows).outcome_.n_starts == rows.shape[1]
+            assert fits.fit(rows).outcome_.n_starts == n_starts
 
 
 def test_the_clock_ends_a_fit_and_the_warning_names_the_bound(three) -> None:

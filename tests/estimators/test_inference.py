@@ -259,6 +259,21 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
     assert np.isfinite(found.bse[~are_means]).any()
 
 
+def test_a_component_on_a_line_has_no_errors_unless_all_rows_are_on_a_plane():
+    X = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 20, axis=0)  # two rows are in one component
+    with pytest.warns(match="reg_covar"):
+        gm = GaussianMixture(2, random_state=0).fit(X)
+    found = gm.inference(X, kind="hessian")
+    (k,) = gm.outcome_.on_ridge
+    has_error = [name.startswith("weight") or f"[{k}" not in name for name in found.names]
+    np.testing.assert_array_equal(np.isfinite(found.bse), has_error)
+    assert found.notes[0].startswith(f"Component {k}: no standard errors of mean and covariance after a collapse")
+    X = rows()
+    with pytest.warns(match="linearly dependent"):
+        flat = GaussianMixture(2, random_state=0).fit(np.column_stack((X, X.sum(axis=1))))
+    assert np.isfinite(flat.inference(np.column_stack((X, X.sum(axis=1))), kind="hessian").bse).all()
+
+
 @pytest.mark.parametrize("part", [1e-12, 0.1])
 def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monkeypatch):
     gm = fitted()

@@ -49,6 +49,9 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
         words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
         with warned, pytest.raises(ValueError, match=words):
             likelihood_ratio_test(np.column_stack([X, column]), k, n_resamples=3, reg_covar=reg_covar, random_state=0)
+    lines = np.column_stack([X[:, 0], X[:, 0] + halves])
+    with pytest.raises(ValueError, match="of 2 one has only reg_covar as its variance in some direction"):
+        likelihood_ratio_test(lines, 2, n_resamples=3, reg_covar=reg_covar, random_state=0)
     # a single component has a variance, but neither half of it has one
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]
     with pytest.raises(ValueError, match="of 2 one"):

@@ -243,7 +243,23 @@ class ObjectiveMaximiser:
 
     def _lost_and_collapsed_masks(self, mixtures: StackedModels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
-        return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
+        return lost, self.on_ridge_mask(mixtures)
+
+    def on_ridge_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
+        """Return a mask (n, n_components) of the components that only the ridge keeps from collapsing.
+
+        In these components, the ridge is nearly all of a feature's conditional variance, or nearly all of the variance
+        in a direction in which the whole mixture varies. If columns of all rows are linearly dependent, no component
+        varies in some direction, but standard errors are still valid.
+        """
+        fractions = self.ridge_fractions(mixtures)
+        result = fractions.max(axis=2) > MAX_RIDGE_FRACTION
+        # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
+        some = np.flatnonzero(~result & (fractions.sum(axis=2) > MAX_RIDGE_FRACTION))
+        if some.size:
+            floor = self.problem.objective.variance_floor
+            result.flat[some] = _flat_mask(mixtures.covariances.take(some).dense(), mixtures.template, floor)
+        return result
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
         """Compute the ridge's fraction of each feature's conditional variance, (n, n_components, n_features).
@@ -282,3 +298,19 @@ class ObjectiveMaximiser:
             except SingularCovarianceError:
                 return None
         return None
+
+
+@one_blas_thread()
+def _flat_mask(covariances: Array, mixture: Model, ridge: Array) -> NDArray[np.bool_]:
+    """Return a mask of the matrices (n, d, d) with a direction in which `mixture` varies, but the matrix is the ridge.
+
+    The variance in such a direction is at most 1 / `MAX_RIDGE_FRACTION` times the ridge.
+    """
+    (columns,) = ridge.nonzero()
+    rows, unit, model = columns[:, None], np.sqrt(ridge[columns]), mixture.without_noise
+    offsets = model.means - model.weights @ model.means
+    total = np.einsum("k,kij->ij", model.weights, model.covariances.dense()) + (model.weights * offsets.T) @ offsets
+    variances, axes = np.linalg.eigh(covariances[:, rows, columns] / unit / unit[:, None])
+    total_variances = (total[rows, columns] / unit / unit[:, None] @ axes * axes).sum(axis=1)
+    limit = 1 / MAX_RIDGE_FRACTION
+    return np.asarray(((variances < limit) & (total_variances > limit)).any(axis=1))

@@ -114,13 +114,14 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Return whether every model has a collapsed component with over 2 n_features + 1 rows, a sign of repeated rows."""
     stacked = StackedModels.from_models(models)
-    is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
+    is_on_ridge = ObjectiveMaximiser(problem, n_rows).on_ridge_mask(stacked)
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
 def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
-    fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(StackedModels.from_models(models)).max(axis=(0, 1))
+    stacked, ascent = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
+    fractions = ascent.ridge_fractions(stacked).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE_FRACTION:
         column = names[fractions.argmax()]
@@ -128,6 +129,8 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
             f"{sizes} one has only reg_covar as its variance in column {column!r}. "
             "Leave it out if it is constant, or test fewer components."
         )
+    if ascent.on_ridge_mask(stacked).any():
+        return ValueError(f"{sizes} one has only reg_covar as its variance in some direction. Test fewer components.")
     return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
 
 

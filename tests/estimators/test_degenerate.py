@@ -154,6 +154,20 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
         GaussianMixture(2, covariance_type="diag", reg_covar=0, random_state=0).fit(X.assign(depth=1.0))
 
 
+@pytest.mark.parametrize("n_far", [1, 4])
+@pytest.mark.parametrize("reg_covar", [0, "auto"])
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_rows_far_from_all_others_are_named_instead_of_columns(structure, reg_covar, n_far, rng):
+    X = np.r_[np.tile([[1e9, -1e9]], (n_far, 1)), rng.normal(size=(200, 2))]
+    far = "Row 0 .* is so far from .*Remove the row, or" if n_far == 1 else "Rows 0, 1, 2 and 1 more .* are so far"
+    fits = GaussianMixture(1, covariance_type=structure, reg_covar=reg_covar)
+    with pytest.raises(SingularCovarianceError, match=f"scale the input data. {far}"):
+        fits.fit(X)
+    with pytest.raises(SingularCovarianceError, match=f"Column 2 follows from column 1 .* raise reg_covar. {far}"):
+        fits.fit(X[:, [0, 1, 1]])
+    assert np.isfinite(fits.set_params(trim=0.05).fit(X).score(X[n_far:]))
+
+
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
     """Check remedies if k-means finds a cluster of the rows with equal `wait`, which is otherwise not usable."""

@@ -279,7 +279,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, facts, self._names)
         assert fitted.outcome is not None, "the best candidate has been fitted"
         reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
-        diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose_columns(self._names)]
+        diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose(self._names)]
         outcome = replace(fitted.outcome, reason=reason, diagnostics=diagnostics)
         fitted = replace(fitted, outcome=outcome, results=table, best_index=index)
         self._finish(fitted, options, of_best, best.final_state, X)

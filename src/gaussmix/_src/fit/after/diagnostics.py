@@ -13,6 +13,7 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import DegenerateError, SingularCovarianceError, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import ridge
+from gaussmix._src.fit.after.distant_rows import split_distant_rows
 from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
 from gaussmix._src.interfaces.block import Block
@@ -116,12 +117,14 @@ class SingularColumns:
     constant : columns with a single value.
     dependent : map from each column that is a linear function of earlier columns to the list of these earlier columns.
     two_valued : columns with only two distinct values.
+    distant_rows : rows without which fewer columns would be linearly dependent; `dependent` leaves these rows out.
     n_rows : number of rows, if it is too small for linearly independent columns; otherwise None.
     """
 
     constant: list[int] = field(default_factory=list)
     dependent: dict[int, list[int]] = field(default_factory=dict)
     two_valued: list[int] = field(default_factory=list)
+    distant_rows: list[int] = field(default_factory=list)
     n_rows: int | None = None
 
     @classmethod
@@ -136,7 +139,13 @@ class SingularColumns:
             return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        return cls(constant, find_dependent_columns(source), two_valued)
+        dependent, distant_rows = find_dependent_columns(source), list[int]()
+        if dependent:
+            rows, covariance = split_distant_rows(source)
+            of_others = _find_dependent_in_covariance(covariance)
+            if of_others.keys() < dependent.keys():
+                dependent, distant_rows = of_others, rows
+        return cls(constant, dependent, two_valued, distant_rows)
 
     def describe(self, names: Names) -> str:
         """Return a message that lists the singular columns and gives advice; "" if there are no singular columns."""
@@ -149,6 +158,12 @@ class SingularColumns:
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")
+        if self.distant_rows:
+            rows, them = self._distant_rows_are.capitalize(), "the row" if len(self.distant_rows) == 1 else "these rows"
+            sentences.append(
+                f"{rows} so far from all others that the others hardly affect covariances. Remove {them}, or fit with "
+                "trim."
+            )
         if self.two_valued:
             sentences.append(two_valued_sentence(self.two_valued, names))
         if self.n_rows is not None:
@@ -158,13 +173,22 @@ class SingularColumns:
             )
         return " ".join(sentences)
 
-    def diagnose_columns(self, names: Names) -> list[Diagnosis]:
-        """Return a record for each column that made the fits of candidates in a model selection fail."""
+    @property
+    def _distant_rows_are(self) -> str:
+        several = len(self.distant_rows) > 1
+        return f"row{'s' * several} {listed(self.distant_rows, 3)} (counted from 0) {'are' if several else 'is'}"
+
+    def diagnose(self, names: Names) -> list[Diagnosis]:
+        """Return a record for each column, and one for all rows, that made candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
-        return [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
+        result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
+        if self.distant_rows:
+            cause = f"{self._distant_rows_are} far from all others, so that candidates failed"
+            result.append(Diagnosis(None, None, None, cause))
+        return result
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:

@@ -228,6 +228,16 @@ def test_a_warm_start_that_has_more_components_than_the_limit_starts_anew(three)
     np.testing.assert_array_equal(found.means_, new.means_)
 
 
+@pytest.mark.parametrize("split_merge", [True, False])
+def test_a_warm_start_may_have_fewer_rows_than_components(near, split_merge) -> None:
+    settings = {"init_params": "kmeans", "split_merge": split_merge, "max_iter": 1000, "random_state": 0}
+    found = BayesianGaussianMixture(5, **settings, warm_start=True).fit(near)
+    with pytest.warns(RuntimeWarning, match="X has 4 distinct rows"):
+        assert found.fit(near[:4]).mass_.sum() == pytest.approx(4)
+    with pytest.raises(ValueError, match=r'n_samples = 4\. Lower n_components, or set init_params="birth"'):
+        found.set_params(covariance_type="diag").fit(near[:4])  # does not start from a fit of another structure
+
+
 def test_shares_are_scaled_to_rows(three) -> None:
     shares = np.full(len(three), 1 / len(three))
     with pytest.warns(RuntimeWarning, match="sample_weight sums to less than 2"):

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33736,
+    "src": 33801,
     "cpp": 12689,
-    "tests": 32300,
+    "tests": 32340,
     "bench": 2544,
     "tools": 651,
-    "files": 970,
+    "files": 971,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

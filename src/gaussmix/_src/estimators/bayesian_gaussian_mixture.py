@@ -215,7 +215,6 @@ class BayesianGaussianMixture(PosteriorEstimator):
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         n_initial = 1 if is_birth else n_components
-        check_enough_rows(source, n_initial)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
             check_pairs(source, [family], self._names)
@@ -235,7 +234,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_maximum=False,
             can_run_in_core=False,
         )
-        return apply_options(options, problem, plan, [(family, n_components)])
+        problem, plan = apply_options(options, problem, plan, [(family, n_components)])
+        if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
+            advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'
+            check_enough_rows(source, n_initial, advice)
+        return problem, plan
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""

@@ -146,17 +146,15 @@ def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
     return X
 
 
-def check_enough_rows(source: Source, n_components: int) -> None:
+def check_enough_rows(source: Source, n_components: int, advice: str = "Lower n_components.") -> None:
     """Raise ValueError if there are fewer rows than components, or fewer rows of positive weight than components."""
     if source.n_rows < n_components:
-        raise ValueError(
-            f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
-        )
+        counts = f"n_components = {n_components}, n_samples = {source.n_rows}"
+        raise ValueError(f"Expected n_samples >= n_components but got {counts}. {advice}")
     n_positive = source.row_totals.n_positive
     if n_positive < n_components:
-        raise ValueError(
-            f"Expected at least n_components={n_components} rows of positive sample_weight, but got {n_positive}."
-        )
+        expected = f"Expected at least n_components={n_components} rows of positive sample_weight"
+        raise ValueError(f"{expected}, but got {n_positive}. {advice}")
 
 
 def _check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, may_miss: bool, is_stream: bool) -> tuple[Rows, bool]:

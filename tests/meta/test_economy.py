@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33801,
+    "src": 33807,
     "cpp": 12689,
-    "tests": 32340,
+    "tests": 32349,
     "bench": 2544,
     "tools": 651,
     "files": 971,

@@ -235,7 +235,18 @@ def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(
     assert vars(regressor) == before
 
 
-@pytest.mark.parametrize("quantiles", [0.5, [0.0, 0.5], [0.5, 1.0], [np.nan], ["a"]])
-def test_quantiles_lie_between_0_and_1(quantiles):
-    with pytest.raises(ValueError, match="quantiles"):
-        GaussianMixtureRegressor().fit(ROWS, Y).predict_quantiles(ROWS, quantiles)
+@pytest.mark.parametrize("p", [0.5, [-0.1, 0.5], [0.5, 2.0], [np.nan], ["a"], [[0.1, 0.2]]])
+def test_probabilities_of_quantiles_are_checked(p):
+    regressor = GaussianMixtureRegressor().fit(ROWS, Y)
+    with pytest.raises(ValueError, match=r"quantiles (contains|must be)"):
+        regressor.predict_quantiles(ROWS, p)
+    with pytest.raises(ValueError, match=r"p (contains|must be)"):
+        regressor.predict_mixture(ROWS).quantiles(p)
+
+
+def test_outer_quantiles_are_infinite(bent):
+    regressor, p = GaussianMixtureRegressor(2, random_state=0).fit(*bent), [0.0, 0.5, 1.0]
+    predictive = regressor.predict_mixture(bent[0][:3])
+    each = [predictive[row].quantile(p) for row in range(3)]
+    np.testing.assert_allclose(predictive.quantiles(p)[:, 0], each, rtol=1e-11)
+    np.testing.assert_allclose(regressor.predict_quantiles(bent[0][:3], p), each, rtol=1e-11)

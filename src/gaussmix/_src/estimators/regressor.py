@@ -27,14 +27,14 @@ from gaussmix._src.formats.values import Reader, array_reader
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.features import Features
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression
+from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression, check_levels
 from gaussmix._src.mixture.words import names_of, shorten
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.opening import is_table, open
-from gaussmix._src.validation.parameters import check_flag, check_floats
+from gaussmix._src.validation.parameters import check_flag
 from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 from gaussmix._src.validation.targets import check_target, check_targets, copied_column, target_names
 
@@ -162,7 +162,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Parameters
         ----------
         X : (n_samples, n_features), the predictors, as in `predict`.
-        quantiles : (n_quantiles,), probabilities above 0 and below 1.
+        quantiles : (n_quantiles,), probabilities. The quantile of 0 is −inf, and the quantile of 1 is inf.
 
         Returns
         -------
@@ -170,12 +170,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : for the same reasons as in `predict`, or if a quantile is not between 0
-            and 1.
+        NotFittedError, ValueError, TypeError : for the same reasons as in `predict`, or if a probability is not between
+            0 and 1.
         """
-        levels = check_floats("quantiles", quantiles)
-        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(f"quantiles={quantiles!r:.60} must be a list of numbers between 0 and 1.")
+        levels = check_levels("quantiles", quantiles)
         source = self._source(X)
         return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from gaussmix._src.checks import check_finite
+from gaussmix._src.checks import check_finite, check_probabilities
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import Family
@@ -100,22 +100,28 @@ class PredictiveDistribution:
             log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
-    def quantiles(self, p: Array) -> Array:
+    def quantiles(self, p: ArrayLike) -> Array:
         """Return quantiles of each target's marginal distribution, (n_rows, n_targets, n_quantiles), in data units.
 
         Parameters
         ----------
-        p : probabilities of the quantiles, (n_quantiles,), in (0, 1).
+        p : probabilities, (n_quantiles,). The quantile of 0 is −inf, and the quantile of 1 is inf.
+
+        Raises
+        ------
+        ValueError : `p` is not a list, or a probability is not between 0 and 1.
+        TypeError : `p` does not contain real numbers.
         """
+        levels = check_levels("p", p)
         n_rows, n_components, n_targets = self.means.shape
         deviations = np.sqrt(self._each.variances())
-        result = np.empty((n_rows, n_targets, len(p)))
+        result = np.empty((n_rows, n_targets, len(levels)))
         n_at_once = max(1, MAX_VALUES_AT_ONCE // n_components)
         for first in range(0, n_rows, n_at_once):
             part = slice(first, first + n_at_once)
             for target in range(n_targets):
                 line = self.weights[part], self.means[part, :, target], deviations[:, target]
-                for j, level in enumerate(p.tolist()):
+                for j, level in enumerate(levels.tolist()):
                     result[part, target, j] = row_quantiles(*line, level)
         return result
 
@@ -208,13 +214,23 @@ class Regression:
         return np.ascontiguousarray(block.rows[:, self._inputs] if is_wide else block.rows)
 
 
+def check_levels(name: str, p: ArrayLike) -> Array:
+    """Check probabilities of quantiles and return them, (n_quantiles,); raises TypeError or ValueError."""
+    levels = check_probabilities(name, p)
+    if levels.ndim != 1:
+        raise ValueError(f"{name} must be a list of probabilities, not {p!r:.60}.")
+    return levels
+
+
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
     """Return the p-quantile of one univariate mixture per row, (n_rows,), by root finding for all rows at once.
 
-    Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 < p < 1.
+    Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 ≤ p ≤ 1.
     """
     if p > 0.5:  # the small mass above x has a smaller rounding error than the mass below x
         return -row_quantiles(weights, -means, deviations, 1 - p)
+    if p == 0:
+        return np.full(len(means), -np.inf)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
     def excess(at: Array, rows: Indices) -> tuple[Array, Array]:

@@ -189,7 +189,7 @@ def test_where_all_collapse_nothing_is_left_to_go_on_with(remedy, structure):
 
 def test_constant_columns_and_few_rows_are_diagnosed():
     frame = spiked().assign(one=1.0)
-    with pytest.warns(RuntimeWarning, match="Column 'one' of X is constant"):
+    with pytest.warns(RuntimeWarning, match="Column 'one' is constant"):
         fitted = GaussianMixture(2, random_state=0).fit(frame)
     assert [(each.component, each.feature, each.step) for each in fitted.outcome_.diagnostics] == [(None, "one", None)]
     assert fitted.outcome_.diagnostics[0].cause.startswith("the column is constant")

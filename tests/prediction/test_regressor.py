@@ -188,8 +188,23 @@ def test_a_target_that_is_a_predictor_too(bent):
     both = np.column_stack([X, y])
     regressor = GaussianMixtureRegressor().fit(both, y)  # with a ridge of 1e-6 of the variance
     np.testing.assert_allclose(regressor.predict(both), y, atol=1e-5 * y.std())
-    with pytest.raises(ValueError, match="The target in column 2 equals column 1 of X, so that their covariance is"):
+    with pytest.raises(ValueError, match="The target in column 'y' equals column 'x1', so that their covariance is"):
         GaussianMixtureRegressor(reg_covar=0).fit(both, y)
+
+
+@pytest.mark.parametrize("n_components", [1, [1, 2]])
+@pytest.mark.parametrize("named", [False, True])
+def test_messages_name_the_target(named, n_components):
+    y = {name: pd.Series(values, name="price" if named else None) for name, values in SINGULAR.items()}
+    regressor, name = GaussianMixtureRegressor(n_components, reg_covar=0), "price" if named else "y"
+    with pytest.raises(ValueError, match=f"Column '{name}' is constant"):
+        regressor.fit(ROWS, y["constant"])
+    with pytest.raises(ValueError, match=f"Column '{name}' follows from columns 'x0', 'x2'"):
+        regressor.fit(ROWS, y["dependent"])
+    with pytest.warns(RuntimeWarning, match=f"Column '{name}' is constant"):
+        fitted = GaussianMixtureRegressor().fit(ROWS, y["constant"])
+    assert fitted.mixture_.feature_names is None
+    assert not hasattr(fitted, "feature_names_in_")
 
 
 def test_bic_chooses_the_number_of_components(bent):
@@ -201,6 +216,7 @@ def test_bic_chooses_the_number_of_components(bent):
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
 Y = np.arange(20.0) ** 2 % 5
 FRAME = pd.DataFrame(ROWS, columns=["height", "width", "depth"])
+SINGULAR = {"constant": np.ones(20), "dependent": ROWS[:, 0] - ROWS[:, 2]}
 BAD = {
     "neither": ({}, ROWS, None, ValueError, "requires y to be passed, but the target y is None"),
     "both": ({"targets": 0}, ROWS, Y, ValueError, "y and targets were both passed. Pass y, or set targets"),

@@ -158,7 +158,7 @@ def test_a_target_that_is_another_column_is_named_in_a_file(table, tmp_path):
     rows = table[0]
     np.save(tmp_path / "twice.npy", np.column_stack([rows, rows[:, 1]]))
     source = gaussmix.open(tmp_path / "twice.npy", memory=SMALL)
-    with pytest.raises(ValueError, match="The target in column 3 equals column 1 of X"):
+    with pytest.raises(ValueError, match=r"The target in column 3 \(.*\) equals column 1 \(counted from 0\),"):
         GaussianMixtureRegressor(targets=3, reg_covar=0).fit(source)
 
 

@@ -15,7 +15,7 @@ from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.engines import check_jobs
-from gaussmix._src.errors import SingularCovarianceError, warn
+from gaussmix._src.errors import SingularCovarianceError, column_named, invented_names, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
@@ -126,7 +126,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             try:
                 self._fit_mixture(joint, X, names)
             except SingularCovarianceError as error:
-                raise _explained(joint, self._target_indices, error) from None
+                raise _explained(joint, self._target_indices, names, error) from None
+            if not hasattr(self, "feature_names_in_"):  # then messages of the fit used invented names
+                self._fitted = replace(self._fitted, feature_names=None)
             self._expect_features()
         return self
 
@@ -228,13 +230,13 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return Regression(self.mixture_, self._target_indices, check_jobs(self.n_jobs))
 
     def _split_targets(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
-        """Return the columns to append to X (or None), the indices of the targets, and the names of all columns."""
+        """Return the columns to append to X (or None), the indices of the targets, and all names for messages."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
         if self.targets is None:
             values = check_target(y, source.n_rows)
             columns = values.reshape(source.n_rows, -1)
-            names = None if names is None else (*names, *target_names(y, columns.shape[1]))
+            names = (*(names or invented_names(n_features)), *target_names(y, columns.shape[1]))
             indices = np.arange(n_features, n_features + columns.shape[1])
             return columns, indices if values.ndim == 2 else int(indices[0]), names
         if y is not None:
@@ -327,14 +329,17 @@ def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
-def _explained(source: Source, targets: Indices, error: SingularCovarianceError) -> ValueError:
+def _explained(
+    source: Source, targets: Indices, names: tuple[str, ...] | None, error: SingularCovarianceError
+) -> ValueError:
     """Return the error of a fit or, if a target equals another column, a ValueError that names both columns."""
     copies = copied_column(source, targets)
     if copies is None:
         return error
+    target, other = (column_named(column, names) for column in copies)
     return ValueError(
-        f"The target in column {copies[0]} equals column {copies[1]} of X, so that their covariance is singular. Leave "
-        "out one of the two columns, or raise reg_covar."
+        f"The target in {target} equals {other}, so that their covariance is singular. Leave out one of the two "
+        "columns, or raise reg_covar."
     )
 
 

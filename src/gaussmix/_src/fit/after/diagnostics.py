@@ -192,9 +192,9 @@ class SingularColumns:
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
-    """Return the start of a sentence, like "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
-    several = len(columns) > 1
-    return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
+    """Return the start of a sentence, like "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' are"."""
+    several, of_x = len(columns) > 1, " of X" if names is None else ""  # a name may be that of a target
+    return f"Column{'s' * several} {_list_columns(columns, names)}{of_x} {'are' if several else 'is'}"
 
 
 def _columns_text(columns: Sequence[int], names: Names) -> str:

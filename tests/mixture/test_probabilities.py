@@ -132,6 +132,31 @@ def test_cdf_of_several_features(n_features, limit, precision):
     assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
 
 
+@pytest.mark.parametrize(("n_features", "rest"), [(4, 1e-8), (10, 1e-6), (10, 1e-4)])
+def test_errors_are_honest_where_no_point_hits_the_region_that_matters(n_features, rest):
+    """Check correlations near 1, for which conditional masses are 1 except next to the limit."""
+    mixture = equicorrelated(n_features, 1 - rest)
+    with mp.workdps(30):
+        rho = mp.mpf(float(mixture.covariances[0, 0, 1]))
+        bend, width = 3 / mp.sqrt(rho), mp.sqrt((1 - rho) / rho)
+        inner = [bend + step * width for step in range(-14, 15, 2)]
+        ends = [*(mp.mpf(end) for end in range(-20, 3, 2)), *inner, mp.mpf(20)]
+        exact = mp.quad(
+            lambda t: mp.npdf(t) * mp.ncdf((3 - mp.sqrt(rho) * t) / mp.sqrt(1 - rho)) ** n_features, sorted(ends)
+        )
+    for seed in range(5):
+        value, error = mixture.cdf(np.full((1, n_features), 3.0), rng=seed, return_error=True)
+        assert abs(value[0] - float(exact)) < 6 * error[0] < 1e-3
+
+
+def test_the_error_is_0_where_one_feature_decides():
+    rows = [[0.3, np.inf, np.inf], [np.inf, -2.0, np.inf], [np.inf, np.inf, np.inf]]
+    value, error = equicorrelated(3, 0.4).cdf(rows, return_error=True)
+    assert_close(value, ndtr([0.3, -2.0, np.inf]), 4 * EPS, 1.0, "cdf")
+    assert not error.any()
+    assert not equicorrelated(3, 0.0).cdf([[0.3, 1.0, -0.5]], return_error=True).error.any()
+
+
 def test_features_are_taken_in_an_order_that_helps(rng):
     """Check that the order of features does not matter, and that the error is below 1e-4 with the rarest first."""
     factor = rng.normal(size=(6, 6))

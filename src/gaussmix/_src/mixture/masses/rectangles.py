@@ -11,11 +11,12 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.mixture.features import check_order
 from gaussmix._src.mixture.masses import bivariate
 from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_between
-from gaussmix._src.mixture.masses.scrambles import log_mean, scrambled
+from gaussmix._src.mixture.masses.scrambles import log_mean, near_corners, scrambled
 from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
+from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _VALUES_PER_CELL = 10  # number of values in memory per row and component
 _MAX_LIMIT = 1e100  # standard deviations; limits beyond ±1e100 are replaced by ±inf, because their squares may overflow
@@ -117,7 +118,7 @@ def _correlated(
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)
-    log_parts = np.full((len(real), len(net), len(lower)), -np.inf)
+    log_parts = np.full((len(real), len(net) + 1, len(lower)), -np.inf)
     for log_part, k in zip(log_parts, real, strict=True):
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
@@ -125,7 +126,8 @@ def _correlated(
         has_volume = (low < high).all(axis=1)
         log_part[:, has_volume] = _log_masses_by(net, low[has_volume], high[has_volume], correlation)
     log_weights = np.log(model.weights[real] / model.weights.sum())
-    return log_mean(log_sum(log_parts + log_weights[:, None, None], axis=0))
+    log_sums = log_sum(log_parts + log_weights[:, None, None], axis=0)
+    return log_mean(log_sums[:-1], log_sums[-1:])
 
 
 def _finite_or_infinite(limits: Array) -> Array:
@@ -134,34 +136,54 @@ def _finite_or_infinite(limits: Array) -> Array:
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
-    """Return the log mass (n_scrambles, n), in nats, between limits (n, d), in standard deviations, from each net.
+    """Return the log mass between limits (n, d), in standard deviations, from each net, and the log of a step, in nats.
 
     The nets (n_scrambles, n_points, d − 1) contain points of the unit cube. The features are drawn one after another:
     each feature is drawn between its limits from the conditional distribution given the previous features. The
     estimated mass is the mean, over the points, of the product of the conditional masses between the limits; Genz
     (1992), Journal of Computational and Graphical Statistics 1, 141.
+
+    The result has shape (n_scrambles + 1, n). The last row is the log of the error of a net if the product jumps
+    between points: the largest product times `gap`, in a volume of 1 / n_points.
     """
-    log_proportions = np.log(net.reshape(-1, net.shape[2])).T
-    result = np.empty((len(net), len(lower)))
+    n_points = net.shape[1]
+    corners = near_corners(net[0])
+    log_proportions, first = np.log(np.concatenate([corners, *net])).T, len(corners)
+    result = np.empty((len(net) + 1, len(lower)))
     for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
-        log_products = _log_products(*_in_order(lower[part], upper[part], correlation), log_proportions)
-        result[:, part] = log_sum(log_products.reshape(len(log_products), *net.shape[:2])).T - np.log(net.shape[1])
-    return result
+        arguments = *_in_order(lower[part], upper[part], correlation), log_proportions
+        log_products, gap = _log_products(*arguments, first + n_points)
+        of_points = log_products[:, first:].reshape(-1, *net.shape[:2])
+        result[:-1, part] = log_sum(of_points).T
+        with np.errstate(divide="ignore"):
+            result[-1, part] = of_points.max(axis=(1, 2)) + np.log(gap)
+    return result - np.log(n_points)
 
 
-def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:
-    """Return the log of the product of the features' conditional masses between their limits, (n_rows, n_points)."""
+def _log_products(
+    lower: Array, upper: Array, factor: Array, log_proportions: Array, n_compared: int
+) -> tuple[Array, Array]:
+    """Return the log of the product of the features' conditional masses between their limits, (n_rows, n_points).
+
+    The second result, `gap` (n_rows,), measures how far a conditional mass changes between the first `n_compared`
+    points. It is the root of the sum of the squared differences between neighbours in the sorted masses, relative to
+    the largest mass. It is about 1 if a mass jumps to 0, next to 0 if the masses vary smoothly, and 0 if they are all
+    equal.
+    """
     n_rows, n_features = lower.shape
-    log_products = np.zeros((n_rows, log_proportions.shape[1]))
+    log_products, squares = np.zeros((n_rows, log_proportions.shape[1])), np.zeros(n_rows)
     drawn = np.empty((n_features, *log_products.shape))
     for j in range(n_features):
         shift = np.einsum("nm,mnp->np", factor[:, j, :j], drawn[:j])
         low, high = ((limit[:, j, None] - shift) / factor[:, j, j, None] for limit in (lower, upper))
         log_mass = log_interval(low, high)
         log_products += log_mass
+        masses = np.sort(log_mass[:, :n_compared], axis=1)
+        masses = np.exp(masses - np.maximum(masses[:, -1:], -MAX_DOUBLE))  # not -inf, if all masses underflow
+        squares += (np.diff(masses, axis=1) ** 2).sum(axis=1)
         if j < n_features - 1:
             drawn[j] = _quantile(low, high, log_mass, log_proportions[j])
-    return log_products
+    return log_products, np.sqrt(squares)
 
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:

@@ -22,12 +22,23 @@ def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array
     return np.array(nets) + 0.5 ** (_BITS + 1)
 
 
+def near_corners(net: Array) -> Array:
+    """Move up to 64 points of a net, (n, n_features), to the corners of the unit cube; return (n_corners, n_features).
+
+    Each coordinate is 1e-8 to 1e-4 away from 0 or 1, nearer than most points of a net. The logarithms of these
+    distances are spread evenly.
+    """
+    distance = np.minimum(net[:64], 1 - net[:64])
+    distance, is_low = 10.0 ** (-8 + 8 * distance), net[:64] < 0.5
+    return np.where(is_low, distance, 1 - distance)
+
+
 def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, Array]:
     """Return the log of the mean over the nets, (n,), and the relative standard error, from values (N_SCRAMBLES, n).
 
-    If `log_steps` is given, the values are multiples of about exp(log_steps), and the standard error includes the error
-    of rounding to multiples. Without this rounding error, the standard error would be 0 if all nets gave the same
-    value.
+    If `log_steps`, (N_SCRAMBLES, n) or (1, n), is given, the values are multiples of about exp(log_steps), and the
+    standard error includes the error of rounding to multiples. Without this rounding error, the standard error would be
+    0 if all nets gave the same value.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33829,
+    "src": 33830,
     "cpp": 12689,
     "tests": 32383,
     "bench": 2544,

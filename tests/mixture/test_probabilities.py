@@ -150,9 +150,9 @@ def test_errors_are_honest_where_no_point_hits_the_region_that_matters(n_feature
 
 
 def test_the_error_is_0_where_one_feature_decides():
-    rows = [[0.3, np.inf, np.inf], [np.inf, -2.0, np.inf], [np.inf, np.inf, np.inf]]
+    rows = [[0.3, np.inf, np.inf], [np.inf, -2.0, np.inf], [np.inf, np.inf, np.inf], [0.0, -np.inf, 0.0]]
     value, error = equicorrelated(3, 0.4).cdf(rows, return_error=True)
-    assert_close(value, ndtr([0.3, -2.0, np.inf]), 4 * EPS, 1.0, "cdf")
+    assert_close(value, ndtr([0.3, -2.0, np.inf, -np.inf]), 4 * EPS, 1.0, "cdf")
     assert not error.any()
     assert not equicorrelated(3, 0.0).cdf([[0.3, 1.0, -0.5]], return_error=True).error.any()
 

@@ -127,7 +127,8 @@ def _correlated(
         log_part[:, has_volume] = _log_masses_by(net, low[has_volume], high[has_volume], correlation)
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_sums = log_sum(log_parts + log_weights[:, None, None], axis=0)
-    return log_mean(log_sums[:-1], log_sums[-1:])
+    log_mass, error = log_mean(log_sums[:-1], log_sums[-1:])
+    return log_mass, np.where(log_mass > -np.inf, error, 0.0)
 
 
 def _finite_or_infinite(limits: Array) -> Array:

@@ -43,3 +43,11 @@ __all__ = [
     "principal_axes",
     "register",
 ]
+
+# Classes are named after this module only once it is imported. Ray, Spark and joblib use cloudpickle, which copies a
+# class whose module is not imported, and a worker that compares its own `AssignmentRule.SOFT` with a member of the copy
+# computes wrong sums. Classes of covariances keep their modules, because pickles of fitted estimators contain them.
+for _class in (
+    AssignmentRule, Block, DistinctRows, Equivariance, Family, MomentSpec, OpenOptions, Partition, Scatter, Source,
+):  # fmt: skip
+    _class.__module__ = __name__

@@ -108,5 +108,6 @@ def documented(cls: Class) -> Class:
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
                 setattr(owner, name, _hinting(member))
-    cls.__module__ = "gaussmix"  # set last, because annotations were resolved in the original module
+    if not inspect.isabstract(cls):  # users can't import the base class
+        cls.__module__ = "gaussmix"  # set last, because annotations were resolved in the original module
     return cls

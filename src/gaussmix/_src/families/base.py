@@ -324,6 +324,3 @@ def check_features(name: Any, n_features: int) -> str | None:
         return None
     variances = "one variance for all components" if name[0] == "E" else "a variance per component"
     return f"covariance_type={name!r} is {name[0]!r} for one feature, which has no shape or orientation: {variances}."
-
-
-Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # the public module that exports both classes

@@ -225,6 +225,3 @@ def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
         pending = [block.row_range(whole, block.n_rows)] if whole < block.n_rows else []
     if pending:
         yield Block.concatenate(pending)
-
-
-Block.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -81,6 +81,3 @@ class MomentSpec:
         squares[..., :-1] = vectors[..., None] * projected[:, None, :]
         squares[..., -1] = vectors**2
         return squares
-
-
-AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # the module from which users import both

@@ -207,6 +207,3 @@ class Scatter:
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)
-
-
-Scatter.__module__ = "gaussmix.extend"  # the module from which users import the class

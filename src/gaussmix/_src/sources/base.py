@@ -353,6 +353,3 @@ def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterabl
     """Return, in a list, one block of the rows that `choose` selects from a block; [] if no row is selected."""
     indices = choose(block).nonzero()[0]
     return [block.take(indices, block.first_row)] if len(indices) else []
-
-
-Source.__module__ = "gaussmix.extend"  # module from which users import the class

@@ -30,6 +30,3 @@ class OpenOptions:
 
 
 Opener = Callable[[Any, OpenOptions], Source]
-
-
-OpenOptions.__module__ = "gaussmix.extend"  # module from which users import the class

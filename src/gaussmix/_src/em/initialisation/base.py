@@ -145,6 +145,3 @@ def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = N
     if unit is not None:
         whitening = DiagonalWhitening(1.0 / width / unit[None], np.zeros(1))
     return Parameters(np.zeros(len(centres)), centres, whitening)
-
-
-Partition.__module__ = "gaussmix.extend"  # the module from which users import the class

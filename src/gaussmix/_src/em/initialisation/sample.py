@@ -193,6 +193,3 @@ def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Arr
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # If the square of a tiny value underflows to 0, the median variance is used without limits.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
-
-
-DistinctRows.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -148,6 +148,13 @@ def test_frames_with_holes_and_other_types_are_converted(whole):
     assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
 
 
+def test_the_index_of_a_frame_is_no_feature(whole):
+    frame = pd.DataFrame(whole[:100, :-1], columns=NAMES, index=pd.Index(np.arange(100) ** 2, name="id"))
+    gm = mixture().fit([ray.put(frame[:30]), ray.put(frame[30:])])
+    assert_same_fit(gm, mixture().fit(frame))
+    assert_same_bits(ray.get(gm.predict([ray.put(frame)]))[0], gm.predict(frame), "labels")
+
+
 def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
     monkeypatch.setattr(cluster.RayCluster, "whole", None)  # otherwise small tables are copied to this process
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import ray
 from numpy.typing import NDArray
@@ -96,7 +97,8 @@ def _table(part: Any, where: str) -> pa.Table:
             raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of two axes and real numbers.")
         return pa.table(list(map(np.ascontiguousarray, part.T)), names=invented_names(part.shape[1]))
     try:
-        return _flat(pa.table(part))
+        is_pandas = isinstance(part, pd.DataFrame)
+        return _flat(pa.Table.from_pandas(part, preserve_index=False) if is_pandas else pa.table(part))
     except pa.ArrowException as error:
         raise ValueError(f"{where} can't be converted to an Arrow table: {': '.join(map(str, error.args))}.") from None
     except TypeError:

@@ -188,6 +188,14 @@ def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
     assert sorted(each["result"] for each in found.take_all()) == sorted(expected.predict(rows))
 
 
+@pytest.mark.filterwarnings("ignore:Use .expr. instead of .fn.:UserWarning")
+def test_a_filter_may_remove_all_rows(whole):
+    frame = pd.DataFrame(whole[:100, :-1], columns=NAMES)
+    for data in ray.data.from_pandas(frame), ray.data.from_arrow(pa.table(frame)):
+        with pytest.raises(ValueError, match=r"^the Ray data set has no rows\."):
+            mixture().fit(data.filter(lambda row: row["a"] > 1e9))
+
+
 def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
     bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=3)
     assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))

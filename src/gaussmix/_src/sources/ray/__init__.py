@@ -21,7 +21,7 @@ from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
-from gaussmix._src.sources.tables.base import typed
+from gaussmix._src.sources.tables.base import is_numeric, typed
 
 RESULT = "result"  # name of the column that predictions add to a data set
 
@@ -137,6 +137,8 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
         if result[-1][-1]:
             break
     schema, has_names, n_rows = result[-1] if result[-1][-1] else result[0]
+    if not n_rows and not any(is_numeric(kind) for kind in schema.types):  # columns without rows may have no types
+        raise ValueError(f"{name} has no rows.")
     if n_rows and pa.null() in schema.types:
         names = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
         schema = typed(schema, (one for one, _, _ in workers.results(names, f"with partition {{}} of {name}".format)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import tempfile
@@ -223,6 +224,19 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     labelled = frame.assign(label=gm.predict(frame[NAMES]))
     assert_same_bits(labelled["label"].compute().to_numpy(), gm.predict(rows), "a new column")
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
+
+
+def test_results_of_one_source_share_no_keys(table, cluster, caplog):
+    """Check that Dask's scheduler does not warn of deadlocks, as it does if it receives two tasks for a key."""
+    source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
+    gm = mixture().fit(source)
+    scheduler.addHandler(caplog.handler)
+    try:
+        for name in "predict", "score_samples":
+            getattr(gm, name)(source).compute()
+    finally:
+        scheduler.removeHandler(caplog.handler)
+    assert "run_spec" not in caplog.text
 
 
 @pytest.mark.heavy

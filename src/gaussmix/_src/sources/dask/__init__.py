@@ -38,7 +38,7 @@ def open_dask(data: Any, request: OpenOptions) -> Source:
 
 def _read(table: DaskTable, memory: int) -> Source:
     client = _client()
-    return opened(PartReader(table), memory) if client is None else loaded(client, table.parts, table.about)
+    return opened(PartReader(table), memory) if client is None else loaded(client, table.blocks(), table.about)
 
 
 def _client() -> Any:
@@ -58,7 +58,8 @@ class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
     about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is ignored
-    parts: Sequence[Any] = field(repr=False)  # one delayed `Block` per partition; its `first_row` is ignored
+    parts: Sequence[Any] = field(repr=False)  # one delayed chunk or data frame per partition
+    to_block: Callable[[Any, int], Block]  # function of a partition and its index; `Block.first_row` is ignored
     sizes: Sequence[int] | None  # number of rows of each partition; None if Dask does not know these numbers
     left_out: Sequence[str] = ()  # messages about columns that are left out as non-numeric
 
@@ -71,6 +72,14 @@ class DaskTable:
         if data.ndim != 2:
             raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X must have one row per sample.")
         return _of_array(data, request) if isinstance(data, da.Array) else _of_frame(data, request)
+
+    def blocks(self) -> list[Any]:
+        """Return a delayed `Block` of each partition.
+
+        Each call uses new keys, because Dask fuses tasks. In two computations, the same key would stand for different
+        tasks, and Dask's scheduler would warn of deadlocks.
+        """
+        return [dask.delayed(self.to_block, pure=False)(part, index) for index, part in enumerate(self.parts)]
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array with one chunk per partition.
@@ -86,7 +95,7 @@ class DaskTable:
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
         result = [
             da.from_delayed(answer(part, sent, index), (size, *shape), dtype)
-            for index, (part, size) in enumerate(zip(self.parts, sizes, strict=True))
+            for index, (part, size) in enumerate(zip(self.blocks(), sizes, strict=True))
         ]
         return da.concatenate(result)
 
@@ -95,13 +104,13 @@ class PartReader(Reader):
     """A reader that computes the partitions of a table in this process, one after the other."""
 
     def __init__(self, table: DaskTable) -> None:
-        about, self._table = table.about, table
+        about, self._blocks = table.about, table.blocks()
         self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
         self.has_names, self.may_miss, self.integer_columns = about.has_names, about.may_miss, about.integer_columns
-        self.n_rows = sum(table.sizes or dask.compute(*[part.n_rows for part in table.parts]))
+        self.n_rows = sum(table.sizes or dask.compute(*[block.n_rows for block in self._blocks]))
 
     def parts(self) -> Iterator[Block]:
-        return (dask.compute(part)[0] for part in self._table.parts)
+        return (dask.compute(block)[0] for block in self._blocks)
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.row_range(first, first + len(rows))
@@ -121,8 +130,8 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
     values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **how)
     chunks = data.rechunk({1: -1}).to_delayed(optimize_graph=not _is_persisted(data)).ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
-    parts = [dask.delayed(values, pure=False)(chunk, index) for index, chunk in enumerate(chunks)]
-    return DaskTable(About("the Dask array", names, weights, dtype, 0, request.missing, False, integers), parts, sizes)
+    about = About("the Dask array", names, weights, dtype, 0, request.missing, False, integers)
+    return DaskTable(about, chunks, values, sizes)
 
 
 def _is_persisted(data: da.Array) -> bool:
@@ -149,12 +158,11 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     dtype = np.dtype(np.float32 if is_single else np.float64)
     values = partial(_frame_block, names=names, weights=weights, dtype=dtype)
     retained = data[[*names, *([weights] if weights and weights not in names else [])]]
-    parts = [dask.delayed(values, pure=False)(part, index) for index, part in enumerate(retained.to_delayed())]
     has_names = all(isinstance(name, str) for name in names)
     others = [] if columns else [name for name in all_names if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
     about = About("the Dask frame", names, weights, dtype, 0, request.missing, has_names, integers)
-    return DaskTable(about, parts, None, [f"left out {_unfit(name, data)}" for name in others])
+    return DaskTable(about, retained.to_delayed(), values, None, [f"left out {_unfit(name, data)}" for name in others])
 
 
 def _unfit(name: Any, data: Any) -> str:

@@ -18,6 +18,7 @@ from time import monotonic, sleep
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import streamed
 from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
@@ -402,11 +403,16 @@ def test_what_is_no_table_of_numbers_is_refused(table):
 def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
     values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
     nullable = values.convert_dtypes()
+    values["d"] = np.arange(40) % 5 / 4
+    nullable["d"] = values["d"].astype("string[pyarrow]").astype(pd.ArrowDtype(pa.decimal128(5, 2)))
     expected = GaussianMixture(2, random_state=0).fit(values.astype("f8"))
     assert_same_fit(GaussianMixture(2, random_state=0).fit(dd.from_pandas(nullable, npartitions=3)), expected)
     nullable.loc[31, "a"] = pd.NA
     with pytest.raises(ValueError, match=r"row 31, column 'a': the value is missing"):
         GaussianMixture(2, missing="error").fit(dd.from_pandas(nullable, npartitions=3))
+    nullable.loc[30, "d"] = pd.NA
+    with pytest.raises(ValueError, match=r"row 30, column 'd': the value is missing"):
+        GaussianMixture(2).fit(open(dd.from_pandas(nullable[["b", "d"]], npartitions=3)))
 
 
 @pytest.mark.parametrize(

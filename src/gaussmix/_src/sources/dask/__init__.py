@@ -175,7 +175,8 @@ def _numpy_type(dtype: Any) -> Any:
 
 
 def _kind(dtype: Any) -> str:
-    return str(getattr(_numpy_type(dtype), "kind", "O"))
+    # The NumPy type of a pandas column of Arrow decimals is object.
+    return "f" if str(dtype).startswith("decimal") else str(getattr(_numpy_type(dtype), "kind", "O"))
 
 
 def _array_block(

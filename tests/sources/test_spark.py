@@ -490,6 +490,16 @@ def test_a_column_of_vectors_is_for_the_estimator_of_spark(spark):
         assert open(frame).n_features == 1
 
 
+def test_columns_of_times_are_left_out(spark):
+    times = "current_timestamp() AS t", "make_interval(1) AS i", "array(current_timestamp()) AS many"
+    frame = spark.range(9).selectExpr("double(id) AS a", *times)
+    with pytest.warns(RuntimeWarning, match="left out") as told:
+        assert open(frame).feature_names == ("a",)
+    kinds = [re.search(r"left out column '(.*)': it contains (.*?)[,;]", str(each.message)).groups() for each in told]
+    assert kinds == [("t", "dates"), ("i", "dates"), ("many", "array<timestamp>")]
+    assert GaussianMixture(1).fit(open(frame, columns=["a"])).n_features_in_ == 1
+
+
 def test_vectors_of_several_sizes_are_refused(spark):
     from gaussmix.spark import GaussianMixture as SparkMixture
 

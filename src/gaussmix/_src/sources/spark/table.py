@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_type
-from pyspark.sql.types import ArrayType
+from pyspark.sql.types import ArrayType, BooleanType, NullType, NumericType, StringType, StructField, UserDefinedType
 
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block
@@ -24,6 +24,8 @@ from gaussmix._src.sources.open_options import OpenOptions
 
 # Names of two additional columns for rows from Parquet files: the file's path, and the row's index in the file.
 FILE, ROW = "gaussmix file", "gaussmix row"
+_CONVERTED_TYPES = BooleanType, NullType, NumericType, StringType, UserDefinedType
+_TEMPORAL = re.compile("date|time|interval")  # beginnings of the names of types
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
@@ -35,6 +37,8 @@ class _Columns(Columns):
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
         if names == ["type", "size", "indices", "values"]:
             return "it contains vectors; use gaussmix.spark.GaussianMixture for vectors, or pass the original columns"
+        if field.metadata is not None:
+            return f"it contains {field.metadata[b'type'].decode()}, not numbers"
         return super().why_not_numeric(field)
 
 
@@ -57,7 +61,7 @@ class SparkTable:
             raise ParameterTypeError(
                 "X is a pandas-on-Spark data frame, to which results can't be added: pass X.to_spark()."
             )
-        schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
+        schema = pa.schema(map(_arrow_field, frame.schema.fields))
         result = _Columns("the Spark frame", schema, request.columns, request.weights)
         return cls(frame, result, result.about(may_miss=request.missing))
 
@@ -92,6 +96,20 @@ class SparkTable:
 
         made = functions.arrow_udf(answers, kind)
         return made(functions.struct(*map(column_of, self.about.names)))
+
+
+def _arrow_field(field: StructField) -> pa.Field:
+    """Return an Arrow field that describes a column.
+
+    Spark can't convert types such as calendar intervals, and needs a time zone for timestamps. Types that are neither
+    numbers nor text therefore become one Arrow type for dates and times, or binary data with the name of the type.
+    """
+    if isinstance(field.dataType, _CONVERTED_TYPES):
+        return pa.field(field.name, to_arrow_type(field.dataType))
+    name = field.dataType.simpleString()
+    if _TEMPORAL.match(name):
+        return pa.field(field.name, pa.date32())
+    return pa.field(field.name, pa.binary(), metadata={"type": name})
 
 
 def _explained(frame: Any) -> str:

@@ -171,6 +171,22 @@ def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, sp
         assert_same_bits(rows, np.column_stack(expected.columns), "rows")
 
 
+def test_candidates_live_with_their_rows(whole, spark, ragged):
+    """Check that truncated EM has the same bits, whichever workers run the tasks, and that old candidates are removed.
+
+    The estimated gap has the same bits, too.
+    """
+    gc.collect()
+    before, source = set(folders(spark)), open(ragged.select(NAMES).where("a < 1e8"))
+    gm = GaussianMixture(20, posterior=3, max_iter=8, tol=0, random_state=0)
+    expected = clone(gm).fit(whole[whole[:, 0] < 1e8, :-1])
+    for n_fits in 1, 2:
+        assert_same_fit(gm.fit(source), expected)
+        assert gm.outcome_ == expected.outcome_
+        (mine,) = set(folders(spark)) - before
+        assert len([*mine.iterdir()]) == source._rows._layout.n_targets * (1 + 2 * n_fits)
+
+
 def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(whole, ragged):
     expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Spark frame: left out column 'name'"):

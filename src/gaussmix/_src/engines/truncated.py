@@ -94,6 +94,7 @@ class TruncatedState(CompleteState):
     """Candidate components of each row of a block, (n_rows, n_candidates), best first; None at first."""
 
     candidates: Components | None = None
+    affects_results: ClassVar[bool] = True
 
     @property
     def n_bytes(self) -> int:

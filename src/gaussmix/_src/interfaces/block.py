@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,9 +142,11 @@ class BlockState:
     Parameters
     ----------
     n_components : number of components of the mixture.
+    affects_results : whether results would change if the state were lost, not only take longer.
     """
 
     n_components: int = 0
+    affects_results: ClassVar[bool] = False
 
     @property
     def n_bytes(self) -> int:

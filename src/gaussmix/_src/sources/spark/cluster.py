@@ -31,7 +31,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource, Remote, leaves_of_target, merged
 from gaussmix._src.sources.spark import jobs, pieces
 from gaussmix._src.sources.spark.pieces import Layout
-from gaussmix._src.sources.spark.store import StateStore
+from gaussmix._src.sources.spark.store import FitPass, StateStore
 from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
@@ -64,7 +64,7 @@ class SparkCluster(Remote):
 
     def __init__(self, frame: Any, about: About) -> None:
         super().__init__(about)
-        store = StateStore(uuid4().hex)
+        store, self._n_passes = StateStore(uuid4().hex), 0
         self._life = _Life(frame.sparkSession, store)
         self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
         result = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
@@ -121,7 +121,9 @@ class SparkCluster(Remote):
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks merge them."""
-        result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
+        self._n_passes += 1
+        merge, fit_pass = partial(self._merge, n_parts=n_parts), FitPass(self._fit, self._n_passes)
+        result = self._results(n_parts, work, arguments, merge, fit_pass)
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
             parts[part] += [tree] if tree else []
@@ -152,10 +154,17 @@ class SparkCluster(Remote):
         return frame.repartitionById(n_parts * n_groups, group)
 
     def _results(
-        self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
+        self,
+        n_parts: int,
+        work: Callable[..., T],
+        arguments: Sequence[Any],
+        change: Callable[[Any], Any],
+        fit_pass: FitPass | None = None,
     ) -> dict[tuple[int, int], bytes]:
         """Run `work` on all partitions, and return results by partition and group of components, merged by `change`."""
-        results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
+        results = partial(
+            pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts, fit_pass=fit_pass
+        )
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
         result = self._answers(change(jobs.on_executors(self._stored, visit, pieces.RESULTS)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
 from operator import attrgetter, itemgetter
@@ -23,7 +24,7 @@ from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import WorkerPartition
 from gaussmix._src.sources.row_statistics import checksum
-from gaussmix._src.sources.spark.store import StateStore, read
+from gaussmix._src.sources.spark.store import FitPass, StateStore, read, states_beside
 from gaussmix._src.sources.spark.table import FILE, ROW
 
 MAX_PIECE_BYTES = 2**25  # maximum size in bytes of a piece of rows, which passes through Java as one value
@@ -231,40 +232,45 @@ def hold(batches: Batches, layout: Layout) -> Batches:
 
 
 Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and the function's further arguments
-Results = Callable[[int, list[Block]], Iterable[bytes]]  # function of a partition's index and blocks; yields results
+# Function of a partition's index, blocks and file; yields results.
+Results = Callable[[int, list[Block], str], Iterable[bytes]]
 
 
 def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Batches:
     """Yield the results of partitions whose rows are stored on this machine and have the expected digests."""
     for batch in batches:
         for index, path, digest in zip(*(batch.column(position).to_pylist() for position in range(3)), strict=True):
-            yield from _result_batches(index, digest, read(path, digests[index]), results)
+            yield from _result_batches(index, digest, read(path, digests[index]), path, results)
 
 
 def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
     """Join partitions again, store them on this machine, and yield the results of partitions that are unchanged."""
     for target in _joined(batches, layout):
-        retained = target.nodes if target.digest == digests[target.index] else None
+        retained, path = target.nodes if target.digest == digests[target.index] else None, ""
         if retained is not None:
-            layout.store.write(target.index, retained, target.digest)
-        yield from _result_batches(target.index, target.digest, retained, results)
+            path = layout.store.write(target.index, retained, target.digest)
+        yield from _result_batches(target.index, target.digest, retained, path, results)
 
 
-def _result_batches(index: int, digest: int, nodes: list[Block] | None, results: Results) -> Batches:
-    for part, result in enumerate([None] if nodes is None else results(index, nodes)):
+def _result_batches(index: int, digest: int, nodes: list[Block] | None, path: str, results: Results) -> Batches:
+    for part, result in enumerate([None] if nodes is None else results(index, nodes, path)):
         yield _record(RESULTS, index, part, digest, result)
 
 
-def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
+def done(
+    index: int, nodes: list[Block], path: str, work: Work, store: StateStore, n_parts: int, fit_pass: FitPass | None
+) -> Iterator[bytes]:
     """Yield the pickled result of `work` on a partition, split into one result per component group if `n_parts` > 1."""
     function, arguments = work
-    with limit_threads(TaskContext.get().cpus()):
-        result = function(WorkerPartition(nodes, store.states(index)), *arguments)
+    states = store.states(index)
+    stored = nullcontext() if fit_pass is None else states_beside(path, states, fit_pass)
+    with limit_threads(TaskContext.get().cpus()), stored:
+        result = function(WorkerPartition(nodes, states), *arguments)
     for part in [result] if n_parts == 1 else result.split_by_component(n_parts):
         yield pickle.dumps(part, 5)
 
 
-def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
+def take(index: int, nodes: list[Block], path: str, max_bytes: int) -> Iterator[bytes]:
     """Yield the rows of a partition in pickled blocks of limited size."""
     return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_bytes))
 

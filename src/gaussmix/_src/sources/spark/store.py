@@ -7,12 +7,14 @@ import os
 import pickle
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.sources.remote import States
+from gaussmix._src.sources.remote import MAX_FITS, States
 
 ALIGNMENT = 64  # alignment of arrays in files, in bytes
 MAX_STATE_BYTES = 2**28  # maximum size in bytes of states in a worker; further states are recomputed in every pass
@@ -63,6 +65,42 @@ class StateStore:
         if target not in mine and _n_bytes() > MAX_STATE_BYTES:
             return {}
         return mine.setdefault(target, {})
+
+
+class FitPass(NamedTuple):
+    """A pass of a fit: the key of the fit's states, and the number of the pass among all passes over the source."""
+
+    fit: str
+    number: int
+
+
+@contextmanager
+def states_beside(path: str, states: States, fit_pass: FitPass) -> Iterator[None]:
+    """Add the states after the previous pass to `states`, and move the new states to a file next to the rows.
+
+    This concerns only states that affect results. They can't stay in the memory of a worker, because Spark may give the
+    partition to another worker in the next pass. If a task is repeated, it begins with the same states.
+    """
+    fit, number = fit_pass
+    with suppress(FileNotFoundError):
+        states[fit] = pickle.loads(Path(f"{path}.{fit}.{number - 1}").read_bytes())
+    yield
+    if any(state.affects_results for state in states[fit][1]):
+        beside = Path(path).with_suffix(f".{os.getpid()}.tmp")
+        beside.write_bytes(pickle.dumps(states.pop(fit), 5))
+        beside.replace(f"{path}.{fit}.{number}")
+        _remove_old_states(path, fit_pass)
+
+
+def _remove_old_states(path: str, fit_pass: FitPass) -> None:
+    """Remove the states of a partition before the previous pass, and of all fits except the last `MAX_FITS`."""
+    with suppress(FileNotFoundError):  # raised if another worker repeats the task, and removes the same files
+        files = sorted(Path(path).parent.glob(f"{Path(path).name}.*"), key=os.path.getmtime, reverse=True)
+        fits = list(dict.fromkeys(file.suffixes[-2][1:] for file in files))
+        for file in files:
+            fit, number = (suffix[1:] for suffix in file.suffixes[-2:])
+            if fit not in fits[:MAX_FITS] or (fit == fit_pass.fit and int(number) < fit_pass.number - 1):
+                file.unlink()
 
 
 def read(path: str, digest: int) -> list[Block] | None:

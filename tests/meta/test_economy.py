@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33830,
+    "src": 33884,
     "cpp": 12689,
-    "tests": 32383,
+    "tests": 32454,
     "bench": 2544,
     "tools": 651,
-    "files": 971,
+    "files": 972,
     "inner imports of tests": 374,
     "monkeypatched names": 91,
 }

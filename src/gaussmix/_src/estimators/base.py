@@ -251,14 +251,14 @@ class Estimator(BaseEstimator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         text = report.reading.described(self, N_CHAR_MAX)
         try:
-            return f"{text}\n{report.reading.one_line(self._fit_facts())}" if "_fitted" in vars(self) else text
+            return f"{text}\n{report.reading.one_line(self._fit_result())}" if "_fitted" in vars(self) else text
         except ValueError:  # Arrays that were set by hand may be invalid.
             return text
 
     def _repr_html_inner(self) -> str:
         """Return HTML with a summary of the fit (if the estimator is fitted) and scikit-learn's box of parameters."""
         try:
-            page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
+            page = report.reading.as_html(self._fit_result()) if "_fitted" in vars(self) else ""
             return page + super()._repr_html_inner()
         except ValueError:  # Arrays that were set by hand may be invalid.
             return f"<pre>{escape(repr(self))}</pre>"
@@ -267,7 +267,7 @@ class Estimator(BaseEstimator):
         html = {"text/html": self._repr_html_inner()} if get_config()["display"] == "diagram" else {}
         return {"text/plain": repr(self), **html}
 
-    def _fit_facts(self) -> FitResult:
+    def _fit_result(self) -> FitResult:
         """Return the result of the fit, for summaries and other reports; raises NotFittedError."""
         return self._fitted
 

@@ -193,8 +193,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))
         run, ends, _ = fit(problem, plan, options)
-        facts = RowSummary.from_source(problem.data.raw_source, X, None, began)
-        fitted = make_fitted(problem, plan, run, ends, facts, self._names)
+        row_summary = RowSummary.from_source(problem.data.raw_source, X, None, began)
+        fitted = make_fitted(problem, plan, run, ends, row_summary, self._names)
         objective = problem.objective
         assert isinstance(objective, VariationalObjective), "made by `check_prior`"
         model = self._keep_posterior(objective.variational_posterior(run.model), self.n_components)

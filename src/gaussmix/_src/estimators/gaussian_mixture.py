@@ -402,9 +402,9 @@ class GaussianMixture(LikelihoodEstimator):
             run, ends, solved = fit(problem, plan, options)
         except SingularCovarianceError as error:
             raise after.diagnostics.explain_singular(error, source, family, self._names) from None
-        facts = RowSummary.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
+        row_summary = RowSummary.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
         is_dropped = solved is not problem
-        fitted = make_fitted(solved, plan, run, ends, facts, self._names, is_ridge_dropped=is_dropped)
+        fitted = make_fitted(solved, plan, run, ends, row_summary, self._names, is_ridge_dropped=is_dropped)
         self._finish(fitted, options, solved, run, X)
         return solved
 
@@ -463,8 +463,8 @@ class GaussianMixture(LikelihoodEstimator):
             estimators.streaming.fit_waiting(self)
         return super()._stored()
 
-    def _fit_facts(self) -> FitResult:
-        fitted = super()._fit_facts()
+    def _fit_result(self) -> FitResult:
+        fitted = super()._fit_result()
         return estimators.streaming.with_rows_seen(fitted, self._stream) if "_stream" in vars(self) else fitted
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:

@@ -273,10 +273,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
         table = candidates.make_table(results) | {"warning": self._warnings(selection, results, constant)} | more
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
-        facts = RowSummary.from_source(source, X, reached, began)
+        row_summary = RowSummary.from_source(source, X, reached, began)
         of_best = selection.candidate_problem(best.candidate)
         plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
-        fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, facts, self._names)
+        fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, row_summary, self._names)
         assert fitted.outcome is not None, "the best candidate has been fitted"
         reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
         diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose(self._names)]

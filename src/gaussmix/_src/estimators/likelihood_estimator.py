@@ -134,8 +134,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         problem = self._inference_problem(X, sample_weight, labels, X_error)
         are_counts = check_weight_type(self.weight_type) == "frequency"
         if kind == "auto":
-            return report.bootstrap.infer_fit(self._fit_facts(), problem, check_seed(0), are_counts=are_counts)
-        return report.inference.compute_inference(self._fit_facts(), problem, kind, are_counts=are_counts)
+            return report.bootstrap.infer_fit(self._fit_result(), problem, check_seed(0), are_counts=are_counts)
+        return report.inference.compute_inference(self._fit_result(), problem, kind, are_counts=are_counts)
 
     def bootstrap(
         self,
@@ -201,7 +201,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
         )
         problem = self._inference_problem(X, sample_weight, labels, X_error)
-        return report.bootstrap.run_bootstrap(self._fit_facts(), problem, how, check_seed(random_state))
+        return report.bootstrap.run_bootstrap(self._fit_result(), problem, how, check_seed(random_state))
 
     def _inference_problem(
         self, X: RowsLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
@@ -217,7 +217,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if validation.restrictions.set_terms(self):
             terms = validation.restrictions.check_terms(self, [family], n_components)
             terms = terms.with_initial_values(model.without_noise.weights, model.means, model.covariances)
-        outcome = self._fit_facts().outcome
+        outcome = self._fit_result().outcome
         is_dropped = self.reg_covar == "auto" and outcome is not None and outcome.is_ridge_dropped
         ridge = 0.0 if is_dropped else check_ridge(self.reg_covar, [family], self.prior)
         known = validation.labels.check_labels(labels, self.label_components, source.n_rows, n_components)

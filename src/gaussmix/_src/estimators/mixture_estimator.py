@@ -361,7 +361,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        arguments = type(self).__name__, self._fit_facts()
+        arguments = type(self).__name__, self._fit_result()
         if X is None:
             return report.reading.make_summary(*arguments)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
@@ -399,7 +399,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
                 raise ParameterTypeError(
                     f"estimates must be a result of inference, bootstrap or posterior_ for all parameters, not {what}."
                 )
-            more = report.estimates.interval_columns(estimates, self._fit_facts().mixture)
+            more = report.estimates.interval_columns(estimates, self._fit_result().mixture)
             summary = replace(summary, components={**summary.components, **more})
         return summary.to_frame()
 

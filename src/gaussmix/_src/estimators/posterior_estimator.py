@@ -147,14 +147,14 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         mixture = self._take_components(indices, self.mixture_.weights[indices])
         return MixturePosterior(self._full_posterior.take(indices), mixture, self._fitted.frame_library)
 
-    def _fit_facts(self) -> FitResult:
+    def _fit_result(self) -> FitResult:
         indices = np.arange(self._reported[-1] + 1)
         return replace(
-            super()._fit_facts(), model=self._take_components(indices, self.mixture_.weights[indices])._model
+            super()._fit_result(), model=self._take_components(indices, self.mixture_.weights[indices])._model
         )
 
     def _exported(self) -> Mixture:
-        return self._fit_facts().mixture
+        return self._fit_result().mixture
 
     @property
     def _labelling(self) -> Mixture:
@@ -201,8 +201,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
                 for words, factor in (("half", 0.5), ("twice", 2.0)):
                     other = again(**{name: factor * vars(self)[f"{name}_"]})
                     lines.append((f"{words} {name}", f"{components_used(other)}, bound {other.lower_bound_:.2f} nats"))
-        facts = {name: each for name, each in page.statistics.items() if name != "icl"}
-        return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
+        statistics = {name: each for name, each in page.statistics.items() if name != "icl"}
+        return replace(
+            page, extra_lines=lines, statistics=statistics, warnings=[*page.warnings, *filter(None, [others])]
+        )
 
     def _again(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """Fit a copy of the estimator with changed parameters; the copy starts from this fit."""
@@ -237,10 +239,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         replaces "log_likelihood", "bic", "icl" and "is_final".
         """
         summary = super().summary()
-        facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
-        facts["lower_bound"] = self.lower_bound_
+        values = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
+        values["lower_bound"] = self.lower_bound_
         left_out = "log_likelihood", "icl", "is_final"
-        return made_frame({name: [each] for name, each in facts.items() if name not in left_out}, summary.frame_library)
+        return made_frame(
+            {name: [each] for name, each in values.items() if name not in left_out}, summary.frame_library
+        )
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(

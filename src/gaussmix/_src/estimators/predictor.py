@@ -132,7 +132,7 @@ class MixturePredictor(Estimator, ABC):
                 0  0.5000   3.0  1.000 ± 0.817        1  0.000102
                 1  0.5000   3.0  8.000 ± 0.817        0  0.000102
         """
-        page = make_summary(type(self).__name__, self._fit_facts(), names=self._shown_names())
+        page = make_summary(type(self).__name__, self._fit_result(), names=self._shown_names())
         known = {name: value for name, value in page.statistics.items() if name != "icl" or value is not None}
         return self._with_its_own(replace(page, statistics=known))
 

@@ -277,13 +277,13 @@ class FitResult:
         """Return the previous result with the user's model, but without its runs if size or structure has changed."""
         if previous is None:
             return cls(model, names)
-        old, facts, outcome = previous.model, previous.row_summary, previous.outcome
+        old, rows, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # the log-likelihood is of the old model
+        rows = None if rows is None else replace(rows, log_likelihood=None)  # the log-likelihood is of the old model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
-        return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
+        return replace(previous, model=model, feature_names=names, row_summary=rows, outcome=outcome, cutoff=None)
 
     def in_library_of_rows(self, values: Any) -> Any:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""

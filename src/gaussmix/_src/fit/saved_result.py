@@ -83,10 +83,10 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 def _read_row_summary(table: Any) -> RowSummary:
     """Read the row summary of a file; raise ValueError if one of its values is impossible."""
-    facts = _read_record(RowSummary, table)
-    if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
-        raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")
-    return facts
+    summary = _read_record(RowSummary, table)
+    if not (summary.n_rows > 0 and 0 < summary.row_weight < math.inf):
+        raise ValueError(f"A fit can't have {summary.n_rows} rows with the total weight {summary.row_weight}.")
+    return summary
 
 
 def _read_record(cls: type[Record], table: Any) -> Record:
@@ -116,7 +116,7 @@ _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "results_": ("results", _unchanged, instance(dict)),
     "best_index_": ("best_index", _unchanged, instance(int)),
     "_diagnostics_table": ("diagnostics", partial(_records_to_table, cls=Diagnosis), partial(read_records, Diagnosis)),
-    "_facts_table": ("row_summary", lambda facts: _records_to_table([facts], RowSummary), _read_row_summary),
+    "_facts_table": ("row_summary", lambda summary: _records_to_table([summary], RowSummary), _read_row_summary),
     "_outcome_table": ("outcome", lambda ending: _records_to_table([ending], Ending), partial(_read_record, Ending)),
     "_traces_table": (
         "traces",

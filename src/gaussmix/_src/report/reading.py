@@ -48,10 +48,10 @@ def make_summary(
     source of rows, whose weights are counts, and an engine. If `rows` is None, the summary has only the statistics that
     the fit stored.
     """
-    mixture, facts = fitted.mixture, fitted.row_summary
+    mixture, summary = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
-    sizes = None if facts is None else _with_noise(mixture, mixture.weights * facts.row_weight, facts.row_weight)
-    n_rows, n_missing = (None, None) if facts is None else (facts.n_rows, facts.n_missing)
+    sizes = None if summary is None else _with_noise(mixture, mixture.weights * summary.row_weight, summary.row_weight)
+    n_rows, n_missing = (None, None) if summary is None else (summary.n_rows, summary.n_missing)
     warnings = _warnings(fitted)
     if rows is not None:
         source, engine = rows
@@ -61,14 +61,14 @@ def make_summary(
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         n_missing = int(source.collect(Cells).n_missing.sum()) if source.may_miss else 0
-        if facts is not None and facts.has_errors and not source.has_errors:
+        if summary is not None and summary.has_errors and not source.has_errors:
             warnings.append(EXACT)
-    elif facts is not None and facts.log_likelihood is not None:
+    elif summary is not None and summary.log_likelihood is not None:
         if fitted.results is not None:
             values |= {name: fitted.results[name][fitted.best_index or 0] for name in ("log_likelihood", "bic", "icl")}
         else:
-            inputs = CriterionInputs(facts.log_likelihood, np.nan, fitted.n_parameters, facts.row_weight)
-            values |= {"log_likelihood": facts.log_likelihood, "bic": bic(inputs), "is_final": False}
+            inputs = CriterionInputs(summary.log_likelihood, np.nan, fitted.n_parameters, summary.row_weight)
+            values |= {"log_likelihood": summary.log_likelihood, "bic": bic(inputs), "is_final": False}
     size = {"n_rows": n_rows, "n_features": mixture.n_features, "n_missing": n_missing}
     items = {
         **size,
@@ -77,7 +77,7 @@ def make_summary(
         "n_parameters": fitted.n_parameters,
         **values,
     }
-    items |= _ending(fitted) | {"seconds": None if facts is None else facts.seconds}
+    items |= _ending(fitted) | {"seconds": None if summary is None else summary.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names = names or names_of(mixture)
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, fitted.frame_library)
@@ -150,18 +150,18 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
 
 def one_line(fitted: FitResult) -> str:
     """Describe a fit in one line with size, rows, log-likelihood, steps and time; unknown values are left out."""
-    mixture, facts = fitted.mixture, fitted.row_summary
+    mixture, summary = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
-    parts.append(counted(d, "feature") if facts is None else f"{facts.n_rows:,} × {d}")
-    if facts is not None and facts.log_likelihood is not None:
-        parts.append(f"{facts.log_likelihood / facts.row_weight:.4g} nats a row".replace("-", "−"))
+    parts.append(counted(d, "feature") if summary is None else f"{summary.n_rows:,} × {d}")
+    if summary is not None and summary.log_likelihood is not None:
+        parts.append(f"{summary.log_likelihood / summary.row_weight:.4g} nats a row".replace("-", "−"))
     if fitted.n_iter is not None:
         parts.append(counted(fitted.n_iter, "step") + ("" if fitted.converged in (None, True) else ", not converged"))
     if fitted.outcome is not None and fitted.outcome.is_maximum is not None:
         parts.append("near a maximum" if fitted.outcome.is_maximum else "not near a maximum")
-    if facts is not None and facts.seconds is not None:
-        parts.append(f"{1e3 * facts.seconds:.0f} ms" if facts.seconds < 0.9995 else f"{facts.seconds:.3g} s")
+    if summary is not None and summary.seconds is not None:
+        parts.append(f"{1e3 * summary.seconds:.0f} ms" if summary.seconds < 0.9995 else f"{summary.seconds:.3g} s")
     return ", ".join(parts)
 
 

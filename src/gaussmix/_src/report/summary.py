@@ -54,9 +54,9 @@ class Summary:
     def __str__(self) -> str:
         lines = self._lines()
         width = max(15, *(len(name) for name, _ in lines))
-        facts = [f"{name:<{width}} {value}" for name, value in lines]
+        statistics = [f"{name:<{width}} {value}" for name, value in lines]
         warnings = ["", "Warnings:", *(f"- {sentence}" for sentence in self.warnings)] if self.warnings else []
-        return "\n".join([self.title, "", *facts, "", self.table(), *warnings])
+        return "\n".join([self.title, "", *statistics, "", self.table(), *warnings])
 
     __repr__ = __str__
 
@@ -79,19 +79,19 @@ class Summary:
         return "\n".join(line.rstrip() for line in fitting)
 
     def _repr_html_(self) -> str:
-        facts = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
+        items = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in self._lines())
         warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.warnings)
         warned = f"<p><b>Warnings</b></p><ul>{warnings}</ul>" if self.warnings else ""
         table = f'<div style="overflow-x:auto">{table_html(*self._table())}</div>'
-        return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
+        return f"<div><p><b>{escape(self.title)}</b></p><ul>{items}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
         """Return two LaTeX tables, one for the fit and one for the components, which need the package booktabs."""
         header, rows = self._table()
-        facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
+        items = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
         notes = [f"% {sentence}" for sentence in self.warnings]
-        return "\n".join([*notes, *facts, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
+        return "\n".join([*notes, *items, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
 
     def to_frame(self) -> Any:
         """Return a data frame with the properties of the components, which is the same as the result of `tidy`."""
@@ -99,32 +99,32 @@ class Summary:
 
     def _lines(self) -> list[tuple[str, str]]:
         """Return the lines about the whole fit as pairs of a heading and a value."""
-        facts = self.statistics
-        seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
-        missing = f", {counted(facts['n_missing'], 'cell')} missing" if facts["n_missing"] else ""
+        values = self.statistics
+        seen = "" if values["n_rows"] is None else f"{counted(values['n_rows'], 'row')} of "
+        missing = f", {counted(values['n_missing'], 'cell')} missing" if values["n_missing"] else ""
         lines = [
-            ("data", f"{seen}{counted(facts['n_features'], 'feature')} ({first_names(self.names)}){missing}"),
+            ("data", f"{seen}{counted(values['n_features'], 'feature')} ({first_names(self.names)}){missing}"),
             *self.extra_lines,
         ]
-        if facts["log_likelihood"] is not None:
-            before = "" if facts["is_final"] else ", before the last step"
-            before += ": summary(X) gives the final one" if before and "icl" in facts else ""
-            lines.append(("log-likelihood", f"{facts['log_likelihood']:.2f} nats{before}"))
-        lines.append(("parameters", f"{facts['n_parameters']:,}"))
-        if facts["bic"] is not None:
-            lines.append(("BIC", f"{facts['bic']:.2f}, lower is better"))
-        if "icl" in facts:
-            lines.append(("ICL", "needs the rows: summary(X)" if facts["icl"] is None else f"{facts['icl']:.2f}"))
-        if facts["n_moves_tried"] is not None:
-            search = SearchReport(facts["n_moves_tried"], facts["n_moves_accepted"], facts["search_gain"])
+        if values["log_likelihood"] is not None:
+            before = "" if values["is_final"] else ", before the last step"
+            before += ": summary(X) gives the final one" if before and "icl" in values else ""
+            lines.append(("log-likelihood", f"{values['log_likelihood']:.2f} nats{before}"))
+        lines.append(("parameters", f"{values['n_parameters']:,}"))
+        if values["bic"] is not None:
+            lines.append(("BIC", f"{values['bic']:.2f}, lower is better"))
+        if "icl" in values:
+            lines.append(("ICL", "needs the rows: summary(X)" if values["icl"] is None else f"{values['icl']:.2f}"))
+        if values["n_moves_tried"] is not None:
+            search = SearchReport(values["n_moves_tried"], values["n_moves_accepted"], values["search_gain"])
             lines.append(("search", str(search)))
-        if facts["n_iter"] is not None:
-            why = "" if facts["stopped"] is None else f" {facts['stopped']}"
-            lines.append(("stopped", f"after {counted(facts['n_iter'], 'step')}.{why}"))
-        if facts["certificate"] is not None:
-            lines.append(("maximum", facts["certificate"]))
-        if (facts["n_starts"] or 0) > 1:
-            lines.append(("starts", f"{facts['n_starts_at_best']} of {facts['n_starts']} agree with the best"))
+        if values["n_iter"] is not None:
+            why = "" if values["stopped"] is None else f" {values['stopped']}"
+            lines.append(("stopped", f"after {counted(values['n_iter'], 'step')}.{why}"))
+        if values["certificate"] is not None:
+            lines.append(("maximum", values["certificate"]))
+        if (values["n_starts"] or 0) > 1:
+            lines.append(("starts", f"{values['n_starts_at_best']} of {values['n_starts']} agree with the best"))
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:

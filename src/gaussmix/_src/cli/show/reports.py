@@ -325,16 +325,16 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         more = f", … {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
         lines.append(("features", ", ".join(names[:_MAX_NAMES]) + more))
     attributes = {} if estimator is None else estimator.attributes
-    facts = fit or _record(RowSummary, attributes, "_facts_table")
-    if facts is not None:
-        weighted = "" if facts.row_weight == facts.n_rows else f" of total weight {facts.row_weight:g}"
-        lines.append(("fitted to", f"{counted(facts.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
+    summary = fit or _record(RowSummary, attributes, "_facts_table")
+    if summary is not None:
+        weighted = "" if summary.row_weight == summary.n_rows else f" of total weight {summary.row_weight:g}"
+        lines.append(("fitted to", f"{counted(summary.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
     n_steps, has_converged = attributes.get("n_iter_", 0), attributes.get("converged_")
     if fit is not None:
         n_steps, has_converged = fit.n_steps, fit.has_converged
     if has_converged is not None:
         steps = f"{counted(n_steps, 'step')}, {'' if has_converged else 'not '}converged"
-        known = None if facts is None else facts.log_likelihood
+        known = None if summary is None else summary.log_likelihood
         lines.append(("fitted in", steps) if known is None else ("log-lik.", f"{known:.2f} nats after {steps}"))
     if model.posterior is not None:
         lines.append(("components", components_used(model.posterior)))

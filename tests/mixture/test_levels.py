@@ -191,6 +191,10 @@ def test_a_row_keeps_its_density_p_value_in_company():
     together = mixture.density_p_value(rows)
     alone = [mixture.density_p_value(row[None])[0] for row in rows]
     np.testing.assert_allclose(together, alone, rtol=8 * EPS)  # NumPy rounds vectors and single numbers differently
+    many = np.tile(rows, (400, 1)) + np.linspace(0, 5, 400 * len(rows))[:, None]  # more rows than `_MAX_DIRECT`
+    levels, samples = mixture.log_density(many), mixture._usual_levels
+    each = [samples.log_mass_below(level[None])[0][0] for level in levels]
+    np.testing.assert_array_equal(samples.log_mass_below(levels)[0], each)
     other = mixture.density_p_value(rows[:2], n_points=4096, rng=np.random.default_rng(3))
     assert (other != together[:2]).any()
     np.testing.assert_allclose(other, together[:2], atol=0.05)

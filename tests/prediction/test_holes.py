@@ -1,5 +1,7 @@
 """Classifiers, regressors and detectors can be fitted to rows with missing values, and predict from such rows."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,21 @@ def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
     joint = GaussianMixture(2, max_iter=500, random_state=0).fit(np.c_[holed, y])
     np.testing.assert_array_equal(regressor.mixture_.means, joint.mixture_.means)
     assert regressor.score(rows, y) > 0.99
+
+
+def test_the_last_marginals_are_cached(rng):
+    rows, holes = rng.normal(size=(400, 6)), np.array(list(combinations(range(6), 3)))
+    detector = GaussianMixtureDetector(2, random_state=0).fit(rows)
+    holed, mixture = rows[: len(holes)].copy(), detector.mixture_
+    np.put_along_axis(holed, holes, np.nan, axis=1)
+    for row, p_value in zip(holed, detector.p_values(holed), strict=True):
+        seen = np.flatnonzero(~np.isnan(row))
+        assert p_value == mixture.marginal(seen).density_p_value(row[None, seen])[0]
+    ids = {seen: id(marginal) for seen, marginal in mixture._marginal_cache.items()}
+    assert len(ids) == 16 < len(holes)
+    again = np.array([row for row in holed if np.flatnonzero(~np.isnan(row)).tobytes() in ids])
+    assert (detector.predict(again) == np.where(detector.p_values(again) < 0.05, -1, 1)).all()
+    assert {seen: id(marginal) for seen, marginal in mixture._marginal_cache.items()} == ids
 
 
 @pytest.mark.heavy(but=1)

@@ -22,7 +22,7 @@ from gaussmix._src.formats.values import Reader, instance
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.explaining import Explanation
 from gaussmix._src.mixture.levels import MASS
-from gaussmix._src.mixture.missing_values import density_p_value
+from gaussmix._src.mixture.missing_values import Marginals, density_p_value
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.rows import patterns
@@ -190,7 +190,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def _excess(self, source: Source) -> Callable[[Block], Array]:
         mixture, offset = self.mixture_, self.offset_
         log_mass = mixture._log_mass_below(offset) if source.may_miss else 0.0
-        return _Excess(self._density(source), offset, mixture, log_mass)
+        return _Excess(self._density(source), offset, Marginals(mixture), log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
         """Return the lowest log density of an inlier; rows with missing values are ignored, as not comparable."""
@@ -247,19 +247,19 @@ class _Excess:
     ----------
     log_density : function that computes log p(x) of the observed values of each row of a block.
     offset : threshold for rows without missing values.
-    mixture : the fitted mixture, over all features.
+    marginals : the marginals of the fitted mixture.
     log_mass : log of the probability that the density of a row is below its threshold, whichever features are observed.
     """
 
     log_density: Callable[[Block], Array]
     offset: float
-    mixture: Mixture
+    marginals: Marginals
     log_mass: float
     _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by pattern of observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
-        for indices, seen in patterns(np.isnan(block.rows)):
+        for indices, seen in sorted(patterns(np.isnan(block.rows)), key=lambda pattern: pattern[1].size):
             if seen.size < block.rows.shape[1]:  # The result is 0 for rows without an observed value.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
@@ -268,7 +268,7 @@ class _Excess:
         """Return the threshold for a subset of the features; cache thresholds, because computing one is slow."""
         key = seen.tobytes()
         if key not in self._levels:
-            self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)
+            self._levels[key] = self.marginals.of_features(seen)._level_above(self.log_mass)
         return self._levels[key]
 
 

@@ -25,6 +25,7 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 _LOG_DEEP = -650.0  # log tail probability, in nats, below which `scipy.special.gammaincc` is close to underflow
 MAX_PEAKS = 256  # largest number of terms in the sum that `_log_bound` computes
 _DEPTH = 10.0  # nats; half of the distant points of `_radii` have a tail probability above exp(−3 · _DEPTH)
+_MAX_DIRECT = 1024  # for more levels at once, looking up masses that are computed for all points is faster
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
 
@@ -100,20 +101,23 @@ class LevelSample:
     @classmethod
     def draw(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
         """Draw a sample of about `n_points` points."""
-        weights, parameters, n_features = model.weights, model.parameters, model.n_features
-        real = weights > 0
-        net = scrambled(n_features + 1, n_points, rng).reshape(-1, n_features + 1)
-        rows, log_mass = _points(net, weights, parameters)
+        return cls.from_points(StandardPoints.draw(model.weights, model.n_features, n_points, rng), model, engine)
+
+    @classmethod
+    def from_points(cls, points: StandardPoints, model: Model, engine: Engine[Any]) -> LevelSample:
+        """Make a sample from the standard points of a model, or of another model with the same weights and size."""
+        parameters, real = model.parameters, model.weights > 0
+        rows = points.coloured(parameters)
         log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
         order = np.argsort(log_density, axis=1)
-        log_fractions = np.take_along_axis(log_mass.reshape(order.shape), order, axis=1)
+        log_fractions = np.take_along_axis(points.log_mass.reshape(order.shape), order, axis=1)
         below = np.logaddexp.accumulate(log_fractions, axis=1)
         return cls(
             np.take_along_axis(log_density, order, axis=1),
             log_fractions - below[:, -1:],
             np.concatenate([np.full((N_SCRAMBLES, 1), -np.inf), below - below[:, -1:]], axis=1),
-            *_peaks(weights[real], parameters.log_scale[real]),
-            n_features,
+            *_peaks(model.weights[real], parameters.log_scale[real]),
+            model.n_features,
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
@@ -122,22 +126,32 @@ class LevelSample:
         If too few points lie below a level to estimate the mass, the result is the upper bound of `_log_bound`, with a
         relative error of 1.
         """
-        levels, log_masses, errors = self._steps
-        indices = np.searchsorted(levels, log_levels)
-        log_mass, error = log_masses[indices], errors[indices]
+        indices = np.searchsorted(self._levels, log_levels)
+        if len(indices) > _MAX_DIRECT:
+            log_mass, error = (values[indices] for values in self._steps)
+        else:  # A second level is appended, because NumPy sums a single column in another order.
+            log_mass, error = (values[:-1] for values in self._at(self._levels[np.append(indices, -1)]))
         too_deep = error > 0.5
         log_mass[too_deep], error[too_deep] = self._log_bound(log_levels[too_deep]), 1.0
         return log_mass, error
 
     @cached_property
-    def _steps(self) -> tuple[Array, Array, Array]:
-        """Return the sorted log densities of all points followed by +inf, log masses below these values, and errors."""
-        levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
+    def _levels(self) -> Array:
+        """Return the sorted log densities of all points, followed by +inf, (N_SCRAMBLES · n_points + 1,)."""
+        return np.append(np.sort(self.log_levels, axis=None, kind="stable"), np.inf)  # "stable" merges the sorted nets
+
+    @cached_property
+    def _steps(self) -> tuple[Array, Array]:
+        """Return the log masses below `_levels`, and relative errors."""
+        return self._at(self._levels)
+
+    def _at(self, levels: Array) -> tuple[Array, Array]:
+        """Return the log masses below some of `_levels`, and relative errors, (n,) each."""
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
         log_fractions = np.take_along_axis(self.log_fractions, nearest, axis=1)
         log_mass, error = log_mean(np.take_along_axis(self.log_masses, indices, axis=1), log_fractions)
-        return levels, np.minimum(log_mass, self._log_bound(levels)), error
+        return np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
         """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
@@ -163,28 +177,55 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
     return np.log([weights[group].sum() for group in groups]), np.array([log_peaks[group[0]] for group in groups])
 
 
-@one_blas_thread()
-def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log of the mass of each row.
+@dataclass(frozen=True, eq=False)
+class StandardPoints:
+    """Points of standardised components, from which draws of components with any means and covariances are made.
 
-    The first coordinate selects the component: half of the points are distributed among the components by weight, and
-    half evenly, because a wide component with a small weight may dominate the density far from all means. The position
-    of the first coordinate within the interval of the component determines the radius, and the other coordinates
-    determine the direction.
+    A mixture and all its marginals of one size have the same standard points, because they have the same weights.
+
+    Parameters
+    ----------
+    rows : standardised rows, (n, n_features).
+    component : index of the component of each row, (n,).
+    log_mass : log of the mass that each row represents, (n,).
     """
-    proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
-    ends = cumulative_weights(proportions)
-    component = np.searchsorted(ends, net[:, 0], side="right")
-    starts = np.concatenate([[0.0], ends])[component]
-    half_squares, log_mass = _radii((net[:, 0] - starts) / proportions[component], net.shape[1] - 1)
-    rows = ndtri(net[:, 1:])
-    rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
-    order = np.argsort(component, kind="stable")
-    firsts = np.searchsorted(component[order], np.arange(len(weights) + 1))
-    for k in np.flatnonzero(np.diff(firsts)):
-        own = order[firsts[k] : firsts[k + 1]]
-        rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
-    return rows, log_mass + np.log(weights[component] / proportions[component])
+
+    rows: Array
+    component: NDArray[np.intp]
+    log_mass: Array
+
+    @classmethod
+    def draw(cls, weights: Array, n_features: int, n_points: int, rng: np.random.Generator) -> StandardPoints:
+        """Map a net of about `n_points` points in the unit cube of dimension d + 1 to standardised rows.
+
+        The first coordinate selects the component: half of the points are distributed among the components by weight,
+        and half evenly, because a wide component with a small weight may dominate the density far from all means. The
+        position of the first coordinate within the interval of the component determines the radius, and the other
+        coordinates determine the direction.
+        """
+        net = scrambled(n_features + 1, n_points, rng).reshape(-1, n_features + 1)
+        proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
+        ends = cumulative_weights(proportions)
+        component = np.searchsorted(ends, net[:, 0], side="right")
+        starts = np.concatenate([[0.0], ends])[component]
+        half_squares, log_mass = _radii((net[:, 0] - starts) / proportions[component], n_features)
+        rows = ndtri(net[:, 1:])
+        rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
+        return cls(rows, component, log_mass + np.log(weights[component] / proportions[component]))
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.argsort(self.component, kind="stable")
+
+    @one_blas_thread()
+    def coloured(self, parameters: Parameters) -> Array:
+        """Return the rows with the means and covariances of their components, (n, n_features)."""
+        rows, order = self.rows.copy(), self._order
+        firsts = np.searchsorted(self.component[order], np.arange(len(parameters.means) + 1))
+        for k in np.flatnonzero(np.diff(firsts)):
+            own = order[firsts[k] : firsts[k + 1]]
+            rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
+        return rows
 
 
 def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:

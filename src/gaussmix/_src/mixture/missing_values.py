@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.levels import LevelSample, StandardPoints
+from gaussmix._src.mixture.masses.masses import N_LEVEL_POINTS
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed
 from gaussmix._src.numerics.rows import patterns
 
+_MAX_CACHED = 16  # number of marginals in the cache of a mixture; a marginal with its 65,536 points has 2 to 3 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """The marginals of a mixture for the observed features of rows.
+
+    The points for density levels are drawn once for all marginals with the same number of features, because drawing
+    takes most of the time. The last marginals are cached in the mixture. Results are the same as results of
+    `mixture.marginal(seen)`.
+    """
+
+    mixture: Mixture
+    _points: dict[int, StandardPoints] = field(default_factory=dict, init=False)  # for the last number of features
+
+    def of_features(self, seen: Indices) -> Mixture:
+        """Return the marginal mixture of the features `seen`, or the mixture itself if `seen` has all features."""
+        if seen.size == self.mixture.n_features:
+            return self.mixture
+        cache, key = self.mixture._marginal_cache, seen.tobytes()
+        marginal = cache.get(key)
+        if marginal is None:
+            marginal = self.mixture.marginal(seen)
+            if marginal._exact_levels is None:
+                vars(marginal)["_usual_levels"] = self._levels(marginal)
+            if len(cache) >= _MAX_CACHED:
+                cache.pop(next(iter(cache)), None)
+            cache[key] = marginal
+        return marginal
+
+    def _levels(self, marginal: Mixture) -> LevelSample:
+        points = self._points.get(marginal.n_features)
+        if points is None:
+            rng = np.random.default_rng(0)
+            points = StandardPoints.draw(marginal.weights, marginal.n_features, N_LEVEL_POINTS, rng)
+            self._points.clear()
+            self._points[marginal.n_features] = points
+        return LevelSample.from_points(points, marginal._model, marginal._engine())
+
 
 def density_p_value(rows: Rows, mixture: Mixture) -> Array:
     """Return the density p-value of each row, (n_rows,), under the marginal mixture of the observed features."""
-    result = np.ones(len(rows))
-    for indices, seen in patterns(np.isnan(rows)):
+    result, marginals = np.ones(len(rows)), Marginals(mixture)
+    for indices, seen in sorted(patterns(np.isnan(rows)), key=lambda pattern: pattern[1].size):
         if seen.size:
-            of_seen = mixture if seen.size == mixture.n_features else mixture.marginal(seen)
-            result[indices] = of_seen.density_p_value(rows[np.ix_(indices, seen)])
+            result[indices] = marginals.of_features(seen).density_p_value(rows[np.ix_(indices, seen)])
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -345,6 +345,11 @@ class Masses(MixtureBase):
         if np.count_nonzero(self.weights) == 1:
             return mixture.levels.LevelEllipsoid(float(self.parameters.log_scale.max()), self.n_features)
         return None
+
+    @cached_property
+    def _marginal_cache(self) -> dict[bytes, Self]:
+        """Return the marginals of features that `Marginals` has used last."""
+        return {}
 
     @cached_property
     def _usual_levels(self) -> LevelSample:

@@ -14,6 +14,9 @@ namespace gaussmix {
 
 namespace {
 
+// A component is flat along an axis if its variance is below this fraction of the variance of all components.
+constexpr double kFlat = 1e-6;
+
 struct Update {
     const KernelTable& kernels;
     const Algebra& algebra;
@@ -170,15 +173,27 @@ struct Update {
                                     ? own_axes(kernels, scatters(), listener)
                                     : common_axes(kernels, scatters(), initial_axes(), listener);
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
-        if (algebra.shape == Across::own) clear_singular();
+        if (algebra.shape == Across::own) clear_collapsed(spectra.variances);
     }
 
-    // Sets the covariance of each component with a singular scatter matrix to 0, so that the component counts as
-    // collapsed. Along common axes, rounding errors of the axes would make a variance of 0 slightly positive.
-    void clear_singular() const {
-        const Values regular = roots();
+    // Sets the covariance of each component to 0 whose scatter matrix S_k is singular along an axis, so that the
+    // component counts as collapsed. Rounding errors of common axes would make such a variance slightly positive. If
+    // S_k is singular, but no axis is close to a direction without variance, then the covariance is regular.
+    void clear_collapsed(const Values& spectra) const {
+        Factoriser factorise(kernels, d);
+        Values pooled = room(d), factor(static_cast<std::size_t>(d * d));
+        for (Index i = 0; i < n_components * d; ++i) pooled[i % d] += spectra[i];
+        const double total = sum(scatter.mass, n_components);
         for (Index k = 0; k < n_components; ++k) {
-            if (regular[k] == 0) std::fill_n(out + k * d * d, d * d, 0.0);
+            const auto is_flat = [&](Index j) {
+                return spectra[k * d + j] * total < kFlat * (pooled[j] * scatter.mass[k]);
+            };
+            bool has_flat_axis = false;
+            for (Index j = 0; j < d; ++j) has_flat_axis = has_flat_axis || is_flat(j);
+            double log_abs_det;
+            if (has_flat_axis && !factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det)) {
+                std::fill_n(out + k * d * d, d * d, 0.0);
+            }
         }
     }
 
@@ -235,6 +250,7 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
         const Update update{kernels, algebra, scatter, nullptr, listener, covariances.data()};
         const Spectra spectra = along_axes(update.scatters(), std::move(axes), listener);
         compose(n_components, d, spectra.axes, update.variances_along(spectra), listener, covariances.data());
+        update.clear_collapsed(spectra.variances);
         for (double& each : covariances) each *= factor;
         result.push_back(std::move(covariances));
     };

@@ -187,6 +187,14 @@ def test_where_all_collapse_nothing_is_left_to_go_on_with(remedy, structure):
     assert caught.value.feature == 2
 
 
+@pytest.mark.parametrize("structure", ["EVE", "VVE"])
+def test_common_axes_allow_a_component_of_fewer_rows_than_columns(structure, rng):
+    rows = np.vstack([rng.normal(size=(60, 12)), 0.5 * rng.normal(size=(8, 12)) + 3.0])
+    fitted = GaussianMixture(2, covariance_type=structure, reg_covar=0, init_params="kmeans", random_state=0).fit(rows)
+    assert fitted.weights_.min() == pytest.approx(8 / 68)
+    assert np.linalg.cond(fitted.covariances_).max() < 1e3
+
+
 def test_constant_columns_and_few_rows_are_diagnosed():
     frame = spiked().assign(one=1.0)
     with pytest.warns(RuntimeWarning, match="Column 'one' is constant"):

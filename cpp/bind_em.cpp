@@ -36,7 +36,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       double log_background_volume) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_background_volume);
     task.is_incomplete = std::get<0>(incompleteness);
-    require(!task.has_background() || !(prior || task.is_incomplete), kAlone);
+    require(!task.has_background() || !(prior || task.is_incomplete), kBackgroundAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;

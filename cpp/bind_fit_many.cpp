@@ -121,7 +121,7 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     const bool has_background = log_background_volume < kInfinity;
     require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
             "a prior, a background and incomplete rows must go with initial mixtures");
-    require(!has_background || !(prior || groups.is_incomplete), kAlone);
+    require(!has_background || !(prior || groups.is_incomplete), kBackgroundAlone);
     settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
     settings.log_background_volume = log_background_volume;
     return settings;

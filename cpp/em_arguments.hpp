@@ -12,7 +12,7 @@
 
 namespace gaussmix {
 
-inline constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
+inline constexpr const char* kBackgroundAlone = "a background must not go with a prior or incomplete rows";
 
 using LimitValues = std::tuple<double, double, double, double>;
 

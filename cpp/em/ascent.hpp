@@ -92,9 +92,9 @@ std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView&
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The function then removes the components whose removal lowers the
-// log-likelihood least, until the original number of components of `mixture` remains. The combination requires a covariance structure that estimates
-// the covariance of each component separately. Returns false if no combination is found, for example because an M-step
-// would violate `em.limits`, or if interrupted.
+// log-likelihood least, until the original number of components of `mixture` remains. The combination requires a
+// covariance structure that estimates the covariance of each component separately. Returns false if no combination is
+// found, for example because an M-step would violate `em.limits`, or if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture);
 

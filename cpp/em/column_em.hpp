@@ -1,5 +1,5 @@
-// EM for a mixture of one feature by variational Bayes, with an extrapolation after every two EM steps (Varadhan & Roland
-// 2008, Scandinavian Journal of Statistics 35, scheme S3).
+// EM for a mixture of one feature by variational Bayes, with an extrapolation after every two EM steps (Varadhan &
+// Roland 2008, Scandinavian Journal of Statistics 35, scheme S3).
 #pragma once
 #include <chrono>
 #include <optional>
@@ -9,8 +9,6 @@
 #include "columns.hpp"
 
 namespace gaussmix {
-
-using Indices = std::vector<Index>;
 
 struct State {  // a mixture, the same mixture after one more EM step, and the lower bound before this step, in nats
     Mixture model, following;

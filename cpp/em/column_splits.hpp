@@ -10,9 +10,9 @@ class ColumnSplits {
 public:
     ColumnSplits(const KernelTable& kernels, const ColumnView& task, const Execution& execution);
 
-    // Returns the best split of a component, given the indices of its rows: the two halves of `bisect`, or a pair of components that
-    // `best_nested_pair` fits. Returns nothing if the two halves are the best split but do not raise the
-    // log-likelihood.
+    // Returns the best split of a component, given the indices of its rows: the two halves of `bisect`, or a pair of
+    // components that `best_nested_pair` fits. Returns nothing if the two halves are the best split but do not raise
+    // the log-likelihood.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const;
 
 private:

@@ -25,9 +25,10 @@ class MStep {
 public:
     MStep(const KernelTable& kernels, const EmView& task, Listener listener);
 
-    // Computes weights, means and covariances (Bishop 2006, equations 9.22, 9.17 and 9.19). The operations have the same
-    // order as in `maximise` (em/step/maximise.py). `anchor` has the reference points of the moments; `covariances` are
-    // the covariances of the last EM step, or null. Overwrites the moments. Returns false if a weight violates `Limits`.
+    // Computes weights, means and covariances (Bishop 2006, equations 9.22, 9.17 and 9.19). The operations have the
+    // same order as in `maximise` (em/step/maximise.py). `anchor` has the reference points of the moments;
+    // `covariances` are the covariances of the last EM step, or null. Overwrites the moments. Returns false if a weight
+    // violates `Limits`.
     bool maximise(Moments& moments, const double* anchor, const double* covariances, Mixture& following);
 
     // Makes the same M-step as `maximise` for components that share one full covariance, but from second moments about

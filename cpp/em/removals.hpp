@@ -7,8 +7,6 @@
 
 namespace gaussmix {
 
-using Indices = std::vector<Index>;
-
 constexpr double kMinResponsibility = 0.01;
 
 struct View {  // responsibilities of rows under a mixture
@@ -36,9 +34,9 @@ public:
     Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution, const Mixture& mixture,
              const View& view, const Values& row_fraction);
 
-    // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component is
-    // removed in one of two ways: the component is merged with another component into a single component with the moments
-    // of both, or the rows of the component are given to all other components.
+    // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component
+    // is removed in one of two ways: the component is merged with another component into a single component with the
+    // moments of both, or the rows of the component are given to all other components.
     std::vector<Removal> ranked() const;
 
     // Removes the components whose removal costs least log-likelihood, and returns the responsibilities of the

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33938,
-    "cpp": 12689,
-    "tests": 32472,
+    "src": 33942,
+    "cpp": 12701,
+    "tests": 32510,
     "bench": 2544,
     "tools": 651,
-    "files": 974,
-    "inner imports of tests": 374,
+    "files": 973,
+    "inner imports of tests": 376,
     "monkeypatched names": 91,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

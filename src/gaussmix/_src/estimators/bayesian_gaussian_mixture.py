@@ -220,10 +220,10 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        is_small = is_birth and n_components > 1 and (source.n_features == 1 or source.n_rows < MAX_ROWS_OF_KMEANS)
+        pays = is_birth and n_components > 1 and (source.n_features == 1 or source.n_rows < MAX_ROWS_OF_KMEANS)
         # If rows are condensed, `VariationalMoves` starts from k-means, unless components share a variance.
-        has_start = problem.data.condensed_rows is not None and not family.is_shared
-        if is_small and not has_start and n_components <= len(problem.data.sample.rows):
+        pays = pays and (family.is_shared or problem.data.condensed_rows is None)
+        if pays and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts
         plan = Plan(
             starts,

@@ -47,7 +47,7 @@ MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first runs on th
 
 @dataclass(frozen=True, eq=False)
 class FirstState:
-    """Functions that make the first state of one EM run.
+    """First state of one EM run, made from its initialisation.
 
     Parameters
     ----------
@@ -114,9 +114,8 @@ class FirstState:
         else:
             n_features = problem.source.n_features
             settings = fit_settings(start, family, n_components, n_features, problem.ridge, plan.stopping, plan.rng)
-        if settings is None:
-            return None
-        fits = problem.engine.fit_many(RowGroups.from_block(block, data.weight_unit), settings)
+        groups = RowGroups.from_block(block, data.weight_unit)
+        fits = None if settings is None else problem.engine.fit_many(groups, settings)
         history = None if fits is None else fits.run_history()
         if fits is None or history is None:
             plan.rng.bit_generator.state = before

@@ -142,7 +142,7 @@ class BlockState:
     Parameters
     ----------
     n_components : number of components of the mixture.
-    affects_results : whether results would change if the state were lost, not only take longer.
+    affects_results : whether losing the state changes results, instead of only costing time.
     """
 
     n_components: int = 0

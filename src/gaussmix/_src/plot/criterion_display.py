@@ -142,7 +142,7 @@ class CriterionDisplay(Display):
             beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
             how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
             text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
-            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # beside the best values, where few lines are
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # next to the best values, where few lines are
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]

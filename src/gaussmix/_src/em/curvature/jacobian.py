@@ -138,7 +138,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
     if loadings.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
-        raise NotSmooth("the covariances do not determine the loadings of so many factors")
+        raise NotSmooth(f"the covariances do not determine the loadings of {n_factors} factors")
     n_changes = loadings.shape[2]
     loadings = np.concatenate((loadings, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
     noise = np.concatenate((np.zeros((n, d, n_changes)), noise), axis=2)

@@ -24,7 +24,7 @@ from gaussmix._src.sources.files.arrow import Columns
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.remote import WorkerPartition
 from gaussmix._src.sources.row_statistics import checksum
-from gaussmix._src.sources.spark.store import FitPass, StateStore, read, states_beside
+from gaussmix._src.sources.spark.store import FitPass, StateStore, read, stored_states
 from gaussmix._src.sources.spark.table import FILE, ROW
 
 MAX_PIECE_BYTES = 2**25  # maximum size in bytes of a piece of rows, which passes through Java as one value
@@ -263,7 +263,7 @@ def done(
     """Yield the pickled result of `work` on a partition, split into one result per component group if `n_parts` > 1."""
     function, arguments = work
     states = store.states(index)
-    stored = nullcontext() if fit_pass is None else states_beside(path, states, fit_pass)
+    stored = nullcontext() if fit_pass is None else stored_states(path, states, fit_pass)
     with limit_threads(TaskContext.get().cpus()), stored:
         result = function(WorkerPartition(nodes, states), *arguments)
     for part in [result] if n_parts == 1 else result.split_by_component(n_parts):

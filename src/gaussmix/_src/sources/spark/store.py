@@ -26,7 +26,8 @@ _states: dict[str, dict[int, States]] = {}  # states of fits in this worker, by 
 class StateStore:
     """The rows of one source in files on executors, in a folder that Spark removes when an executor ends.
 
-    The files and states are only a cache: if they are lost, they are computed again.
+    Lost files are written again. If candidates of truncated EM are lost, they are chosen again, which changes results;
+    other lost states only cost time.
     """
 
     name: str  # name of the folder
@@ -36,14 +37,9 @@ class StateStore:
         folders = self._folders()
         folder = folders[target % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
-        path, beside = folder / f"{target}.rows", folder / f"{target}.{os.getpid()}.tmp"
-        try:
-            _write(beside, blocks, digest)
-            os.replace(beside, path)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+        path = folder / f"{target}.rows"
+        with _replaced(path) as temporary:
+            _write(temporary, blocks, digest)
         return str(path)
 
     def remove(self) -> None:
@@ -75,7 +71,20 @@ class FitPass(NamedTuple):
 
 
 @contextmanager
-def states_beside(path: str, states: States, fit_pass: FitPass) -> Iterator[None]:
+def _replaced(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file, which replaces the file at `path` unless an error is raised."""
+    temporary = path.with_name(f"{path.name}-{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextmanager
+def stored_states(path: str, states: States, fit_pass: FitPass) -> Iterator[None]:
     """Add the states after the previous pass to `states`, and move the new states to a file next to the rows.
 
     This concerns only states that affect results. They can't stay in the memory of a worker, because Spark may give the
@@ -86,16 +95,16 @@ def states_beside(path: str, states: States, fit_pass: FitPass) -> Iterator[None
         states[fit] = pickle.loads(Path(f"{path}.{fit}.{number - 1}").read_bytes())
     yield
     if any(state.affects_results for state in states[fit][1]):
-        beside = Path(path).with_suffix(f".{os.getpid()}.tmp")
-        beside.write_bytes(pickle.dumps(states.pop(fit), 5))
-        beside.replace(f"{path}.{fit}.{number}")
+        with _replaced(Path(f"{path}.{fit}.{number}")) as temporary:
+            temporary.write_bytes(pickle.dumps(states.pop(fit), 5))
         _remove_old_states(path, fit_pass)
 
 
 def _remove_old_states(path: str, fit_pass: FitPass) -> None:
     """Remove the states of a partition before the previous pass, and of all fits except the last `MAX_FITS`."""
     with suppress(FileNotFoundError):  # raised if another worker repeats the task, and removes the same files
-        files = sorted(Path(path).parent.glob(f"{Path(path).name}.*"), key=os.path.getmtime, reverse=True)
+        found = [file for file in Path(path).parent.glob(f"{Path(path).name}.*") if "-" not in file.suffix]
+        files = sorted(found, key=os.path.getmtime, reverse=True)
         fits = list(dict.fromkeys(file.suffixes[-2][1:] for file in files))
         for file in files:
             fit, number = (suffix[1:] for suffix in file.suffixes[-2:])

@@ -522,7 +522,7 @@ def test_vectors_of_several_sizes_are_refused(spark):
     frame = spark.createDataFrame([([1.0, 2.0],), ([3.0],)], ["features"]).coalesce(1)
     with pytest.raises(Exception, match="features: a row does not have 2 numbers"):
         SparkMixture(k=1).fit(frame)
-    with pytest.raises(ValueError, match="the Spark frame has no rows"):
+    with pytest.raises(ValueError, match="the Spark data frame has no row"):
         SparkMixture().fit(frame.limit(0))
 
 

@@ -103,8 +103,8 @@ def stored_states(path: str, states: States, fit_pass: FitPass) -> Iterator[None
 def _remove_old_states(path: str, fit_pass: FitPass) -> None:
     """Remove the states of a partition before the previous pass, and of all fits except the last `MAX_FITS`."""
     with suppress(FileNotFoundError):  # raised if another worker repeats the task, and removes the same files
-        found = [file for file in Path(path).parent.glob(f"{Path(path).name}.*") if "-" not in file.suffix]
-        files = sorted(found, key=os.path.getmtime, reverse=True)
+        complete = [file for file in Path(path).parent.glob(f"{Path(path).name}.*") if "-" not in file.suffix]
+        files = sorted(complete, key=os.path.getmtime, reverse=True)
         fits = list(dict.fromkeys(file.suffixes[-2][1:] for file in files))
         for file in files:
             fit, number = (suffix[1:] for suffix in file.suffixes[-2:])

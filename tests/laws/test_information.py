@@ -392,7 +392,7 @@ def test_what_has_no_information_is_said():
     assert find_certificate(*how).why_not == "there is no formula for the structure Opaque()"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert find_certificate(*how).why_not == "the covariances do not determine the loadings of 5 factors"
+    assert find_certificate(*how).why_not == "the covariances do not determine the loadings of 2 factors"
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():

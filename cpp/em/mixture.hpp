@@ -8,7 +8,7 @@
 
 namespace gaussmix {
 
-using Indices = std::vector<Index>;  // of rows or components
+using Indices = std::vector<Index>;  // indices of rows or components
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLog2Pi = 1.8378770664093456;

@@ -38,8 +38,8 @@ class Marginals:
             marginal = self.mixture.marginal(seen)
             if marginal._exact_levels is None:
                 vars(marginal)["_usual_levels"] = self._levels(marginal)
-            if len(cache) >= _MAX_CACHED:
-                cache.pop(next(iter(cache)), None)
+            for oldest in list(cache)[: 1 - _MAX_CACHED]:  # a list, because another thread may change the cache
+                cache.pop(oldest, None)
             cache[key] = marginal
         return marginal
 

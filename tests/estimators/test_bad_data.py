@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from many_blocks import ManyBlocks
 from scipy import sparse
 
 import gaussmix
@@ -252,3 +253,11 @@ def test_a_class_names_its_constant_column(names, rng):
     where = r"2 \(counted from 0\) of X" if names is None else "'c'"
     with pytest.warns(RuntimeWarning, match=rf"lass 1: Column {where} is {CONSTANT}"):
         GaussianMixtureClassifier(1).fit(X, y)
+
+
+@pytest.mark.parametrize("n_rows", [50, 70])
+def test_a_source_must_give_as_many_rows_as_it_states(n_rows, rng):
+    source = ManyBlocks(rng.normal(size=(60, 2)))
+    source.n_rows = n_rows
+    with pytest.raises(ValueError, match=rf"X\.n_rows is {n_rows}, but X\.blocks\(\) gave 60 rows in total"):
+        GaussianMixture().fit(source)

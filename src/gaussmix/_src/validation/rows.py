@@ -102,6 +102,9 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
             )
         if getattr(estimator, "checkpoint", None) is not None:
             X.collect(Fingerprint)  # collected first, so that one pass computes all statistics
+        n_rows = X.row_totals.n_rows
+        if n_rows != X.n_rows:
+            raise ValueError(f"X.n_rows is {X.n_rows}, but X.blocks() gave {n_rows} rows in total. Correct X.n_rows.")
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:

@@ -150,6 +150,7 @@ def test_every_feature_is_tried() -> None:
     assert {name for names in OPTION_PARAMETERS.values() for name in names} - OTHERS == ASKING.keys()
 
 
+@pytest.mark.heavy(but=6)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ASKING)
 def test_two_features_give_a_right_fit_or_one_clear_error(

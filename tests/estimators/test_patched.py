@@ -57,7 +57,7 @@ def test_what_is_scikit_learns_stays_so(X):
         assert type(ours.to_sklearn()) is THEIRS[0]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(("word", "code"), [("7", 7), ("0", 0), ("fail", 1)])
 def test_a_script_runs_as_by_python_alone(word, code, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")

@@ -43,7 +43,7 @@ def pointer(values):
     return values.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
-@pytest.mark.heavy(but=9)
+@pytest.mark.heavy(but=4)
 def test_answers_are_those_of_the_mixture(case, compiled):
     model, rows = case
     mixture, library = mixture_of(model), compiled(to_c(model))

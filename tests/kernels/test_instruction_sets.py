@@ -79,7 +79,7 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
     assert (active, omitted) == ("portable", "" if fastest == "portable" else fastest)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
 def test_one_warning_names_the_option(forced, n_warnings):
     """Check that there is one warning for any number of fits, and none if the user has chosen kernels."""

@@ -23,7 +23,7 @@ TOLERANCE = 1e-9  # as docs/develop/numerics.md states it
 CHECKS = [check for check in check_engine.CHECKS if check is not check_engine.check_leaves]  # promises no bits
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_engine_agrees_with_the_reference(check, rng, monkeypatch):
     monkeypatch.setattr(check_engine, "TOLERANCE", TOLERANCE)
@@ -228,7 +228,7 @@ COPIES = {
 }
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("estimator", "options"), COPIES.values(), ids=COPIES)
 def test_a_sample_and_no_more_leaves_the_device(estimator, options, rng, dispatch, monkeypatch):
     """Count the rows that are copied from and to the device during a fit and predictions."""

@@ -97,6 +97,7 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
         check_candidates(state.candidates, block, parameters)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):

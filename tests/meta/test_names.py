@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -44,15 +45,16 @@ def defined(tree: ast.AST) -> Iterator[str]:
             yield node.id
 
 
-def python_files() -> list[Path]:
-    return sorted((ROOT / "src").rglob("*.py"))
+@cache
+def syntax_trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "src").rglob("*.py"))}
 
 
 def test_no_name_is_of_the_private_vocabulary() -> None:
     found = set()
-    for path in python_files():
+    for path, tree in syntax_trees().items():
         names = [path.stem if path.stem != "__init__" else path.parent.name]
-        names += defined(ast.parse(path.read_text(encoding="utf-8")))
+        names += defined(tree)
         found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE}
     code = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\b[A-Za-z_]\w*', re.DOTALL)
     for path in sorted((ROOT / "cpp").rglob("*.[ch]pp")):
@@ -63,8 +65,8 @@ def test_no_name_is_of_the_private_vocabulary() -> None:
 
 def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:
     classes, constants = defaultdict[str, set[Path]](set), defaultdict[str, dict[Path, str]](dict)
-    for path in python_files():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for path, tree in syntax_trees().items():
+        for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 classes[node.name].add(path)
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -78,7 +80,6 @@ def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:
 
 
 def test_a_constructor_says_what_it_is_built_from() -> None:
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in python_files()}
-    found = [f"{path.name}: {node.name}" for path, tree in trees.items() for node in ast.walk(tree)
+    found = [f"{path.name}: {node.name}" for path, tree in syntax_trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.FunctionDef) and node.name in ("of", "_of")]  # fmt: skip
     assert found == []

@@ -85,7 +85,8 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMS
     search = initial.trace.search
     for state in _run_to_end(problem, plan, initial, last_objective):
         yield state if search is None else state._replace(trace=replace(state.trace, search=search))
-        if plan.should_stop() or (plan.ends_at_collapse and state.trace.collapsed_components):
+        is_failed = plan.candidate is not None and state.trace.collapsed_components  # see `Selection._run_plan`
+        if is_failed or plan.should_stop():
             return
 
 

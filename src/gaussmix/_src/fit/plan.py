@@ -121,11 +121,6 @@ class Plan:
     is_accelerated : whether EM is accelerated; see `run_em`.
     should_stop : function that is called after each EM step and before each split-and-merge move; if it returns True,
         the fit ends without a result.
-    ends_at_collapse : whether a run ends when a component collapses, after which likelihoods are not comparable.
-    shared_starts : draws that structures with equally many components share; None outside of model selection.
-    candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
-    n_candidates : in a model selection, the number of candidates; otherwise None.
-    stage_name : name of the stage of a model selection, because several stages may fit a candidate; "" in other fits.
     fallback_start : initialisation to use if the search of "auto" finds singular covariances; None to raise an error.
     make_moves : function that returns the birth and merge moves of variational Bayes; None for fits without such moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if the check is cheap.
@@ -135,6 +130,10 @@ class Plan:
     stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
     skip_reasons : map from each candidate to the reason for skipping its runs; a single fit has the key None.
     report_progress : function that is called with messages about work before the first EM step on all rows.
+    n_candidates : in a model selection, the number of candidates; otherwise None.
+    candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
+    checkpoint_key : key of the fit in a checkpoint, which differs for each stage and candidate of a model selection.
+    shared_starts : draws that several structures share; None if each fit makes its own.
     """
 
     starts: Sequence[Start]
@@ -143,11 +142,6 @@ class Plan:
     user_init: InitialParameters | None = None
     is_accelerated: bool = False
     should_stop: Callable[[], bool] = lambda: False
-    ends_at_collapse: bool = False
-    shared_starts: SharedStarts | None = None
-    candidate: int | None = None
-    n_candidates: int | None = None
-    stage_name: str = ""
     fallback_start: str | None = None
     make_moves: Callable[[Problem, Plan], Any] | None = None
     check_maximum: bool | None = None
@@ -157,11 +151,10 @@ class Plan:
     stop_reason: Callable[[], Outcome | None] = lambda: None
     skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
     report_progress: Callable[[str], object] = report_nothing
-
-    @property
-    def checkpoint_key(self) -> str:
-        """Return the key under which a checkpoint stores this fit."""
-        return f"{self.stage_name}{'' if self.candidate is None else self.candidate}"
+    n_candidates: int | None = None
+    candidate: int | None = None
+    checkpoint_key: str = ""
+    shared_starts: SharedStarts | None = None
 
     def should_end_moves(self) -> bool:
         """Return whether split, merge and birth moves must end because the fit must stop or its deadline has passed."""

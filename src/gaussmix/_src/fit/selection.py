@@ -144,8 +144,8 @@ class Selection:
         has_fit = any(result.criterion_inputs is not None for result in results.values())
         while not is_cut_short:
             can_win = self._possible_winners(results, criterion, max_gain) - searched
-            stage = f"{self.plan.stage_name}search {len(searched)} "
-            fits = replace(self, plan=replace(self.plan, starts=searches, stage_name=stage))
+            key = f"{self.plan.checkpoint_key}search {len(searched)} "
+            fits = replace(self, plan=replace(self.plan, starts=searches, checkpoint_key=key))
             if has_fit:
                 fits._has_fit.set()
             worth = [each for each in self._order_candidates() if each in can_win and fits._uses_search(each)]
@@ -204,7 +204,8 @@ class Selection:
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
-            problem, plan = replace(self.problem, data=others), replace(self.plan, stage_name=f"without fold {index} ")
+            problem, key = replace(self.problem, data=others), f"without fold {index} "
+            plan = replace(self.plan, checkpoint_key=key)
             fitted = yield from replace(self, problem=problem, plan=plan).results()
             fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
             by_fold.append(fold_likelihoods(fitted, fold.make_source(), engine))
@@ -234,7 +235,7 @@ class Selection:
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
-            plan = replace(self.plan.replace_auto(SCALED_KMEANS), rng=rng, stage_name=f"repeat {index} ")
+            plan = replace(self.plan.replace_auto(SCALED_KMEANS), rng=rng, checkpoint_key=f"repeat {index} ")
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
@@ -292,8 +293,7 @@ class Selection:
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
         start = ModelStart(split_heaviest(smaller_result.final_state.model, problem.n_components))
-        stage = f"{self.plan.stage_name}from fewer "
-        plan = self._candidate_plan(result.candidate, should_stop, starts=[start], stage_name=stage)
+        plan = self._candidate_plan(result.candidate, should_stop, "from fewer ", starts=[start])
         again = self._run_plan(problem, plan, result.candidate, began)
         return _higher_result(again, result, problem)
 
@@ -302,9 +302,12 @@ class Selection:
         plan = self._candidate_plan(candidate, should_stop=lambda: False)
         return "search" in plan.resolve_auto(self.candidate_problem(candidate, engine=self._engine)).starts
 
-    def _candidate_plan(self, candidate: Candidate, should_stop: Callable[[], bool], **changes: Any) -> Plan:
+    def _candidate_plan(
+        self, candidate: Candidate, should_stop: Callable[[], bool], stage: str = "", **changes: Any
+    ) -> Plan:
         index = self.candidates.index(candidate)
-        return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
+        key = f"{self.plan.checkpoint_key}{stage}{index}"
+        return replace(self.plan, should_stop=should_stop, candidate=index, checkpoint_key=key, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
         """Run a plan. If a component of the best run collapsed, the candidate fails: its likelihood is misleading."""

@@ -48,9 +48,14 @@ class Covariances(ABC):
         return one if is_shared else (n_components, *one)
 
     @classmethod
-    def from_array(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
-        """Make covariances from values with the shape of the attribute `array`."""
-        return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
+    def from_array(
+        cls, array: Array, n_components: int, n_features: int, is_shared: bool, whitening: Whitening | None = None
+    ) -> Self:
+        """Make covariances from values with the shape of the attribute `array`, and from their factors, if known."""
+        result = cls(array[None] if is_shared else array, n_components, n_features, is_shared)
+        if whitening is not None:
+            vars(result)["whitening"] = whitening  # the value of the cached property, which thus factorises nothing
+        return result
 
     @cached_property
     def array(self) -> Array:

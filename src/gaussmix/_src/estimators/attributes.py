@@ -79,7 +79,8 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # weak reference to the rows, the labels, or why there are none
+    # `labels_`, a weak reference to X from which `predict` computes `labels_`, or the reason why it can't.
+    _label_source: NDArray[np.int64] | ref[Any] | str
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -114,8 +115,8 @@ class MixtureAttributes(Estimator):
             _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
-        if isinstance(state.get("_rows"), ref):  # A weak reference is valid only in this process.
-            del state["_rows"]
+        if isinstance(state.get("_label_source"), ref):  # A weak reference is valid only in this process.
+            del state["_label_source"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}
         return state
@@ -174,25 +175,24 @@ class MixtureAttributes(Estimator):
         """Replace the result of the fit by a model that the user has set; `dtype` is the type of the fitted arrays."""
         fitted = FitResult.from_user_model(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
-        self._rows = "fit did not find this mixture"
+        self._label_source = "fit did not find this mixture"
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the labels of the training rows; labels in a NumPy array are also stored as `labels_`."""
         if isinstance(labels, np.ndarray):
-            self._rows = labels
+            self._label_source = labels
         return labels
 
     def _labels(self) -> NDArray[np.int64]:
         """Return the labels of the training rows, and store them; raises NotFittedError or AttributeError."""
         self._check_fitted()
-        rows = vars(self).get("_rows")
-        if isinstance(rows, np.ndarray):
-            return rows
-        X = rows() if isinstance(rows, ref) else None
+        source = vars(self).get("_label_source", "this estimator was loaded, copied or fitted in parts")
+        if isinstance(source, np.ndarray):
+            return source
+        X = source() if isinstance(source, ref) else None
         if X is None:
-            why = rows if isinstance(rows, str) else "this estimator was loaded, copied or fitted in parts"
-            why = "the array X no longer exists" if isinstance(rows, ref) else why
+            why = source if isinstance(source, str) else "the array X no longer exists"
             raise AttributeError(
                 f"{type(self).__name__} has no labels_, because a fit does not store X, and {why}. "
                 "Call predict(X) or fit_predict(X)."

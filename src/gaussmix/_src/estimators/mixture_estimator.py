@@ -149,15 +149,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             fitted = option.adapt_result(fitted, problem, run)
         self._fitted, source = fitted, problem.data.raw_source
         if source.has_errors:
-            self._rows = "predict would need X_error"
+            self._label_source = "predict would need X_error"
         elif fitted.cutoff is not None:
-            self._rows = "predict can't leave out the rows that trim left out"
+            self._label_source = "predict can't leave out the rows that trim left out"
         elif not (isinstance(source, ArraySource) or source.is_on_device):
-            self._rows = "X was in a file or on a cluster"
+            self._label_source = "X was in a file or on a cluster"
         else:
-            self._rows = "X was neither an array nor a data frame"
+            self._label_source = "X was neither an array nor a data frame"
             with suppress(TypeError):  # for example, lists do not support weak references
-                self._rows = ref(X)
+                self._label_source = ref(X)
 
     def fit_predict(
         self,

@@ -112,7 +112,7 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._fit_mixture(source, None, _options(estimator))
-    vars(estimator).pop("_rows", None)  # because X is only a part of the stream
+    vars(estimator).pop("_label_source", None)  # because X is only a part of the stream
     return problem
 
 

@@ -220,10 +220,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        pays = is_birth and n_components > 1 and (source.n_features == 1 or source.n_rows < MAX_ROWS_OF_KMEANS)
+        is_quick = source.n_features == 1 or source.n_rows < MAX_ROWS_OF_KMEANS
+        has_kmeans_start = is_birth and n_components > 1 and is_quick
         # If rows are condensed, `VariationalMoves` starts from k-means, unless components share a variance.
-        pays = pays and (family.is_shared or problem.data.condensed_rows is None)
-        if pays and n_components <= len(problem.data.sample.rows):
+        has_kmeans_start = has_kmeans_start and (family.is_shared or problem.data.condensed_rows is None)
+        if has_kmeans_start and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts
         plan = Plan(
             starts,

@@ -309,10 +309,10 @@ class FirstState:
             data.trimming is not None or partition.centres is not None
         )
         is_plain = data.labels is None and not problem.source.has_errors
-        pays = partition.search_rows is not None or (problem.source.n_rows > MIN_PREFIT_ROWS and is_plain)
+        is_large = problem.source.n_rows > MIN_PREFIT_ROWS and is_plain
         if draw.sample_moments is None or plan.user_init is not None or not plan.has_sample_fit:
             return None
-        if not (has_positions and pays and stopping.max_steps > 0):
+        if not (has_positions and (is_large or partition.search_rows is not None) and stopping.max_steps > 0):
             return None
         sample, moments = problem.source, draw.moments
         if is_plain:

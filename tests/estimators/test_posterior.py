@@ -56,7 +56,7 @@ def test_streams_and_groups_are_refused(rows):
 
 
 def test_candidates_that_fill_the_memory_are_refused(monkeypatch, rows):
-    monkeypatch.setattr("gaussmix._src.fit.options.posterior._memory_bytes", lambda: 23_999)
+    monkeypatch.setattr("gaussmix._src.fit.options.posterior.physical_memory", lambda: 23_999)
     needed = r"posterior=3 needs 0 GB for the candidate components of 2,000 rows\. Lower posterior"
     with pytest.raises(ValueError, match=needed):
         fitted(rows, 3)

@@ -127,7 +127,7 @@ class ParameterEstimates:
         """
         return made_frame(self._columns(alpha), self.frame_library)
 
-    def _columns(self, alpha: float) -> dict[str, Any]:
+    def _columns(self, alpha: float = DEFAULT_ALPHA) -> dict[str, Any]:
         low, high = self.conf_int(alpha).T
         of_numbers = {"estimate": np.array(self.params), "std_error": self.bse, "conf_low": low, "conf_high": high}
         return {"term": list(self.names), **of_numbers}
@@ -178,13 +178,9 @@ def _digits(value: float, error: float, low: float, high: float) -> list[str]:
     return [f"{value:.6g}", f"{error:.3g}", f"{low:.6g}", f"{high:.6g}"]
 
 
-def _unchanged(value: Any) -> Any:
-    return value
-
-
 # This dictionary maps the name of each link to the link function, the inverse function, and the derivative.
 _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
-    "": (_unchanged, _unchanged, lambda value: 1.0),
+    "": (np.positive, np.positive, lambda value: 1.0),
     "log": (np.log, np.exp, lambda value: 1 / value),
     "logit": (logit, expit, lambda value: 1 / (value * (1 - value))),
 }
@@ -192,11 +188,11 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Return names, values and links of all parameters of a mixture as a dict of arguments of `ParameterEstimates`."""
-    scale, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
+    layout, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
     of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
-    links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
-    names = tuple(term.name(own) for term in scale.terms)
-    return {"names": names, "params": scale.to_vector(mixture._model), "links": links}
+    links = tuple(of_kind.get(term.kind, "") for term in layout.terms)
+    names = tuple(term.name(own) for term in layout.terms)
+    return {"names": names, "params": layout.to_vector(mixture._model), "links": links}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -232,10 +228,10 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
     the mixture has other parameters than the estimates, or is more than three standard errors away.
     """
-    scale = ParameterLayout.at_model(mixture._model)
-    if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
+    layout = ParameterLayout.at_model(mixture._model)
+    if layout.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
         raise ValueError("estimates must come from inference, bootstrap or posterior_ of this estimator.")
-    of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in scale.terms])
+    of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in layout.terms])
     furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
@@ -244,7 +240,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()
-    weights = [index for index, term in enumerate(scale.terms) if term.kind is ParameterKind.WEIGHT]
+    weights = [index for index, term in enumerate(layout.terms) if term.kind is ParameterKind.WEIGHT]
     none = np.full(len(weights) - K, np.nan)
     for name, numbers in {"std_error": estimates.bse, "conf_low": low, "conf_high": high}.items():
         columns[f"weight_{name}"] = numbers[weights]

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different, label_array
+from gaussmix._src.validation.targets import coded, different, is_missing, label_array
 
 
 class Column(NamedTuple):
@@ -235,9 +235,7 @@ def _check_table(table: Any) -> NDArray[Any]:
 
 def _is_unknown(label: Any) -> bool:
     """Return whether a label means that the component is unknown: −1, None or another missing value."""
-    if label is None or type(label).__name__ == "NAType":  # pandas.NA is not comparable
-        return True
-    return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
+    return is_missing(label) or (isinstance(label, Integral | float) and bool(label == UNKNOWN_LABEL))
 
 
 def _plain(label: Any) -> Any:

@@ -95,7 +95,7 @@ def different(y: NDArray[Any]) -> NDArray[Any]:
         cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
         cells = reduce(lambda one, part: np.unique(np.concatenate([one, np.unique(y[part])])), leaves_of(len(y)), y[:0])
-    return cells[~_is_missing(cells)]
+    return cells[~_missing_mask(cells)]
 
 
 def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -104,7 +104,7 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
     for part in leaves_of(len(y)) if len(values) else ():
         if code_of:
-            array[part] = [UNLABELLED if _is_no_value(value) else code_of[value] for value in y[part].tolist()]
+            array[part] = [UNLABELLED if is_missing(value) else code_of[value] for value in y[part].tolist()]
             continue
         positions = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
         array[part] = np.where(values[positions] == y[part], codes[positions], UNLABELLED)
@@ -177,14 +177,14 @@ def _is_minus_one(value: Any) -> bool:
     return isinstance(value, Real) and bool(value == UNLABELLED)
 
 
-def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+def _missing_mask(y: NDArray[Any]) -> NDArray[np.bool_]:
     """Return a mask (n_rows,) of the missing values in y."""
     if y.dtype.kind not in "fO":
         return np.zeros(len(y), dtype=bool)
-    return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
+    return np.array([is_missing(value) for value in y.tolist()], dtype=bool)
 
 
-def _is_no_value(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     try:
         return value is None or bool(value != value)
     except TypeError:  # raised because pandas.NA != pandas.NA has no truth value

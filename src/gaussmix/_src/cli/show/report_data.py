@@ -19,6 +19,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.words import mean_and_deviation
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.plot.subject import overall
 from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.reading import count_distant, distant_sentence
@@ -105,11 +106,8 @@ class ReportData:
     @cached_property
     def standardised_means(self) -> Array:
         """Return (μ_kj − μ_j) / σ_j for each component k and feature j; μ_j and σ_j describe the whole mixture."""
-        weights = self.mixture.weights / self.mixture.weights.sum()
-        centre = weights @ self.mixture.means
-        within = weights @ self.deviations**2
-        between = weights @ (self.mixture.means - centre) ** 2
-        return (self.mixture.means - centre) / np.sqrt(within + between)
+        centre, spread = overall(self.mixture.weights, self.mixture.means, self.deviations**2)
+        return (self.mixture.means - centre) / spread
 
     @property
     def deviations(self) -> Array:

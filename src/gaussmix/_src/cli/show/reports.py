@@ -296,10 +296,8 @@ def show_inference(estimates: MixtureEstimates) -> None:
 
 def inference_as_json(estimates: MixtureEstimates) -> dict[str, Any]:
     """Return standard errors and intervals for JSON, with null for unknown values."""
-    low, high = estimates.conf_int().T
-    numbers = {"estimate": estimates.params, "std_error": estimates.bse, "conf_low": low, "conf_high": high}
-    columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
-    return {"method": estimates.method, "term": list(estimates.names), **columns, "notes": list(estimates.notes)}
+    columns = {name: [json_value(value) for value in values] for name, values in estimates._columns().items()}
+    return {"method": estimates.method, **columns, "notes": list(estimates.notes)}
 
 
 def model_as_json(model: ModelFile) -> dict[str, Any]:

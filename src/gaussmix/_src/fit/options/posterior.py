@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf, isnan, nan
+from math import isnan, nan
 
 from gaussmix._src.em.objective.trace import EMState, PosteriorGap
 from gaussmix._src.em.search.split_and_merge import report_nothing
@@ -23,6 +22,7 @@ from gaussmix._src.fit.options.table import MIN_TRUNCATED_COMPONENTS
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
+from gaussmix._src.sources.traffic import physical_memory
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM takes only seconds
@@ -142,7 +142,7 @@ class TruncatedPosterior(FitOption):
                 'candidate components. Set posterior="exact".'
             )
         n_bytes = 4 * n_candidates * source.n_rows
-        if not source.is_remote and n_bytes > _memory_bytes():
+        if not source.is_remote and n_bytes > physical_memory():
             raise ValueError(
                 f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidate components of "
                 f"{source.n_rows:,} rows. Lower posterior, or fit fewer rows."
@@ -162,14 +162,6 @@ def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
 def _is_wide(gap: PosteriorGap) -> bool:
     """Return whether the gap exceeds `MAX_GAP` by more than two standard errors."""
     return gap.gap - 2 * gap.standard_error > MAX_GAP
-
-
-def _memory_bytes() -> float:
-    """Return the memory of the machine in bytes; infinity if the system does not report its memory."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return inf
 
 
 def _why_exact(problem: Problem) -> str:

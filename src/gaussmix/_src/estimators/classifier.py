@@ -324,9 +324,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         for index, label in enumerate(self.classes_.tolist()):
             mine: Any = known.class_rows(index)
             with about(f"Class {label!r}"):
-                one = self._mixture_estimator(self._names).set_params(
-                    check_maximum=False
-                )  # The mixtures of all classes are checked together, later.
+                one = self._mixture_estimator(self._names)
+                one.set_params(check_maximum=False)  # The mixtures of all classes are checked together, later.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))

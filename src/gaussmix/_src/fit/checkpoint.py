@@ -148,10 +148,8 @@ class Checkpoint(FitOption):
             yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
-                    status.best_state, status.final_states = (
-                        choose_better(status.best_state, end),
-                        (*status.final_states, end),
-                    )
+                    status.best_state = choose_better(status.best_state, end)
+                    status.final_states += (end,)
             status.n_runs_done += 1
             status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):

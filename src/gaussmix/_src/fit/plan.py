@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import (
-    AUTO,
-    DETERMINISTIC_STARTS,
-    SCALED_KMEANS,
-    Partition,
-)
+from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, SCALED_KMEANS, Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION

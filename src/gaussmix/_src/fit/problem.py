@@ -99,10 +99,8 @@ class TrainingData:
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
-        subset, total = (
-            initialisation.condensation.condense_rows(self.sample),
-            source.row_totals.total_weight / self.weight_unit,
-        )
+        subset = initialisation.condensation.condense_rows(self.sample)
+        total = source.row_totals.total_weight / self.weight_unit
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:

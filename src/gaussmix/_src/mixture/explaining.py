@@ -99,10 +99,8 @@ class Explanation:
         ----------
         row : index of the row.
         """
-        second_component, probability = (
-            int(self.second_component[row]),
-            self._probability(row, int(self.component[row])),
-        )
+        second_component = int(self.second_component[row])
+        probability = self._probability(row, int(self.component[row]))
         head = f"row {row}: {_called(self.component[row])}, probability {probability:.4g}"
         if second_component == self.component[row]:
             lines = [f"{head}; there is no other"]

@@ -174,10 +174,8 @@ def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
         some = slice(first, first + ROWS_COPIED_AT_ONCE)
         low = high = rows[some].values
         if weight is not None:
-            counts, infinity = (
-                (weight[some].values > 0)[:, None],
-                xp.asarray(xp.inf, dtype=low.dtype, device=low.device),
-            )
+            counts = (weight[some].values > 0)[:, None]
+            infinity = xp.asarray(xp.inf, dtype=low.dtype, device=low.device)
             low, high = xp.where(counts, low, infinity), xp.where(counts, high, -infinity)
         candidates += [to_host(xp.argmin(low, axis=0)) + first, to_host(xp.argmax(high, axis=0)) + first]
     lowest, highest = np.stack(candidates[::2]), np.stack(candidates[1::2])

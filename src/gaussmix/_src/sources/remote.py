@@ -156,10 +156,8 @@ class LazySource(Source):
         for notice in notices:
             warn(f"{about.name}: {notice}")
         self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
-        self.feature_names, self.integer_columns = (
-            tuple(about.names) if about.has_names else None,
-            about.integer_columns,
-        )
+        self.feature_names = tuple(about.names) if about.has_names else None
+        self.integer_columns = about.integer_columns
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:

@@ -52,14 +52,12 @@ class Partition:
         trimming compares sums of densities. Therefore, with spherical components of width 1, the result would depend on
         the units of the features. If all centres coincide, the width of the components does not change.
         """
-        fraction, centres = (
-            getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
-            self.centres,
-        )  # only the function `OutlierResponsibilities` has `with_scaled_spheres`
-        parameters = self.parameters
+        parameters, centres = self.parameters, self.centres
         if centres is not None and (centres != centres[0]).any():
             parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
-        return replace(self, parameters=parameters, responsibilities=fraction)
+        # Only the function `OutlierResponsibilities` has `with_scaled_spheres`.
+        responsibilities = getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities)
+        return replace(self, parameters=parameters, responsibilities=responsibilities)
 
     @property
     def centres(self) -> Array | None:

@@ -161,11 +161,9 @@ def read_arrow(source: Input) -> TypedTable:
                 return ArrowStreamTable.from_input(source, pa.ipc.open_stream(opened).schema, start=_START)
         with source.opened() as opened:
             types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
-            return (
-                ArrowFileTable.from_input(source, types, codec=codec_of(opened))
-                if is_file
-                else ArrowStreamTable.from_input(source, types)
-            )
+            if is_file:
+                return ArrowFileTable.from_input(source, types, codec=codec_of(opened))
+            return ArrowStreamTable.from_input(source, types)
 
 
 def codec_of(file: pa.NativeFile) -> bytes:

@@ -85,8 +85,8 @@ class Bootstrap(MixtureEstimates):
             component.
         """
         assert self.draws is not None, "a bootstrap always has draws"
-        scale, model = ParameterLayout.at_model(self.mixture._model), self.mixture._model
-        models = (scale.to_model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
+        layout, model = ParameterLayout.at_model(self.mixture._model), self.mixture._model
+        models = (layout.to_model(draw, model) for draw in self.draws[: check_count("n_samples", n_samples, 1)])
         return as_mixtures(models, self.mixture)
 
 

@@ -103,9 +103,9 @@ class MixturePosterior:
             precision.
         """
         check_unit(self._mixture)
-        scale = ParameterLayout.at_model(self._mixture._model)
+        layout = ParameterLayout.at_model(self._mixture._model)
         check_count("n_samples", n_samples, 2)
-        draws = np.array([scale.to_vector(each._model) for each in self.sample(n_samples, rng)])
+        draws = np.array([layout.to_vector(each._model) for each in self.sample(n_samples, rng)])
         estimates = self._estimates(draws, parameter_entries(self._mixture))
         return MixtureEstimates(**vars(estimates), mixture=self._mixture)
 

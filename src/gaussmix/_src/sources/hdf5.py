@@ -28,8 +28,8 @@ class _DatasetReader(Reader):
     def __init__(self, data: Any, request: OpenOptions) -> None:
         self.name = f"data set {data.name!r} of {data.file.filename}"
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
-            partitions = f"{data.dtype} of shape {data.shape}"
-            raise ValueError(f"The {self.name} contains {partitions}, not rows and columns of numbers.")
+            contents = f"{data.dtype} of shape {data.shape}"
+            raise ValueError(f"The {self.name} contains {contents}, not rows and columns of numbers.")
         self._data, self.n_rows, self.weights, self.may_miss = data, len(data), request.weights, request.missing
         names = invented_names(data.shape[1])
         chosen = Chosen.from_columns(f"The {self.name}", names, request.columns, request.weights, data.dtype)

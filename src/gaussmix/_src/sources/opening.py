@@ -136,9 +136,9 @@ def _kind(data: Any) -> str:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
     names = [f"{each.__module__.partition('.')[0].strip('_')}.{each.__name__}" for each in type(data).__mro__]
-    cached = next((name for name in names if name in SOURCES), "")
-    if cached or names[0].partition(".")[0] in IN_MEMORY:
-        return cached
+    known = next((name for name in names if name in SOURCES), "")
+    if known or names[0].partition(".")[0] in IN_MEMORY:
+        return known
     return next((name for name in names if name in plugins.points("gaussmix.sources")), "")
 
 

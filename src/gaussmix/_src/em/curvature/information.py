@@ -186,16 +186,16 @@ def _complete_information(
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
-    collect, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
+    full, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
     gradient[:K] = mass
     if coords.n_weights > K:
         gradient[K] = total_weight - mass.sum()
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
         means, covariances = _jacobian_rows(coords, k)
-        collect[means, means] += scatter.mean_weight
+        full[means, means] += scatter.mean_weight
         crossed = (coords.symmetric_basis @ scatter.first_sum).T
-        collect[means[:, None], covariances] += crossed
-        collect[covariances[:, None], means] += crossed.T
+        full[means[:, None], covariances] += crossed
+        full[covariances[:, None], means] += crossed.T
         gradient[means] += scatter.first_sum
         gradient[covariances] += scatter.covariance_gradient(coords.symmetric_basis)
         if coords.angle_jacobian is not None and coords.axis_variances is not None:
@@ -203,13 +203,13 @@ def _complete_information(
             turned = np.concatenate((coords.jacobian[covariances[: model.n_features]], coords.angle_jacobian[index]))
             of_turns += _sandwich(_hessian_rotation(scatter.second_sum, coords.axis_variances[index]), turned)
             continue
-        collect[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
+        full[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
         if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
             of_turns[last, last] += _hessian_loadings(coords, k, scatter, of_noise)
             of_ridge[last] += _noise_ridge_gradient(coords, k, of_noise)
-    matrix = _sandwich(collect, coords.jacobian) + of_turns
+    matrix = _sandwich(full, coords.jacobian) + of_turns
     slope = gradient @ coords.jacobian + of_ridge
     concentration = objective.weight_update.concentration if isinstance(objective, PosteriorObjective) else 0.0
     weights = model.all_weights

@@ -239,8 +239,8 @@ class StackedModels:
         covariances = self.covariances
         if self.template.covariances.is_shared:
             covariances = covariances.take(np.repeat(np.arange(n), K))
-        collect = self.weights.ravel(), self.means.reshape(n * K, d), covariances.whitening
-        parameters = Parameters.from_mixture(*collect)
+        means = self.means.reshape(n * K, d)
+        parameters = Parameters.from_mixture(self.weights.ravel(), means, covariances.whitening)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         if self.template.noise is not None:
             background = np.broadcast_to(log(self.noise_weights) - self.template.noise.log_volume, heights.shape[:2])
@@ -249,15 +249,15 @@ class StackedModels:
 
     def to_vectors(self, component_orders: Indices) -> Array:
         """Return the parameter vector of each model, (n, q), after reordering components by `component_orders`."""
-        n, scale = len(self.weights), ParameterLayout.at_model(self.template)
-        columns = scale.covariance_vectors(self.covariances)
+        n, layout = len(self.weights), ParameterLayout.at_model(self.template)
+        columns = layout.covariance_vectors(self.covariances)
         columns = columns.reshape(n, -1, columns.shape[1])
-        if not scale.is_shared:
+        if not layout.is_shared:
             columns = np.take_along_axis(columns, component_orders[:, :, None], axis=1)
         return np.concatenate(
             (
                 np.take_along_axis(self.weights, component_orders, axis=1),
-                self.noise_weights[:, None][:, : int(scale.has_noise)],
+                self.noise_weights[:, None][:, : int(layout.has_noise)],
                 np.take_along_axis(self.means, component_orders[:, :, None], axis=1).reshape(n, -1),
                 columns.reshape(n, -1),
             ),

@@ -28,9 +28,9 @@ class DirichletWeights:
     def expected_log_weights(self, mass: Array) -> tuple[Array, Array]:
         """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), in nats."""
         total = self.n_components * self.concentration
-        collect = total + mass.sum(axis=-1, keepdims=True)
+        total_after = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.concentration], (*mass.shape[:-1], 2))
-        logs, derivatives = gammas(np.concatenate((self.concentration + mass, collect, constants), axis=-1))
+        logs, derivatives = gammas(np.concatenate((self.concentration + mass, total_after, constants), axis=-1))
         normaliser = (logs[..., :-3] - logs[..., -1:]).sum(axis=-1) + logs[..., -2] - logs[..., -3]
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 

@@ -166,17 +166,17 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         return
     source = problem.source
     weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
-    collect, counts = weight * problem.data.weight_unit, np.ones(resampling.n_resamples)
+    row_weight, counts = weight * problem.data.weight_unit, np.ones(resampling.n_resamples)
     left_out = np.arange(0)
     if resampling.kind == "jackknife":
         left_out = np.flatnonzero(weight > MIN_RELATIVE_WEIGHT * weight.max())
-        own = collect[left_out] if resampling.is_frequency else np.ones(len(left_out))
+        own = row_weight[left_out] if resampling.is_frequency else np.ones(len(left_out))
         removed, total = np.minimum(own, 1.0), own.sum()
         counts = own / removed * ((total - removed) / total) / removed
     at_once = max(1, MAX_DRAWN_VALUES // source.n_rows)
     for first in range(0, len(counts), at_once):
         some = counts[first : first + at_once]
-        weights = _draw_row_weights(resampling, collect, len(some), left_out[first : first + at_once], rng)
+        weights = _draw_row_weights(resampling, row_weight, len(some), left_out[first : first + at_once], rng)
         yield _refit_reweighted_rows(problem, model, resampling, weights), some
 
 

@@ -341,9 +341,9 @@ class _Opened:
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
         """Store bytes until they are read; `first` is their offset in the file, or None for the last bytes."""
-        partitions = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
-        self._chunks.append(partitions)
-        return partitions
+        chunk = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
+        self._chunks.append(chunk)
+        return chunk
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
         self._position = offset + {SEEK_SET: 0, SEEK_CUR: self._position}.get(whence, self._file.size)
@@ -356,25 +356,25 @@ class _Opened:
         """Read up to `count` bytes from the current position; all remaining bytes if `count` is negative."""
         end, pieces = self._file.size if count < 0 else min(self._position + count, self._file.size), []
         while self._position < end:
-            partitions = self._around(self._position, end)
-            piece = memoryview(partitions.data)[self._position - partitions.first : end - partitions.first]
+            chunk = self._around(self._position, end)
+            piece = memoryview(chunk.data)[self._position - chunk.first : end - chunk.first]
             pieces.append(piece)
-            self._position, partitions.left = self._position + len(piece), partitions.left - len(piece)
-            if partitions.left <= 0:
-                self._chunks.remove(partitions)
+            self._position, chunk.left = self._position + len(piece), chunk.left - len(piece)
+            if chunk.left <= 0:
+                self._chunks.remove(chunk)
         return b"".join(pieces)
 
     def _around(self, start: int, end: int) -> _Chunk:
         """Return a chunk with the byte at `start`: a stored chunk, or the chunk from a pending or new request."""
-        partitions = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
-        while partitions is None and self._requests is not None and (taken := self._requests.take(self._file)):
+        chunk = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
+        while chunk is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)
-            partitions = new if 0 <= start - new.first < len(new.data) else None
-        if partitions is None:
+            chunk = new if 0 <= start - new.first < len(new.data) else None
+        if chunk is None:
             n_bytes = min(max(end - start, self._step), self._file.size - start)
-            partitions = self.hold(self._file.read(start, n_bytes), start)
+            chunk = self.hold(self._file.read(start, n_bytes), start)
             self._step = min(2 * self._step, MAX_REQUEST_BYTES)
-        return partitions
+        return chunk
 
     def close(self) -> None:
         self.closed = True

@@ -140,8 +140,8 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     if not n_rows and not any(is_numeric(kind) for kind in schema.types):  # columns without rows may have no types
         raise ValueError(f"{name} has no rows.")
     if n_rows and pa.null() in schema.types:
-        names = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
-        schema = typed(schema, (one for one, _, _ in workers.results(names, f"with partition {{}} of {name}".format)))
+        tasks = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
+        schema = typed(schema, (one for one, _, _ in workers.results(tasks, f"with partition {{}} of {name}".format)))
     return schema, has_names
 
 

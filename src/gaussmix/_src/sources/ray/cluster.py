@@ -136,11 +136,10 @@ class RayWorkers:
                 f"Workers of the Ray cluster died repeatedly {where}. Usually the cause is a lack of memory: use "
                 "smaller partitions, or nodes with more memory. The logs of Ray show how the workers ended."
             )
-        messages: BaseException = cause
         rows = where.removeprefix("with ")
-        if rows != where and rows not in str(messages):
-            messages.add_note(f"It happened in {rows}.")
-        return messages
+        if rows != where and rows not in str(cause):
+            cause.add_note(f"It happened in {rows}.")
+        return cause
 
 
 class RayCluster(Remote):
@@ -180,8 +179,8 @@ class RayCluster(Remote):
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which the nodes compute once and store for all later passes."""
-        partitions, sent = self._references, ray.put(change)
-        made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
+        blocks, sent = self._references, ray.put(change)
+        made = [start_task("change", _changed, block, sent, num_returns=2) for block in blocks]
         sizes = self._workers.results([size for _, size in made])
         blocks, about = [block for block, _ in made], self._about.only(columns)
         source = RayCluster(self._workers, blocks, sizes, about, Block.row_range)
@@ -204,9 +203,9 @@ class RayCluster(Remote):
         """Return sums over all rows: each actor adds up the sums of its partitions, and a few actors merge them."""
 
         def submit() -> Sequence[Any]:
-            names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
+            futures = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
             actors = cycle([self._workers.actor(node) for node in dict.fromkeys(self._nodes)])
-            parts = [names] if n_parts == 1 else zip(*names, strict=True)
+            parts = [futures] if n_parts == 1 else zip(*futures, strict=True)
 
             def merge(groups: Sequence[Sequence[Any]]) -> list[Any]:
                 return [next(actors).merge.remote(*trees) for trees in groups]

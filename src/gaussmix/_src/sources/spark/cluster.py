@@ -168,15 +168,15 @@ class SparkCluster(Remote):
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
         result = self._answers(change(jobs.on_executors(self._stored, visit, pieces.RESULTS)))
-        names = set(product(range(self._layout.n_targets), range(n_parts)))
-        if missing := names - result.keys():
+        wanted = set(product(range(self._layout.n_targets), range(n_parts)))
+        if missing := wanted - result.keys():
             targets = {index for index, _ in missing}
             # If a partition lacks only some results, the others are already merged, so compute all partitions again.
             if len(missing) < n_parts * len(targets):
-                result, targets = {}, {index for index, _ in names}
+                result, targets = {}, {index for index, _ in wanted}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
             result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
-        if len(result) < len(names):
+        if len(result) < len(wanted):
             raise OSError(self._layout.changed)
         log_pass(self, began, result)
         return result

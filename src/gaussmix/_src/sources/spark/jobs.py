@@ -98,10 +98,10 @@ def answered(frame: Any, doing: str) -> pa.Table:
         has_workers = progress.has_workers if context is None else partial(_has_executors, context)
         return awaited(work, has_workers, "The Spark application", _advice(context))
     except Exception as error:
-        messages = _describe_error(str(error))
-        if messages is None:
+        explained = _describe_error(str(error))
+        if explained is None:
             raise
-        raise messages from error
+        raise explained from error
     finally:
         if not work.done():
             session.interruptTag(tag)

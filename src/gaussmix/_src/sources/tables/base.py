@@ -328,17 +328,17 @@ def batch_rows(n_columns: int) -> int:
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of record batches as tables of `n_rows` rows; the last table may have fewer rows."""
-    partitions: list[pa.RecordBatch] = []
+    waiting: list[pa.RecordBatch] = []
     missing = n_rows
     for batch in batches:
         while batch.num_rows >= missing:
-            yield pa.Table.from_batches([*partitions, batch.slice(0, missing)])
-            batch, partitions, missing = batch.slice(missing), [], n_rows
+            yield pa.Table.from_batches([*waiting, batch.slice(0, missing)])
+            batch, waiting, missing = batch.slice(missing), [], n_rows
         if batch.num_rows:
-            partitions.append(batch)
+            waiting.append(batch)
             missing -= batch.num_rows
-    if partitions:
-        yield pa.Table.from_batches(partitions)
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
                       const Factors& factors, const Maybe<2>& anchor, int rule, int second, int n_threads,
                       const Order& order, const Labels& labels, const Bounds& bounds, const Motion& motion,
                       const Maybe<3>& projection, const Prior& log_prior, const PriorIndices& prior_indices,
-                      double log_background) {
+                      double log_noise_density) {
     StepView task{};
     task.rows = view_rows(rows, origin);
     Shape& shape = task.shape;
@@ -38,7 +38,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
-    parameters.log_background = log_background;
+    parameters.log_noise_density = log_noise_density;
     task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
     // `view_order` checks the range of the row indices. The caller must make sure that each row index occurs once.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
@@ -53,7 +53,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
             released(out.second),
             static_cast<Index>(out.n_distant),
             static_cast<Index>(out.n_active),
-            out.background};
+            out.noise};
 }
 
 using EvaluateResult = std::variant<Result<double>, Result<std::int64_t>>;
@@ -61,11 +61,11 @@ using EvaluateResult = std::variant<Result<double>, Result<std::int64_t>>;
 EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Maybe<1>& origin,
                               const Contiguous<double, 1>& log_scale, const Contiguous<double, 2>& means,
                               int factor_shape, const Factors& factors, int output, int n_threads,
-                              double log_background) {
+                              double log_noise_density) {
     const RowsView view = view_rows(rows, origin);
     Shape shape = shape_of(count_components(log_scale, means, {}, {}), view.n_features, factor_shape);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
-    parameters.log_background = log_background;
+    parameters.log_noise_density = log_noise_density;
     const Output what = to_output(output);
     const auto n_rows = static_cast<std::size_t>(view.n_rows), count = static_cast<std::size_t>(shape.n_components);
     const auto evaluated = [&](auto out) -> EvaluateResult {
@@ -84,7 +84,7 @@ EvaluateResult bound_evaluate(const Target& target, const Rows& rows, const Mayb
 std::tuple<Result<double>, Result<double>> bound_score_products(
     const Target& target, const Rows& rows, const RowWeight& row_weight, const Contiguous<double, 1>& log_scale,
     const Contiguous<double, 2>& means, int factor_shape, const Factors& factors, const Prior& log_prior,
-    const PriorIndices& prior_indices, double log_background, const Contiguous<double, 3>& whitening, int second,
+    const PriorIndices& prior_indices, double log_noise_density, const Contiguous<double, 3>& whitening, int second,
     const Order& order, int n_threads) {
     ScoresView task{};
     task.step.rows = view_rows(rows, {});
@@ -92,7 +92,7 @@ std::tuple<Result<double>, Result<double>> bound_score_products(
     shape = shape_of(count_components(log_scale, means, {}, {}), task.step.rows.n_features, factor_shape);
     task.step.row_weight = view_row_weight(row_weight, task.step.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
-    parameters.log_background = log_background;
+    parameters.log_noise_density = log_noise_density;
     task.step.prior = view_prior(log_prior, prior_indices, shape, task.step.rows.n_rows);
     task.step.rows.order = view_order(order, shape, task.step.rows.n_rows);
     task.second = to_second(second);
@@ -164,14 +164,14 @@ void bind_targets(nb::module_& module) {
              "order"_a.noconvert().none() = nb::none(), "labels"_a.noconvert().none() = nb::none(),
              "bounds"_a.noconvert().none() = nb::none(), "motion"_a.noconvert().none() = nb::none(),
              "projection"_a.none() = nb::none(), "log_prior"_a.noconvert().none() = nb::none(),
-             "prior_indices"_a.noconvert().none() = nb::none(), "log_background"_a = -__builtin_inf(),
-             "Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, background's mass).")
+             "prior_indices"_a.noconvert().none() = nb::none(), "log_noise_density"_a = -__builtin_inf(),
+             "Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, mass of noise).")
         .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
-             "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a, "log_background"_a = -__builtin_inf(),
+             "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a, "log_noise_density"_a = -__builtin_inf(),
              "Return log density, responsibilities, weighted log densities or label of each row.")
         .def("score_products", bound_score_products, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "log_prior"_a.noconvert().none(),
-             "prior_indices"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
+             "prior_indices"_a.noconvert().none(), "log_noise_density"_a, "whitening"_a, "second"_a,
              "order"_a.noconvert().none(), "n_threads"_a,
              "Sum products of scores, in panels of four: (over all components, for each component).")
         .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),

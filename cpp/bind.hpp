@@ -67,10 +67,10 @@ struct NewMoments {
 
     MomentsView view() {
         return {&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), second ? second->data() : nullptr,
-                &background};
+                &noise};
     }
 
-    double log_likelihood = 0, n_distant = 0, n_active = 0, background = 0;
+    double log_likelihood = 0, n_distant = 0, n_active = 0, noise = 0;
     NewArray<double> mass, first;
     std::optional<NewArray<double>> second;
 };

@@ -15,9 +15,8 @@ namespace {
 
 TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
     const auto features = static_cast<std::size_t>(task.rows.n_features);
-    require(
-        centre.has_value() == task.has_one_matrix() && total.has_value() == task.has_one_matrix(),
-        "centre and total go with one full covariance for all, complete rows and no background, and only with them");
+    require(centre.has_value() == task.has_one_matrix() && total.has_value() == task.has_one_matrix(),
+            "centre and total go with one full covariance for all, complete rows and no noise, and only with them");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
@@ -33,10 +32,10 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
                       double previous_objective, Index max_steps, double seconds,
                       const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
-                      double log_background_volume) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_background_volume);
+                      double log_noise_volume) {
+    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_noise_volume);
     task.is_incomplete = std::get<0>(incompleteness);
-    require(!task.has_background() || !(prior || task.is_incomplete), kBackgroundAlone);
+    require(!task.has_noise() || !(prior || task.is_incomplete), kNoiseAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
@@ -111,7 +110,7 @@ void bind_em(nb::class_<Target>& type) {
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous_objective"_a,
              "max_steps"_a, "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a,
-             "log_background_volume"_a = kInfinity,
+             "log_noise_volume"_a = kInfinity,
              "Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).")
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,

@@ -71,7 +71,7 @@ using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialM
 FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
     const auto& [letters, n_components, start, em_settings, ridge_fraction, ridge_trim_fraction, min_column_spread,
                  search, unit] = packed;
-    const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_background_volume] = em_settings;
+    const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_noise_volume] = em_settings;
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
@@ -118,12 +118,12 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
         require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
                 "uniform_draws of a search must have a row for each start of the fit");
     }
-    const bool has_background = log_background_volume < kInfinity;
-    require(settings.has_initial || !(prior || groups.is_incomplete || has_background),
-            "a prior, a background and incomplete rows must go with initial mixtures");
-    require(!has_background || !(prior || groups.is_incomplete), kBackgroundAlone);
+    const bool has_noise = log_noise_volume < kInfinity;
+    require(settings.has_initial || !(prior || groups.is_incomplete || has_noise),
+            "a prior, noise and incomplete rows must go with initial mixtures");
+    require(!has_noise || !(prior || groups.is_incomplete), kNoiseAlone);
     settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
-    settings.log_background_volume = log_background_volume;
+    settings.log_noise_volume = log_noise_volume;
     return settings;
 }
 
@@ -138,8 +138,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const FitSettingsView task = view_fit(settings, limits, seconds, groups);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
-    const auto n_covariances = task.algebra.is_shared() ? 1 : k,
-               n_weights = k + (task.log_background_volume < kInfinity);
+    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + (task.log_noise_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});

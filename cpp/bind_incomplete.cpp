@@ -21,7 +21,7 @@ struct Incomplete {
 
 Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const PriorIndices& indices, const Error& error,
                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
-                           const Contiguous<double, 3>& factors, double log_background, Second second) {
+                           const Contiguous<double, 3>& factors, double log_noise_density, Second second) {
     IncompleteView task{};
     task.rows = view_rows(rows, {});
     const Index d = task.rows.n_features, count = static_cast<Index>(log_weight.shape(0));
@@ -37,7 +37,7 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
     task.prior = view_prior(log_prior, indices, task.shape, task.rows.n_rows);
     task.error = view_error(error, task.shape, task.rows.n_rows);
     ParametersView parameters{log_weight.data(), means.data(), factors.data(), means.data()};
-    parameters.log_background = log_background;
+    parameters.log_noise_density = log_noise_density;
     return {task, parameters};
 }
 
@@ -52,16 +52,16 @@ using IncompleteStepResult = std::tuple<double, Result<double>, double, Result<d
 IncompleteStepResult bound_step_incomplete(const Target& target, const Rows& rows, const RowWeight& row_weight,
                                            const Prior& log_prior, const PriorIndices& indices, const Error& error,
                                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
-                                           const Contiguous<double, 3>& factors, double log_background, int second,
+                                           const Contiguous<double, 3>& factors, double log_noise_density, int second,
                                            int n_threads) {
-    Incomplete view =
-        view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, log_background, to_second(second));
+    Incomplete view = view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, log_noise_density,
+                                      to_second(second));
     view.task.row_weight = view_row_weight(row_weight, view.task.rows.n_rows);
     NewMoments out(view.task.shape);
     without_gil(n_threads, [&](const Execution& execution) {
         return step_incomplete(*target.kernels, view.task, view.parameters, execution, out.view());
     });
-    return {out.log_likelihood, out.mass.release(), out.background, out.first.release(), released(out.second)};
+    return {out.log_likelihood, out.mass.release(), out.noise, out.first.release(), released(out.second)};
 }
 
 Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows, const Prior& log_prior,
@@ -98,8 +98,8 @@ void bind_incomplete(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("step_incomplete", bound_step_incomplete, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(),
-             "log_weight"_a, "means"_a, "factors"_a, "log_background"_a, "second"_a, "n_threads"_a,
-             "Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).")
+             "log_weight"_a, "means"_a, "factors"_a, "log_noise_density"_a, "second"_a, "n_threads"_a,
+             "Sum moments of incomplete rows about the means: (log_likelihood, mass, mass of noise, first, second).")
         .def("evaluate_incomplete", bound_evaluate_incomplete, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
              "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
              "n_threads"_a, "Return log p(x, k) of rows with missing values or errors.")

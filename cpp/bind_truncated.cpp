@@ -32,7 +32,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
                                      const Maybe<1>& log_scale, const Maybe<2>& means, int factor_shape,
                                      const Factors& factors, const Maybe<2>& anchor, int rule, int second,
                                      const Maybe<3>& projection, const Prior& log_prior,
-                                     const PriorIndices& prior_indices, double log_background,
+                                     const PriorIndices& prior_indices, double log_noise_density,
                                      const Candidates& candidates, const Neighbours& neighbours,
                                      const Contiguous<std::int32_t, 1>& rank, Index n_expanded, Index n_tried,
                                      Index n_drawn, Index first_row, std::uint64_t key, int n_threads) {
@@ -46,7 +46,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
-    parameters.log_background = log_background;
+    parameters.log_noise_density = log_noise_density;
     step.prior = view_prior(log_prior, prior_indices, shape, step.rows.n_rows);
     const auto count = static_cast<std::size_t>(shape.n_components);
     require(shape.rule != Rule::assignment && !shape.is_shared,
@@ -75,7 +75,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     without_gil(n_threads, [&](const Execution& execution) {
         return step_truncated(*target.kernels, task, parameters, rank.data(), execution, out.view());
     });
-    return {out.log_likelihood, out.mass.release(), out.first.release(), released(out.second), out.background};
+    return {out.log_likelihood, out.mass.release(), out.first.release(), released(out.second), out.noise};
 }
 
 }  // namespace
@@ -85,9 +85,9 @@ void bind_truncated(nb::class_<Target>& type) {
     type.def("step_truncated", bound_step_truncated, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "anchor"_a.none(), "rule"_a, "second"_a,
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
-             "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
+             "log_noise_density"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
              "n_drawn"_a, "first_row"_a, "key"_a, "n_threads"_a,
-             "Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
+             "Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).");
 }
 
 }  // namespace gaussmix

@@ -40,13 +40,13 @@ Limits to_limits(const LimitValues& limits) {
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_background_volume) {
+               double log_noise_volume) {
     EmView task{};
-    task.log_background_volume = log_background_volume;
+    task.log_noise_volume = log_noise_volume;
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.algebra = to_algebra(letters);
-    task.n_components = static_cast<Index>(weights.size()) - task.has_background();
+    task.n_components = static_cast<Index>(weights.size()) - task.has_noise();
     require(task.n_components > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");

@@ -12,7 +12,7 @@
 
 namespace gaussmix {
 
-inline constexpr const char* kBackgroundAlone = "a background must not go with a prior or incomplete rows";
+inline constexpr const char* kNoiseAlone = "noise must not go with a prior or incomplete rows";
 
 using LimitValues = std::tuple<double, double, double, double>;
 
@@ -20,7 +20,7 @@ Limits to_limits(const LimitValues& limits);
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_background_volume = kInfinity);
+               double log_noise_volume = kInfinity);
 
 // A mixture whose arrays are changed in place, with new arrays for the whitening factors of the covariances.
 struct Written {

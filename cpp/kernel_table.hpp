@@ -88,7 +88,7 @@ struct ParametersView {
     const double* anchor;
     // transposed projections B', (n_components, n_features, n_projected), for Second::projected; otherwise null
     const double* projection = nullptr;
-    double log_background = -__builtin_inf();  // weighted log density of the noise component, the same for every row
+    double log_noise_density = -__builtin_inf();  // weighted log density of the noise component, the same for every row
 };
 
 struct Shape {  // sizes and options that determine all memory layouts
@@ -179,7 +179,7 @@ struct MomentsView {  // arrays to which `unpack` writes; `second` is null for S
     double* mass;
     double* first;
     double* second;
-    double* background = nullptr;  // total responsibility of the noise component, or null
+    double* noise = nullptr;  // total responsibility of the noise component, or null
 };
 
 constexpr Index kDrawnAtOnce = 32;  // number of rows of one component that are drawn together

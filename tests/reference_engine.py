@@ -30,7 +30,7 @@ class OneStep:
 
     is_truncated = False
 
-    def supports_core_steps(self, *arguments: object, has_background: bool = False) -> bool:
+    def supports_core_steps(self, *arguments: object, has_noise: bool = False) -> bool:
         return False
 
     def fit_many(self, *arguments: object) -> None:
@@ -76,7 +76,7 @@ class ReferenceEngine(OneStep):
         n_components = len(anchor)
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, spec)
         for part in leaf.split(CHUNK_ROWS):
-            shared, background, log_density = _share(part, parameters, rule, n_components)
+            shared, noise_mass, log_density = _share(part, parameters, rule, n_components)
             weight = part.weight
             if (
                 rule is AssignmentRule.SOFT
@@ -89,7 +89,7 @@ class ReferenceEngine(OneStep):
                     sums = self._sum_leaf(near, parameters, spec, rule, anchor)
                     return sums + sum_distant_rows(far, self, parameters, spec, anchor)
             rows = part.rows.astype(np.float64)
-            totals = float(weight @ log_density), part.total_weight, float(weight @ background)
+            totals = float(weight @ log_density), part.total_weight, float(weight @ noise_mass)
             total += _moments(rows, weight[:, None] * shared, totals, anchor, spec)
         return total
 
@@ -146,11 +146,11 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
 def _share(
     block: Block, parameters: Parameters | None, rule: AssignmentRule, n_components: int
 ) -> tuple[Array, Array, Array]:
-    """Compute responsibilities (n_rows, n_components) under a rule, background responsibilities, and log p(x)."""
+    """Compute responsibilities (n_rows, n_components) under a rule, responsibilities of noise, and log p(x)."""
     if parameters is None:
         assert block.assignment is not None
         return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
-    log_joint = joint.add_background_column(_log_joint(block, parameters), block, parameters)
+    log_joint = joint.add_noise_column(_log_joint(block, parameters), block, parameters)
     if rule is AssignmentRule.HARD:
         shared, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
@@ -163,7 +163,7 @@ def _moments(
 ) -> BlockMoments:
     """Sum the moments of rows with responsibilities `shared`, (n_rows, n_components).
 
-    `totals` has the log-likelihood, the row weight and the mass of the background.
+    `totals` has the log-likelihood, the row weight and the mass of noise.
     """
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
@@ -189,9 +189,9 @@ def _moments(
                 second[k] = squares.sum() if spec.second is Second.TRACE else squares
     if second is not None and spec.is_pooled:
         second = second.sum(axis=0)
-    log_likelihood, row_weight, background = totals
+    log_likelihood, row_weight, noise_mass = totals
     mass = shared.sum(axis=0)
-    return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, spec, background=background)
+    return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, spec, noise_mass=noise_mass)
 
 
 def step_shares(log_joint: Array) -> tuple[Array, Array]:

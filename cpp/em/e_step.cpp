@@ -25,7 +25,7 @@ EStep::EStep(const KernelTable& kernels, const EmView& task, const Execution& ex
       n_components_(task.n_components),
       d_(task.rows.n_features),
       row_weight_(is_one(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
-      log_scale_(room(n_components_ + task.has_background())),
+      log_scale_(room(n_components_ + task.has_noise())),
       origin_means_(room(n_components_ * d_)) {
     if (task.is_variational()) posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
 }
@@ -58,7 +58,7 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
     }
     ParametersView parameters{log_scale_.data(), means, has_one_matrix ? mixture.factors.data() : one_each(mixture),
                               has_one_matrix ? nullptr : anchor};
-    if (task_.has_background()) parameters.log_background = log_scale_.back() - task_.log_background_volume;
+    if (task_.has_noise()) parameters.log_noise_density = log_scale_.back() - task_.log_noise_volume;
     return gaussmix::step(kernels_, step_task, parameters, execution_, moments.view());
 }
 
@@ -75,8 +75,8 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
     squares_.resize(static_cast<std::size_t>(is_full ? 0 : n_components_ * d_));
     MomentsView sums = out;
     if (!is_full) sums.second = squares_.data();
-    double background;
-    sums.background = &background;
+    double noise;
+    sums.noise = &noise;
     if (!patterns_) patterns_.emplace();
     const double* means = mixture.means.data();
     if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangles(mixture), means}, execution_, sums,

@@ -51,11 +51,11 @@ struct EmView {
     // log V of a noise component with the uniform density 1 / V; infinite if there is no noise component. The weight of
     // the noise component is stored after the weights of the Gaussian components. A noise component can be combined
     // neither with a prior nor with incomplete rows.
-    double log_background_volume = kInfinity;
+    double log_noise_volume = kInfinity;
 
     bool is_variational() const { return prior != nullptr && !prior->is_map; }
-    bool has_background() const { return log_background_volume < kInfinity; }
-    bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
+    bool has_noise() const { return log_noise_volume < kInfinity; }
+    bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_noise(); }
 };
 
 }  // namespace gaussmix

@@ -68,7 +68,7 @@ private:
         em.seconds = settings_.seconds;
         em.is_incomplete = table.is_incomplete;
         em.error = table.error;
-        em.log_background_volume = settings_.log_background_volume;
+        em.log_noise_volume = settings_.log_noise_volume;
         return em;
     }
 
@@ -322,7 +322,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     const Index d = groups.rows.n_features, n_components = settings.n_components;
     const Index n_covariances = settings.algebra.is_shared() ? 1 : n_components;
     const Index size = n_covariances * settings.algebra.size(d);
-    const Index n_weights = n_components + (settings.log_background_volume < kInfinity);
+    const Index n_weights = n_components + (settings.log_noise_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,

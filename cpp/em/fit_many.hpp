@@ -54,7 +54,7 @@ struct FitSettingsView {
     // prior of the mixtures (only with `has_initial`); `prior->weight_unit` does not include `GroupsView::unit`
     std::optional<PackedPriorView> prior = std::nullopt;
     // log V of the noise component, as in EmView; infinite without `has_initial`
-    double log_background_volume = kInfinity;
+    double log_noise_volume = kInfinity;
 };
 
 struct FitsView {  // concatenated results of all groups

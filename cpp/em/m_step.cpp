@@ -44,8 +44,8 @@ bool MStep::maximise(Moments& moments, const double* anchor, const double* covar
         following.weights[k] = (moments.mass[k] + added) / all;
         if (!(moments.mass[k] / total > (task_.is_variational() ? kLeastMass : task_.limits.min_weight))) return false;
     }
-    if (task_.has_background()) {
-        const double fraction = moments.background / (moments.background + total);
+    if (task_.has_noise()) {
+        const double fraction = moments.noise / (moments.noise + total);
         for (double& weight : following.weights) weight *= 1 - fraction;
         following.weights.back() = fraction;
     }

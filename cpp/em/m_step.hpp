@@ -11,13 +11,13 @@ struct Moments {  // sums over all rows, weighted by responsibilities, and the o
     // Otherwise, each component has a reference point (anchor), and `second` has second moments for each component.
     bool has_one_matrix;
     Values mass, first, second;
-    double background = 0;  // total responsibility of the noise component
+    double noise = 0;  // total responsibility of the noise component
     double log_likelihood = 0, n_distant = 0, n_active = 0;
 
     // Selects whether the second moments are pooled, and allocates memory for them.
     void pool(const EmView& task, bool is_pooled);
     MomentsView view() {
-        return {&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), second.data(), &background};
+        return {&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), second.data(), &noise};
     }
 };
 

@@ -25,8 +25,8 @@ struct Mixture {  // a mixture that owns its memory
     Values weights, means, covariances, factors, log_abs_det;
 
     Mixture() = default;
-    Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_background = false)
-        : weights(room(n_components + has_background)),
+    Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_noise = false)
+        : weights(room(n_components + has_noise)),
           means(room(n_components * n_features)),
           covariances(room((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
           factors(room(static_cast<Index>(covariances.size()))),

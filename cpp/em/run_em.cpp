@@ -53,7 +53,7 @@ public:
           moments_(task, task.has_one_matrix()) {}
 
     Mixture state(const MixtureView& mixture) const {
-        Mixture result(task_.algebra, task_.n_components, task_.rows.n_features, task_.has_background());
+        Mixture result(task_.algebra, task_.n_components, task_.rows.n_features, task_.has_noise());
         result.read(mixture);
         return result;
     }

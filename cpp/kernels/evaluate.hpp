@@ -16,15 +16,15 @@ struct GroupRows {       // rows of the output to which the results of a group a
 
 // Returns the term of the noise component in the sum of exp(l - largest) over all components, or 0 if there is no noise
 // component.
-GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
-    if (!(background > -__builtin_inf())) return Vec::zero();
-    const Vec gap = Vec::broadcast(background) - largest;
+GAUSSMIX_INLINE Vec beside(double noise, Vec largest) {
+    if (!(noise > -__builtin_inf())) return Vec::zero();
+    const Vec gap = Vec::broadcast(noise) - largest;
     return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
 }
 
 // Writes the log density of each row, which is log sum_k exp l_k for the weighted log densities l_k of the row.
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
-                                       double background, GroupRows rows, double* out) {
+                                       double noise, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
         // Without the lower limit on `largest`, l - largest would be -inf - -inf, which is NaN, if all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
@@ -33,13 +33,13 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
             const Vec gap = Vec::load(l + (k * kGroupVectors + v) * kLanes) - largest;
             sum = sum + keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
         }
-        (largest + log(sum + beside(background, largest))).store_head(out + rows.first + v * kLanes, rows.lanes(v));
+        (largest + log(sum + beside(noise, largest))).store_head(out + rows.first + v * kLanes, rows.lanes(v));
     }
 }
 
 // Turns weighted log densities of the components into responsibilities. If `log_density` is not null, it receives the
 // log density of each row.
-GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background,
+GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double noise,
                                GroupRows rows, double* log_density) {
     for (int v = 0; v < kGroupVectors; ++v) {
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
@@ -50,7 +50,7 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
             value.store(e);
             sum = sum + value;
         }
-        sum = sum + beside(background, largest);
+        sum = sum + beside(noise, largest);
         if (log_density != nullptr && rows.lanes(v) > 0) {
             (largest + log(sum)).store_head(log_density + rows.first + v * kLanes, rows.lanes(v));
         }
@@ -79,7 +79,7 @@ GAUSSMIX_INLINE void write_table(const double* values, Index n_components, Group
     }
 }
 
-GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double background, GroupRows rows,
+GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double noise, GroupRows rows,
                                   std::int64_t* out) {
     for (int v = 0; v < kGroupVectors; ++v) {
         Vec largest = Vec::broadcast(-__builtin_inf()), label = Vec::zero();
@@ -88,7 +88,7 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double ba
             label = select(less(largest, value), Vec::broadcast(static_cast<double>(k)), label);
             largest = max(largest, value);
         }
-        label = select(less(largest, Vec::broadcast(background)), Vec::broadcast(-1), label);
+        label = select(less(largest, Vec::broadcast(noise)), Vec::broadcast(-1), label);
         alignas(64) double labels[kLanes];
         label.store(labels);
         for (int i = 0; i < rows.lanes(v); ++i) out[rows.first + v * kLanes + i] = static_cast<std::int64_t>(labels[i]);
@@ -109,7 +109,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     }
     double* scratch = static_cast<double*>(room);
     double* l = scratch + layout.densities;
-    const double background = parameters.operands[operands_layout.background];
+    const double noise = parameters.operands[operands_layout.noise];
     auto* active = reinterpret_cast<unsigned char*>(scratch + layout.active);
     const GroupView group{scratch + layout.rows, l, scratch + layout.differences, active, 1, {}, &likeliest, &poll};
     for (; first < last; first += kGroupRows) {
@@ -119,18 +119,18 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
         if (poll.is_cancelled()) return;
         if (output != Output::weighted_log_density) {
-            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = max(best[v], Vec::broadcast(background));
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = max(best[v], Vec::broadcast(noise));
         }
         switch (output) {
             case Output::log_density:
-                write_log_density(l, shape.n_components, best, background, results, static_cast<double*>(out));
+                write_log_density(l, shape.n_components, best, noise, results, static_cast<double*>(out));
                 break;
             case Output::labels:
-                write_labels(l, shape.n_components, background, results, static_cast<std::int64_t*>(out));
+                write_labels(l, shape.n_components, noise, results, static_cast<std::int64_t*>(out));
                 break;
             case Output::responsibilities:
             case Output::responsibilities_and_log_density:
-                normalise(l, shape.n_components, best, background, results, log_density);
+                normalise(l, shape.n_components, best, noise, results, log_density);
                 [[fallthrough]];
             case Output::weighted_log_density: write_table(l, shape.n_components, results, static_cast<double*>(out));
         }

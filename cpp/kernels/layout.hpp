@@ -67,7 +67,7 @@ private:
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
-    Index log_scale, background, means, factors, anchor, projection, factor_stride, size;
+    Index log_scale, noise, means, factors, anchor, projection, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
@@ -78,7 +78,7 @@ struct OperandsLayout {
                                                                       : packed_triangle(shape.n_features);
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
-        background = carver.take(has_densities ? 1 : 0);
+        noise = carver.take(has_densities ? 1 : 0);
         means = carver.take(has_densities ? n_means : 0);
         factors = carver.take(has_densities ? (shape.is_shared ? 1 : shape.n_components) * factor_stride : 0);
         anchor = carver.take(shape.second != Second::none ? n_means : 0);
@@ -107,14 +107,14 @@ struct ScratchLayout {
 };
 
 struct SumsLayout {
-    Index log_likelihood, n_distant, n_active, background, mass, touched, moments, size;
+    Index log_likelihood, n_distant, n_active, noise, mass, touched, moments, size;
 
     SumsLayout(const Shape& shape, Index moments_size) {
         Carver carver;
         log_likelihood = carver.take(1);
         n_distant = carver.take(1);
         n_active = carver.take(1);
-        background = carver.take(1);
+        noise = carver.take(1);
         mass = carver.take(shape.n_components);
         // one byte for each component: whether the component has rows in the span
         touched = carver.take((shape.n_components + 7) / 8);

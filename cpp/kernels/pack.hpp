@@ -57,7 +57,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, void* roo
         copy(parameters.projection + k * size, size, operands + layout.projection + k * size);
     if (shape.rule == Rule::assignment) return;
     copy(parameters.log_scale, shape.n_components, operands + layout.log_scale);
-    copy(&parameters.log_background, 1, operands + layout.background);
+    copy(&parameters.log_noise_density, 1, operands + layout.noise);
     if (shape.is_shared) {
         whiten_means(shape, parameters, operands + layout.means);
     } else {

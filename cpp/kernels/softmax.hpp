@@ -39,7 +39,7 @@ struct LogLikelihood {
     Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
     Vec n_distant = Vec::zero();
-    Vec background = Vec::zero();  // total responsibility of the noise component
+    Vec noise = Vec::zero();  // total responsibility of the noise component
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -51,7 +51,7 @@ struct LogLikelihood {
     }
     double total() const { return lane_sum(sum + log(product)); }
     double distant_rows() const { return lane_sum(n_distant); }
-    double background_mass() const { return lane_sum(background); }
+    double noise_mass() const { return lane_sum(noise); }
 };
 
 // Counts the nonzero responsibilities in a group.
@@ -87,11 +87,11 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
-// Computes responsibilities from log densities. If there is a noise component, `background` holds the weighted log
-// density of the noise component, and `best` must be at least as large as `background`.
-template <bool kHasBackground>
+// Computes responsibilities from log densities. If there is a noise component, `noise` holds the weighted log
+// density of the noise component, and `best` must be at least as large as `noise`.
+template <bool kHasNoise>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
+                          const Vec (&noise)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
@@ -116,23 +116,23 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec weight = Vec::load(row_factor + v * kLanes);
         Vec value = Vec::zero();
-        if constexpr (kHasBackground) {
-            const Vec gap = background[v] - best[v];
+        if constexpr (kHasNoise) {
+            const Vec gap = noise[v] - best[v];
             value = keep(less(cut, gap), exp_normal(gap));
             sum[v] = sum[v] + value;
         }
         // The sum of the exponentials is at least 1, or 0 if every component has weight 0.
         const Vec factor = weight / max(sum[v], Vec::broadcast(1));
         factor.store(row_factor + v * kLanes);
-        if constexpr (kHasBackground) log_likelihood.background = log_likelihood.background + factor * value;
+        if constexpr (kHasNoise) log_likelihood.noise = log_likelihood.noise + factor * value;
         log_likelihood.add(weight, best[v], sum[v]);
     }
 }
 
 // Assigns each row to the first component with the largest log density, or to the noise component if the log density of
 // the noise component is larger.
-GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
+GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], bool has_noise,
+                          const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;
@@ -148,7 +148,7 @@ GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec 
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         const Vec weight = Vec::load(row_weight + v * kLanes);
-        if (has_background) log_likelihood.background = log_likelihood.background + left[v] * weight;
+        if (has_noise) log_likelihood.noise = log_likelihood.noise + left[v] * weight;
         log_likelihood.add(weight, best[v]);
     }
 }

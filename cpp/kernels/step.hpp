@@ -53,7 +53,7 @@ public:
           scratch_(scratch),
           sums_(sums),
           distant_limit_(shape_.rule == Rule::soft ? distant_limit(shape_, operands + operands_layout_.log_scale) : 0),
-          background_(shape_.rule != Rule::assignment ? operands[operands_layout_.background] : -__builtin_inf()) {}
+          noise_(shape_.rule != Rule::assignment ? operands[operands_layout_.noise] : -__builtin_inf()) {}
 
     // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
@@ -78,7 +78,7 @@ public:
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
         sums_[sums_layout_.n_active] += n_active_;
         sums_[sums_layout_.n_distant] += log_likelihood.distant_rows();
-        if (has_background()) sums_[sums_layout_.background] += log_likelihood.background_mass();
+        if (has_noise()) sums_[sums_layout_.noise] += log_likelihood.noise_mass();
         return true;
     }
 
@@ -120,29 +120,29 @@ private:
         if (std::uint16_t* labels = task_.visit.labels; labels != nullptr) {
             write_likeliest(group, shape_.n_components, best, distant_limit_, task_.rows, first, labels);
         }
-        Vec background[kGroupVectors];
-        if (has_background()) add_background(group, background, best);
+        Vec noise[kGroupVectors];
+        if (has_noise()) add_noise(group, noise, best);
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
             n_active_ += kCountedGroup * count_active(group, shape_.n_components, best);
         }
         if (shape_.rule == Rule::hard)
-            return hard(group, shape_.n_components, best, has_background(), row_factor, log_likelihood);
-        has_background() ? soft<true>(group, shape_.n_components, best, background, row_factor, log_likelihood)
-                         : soft<false>(group, shape_.n_components, best, background, row_factor, log_likelihood);
+            return hard(group, shape_.n_components, best, has_noise(), row_factor, log_likelihood);
+        has_noise() ? soft<true>(group, shape_.n_components, best, noise, row_factor, log_likelihood)
+                    : soft<false>(group, shape_.n_components, best, noise, row_factor, log_likelihood);
     }
 
-    bool has_background() const { return background_ > -__builtin_inf(); }
+    bool has_noise() const { return noise_ > -__builtin_inf(); }
 
     // Computes the log density of the noise component for each row, including the row's log prior, and updates the
     // largest log density of each row.
-    void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
+    void add_noise(const GroupView& group, Vec (&noise)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            background[v] = Vec::broadcast(background_);
+            noise[v] = Vec::broadcast(noise_);
             if (group.prior != nullptr) {
                 const Index index = (shape_.n_components * kGroupVectors + v) * kLanes;
-                background[v] = background[v] + Vec::load(group.prior + index);
+                noise[v] = noise[v] + Vec::load(group.prior + index);
             }
-            best[v] = max(best[v], background[v]);
+            best[v] = max(best[v], noise[v]);
         }
     }
 
@@ -178,7 +178,7 @@ private:
     double* scratch_;
     double* sums_;
     const double distant_limit_;
-    const double background_;
+    const double noise_;
     double n_active_ = 0;
     Index likeliest_ = 0;
 };
@@ -239,7 +239,7 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) noex
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.n_distant = sums[layout.n_distant];
     *out.n_active = sums[layout.n_active];
-    if (out.background != nullptr) *out.background = sums[layout.background];
+    if (out.noise != nullptr) *out.noise = sums[layout.noise];
     if (is_fixed(shape)) return fixed::unpack(shape, moments, out);
     copy(sums + layout.mass, shape.n_components, out.mass);
     switch (shape.second) {

@@ -71,7 +71,7 @@ public:
           wanted_(reinterpret_cast<std::uint32_t*>(scratch + layout_.wanted)),
           expanded_(reinterpret_cast<std::uint32_t*>(scratch + layout_.expanded)),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
-          background_(operands[operands_layout_.background]),
+          noise_(operands[operands_layout_.noise]),
           first_turn_(task.n_neighbours == 0 ? 0
                                              : static_cast<Index>(task.key * static_cast<std::uint64_t>(task.n_tried) %
                                                                   static_cast<std::uint64_t>(task.n_neighbours))) {
@@ -86,7 +86,7 @@ public:
         for (int g = 0; g < n_groups && !poll_.is_cancelled(); ++g)
             assign_group(g, first + g * kGroupRows, log_likelihood);
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
-        sums_[sums_layout_.background] += log_likelihood.background_mass();
+        sums_[sums_layout_.noise] += log_likelihood.noise_mass();
         if (task_.step.shape.second != Second::none && !poll_.is_cancelled()) add_sums(n_groups);
         for (Index s = 0; s < n_slots_; ++s) slot_[component_[s]] = -1;
         return !poll_.is_cancelled(kTileRows * kCostOfMoving * n_slots_);
@@ -321,12 +321,12 @@ private:
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
-        Vec best = largest, background = nothing;
-        if (background_ > -__builtin_inf()) {
-            background = Vec::broadcast(background_);
+        Vec best = largest, noise = nothing;
+        if (noise_ > -__builtin_inf()) {
+            noise = Vec::broadcast(noise_);
             if (group.prior != nullptr)
-                background = background + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
-            best = max(best, background);
+                noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
+            best = max(best, noise);
         }
         Vec sum = Vec::zero(), left = Vec::broadcast(1), n_enough = Vec::zero();
         for (Index j = 0; j < n_listed_; ++j) {
@@ -381,19 +381,17 @@ private:
         }
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
         const Vec weight = Vec::load(factor);
-        const Vec of_background =
-            shape_.rule == Rule::hard ? left : keep(less(cut, background - best), exp_normal(background - best));
+        const Vec of_noise = shape_.rule == Rule::hard ? left : keep(less(cut, noise - best), exp_normal(noise - best));
         if (shape_.rule == Rule::hard) {
             log_likelihood.add(weight, best);
             sum = Vec::broadcast(1);
         } else {
-            if (background_ > -__builtin_inf()) sum = sum + of_background;
+            if (noise_ > -__builtin_inf()) sum = sum + of_noise;
             log_likelihood.add(weight, best, sum);
         }
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
-        if (background_ > -__builtin_inf())
-            log_likelihood.background = log_likelihood.background + scaled * of_background;
+        if (noise_ > -__builtin_inf()) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
     }
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }
@@ -433,7 +431,7 @@ private:
     // for each slot, with the same bits as `wanted_`: whether the neighbours of the component are listed
     std::uint32_t* const expanded_;
     unsigned char* const active_;
-    const double background_;
+    const double noise_;
     const Index first_turn_;  // position of the first neighbour of each list that the pass tries
     Index n_slots_ = 0, n_listed_ = 0;
 };

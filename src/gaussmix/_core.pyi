@@ -71,7 +71,7 @@ class Target:
         projection: numpy.typing.NDArray[numpy.float64] | None = None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None = None,
         prior_indices: numpy.typing.NDArray[numpy.int32] | None = None,
-        log_background: float = float("-inf"),
+        log_noise_density: float = float("-inf"),
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],
@@ -82,7 +82,7 @@ class Target:
         float,
     ]:
         """
-        Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, background's mass).
+        Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, mass of noise).
         """
 
     def evaluate(
@@ -95,7 +95,7 @@ class Target:
         factors: numpy.typing.NDArray[numpy.float64] | None,
         output: int,
         n_threads: int,
-        log_background: float = float("-inf"),
+        log_noise_density: float = float("-inf"),
     ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
         """
         Return log density, responsibilities, weighted log densities or label of each row.
@@ -111,7 +111,7 @@ class Target:
         factors: numpy.typing.NDArray[numpy.float64] | None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
         prior_indices: numpy.typing.NDArray[numpy.int32] | None,
-        log_background: float,
+        log_noise_density: float,
         whitening: numpy.typing.NDArray[numpy.float64],
         second: int,
         order: numpy.typing.NDArray[numpy.uint16] | None,
@@ -256,7 +256,7 @@ class Target:
         | None,
         incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
         n_threads: int,
-        log_background_volume: float = float("inf"),
+        log_noise_volume: float = float("inf"),
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64],
         numpy.typing.NDArray[numpy.float64],
@@ -488,7 +488,7 @@ class Target:
         log_weight: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],
         factors: numpy.typing.NDArray[numpy.float64],
-        log_background: float,
+        log_noise_density: float,
         second: int,
         n_threads: int,
     ) -> tuple[
@@ -499,7 +499,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64] | None,
     ]:
         """
-        Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).
+        Sum moments of incomplete rows about the means: (log_likelihood, mass, mass of noise, first, second).
         """
 
     def evaluate_incomplete(
@@ -618,7 +618,7 @@ class Target:
         projection: numpy.typing.NDArray[numpy.float64] | None,
         log_prior: numpy.typing.NDArray[numpy.float64] | None,
         prior_indices: numpy.typing.NDArray[numpy.int32] | None,
-        log_background: float,
+        log_noise_density: float,
         candidates: numpy.typing.NDArray[numpy.int32],
         neighbours: numpy.typing.NDArray[numpy.int32],
         rank: numpy.typing.NDArray[numpy.int32],
@@ -636,7 +636,7 @@ class Target:
         float,
     ]:
         """
-        Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).
+        Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).
         """
 
 def targets() -> list[Target]:

@@ -22,7 +22,7 @@ class Problem:
     log_weight: np.ndarray
     means: np.ndarray
     factors: np.ndarray
-    log_background: float
+    log_noise_density: float
 
     def step(self, target, second=FULL, n_threads=1):
         return target.step_incomplete(*self.__dict__.values(), second, n_threads)
@@ -45,7 +45,7 @@ class Problem:
 def make_problem(rng):
     """Make overlapping components; `missing` is the missing fraction, `error` is None, "variances" or "full"."""
 
-    def make(n_rows, n_features, n_components=3, missing=0.2, error=None, has_prior=True, has_background=True):
+    def make(n_rows, n_features, n_components=3, missing=0.2, error=None, has_prior=True, has_noise=True):
         shape = (n_components, n_features)
         rows = 2 * rng.normal(size=(n_rows, n_features))
         rows[rng.uniform(size=rows.shape) < missing] = np.nan
@@ -67,7 +67,7 @@ def make_problem(rng):
             log_weight=np.log(rng.dirichlet(np.ones(n_components))),
             means=rng.normal(size=shape),
             factors=factors,
-            log_background=-1.5 * n_features if has_background else -np.inf,
+            log_noise_density=-1.5 * n_features if has_noise else -np.inf,
         )
 
     return make
@@ -99,7 +99,7 @@ def prior_of(problem, i, k):
 
 
 def shared(problem):
-    """Return log p(x, k) and the background's, (n_rows, n_components + 1), and the true rows' means and covariances."""
+    """Return log p(x, k) and that of noise, (n_rows, n_components + 1), and the true rows' means and covariances."""
     n_rows, (n_components, n_features) = len(problem.rows), problem.means.shape
     log_joint = np.empty((n_rows, n_components + 1))
     means = np.empty((n_rows, n_components, n_features))
@@ -107,22 +107,22 @@ def shared(problem):
     for i in range(n_rows):
         for k in range(n_components):
             log_joint[i, k], means[i, k], covariances[i, k] = conditional(problem, i, k)
-        log_joint[i, -1] = problem.log_background + prior_of(problem, i, n_components)
+        log_joint[i, -1] = problem.log_noise_density + prior_of(problem, i, n_components)
     return log_joint, means, covariances
 
 
 def expected_step(problem):
-    """Return results of a step: log-likelihood, masses, the background's mass, and moments about the means."""
+    """Return results of a step: log-likelihood, masses, the mass of noise, and moments about the means."""
     log_joint, means, covariances = shared(problem)
     largest = log_joint.max(axis=1, keepdims=True)
     kept = np.where(log_joint - largest > -CUT, np.exp(log_joint - largest), 0)
     total = kept.sum(axis=1)
     weight = np.ones(len(kept)) if problem.row_weight is None else problem.row_weight
     share = weight[:, None] * kept / total[:, None]
-    background, share = share[:, -1].sum(), share[:, :-1]
+    noise_mass, share = share[:, -1].sum(), share[:, :-1]
     first = np.einsum("ik,ikd->kd", share, means)
     second = np.einsum("ik,ikd,ike->kde", share, means, means) + np.einsum("ik,ikde->kde", share, covariances)
-    return weight @ (largest[:, 0] + np.log(total)), share.sum(axis=0), background, first, second
+    return weight @ (largest[:, 0] + np.log(total)), share.sum(axis=0), noise_mass, first, second
 
 
 def assert_close(found, expected, rtol=1e-10):
@@ -171,7 +171,7 @@ def test_evaluate(target, make_problem, n_features, error):
 @pytest.mark.parametrize("n_features", [1, 2, 6])
 def test_denoise(target, make_problem, n_features, error):
     problem = make_problem(40, n_features, 4, 0.3, error)
-    log_joint, means, covariances = shared(problem.but(log_background=-np.inf))
+    log_joint, means, covariances = shared(problem.but(log_noise_density=-np.inf))
     share = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))[:, :-1]
     means += problem.means
     mean = np.einsum("ik,ikd->id", share, means)
@@ -207,7 +207,7 @@ def test_layouts(target, make_problem, same_bits, error):
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_a_distance_that_overflows_is_the_largest_double(target, make_problem, error):
-    problem = make_problem(20, 2, 3, 0.0, error, has_prior=False, has_background=False)
+    problem = make_problem(20, 2, 3, 0.0, error, has_prior=False, has_noise=False)
     problem.rows[3] = 1e200, np.nan
     np.testing.assert_array_equal(problem.evaluate(target)[3], -0.5 * np.finfo(np.float64).max)
     assert np.isfinite(problem.step(target)[1]).all()
@@ -231,7 +231,7 @@ def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
 
 def test_more_than_64_features(target, make_problem):
     """Check patterns that differ beyond the first word of a mask."""
-    problem = make_problem(90, 70, 2, 0.0, has_background=False)
+    problem = make_problem(90, 70, 2, 0.0, has_noise=False)
     problem.rows[:40, 66] = np.nan
     problem.rows[40:80, 67:] = np.nan
     assert_close(problem.step(target), expected_step(problem), 1e-9)

@@ -121,7 +121,7 @@ WRONG = {
     "max_steps": [-1],
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
-    "log_background_volume": [1.0],  # not allowed with k-means
+    "log_noise_volume": [1.0],  # not allowed with k-means
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
 CASES += [{"start": np.ones((3, 2))}, {"start": np.ones((2, 2)), "ridge": np.ones(2)}]

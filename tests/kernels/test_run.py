@@ -29,13 +29,13 @@ def arguments(family, rows=None, **changes):
     return values | changes
 
 
-def beside_background(family):
-    """Return the same arguments with a uniform background, whose initial weight is 0.1."""
-    values = arguments(family, centre=None, total=None, log_background_volume=9.0)
+def beside_noise(family):
+    """Return the same arguments with uniform noise, whose initial weight is 0.1."""
+    values = arguments(family, centre=None, total=None, log_noise_volume=9.0)
     return values | {"weights": np.append(0.9 * values["weights"], 0.1)}
 
 
-@pytest.mark.parametrize("made", [arguments, beside_background])
+@pytest.mark.parametrize("made", [arguments, beside_noise])
 @pytest.mark.parametrize("name", ALGEBRAS)
 def test_every_target_gives_the_same_bits(targets, name, made):
     ends = []
@@ -86,14 +86,14 @@ def test_a_step_beyond_the_limits_is_not_made(target, change):
         np.testing.assert_array_equal(values[part], was)
 
 
-def test_weights_sum_to_1_with_that_of_the_background(target):
-    values = beside_background(FAMILIES["tied"])
+def test_weights_sum_to_1_with_that_of_noise(target):
+    values = beside_noise(FAMILIES["tied"])
     target.run_em(**values)
     assert values["weights"].sum() == pytest.approx(1.0)
     assert 0 < values["weights"][-1] != 0.1
     for change in {"incompleteness": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
-        with pytest.raises(ValueError, match="background"):
-            target.run_em(**beside_background(FAMILIES["tied"]) | change)
+        with pytest.raises(ValueError, match="noise"):
+            target.run_em(**beside_noise(FAMILIES["tied"]) | change)
 
 
 WRONG = {

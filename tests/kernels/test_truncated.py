@@ -14,8 +14,8 @@ def make_call(make_problem, rng):
     def make(factor_shape=TRIANGULAR, n_features=3, second=FULL, rule=0, n_rows=500, n_components=30):
         arguments = dict(vars(make_problem(n_rows, n_features, n_components, factor_shape, rule, second)))
         del arguments["origin"], arguments["assignment"]
-        arguments |= {"rows": arguments["rows"] - 5, "log_prior": None, "prior_indices": None, "log_background": -9.0}
-        arguments |= {"n_expanded": 2, "n_tried": 3, "n_drawn": 2, "first_row": 48, "key": 2**64 - 1}
+        arguments |= {"rows": arguments["rows"] - 5, "log_prior": None, "prior_indices": None, "key": 2**64 - 1}
+        arguments |= {"log_noise_density": -9.0, "n_expanded": 2, "n_tried": 3, "n_drawn": 2, "first_row": 48}
         arguments["candidates"] = rng.integers(-1, n_components, (n_rows, 4)).astype(np.int32)
         arguments["neighbours"] = rng.integers(-1, n_components, (n_components, 3)).astype(np.int32)
         arguments["rank"] = rng.permutation(n_components).astype(np.int32)
@@ -51,7 +51,7 @@ def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target,
     rows[24:] = 51.1
     same |= {"anchor": means, "rank": np.arange(100, dtype=np.int32), "neighbours": neighbours.astype(np.int32)}
     same |= dict(zip(("n_expanded", "n_tried", "n_drawn"), tried, strict=True))
-    *_, found = call(target, rows=rows, candidates=candidates, log_background=-np.inf, **same)
+    *_, found = call(target, rows=rows, candidates=candidates, log_noise_density=-np.inf, **same)
     np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 52]] * 24)
 
 

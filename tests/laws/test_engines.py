@@ -95,13 +95,13 @@ def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engin
         block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
         state = engine.make_state(block, n_components)
         sums = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, np.zeros((n_components, n_features)))
-        sums = replace(sums, log_likelihood=rng.normal(), background=rng.random(), pass_counts=rng.random(3))
+        sums = replace(sums, log_likelihood=rng.normal(), noise_mass=rng.random(), pass_counts=rng.random(3))
         tree.add(Sums([sums, sums + sums]), 1, leaf)
     parts = pickle.loads(pickle.dumps(tree.split_by_component(3), 5))
     assert [[len(each.mass) for each in part.total] for part in parts] == [[3, 3], [2, 2], [2, 2]]
-    assert not any(each.log_likelihood or each.background for part in parts[1:] for each in part.total)
+    assert not any(each.log_likelihood or each.noise_mass for part in parts[1:] for each in part.total)
     for found, expected in zip(Sums.joined([part.total for part in parts]), tree.total, strict=True):
-        for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight", "pass_counts", "background"):
+        for name in ("mass", "first", "second", "anchor", "log_likelihood", "row_weight", "pass_counts", "noise_mass"):
             one, other = getattr(found, name), getattr(expected, name)
             assert (one is None) == (other is None)
             assert one is None or np.array_equal(one, other)

@@ -35,21 +35,21 @@ def joint_of(parameters, rows, log_prior):
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.second.name)
-@pytest.mark.parametrize("background", [-np.inf, -4.0])
+@pytest.mark.parametrize("log_noise", [-np.inf, -4.0])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
-def test_a_prior_for_each_row_enters_its_log_odds(name, background, spec, engine, rng):
+def test_a_prior_for_each_row_enters_its_log_odds(name, log_noise, spec, engine, rng):
     problem = PROBLEMS["weighted"]
-    parameters = replace(problem.start(FAMILIES[name]).parameters, log_background=background)
-    rows, weight, n_columns = problem.rows, problem.row_weight, 3 + (background > -np.inf)
+    parameters = replace(problem.start(FAMILIES[name]).parameters, log_noise_density=log_noise)
+    rows, weight, n_columns = problem.rows, problem.row_weight, 3 + (log_noise > -np.inf)
     log_prior = prior_of(rng, len(rows), n_columns)
     joint = joint_of(parameters, rows, log_prior[:, :3])
-    joint = np.column_stack((joint, background + log_prior[:, 3])) if n_columns > 3 else joint
+    joint = np.column_stack((joint, log_noise + log_prior[:, 3])) if n_columns > 3 else joint
     density = np.logaddexp.reduce(joint, axis=1)
     shares = weight[:, None] * np.exp(joint - density[:, None])
     block = Block(0, rows, weight, log_prior=log_prior)
     found = engine.step(block, engine.make_state(block, 3), parameters, spec)
     np.testing.assert_allclose(found.mass, shares[:, :3].sum(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(found.background, shares[:, 3:].sum(), rtol=1e-9)
+    np.testing.assert_allclose(found.noise_mass, shares[:, 3:].sum(), rtol=1e-9)
     assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
     np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
     hard = engine.step(block, engine.make_state(block, 3), parameters, spec, AssignmentRule.HARD)

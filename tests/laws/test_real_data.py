@@ -84,7 +84,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
         if "prior" in features:  # weights of components include noise here, so they have no prior
             options["prior"] = clone(PRIOR["prior"]).set_params(weights=None)
             options["restrictions"] = Restrictions(fixed_means=[1])
-        of_reference |= {"sides": BOX[1] - BOX[0], "background": 0.2 / np.prod(BOX[1] - BOX[0])}
+        of_reference |= {"sides": BOX[1] - BOX[0], "noise_density": 0.2 / np.prod(BOX[1] - BOX[0])}
     options |= {"covariance_type": family, "reg_covar": 0.0, "max_iter": 1, "tol": 0.0}
     fitted = GaussianMixture(N_COMPONENTS, **options, **start)
     with pytest.warns(Warning, match="did not converge"):
@@ -93,7 +93,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
     before = family.covariances(start["covariances_init"], N_COMPONENTS, N_FEATURES)
     weights = start["weights_init"] * (0.8 if "noise" in features else 1.0)
     sums = expect(rows, weights, start["means_init"], before.dense(), **of_reference)
-    means, weights, log_prior = sums.first / sums.mass[:, None], sums.mass / (sums.mass.sum() + sums.background), 0.0
+    means, weights, log_prior = sums.first / sums.mass[:, None], sums.mass / (sums.mass.sum() + sums.noise_mass), 0.0
     if "prior" in features:
         means, of_prior = _under_the_prior(sums, start["means_init"])
         log_prior = _log_prior(family, start["means_init"], before.dense())

@@ -30,7 +30,7 @@ def test_all_components_as_candidates_give_the_moments_of_the_reference(check, r
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtype, rng):
     """With 40 candidates of 40 components the moments are exact; with 4, the bound is below the log-likelihood."""
-    parameters = replace(random_parameters(rng, 40, n_features, factor_shape), log_background=-3.0)
+    parameters = replace(random_parameters(rng, 40, n_features, factor_shape), log_noise_density=-3.0)
     rows = parameters.means[rng.integers(40, size=333)] + rng.standard_normal((333, n_features))
     block = Block(0, rows.astype(dtype), rng.integers(0, 3, 333) / 2)
     step = block, EXACT.make_state(block, 40), parameters, MomentSpec(Second.DIAGONAL), rule, parameters.means

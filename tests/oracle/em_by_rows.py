@@ -25,7 +25,7 @@ class Sums:
     mass : (K,), Σ s γ.
     first : (K, d), Σ s γ E[x].
     second : (K, d, d), Σ s γ E[(x − μ)(x − μ)ᵀ] about the means before the step.
-    background : Σ s γ of the noise component.
+    noise_mass : Σ s γ of the noise component.
     """
 
     log_likelihood: float
@@ -33,7 +33,7 @@ class Sums:
     mass: Array
     first: Array
     second: Array
-    background: float = 0.0
+    noise_mass: float = 0.0
 
 
 def expect(
@@ -45,7 +45,7 @@ def expect(
     row_weight: Array | None = None,
     log_prior: Array | None = None,
     error: Array | None = None,
-    background: float = 0.0,
+    noise_density: float = 0.0,
     sides: Array | None = None,
     trim: float = 0.0,
 ) -> Sums:
@@ -58,7 +58,7 @@ def expect(
     row_weight : (n,), weights of the rows.
     log_prior : (n, K), or (n, K + 1) with a column for the noise, added to log p(x, k).
     error : (n, d, d), covariances of the measurement errors.
-    background : density of the noise component times its weight; 0 if there is no noise.
+    noise_density : density of the noise component times its weight; 0 if there is no noise.
     sides : (d,), side lengths of the noise's box.
     trim : fraction of the row weight that is left out, from the least likely rows.
     """
@@ -79,7 +79,7 @@ def expect(
         if log_prior is not None:
             density *= np.exp(log_prior[i, :n_components])
         missing = np.setdiff1d(np.arange(len(row)), seen)
-        noise = background if sides is None else background * np.prod(sides[missing])
+        noise = noise_density if sides is None else noise_density * np.prod(sides[missing])
         if log_prior is not None and log_prior.shape[1] > n_components:
             noise *= np.exp(log_prior[i, -1])
         shared.append((density, noise, expected, spread))
@@ -91,7 +91,7 @@ def expect(
     for s, (density, noise, expected, spread) in zip(kept, shared, strict=True):
         sums.log_likelihood += s * np.log(density.sum() + noise)
         sums.total += s
-        sums.background += s * noise / (density.sum() + noise)
+        sums.noise_mass += s * noise / (density.sum() + noise)
         for k, share in enumerate(s * density / (density.sum() + noise)):
             offset = expected[k] - means[k]
             sums.mass[k] += share

@@ -24,7 +24,7 @@ inline std::int32_t prior_index(const PriorView& prior, Index row) {
 // Adds the log priors of the rows to the log densities of the components (`densities`, in the layout [component][lane])
 // and of the noise component.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
-                      double* background) {
+                      double* noise) {
     if (prior.table == nullptr) return;
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
     for (int i = 0; i < batch.n_rows; ++i) {
@@ -33,7 +33,7 @@ inline void add_prior(const PriorView& prior, const Batch& batch, Index n_compon
         for (Index k = 0; k < n_components; ++k)
             densities[k * kLanes + i] += table[at * prior.row_stride + k * prior.column_stride];
         if (prior.n_columns > n_components)
-            background[i] += table[at * prior.row_stride + n_components * prior.column_stride];
+            noise[i] += table[at * prior.row_stride + n_components * prior.column_stride];
     }
 }
 
@@ -50,15 +50,15 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
 // Turns log densities into exponentials, in place, and returns one factor for each row. The product of an exponential
 // and the row's factor is the responsibility times the row's weight. Negligible responsibilities are set to zero as in
 // softmax.hpp.
-inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
+inline Vec normalise(double* densities, Index n_components, Vec noise, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
-    Vec best = background;
+    Vec best = noise;
     for (Index k = 0; k < n_components; ++k) best = max(best, Vec::load(densities + k * kLanes));
     const auto exponential = [&](Vec l) {
         const Vec gap = l - best;
         return keep(less(cut, gap), exp_normal(gap));
     };
-    const Vec rest = exponential(background);
+    const Vec rest = exponential(noise);
     Vec sum = rest;
     for (Index k = 0; k < n_components; ++k) {
         const Vec value = exponential(Vec::load(densities + k * kLanes));
@@ -68,7 +68,7 @@ inline Vec normalise(double* densities, Index n_components, Vec background, Vec 
     const Vec factor = weight / max(sum, Vec::broadcast(1));
     const Vec log_density = best + log(sum);
     totals.log_likelihood = totals.log_likelihood + keep(less(Vec::zero(), weight), weight * log_density);
-    totals.background = totals.background + factor * rest;
+    totals.noise = totals.noise + factor * rest;
     return factor;
 }
 

@@ -26,7 +26,7 @@ struct Operands {
     Index log_weight, log_det, means, whitening;        // the component is the last index; triangles are stored by rows
     Index precision, covariance;                        // matrices in the layout [feature][feature][component]
     Index each_log_weight, each_mean, each_covariance;  // the component is the first index
-    Index background, size;
+    Index noise, size;
 
     explicit Operands(const Shape& shape) {
         const Index K = padded_components(shape), d = shape.n_features;
@@ -40,18 +40,18 @@ struct Operands {
         each_log_weight = carver.take(K);
         each_mean = carver.take(shape.n_components * d);
         each_covariance = carver.take(shape.n_components * triangle(d));
-        background = carver.take(1);
+        noise = carver.take(1);
         size = carver.size();
     }
 };
 
 struct Sums {
-    Index log_likelihood, background, moments, size;
+    Index log_likelihood, noise, moments, size;
 
     explicit Sums(const Shape& shape) {
         Carver carver;
         log_likelihood = carver.take(1);
-        background = carver.take(1);
+        noise = carver.take(1);
         moments = carver.take(n_moments(shape.n_features) * padded_components(shape));
         size = carver.size();
     }
@@ -59,7 +59,7 @@ struct Sums {
 
 // Sums over the rows of a span, separately for each lane.
 struct Totals {
-    Vec log_likelihood = Vec::zero(), background = Vec::zero();
+    Vec log_likelihood = Vec::zero(), noise = Vec::zero();
 };
 
 // Indices of up to eight rows that are processed together.

@@ -31,7 +31,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
     const auto set_both = [&](Index part, Index i, Index j, Index k, double value) {
         lanes(part, i * d + j, k) = lanes(part, j * d + i, k) = value;
     };
-    operands[layout.background] = parameters.log_background;
+    operands[layout.noise] = parameters.log_noise_density;
     for (Index k = 0; k < K && !poll.is_cancelled(d * d * d + 4 * d * d); ++k) {
         const bool is_real = k < shape.n_components;
         const double log_weight = is_real ? parameters.log_scale[k] : -__builtin_inf();

@@ -52,7 +52,7 @@ public:
         }
         ParametersView parameters{room_ + layout_.log_scale, room_ + layout_.means, room_ + layout_.factors,
                                   room_ + layout_.means};
-        parameters.log_background = operands_[layout.background];
+        parameters.log_noise_density = operands_[layout.noise];
         kernels().pack(dense_, parameters, room_ + layout_.operands);
         const Index n_sums = kernels().sizes(dense_).sums;
         for (Index i = 0; i < n_sums; ++i) room_[layout_.sums + i] = 0;
@@ -84,14 +84,14 @@ public:
     // Returns false if the pass is cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
-        double n_distant, n_active, log_likelihood = 0, background = 0;
+        double n_distant, n_active, log_likelihood = 0, noise = 0;
         const MomentsView moments{
             &log_likelihood,        &n_distant, &n_active, room_ + layout_.mass, room_ + layout_.first,
-            room_ + layout_.second, &background};
+            room_ + layout_.second, &noise};
         kernels().unpack(dense_, room_ + layout_.sums, moments);
-        alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {background};
+        alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {noise};
         totals.log_likelihood = totals.log_likelihood + Vec::load(one);
-        totals.background = totals.background + Vec::load(other);
+        totals.noise = totals.noise + Vec::load(other);
         for (Index v = 0; v < K_ / kLanes; ++v) {
             const Index count = smaller(Index{kLanes}, K - v * kLanes);
             gather(room_ + layout_.mass + v * kLanes, 1, count, room_ + layout_.lane_mass);

@@ -40,7 +40,7 @@ public:
         if (!visit(first, last)) return first;
         if (has_errors()) by_row_.add_sums(moments_);
         sums[layout.log_likelihood] += lane_sum(totals_.log_likelihood);
-        sums[layout.background] += lane_sum(totals_.background);
+        sums[layout.noise] += lane_sum(totals_.noise);
         return last;
     }
 
@@ -56,8 +56,8 @@ public:
             if (batch.n_rows < kBatchRows && row + 1 < last) continue;
             if (!by_row_.find_densities(batch, poll_)) return;
             double* densities = by_row_.densities();
-            alignas(64) double background[kLanes] = {};
-            add_prior(task_.prior, batch, task_.shape.n_components, densities, background);
+            alignas(64) double noise[kLanes] = {};
+            add_prior(task_.prior, batch, task_.shape.n_components, densities, noise);
             const Vec nothing = Vec::broadcast(-__builtin_inf());
             const Vec factor = normalise(densities, task_.shape.n_components, nothing, Vec::broadcast(1), totals_);
             for (Index k = 0; k < task_.shape.n_components; ++k)
@@ -129,15 +129,15 @@ private:
             has_errors() ? by_row_.find_densities(batch, poll_) : by_component_.find_densities(batch, pattern, poll_);
         if (!has_model) return false;
         double* densities = has_errors() ? by_row_.densities() : by_component_.densities();
-        alignas(64) double background[kLanes];
-        Vec::broadcast(operands_[Operands(task_.shape).background]).store(background);
-        add_prior(task_.prior, batch, n_components, densities, background);
+        alignas(64) double noise[kLanes];
+        Vec::broadcast(operands_[Operands(task_.shape).noise]).store(noise);
+        add_prior(task_.prior, batch, n_components, densities, noise);
         if (!is_step()) {
             write(batch, n_components, densities, out_);
             return true;
         }
         const Vec factor =
-            normalise(densities, n_components, Vec::load(background), weights(task_.row_weight, batch), totals_);
+            normalise(densities, n_components, Vec::load(noise), weights(task_.row_weight, batch), totals_);
         return has_errors() ? by_row_.add_moments(factor, poll_)
                             : by_component_.add_moments(batch, factor, poll_, moments_);
     }
@@ -180,7 +180,7 @@ inline void unpack(const Shape& shape, const double* sums, MomentsView out) noex
     const Sums layout(shape);
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
-    *out.background = sums[layout.background];
+    *out.noise = sums[layout.noise];
     for (Index k = 0; k < shape.n_components; ++k) {
         out.mass[k] = moments[k];
         for (Index i = 0; i < d; ++i) {

@@ -173,7 +173,7 @@ class Engine(Protocol[StateT]):
         """
 
     def supports_core_steps(
-        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
         """Return whether `run_em` and `fit_many` support these rows, the prior, and the noise component (if any)."""
 

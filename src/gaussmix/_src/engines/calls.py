@@ -66,7 +66,7 @@ class EMSettings(NamedTuple):
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call and
         in `Engine.fit_many`.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
-    log_background_volume : log of the volume of a uniform noise component, in data units to the power of n_features;
+    log_noise_volume : log of the volume of a uniform noise component, in data units to the power of n_features;
         infinite without a noise component. The weight of the noise component comes last among the weights.
         `Engine.fit_many` supports a noise component only if the fit starts from `InitialMixtures`.
     """
@@ -76,7 +76,7 @@ class EMSettings(NamedTuple):
     max_steps: int
     previous_objective: float = float("-inf")
     prior: PackedPrior | None = None
-    log_background_volume: float = float("inf")
+    log_noise_volume: float = float("inf")
 
 
 class RunHistory(NamedTuple):

@@ -61,7 +61,7 @@ class IncompleteEngine(CompleteEngine):
         if parameters is None or rule is not AssignmentRule.SOFT:
             wanted = spec if spec.second is Second.NONE else _spec_to_sum(spec)
             return block.sum_of(lambda leaf: self._sum_partition(leaf, parameters, state.n_components, wanted, anchor))
-        n_threads, block = self._n_threads, _with_marginal_background(block, parameters)
+        n_threads, block = self._n_threads, _with_marginal_noise(block, parameters)
         if np.array_equal(anchor, parameters.means):
             return _core_moments(n_threads, block, parameters, _spec_to_sum(spec))
         return block.sum_of(lambda leaf: _core_moments(n_threads, leaf, parameters, _spec_to_sum(spec)).about(anchor))
@@ -73,12 +73,12 @@ class IncompleteEngine(CompleteEngine):
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
-        log_joint = joint.add_background_column(self.component_log_density(leaf, parameters), leaf, parameters)
+        log_joint = joint.add_noise_column(self.component_log_density(leaf, parameters), leaf, parameters)
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
         sums = _sum_observed_cells(leaf, one_hot(best, n_components), spec, anchor)
         left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
-        return replace(sums, background=left, log_likelihood=log_likelihood)
+        return replace(sums, noise_mass=left, log_likelihood=log_likelihood)
 
     def finish(
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
@@ -87,9 +87,9 @@ class IncompleteEngine(CompleteEngine):
         return Moments.from_sums(replace(complete, second=_reduce_second(complete.second, spec), spec=spec))
 
     def supports_core_steps(
-        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
-        was_tried = not has_background and (prior is None or prior.is_map)
+        was_tried = not has_noise and (prior is None or prior.is_map)
         return was_tried and super().supports_core_steps(block, n_components, structure, prior, False)
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
@@ -168,25 +168,25 @@ def _triangular_factors(whitening: Whitening, n_components: int, n_features: int
     return np.ascontiguousarray(np.broadcast_to(factors, (n_components, n_features, n_features)))
 
 
-def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
+def _with_marginal_noise(block: Block, parameters: Parameters) -> Block:
     """If values are missing, correct `log_prior` so that noise gets the density of only the observed values."""
-    if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
+    if parameters.log_noise_density == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
     prior = block.row_log_prior(n_columns)
     prior = np.zeros((block.n_rows, n_columns)) if prior is None else np.array(prior)
-    prior[:, -1] += joint.log_background_density(block, parameters) - parameters.log_background
+    prior[:, -1] += joint.row_log_noise_density(block, parameters) - parameters.log_noise_density
     return replace(block, log_prior=prior, prior_indices=None)
 
 
 def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
     """Sum the expected moments of a block, about the component means, in the C++ core."""
     observed = _core_arguments(block, parameters)
-    log_likelihood, mass, background, first, second = native_target().step_incomplete(
-        observed[0], block.row_weight, *observed[1:], parameters.log_background, spec.second, n_threads
+    log_likelihood, mass, noise_mass, first, second = native_target().step_incomplete(
+        observed[0], block.row_weight, *observed[1:], parameters.log_noise_density, spec.second, n_threads
     )
     total = block.total_weight
-    return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, spec, background=background)
+    return BlockMoments(mass, first, second, parameters.means, log_likelihood, total, spec, noise_mass=noise_mass)
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:

@@ -18,36 +18,36 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax, softmax_and_log_sum
 
 
-def add_background_column(log_joint: Array, block: Block, parameters: Parameters) -> Array:
+def add_noise_column(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """Return log p(x, k), (n_rows, n_components), with a last column for the noise component if there is one."""
-    if parameters.log_background == -np.inf:
+    if parameters.log_noise_density == -np.inf:
         return log_joint
-    background, prior = log_background_density(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
-    return np.column_stack((log_joint, background if prior is None else background + prior[:, -1]))
+    log_noise, prior = row_log_noise_density(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
+    return np.column_stack((log_joint, log_noise if prior is None else log_noise + prior[:, -1]))
 
 
-def log_background_density(block: Block, parameters: Parameters) -> Array:
+def row_log_noise_density(block: Block, parameters: Parameters) -> Array:
     """Return log(weight × density of the observed values) of the noise component for each row, (n_rows,)."""
-    background, missing = np.full(block.n_rows, parameters.log_background), np.isnan(block.rows)
+    log_noise, missing = np.full(block.n_rows, parameters.log_noise_density), np.isnan(block.rows)
     if parameters.log_sides is not None and missing.any():
-        background += np.where(missing, parameters.log_sides, 0.0).sum(axis=1)
-    return background
+        log_noise += np.where(missing, parameters.log_sides, 0.0).sum(axis=1)
+    return log_noise
 
 
 def joint_log_density(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """Return log p(x) of each row, (n_rows,)."""
-    return softmax_and_log_sum(add_background_column(log_joint, block, parameters))[1]
+    return softmax_and_log_sum(add_noise_column(log_joint, block, parameters))[1]
 
 
 def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameters) -> Array:
     """Return p(k | x) for all components except the noise component, (n_rows, n_components)."""
-    responsibilities = softmax(add_background_column(log_joint, block, parameters))
+    responsibilities = softmax(add_noise_column(log_joint, block, parameters))
     return np.ascontiguousarray(responsibilities[:, : log_joint.shape[1]])
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
     """Return each row's most probable component (the first if tied), or `NOISE_LABEL` if noise is more probable."""
-    likeliest = add_background_column(log_joint, block, parameters).argmax(axis=1)
+    likeliest = add_noise_column(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE_LABEL)
 
 

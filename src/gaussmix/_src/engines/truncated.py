@@ -178,9 +178,9 @@ class TruncatedEngine(CompleteEngine):
         # Second moments are always requested, because with `Second.NONE` the core would not even sum responsibilities.
         second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second
         about = parameters.means if anchor is None else anchor
-        log_likelihood, mass, first, squares, background = _call_core(
+        log_likelihood, mass, first, squares, noise_mass = _call_core(
             block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, second,
-            np.ascontiguousarray(about), spec, parameters.log_background, n_expanded=1, n_tried=N_TRIED,
+            np.ascontiguousarray(about), spec, parameters.log_noise_density, n_expanded=1, n_tried=N_TRIED,
             n_drawn=self.n_drawn, key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
@@ -188,7 +188,7 @@ class TruncatedEngine(CompleteEngine):
         sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
         return BlockMoments(
             mass, first, squares, about, log_likelihood, block.total_weight, spec,
-            background=background, pass_counts=sampled,
+            noise_mass=noise_mass, pass_counts=sampled,
         )  # fmt: skip
 
     def finish(
@@ -261,7 +261,7 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def supports_core_steps(
-        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
         return False
 
@@ -342,7 +342,7 @@ def _call_core(
     second: Second = Second.NONE,
     anchor: Array | None = None,
     spec: MomentSpec | None = None,
-    log_background: float = -np.inf,
+    log_noise_density: float = -np.inf,
     *,
     n_expanded: int | None = None,
     n_tried: int | None = None,
@@ -359,6 +359,7 @@ def _call_core(
     n_neighbours, rows = component_map.neighbours.shape[1], block.rows
     return native_target().step_truncated(
         rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,
-        block.log_prior, block.prior_indices, log_background, candidates, component_map.neighbours, component_map.rank,
-        n_expanded, min(n_tried or n_neighbours, n_neighbours), n_drawn, block.first_row, key, n_threads,
+        block.log_prior, block.prior_indices, log_noise_density, candidates, component_map.neighbours,
+        component_map.rank, n_expanded, min(n_tried or n_neighbours, n_neighbours), n_drawn, block.first_row, key,
+        n_threads,
     )  # fmt: skip

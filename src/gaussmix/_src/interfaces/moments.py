@@ -12,7 +12,7 @@ from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 
 # Names of the fields of `BlockMoments` that are sums over rows.
-_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "background"
+_SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "noise_mass"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class BlockMoments:
     pass_counts : counts over the rows from which the engine plans the next pass; None if there are no counts.
     observed : for each feature, the sum of weighted responsibilities over the rows in which the feature is observed,
         (n_components, n_features), used to estimate missing values; None if no values are left out.
-    background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
+    noise_mass : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes
     -----
@@ -52,7 +52,7 @@ class BlockMoments:
     spec: MomentSpec
     pass_counts: Array | None = None
     observed: Array | None = None
-    background: float = 0.0
+    noise_mass: float = 0.0
 
     def __add__(self, other: BlockMoments) -> Self:
         """Return the sums over the rows of both operands, about the reference points (`anchor`) of the left operand."""
@@ -67,7 +67,7 @@ class BlockMoments:
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
-        nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "background"), 0.0)
+        nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "noise_mass"), 0.0)
         nothing |= {"pass_counts": None, "observed": None}
         rest = replace(self, second=None if is_pooled else second, spec=replace(self.spec, projection=None), **nothing)
         for index in range(n_parts):

@@ -35,7 +35,7 @@ class Parameters:
         in nats; −inf if π_k is 0.
     means : means of the components, (n_components, n_features), in data units.
     whitening : whitening factors W_k; the precision of component k is W_kᵀ W_k.
-    log_background : logarithm of weight × density of the noise component, in nats; −inf without a noise component.
+    log_noise_density : logarithm of weight × density of the noise component, in nats; −inf without a noise component.
     log_sides : logs of the side lengths of the noise component's box, (n_features,); None if only the volume of the box
         is known. For each missing value of a row, the noise density is multiplied by the side length of the feature.
     """
@@ -43,7 +43,7 @@ class Parameters:
     log_scale: Array
     means: Array
     whitening: Whitening
-    log_background: float = -np.inf
+    log_noise_density: float = -np.inf
     log_sides: Array | None = None
 
     @classmethod
@@ -52,12 +52,12 @@ class Parameters:
         weights: Array,
         means: Array,
         whitening: Whitening,
-        log_background: float = -np.inf,
+        log_noise_density: float = -np.inf,
         log_sides: Array | None = None,
     ) -> Parameters:
         """Compute the parameters of the mixture Σ π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7."""
         log_scale = log(weights) + whitening.log_abs_det - 0.5 * means.shape[1] * LOG_2PI
-        return cls(log_scale, means, whitening, log_background, log_sides)
+        return cls(log_scale, means, whitening, log_noise_density, log_sides)
 
     @cached_property
     def distant_limit(self) -> float:

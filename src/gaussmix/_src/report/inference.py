@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.checks import Rng, check_count, generator
-from gaussmix._src.em.curvature.coordinates import MIN_BACKGROUND_WEIGHT
+from gaussmix._src.em.curvature.coordinates import MIN_NOISE_WEIGHT
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.trace import FreezeReason
@@ -262,7 +262,7 @@ def _notes(
         notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")
     if peak.model.noise is not None:
         notes.append(OF_NOISE)
-        if peak.model.noise.weight <= MIN_BACKGROUND_WEIGHT:
+        if peak.model.noise.weight <= MIN_NOISE_WEIGHT:
             notes.append("Next to no row is noise, so the weight of the noise is treated as known, too.")
     return notes
 

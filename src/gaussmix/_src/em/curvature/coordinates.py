@@ -32,7 +32,7 @@ from gaussmix._src.numerics.threads import cached_property
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
 MAX_COORDINATES = 4_000  # maximum number of coordinates; an information matrix of this size takes 128 MB
 # A weight of the noise component below this value is converging to 0 and is not a free parameter.
-MIN_BACKGROUND_WEIGHT = 1e-9
+MIN_NOISE_WEIGHT = 1e-9
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
 
@@ -254,7 +254,7 @@ def _weight_jacobian(
     """Return the Jacobian of the log weights, and the groups of free weights."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
-    if noise is not None and MIN_BACKGROUND_WEIGHT < noise.weight < 1:
+    if noise is not None and MIN_NOISE_WEIGHT < noise.weight < 1:
         change = np.full(K + 1, -noise.weight)
         change[K] += 1.0
         groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))

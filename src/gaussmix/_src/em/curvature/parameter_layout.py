@@ -243,8 +243,8 @@ class StackedModels:
         parameters = Parameters.from_mixture(self.weights.ravel(), means, covariances.whitening)
         heights = engine.component_log_density(rows, parameters).reshape(-1, n, K)
         if self.template.noise is not None:
-            background = np.broadcast_to(log(self.noise_weights) - self.template.noise.log_volume, heights.shape[:2])
-            heights = np.concatenate((heights, background[..., None]), axis=2)
+            log_noise = np.broadcast_to(log(self.noise_weights) - self.template.noise.log_volume, heights.shape[:2])
+            heights = np.concatenate((heights, log_noise[..., None]), axis=2)
         return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
     def to_vectors(self, component_orders: Indices) -> Array:

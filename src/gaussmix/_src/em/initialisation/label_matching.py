@@ -46,7 +46,7 @@ def match_labels(
     if not source.has_log_prior:
         return partition
     if is_matched and partition.parameters is not None:
-        return replace(partition, parameters=replace(partition.parameters, log_background=NOISE_LOG_DENSITY))
+        return replace(partition, parameters=replace(partition.parameters, log_noise_density=NOISE_LOG_DENSITY))
     responsibilities = partial(_partition_responsibilities, partition=partition, engine=engine)
     order = _matching_order(responsibilities, source, n_components)
     parameters, is_soft = partition.parameters, partition.rule is AssignmentRule.SOFT
@@ -100,7 +100,7 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:
     """Return parameters with the given centres as means and one shared `whitening`; None means Euclidean distances."""
     parameters = sphere_parameters(centres, typical_centre_distance(centres))
-    return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
+    return replace(parameters, whitening=whitening or parameters.whitening, log_noise_density=NOISE_LOG_DENSITY)
 
 
 def _component_possibility(block: Block, n_components: int) -> Array:

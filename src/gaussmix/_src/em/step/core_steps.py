@@ -48,7 +48,7 @@ class CoreSteps:
         left = left if max_steps is None else min(left, max_steps)
         em_settings = em_settings._replace(max_steps=left, previous_objective=previous_objective)
         if model.noise is not None:
-            em_settings = em_settings._replace(log_background_volume=model.noise.log_volume)
+            em_settings = em_settings._replace(log_noise_volume=model.noise.log_volume)
         start = model.all_weights, model.means, model.covariances.array
         history = self.engine.run_em(block, context, start, algebra, em_settings)
         if not history.log_likelihood:
@@ -60,8 +60,8 @@ class CoreSteps:
         if self._core_task is None:
             return False
         block, _, algebra, em_settings = self._core_task
-        prior, has_background = em_settings.prior, model.noise is not None
-        return self.engine.supports_core_steps(block, self.n_components, algebra, prior, has_background)
+        prior, has_noise = em_settings.prior, model.noise is not None
+        return self.engine.supports_core_steps(block, self.n_components, algebra, prior, has_noise)
 
     @cached_property
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:

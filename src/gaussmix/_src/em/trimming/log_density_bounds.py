@@ -35,13 +35,13 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
     present = np.flatnonzero(before.log_scale > -np.inf)
     if shape is FactorShape.LOW_RANK or not present.size or not np.isfinite(after.log_scale[present]).all():
         return None
-    if before.log_background > after.log_background:
+    if before.log_noise_density > after.log_noise_density:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         stretch = np.maximum(_whitening_ratios(before, after), 1.0)[present]
         shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
     drop = before.log_scale[present] - after.log_scale[present]
-    highest = max(float(before.log_scale.max()), before.log_background) + math.log(
+    highest = max(float(before.log_scale.max()), before.log_noise_density) + math.log(
         len(present) / MAX_UNBOUNDED_FRACTION
     )
     # For every component, D is at most the polynomial whose coefficients are the maxima of the coefficients of all

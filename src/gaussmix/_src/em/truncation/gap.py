@@ -83,8 +83,8 @@ class GapTask:
             whitened = parameters.whitening.take(components[some]).whiten_each(offsets)
             log_terms[some] -= 0.5 * (whitened**2).sum(axis=1)
         log_terms = np.where(components < 0, -np.inf, log_terms).reshape(candidates.shape)
-        if parameters.log_background > -np.inf:
-            log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_background)))
+        if parameters.log_noise_density > -np.inf:
+            log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_noise_density)))
             candidates = np.column_stack((candidates, np.full(rows.n_rows, K)))
         if rows.log_prior is not None:
             index = np.arange(rows.n_rows) if rows.prior_indices is None else np.asarray(rows.prior_indices)

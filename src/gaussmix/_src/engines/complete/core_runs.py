@@ -72,14 +72,14 @@ class CoreRuns:
         return allowed(self.n_threads)
 
     def supports_core_steps(
-        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
-        return (prior is None or not has_background) and supports_core_steps(block, n_components, structure)
+        return (prior is None or not has_noise) and supports_core_steps(block, n_components, structure)
 
     def run_em(
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
-        log_volume = settings.log_background_volume
+        log_volume = settings.log_noise_volume
         total = context.total_spread if log_volume == np.inf else None  # None if there is a noise component
         assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)

@@ -94,7 +94,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
     # If the noise component's log density is above the limit, so is log p(x) of every row, and no row is far.
-    if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
+    if block.log_prior is None and (parameters.log_noise_density >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)
 

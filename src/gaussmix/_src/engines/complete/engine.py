@@ -72,7 +72,7 @@ class StepPlan(NamedTuple):
     rule : rule that assigns rows to components.
     origin : point that the core subtracts from every row, (n_features,), or None.
     is_ordered : whether the pass may visit the rows in an order other than the order of the data.
-    log_background : log of the noise component's weight times its density, as in `Parameters`.
+    log_noise_density : log of the noise component's weight times its density, as in `Parameters`.
     """
 
     mixture: PackedMixture
@@ -81,7 +81,7 @@ class StepPlan(NamedTuple):
     rule: AssignmentRule
     origin: Array | None = None
     is_ordered: bool = False
-    log_background: float = -np.inf
+    log_noise_density: float = -np.inf
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,15 @@ class CompleteEngine(CoreRuns):
     def _sum_block(self, block: Block, plan: StepPlan, row_pass: RowPass) -> tuple[BlockMoments, int, float]:
         """Return the sums, the number of far rows, and the approximate number of responsibilities above 0."""
         spec = plan.spec
-        log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
+        log_likelihood, mass, first, second, n_distant, n_active, noise_mass = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
             plan.origin, *plan.mixture, None if spec.second is Second.NONE else plan.anchor, plan.rule, spec.second,
             self._n_threads, *row_pass, repeat_projection(spec, len(plan.anchor)),
             *((None, None) if plan.rule is AssignmentRule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
-            plan.log_background,
+            plan.log_noise_density,
         )  # fmt: skip
         sums = BlockMoments(
-            mass, first, second, plan.anchor, log_likelihood, block.total_weight, spec, background=background,
+            mass, first, second, plan.anchor, log_likelihood, block.total_weight, spec, noise_mass=noise_mass,
         )  # fmt: skip
         return sums, n_distant, n_active
 
@@ -201,7 +201,7 @@ class CompleteEngine(CoreRuns):
         order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
-            parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
+            parameters.log_noise_density, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
         # The C++ core returns scores in padded groups: z and the products of each component (or, if W is shared, z of
         # all components, then all products), and then the responsibilities.
@@ -261,8 +261,8 @@ class CompleteEngine(CoreRuns):
         if origin is not None:
             parameters = replace(parameters, means=parameters.means - origin)
         arguments = pack_parameters(parameters, whiten_once=origin is not None)
-        n_threads, background = self._n_threads, parameters.log_background
-        return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, background)
+        n_threads, log_noise = self._n_threads, parameters.log_noise_density
+        return native_target().evaluate(block.rows, origin, *arguments, output, n_threads, log_noise)
 
 
 def _plan_step(
@@ -286,8 +286,8 @@ def _plan_step(
     each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # noise is not part of the scatter of components
-    if anchor is None and context.total_spread is not None and not has_background:
+    has_noise = parameters.log_noise_density > -np.inf  # noise is not part of the scatter of components
+    if anchor is None and context.total_spread is not None and not has_noise:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:
             # Pooled moments about a common point equal the scatter of all rows, because Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ.
@@ -296,5 +296,5 @@ def _plan_step(
             return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)
     is_ordered = rule is AssignmentRule.SOFT and row_order.can_skip_components(parameters.whitening)
     is_ordered = is_ordered and row_order.can_ordering_pay(context.n_rows, parameters.whitening.factor_shape, *shape)
-    background = parameters.log_background
-    return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_background=background)
+    log_noise = parameters.log_noise_density
+    return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_noise_density=log_noise)

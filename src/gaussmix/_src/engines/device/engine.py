@@ -53,7 +53,7 @@ class DeviceEngine(CompleteEngine):
             return super().step(block, state, parameters, spec, rule, anchor, context)
         total = None if context is None else context.total_spread
         shape = state.n_components, block.rows.shape[1]
-        if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
+        if anchor is None and total is not None and parameters is not None and parameters.log_noise_density == -np.inf:
             # Pooled moments about a common point equal the scatter of all rows; `finish` reads it from the context.
             spec, anchor = MomentSpec(Second.NONE), np.broadcast_to(total.mean, shape)
         elif anchor is None:
@@ -87,9 +87,9 @@ class DeviceEngine(CompleteEngine):
         return labels
 
     def supports_core_steps(
-        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
-        of_mixture = n_components, structure, prior, has_background
+        of_mixture = n_components, structure, prior, has_noise
         return not _is_on_device(block) and super().supports_core_steps(block, *of_mixture)
 
     def score_products(

@@ -147,9 +147,9 @@ class Pass:
             first[k] = first_k
             if second is not None:
                 second[k] = second_k
-        background = float(mass[self._K :].sum())
+        noise_mass = float(mass[self._K :].sum())
         totals = float(log_likelihood), float(row_weight)
-        result = BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+        result = BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, noise_mass=noise_mass)
         return result, int(n_distant)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
@@ -165,9 +165,9 @@ class Pass:
         """Compute log p(x, k), in nats, with a last column for the noise component if there is one."""
         assert self._joint_density is not None, "densities need parameters"
         assert self._parameters is not None, "densities need parameters"
-        joint, background = self._joint_density(rows), self._parameters.log_background
-        if background > -np.inf:
-            joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], background)], axis=1)
+        joint, log_noise = self._joint_density(rows), self._parameters.log_noise_density
+        if log_noise > -np.inf:
+            joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], log_noise)], axis=1)
         table = part.log_prior_table(joint.shape[1])
         if table is None:
             return joint

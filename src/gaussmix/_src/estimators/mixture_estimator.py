@@ -254,12 +254,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return engine.expected_rows(block, self._fitted.model.parameters)
 
     def score(
-        self,
-        X: RowsLike,
-        y: object = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_error: ArrayLike | None = None,
+        self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> float:
         """Return the weighted mean of the log densities log p(x), in nats; see `predict` for parameters and errors."""
         source = self._source(X, sample_weight, X_error)

@@ -214,11 +214,7 @@ def least_gain(searched: Model, end: Model, n_rows: int) -> float:
 
 
 def core_search_settings(
-    family: Family,
-    n_components: int,
-    n_features: int,
-    final_limits: StepLimits,
-    rngs: Sequence[np.random.Generator],
+    family: Family, n_components: int, n_features: int, final_limits: StepLimits, rngs: Sequence[np.random.Generator]
 ) -> SearchSettings:
     """Return the settings of `search_from_model` as plain values, including random numbers drawn from `rngs`."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))

@@ -39,11 +39,7 @@ class Pass:
     """
 
     def __init__(
-        self,
-        block: Block,
-        parameters: Parameters | None,
-        n_components: int,
-        rule: AssignmentRule = AssignmentRule.SOFT,
+        self, block: Block, parameters: Parameters | None, n_components: int, rule: AssignmentRule = AssignmentRule.SOFT
     ) -> None:
         self._block, self._parameters, self._K, self._rule = block, parameters, n_components, rule
         rows: Any = block.rows

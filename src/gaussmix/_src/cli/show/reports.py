@@ -289,11 +289,6 @@ def show_model(model: ModelFile) -> None:
         screen.print("\nThe features have no names.")
 
 
-def show_inference(estimates: MixtureEstimates) -> None:
-    """Print standard errors and intervals as text."""
-    console().print(f"\n{estimates}", soft_wrap=True)
-
-
 def inference_as_json(estimates: MixtureEstimates) -> dict[str, Any]:
     """Return standard errors and intervals for JSON, with null for unknown values."""
     columns = {name: [json_value(value) for value in values] for name, values in estimates._columns().items()}

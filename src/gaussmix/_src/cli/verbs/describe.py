@@ -53,7 +53,7 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
         return
     reports.show_model(opened)
     if inference is not None:
-        reports.show_inference(inference)
+        reports.console().print(f"\n{inference}", soft_wrap=True)
 
 
 def _inference(opened: ModelFile, data: str, weights: str | None, reading: options.Reading) -> MixtureEstimates:

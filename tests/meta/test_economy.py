@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33942,
-    "cpp": 12701,
-    "tests": 32512,
+    "src": 33900,
+    "cpp": 12697,
+    "tests": 32523,
     "bench": 2544,
     "tools": 651,
     "files": 973,

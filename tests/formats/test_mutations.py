@@ -20,7 +20,7 @@ RESEALED = 500
 SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()
 
 
-@pytest.fixture(params=[1, pytest.param(10, marks=pytest.mark.heavy)])
+@pytest.fixture(params=[1, pytest.param(4, marks=pytest.mark.heavy)])
 def times(request):
     """Return the factor on the number of changes."""
     return request.param

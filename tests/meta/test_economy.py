@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33900,
     "cpp": 12697,
-    "tests": 32523,
+    "tests": 32528,
     "bench": 2544,
     "tools": 651,
     "files": 973,

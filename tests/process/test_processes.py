@@ -141,8 +141,13 @@ SLOW = [
 
 
 @TIMERS
-@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
-@pytest.mark.parametrize(("fit", "moment"), [*QUICK, *(pytest.param(*case, marks=heavy) for case in SLOW)])
+@pytest.mark.parametrize(
+    ("fit", "moment", "n_jobs"),
+    [
+        *((*case, 3) for case in QUICK),
+        *(pytest.param(*case, n_jobs, marks=heavy) for cases, n_jobs in [(QUICK, 1), (SLOW, 3)] for case in cases),
+    ],
+)
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     """Check fits with a million steps, which do not end by themselves while the test waits for the child."""
     answer = child("interrupt_fit", fit=fit, moment=moment, delays=DELAYS, n_jobs=n_jobs)

@@ -57,7 +57,7 @@ struct Candidate {
 class Ascent {
 public:
     Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
-           double log_likelihood, Index cursor)
+           double log_likelihood)
         : kernels_(kernels),
           task_(task),
           acceptance_(task.acceptance),
@@ -66,7 +66,7 @@ public:
           is_full_(algebra_.second() == Second::full),
           d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
-          moves_(kernels, task, execution, mixture, cursor),
+          moves_(kernels, task, execution, mixture),
           log_likelihood_(log_likelihood),
           left_(task.max_moves) {}
 
@@ -89,7 +89,7 @@ public:
             if (!helps) break;
         }
         moves_.mixture().write(out);
-        return {log_likelihood_,      work_,        n_unsound_,          moves_.cursor(),
+        return {log_likelihood_,      work_,        n_unsound_,          moves_.random(),
                 moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
                 n_accepted_};
     }
@@ -151,7 +151,7 @@ private:
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
                 if (helps) {  // later moves were judged without this move, so they are judged again
-                    moves_.rewind(candidate.attempt.cursor);
+                    moves_.rewind(candidate.attempt.random);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
                     result.push_back(std::move(candidate));
@@ -414,8 +414,8 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
 }
 
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
-                                   MixtureView mixture, double log_likelihood, Index cursor) {
-    Ascent ascent(kernels, task, execution, mixture, log_likelihood, cursor);
+                                   MixtureView mixture, double log_likelihood) {
+    Ascent ascent(kernels, task, execution, mixture, log_likelihood);
     if (!ascent.begin()) return std::nullopt;
     return ascent.ascend(mixture);
 }
@@ -437,7 +437,7 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     pool(mixture.means, other.means, pooled.means);
     pool(mixture.covariances, other.covariances, pooled.covariances);
     while (count > em.n_components) {
-        Moves moves(kernels, task, execution, pooled.view(), 0);
+        Moves moves(kernels, task, execution, pooled.view());
         if (!moves.view_first()) return false;
         const Values posteriors = moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);

@@ -44,6 +44,18 @@ struct AcceptanceSettings {
     double min_rows_per_value, min_rows_per_flat_value, max_flatness;
 };
 
+struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
+    const double* values;
+    Index count;
+    Index position = 0;  // index of the next random number
+
+    double next() {
+        const double number = values[position];
+        position = (position + 1) % count;
+        return number;
+    }
+};
+
 struct AscentView {
     EmView em;  // EM on all rows, which are float64, C-contiguous, weighted and without missing values
     // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
@@ -54,15 +66,14 @@ struct AscentView {
     // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1), which are used cyclically
-    Index n_uniform;
+    RandomNumbers random;
 };
 
 struct AscentResult {
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
-    Index cursor;           // index in `uniform` of the next random number
+    RandomNumbers random;   // the random numbers that follow those of this run
     // `is_hopeless` is true if even the best remaining move is predicted to lower the log-likelihood strongly.
     bool is_hopeless;
     // whether a move that raises the log-likelihood was rejected because the move adds an unsound component
@@ -83,12 +94,11 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
 
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
 // result of EM, and `log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the last
-// move that raised the log-likelihood. `cursor` is the index in `task.uniform` of the first random number. Several
-// threads judge different moves at the same time. If a move raises the log-likelihood, the moves after this move in the
-// ranking are judged again, so that the result does not depend on the number of threads. Returns nothing if the moves
-// cannot be prepared, for example because a covariance is singular.
+// move that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the
+// log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on the
+// number of threads. Returns nothing if the moves cannot be prepared, for example because a covariance is singular.
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
-                                   MixtureView mixture, double log_likelihood, Index cursor);
+                                   MixtureView mixture, double log_likelihood);
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
 // both mixtures describe every row twice. The function then removes the components whose removal lowers the

@@ -18,8 +18,7 @@ constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4;
 
 }  // namespace
 
-Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
-             Index cursor)
+Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture)
     : kernels_(kernels),
       task_(task),
       execution_(execution),
@@ -36,7 +35,7 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       total_(task.em.total),
       scale_(room(d_)),
       row_fraction_(weight_, weight_ + n_rows_),
-      cursor_(cursor) {
+      random_(task.random) {
     mixture_.read(mixture);
     for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
     for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
@@ -136,9 +135,7 @@ bool Moves::expect(const Mixture& mixture, View& view) const {
 
 Values Moves::draw(Index count) {
     Values drawn;
-    for (Index i = 0; i < count; ++i, cursor_ = (cursor_ + 1) % task_.n_uniform) {
-        drawn.push_back(task_.uniform[cursor_]);
-    }
+    for (Index i = 0; i < count; ++i) drawn.push_back(random_.next());
     return drawn;
 }
 
@@ -214,7 +211,7 @@ void Moves::swap(Attempt& attempt) {
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
     const auto first = cumulative_weight_.begin(), end = cumulative_weight_.end();
     const Index row = std::min<Index>(std::upper_bound(first, end, drawn[1] * end[-1]) - first, n_rows_ - 1);
-    attempt.cursor = cursor_;
+    attempt.random = random_;
     attempt.part = whole_part();
     attempt.is_vain = posterior(view_, row, k) > 0.5;
     if (attempt.is_vain) return;
@@ -228,7 +225,7 @@ bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) con
         if (execution_.interrupt.has_come()) return false;
         attempt.touched = pair->touched();
         attempt.part = part_of(around(attempt.touched));
-        attempt.cursor = cursor_;
+        attempt.random = random_;
         if (make(*pair, attempt)) return true;
     }
     return false;

@@ -35,14 +35,13 @@ struct Attempt {  // a split-and-merge move, and the mixture of affected compone
     Part part;
     Mixture mixture;
     Indices touched;       // components that the split-and-merge move splits or merges
-    Index cursor;          // index of the next random number after this move
+    RandomNumbers random;  // the random numbers that follow those of this move
     bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is rejected
 };
 
 class Moves {
 public:
-    Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
-          Index cursor);
+    Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture);
 
     // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
     bool begin();
@@ -52,8 +51,8 @@ public:
 
     const Mixture& mixture() const { return mixture_; }
     const View& view() const { return view_; }
-    Index cursor() const { return cursor_; }
-    void rewind(Index cursor) { cursor_ = cursor; }
+    const RandomNumbers& random() const { return random_; }
+    void rewind(const RandomNumbers& random) { random_ = random; }
     void replace(Mixture mixture, View view);
 
     EmView whole() const;
@@ -101,7 +100,7 @@ private:
     Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     Values centre_, second_;       // mean and second moments of all rows, if not passed by the caller
     std::map<Index, Split> splits_;
-    Index cursor_;
+    RandomNumbers random_;
     bool is_hopeless_ = false;
     double best_split_ = 0;
 };

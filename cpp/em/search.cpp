@@ -51,12 +51,12 @@ struct Reached {  // state that a search run has reached, at its beginning or af
 
 class Search {
 public:
-    Search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws,
+    Search(const KernelTable& kernels, const EmView& em, const SearchView& search, const RandomNumbers& random,
            const Execution& execution, std::vector<AscentStart>& starts, SearchReport& report)
         : kernels_(kernels),
           em_(em),
           search_(search),
-          draws_(draws),
+          random_(random),
           execution_(execution),
           n_rows_(em.rows.n_rows),
           n_components_(em.n_components),
@@ -69,7 +69,7 @@ public:
             search_.search_steps_factor * static_cast<double>(n_steps + search_.n_extra_em_steps) * pairs(n_rows_);
         left_ = work;
         const SharedRows all = whole(), first_part = part(all, search_.first_rows);
-        const double start_of_more = is_cut(all, search_.second_rows) ? draw() : 0;
+        const double start_of_more = is_cut(all, search_.second_rows) ? random_.next() : 0;
         std::optional<Reached> best;
         const auto ascend_from = [&](std::optional<Reached> next) {
             if (!next) return;
@@ -126,11 +126,6 @@ public:
 private:
     bool is_over() const { return left_ <= 0 || execution_.interrupt.has_come(); }
     double pairs(Index n_rows) const { return static_cast<double>(n_rows * n_components_); }
-    double draw() {
-        const double drawn = draws_[cursor_];
-        cursor_ = (cursor_ + 1) % search_.n_draws;
-        return drawn;
-    }
 
     SharedRows with_view(std::shared_ptr<Rows> rows) const {
         EmView& em = rows->em;
@@ -176,7 +171,9 @@ private:
     // Draws about `wanted` rows by systematic sampling: rows are taken at equal steps of the cumulative weight. The
     // rows with the smallest or largest value of a feature are added, so that the sample contains all extreme outliers.
     // Returns all rows if the sample would be nearly as large as the table.
-    SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
+    SharedRows part(const SharedRows& all, Index wanted) {
+        return part(all, wanted, is_cut(all, wanted) ? random_.next() : 0);
+    }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
         const auto n_wanted = static_cast<double>(wanted);
@@ -207,7 +204,8 @@ private:
         SharedRows some = part(rows, search_.kmeans_rows);
         if (some->em.rows.n_rows < search_.min_kmeans_rows) some = rows;
         Values uniform;
-        for (Index i = 0; i < 1 + (n_components_ - 1) * search_.kmeans.n_candidates; ++i) uniform.push_back(draw());
+        for (Index i = 0; i < 1 + (n_components_ - 1) * search_.kmeans.n_candidates; ++i)
+            uniform.push_back(random_.next());
         return find_centres(kernels_, some->em, search_.kmeans, uniform.data(), execution_, mixture.means.data()) &&
                begin_em(kernels_, rows->em, execution_, {}, mixture.view());
     }
@@ -356,15 +354,14 @@ private:
                               std::max(kMinPatience, patience / 2),
                               left_,
                               has_swaps,
-                              draws_,
-                              search_.n_draws};
+                              random_};
         std::optional<AscentResult> result =
-            ascend(kernels_, task, execution_, reached.mixture.view(), reached.result.log_likelihood, cursor_);
+            ascend(kernels_, task, execution_, reached.mixture.view(), reached.result.log_likelihood);
         if (!result) return;
         left_ -= result->work;
         report_.n_tried += static_cast<double>(result->n_tried);
         report_.n_accepted += static_cast<double>(result->n_accepted);
-        cursor_ = result->cursor;
+        random_ = result->random;
         if (has_swaps) {  // Runs with swaps do not rank splits, so the results of the last ranking are kept.
             result->is_hopeless = reached.result.is_hopeless;
             result->best_split = reached.result.best_split;
@@ -423,13 +420,12 @@ private:
     const KernelTable& kernels_;
     const EmView em_;
     const SearchView& search_;
-    const double* draws_;
+    RandomNumbers random_;
     const Execution& execution_;
     const Index n_rows_, n_components_, d_;
     std::vector<AscentStart>& starts_;
     SearchReport& report_;
     double left_ = 0;
-    Index cursor_ = 0;
 };
 
 }  // namespace
@@ -470,7 +466,7 @@ bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report) {
     report = {};
-    return Search(kernels, em, search, draws, execution, starts, report).find(mixture, n_steps);
+    return Search(kernels, em, search, {draws, search.n_draws}, execution, starts, report).find(mixture, n_steps);
 }
 
 }  // namespace gaussmix

@@ -203,7 +203,7 @@ private:
     // Returns the work of operations outside EM that take as long as `n_steps` EM steps, in (row, component) pairs.
     // With full or shared covariances, the result is 0, because EM itself takes most of the time with such covariances.
     double work_of(double n_steps, const EmView& em) const {
-        return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
+        return is_full_ || algebra_.is_shared() ? 0 : n_steps * em.work_of_step();
     }
 
     double chance(const Mixture& mixture) const {
@@ -301,21 +301,16 @@ private:
 
     // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the caller
     // rejects the move.
-    std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
+    std::optional<End> ended(const EmView& em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
-        em.tolerance = steps.tolerance;
-        em.max_steps = steps.limit;
-        if (!run_em(kernels_, em, execution, mixture.view(), history)) return std::nullopt;
+        if (!run_to_end(kernels_, em, steps, execution, mixture, history)) return std::nullopt;
         const std::size_t n = history.size();
         const double gain = n > 1 ? history[n - 1] - history[n - 2] : 0;
         const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
-        if (has_converged(history, steps.tolerance) || static_cast<Index>(n) == steps.limit) {
-            work += static_cast<double>(static_cast<Index>(n) * em.rows.n_rows * em.n_components);
-            return End{history.back(), std::max(0.0, gain),
-                       !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
-        }
-        return std::nullopt;
+        work += static_cast<double>(n) * em.work_of_step();
+        return End{history.back(), std::max(0.0, gain),
+                   !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
     }
 
     // Counts unsound components: components with too few distinct rows, and components that have few distinct rows and

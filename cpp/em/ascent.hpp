@@ -12,11 +12,6 @@ namespace gaussmix {
 // decline
 constexpr double kCaution = 3;
 
-struct Steps {  // tolerance and maximum number of steps of an EM run
-    double tolerance;
-    Index limit;
-};
-
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
 struct AcceptanceSettings {

@@ -53,6 +53,8 @@ struct EmView {
     // neither with a prior nor with incomplete rows.
     double log_noise_volume = kInfinity;
 
+    // Returns the number of (row, component) pairs that an EM step visits.
+    double work_of_step() const { return static_cast<double>(rows.n_rows * n_components); }
     bool is_variational() const { return prior != nullptr && !prior->is_map; }
     bool has_noise() const { return log_noise_volume < kInfinity; }
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_noise(); }

@@ -174,4 +174,13 @@ bool has_converged(const Values& log_likelihoods, double tolerance) {
     return n > 1 && std::fabs(log_likelihoods[n - 1] - log_likelihoods[n - 2]) < tolerance;
 }
 
+bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const Execution& execution, Mixture& mixture,
+                Values& history) {
+    history.clear();
+    em.tolerance = steps.tolerance;
+    em.max_steps = steps.limit;
+    if (!run_em(kernels, em, execution, mixture.view(), history) || history.empty()) return false;
+    return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
+}
+
 }  // namespace gaussmix

@@ -6,6 +6,11 @@
 
 namespace gaussmix {
 
+struct Steps {  // tolerance and maximum number of steps of an EM run
+    double tolerance;
+    Index limit;
+};
+
 // Writes the mean of all rows, and the sum of second moments about this mean. Returns false if the rows have no weight,
 // or if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
@@ -27,5 +32,10 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
 
 // Checks whether the last step of a run changed the log-likelihood by less than the tolerance.
 bool has_converged(const Values& log_likelihoods, double tolerance);
+
+// Runs EM until it converges or reaches `steps.limit`; `history` receives the log-likelihood before each step. Returns
+// false if a step violates `em.limits`, or if interrupted.
+bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const Execution& execution, Mixture& mixture,
+                Values& history);
 
 }  // namespace gaussmix

@@ -454,15 +454,6 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView
     return n_left == 0;
 }
 
-bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const Execution& execution, Mixture& mixture,
-                Values& history) {
-    history.clear();
-    em.tolerance = steps.tolerance;
-    em.max_steps = steps.limit;
-    if (!run_em(kernels, em, execution, mixture.view(), history) || history.empty()) return false;
-    return has_converged(history, steps.tolerance) || static_cast<Index>(history.size()) == steps.limit;
-}
-
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report) {
     report = {};

@@ -74,9 +74,4 @@ struct AscentStart {  // number of rows of a search run, and log-likelihood at t
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
             const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report);
 
-// Runs EM until it converges or reaches `steps.limit`; `history` receives the log-likelihood before each step. Returns
-// false if a step violates `em.limits`, or if interrupted.
-bool run_to_end(const KernelTable& kernels, EmView em, const Steps& steps, const Execution& execution, Mixture& mixture,
-                Values& history);
-
 }  // namespace gaussmix

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "families/volume.hpp"
 #include "passes.hpp"
+#include "sample.hpp"
 
 namespace gaussmix {
 
@@ -132,6 +132,30 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
         if (motion <= task.tolerance) n_left = 1;
     }
     return true;
+}
+
+bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
+                  const Execution& execution, double* centres) {
+    const Index d = em.rows.n_features, n_rows = em.rows.n_rows, n_components = em.n_components;
+    const auto* rows = static_cast<const double*>(em.rows.data);
+    Values scaled, variances = room(d);
+    if (em.unit != nullptr) {
+        scaled.assign(rows, rows + n_rows * d);
+        for (Index i = 0; i < n_rows * d; ++i) scaled[i] /= em.unit[i % d];
+        rows = scaled.data();
+    }
+    const RowsView view = plain_rows(rows, n_rows, d);
+    trimmed_variances(rows, em.row_weight.data, n_rows, d, 0, execution.interrupt.listener(), variances.data());
+    std::vector<Index> indices(static_cast<std::size_t>(n_components));
+    const SpreadView spread{view, em.row_weight.data, n_components, kmeans.n_candidates, uniform};
+    if (!seed_centres(kernels, spread, execution, indices.data())) return false;
+    for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
+    const double mean = sum(variances.data(), d) / static_cast<double>(d);
+    const CentresView task{view, em.row_weight, n_components, kmeans.tolerance * mean, kmeans.max_passes, centres};
+    Index n_left = 0;
+    if (!move_centres(kernels, task, execution, n_left)) return false;
+    for (Index i = 0; i < n_components * d && em.unit != nullptr; ++i) centres[i] *= em.unit[i % d];
+    return n_left == 0;
 }
 
 }  // namespace gaussmix

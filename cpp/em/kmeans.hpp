@@ -1,7 +1,7 @@
 // Runs k-means: draws initial centres by greedy k-means++, and moves the centres in passes over the rows until they
 // converge. If a centre loses its rows, the Python module em/initialisation/kmeans.py must take over.
 #pragma once
-#include "spans.hpp"
+#include "em_view.hpp"
 
 namespace gaussmix {
 
@@ -29,5 +29,19 @@ struct CentresView {
 // its rows. `n_left` receives the number of remaining passes, which is positive only if a centre would lose all its
 // rows. Returns false if interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
+
+struct KMeansView {  // settings of k-means, which finds initial centres
+    Index n_candidates;
+    Index max_passes;
+    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
+    // variance of the features
+    double tolerance;
+};
+
+// Draws centres by k-means++, improves them by k-means, and writes the resulting centres to `centres`. Distances are
+// computed after each feature is divided by its scale in `em.unit`. Returns false if a centre loses its rows, or if
+// interrupted.
+bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
+                  const Execution& execution, double* centres);
 
 }  // namespace gaussmix

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ascent.hpp"
+#include "kmeans.hpp"
 
 namespace gaussmix {
 
@@ -14,20 +15,6 @@ constexpr double kObjectiveRounding = 1e-10;
 
 // minimum number of consecutive failed moves after which a search run ends
 constexpr Index kMinPatience = 4;
-
-struct KMeansView {  // settings of k-means, which finds initial centres
-    Index n_candidates;
-    Index max_passes;
-    // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
-    // variance of the features
-    double tolerance;
-};
-
-// Draws centres by k-means++, improves them by k-means, and writes the resulting centres to `centres`. Distances are
-// computed after each feature is divided by its scale in `em.unit`. Returns false if a centre loses its rows, or if
-// interrupted.
-bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
-                  const Execution& execution, double* centres);
 
 struct SearchView {               // the fields of engines.calls.SearchSettings
     const double* uniform_draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit

@@ -70,7 +70,7 @@ public:
           log_likelihood_(log_likelihood),
           left_(task.max_moves) {}
 
-    // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
+    // Prepares the moves. Returns false if a covariance is singular, or if interrupted.
     bool begin() {
         if (!moves_.begin()) return false;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
@@ -127,7 +127,7 @@ private:
         Ranking ranking;
         if (!task_.has_swaps) {
             ranking = moves_.ranked();
-            work_ += work_of(kStepsOfRanking, moves_.whole());
+            work_ += work_of(kStepsOfRanking, task_.em);
         }
         const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promised_gain;
         const Index patience = is_unpromising ? task_.reduced_patience : task_.patience;
@@ -179,10 +179,10 @@ private:
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = log_likelihood_ + acceptance_.min_move_gain;
-        auto end = ended(moves_.whole(), trial, acceptance_.limits_after_move, execution_, work_);
+        auto end = ended(task_.em, trial, acceptance_.limits_after_move, execution_, work_);
         if (end && end->last <= aim &&
             end->reach(static_cast<double>(acceptance_.long_limits_after_move.limit)) > aim) {
-            end = ended(moves_.whole(), trial, acceptance_.long_limits_after_move, execution_, work_);
+            end = ended(task_.em, trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         View view;
@@ -433,7 +433,7 @@ bool cross(const KernelTable& kernels, const EmView& em, const Execution& execut
     pool(mixture.covariances, other.covariances, pooled.covariances);
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled.view());
-        if (!moves.view_first()) return false;
+        if (!moves.begin()) return false;
         const Values posteriors = moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
         if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view())) return false;

@@ -52,7 +52,9 @@ struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
 };
 
 struct AscentView {
-    EmView em;  // EM on all rows, which are float64, C-contiguous, weighted and without missing values
+    // EM on all rows, which are float64, C-contiguous, weighted and without missing values. If components share a full
+    // covariance, `em.total` must be set.
+    EmView em;
     // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
     const double* within;
     AcceptanceSettings acceptance;

@@ -32,7 +32,6 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       rows_(static_cast<const double*>(task.em.rows.data)),
       weight_(task.em.row_weight.data),
       mixture_(algebra_, n_components_, d_),
-      total_(task.em.total),
       scale_(room(d_)),
       row_fraction_(weight_, weight_ + n_rows_),
       random_(task.random) {
@@ -44,19 +43,12 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
 }
 
 bool Moves::begin() {
-    if (algebra_.is_one_matrix() && total_.centre == nullptr) {
-        centre_ = room(d_), second_ = room(d_ * d_);
-        total_ = {centre_.data(), second_.data()};
-        if (!sum_all(kernels_, task_.em, execution_, centre_.data(), second_.data())) return false;
-    }
     if (task_.has_swaps) {
         cumulative_weight_ = room(n_rows_);
         std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
-    return view_first();
+    return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, view_);
 }
-
-bool Moves::view_first() { return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, view_); }
 
 void Moves::replace(Mixture mixture, View view) {
     mixture_ = std::move(mixture);
@@ -64,12 +56,6 @@ void Moves::replace(Mixture mixture, View view) {
 }
 
 Index Moves::max_part_size() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
-
-EmView Moves::whole() const {
-    EmView em = task_.em;
-    em.total = total_;
-    return em;
-}
 
 // Replaces the given components of mixture `to` by the components of mixture `part`.
 void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
@@ -285,7 +271,7 @@ Part Moves::whole_part() const {
     Part part{};
     part.components.resize(static_cast<std::size_t>(n_components_));
     std::iota(part.components.begin(), part.components.end(), Index{0});
-    part.em = whole();
+    part.em = task_.em;
     part.mixture = mixture_;
     part.fraction = 1;
     part.log_likelihood = view_.height;
@@ -344,7 +330,7 @@ Part Moves::part_of(Indices components) const {
         height += own * (view_.log_density[indices[i]] + logarithms[i]);
     }
     part.log_likelihood = height / part.fraction - log_weight;
-    part.em = whole();
+    part.em = task_.em;
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);
     part.em.row_weight = {part.weight.data(), 1};

@@ -43,11 +43,9 @@ class Moves {
 public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture);
 
-    // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
+    // Prepares the moves, and computes responsibilities under the initial mixture. Returns false if a covariance is
+    // singular, or if interrupted.
     bool begin();
-    // Computes responsibilities under the initial mixture. Returns false if a covariance is singular, or if
-    // interrupted.
-    bool view_first();
 
     const Mixture& mixture() const { return mixture_; }
     const View& view() const { return view_; }
@@ -55,7 +53,6 @@ public:
     void rewind(const RandomNumbers& random) { random_ = random; }
     void replace(Mixture mixture, View view);
 
-    EmView whole() const;
     bool expect(const Mixture& mixture, View& view) const;  // returns false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
@@ -95,10 +92,8 @@ private:
     const double *const rows_, *const weight_;
     Mixture mixture_;
     View view_;
-    TotalView total_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
     Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
-    Values centre_, second_;       // mean and second moments of all rows, if not passed by the caller
     std::map<Index, Split> splits_;
     RandomNumbers random_;
     bool is_hopeless_ = false;

@@ -48,10 +48,6 @@ public:
     }
 
 private:
-    struct Total {  // mean and second moments of all rows, if components share one covariance
-        Values centre, second;
-    };
-
     Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.kmeans.n_candidates; }
 
     EmView view(const TableView& table, const double* ridge) const {
@@ -72,28 +68,20 @@ private:
         return em;
     }
 
-    bool find_total(EmView& em, Total& total) const {
-        if (!em.has_one_matrix()) return true;
-        const Index d = em.rows.n_features;
-        total = {room(d), room(d * d)};
-        em.total = {total.centre.data(), total.second.data()};
-        return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
-    }
-
     // Runs EM from an initial mixture.
     bool continue_from_mixture(const TableView& table, const MixtureView& mixture, double* ridge,
                                Values& log_likelihoods, Values& objectives) const {
         std::copy_n(settings_.ridge, table.rows.n_features, ridge);
         EmView em = view(table, ridge);
-        Total total;
+        TotalMoments total;
         PackedPriorView prior;
         if (settings_.prior) {
             prior = *settings_.prior;
             prior.weight_unit *= table.unit;
             em.prior = &prior;
         }
-        return find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) &&
-               !log_likelihoods.empty();
+        return find_total(kernels_, em, execution_, total) &&
+               run_em(kernels_, em, execution_, mixture, log_likelihoods, &objectives) && !log_likelihoods.empty();
     }
 
     // Fits a mixture from centres or labels.
@@ -104,10 +92,10 @@ private:
         std::copy_n(settings_.ridge, d, ridge);
         EmView em = view(table, ridge);
         em.unit = settings_.unit;
-        Total total;
+        TotalMoments total;
         return begin(em, mixture) &&
-               (settings_.max_steps == 0 ||
-                (find_total(em, total) && run_em(kernels_, em, execution_, mixture, log_likelihoods)));
+               (settings_.max_steps == 0 || (find_total(kernels_, em, execution_, total) &&
+                                             run_em(kernels_, em, execution_, mixture, log_likelihoods)));
     }
 
     // Fits a mixture from k-means, and from a split-and-merge search if `settings_.search` is set. The run with the
@@ -118,8 +106,8 @@ private:
         if (!find_sample(table, sample, ridge)) return false;
         EmView em = view(table, ridge);
         if (settings_.is_scaled) em.unit = sample.unit.data();
-        Total total;
-        if (settings_.max_steps > 0 && !find_total(em, total)) return false;
+        TotalMoments total;
+        if (settings_.max_steps > 0 && !find_total(kernels_, em, execution_, total)) return false;
         const bool is_searched = settings_.search.has_value();
         Mixture other(settings_.algebra, settings_.n_components, table.rows.n_features);
         for (Index start = 0; start < settings_.n_starts; ++start) {
@@ -160,11 +148,11 @@ private:
         EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
         em.seconds = kInfinity;
         if (settings_.is_scaled) em.unit = sample.unit.data();
-        Total total;
+        TotalMoments total;
         Mixture end(settings_.algebra, settings_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
         Values history;
-        if (!find_total(em, total) || !begin(em, end.view()) ||
+        if (!find_total(kernels_, em, execution_, total) || !begin(em, end.view()) ||
             !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps}, execution_, end, history)) {
             return false;
         }

@@ -139,6 +139,14 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
     return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, mean, &mass, first.data(), second);
 }
 
+bool find_total(const KernelTable& kernels, EmView& em, const Execution& execution, TotalMoments& memory) {
+    if (!em.has_one_matrix() || em.total.centre != nullptr) return true;
+    const Index d = em.rows.n_features;
+    memory = {room(d), room(d * d)};
+    em.total = {memory.centre.data(), memory.second.data()};
+    return sum_all(kernels, em, execution, memory.centre.data(), memory.second.data());
+}
+
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture) {
     Loop loop(kernels, task, execution);

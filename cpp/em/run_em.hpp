@@ -15,6 +15,14 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
 // or if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
 
+struct TotalMoments {  // memory of `EmView::total`
+    Values centre, second;
+};
+
+// Computes `em.total`, if EM uses it and if the caller has not set it. Returns false if the rows have no weight, or if
+// interrupted.
+bool find_total(const KernelTable& kernels, EmView& em, const Execution& execution, TotalMoments& memory);
+
 // Performs an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
 // `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
 // given, an iterative covariance update begins at `mixture.covariances`. Returns false if the M-step would violate

@@ -26,7 +26,8 @@ constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps by which an
 constexpr double kTail = 0.125;
 
 struct Rows {  // a weighted sample of the rows, or all rows
-    Values rows, weight, centre, second;
+    Values rows, weight;
+    TotalMoments total;
     EmView em;
     mutable std::vector<Index> ends;  // indices of rows with extreme values, computed when they are first needed
 };
@@ -135,11 +136,7 @@ private:
             em.total_weight = sum_in_pairs(rows->weight.data(), n_rows);
             em.total = {};
         }
-        if (em.has_one_matrix() && em.total.centre == nullptr) {
-            rows->centre = room(d_), rows->second = room(d_ * d_);
-            em.total = {rows->centre.data(), rows->second.data()};
-            sum_all(kernels_, em, execution_, rows->centre.data(), rows->second.data());
-        }
+        find_total(kernels_, em, execution_, rows->total);
         return rows;
     }
 

@@ -102,20 +102,26 @@ private:
     // highest log-likelihood is the result.
     bool fit_from_kmeans(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
                          SearchReport& report) const {
-        Sample sample;
+        Sample sample{};
         if (!find_sample(table, sample, ridge)) return false;
-        EmView em = view(table, ridge);
-        if (settings_.is_scaled) em.unit = sample.unit.data();
-        TotalMoments total;
-        if (settings_.max_steps > 0 && !find_total(kernels_, em, execution_, total)) return false;
+        const auto n_rows = static_cast<Index>(sample.weight.size());
+        const RowsView rows = plain_rows(sample.rows.data(), n_rows, table.rows.n_features);
+        const double weight = sum_in_pairs(sample.weight.data(), n_rows);
+        EmView em = view(table, ridge), em_of_sample = view({rows, {sample.weight.data(), 1}, weight, 1}, ridge);
+        em_of_sample.seconds = kInfinity;
+        if (settings_.is_scaled) em.unit = em_of_sample.unit = sample.unit.data();
+        TotalMoments total, total_of_sample;
         const bool is_searched = settings_.search.has_value();
+        if (settings_.max_steps > 0 && !find_total(kernels_, em, execution_, total)) return false;
+        if (is_searched && !find_total(kernels_, em_of_sample, execution_, total_of_sample)) return false;
         Mixture other(settings_.algebra, settings_.n_components, table.rows.n_features);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
             SearchReport of_start = report;
-            if (!find_centres(sample, settings_.uniform_draws + start * n_uniform(), to.means)) return false;
-            if (is_searched ? !search_from_centres(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
+            const double* uniform = settings_.uniform_draws + start * n_uniform();
+            if (!find_centres(kernels_, em_of_sample, settings_.kmeans, uniform, execution_, to.means)) return false;
+            if (is_searched ? !search_from_centres(em_of_sample, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
             // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
             // the other initialisations.
@@ -140,19 +146,14 @@ private:
     // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in
     // `mixture.means`, and a split-and-merge search follows, as in `FirstState._fit_sample` (fit/first_state.py).
     // Returns false if the mixture violates `Limits`, or if interrupted.
-    bool search_from_centres(const Sample& sample, const double* ridge, Index start_index, const MixtureView& mixture,
+    bool search_from_centres(const EmView& em, Index start_index, const MixtureView& mixture,
                              SearchReport& report) const {
         const SearchView& search = *settings_.search;
-        const Index d = sample.n_features, n_rows = static_cast<Index>(sample.weight.size());
-        const RowsView rows = plain_rows(sample.rows.data(), n_rows, d);
-        EmView em = view({rows, {sample.weight.data(), 1}, sum_in_pairs(sample.weight.data(), n_rows), 1}, ridge);
-        em.seconds = kInfinity;
-        if (settings_.is_scaled) em.unit = sample.unit.data();
-        TotalMoments total;
+        const Index d = em.rows.n_features;
         Mixture end(settings_.algebra, settings_.n_components, d);
         std::copy_n(mixture.means, end.means.size(), end.means.begin());
         Values history;
-        if (!find_total(kernels_, em, execution_, total) || !begin(em, end.view()) ||
+        if (!begin(em, end.view()) ||
             !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps}, execution_, end, history)) {
             return false;
         }
@@ -175,7 +176,7 @@ private:
             reached = history.back();
         }
         const bool is_accepted =
-            searched - reached > least_gain(settings_.algebra, d, best.weights, end.weights, n_rows);
+            searched - reached > least_gain(settings_.algebra, d, best.weights, end.weights, em.rows.n_rows);
         report.gain = is_accepted ? searched - reached : 0;
         if (!is_accepted) report.n_accepted = 0;
         (is_accepted ? best : end).write(mixture);
@@ -266,16 +267,6 @@ private:
         }
         for (Index j = 0; j < d; ++j) ridge[j] *= settings_.ridge_fraction;
         return true;
-    }
-
-    // Finds centres by k-means. Returns false if a centre loses its rows, or if interrupted.
-    bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
-        EmView em{};
-        em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()), sample.n_features);
-        em.row_weight = {sample.weight.data(), 1};
-        em.n_components = settings_.n_components;
-        if (settings_.is_scaled) em.unit = sample.unit.data();
-        return gaussmix::find_centres(kernels_, em, settings_.kmeans, uniform, execution_, centres);
     }
 
     const KernelTable& kernels_;

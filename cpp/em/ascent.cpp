@@ -56,7 +56,7 @@ struct Candidate {
 
 class Ascent {
 public:
-    Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
+    Ascent(const KernelTable& kernels, const AscentView& task, const Execution& execution, const Mixture& mixture,
            double log_likelihood)
         : kernels_(kernels),
           task_(task),
@@ -78,7 +78,7 @@ public:
     }
 
     // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood.
-    AscentResult ascend(const MixtureView& out) {
+    AscentResult ascend(Mixture& out) {
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
@@ -88,7 +88,7 @@ public:
             }
             if (!helps) break;
         }
-        moves_.mixture().write(out);
+        out = moves_.mixture();
         return {log_likelihood_,      work_,        n_unsound_,          moves_.random(),
                 moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
                 n_accepted_};
@@ -130,7 +130,7 @@ private:
             work_ += work_of(kStepsOfRanking, task_.em);
         }
         const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promised_gain;
-        const Index patience = is_unpromising ? task_.reduced_patience : task_.patience;
+        const Index patience = is_unpromising ? std::max(kMinPatience, task_.patience / 2) : task_.patience;
         const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
         bool is_over = false, are_hopeless = !task_.has_swaps;
         for (Index n_failures = 0; !is_over;) {
@@ -394,52 +394,49 @@ double least_gain(const Algebra& algebra, Index n_features, const Values& weight
     return std::max(0.0, by_chance) + kLeastGain * n_values / n / n;
 }
 
-Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture) {
-    const bool is_full = algebra.second() == Second::full;
-    const Index size = algebra.size(n_features), count = is_full ? size : n_features;
-    Values mean = room(count), terms = room(n_components);
+Values mean_covariance(const EmView& em, const Mixture& mixture) {
+    const Index d = em.rows.n_features, size = em.algebra.size(d), count = std::max(size, d);
+    Values mean = room(count), terms = room(em.n_components);
     for (Index i = 0; i < count; ++i) {
-        for (Index k = 0; k < n_components; ++k) {
-            const Index at = (algebra.is_shared() ? 0 : k * size) + (size == 1 ? 0 : i);
-            terms[k] = mixture.weights[k] * mixture.covariances[at];
+        for (Index k = 0; k < em.n_components; ++k) {
+            terms[k] = mixture.weights[k] * covariance(em.algebra, d, mixture, k)[size == 1 ? 0 : i];
         }
-        mean[i] = sum_in_pairs(terms.data(), n_components);
+        mean[i] = sum_in_pairs(terms.data(), em.n_components);
     }
     return mean;
 }
 
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
-                                   MixtureView mixture, double log_likelihood) {
+                                   double log_likelihood, Mixture& mixture) {
     Ascent ascent(kernels, task, execution, mixture, log_likelihood);
     if (!ascent.begin()) return std::nullopt;
     return ascent.ascend(mixture);
 }
 
-bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture) {
+std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
+                             const Mixture& first, const Mixture& second) {
+    if (em.algebra.is_shared()) return std::nullopt;
     AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;
     count *= 2;
     Mixture pooled(em.algebra, count, em.rows.n_features);
-    for (Index i = 0; i < count; ++i) {
-        pooled.weights[i] = 0.5 * (i < em.n_components ? mixture.weights[i] : other.weights[i - em.n_components]);
-    }
-    const auto pool = [](const double* first, const double* second, Values& to) {
-        const auto half = static_cast<Index>(to.size() / 2);
-        std::copy_n(second, half, std::copy_n(first, half, to.begin()));
+    const auto pool = [](const Values& one, const Values& other, Values& to) {
+        std::copy(other.begin(), other.end(), std::copy(one.begin(), one.end(), to.begin()));
     };
-    pool(mixture.means, other.means, pooled.means);
-    pool(mixture.covariances, other.covariances, pooled.covariances);
+    pool(first.weights, second.weights, pooled.weights);
+    pool(first.means, second.means, pooled.means);
+    pool(first.covariances, second.covariances, pooled.covariances);
+    for (double& weight : pooled.weights) weight *= 0.5;
     while (count > em.n_components) {
-        Moves moves(kernels, task, execution, pooled.view());
-        if (!moves.begin()) return false;
+        Moves moves(kernels, task, execution, pooled);
+        if (!moves.begin()) return std::nullopt;
         const Values posteriors = moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        if (!begin_em(kernels, task.em, execution, {nullptr, posteriors.data(), count, 1}, pooled.view())) return false;
+        const AssignmentView assignment{nullptr, posteriors.data(), count, 1};
+        if (!begin_em(kernels, task.em, execution, assignment, pooled.view())) return std::nullopt;
     }
-    pooled.write(mixture);
-    return true;
+    return pooled;
 }
 
 }  // namespace gaussmix

@@ -11,6 +11,8 @@ namespace gaussmix {
 // assumed upper limit on the total gain of further EM steps, as a multiple of their total gain under a geometric
 // decline
 constexpr double kCaution = 3;
+// minimum number of consecutive failed moves after which a search run ends
+constexpr Index kMinPatience = 4;
 
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
@@ -29,8 +31,8 @@ struct AcceptanceSettings {
     // If components share a covariance, a quick check of the move comes one EM step before the usual check. The quick
     // check assumes `quick_rejection_factor` times `promising_factor` further EM steps.
     double quick_rejection_factor;
-    // If the bound on the gain of the best split is below `min_promised_gain`, `AscentView::reduced_patience` replaces
-    // `AscentView::patience`.
+    // If the bound on the gain of the best split is below `min_promised_gain`, half of `AscentView::patience`, but at
+    // least kMinPatience, replaces `AscentView::patience`.
     double min_promised_gain;
     // A round of moves ends early if the quick check rejects each of the first `n_first_moves` moves.
     Index n_first_moves;
@@ -58,8 +60,8 @@ struct AscentView {
     // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
     const double* within;
     AcceptanceSettings acceptance;
-    Index max_moves, patience, reduced_patience;  // limits on tried moves, and on consecutive failed moves
-    double max_work;  // no further move is tried after EM has visited this number of (row, component) pairs
+    Index max_moves, patience;  // limits on tried moves, and on consecutive failed moves
+    double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
     // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
@@ -87,7 +89,7 @@ double least_gain(const Algebra& algebra, Index n_features, const Values& weight
 // Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
 // (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same
 // computation with NumPy.
-Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
+Values mean_covariance(const EmView& em, const Mixture& mixture);
 
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
 // result of EM, and `log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the last
@@ -95,14 +97,14 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
 // log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on the
 // number of threads. Returns nothing if the moves cannot be prepared, for example because a covariance is singular.
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
-                                   MixtureView mixture, double log_likelihood);
+                                   double log_likelihood, Mixture& mixture);
 
-// Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
-// both mixtures describe every row twice. The function then removes the components whose removal lowers the
-// log-likelihood least, until the original number of components of `mixture` remains. The combination requires a
-// covariance structure that estimates the covariance of each component separately. Returns false if no combination is
-// found, for example because an M-step would violate `em.limits`, or if interrupted.
-bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
-           MixtureView mixture);
+// Returns a combination of the best components of two mixtures. Together, the components of both mixtures describe every
+// row twice. The function then removes the components whose removal lowers the log-likelihood least, until the number of
+// components of one mixture remains. The combination requires a covariance structure that estimates the covariance of
+// each component separately. Returns nothing if components share a covariance, if no combination is found, for example
+// because an M-step would violate `em.limits`, or if interrupted.
+std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
+                             const Mixture& first, const Mixture& second);
 
 }  // namespace gaussmix

@@ -18,7 +18,7 @@ constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4;
 
 }  // namespace
 
-Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture)
+Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const Mixture& mixture)
     : kernels_(kernels),
       task_(task),
       execution_(execution),
@@ -31,11 +31,10 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       n_components_(task.em.n_components),
       rows_(static_cast<const double*>(task.em.rows.data)),
       weight_(task.em.row_weight.data),
-      mixture_(algebra_, n_components_, d_),
+      mixture_(mixture),
       scale_(room(d_)),
       row_fraction_(weight_, weight_ + n_rows_),
       random_(task.random) {
-    mixture_.read(mixture);
     for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
     for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
         scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));

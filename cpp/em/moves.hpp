@@ -41,7 +41,7 @@ struct Attempt {  // a split-and-merge move, and the mixture of affected compone
 
 class Moves {
 public:
-    Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture);
+    Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const Mixture& mixture);
 
     // Prepares the moves, and computes responsibilities under the initial mixture. Returns false if a covariance is
     // singular, or if interrupted.

@@ -328,7 +328,7 @@ private:
         Values history;
         if (!run_to_end(kernels_, rows->em, steps, execution_, mixture, history)) return std::nullopt;
         left_ -= static_cast<double>(history.size()) * pairs(rows->em.rows.n_rows);
-        Values within = mean_covariance(em_.algebra, n_components_, d_, mixture);
+        Values within = mean_covariance(em_, mixture);
         Reached reached{rows, std::move(mixture), std::move(within), history.back(), {}, 0};
         reached.result.log_likelihood = reached.start;
         return reached;
@@ -341,17 +341,11 @@ private:
     }
 
     void try_moves(Reached& reached, Index patience, Index max_moves, bool has_swaps) {
-        const AscentView task{reached.rows->em,
-                              reached.within.data(),
-                              search_.acceptance,
-                              max_moves,
-                              patience,
-                              std::max(kMinPatience, patience / 2),
-                              left_,
-                              has_swaps,
-                              random_};
+        const AscentView task{
+            reached.rows->em, reached.within.data(), search_.acceptance, max_moves, patience, left_, has_swaps,
+            random_};
         std::optional<AscentResult> result =
-            ascend(kernels_, task, execution_, reached.mixture.view(), reached.result.log_likelihood);
+            ascend(kernels_, task, execution_, reached.result.log_likelihood, reached.mixture);
         if (!result) return;
         left_ -= result->work;
         report_.n_tried += static_cast<double>(result->n_tried);
@@ -398,11 +392,10 @@ private:
         if (ends.empty()) return;
         Reached best = ends[0];
         for (std::size_t i = 1; i <= ends.size() && !is_over(); ++i) {
-            Mixture mixture = best.mixture;
-            std::optional<Reached> child;
-            if (cross(kernels_, first.rows->em, execution_, ends[i % ends.size()].mixture.view(), mixture.view())) {
-                child = begin(more, std::move(mixture), search_.refinement_limits);
-            }
+            std::optional<Mixture> mixture =
+                cross(kernels_, first.rows->em, execution_, best.mixture, ends[i % ends.size()].mixture);
+            if (!mixture) continue;
+            std::optional<Reached> child = begin(more, std::move(*mixture), search_.refinement_limits);
             if (!child) continue;
             try_ranked(*child, search_.patience);
             if (child->is_better(best)) best = std::move(*child);

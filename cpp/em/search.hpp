@@ -13,9 +13,6 @@ namespace gaussmix {
 // absolute value is below 1, by at most this number of nats.
 constexpr double kObjectiveRounding = 1e-10;
 
-// minimum number of consecutive failed moves after which a search run ends
-constexpr Index kMinPatience = 4;
-
 struct SearchView {               // the fields of engines.calls.SearchSettings
     const double* uniform_draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit
     // number of random numbers for each initialisation; the random numbers are used cyclically

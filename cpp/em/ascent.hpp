@@ -72,7 +72,7 @@ struct AscentResult {
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
-    RandomNumbers random;   // the random numbers that follow those of this run
+    RandomNumbers random;   // random numbers, at the first one that the run has not used
     // `is_hopeless` is true if even the best remaining move is predicted to lower the log-likelihood strongly.
     bool is_hopeless;
     // whether a move that raises the log-likelihood was rejected because the move adds an unsound component

@@ -35,7 +35,7 @@ struct Attempt {  // a split-and-merge move, and the mixture of affected compone
     Part part;
     Mixture mixture;
     Indices touched;       // components that the split-and-merge move splits or merges
-    RandomNumbers random;  // the random numbers that follow those of this move
+    RandomNumbers random;  // random numbers, at the first one that this move has not used
     bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is rejected
 };
 

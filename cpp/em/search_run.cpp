@@ -1,0 +1,78 @@
+#include "search_run.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gaussmix {
+
+namespace {
+
+// No subsample is drawn if the number of rows is less than this multiple of the wanted number.
+constexpr double kMinReduction = 1.3;
+
+}  // namespace
+
+bool SearchRun::is_better_than(const SearchRun& other) const {
+    if (result.n_unsound < other.result.n_unsound) return result.log_likelihood > other.initial_log_likelihood;
+    return result.n_unsound == other.result.n_unsound && result.log_likelihood > other.result.log_likelihood;
+}
+
+std::optional<double> SearchContext::draw_offset(const RowSample& rows, Index n_wanted) {
+    const Index n_rows = rows.em.rows.n_rows;
+    const bool is_worthwhile = static_cast<double>(n_rows) > kMinReduction * static_cast<double>(n_wanted);
+    if (n_rows < settings.min_rows_to_subsample || !is_worthwhile) return std::nullopt;
+    return random.next();
+}
+
+bool SearchContext::run_to_end(const EmView& em, const Steps& steps, Mixture& mixture, Values& history) {
+    if (!gaussmix::run_to_end(kernels, em, steps, execution, mixture, history)) return false;
+    work_left -= static_cast<double>(history.size()) * em.work_of_step();
+    return true;
+}
+
+std::optional<SearchRun> SearchContext::begin(const SharedSample& sample, Mixture mixture, const Steps& steps) {
+    Values history;
+    if (!run_to_end(sample->em, steps, mixture, history)) return std::nullopt;
+    SearchRun run{sample, std::move(mixture), {}, history.back(), {}, 0};
+    run.mean_covariance = mean_covariance(sample->em, run.mixture);
+    run.result.log_likelihood = history.back();
+    return run;
+}
+
+std::optional<SearchRun> SearchContext::make_run(const SharedSample& sample, std::optional<Mixture> mixture,
+                                                 const Steps& steps, Index patience) {
+    if (!mixture) return std::nullopt;
+    std::optional<SearchRun> run = begin(sample, std::move(*mixture), steps);
+    if (run) try_ranked_moves(*run, patience);
+    return run;
+}
+
+void SearchContext::try_ranked_moves(SearchRun& run, Index patience) {
+    run.patience = patience;
+    starts.push_back({run.sample->em.rows.n_rows, run.result.log_likelihood});
+    try_moves(run, patience, settings.max_moves, false);
+}
+
+void SearchContext::try_swaps(SearchRun& run) {
+    const AscentResult ranked = run.result;
+    try_moves(run, settings.swap_patience, settings.max_moves, true);
+    // Swaps rank no splits, so the results of the last ranking are kept.
+    run.result.is_hopeless = ranked.is_hopeless;
+    run.result.best_split = ranked.best_split;
+    run.result.has_refused |= ranked.has_refused;
+}
+
+void SearchContext::try_moves(SearchRun& run, Index patience, Index max_moves, bool has_swaps) {
+    const AscentView task{
+        run.sample->em, run.mean_covariance.data(), settings.acceptance, max_moves, patience, work_left, has_swaps,
+        random};
+    const std::optional<AscentResult> result = ascend(kernels, task, execution, run.result.log_likelihood, run.mixture);
+    if (!result) return;
+    work_left -= result->work;
+    report.n_tried += static_cast<double>(result->n_tried);
+    report.n_accepted += static_cast<double>(result->n_accepted);
+    random = result->random;
+    run.result = *result;
+}
+
+}  // namespace gaussmix

@@ -70,15 +70,11 @@ public:
           log_likelihood_(log_likelihood),
           left_(task.max_moves) {}
 
-    // Prepares the moves. Returns false if a covariance is singular, or if interrupted.
-    bool begin() {
-        if (!moves_.begin()) return false;
+    // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood. Returns nothing if a
+    // covariance is singular, or if interrupted.
+    std::optional<AscentResult> ascend(Mixture& out) {
+        if (!moves_.begin()) return std::nullopt;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
-        return true;
-    }
-
-    // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood.
-    AscentResult ascend(Mixture& out) {
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
@@ -89,9 +85,9 @@ public:
             if (!helps) break;
         }
         out = moves_.mixture();
-        return {log_likelihood_,      work_,        n_unsound_,          moves_.random(),
-                moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
-                n_accepted_};
+        return AscentResult{log_likelihood_,      work_,        n_unsound_,          moves_.random(),
+                            moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
+                            n_accepted_};
     }
 
 private:
@@ -408,9 +404,7 @@ Values mean_covariance(const EmView& em, const Mixture& mixture) {
 
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
                                    double log_likelihood, Mixture& mixture) {
-    Ascent ascent(kernels, task, execution, mixture, log_likelihood);
-    if (!ascent.begin()) return std::nullopt;
-    return ascent.ascend(mixture);
+    return Ascent(kernels, task, execution, mixture, log_likelihood).ascend(mixture);
 }
 
 std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,

@@ -2,7 +2,6 @@
 #include <nanobind/nanobind.h>
 
 #include <tuple>
-#include <vector>
 
 #include "em/ascent.hpp"
 #include "em/search.hpp"
@@ -39,7 +38,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
         const AcquiredGil acquired;
         return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
     };
-    std::vector<AscentStart> starts;
+    Values starts;
     SearchReport report{};
     without_gil(
         n_threads,
@@ -50,12 +49,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
         },
         is_over);
     if (has_result) mixture.write(written.view);
-    Values flat;
-    for (const AscentStart& start : starts) {
-        flat.push_back(static_cast<double>(start.n_rows));
-        flat.push_back(start.log_likelihood);
-    }
-    return {has_result, released(flat), report.n_tried, report.n_accepted};
+    return {has_result, released(starts), report.n_tried, report.n_accepted};
 }
 
 double bound_least_gain(const Target&, const Letters& letters, Index n_features, const Contiguous<double, 1>& weights,

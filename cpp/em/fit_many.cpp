@@ -161,7 +161,7 @@ private:
         double reached = history.back();
         const auto n_steps = static_cast<Index>(history.size());
         Mixture best = end;
-        std::vector<AscentStart> starts;
+        Values starts;
         if (!gaussmix::search(kernels_, em, search, search.uniform_draws + start_index * search.n_draws, n_steps,
                               execution_, best, starts, report)) {
             return false;

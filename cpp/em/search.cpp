@@ -172,7 +172,7 @@ private:
 }  // namespace
 
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
-            const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report) {
+            const Execution& execution, Mixture& mixture, Values& starts, SearchReport& report) {
     report = {};
     const SearchContext context{kernels, search, execution, {draws, search.n_draws}, starts, report, 0};
     return Search(context, em).find(mixture, n_steps);

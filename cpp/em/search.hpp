@@ -2,7 +2,6 @@
 // sample of the rows and then on more rows. The Python module em/search/split_and_merge.py describes the search and
 // chooses its settings.
 #pragma once
-#include <vector>
 
 #include "ascent.hpp"
 #include "kmeans.hpp"
@@ -46,16 +45,11 @@ struct SearchReport {            // summary of a split-and-merge search
     double gain;  // gain over EM initialised by k-means, on the distinct rows, in nats per unit of weight
 };
 
-struct AscentStart {  // number of rows of a search run, and log-likelihood at the beginning of this run
-    Index n_rows;
-    double log_likelihood;
-};
-
-// Improves a mixture, which EM has reached on these rows after `n_steps` steps, by split-and-merge moves. `starts`
-// receives, for each search run, the number of rows that the run uses and the log-likelihood at which it begins. If EM
-// from every initialisation violates `em.limits`, the function returns false and leaves the mixture unchanged. If
-// interrupted, the best mixture found so far is written.
+// Improves a mixture, which EM has reached on these rows after `n_steps` steps, by split-and-merge moves. `starts`,
+// (n_runs, 2), receives for each search run the number of rows that the run uses and the log-likelihood at which it
+// begins. If EM from every initialisation violates `em.limits`, the function returns false and leaves the mixture
+// unchanged. If interrupted, the best mixture found so far is written.
 bool search(const KernelTable& kernels, const EmView& em, const SearchView& search, const double* draws, Index n_steps,
-            const Execution& execution, Mixture& mixture, std::vector<AscentStart>& starts, SearchReport& report);
+            const Execution& execution, Mixture& mixture, Values& starts, SearchReport& report);
 
 }  // namespace gaussmix

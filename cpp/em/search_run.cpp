@@ -49,7 +49,7 @@ std::optional<SearchRun> SearchContext::make_run(const SharedSample& sample, std
 
 void SearchContext::try_ranked_moves(SearchRun& run, Index patience) {
     run.patience = patience;
-    starts.push_back({run.sample->em.rows.n_rows, run.result.log_likelihood});
+    starts.insert(starts.end(), {static_cast<double>(run.sample->em.rows.n_rows), run.result.log_likelihood});
     try_moves(run, patience, settings.max_moves, false);
 }
 

@@ -23,7 +23,7 @@ struct SearchContext {  // what the stages of a search share
     const SearchView& settings;
     const Execution& execution;
     RandomNumbers random;
-    std::vector<AscentStart>& starts;
+    Values& starts;  // number of rows and initial log-likelihood of each run, (n_runs, 2)
     SearchReport& report;
     double work_left;  // number of (row, component) pairs that EM may still visit
 

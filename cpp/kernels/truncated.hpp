@@ -315,83 +315,102 @@ private:
         }
     }
 
-    // Computes the responsibilities of the most probable listed components for a vector of rows, in the same way as
-    // `soft` and `hard` (softmax.hpp). These components become the new candidates, the most probable one first. If
-    // several components have equal densities, the components that come last in the list are kept.
+    struct NewCandidates {   // the most probable of the listed components, for each row of a vector
+        Vec largest, least;  // largest log density of each row, and the smallest log density of a candidate
+        // If several components tie for the last place among the candidates, `n_surplus` of these components must be
+        // dropped.
+        alignas(64) double n_surplus[kLanes];
+        Index n_lanes;                // number of lanes that hold a row
+        std::int32_t* lists[kLanes];  // where the candidates of each row are written
+        Index count[kLanes] = {};     // number of candidates that each row has so far
+    };
+
+    GAUSSMIX_INLINE void begin_candidates(const GroupView& group, Index first, int v, NewCandidates& to) {
+        to.largest = best_of(0, v), to.least = best_of(task_.n_candidates - 1, v);
+        Vec n_enough = Vec::zero();
+        for (Index j = 0; j < n_listed_; ++j) {
+            const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
+            n_enough = n_enough + select(less(l, to.least), Vec::zero(), Vec::broadcast(1));
+        }
+        (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(to.n_surplus);
+        to.n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
+        for (Index i = 0; i < to.n_lanes; ++i) to.lists[i] = candidates_of(first + i);
+    }
+
+    // Adds the component of a slot to the candidates of the rows for which the component is probable enough. The most
+    // probable candidate comes first. If several components have equal densities, the components that come last in the
+    // list are kept. Sets the log densities, `l`, of all other rows to minus infinity. Returns false if no row keeps the
+    // component.
+    GAUSSMIX_INLINE bool add_candidate(NewCandidates& to, Index slot, double* l) {
+        const Vec nothing = Vec::broadcast(-__builtin_inf()), density = Vec::load(l);
+        const auto is_less = less(density, to.least);
+        unsigned chosen = ~bits(is_less) & bits(less(nothing, density)) & ((1u << to.n_lanes) - 1);
+        select(is_less, nothing, density).store(l);
+        if (chosen == 0) return false;
+        const unsigned surplus =
+            chosen & bits(equal(density, to.least)) & bits(less(Vec::zero(), Vec::load(to.n_surplus)));
+        for (unsigned dropped = surplus; dropped != 0; dropped &= dropped - 1) {
+            const int i = __builtin_ctz(dropped);
+            to.n_surplus[i] -= 1;
+            l[i] = -__builtin_inf();
+        }
+        chosen &= ~surplus;
+        unsigned tops = chosen & bits(equal(density, to.largest));
+        for (; chosen != 0; chosen &= chosen - 1) {
+            const int i = __builtin_ctz(chosen);
+            to.lists[i][to.count[i]++] = component_[slot];
+        }
+        for (; tops != 0; tops &= tops - 1) {
+            const int i = __builtin_ctz(tops);
+            to.lists[i][to.count[i] - 1] = to.lists[i][0];
+            to.lists[i][0] = component_[slot];
+        }
+        return true;
+    }
+
+    // Computes the responsibilities of the new candidates for a vector of rows, in the same way as `soft` and `hard`
+    // (softmax.hpp).
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
-        const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
-        const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
-        Vec best = largest, noise = nothing;
-        if (noise_ > -__builtin_inf()) {
-            noise = Vec::broadcast(noise_);
+        const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
+        const Vec cut = Vec::broadcast(-kNegligible);
+        NewCandidates chosen;
+        begin_candidates(group, first, v, chosen);
+        Vec best = chosen.largest, noise = Vec::broadcast(noise_);
+        if (has_noise) {
             if (group.prior != nullptr)
                 noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
             best = max(best, noise);
         }
-        Vec sum = Vec::zero(), left = Vec::broadcast(1), n_enough = Vec::zero();
-        for (Index j = 0; j < n_listed_; ++j) {
-            const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
-            n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
-        }
-        // If several components tie for the last place among the candidates, `n_surplus` of these components must be
-        // dropped.
-        alignas(64) double n_surplus[kLanes];
-        (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
-        const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
-        Index count[kLanes] = {};
-        std::int32_t* candidates[kLanes] = {};
-        for (Index i = 0; i < n_lanes; ++i) candidates[i] = candidates_of(first + i);
+        Vec sum = Vec::zero(), left = Vec::broadcast(1);
         for (Index j = 0; j < n_listed_; ++j) {
             const Index slot = listed_[j];
             double* out = group.densities + slot * kGroupRows + v * kLanes;
-            Vec l = Vec::load(out);
-            const auto is_less = less(l, least);
-            unsigned chosen = ~bits(is_less) & bits(less(nothing, l)) & ((1u << n_lanes) - 1);
-            select(is_less, nothing, l).store(out);
-            if (chosen == 0) {
+            if (!add_candidate(chosen, slot, out)) {
                 Vec::zero().store(out);
                 continue;
             }
-            const unsigned surplus = chosen & bits(equal(l, least)) & bits(less(Vec::zero(), Vec::load(n_surplus)));
-            for (unsigned dropped = surplus; dropped != 0; dropped &= dropped - 1) {
-                const int i = __builtin_ctz(dropped);
-                n_surplus[i] -= 1;
-                out[i] = -__builtin_inf();
-            }
-            chosen &= ~surplus;
-            unsigned tops = chosen & bits(equal(l, largest));
-            for (; chosen != 0; chosen &= chosen - 1) {
-                const int i = __builtin_ctz(chosen);
-                candidates[i][count[i]++] = component_[slot];
-            }
-            for (; tops != 0; tops &= tops - 1) {
-                std::int32_t* own = candidates[__builtin_ctz(tops)];
-                own[count[__builtin_ctz(tops)] - 1] = own[0];
-                own[0] = component_[slot];
-            }
             const Vec gap = Vec::load(out) - best;
-            const Vec value =
-                shape_.rule == Rule::hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
+            const Vec value = is_hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
             value.store(out);
             sum = sum + value, left = left - value;
             if (any(less(Vec::zero(), value))) active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
         }
-        for (Index i = 0; i < n_lanes; ++i) {
-            for (Index c = count[i]; c < task_.n_candidates && count[i] > 0; ++c) candidates[i][c] = -1;
+        for (Index i = 0; i < chosen.n_lanes; ++i) {
+            for (Index c = chosen.count[i]; c < task_.n_candidates && chosen.count[i] > 0; ++c) chosen.lists[i][c] = -1;
         }
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
-        const Vec weight = Vec::load(factor);
-        const Vec of_noise = shape_.rule == Rule::hard ? left : keep(less(cut, noise - best), exp_normal(noise - best));
-        if (shape_.rule == Rule::hard) {
+        const Vec weight = Vec::load(factor), gap = noise - best;
+        const Vec of_noise = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
+        if (is_hard) {
             log_likelihood.add(weight, best);
             sum = Vec::broadcast(1);
         } else {
-            if (noise_ > -__builtin_inf()) sum = sum + of_noise;
+            if (has_noise) sum = sum + of_noise;
             log_likelihood.add(weight, best, sum);
         }
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
-        if (noise_ > -__builtin_inf()) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
+        if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
     }
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }

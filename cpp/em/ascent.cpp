@@ -1,22 +1,19 @@
 #include "ascent.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <mutex>
 #include <new>
 #include <utility>
 
-#include "families/axes.hpp"
 #include "moves.hpp"
 #include "passes.hpp"
+#include "unsound.hpp"
 
 namespace gaussmix {
 
 namespace {
 
 constexpr double kStepsOfMove = 12;  // estimated number of EM steps after a split-and-merge move
-constexpr double kMinRidges = 2;     // a feature counts as constant if its variance is below this multiple of the ridge
 // upper limit on the log-likelihood gain of a component that is expected by chance, as a multiple of the gain expected
 // for a component with very many rows
 constexpr double kMaxChance = 20;
@@ -74,7 +71,7 @@ public:
     // covariance is singular, or if interrupted.
     std::optional<AscentResult> ascend(Mixture& out) {
         if (!moves_.begin()) return std::nullopt;
-        n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
+        n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.view().n_rows, execution_);
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
@@ -91,7 +88,7 @@ public:
     }
 
 private:
-    struct End {
+    struct Progress {
         // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the EM
         // step before the last one, and `decline` is `gain` divided by the increase before `gain`, or 1 if the
         // increases do not decline or if all components share a covariance.
@@ -100,7 +97,7 @@ private:
         // Returns an estimate of the log-likelihood after `n_steps` further EM steps. It assumes that the gains of
         // these steps do not grow, and that the sum of the gains is at most kCaution times the sum that a geometric
         // decline of the gains would give.
-        double reach(double n_steps) const {
+        double forecast(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
             return last + gain * (decline < 1 ? std::min(n_steps, kCaution * declining) : n_steps);
@@ -111,7 +108,7 @@ private:
     // EM steps up to this state
     struct Unmoved {
         Mixture mixture;
-        std::vector<std::pair<End, double>> ends;
+        std::vector<std::pair<Progress, double>> ends;
     };
 
     // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
@@ -138,7 +135,7 @@ private:
                 if (at_once > 1) candidate.ranking = ranking;
                 tried.push_back(std::move(candidate));
             }
-            if (execution_.interrupt.has_come() || tried.empty() || !judge(tried)) break;
+            if (execution_.interrupt.has_come() || tried.empty() || !compute_gains(tried)) break;
             for (Candidate& candidate : tried) {
                 --left_;
                 work_ += candidate.work;
@@ -175,15 +172,15 @@ private:
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = log_likelihood_ + acceptance_.min_move_gain;
-        auto end = ended(task_.em, trial, acceptance_.limits_after_move, execution_, work_);
+        auto end = run_steps(task_.em, trial, acceptance_.limits_after_move, execution_, work_);
         if (end && end->last <= aim &&
-            end->reach(static_cast<double>(acceptance_.long_limits_after_move.limit)) > aim) {
-            end = ended(task_.em, trial, acceptance_.long_limits_after_move, execution_, work_);
+            end->forecast(static_cast<double>(acceptance_.long_limits_after_move.limit)) > aim) {
+            end = run_steps(task_.em, trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         View view;
         if (!end || end->last <= aim || !moves_.expect(trial, view)) return false;
-        const Index n_unsound = count_unsound(trial, view);
+        const Index n_unsound = count_unsound(kernels_, task_, trial, view.n_rows, execution_);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
             return false;
@@ -214,12 +211,12 @@ private:
     }
 
     // Computes the log-likelihood gain of each split-and-merge move in `tried`. Returns false if interrupted.
-    bool judge(std::vector<Candidate>& tried) const {
+    bool compute_gains(std::vector<Candidate>& tried) const {
         if (tried.size() == 1) {  // for a single candidate move, the threads share the rows
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
-        const auto judge_one = [&](Index index, const Execution& alone) {
+        const auto compute_gain = [&](Index index, const Execution& alone) {
             Candidate& candidate = tried[static_cast<std::size_t>(index)];
             try {
                 candidate.gain = gain_of(candidate, alone);
@@ -227,7 +224,7 @@ private:
                 candidate.gain.reset();
             }
         };
-        return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
+        return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, compute_gain);
     }
 
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
@@ -239,28 +236,28 @@ private:
         const Part& part = candidate.attempt.part;
         candidate.work += work_of(kStepsBefore, part.em);
         const double least = acceptance_.min_move_gain / part.fraction;
-        const auto go_on = [&](const Steps& steps) {
-            return ended(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
+        const auto continue_em = [&](const Steps& steps) {
+            return run_steps(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
         };
-        const auto is_promising = [&](const std::optional<End>& end, double n_more, double other) {
-            return end && end->reach(n_more) > other + least;
+        const auto is_promising = [&](const std::optional<Progress>& end, double n_more, double other) {
+            return end && end->forecast(n_more) > other + least;
         };
-        std::optional<End> quick;
+        std::optional<Progress> quick;
         const Steps& first = acceptance_.trial_limits;
         if (algebra_.is_shared()) {
-            quick = go_on({first.tolerance, first.limit - 1});
+            quick = continue_em({first.tolerance, first.limit - 1});
             const double n_more = acceptance_.quick_rejection_factor * acceptance_.promising_factor;
             candidate.is_hopeless = !is_promising(quick, n_more, part.log_likelihood);
             if (candidate.is_hopeless) return std::nullopt;
         }
-        auto end = go_on(quick ? Steps{first.tolerance, 1} : first);
+        auto end = continue_em(quick ? Steps{first.tolerance, 1} : first);
         if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
         if (!is_promising(end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
-        Unmoved own{part.mixture, {}};
+        Unmoved own_unmoved{part.mixture, {}};
         Steps some = acceptance_.long_trial_limits;
         for (Index left = some.limit, i = 0;; left -= some.limit, ++i) {
-            const auto [other, work] = unmoved(part, i, own, execution);
-            const double gain = end->last - other.reach(static_cast<double>(left));
+            const auto [other, work] = unmoved(part, i, own_unmoved, execution);
+            const double gain = end->last - other.forecast(static_cast<double>(left));
             const bool is_last = left <= 0 || (i > 0 && end->gain < some.tolerance);
             if (gain > least || is_last) {
                 candidate.work += work;
@@ -268,7 +265,7 @@ private:
             }
             some.limit = std::min(first.limit, left);
             const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);
-            end = is_promising(end, n_more, other.last) ? go_on(some) : std::nullopt;
+            end = is_promising(end, n_more, other.last) ? continue_em(some) : std::nullopt;
             if (!end) {
                 candidate.work += work;
                 return std::nullopt;
@@ -278,7 +275,7 @@ private:
 
     // Returns the state after (`i` + 1) * first.limit EM steps without a split-and-merge move, and the work of these EM
     // steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
-    std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
+    std::pair<Progress, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
         if (is_whole) lock.lock();
@@ -286,82 +283,27 @@ private:
         if (to.ends.empty()) to.mixture = part.mixture;
         while (static_cast<Index>(to.ends.size()) <= i) {
             double work = to.ends.empty() ? 0 : to.ends.back().second;
-            const End before = to.ends.empty() ? End{part.log_likelihood, 0, 1} : to.ends.back().first;
+            const Progress before = to.ends.empty() ? Progress{part.log_likelihood, 0, 1} : to.ends.back().first;
             const bool has_converged = !to.ends.empty() && before.gain < acceptance_.trial_limits.tolerance;
-            const auto end =
-                has_converged ? std::nullopt : ended(part.em, to.mixture, acceptance_.trial_limits, execution, work);
-            to.ends.emplace_back(end ? *end : End{before.last, 0, 1}, work);
+            const auto end = has_converged ? std::nullopt
+                                           : run_steps(part.em, to.mixture, acceptance_.trial_limits, execution, work);
+            to.ends.emplace_back(end ? *end : Progress{before.last, 0, 1}, work);
         }
         return to.ends[i];
     }
 
     // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the caller
     // rejects the move.
-    std::optional<End> ended(const EmView& em, Mixture& mixture, const Steps& steps, const Execution& execution,
-                             double& work) const {
+    std::optional<Progress> run_steps(const EmView& em, Mixture& mixture, const Steps& steps,
+                                      const Execution& execution, double& work) const {
         Values history;
         if (!run_to_end(kernels_, em, steps, execution, mixture, history)) return std::nullopt;
         const std::size_t n = history.size();
         const double gain = n > 1 ? history[n - 1] - history[n - 2] : 0;
         const double before = n > 2 ? history[n - 2] - history[n - 3] : 0;
         work += static_cast<double>(n) * em.work_of_step();
-        return End{history.back(), std::max(0.0, gain),
-                   !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
-    }
-
-    // Counts unsound components: components with too few distinct rows, and components that have few distinct rows and
-    // a covariance that is nearly singular compared with the mean covariance of the initial mixture.
-    Index count_unsound(const Mixture& mixture, const View& view) const {
-        const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
-        Index n_unsound = 0;
-        for (Index k = 0; k < n_components_; ++k) {
-            const double n_rows = view.n_rows[k];
-            if (n_rows < acceptance_.min_rows_per_value * n_values ||
-                (n_rows < acceptance_.min_rows_per_flat_value * n_values && is_flat(mixture, k))) {
-                ++n_unsound;
-            }
-        }
-        return n_unsound;
-    }
-
-    bool is_flat(const Mixture& mixture, Index k) const {
-        // A component is flat if some feature is constant within this component but not on average over all components.
-        for (Index j = 0; j < d_; ++j) {
-            const double least = kMinRidges * task_.em.ridge[j];
-            if (variance(algebra_, d_, mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
-                return true;
-        }
-        if (!is_full_) {
-            for (Index j = 0; j < d_; ++j) {
-                if (variance(algebra_, d_, mixture, k, j) < acceptance_.max_flatness * task_.within[j]) return true;
-            }
-            return false;
-        }
-        // Divide each feature by its standard deviation under the mean covariance, because otherwise rounding errors of
-        // a feature with large values would exceed the variances of the other features.
-        Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
-        for (Index i = 0; i < d_ * d_; ++i) {
-            const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
-            scaled[i] = task_.within[i] / unit;
-            own[i] = covariance(algebra_, d_, mixture, k)[i] / unit;
-        }
-        const Listener listener = execution_.interrupt.listener();
-        principal_axes(kernels_, 1, d_, scaled.data(), listener, values.data(), axes.data());
-        const double least = std::numeric_limits<double>::epsilon();
-        for (Index i = 0; i < d_ * d_; ++i) axes[i] /= std::sqrt(std::max(values[i % d_], least));
-        const auto multiply = [&](auto&& a, auto&& b, Values& to) {
-            for (Index i = 0; i < d_ * d_; ++i) {
-                to[i] = 0;
-                for (Index l = 0; l < d_; ++l) to[i] += a(i / d_, l) * b(l, i % d_);
-            }
-        };
-        multiply([&](Index i, Index l) { return axes[l * d_ + i]; }, [&](Index l, Index j) { return own[l * d_ + j]; },
-                 turned);
-        multiply([&](Index i, Index l) { return turned[i * d_ + l]; },
-                 [&](Index l, Index j) { return axes[l * d_ + j]; }, own);
-        for (Index i = 0; i < d_ * d_; ++i) own[i] = 0.5 * (own[i] + own[i % d_ * d_ + i / d_]);
-        principal_axes(kernels_, 1, d_, own.data(), listener, values.data(), axes.data());
-        return values[d_ - 1] < acceptance_.max_flatness;
+        return Progress{history.back(), std::max(0.0, gain),
+                        !algebra_.is_shared() && before > gain && gain > 0 ? gain / before : 1};
     }
 
     const KernelTable& kernels_;

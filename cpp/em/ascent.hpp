@@ -57,8 +57,8 @@ struct AscentView {
     // EM on all rows, which are float64, C-contiguous, weighted and without missing values. If components share a full
     // covariance, `em.total` must be set.
     EmView em;
-    // mean covariance matrix of the components; for diagonal and spherical structures, mean variances
-    const double* within;
+    // mean covariance matrix of the components before the first move; for diagonal and spherical structures, mean variances
+    const double* mean_covariance;
     AcceptanceSettings acceptance;
     Index max_moves, patience;  // limits on tried moves, and on consecutive failed moves
     double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs

@@ -36,8 +36,8 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       row_fraction_(weight_, weight_ + n_rows_),
       random_(task.random) {
     for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
-    for (Index j = 0; j < d_ && task.within != nullptr; ++j) {
-        scale_[j] = std::sqrt(std::max(task.within[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
+    for (Index j = 0; j < d_ && task.mean_covariance != nullptr; ++j) {
+        scale_[j] = std::sqrt(std::max(task.mean_covariance[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
 }
 

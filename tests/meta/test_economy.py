@@ -15,11 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 33900,
-    "cpp": 12728,
+    "cpp": 12753,
     "tests": 32528,
     "bench": 2544,
     "tools": 651,
-    "files": 979,
+    "files": 981,
     "inner imports of tests": 376,
     "monkeypatched names": 91,
 }

@@ -294,6 +294,16 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 
 
+def test_only_few_ellipses_are_filled_even_if_an_opacity_is_chosen(mixture):
+    """Check that thin ellipses, and ellipses of five or more components, are lines that hide nothing."""
+    display = ComponentDisplay.from_estimator(mixture, features=[2, 0], uncertainty=[mixture])
+    assert [ellipse.get_facecolor()[3] for ellipse in display.components_[0]] == [0.08] * 3
+    six = Mixture(np.full(6, 1 / 6), np.arange(12.0).reshape(6, 2), 1.0, FAMILIES["EII"])
+    many = ComponentDisplay.from_estimator(six, component_kwargs={"alpha": 0.9}).components_
+    for (ellipse,), opacity in [(display.uncertain_[0][0], 0.35), (many[0], 0.9)]:
+        assert (ellipse.get_facecolor()[3], ellipse.get_edgecolor()[3]) == (0, opacity)
+
+
 @pytest.mark.heavy
 def test_the_uncertainty_of_ellipses_is_other_mixtures():
     """Check thin ellipses of other plausible mixtures, from the formula or from refits."""

@@ -125,7 +125,7 @@ def draw_ellipses(
         ellipses = []
         for nth, level in enumerate(levels, start=1):
             style: dict[str, Any] = {"facecolor": faded(pen.color, fill), "edgecolor": faded(pen.color, nth**-0.4)}
-            style |= {"linewidth": 1.3, "linestyle": pen.line_style}
+            style |= {"linewidth": 1.3, "linestyle": pen.line_style, "fill": fill > 0}  # a face would take an alpha
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
             # `add_artist` is faster than `add_patch`, which also computes the extent of the ellipse.

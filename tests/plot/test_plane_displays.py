@@ -168,6 +168,22 @@ def test_classes_are_those_that_predict_says(data):
     assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
 
 
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_rejected_rows_are_those_that_predict_rejects(data, n_components):
+    X, y = data
+    classifier = gaussmix.GaussianMixtureClassifier(n_components, reject_below=0.05, random_state=0).fit(X, y)
+    display = DecisionRegionDisplay.from_estimator(classifier, X)
+    assert display.legend_.get_texts()[-1].get_text() == "rejected"
+    names = np.array(["a", "b", "c", "unknown"])
+    drawn = names[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
+    np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
+    np.testing.assert_array_equal(names[display.labels], classifier.predict(X))
+    assert len(display.rows_[3].get_offsets()) == (classifier.predict(X) == "unknown").sum() > 0
+    line = DecisionRegionDisplay.from_estimator(classifier, features=0)
+    assert {*line.regions_[3].get_ydata()} == {0, 1}
+    assert 0 < np.median(line.regions_[1].get_ydata()) < 1
+
+
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
 def test_outliers_are_those_that_predict_says(data, contamination):
     detector = GaussianMixtureDetector(3, contamination=contamination, random_state=0).fit(data[0])

@@ -9,12 +9,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.mixture.class_mixtures import ClassMixtures
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, handle
 from gaussmix._src.plot.layers import draw_rows, make_grid
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Subject, named_probabilities
+from gaussmix._src.validation.targets import no_class
 
 Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
@@ -27,11 +29,12 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
     regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
-    detector. The regions are computed from the marginal distribution of the plotted features. If all features of the
-    mixture are plotted, the regions agree with `predict`. Except for a detector, the colour of each row shows the
-    decision that is based on all features. For a detector the colour of a row depends only on the plotted features; a
-    separate colour marks rows that are outliers in all features together, but not in the plotted features. If only one
-    feature is plotted, a line for each decision shows the probability of this decision.
+    detector. A classifier with `reject_below` has another region, "rejected". The regions are computed from the
+    marginal distribution of the plotted features. If all features of the mixture are plotted, the regions agree with
+    `predict`. Except for a detector, the colour of each row shows the decision that is based on all features. For a
+    detector the colour of a row depends only on the plotted features; a separate colour marks rows that are outliers in
+    all features together, but not in the plotted features. If only one feature is plotted, a line for each decision
+    shows the probability of this decision.
 
     Parameters
     ----------
@@ -39,13 +42,14 @@ class DecisionRegionDisplay(FeatureDisplay):
     x, y : coordinates of the grid on which the regions were computed, in data units; y is empty if one feature is
         plotted.
     scores : (n_decisions, n_y, n_x) or (n_decisions, n_x), score of each decision at each grid point; each point
-        belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. For a
-        detector the score of "inside" is 0, and the score of "outlier" is the detector's threshold of the log density
-        minus the log density at the grid point, in nats.
+        belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. The
+        score of "rejected" is the largest of these probabilities plus 1 − p / `reject_below`, where p is the largest
+        p-value of any class. For a detector the score of "inside" is 0, and the score of "outlier" is the detector's
+        threshold of the log density minus the log density at the grid point, in nats.
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the plotted features, used as axis labels.
-    has_noise : whether the last decision is the noise component.
+    has_noise : whether the last decision is the noise component, or that a row is rejected.
 
     Attributes
     ----------
@@ -86,7 +90,8 @@ class DecisionRegionDisplay(FeatureDisplay):
         names, scores, labels = _decisions(subject, mixture, points, rows)
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
-        display = cls(region_names=names, feature_names=features, has_noise=mixture.noise is not None, **parts)
+        is_last_grey = mixture.noise is not None or getattr(subject.estimator, "reject_below", 0) > 0
+        display = cls(region_names=names, feature_names=features, has_noise=is_last_grey, **parts)
         display._is_colored_by_all = not hasattr(subject.estimator, "p_values")
         return display
 
@@ -125,10 +130,12 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     def _draw_line(self, ax: Axes, pens: list[Pen]) -> None:
         self.regions_ = []
-        heights = self.scores if self.scores.min() >= 0 else (self.scores >= self.scores.max(axis=0)).astype(float)
-        for pen, height in zip(pens, heights, strict=True):
+        decided = self.scores.argmax(axis=0)
+        for k, (pen, score) in enumerate(zip(pens, self.scores, strict=True)):
+            is_probability = score.min() >= 0 and 0 < score.max() <= 1 + 1e-9
+            height = score if is_probability else (decided == k).astype(float)
             self.regions_ += ax.plot(self.x, height, color=pen.color, linestyle=pen.line_style)
-        changes = np.flatnonzero(np.diff(self.scores.argmax(axis=0)))
+        changes = np.flatnonzero(np.diff(decided))
         at = 0.5 * (self.x[changes] + self.x[changes + 1])
         self.boundaries_ = [ax.axvline(x, color=self._ink, linewidth=0.8, linestyle=":") for x in at.tolist()]
         self.rows_ = []
@@ -168,6 +175,13 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
         names = [str(name) for name in estimator.classes_.tolist()]
         scores = np.stack([probabilities[:, classes == k].sum(axis=1) for k in range(len(names))], axis=1)
         labels = own if X is None else estimator.predict_proba(X).argmax(axis=1).astype(np.intp)
+        if estimator.reject_below > 0:
+            if X is not None:
+                labels[estimator.predict(X) == no_class(estimator.classes_)] = len(names)
+            each = ClassMixtures(mixture, classes).each
+            p_value = np.max([one.density_p_value(points) for one in each], axis=0)
+            names.append("rejected")
+            scores = np.column_stack([scores, scores.max(axis=1) + 1.0 - p_value / estimator.reject_below])
         return names, scores, labels
     names, probabilities = named_probabilities(mixture, probabilities)
     return names, probabilities, own % len(names)

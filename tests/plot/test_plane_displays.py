@@ -6,6 +6,7 @@ import pytest
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureDimensionReducer, Mixture
+from gaussmix._src.plot.projection_display import largest
 from gaussmix.plot import ComponentDisplay, DecisionRegionDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
 
@@ -133,7 +134,20 @@ def test_it_shows_what_the_reducer_gives(X):
     np.testing.assert_array_equal(display.labels, gm.predict(X))
     np.testing.assert_allclose(display.means, reducer.reduced_mixture_.means, atol=1e-12)
     np.testing.assert_allclose(display.covariances, reducer.reduced_mixture_.covariances, atol=1e-12)
-    assert display.ax_.get_xlabel().startswith("direction 0\n")
+    assert display.ax_.get_xlabel().startswith("direction 0 (features in σ)\n")
+
+
+def test_a_direction_is_named_by_the_same_features_in_any_unit(X):
+    """Check that names state terms in standard deviations, with signs, instead of coefficients per unit."""
+    terms = []
+    for units in (1.0, np.array([1e4, 1.0, 1.0, 1e-3])):
+        gm = GaussianMixture(3, random_state=0, reg_covar=0).fit(X * units)
+        ax = ProjectionDisplay.from_estimator(gm, X * units, feature_names=list("abcd")).ax_
+        terms.append([word for word in ax.get_xlabel().split("\n")[1].split() if word not in "+−"])
+    assert terms[0][1::2] == ["c", "a"]
+    assert terms[0] == terms[1]
+    assert largest(np.array([-3.0, 0.1, 4.0]), ["a", "b", "c"]) == "0.8 c − 0.6 a"
+    assert largest(np.array([-2.0, 0.0]), ["a", "b"]) == "−1 a"
 
 
 def test_one_component_has_a_plane_too(X):

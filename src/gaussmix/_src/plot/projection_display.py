@@ -15,7 +15,7 @@ from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes
-from gaussmix._src.plot.subject import Subject, make_subject
+from gaussmix._src.plot.subject import Subject, make_subject, overall
 from gaussmix._src.validation.parameters import check_fraction
 
 _MAX_LABEL_LENGTH = 42  # maximum number of characters in an axis label
@@ -26,7 +26,10 @@ class ProjectionDisplay(ComponentDisplay):
     """Plot of rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
     Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
-    combine all features. The display is a `ComponentDisplay` in which the directions take the place of features.
+    combine all features. The display is a `ComponentDisplay` in which the directions take the place of features. The
+    names of the axes state the largest terms of each direction, with coefficients of features in standard deviations of
+    the mixture, so that the features can be compared although their units differ; the squares of the coefficients sum
+    to 1.
 
     Parameters
     ----------
@@ -78,14 +81,16 @@ class ProjectionDisplay(ComponentDisplay):
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2, because a plot has at most two axes.")
         subject = make_subject(estimator, X, feature_names)
-        result = directions(subject.mixture._model.without_noise, check_fraction("mean_fraction", mean_fraction))
+        model = subject.mixture._model.without_noise
+        result = directions(model, check_fraction("mean_fraction", mean_fraction))
         axes = result.axes[:n_directions]
         if len(axes) < n_directions:
             axes = _with_another(axes, subject.mixture.n_features)
         rows = None if subject.rows is None else (subject.rows - result.centre) @ axes.T
         mixture = subject.mixture.without_noise.transform(axes, -axes @ result.centre)
         labels = [shorten(name) for name in subject.names]
-        names = [f"direction {nth}\n{largest(axis, labels)}" for nth, axis in enumerate(axes)]
+        scaled = axes * overall(model.weights, model.means, model.covariances.variances())[1]
+        names = [f"direction {nth} (features in σ)\n{largest(axis, labels)}" for nth, axis in enumerate(scaled)]
         known = subject.labels_and_certainty()
         projected = ComponentDisplay.from_fit(Subject(mixture, names, rows), range(len(axes)), known)
         return cls(**vars(projected), directions=axes)._plotted(ax, options)
@@ -95,10 +100,11 @@ def largest(axis: Array, names: Sequence[str]) -> str:
     """Write a direction as the sum of its largest terms that fit in a label, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
-    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # without a sign, because the largest coefficient is positive
-    for j in named[1:]:
-        longer = f"{text} {'−' if axis[j] < 0 else '+'} {abs(axis[j]):.2g} {names[j]}"
-        if len(longer) > _MAX_LABEL_LENGTH:
+    text = ""
+    for j in named:
+        sign = " − " if axis[j] < 0 else " + "
+        longer = f"{text}{sign if text else sign.strip(' +')}{abs(axis[j]) / np.linalg.norm(axis):.2g} {names[j]}"
+        if text and len(longer) > _MAX_LABEL_LENGTH:
             return f"{text} …"
         text = longer
     return text

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise
+from gaussmix._src.cli.show.page import _worst
 from gaussmix._src.cli.show.report_data import ReportData
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -84,6 +85,17 @@ def test_worst_rows_are_those_of_the_lowest_density(tree, page):
     worst = list(tree.iter("table"))[1]
     shown = [int(row[0].get("data-value")) for row in worst.find("tbody")]
     assert set(shown) == set(np.argsort(gm.score_samples(rows))[:10].tolist())
+
+
+def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
+    """Check rows in small units, whose log densities increase with each observed value."""
+    X = rng.normal(size=(1000, 3)) * 1e-6
+    X[::12, 0] = np.nan
+    gm = GaussianMixture(1).fit(X)
+    expected = np.argsort(np.asarray(gm.augment(X)["p_value"]), kind="stable")[:10]
+    table = _worst(ReportData(gm.mixture_, ["a", "b", "c"], X))
+    shown = [int(row) for row in re.findall(r'<tr><td data-value="(\d+)"', table)]
+    assert shown == expected.tolist()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")

@@ -24,6 +24,7 @@ from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
 from gaussmix._src.plot.palette import component_pens
+from gaussmix._src.plot.subject import overall
 from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 from gaussmix._src.report.estimates import with_intervals
 from gaussmix._src.report.messages import failed_sentence
@@ -32,7 +33,7 @@ from gaussmix._src.version import package_version
 MAX_PAIR_FEATURES = 5  # maximum number of features in the pair plot
 _MAX_PICTURE_ROWS = 5_000  # maximum number of rows in each plot except the pair plot
 _MAX_PAIR_ROWS = 2_000  # maximum number of rows in each plot of the pair plot
-_N_WORST = 10
+_N_WORST, _MAX_P_VALUES = 10, 200  # the p-value of a row with empty cells takes up to 15 ms
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 _WEIGHT_WORDS = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
 
@@ -96,7 +97,15 @@ def _css(color: Any) -> str:
 
 
 def _worst(findings: ReportData) -> str:
-    worst, mixture = np.argsort(findings.log_density, kind="stable")[:_N_WORST], findings.mixture
+    """Write the table of the rows with the lowest p-values, which are comparable even if some cells are empty."""
+    mixture, rows = findings.mixture, findings.rows
+    spread = overall(mixture.weights, mixture.means, findings.deviations**2)[1]
+    # A row's log density minus its mean under independent features has no unit, so it can choose rows for p-values.
+    excess = findings.log_density + ~np.isnan(rows) @ (np.log(spread) + 0.5 * np.log(2 * np.pi * np.e))
+    some = np.argsort(excess, kind="stable")[:_MAX_P_VALUES]
+    p_values = density_p_value(rows[some], mixture.without_noise)
+    order = np.lexsort((excess[some], p_values))[:_N_WORST]
+    worst = some[order]
     labels = findings.labels[worst].tolist()
     columns = [[(f"{row:,}", row) for row in worst.tolist()]]
     columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
@@ -104,8 +113,8 @@ def _worst(findings: ReportData) -> str:
     headings = ["row, from 0", "component", "log density, nats"]
     if mixture.noise is None:
         headings.append("p-value")
-        columns.append([(f"{p:.2g}", p) for p in density_p_value(findings.rows[worst], mixture).tolist()])
-    columns += [list(map(_cell, column)) for column in findings.rows[worst].T.tolist()]
+        columns.append([(f"{p:.2g}", p) for p in p_values[order].tolist()])
+    columns += [list(map(_cell, column)) for column in rows[worst].T.tolist()]
     return _table("Rows that fit worst", [*headings, *map(escape, findings.names)], zip(*columns, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from sklearn.metrics import adjusted_rand_score
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.mixture.compare.merging import merge_by_entropy
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.compare.merging import merge_by_sums
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overl
     mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
     shares = rng.dirichlet(np.full(6, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
-    merged = merge_by_entropy(mixture, shares, weight, min_overlap)
+    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, shares, weight).sum_of, min_overlap)
     stops = []
     for n_clusters in range(5, 0, -1):
         onto = merged.cluster_labels[n_clusters][:, None] == np.arange(n_clusters + 1)
@@ -111,7 +114,7 @@ def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
     cut = distance / 2 + np.log(1 / weight - 1) / distance
     step = 1e-4
     rows = np.arange(cut - 12, cut + 12, step)[:, None] + step / 2  # the boundary is at the end of a cell
-    found = merge_by_entropy(mixture, mixture.responsibilities(rows), mixture.pdf(rows))
+    found = as_estimator(mixture).merge(rows, mixture.pdf(rows))
     assert found.overlap[0] == pytest.approx(max(ndtr(-cut), ndtr(cut - distance)), rel=1e-7)
     assert found.n_clusters == (1 if found.overlap[0] >= 0.025 else 2)
 

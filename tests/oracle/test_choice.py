@@ -13,9 +13,9 @@ from tables import rows_of
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
 from gaussmix._src.engines import complete_engine
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.families import family_named
 from gaussmix._src.fit.criteria import bic, compute_inputs, icl
-from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 TABLES = OPTIONS["criteria"]["fits"]
 DEMP = json.loads((Path(__file__).parent / "fpc_demp.json").read_text())["examples"]
@@ -70,7 +70,7 @@ def example(name):
     lower[:, *np.tril_indices(n_features)] = parameters["sigma_tril"]
     covariances = lower + np.tril(lower, -1).transpose(0, 2, 1)
     mixture = Mixture(np.array(parameters["pro"]), np.array(parameters["mean"]), covariances, family_named("VVV"))
-    return expected, rows, merge_by_entropy(mixture, mixture.responsibilities(rows))
+    return expected, rows, as_estimator(mixture).merge(rows)
 
 
 def test_components_are_merged_in_the_order_of_mclust(example):
@@ -123,6 +123,6 @@ def test_clusters_are_those_of_fpc(name, example):
     _, rows, merging = example
     mixture = merging.mixture
     for found in DEMP[name]["merged"]:
-        ours = merge_by_entropy(mixture, mixture.responsibilities(rows), min_overlap=found["cutoff"])
+        ours = as_estimator(mixture).merge(rows, min_overlap=found["cutoff"])
         assert ours.n_clusters == len(set(found["labels"]))
         assert adjusted_rand_score(found["labels"], ours.predict(rows)) == 1

@@ -89,6 +89,15 @@ def test_merging_is_that_of_the_estimator(mixture):
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
+def test_merging_uses_row_weights_and_errors_as_the_estimator_does(mixture, rng):
+    X = mixture.sample(400, rng=0)[0]
+    gm = GaussianMixture(4, random_state=0).fit(X)
+    for known in ({"sample_weight": rng.random(400) ** 4}, {"X_error": np.full(X.shape, 0.5)}):
+        display, merging = MergingDisplay.from_estimator(gm, X, **known), gm.merge(X, **known)
+        np.testing.assert_array_equal(display.line_.get_ydata(), merging.entropy)
+        assert not np.allclose(merging.entropy, gm.merge(X).entropy, rtol=0.01)
+
+
 def test_merging_refuses_noise_as_the_estimator_does(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(2, noise=True, random_state=0).fit(X)

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.mixture import MIN_OVERLAP
-from gaussmix._src.mixture.compare.merging import merge_by_entropy
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.subject import make_subject
@@ -59,16 +59,24 @@ class MergingDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: ArrayLike, *, min_overlap: float = MIN_OVERLAP, ax: Axes | None = None, **options: Any
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        min_overlap: float = MIN_OVERLAP,
+        X_error: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **options: Any,
     ) -> Self:
         """Draw how the components of a fitted estimator or of a mixture are merged into clusters.
 
         Parameters, return value and errors are the same as in `ComponentDisplay.from_estimator`, except that X is
-        required. `min_overlap` is the same as in `GaussianMixture.merge`.
+        required. `sample_weight`, `min_overlap` and `X_error` are the same as in `GaussianMixture.merge`.
         """
         subject = make_subject(estimator, X)
-        responsibilities = subject.responsibilities(subject.needed_rows(cls.__name__))
-        merging = merge_by_entropy(subject.mixture, responsibilities, min_overlap=min_overlap)
+        rows, same = subject.needed_rows(cls.__name__), as_estimator(subject.mixture.with_feature_names(None))
+        merging = same.merge(rows, sample_weight, min_overlap=min_overlap, X_error=X_error)
         merged = [_merged(merging.cluster_labels, row) for row in range(len(merging.overlap))]
         display = cls(
             entropy=merging.entropy, merged_components=merged, overlap=merging.overlap, n_clusters=merging.n_clusters

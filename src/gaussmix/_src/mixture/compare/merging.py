@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from html import escape
 from itertools import combinations
-from operator import add, attrgetter
+from operator import add
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,6 @@ from gaussmix._src.checks import check_count, check_within
 from gaussmix._src.engines import make_engine
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.mixture.base import check_alone
 from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.html import table_html
@@ -118,14 +117,6 @@ class Merging:
         if wanted > len(self.cluster_labels):
             raise ValueError(f"n_clusters={n_clusters!r} must be an integer from 1 to {len(self.cluster_labels)}.")
         return np.asarray(self.cluster_labels[wanted - 1])
-
-
-def merge_by_entropy(
-    mixture: Mixture, responsibilities: Array, row_weight: Array | None = None, min_overlap: float = MIN_OVERLAP
-) -> Merging:
-    """Merge components with `merge_by_sums`, given the responsibilities (n_rows, n_components) in memory."""
-    block = Block(0, responsibilities, row_weight)
-    return merge_by_sums(mixture, attrgetter("rows"), block.sum_of, min_overlap)
 
 
 def merge_by_sums(

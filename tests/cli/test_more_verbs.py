@@ -322,6 +322,19 @@ def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
     assert np.allclose(corner, 0.0 if dark else 1.0)
 
 
+def test_histograms_count_rows_by_the_column_of_weights(cli, tmp_path):
+    from matplotlib import pyplot
+
+    data, weights = tmp_path / "rows.csv", ["--weights", "w"]
+    data.write_text("x,w\n" + "0,3\n1,1\n" * 30)
+    cli("fit", data, *weights, "-k", 1, "-o", tmp_path / "m.gmm")
+    assert cli("plot", tmp_path / "m.gmm", data, *weights, "-o", tmp_path / "picture.png").exit_code == 0
+    bars = pyplot.gcf().axes[0].patches
+    assert bars[0].get_height() == pytest.approx(3 * bars[-1].get_height())
+    refused = cli("plot", tmp_path / "m.gmm", data, *weights, "--kind", "profile", "-o", tmp_path / "picture.png")
+    assert "--kind profile shows no weights" in refused.stderr
+
+
 def test_a_model_alone(cli, model, tmp_path):
     assert cli("plot", model, "-o", tmp_path / "alone.png", "--dpi", 40).exit_code == 0
     assert (tmp_path / "alone.png").stat().st_size > 1000

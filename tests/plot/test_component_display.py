@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 import gaussmix
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureDetector, Mixture, Noise
 from gaussmix._src.plot.palette import COLORS, component_pens
-from gaussmix.plot import ComponentDisplay
+from gaussmix.plot import ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
 WEIGHTS = np.array([0.25, 0.75])
 MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # close enough that some rows are uncertain
@@ -89,6 +89,20 @@ def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
     heights = [bar.get_height() * bar.get_width() for bar in display.rows_]
     assert sum(heights) == pytest.approx(1)
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("x1", "density")
+
+
+@pytest.mark.parametrize("kind", [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay])
+def test_histograms_count_rows_by_their_weights(kind):
+    """Check that the bars are those of repeated rows, and that rows without a value drop out with their weight."""
+    X, weight = np.array([[0.0], [0.0], [1.0], [np.nan]]), np.array([2.0, 1.0, 6.0, 9.0])
+    mixture = Mixture([1.0], [[0.5]], [1.0], FAMILIES["spherical"])
+    options = {"n_directions": 1} if kind is ProjectionDisplay else {}
+    display = kind.from_estimator(mixture, X, sample_weight=weight, **options)
+    bars = (display.component_displays[0][0] if kind is PairDisplay else display).rows_
+    shares = [bar.get_height() * bar.get_width() for bar in bars]
+    assert (shares[0], shares[-1]) == pytest.approx((1 / 3, 2 / 3))
+    with pytest.raises(ValueError, match=r"^sample_weight must be ≥ 0, but row 1 has -1"):
+        kind.from_estimator(mixture, X, sample_weight=[1, -1, 0, 0])
 
 
 def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():

@@ -44,6 +44,7 @@ class ComponentDisplay(FeatureDisplay):
     covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the plotted features, in data units².
     feature_names : names of the plotted features, used as axis labels.
     features : indices of the plotted features among all features of the mixture.
+    row_weight : (n_rows,), weights of the rows in the histogram; None if all weights are 1.
 
     Attributes
     ----------
@@ -82,13 +83,15 @@ class ComponentDisplay(FeatureDisplay):
     covariances: Array
     feature_names: Sequence[str]
     features: Sequence[int] = (0, 1)
+    row_weight: Array | None = None
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
         """Create the display without drawing it; `known` is (labels, certainty) if already computed."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
         rows, components = subject.shown(shown), subject.components(shown)
-        return cls(rows=rows, labels=labels, certainty=certainty, features=shown, **components)
+        parts = components | {"features": shown, "row_weight": subject.row_weight}
+        return cls(rows=rows, labels=labels, certainty=certainty, **parts)
 
     def plot(
         self,
@@ -138,7 +141,7 @@ class ComponentDisplay(FeatureDisplay):
         self.colors_: list[Any] = [pen.color for pen in pens]
         of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:
-            self.rows_: Any = draw_histogram(ax, self.rows[:, 0], of_rows)
+            self.rows_: Any = draw_histogram(ax, self.rows[:, 0], self.row_weight, of_rows)
         else:
             box = covered(self.means, self.covariances)
             self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, of_rows)

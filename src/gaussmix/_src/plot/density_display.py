@@ -32,6 +32,7 @@ class DensityDisplay(FeatureDisplay):
     mixture : marginal mixture of the one or two plotted features, without the noise component.
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     feature_names : names of the plotted features, used as axis labels.
+    row_weight : (n_rows,), weights of the rows in the histogram; None if all weights are 1.
 
     Attributes
     ----------
@@ -56,6 +57,7 @@ class DensityDisplay(FeatureDisplay):
     mixture: Mixture
     rows: Array
     feature_names: Sequence[str]
+    row_weight: Array | None = None
 
     _is_colored_by_all = False
 
@@ -63,7 +65,7 @@ class DensityDisplay(FeatureDisplay):
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Create a display of the features `shown` without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
-        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
+        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names, row_weight=subject.row_weight)
 
     def plot(
         self,
@@ -122,7 +124,7 @@ class DensityDisplay(FeatureDisplay):
     def _draw_line(self, ax: Axes, color: Any, shades: list[Any]) -> None:
         x = make_grid(self.mixture, self.rows)[0]
         density = np.exp(self.mixture.log_density(x[:, None]))
-        self.rows_ = draw_histogram(ax, self.rows[:, 0], {})
+        self.rows_ = draw_histogram(ax, self.rows[:, 0], self.row_weight, {})
         style = {"color": shades[0], "linewidth": 0}
         self.regions_ = [ax.fill_between(x, density, where=density >= np.exp(at), **style) for at in self.levels_]
         (self.contours_,) = ax.plot(x, density, color=color, linewidth=1.3)

@@ -115,6 +115,7 @@ class FeatureDisplay(Display):
         *,
         features: Features = None,
         feature_names: Sequence[str] | None = None,
+        sample_weight: ArrayLike | None = None,
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
@@ -131,6 +132,7 @@ class FeatureDisplay(Display):
             shown, the legend's title states this.
         feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
             has no names, the column names of X.
+        sample_weight : (n_samples,), weights ≥ 0 of the rows, which histograms add up; points do not show weights.
         ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. By default, new axes are created.
         **options : keyword arguments passed to `plot`.
 
@@ -147,7 +149,7 @@ class FeatureDisplay(Display):
         TypeError : `estimator` has no mixture, X is not numeric, one of the options is not a parameter of `plot`, or a
             feature is neither an index nor a name.
         """
-        subject = make_subject(estimator, X, feature_names)
+        subject = make_subject(estimator, X, feature_names, sample_weight)
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
         display = cls.from_fit(subject, shown)
         if len(shown) < n_features:

@@ -136,13 +136,15 @@ def draw_ellipses(
     return drawn
 
 
-def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
-    """Draw a density histogram of values (n_rows,); missing values are left out."""
-    values = values[~np.isnan(values)]
+def draw_histogram(ax: Axes, values: Array, row_weight: Array | None, options: Options) -> Any:
+    """Draw a density histogram of values (n_rows,), weighted by `row_weight`; missing values are left out."""
+    is_known = ~np.isnan(values)
+    values, weights = values[is_known], None if row_weight is None else row_weight[is_known]
     if not len(values):
         return []
     n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # number of bins by Rice's rule
-    style: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.25, "zorder": 1}
+    style: dict[str, Any] = {"bins": n_bins, "density": True, "weights": weights, "color": "0.5", "alpha": 0.25}
+    style["zorder"] = 1
     return ax.hist(values, **{**style, **options})[2]
 
 

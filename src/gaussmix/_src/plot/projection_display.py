@@ -60,6 +60,7 @@ class ProjectionDisplay(ComponentDisplay):
         n_directions: int = 2,
         mean_fraction: float = 1.0,
         feature_names: Sequence[str] | None = None,
+        sample_weight: ArrayLike | None = None,
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
@@ -80,7 +81,7 @@ class ProjectionDisplay(ComponentDisplay):
         """
         if check_count("n_directions", n_directions, 1) > 2:
             raise ValueError(f"n_directions={n_directions} must be 1 or 2, because a plot has at most two axes.")
-        subject = make_subject(estimator, X, feature_names)
+        subject = make_subject(estimator, X, feature_names, sample_weight)
         model = subject.mixture._model.without_noise
         result = directions(model, check_fraction("mean_fraction", mean_fraction))
         axes = result.axes[:n_directions]
@@ -92,7 +93,8 @@ class ProjectionDisplay(ComponentDisplay):
         scaled = axes * overall(model.weights, model.means, model.covariances.variances())[1]
         names = [f"direction {nth} (features in σ)\n{largest(axis, labels)}" for nth, axis in enumerate(scaled)]
         known = subject.labels_and_certainty()
-        projected = ComponentDisplay.from_fit(Subject(mixture, names, rows), range(len(axes)), known)
+        of_directions = Subject(mixture, names, rows, row_weight=subject.row_weight)
+        projected = ComponentDisplay.from_fit(of_directions, range(len(axes)), known)
         return cls(**vars(projected), directions=axes)._plotted(ax, options)
 
 

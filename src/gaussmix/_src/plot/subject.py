@@ -18,6 +18,7 @@ from gaussmix._src.mixture.features import check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
+from gaussmix._src.validation.rows import check_row_weight
 
 _PIECE_VALUES = 2**24  # maximum number of responsibilities that are computed at the same time
 Feature = int | str
@@ -36,6 +37,7 @@ class Subject:
     rows : (n_rows, n_features), all features of the rows in data units, with NaN for missing values; None to draw no
         rows.
     estimator, data : the arguments `estimator` (an estimator or a mixture) and `X` that the user passed.
+    row_weight : (n_rows,), row weights ≥ 0; None if all weights are 1.
     """
 
     mixture: Mixture
@@ -43,6 +45,7 @@ class Subject:
     rows: Array | None
     estimator: Any = None
     data: Any = None
+    row_weight: Array | None = None
 
     def responsibilities(self, rows: Array) -> Array:
         """Compute p(k | observed values), (n_rows, n_components); raise ValueError for rows that are invalid."""
@@ -86,7 +89,9 @@ class Subject:
         return self.rows
 
 
-def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
+def make_subject(
+    estimator: Any, X: Any, feature_names: Sequence[str] | None = None, sample_weight: Any = None
+) -> Subject:
     """Create a subject from an estimator or a mixture, and rows; raise errors like `FeatureDisplay.from_estimator`."""
     mixture, frame = get_mixture(estimator), Frame.from_table(X)
     its_own = None if frame is None else frame.names
@@ -102,7 +107,8 @@ def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = N
         )
     if np.isinf(rows).any():
         raise ValueError("X contains infinity: use finite numbers, and NaN for missing values.")
-    return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X)
+    weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows))
+    return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X, weight)
 
 
 def get_mixture(estimator: Any) -> Mixture:

@@ -141,8 +141,8 @@ def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -
 
 def _pairs(findings: ReportData) -> str:
     features = findings.distinguishing_features(MAX_PAIR_FEATURES)
-    rows, how = _some_rows(findings, _MAX_PAIR_ROWS)
-    drawn = PairDisplay.from_estimator(findings.mixture, rows, features=features, feature_names=list(findings.names))
+    shown, how = _shown_rows(findings, _MAX_PAIR_ROWS)
+    drawn = PairDisplay.from_estimator(findings.mixture, features=features, **shown)
     names, n_shown = findings.named(features), len(features)
     which = f"the {n_shown} features that tell the components apart best" if n_shown < len(findings.names) else ""
     caption = f"Ellipses show one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
@@ -167,18 +167,21 @@ def _uncertainty(findings: ReportData) -> str:
     if findings.mixture.n_components == 1 and findings.mixture.noise is None:
         return "<p>There is a single component, so every row belongs to it.</p>"
     pair = findings.distinguishing_features(2)
-    rows, how = _some_rows(findings, _MAX_PICTURE_ROWS)
-    drawn = UncertaintyDisplay.from_estimator(findings.mixture, rows, features=pair, feature_names=list(findings.names))
+    shown, how = _shown_rows(findings, _MAX_PICTURE_ROWS)
+    drawn = UncertaintyDisplay.from_estimator(findings.mixture, features=pair, **shown)
     alt = f"Rows in {findings.named(pair)}; large points lie between components."
     return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
 
 
-def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
-    """Return at most `limit` rows for a plot, and a sentence if these rows are a random sample."""
-    if len(findings.rows) <= limit:
-        return findings.rows, ""
-    indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)
-    return findings.rows[np.sort(indices)], f"The picture shows {limit:,} rows drawn at random. "
+def _shown_rows(findings: ReportData, limit: int) -> tuple[dict[str, Any], str]:
+    """Return arguments of a display with at most `limit` rows, and a sentence if these rows are a random sample."""
+    words, n_rows = "", len(findings.rows)
+    some: Any = slice(None)
+    if n_rows > limit:
+        some = np.sort(np.random.default_rng(0).choice(n_rows, limit, replace=False))
+        words = f"The picture shows {limit:,} rows drawn at random. "
+    weight = None if findings.row_weight is None else findings.row_weight[some]
+    return {"X": findings.rows[some], "sample_weight": weight, "feature_names": list(findings.names)}, words
 
 
 def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:

@@ -31,6 +31,7 @@ _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 @options.option("-o --output", f"Write to this file: {', '.join(_PICTURE_FORMATS)}.", required=True, metavar="PICTURE")
 @options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
 @options.columns("--features", "Features to show: up to 8 for pairs, any number for a profile, otherwise 2.")
+@options.weights
 @options.flag("--dark", "On a dark background.")
 @options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
 @options.reading
@@ -40,6 +41,7 @@ def plot(
     output: str,
     kind: str,
     features: tuple[str, ...],
+    weights: str | None,
     dark: bool,
     dpi: int,
     reading: options.Reading,
@@ -56,23 +58,26 @@ def plot(
         raise click.UsageError(f"the name of the picture must end in {listed(_PICTURE_FORMATS)}.")
     if kind == "uncertainty" and data is None:
         raise click.UsageError("--kind uncertainty needs rows: pass DATA after the model.")
+    if kind == "profile" and weights is not None:
+        raise click.UsageError("--kind profile shows no weights: leave out --weights.")
     options.check_data(data, "pass DATA after the model")
     check_target(output, model, data)
     import_pyplot().switch_backend("Agg")
     opened = ModelFile.open(model)
-    rows = None if data is None else _rows(opened, data, reading)
-    shown = {"features": list(features) or None, "feature_names": list(opened.names)}
+    shown: dict[str, Any] = {} if data is None else _rows(opened, data, weights, reading)
+    shown |= {"features": list(features) or None, "feature_names": list(opened.names)}
     with import_pyplot().style.context("dark_background" if dark else "default"):
-        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), rows, **shown)
+        drawn = _DISPLAYS[kind].from_estimator(opened.mixture.with_feature_names(None), **shown)
         with open_target(output, for_people=False) as file:
             drawn.figure_.savefig(file, format=format, dpi=dpi, bbox_inches="tight")
     if not is_quiet():
         click.echo(f"Picture written to {output}")
 
 
-def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
-    """Read the rows of a table into memory, with the features of the model as columns."""
-    table, features = reading.matched(model, data)
-    rows = table.all_rows(features, may_miss=reading.missing)
+def _rows(model: ModelFile, data: str, weights: str | None, reading: options.Reading) -> dict[str, Any]:
+    """Read the rows of a table into memory, as arguments of a display: the features of the model, and the weights."""
+    table, features = reading.matched(model, data, weights)
+    rows = table.all_rows([*features, *([weights] if weights is not None else ())], may_miss=reading.missing)
     print_notices(table.left_out_notices)
-    return rows
+    n = len(features)
+    return {"X": rows} if weights is None else {"X": rows[:, :n], "sample_weight": rows[:, n]}

@@ -95,6 +95,7 @@ class ProjectionDisplay(ComponentDisplay):
         known = subject.labels_and_certainty()
         of_directions = Subject(mixture, names, rows, row_weight=subject.row_weight)
         projected = ComponentDisplay.from_fit(of_directions, range(len(axes)), known)
+        projected.weights = subject.mixture.weights  # without noise, they sum to less than 1, as in ComponentDisplay
         return cls(**vars(projected), directions=axes)._plotted(ax, options)
 
 

@@ -7,7 +7,14 @@ import pytest
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureDimensionReducer, Mixture
 from gaussmix._src.plot.projection_display import largest
-from gaussmix.plot import ComponentDisplay, DecisionRegionDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
+from gaussmix.plot import (
+    ComponentDisplay,
+    ConditionalDisplay,
+    DecisionRegionDisplay,
+    DensityDisplay,
+    PairDisplay,
+    ProjectionDisplay,
+)
 
 
 @pytest.fixture
@@ -214,6 +221,20 @@ def test_noise_is_a_decision_too(rng):
     drawn = np.asarray(display.regions_.get_array(), dtype=int).ravel()
     np.testing.assert_array_equal(np.where(drawn == 1, -1, drawn), gm.predict(places(display)))
     assert display.region_names == ["component 0", "noise"]
+
+
+def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
+    X = np.concatenate([rng.normal(size=(200, 2)), rng.uniform(-9, 9, size=(100, 2))])
+    gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    noise = gm.mixture_.noise.weight
+    for display in (ConditionalDisplay, DensityDisplay):
+        title = display.from_estimator(gm, X).legend_.get_title().get_text()
+        assert title == f"without noise ({noise:.0%})"
+    curve = DensityDisplay.from_estimator(gm, X, features=0)
+    assert curve.legend_.get_title().get_text() == f"1 of 2 features\nwithout noise ({noise:.0%})"
+    assert np.trapezoid(*curve.contours_.get_data()[::-1]) == pytest.approx(1 - noise, rel=1e-3)
+    for display in (ComponentDisplay, ProjectionDisplay):
+        assert display.from_estimator(gm, X).legend_.get_texts()[0].get_text() == f"component 0 ({1 - noise:.0%})"
 
 
 def test_boundaries_are_where_two_are_equally_probable():

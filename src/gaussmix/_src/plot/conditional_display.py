@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display, checked_masses
 from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Feature, beside, choose_names, get_mixture, make_subject
+from gaussmix._src.plot.subject import Feature, beside, choose_names, get_mixture, make_subject, noise_weight
 
 _GRID_SIZE = 201
 
@@ -26,7 +26,8 @@ class ConditionalDisplay(Display):
 
     Create a display with `from_estimator`. The curves and bands describe p(target | feature). All features of the
     mixture except the feature and the target are marginalised out. The 90% band extends from the 5% quantile to the 95%
-    quantile of the target.
+    quantile of the target. The curves and bands leave out the noise component, so the 90% band contains 90% of the rows
+    that are not noise.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class ConditionalDisplay(Display):
     coverages : (n_coverages,), probability of each band, in ascending order.
     rows : (n_rows, 2), values of the feature and of the target in each row, in data units; empty if no rows are shown.
     feature_names : names of the feature and of the target.
+    noise_weight : weight of the noise component, which the legend's title states; 0 without noise.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class ConditionalDisplay(Display):
     coverages: Array
     rows: Array
     feature_names: Sequence[str]
+    noise_weight: float = 0.0
 
     @classmethod
     def from_estimator(
@@ -119,8 +122,8 @@ class ConditionalDisplay(Display):
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
         mean, quantiles = np.asarray(regressor.predict(x[:, None])), regressor.predict_quantiles(x[:, None], tails)
         parts: dict[str, Any] = {"mean": mean[:, 0], "quantiles": quantiles[:, 0], "coverages": probabilities}
-        feature_names = [names[index] for index in indices]
-        return cls(x=x, rows=rows, feature_names=feature_names, **parts)._plotted(ax, options)
+        parts |= {"feature_names": [names[index] for index in indices], "noise_weight": noise_weight(mixture)}
+        return cls(x=x, rows=rows, **parts)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.

@@ -13,7 +13,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, checked_masses
 from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, make_grid
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Subject
+from gaussmix._src.plot.subject import Subject, noise_weight
 
 _OPACITY = 0.25  # opacity of each region; inner regions look darker, because they are drawn over outer regions
 
@@ -25,7 +25,8 @@ class DensityDisplay(FeatureDisplay):
     Create a display with `from_estimator`. The 95% region is the smallest region that contains 95% of the mixture's
     probability, and may consist of several separate pieces (Hyndman 1996, The American Statistician 50, 120–126). If
     only one feature is shown, the density is drawn as a curve, and the regions are filled below the curve. The display
-    omits the noise component.
+    omits the noise component: the regions contain 95% of the probability of the other components, and the integral of
+    the curve is 1 minus the weight of the noise.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ class DensityDisplay(FeatureDisplay):
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     feature_names : names of the plotted features, used as axis labels.
     row_weight : (n_rows,), weights of the rows in the histogram; None if all weights are 1.
+    noise_weight : weight of the noise component, which the legend's title states; 0 without noise.
 
     Attributes
     ----------
@@ -58,6 +60,7 @@ class DensityDisplay(FeatureDisplay):
     rows: Array
     feature_names: Sequence[str]
     row_weight: Array | None = None
+    noise_weight: float = 0.0
 
     _is_colored_by_all = False
 
@@ -65,7 +68,8 @@ class DensityDisplay(FeatureDisplay):
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Create a display of the features `shown` without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
-        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names, row_weight=subject.row_weight)
+        parts: dict[str, Any] = {"row_weight": subject.row_weight, "noise_weight": noise_weight(subject.mixture)}
+        return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names, **parts)
 
     def plot(
         self,
@@ -126,8 +130,9 @@ class DensityDisplay(FeatureDisplay):
         density = np.exp(self.mixture.log_density(x[:, None]))
         self.rows_ = draw_histogram(ax, self.rows[:, 0], self.row_weight, {})
         style = {"color": shades[0], "linewidth": 0}
-        self.regions_ = [ax.fill_between(x, density, where=density >= np.exp(at), **style) for at in self.levels_]
-        (self.contours_,) = ax.plot(x, density, color=color, linewidth=1.3)
+        inside, height = [density >= np.exp(at) for at in self.levels_], (1.0 - self.noise_weight) * density
+        self.regions_ = [ax.fill_between(x, height, where=where, **style) for where in inside]
+        (self.contours_,) = ax.plot(x, height, color=color, linewidth=1.3)
         ax.set_ylim(bottom=0.0)
 
 

@@ -38,6 +38,7 @@ class Display:
     figure_: Any
     legend_: Any
     rows_: Any
+    noise_weight = 0.0  # weight of the noise component if the display leaves it out
     _legend_title = ""
 
     if not TYPE_CHECKING:
@@ -86,7 +87,9 @@ class Display:
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
         """Add a legend next to the axes if `is_shown` is True, and return the display."""
-        self.legend_ = legend_beside(self.ax_, handles, self._legend_title) if is_shown else None
+        noise = f"without noise ({self.noise_weight:.0%})" if self.noise_weight else None
+        title = "\n".join(filter(None, [self._legend_title, noise]))
+        self.legend_ = legend_beside(self.ax_, handles, title) if is_shown else None
         return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:

@@ -117,13 +117,15 @@ def test_convergence_is_the_trace(mixture):
     best = display.lines_[display.best_index]
     np.testing.assert_array_equal(best.get_ydata(), gm.lower_bounds_)
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
-    ends = f"{gm.n_iter_} steps,\nends at −{-gm.lower_bound_:.6g}"
+    ends = f"{gm.n_iter_} steps,\nlast value −{-gm.lower_bound_:.6g}"
     assert display.legend_.get_texts()[0].get_text() == f"kept: {ends}"
     alone = ConvergenceDisplay(traces=[gm.lower_bounds_], best_index=0).plot()
     assert alone.legend_.get_texts()[0].get_text() == f"one start: {ends}"
     assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
     bayesian = ConvergenceDisplay.from_estimator(gaussmix.BayesianGaussianMixture(3, random_state=0).fit(X))
     assert bayesian.ax_.get_ylabel() == "bound, nats"
+    other = ConvergenceDisplay.from_estimator(GaussianMixture(prior="default", trim=0.1).fit(X))
+    assert other.ax_.get_ylabel() == "mean log posterior of the kept rows, nats"
 
 
 def test_convergence_of_what_made_no_step(mixture):

@@ -27,7 +27,8 @@ class ConvergenceDisplay(Display):
     traces : for each start, a sequence with the value of the objective before each step, in nats. A start that failed
         is not shown.
     best_index : index of the run with the best result, which the fit kept.
-    objective_name : name of the objective, used as label of the vertical axis.
+    objective_name : name of the objective, used as label of the vertical axis. With `prior` it is the mean log
+        posterior, up to a constant; with `trim` it is the mean over the rows that were kept.
 
     Attributes
     ----------
@@ -76,15 +77,17 @@ class ConvergenceDisplay(Display):
             raise ValueError("EM took no step, so there is nothing to show. Raise max_iter.")
         if best_trace not in traces:
             traces.append(best_trace)
-        raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else LIKELIHOOD
+        raised = LIKELIHOOD if getattr(estimator, "prior", None) is None else "mean log posterior"
+        raised += " of the kept rows" if getattr(estimator, "trim", 0) else ""
+        raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else raised
         return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.
 
         Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the best
-        run; all other runs are grey. The legend shows the number of steps and the final value of the best run, and the
-        number of starts that are drawn in grey.
+        run; all other runs are grey. The legend shows the number of steps of the best run, the value before its last
+        step, and the number of starts that are drawn in grey.
         """
         ax = self._on(ax)
         color = self._line_color(color)
@@ -96,7 +99,7 @@ class ConvergenceDisplay(Display):
             self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
         trace, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
         end = f"{trace[-1]:.6g}".replace("-", "−")
-        self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nends at {end}")
+        self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nlast value {end}")
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
             others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")

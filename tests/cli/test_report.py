@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise
-from gaussmix._src.cli.show.page import _worst
+from gaussmix._src.cli.show.page import _pairs, _worst
 from gaussmix._src.cli.show.report_data import ReportData
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -96,6 +96,18 @@ def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
     table = _worst(ReportData(gm.mixture_, ["a", "b", "c"], X))
     shown = [int(row) for row in re.findall(r'<tr><td data-value="(\d+)"', table)]
     assert shown == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_features", "words"),
+    [(4, 2, "one and two standard"), (5, 2, "show two standard"), (5, 1, "each curve a component")],
+)
+def test_the_caption_states_what_is_drawn(rng, n_components, n_features, words):
+    means = rng.normal(size=(n_components, n_features))
+    mixture = Mixture(np.full(n_components, 1 / n_components), means, np.ones(n_components), FAMILIES["spherical"])
+    element = _pairs(ReportData(mixture, ["a", "b"][:n_features], mixture.sample(30, rng)[0]))
+    assert words in element
+    assert ("two features at a time" in element) == (n_features == 2)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")

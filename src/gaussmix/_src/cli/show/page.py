@@ -20,6 +20,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, criterion_title
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.mixture.words import mean_and_deviation, weight_text
+from gaussmix._src.plot.component_display import N_MANY
 from gaussmix._src.plot.criterion_display import CriterionDisplay
 from gaussmix._src.plot.display import import_pyplot
 from gaussmix._src.plot.pair_display import PairDisplay
@@ -145,9 +146,14 @@ def _pairs(findings: ReportData) -> str:
     drawn = PairDisplay.from_estimator(findings.mixture, features=features, **shown)
     names, n_shown = findings.named(features), len(features)
     which = f"the {n_shown} features that tell the components apart best" if n_shown < len(findings.names) else ""
-    caption = f"Ellipses show one and two standard deviations of each component. {how}{which and f'Shown: {which}.'}"
-    made = _picture(drawn.figure_, f"Rows and components in {names}, two features at a time.", caption)
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Features, two at a time">{made}</div>'
+    reach = "two" if findings.mixture.n_components >= N_MANY else "one and two"
+    what = f"Ellipses show {reach} standard deviations of each component."
+    if n_shown == 1:
+        what = "The histogram shows the rows, and each curve a component."
+    caption = f"{what} {how}{which and f'Shown: {which}.'}"
+    alt = f"Rows and components in {names}{', two features at a time' * (n_shown > 1)}."
+    made = _picture(drawn.figure_, alt, caption)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Rows and components">{made}</div>'
 
 
 def _criterion(findings: ReportData) -> str:

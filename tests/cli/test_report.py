@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise
-from gaussmix._src.cli.show.page import _pairs, _worst
+from gaussmix._src.cli.show.page import _cell, _pairs, _worst
 from gaussmix._src.cli.show.report_data import ReportData
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -108,6 +108,10 @@ def test_the_caption_states_what_is_drawn(rng, n_components, n_features, words):
     element = _pairs(ReportData(mixture, ["a", "b"][:n_features], mixture.sample(30, rng)[0]))
     assert words in element
     assert ("two features at a time" in element) == (n_features == 2)
+
+
+def test_cells_show_dates_in_full():
+    assert [_cell(value)[0] for value in (20240615.0, 1699997349.88, 0.1 + 0.2)] == ["20240615", "1699997349.88", "0.3"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")

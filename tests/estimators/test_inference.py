@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -385,6 +386,15 @@ def test_what_it_does_not_know_is_refused():
             fitted(X).inference(X).estimate(function)
     with pytest.raises(ValueError, match="wald"):
         fitted(X).inference(X).conf_int(method="percentile")
+
+
+@pytest.mark.parametrize(("shift", "spread"), [(1e9, 1.0), (1.7e9, 1e4), (1.0, 1e-9)])
+def test_texts_have_the_digits_of_the_interval(shift, spread):
+    X = shift + spread * np.random.default_rng(0).normal(size=(200, 1))
+    found = GaussianMixture(1, reg_covar=0).fit(X).inference(X)
+    texts = re.findall(r"mean.*", str(found))[0].split()[2:]
+    exact = found.params[1], found.bse[1], *found.conf_int()[1]
+    np.testing.assert_allclose([float(text) for text in texts], exact, rtol=0, atol=0.01 * found.bse[1])
 
 
 def test_it_is_told_as_text_and_as_a_table():

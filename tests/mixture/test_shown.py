@@ -106,6 +106,13 @@ def test_the_thick_curve_is_the_density():
 
 
 @pytest.mark.parametrize("n_features", [1, 2])
+def test_the_ends_of_an_axis_differ_even_if_values_are_large(n_features):
+    dates = Mixture([1.0], np.full((1, n_features), 20240615.0), [100.0**2], FAMILIES["spherical"])
+    texts = [text.text for text in svg_of(dates._repr_html_()).iter("text")]
+    assert texts.count("20240265" if n_features == 1 else "20240395") == n_features
+
+
+@pytest.mark.parametrize("n_features", [1, 2])
 def test_components_narrower_than_rounding_are_drawn(n_features):
     found = Mixture([1.0], np.full((1, n_features), 1e20), [1e-6], FAMILIES["spherical"])._repr_html_()
     svg_of(found)

@@ -188,5 +188,10 @@ def _ends(name: str, low: float, high: float) -> str:
 
 
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
-    """Return the labels at the start, middle and end of an axis, each with the SVG attribute text-anchor."""
-    return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
+    """Return the labels at the start, middle and end of an axis, each with the SVG attribute text-anchor.
+
+    The numbers have enough digits for the difference between them, even if it is small compared with the numbers.
+    """
+    beyond = np.log10(max(abs(low), abs(high)) / (high - low))
+    digits = int(np.clip(np.ceil(beyond) + 3, 4, 15))
+    return [(f"{low:.{digits}g}", "start"), (shorten(name), "middle"), (f"{high:.{digits}g}", "end")]

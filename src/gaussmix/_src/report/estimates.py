@@ -173,9 +173,10 @@ def _digits(value: float, error: float, low: float, high: float) -> list[str]:
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
-    if 0 <= decimals <= 7 and abs(value) < 1e7:
-        return [f"{each:.{decimals}f}" for each in (value, error, low, high)]
-    return [f"{value:.6g}", f"{error:.3g}", f"{low:.6g}", f"{high:.6g}"]
+    if decimals <= 7 and abs(value) < 1e12:
+        return [f"{each:.{max(0, decimals)}f}" for each in (value, error, low, high)]
+    digits = max(6, min(15, math.ceil(math.log10(abs(value) or error)) + decimals))
+    return [f"{value:.{digits}g}", f"{error:.3g}", f"{low:.{digits}g}", f"{high:.{digits}g}"]
 
 
 # This dictionary maps the name of each link to the link function, the inverse function, and the derivative.

@@ -126,7 +126,8 @@ def _sorted(value: float) -> float:
 
 def _cell(value: float) -> Cell:
     """Return a cell of a data table; a missing value is shown as an empty cell and sorted like the smallest number."""
-    return "" if math.isnan(value) else f"{value:.6g}", _sorted(value)
+    digits = 12 if abs(value) >= 1e6 else 6  # large values may be dates or numbers that identify rows
+    return "" if math.isnan(value) else f"{value:.{digits}g}", _sorted(value)
 
 
 def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

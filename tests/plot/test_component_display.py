@@ -254,6 +254,8 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
         display = ComponentDisplay.from_estimator(mixture, rows)
     for color, own in zip(display.colors_, COLORS, strict=False):
         np.testing.assert_allclose(color, 0.75 * np.array(to_rgb(own)) + 0.25)
+    with plt.rc_context({"axes.facecolor": "none"}):  # the page is that of the figure, which is white
+        assert ComponentDisplay.from_estimator(mixture, rows).colors_ == list(COLORS[:2])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
 from gaussmix._src.plot.layers import MAX_POINTS, covered, draw_components, draw_histogram, draw_indices, draw_rows
-from gaussmix._src.plot.palette import Pen, component_pens
+from gaussmix._src.plot.palette import Pen, background, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
@@ -137,7 +137,7 @@ class ComponentDisplay(FeatureDisplay):
         """
         radii = checked_levels(default_levels(len(self.weights), [1, 2, 3]) if levels is None else levels)
         ax = self._on(ax)
-        pens = component_pens(len(self.weights), colors, ax.get_facecolor())
+        pens = component_pens(len(self.weights), colors, background(ax))
         self.colors_: list[Any] = [pen.color for pen in pens]
         of_rows, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:

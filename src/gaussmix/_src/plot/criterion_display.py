@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix._src.errors import FailureKind, ParameterTypeError, counted
 from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_title, structure_names
 from gaussmix._src.plot.display import Axes, Display, handle
-from gaussmix._src.plot.palette import MARKERS, component_pens
+from gaussmix._src.plot.palette import MARKERS, background, component_pens
 
 _N_BEST = 10  # number of best candidates from which the range of the vertical axis is computed
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of the range of these candidates
@@ -112,7 +112,7 @@ class CriterionDisplay(Display):
         is_shown = (low <= values) & (values <= high)
         in_view = set(names_of_candidates[is_shown].tolist())
         by_view = names if colors is not None else sorted(names, key=lambda name: name not in in_view)
-        pens = dict(zip(by_view, component_pens(len(names), colors, ax.get_facecolor()), strict=True))
+        pens = dict(zip(by_view, component_pens(len(names), colors, background(ax)), strict=True))
         self.lines_: dict[str, Any] = {}
         for nth, name in enumerate(names):
             mine = np.flatnonzero(names_of_candidates == name)

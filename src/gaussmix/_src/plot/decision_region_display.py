@@ -14,7 +14,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, handle
 from gaussmix._src.plot.layers import draw_rows, make_grid
-from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, background, component_pens, faded
 from gaussmix._src.plot.subject import Subject, named_probabilities
 from gaussmix._src.validation.targets import no_class
 
@@ -102,7 +102,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         of the decisions.
         """
         ax = self._on(ax)
-        pens = component_pens(len(self.region_names), colors, ax.get_facecolor())
+        pens = component_pens(len(self.region_names), colors, background(ax))
         if self.has_noise:
             pens[-1] = Pen(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, pens)

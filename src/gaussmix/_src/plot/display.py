@@ -14,7 +14,7 @@ from scipy.special import gammainc
 from gaussmix._src.checks import check_probabilities
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.palette import COLORS, Pen, on_page
+from gaussmix._src.plot.palette import COLORS, Pen, background, on_page
 from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_subject
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Display:
 
     def _line_color(self, color: Any) -> Any:
         """Return `color` or, if it is None, the palette's first colour, which is adapted to the axes' background."""
-        return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
+        return on_page(COLORS[0], background(self.ax_)) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
         """Add a legend next to the axes if `is_shown` is True, and return the display."""

@@ -12,7 +12,7 @@ from gaussmix._src.mixture.html import ellipse_of
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes
-from gaussmix._src.plot.palette import NOISE_COLOR, Pen, faded
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, background, faded
 
 Options = Mapping[str, Any]
 
@@ -177,7 +177,7 @@ def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
     """Write each component's number at its mean (2,), outlined in the background colour to keep the number legible."""
     from matplotlib.patheffects import withStroke
 
-    page = ax.get_facecolor()
+    page = background(ax)
     badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
     how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
     rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))

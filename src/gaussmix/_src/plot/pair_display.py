@@ -10,7 +10,7 @@ import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
 from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_lines, legend_beside, new_figure
-from gaussmix._src.plot.palette import component_pens
+from gaussmix._src.plot.palette import background, component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
 _LEGEND_AT = 1.25  # left edge of the legend, in axes widths, to the right of the tick labels
@@ -94,7 +94,7 @@ class PairDisplay(FeatureDisplay):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
-        pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
+        pens = component_pens(n_components, options.get("colors"), background(axes[0, 0]))
         # The legend is made by the last display in the top row, which plots two features unless there is only one
         # feature.
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)

@@ -35,6 +35,12 @@ def component_pens(n_components: int, colors: Any = None, background: Any = "whi
     return [Pen(color, MARKERS[nth % len(MARKERS)], LINE_STYLES[nth % len(LINE_STYLES)]) for nth, color in rounds]
 
 
+def background(ax: Any) -> Any:
+    """Return the colour behind a plot: that of the axes or, if they are transparent, of the figure, otherwise white."""
+    colors = ax.get_facecolor(), ax.figure.get_facecolor()
+    return next((color for color in colors if color[3] > 0), "white")
+
+
 def on_page(color: Any, background: Any) -> Any:
     """Return `color`, or a lighter colour if the background is dark."""
     is_dark = np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3]) < 0.4

@@ -17,7 +17,7 @@ from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import N_MANY, checked_levels
 from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles
-from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
+from gaussmix._src.plot.palette import NOISE_COLOR, Pen, background, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
 
 _MAX_ROWS = 300  # maximum number of rows that are drawn as lines
@@ -152,7 +152,7 @@ class ProfileDisplay(Display):
         """
         (reach,) = checked_levels([level])
         ax = self._on(ax)
-        pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
+        pens, at = component_pens(len(self.weights), colors, background(ax)), np.arange(len(self.feature_names))
         step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # a tick at every `step`-th feature
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]

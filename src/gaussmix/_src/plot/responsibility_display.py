@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
-from gaussmix._src.plot.palette import NOISE_COLOR, component_pens, faded
+from gaussmix._src.plot.palette import NOISE_COLOR, background, component_pens, faded
 from gaussmix._src.plot.subject import make_subject, named_probabilities
 
 _MAX_BARS = 1_000  # maximum number of bars; if there are more rows, neighbouring rows are averaged
@@ -75,7 +75,7 @@ class ResponsibilityDisplay(Display):
         colour have different hatches.
         """
         ax = self._on(ax)
-        pens = component_pens(len(self.component_names), colors, ax.get_facecolor())
+        pens = component_pens(len(self.component_names), colors, background(ax))
         edges = np.linspace(0, self.n_rows, len(self.responsibilities) + 1)
         below = np.zeros(len(self.responsibilities))
         self.areas_: list[Any] = []
@@ -85,7 +85,7 @@ class ResponsibilityDisplay(Display):
             key = faded(color, 1.0)  # RGBA values are compared, because a colour can be written in several ways
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
-            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor(), "antialiased": False}
+            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": background(ax), "antialiased": False}
             above = below + self.responsibilities[:, k]
             self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
             below = above

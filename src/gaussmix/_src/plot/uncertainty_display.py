@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
 from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
-from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
+from gaussmix._src.plot.palette import NOISE_COLOR, background, component_pens
 from gaussmix._src.plot.subject import Subject
 
 _MIN_AREA, _MAX_AREA = 8.0, 110.0  # smallest and largest area of a point, in typographic points²
@@ -80,7 +80,7 @@ class UncertaintyDisplay(FeatureDisplay):
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw the display. Parameters, return value and errors are the same as in `ComponentDisplay.plot`."""
         ax = self._on(ax)
-        pens = component_pens(len(self.weights), colors, ax.get_facecolor())
+        pens = component_pens(len(self.weights), colors, background(ax))
         is_line = self.means.shape[1] == 1
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
         self.components_: list[Any] = []

@@ -237,6 +237,17 @@ def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
         assert display.from_estimator(gm, X).legend_.get_texts()[0].get_text() == f"component 0 ({1 - noise:.0%})"
 
 
+@pytest.mark.parametrize(("n", "n_listed"), [(24, 24), (40, 40), (61, 0)])
+def test_a_legend_of_many_decisions_fits_or_is_left_out(n, n_listed):
+    grid = {"x": np.arange(n), "y": np.arange(2), "scores": np.stack([np.eye(n)] * 2, axis=1)}
+    none = {"rows": np.empty((0, 2)), "labels": np.empty(0, dtype=int)}
+    display = DecisionRegionDisplay(region_names=[str(k) for k in range(n)], feature_names="ab", **grid, **none).plot()
+    display.figure_.canvas.draw()
+    texts = display.legend_.get_texts() if n_listed else []
+    assert len(texts) == n_listed
+    assert all(text.get_window_extent().y0 >= 0 for text in texts)
+
+
 def test_boundaries_are_where_two_are_equally_probable():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     (boundary,) = DecisionRegionDisplay.from_estimator(mixture).boundaries_

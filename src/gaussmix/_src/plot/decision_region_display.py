@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.display import Axes, FeatureDisplay, handle
+from gaussmix._src.plot.display import MAX_LEGEND_ENTRIES, Axes, FeatureDisplay, handle
 from gaussmix._src.plot.layers import draw_rows, make_grid
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, background, component_pens, faded
 from gaussmix._src.plot.subject import Subject, named_probabilities
@@ -99,7 +99,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         """Draw the display.
 
         Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
-        of the decisions.
+        of the decisions, and the legend lists up to 60 decisions.
         """
         ax = self._on(ax)
         pens = component_pens(len(self.region_names), colors, background(ax))
@@ -145,6 +145,8 @@ class DecisionRegionDisplay(FeatureDisplay):
             self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
 
     def _handles(self, pens: list[Pen]) -> list[Any]:
+        if len(pens) > 3 * MAX_LEGEND_ENTRIES:
+            return []
         pairs = list(zip(self.region_names, pens, strict=True))
         if not len(self.y):
             return [handle(name, pen.color, pen.line_style) for name, pen in pairs]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture
-from gaussmix._src.plot.display import as_text, new_figure
+from gaussmix._src.plot.display import as_text, in_lines, new_figure
 from gaussmix.plot import (
     ComponentDisplay,
     ConditionalDisplay,
@@ -56,3 +56,10 @@ def test_long_names_are_shortened(display, X):
     texts = [text for ax in made.figure_.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
     assert all(len(text.replace("\n", "")) <= 60 for text in texts)
     assert any("aaa…" in text for text in texts)
+    assert in_lines("sensor_20_temperature", 15) == "sensor_20_\ntemperature"
+
+
+def test_a_dollar_sign_is_escaped_where_a_name_is_broken(X):
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    made = ComponentDisplay.from_estimator(gm, X, feature_names=["a" * 39 + "$x$", "b"])
+    assert made.ax_.get_xlabel() == "a" * 39 + r"\$" + "\n" + r"x\$"

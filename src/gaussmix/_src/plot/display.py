@@ -24,7 +24,6 @@ else:  # placeholders, so that this module can be imported without matplotlib
 
 MAX_LEGEND_ENTRIES = 20
 _MAX_LEGEND_LINES = 24  # maximum number of lines that fit beside axes of the default height
-NAME_WIDTH = 20  # maximum number of characters per line of a feature name if there is little space
 _LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
 _MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a longer name might take minutes
 
@@ -75,7 +74,7 @@ class Display:
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
         """Label the axes with the names of two features, or with the name of one feature and the quantity `height`."""
         x, y, *_ = *features, height
-        self.ax_.set(xlabel=in_lines(as_text(x), _LABEL_WIDTH), ylabel=in_lines(as_text(y), _LABEL_WIDTH))
+        self.ax_.set(xlabel=as_text(in_lines(x, _LABEL_WIDTH)), ylabel=as_text(in_lines(y, _LABEL_WIDTH)))
 
     @property
     def _ink(self) -> Any:
@@ -179,8 +178,9 @@ def as_text(name: str) -> str:
 
 
 def in_lines(name: str, width: int) -> str:
-    """Wrap a name into lines of at most `width` characters."""
-    return "\n".join(fill(line, width) for line in name.split("\n"))
+    """Wrap a name into lines of at most `width` characters, also after underscores."""
+    lines = [line if len(line) <= width else line.replace("_", "_ ") for line in name.split("\n")]
+    return "\n".join(fill(line, width) for line in lines).replace("_ ", "_")
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:

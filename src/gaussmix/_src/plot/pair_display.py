@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
-from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_lines, legend_beside, new_figure
+from gaussmix._src.plot.display import FeatureDisplay, as_text, in_lines, legend_beside, new_figure
 from gaussmix._src.plot.palette import background, component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
@@ -107,7 +107,7 @@ class PairDisplay(FeatureDisplay):
         from matplotlib.ticker import EngFormatter
 
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
-        names = [as_text(in_lines(name, NAME_WIDTH)) for name in shown]
+        names = [as_text(in_lines(name, min(20, 120 // len(shown)))) for name in shown]  # of the width of a plot
         last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == last else "")

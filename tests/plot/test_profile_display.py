@@ -85,3 +85,9 @@ def test_noise_is_grey_and_long_names_are_wrapped(rng):
     assert display.legend_.get_texts()[1].get_text() == "noise"
     assert len(display.rows_[-1].get_xdata()) == 3 * (gm.predict(X) == -1).sum()
     assert display.ax_.get_xticklabels()[0].get_text().count("\n") == 2
+
+
+def test_every_column_of_a_table_is_named(rng):
+    gm, names = GaussianMixture(1).fit(rng.normal(size=(50, 14))), list("abcdefghijklmn")
+    labels = ProfileDisplay.from_estimator(gm, feature_names=names).ax_.get_xticklabels()
+    assert [label.get_text() for label in labels] == names

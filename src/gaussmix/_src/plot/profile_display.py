@@ -22,6 +22,7 @@ from gaussmix._src.plot.subject import Features, choose_names, chosen_features, 
 
 _MAX_ROWS = 300  # maximum number of rows that are drawn as lines
 _MAX_TICKS = 12  # up to this number of features, each feature has a tick and a marker
+_MAX_NAMED_TICKS = 30  # the same if a name has no digit, because the features are then no points of a curve
 _NAMES_WIDTH = 50  # maximum total number of characters of feature names that are written horizontally
 _BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
 
@@ -153,7 +154,8 @@ class ProfileDisplay(Display):
         (reach,) = checked_levels([level])
         ax = self._on(ax)
         pens, at = component_pens(len(self.weights), colors, background(ax)), np.arange(len(self.feature_names))
-        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # a tick at every `step`-th feature
+        is_curve = all(any(map(str.isdigit, name)) for name in self.feature_names)
+        step = 1 if len(at) <= (_MAX_TICKS if is_curve else _MAX_NAMED_TICKS) else -(-len(at) // 8)
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
         rows, own = (self.rows[some] - centre) / spread, self.labels[some]
@@ -174,7 +176,8 @@ class ProfileDisplay(Display):
         room = _NAMES_WIDTH // len(names)
         is_turned = len(names) > 5 and max(map(len, names)) > room
         labels = [as_text(shorten(name) if is_turned else in_lines(name, room)) for name in names]
-        ax.set_xticks(at[::step], labels, rotation=90.0 * is_turned)
+        size = "medium" if len(names) <= 20 else "small"
+        ax.set_xticks(at[::step], labels, rotation=90.0 * is_turned, fontsize=size)
         ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
         handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
         return self._with_legend([*handles, *level_handles([reach], 1)], legend)

@@ -20,6 +20,7 @@ _N_BEST = 10  # number of best candidates from which the range of the vertical a
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of the range of these candidates
 _MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen covariance structures
+_MAX_LEVEL_TEXTS = 12  # maximum number of texts above the axes that are not turned
 _REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 
 
@@ -167,6 +168,7 @@ class CriterionDisplay(Display):
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
         numbers = sorted(Counter(count for count, _ in failed).items())
+        how["rotation"] = 90 if len(numbers) > _MAX_LEVEL_TEXTS else 0  # many texts would overlap otherwise
         self.failures_: dict[int, Any] = {k: self.ax_.text(k, 1.015, f"×{n}", **how) for k, n in numbers}
         reasons = Counter(kind for _, kind in failed).items()
         words = [f"{n} {'failed: ' * kind.was_started}{kind.words}" for kind, n in reasons]

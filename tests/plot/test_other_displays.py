@@ -162,6 +162,12 @@ def test_noise_is_an_outcome_too():
     assert [text.get_text() for text in sure][1:] == ["noise", "86.5% within 2 σ", "uncertainty 0.00"]
 
 
+def test_components_of_the_same_colour_are_numbered():
+    seven = Mixture(np.full(7, 1 / 7), np.arange(14.0).reshape(7, 2), np.ones(7), FAMILIES["spherical"])
+    texts = UncertaintyDisplay.from_estimator(seven, seven.means).ax_.texts
+    assert [text.get_text() for text in texts] == list("0123456")
+
+
 def test_in_one_feature_it_is_the_height(mixture_two, rng):
     rows = mixture_two.sample(100, rng)[0]
     display = UncertaintyDisplay.from_estimator(mixture_two, rows, features=0)
@@ -218,6 +224,9 @@ def test_failures_are_crosses_above_their_number(rng):
     display = CriterionDisplay.from_estimator(search)
     crosses = [(k, text.get_text(), *text.get_position()) for k, text in display.failures_.items()]
     assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # crosses lie above the axes
+    many = {name: [*values] * 5 for name, values in search.results_.items()} | {"n_components": range(30)}
+    turned = CriterionDisplay(results=many, best_index=display.best_index, criterion="bic").plot().failures_.values()
+    assert [text.get_rotation() for text in turned] == [90] * 15
     named = [text.get_text() for text in display.legend_.get_texts()]
     # the legend does not contain "full"
     assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)

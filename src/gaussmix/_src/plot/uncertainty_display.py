@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
-from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
+from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_indices, draw_points
 from gaussmix._src.plot.palette import NOISE_COLOR, background, component_pens
 from gaussmix._src.plot.subject import Subject
 
@@ -86,6 +86,8 @@ class UncertaintyDisplay(FeatureDisplay):
         self.components_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
+            if len({str(pen.color) for pen in pens}) < len(pens):
+                draw_indices(ax, self.means, pens)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength

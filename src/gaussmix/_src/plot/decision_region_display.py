@@ -106,7 +106,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         if self.has_noise:
             pens[-1] = Pen(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, pens)
-        self._name_axes(self.feature_names, "probability")
+        self._name_axes(self.feature_names, "probability" if self._is_colored_by_all else "decision (1: yes, 0: no)")
         return self._with_legend(self._handles(pens), legend)
 
     def _draw_plane(self, ax: Axes, pens: list[Pen]) -> None:

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 import gaussmix
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureDetector, Mixture, Noise
+from gaussmix._src.plot.display import percent
 from gaussmix._src.plot.palette import COLORS, component_pens
 from gaussmix.plot import ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
@@ -103,6 +104,10 @@ def test_histograms_count_rows_by_their_weights(kind):
     assert (shares[0], shares[-1]) == pytest.approx((1 / 3, 2 / 3))
     with pytest.raises(ValueError, match=r"^sample_weight must be ≥ 0, but row 1 has -1"):
         kind.from_estimator(mixture, X, sample_weight=[1, -1, 0, 0])
+
+
+def test_a_small_weight_is_not_rounded_to_zero():
+    assert [*map(percent, (0.0, 0.0027, 0.25, 0.99973, 1.0))] == ["0%", "0.3%", "25%", "99.97%", "100%"]
 
 
 def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():

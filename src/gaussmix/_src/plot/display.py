@@ -87,7 +87,7 @@ class Display:
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
         """Add a legend next to the axes if `is_shown` is True, and return the display."""
-        noise = f"without noise ({self.noise_weight:.0%})" if self.noise_weight else None
+        noise = f"without noise ({percent(self.noise_weight)})" if self.noise_weight else None
         title = "\n".join(filter(None, [self._legend_title, noise]))
         self.legend_ = legend_beside(self.ax_, handles, title) if is_shown else None
         return self
@@ -241,8 +241,17 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
     handles = []
     for k, (pen, weight) in enumerate(zip(pens, np.asarray(weights).tolist(), strict=True)):
         line, marker = pen.line_style if lines else "", pen.marker if points else ""
-        handles.append(handle(f"component {k} ({weight:.0%})", pen.color, line, marker, linewidth=1.3))
+        handles.append(handle(f"component {k} ({percent(weight)})", pen.color, line, marker, linewidth=1.3))
     return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, with more digits if it would be rounded to 0% or 100%."""
+    small = min(share, 1.0 - share)
+    if small >= 0.005 or small <= 0:
+        return f"{share:.0%}"
+    rest = float(f"{100 * small:.1g}")
+    return f"{rest if share < 0.5 else 100 - rest:.10g}%"
 
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:

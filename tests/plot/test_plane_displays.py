@@ -68,6 +68,7 @@ def mixture_pairs():
 def test_cells_are_pictures_of_their_two_features(mixture_pairs, rng):
     rows = mixture_pairs.sample(50, rng)[0]
     display = PairDisplay.from_estimator(mixture_pairs, rows, levels=[1.5])
+    assert display.legend_.get_texts()[-1].get_text() == "67.5% within 1.5 σ\n(diagonal: 86.6%)"
     for (i, j), ax in np.ndenumerate(display.axes_):
         cell = display.component_displays[i][j]
         alone = ComponentDisplay.from_estimator(mixture_pairs, rows, features=[i] if i == j else [j, i], levels=[1.5])
@@ -283,5 +284,6 @@ def test_a_detector_judges_rows_and_regions_by_the_features_shown():
     np.testing.assert_array_equal(display.labels == 2, inside & (detector.predict(X) < 0))
     assert [text.get_text() for text in display.legend_.get_texts()] == ["inside", "outlier", "outlier by all 4 only"]
     assert display.legend_.get_title().get_text() == "2 of 4 features"
+    assert DecisionRegionDisplay.from_estimator(detector, features=0).ax_.get_ylabel() == "decision (1: yes, 0: no)"
     classes = DecisionRegionDisplay.from_estimator(detector.mixture_, X).legend_
     assert classes.get_title().get_text() == "2 of 4 features,\ncolours by all 4"

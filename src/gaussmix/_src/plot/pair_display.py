@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
-from gaussmix._src.plot.display import FeatureDisplay, as_text, in_lines, legend_beside, new_figure
+from gaussmix._src.plot.display import FeatureDisplay, as_text, in_lines, legend_beside, level_handles, new_figure
 from gaussmix._src.plot.palette import background, component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
@@ -98,6 +98,9 @@ class PairDisplay(FeatureDisplay):
         # The legend is made by the last display in the top row, which plots two features unless there is only one
         # feature.
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)
+        if n > 1:
+            for ellipse, interval in zip(handles[-len(radii) :], level_handles(radii, 1), strict=True):
+                ellipse.set_label(f"{ellipse.get_label()}\n(diagonal: {interval.get_label().split()[0]})")
         target = self.figure_ if ax is None else axes[0, -1]
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self

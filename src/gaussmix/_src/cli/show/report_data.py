@@ -149,7 +149,7 @@ class ReportData:
         values = np.array(selection.results_[selection.criterion], dtype=float)
         others = [v for at, v in enumerate(values) if at != selection.best_index_ and np.isfinite(v)]
         if others and selection.criterion in ("bic", "icl"):
-            gap, n_fitted = min(others) - values[selection.best_index_], len(others) + 1
+            gap, n_fitted = abs(min(others) - values[selection.best_index_]), len(others) + 1
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = selection.criterion.upper()
             claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."

@@ -331,8 +331,6 @@ def test_histograms_count_rows_by_the_column_of_weights(cli, tmp_path):
     assert cli("plot", tmp_path / "m.gmm", data, *weights, "-o", tmp_path / "picture.png").exit_code == 0
     bars = pyplot.gcf().axes[0].patches
     assert bars[0].get_height() == pytest.approx(3 * bars[-1].get_height())
-    refused = cli("plot", tmp_path / "m.gmm", data, *weights, "--kind", "profile", "-o", tmp_path / "picture.png")
-    assert "--kind profile shows no weights" in refused.stderr
 
 
 def test_a_model_alone(cli, model, tmp_path):

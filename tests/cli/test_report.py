@@ -98,16 +98,12 @@ def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
     assert shown == expected.tolist()
 
 
-@pytest.mark.parametrize(
-    ("n_components", "n_features", "words"),
-    [(4, 2, "one and two standard"), (5, 2, "show two standard"), (5, 1, "each curve a component")],
-)
-def test_the_caption_states_what_is_drawn(rng, n_components, n_features, words):
-    means = rng.normal(size=(n_components, n_features))
-    mixture = Mixture(np.full(n_components, 1 / n_components), means, np.ones(n_components), FAMILIES["spherical"])
-    element = _pairs(ReportData(mixture, ["a", "b"][:n_features], mixture.sample(30, rng)[0]))
-    assert words in element
-    assert ("two features at a time" in element) == (n_features == 2)
+@pytest.mark.parametrize(("n", "names", "words"), [(4, "ab", "one and two"), (5, "ab", "show two"), (5, "a", "curve")])
+def test_the_caption_states_what_is_drawn(rng, n, names, words):
+    mixture = Mixture(np.full(n, 1 / n), rng.normal(size=(n, len(names))), np.ones(n), FAMILIES["spherical"])
+    element = _pairs(ReportData(mixture, names, mixture.sample(30, rng)[0]))
+    assert words in element[element.index("<figcaption>") :]
+    assert ("two features at a time" in element) == (names == "ab")
 
 
 def test_cells_show_dates_in_full():

@@ -105,11 +105,10 @@ def test_the_thick_curve_is_the_density():
     np.testing.assert_allclose(height / height.max(), density / density.max(), atol=0.02)
 
 
-@pytest.mark.parametrize("n_features", [1, 2])
-def test_the_ends_of_an_axis_differ_even_if_values_are_large(n_features):
-    dates = Mixture([1.0], np.full((1, n_features), 20240615.0), [100.0**2], FAMILIES["spherical"])
+def test_the_ends_of_an_axis_differ_even_if_values_are_large():
+    dates = Mixture([1.0], np.full((1, 2), 20240615.0), [100.0**2], FAMILIES["spherical"])
     texts = [text.text for text in svg_of(dates._repr_html_()).iter("text")]
-    assert texts.count("20240265" if n_features == 1 else "20240395") == n_features
+    assert (texts.count("20240395"), texts.count("20240835")) == (2, 2)
 
 
 @pytest.mark.parametrize("n_features", [1, 2])

@@ -7,14 +7,7 @@ import pytest
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureDimensionReducer, Mixture
 from gaussmix._src.plot.projection_display import largest
-from gaussmix.plot import (
-    ComponentDisplay,
-    ConditionalDisplay,
-    DecisionRegionDisplay,
-    DensityDisplay,
-    PairDisplay,
-    ProjectionDisplay,
-)
+from gaussmix.plot import ComponentDisplay, DecisionRegionDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
 
 @pytest.fixture
@@ -180,30 +173,20 @@ def places(display):
     return np.stack(np.meshgrid(display.x, display.y), axis=-1).reshape(-1, 2)
 
 
-def test_classes_are_those_that_predict_says(data):
+@pytest.mark.parametrize("reject_below", [0.0, 0.05])
+def test_classes_and_rejections_are_those_that_predict_says(data, reject_below):
     X, y = data
-    classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0).fit(X, y)
+    classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0, reject_below=reject_below).fit(X, y)
     display = DecisionRegionDisplay.from_estimator(classifier, X)
-    drawn = np.array(display.region_names)[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
-    np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
-    np.testing.assert_array_equal(np.array(display.region_names)[display.labels], classifier.predict(X))
-    assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
-
-
-@pytest.mark.parametrize("n_components", [1, 2])
-def test_rejected_rows_are_those_that_predict_rejects(data, n_components):
-    X, y = data
-    classifier = gaussmix.GaussianMixtureClassifier(n_components, reject_below=0.05, random_state=0).fit(X, y)
-    display = DecisionRegionDisplay.from_estimator(classifier, X)
-    assert display.legend_.get_texts()[-1].get_text() == "rejected"
+    assert display.region_names == ["a", "b", "c", *["rejected"] * (reject_below > 0)]
     names = np.array(["a", "b", "c", "unknown"])
     drawn = names[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
     np.testing.assert_array_equal(drawn, classifier.predict(places(display)))
     np.testing.assert_array_equal(names[display.labels], classifier.predict(X))
-    assert len(display.rows_[3].get_offsets()) == (classifier.predict(X) == "unknown").sum() > 0
-    line = DecisionRegionDisplay.from_estimator(classifier, features=0)
-    assert {*line.regions_[3].get_ydata()} == {0, 1}
-    assert 0 < np.median(line.regions_[1].get_ydata()) < 1
+    assert [len(points.get_offsets()) for points in display.rows_] == np.bincount(display.labels).tolist()
+    line = DecisionRegionDisplay.from_estimator(classifier, features=0).regions_
+    np.testing.assert_allclose(sum(line[k].get_ydata() for k in range(3)), 1.0)
+    assert not reject_below or {*line[3].get_ydata()} == {0, 1}
 
 
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
@@ -228,9 +211,8 @@ def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
     X = np.concatenate([rng.normal(size=(200, 2)), rng.uniform(-9, 9, size=(100, 2))])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     noise = gm.mixture_.noise.weight
-    for display in (ConditionalDisplay, DensityDisplay):
-        title = display.from_estimator(gm, X).legend_.get_title().get_text()
-        assert title == f"without noise ({noise:.0%})"
+    for display in (gaussmix.plot.ConditionalDisplay, DensityDisplay):
+        assert display.from_estimator(gm, X).legend_.get_title().get_text() == f"without noise ({noise:.0%})"
     curve = DensityDisplay.from_estimator(gm, X, features=0)
     assert curve.legend_.get_title().get_text() == f"1 of 2 features\nwithout noise ({noise:.0%})"
     assert np.trapezoid(*curve.contours_.get_data()[::-1]) == pytest.approx(1 - noise, rel=1e-3)

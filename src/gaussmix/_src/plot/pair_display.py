@@ -110,7 +110,7 @@ class PairDisplay(FeatureDisplay):
         from matplotlib.ticker import EngFormatter
 
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
-        names = [as_text(in_lines(name, min(20, 120 // len(shown)))) for name in shown]  # of the width of a plot
+        names = [as_text(in_lines(name, min(20, 120 // len(shown)))) for name in shown]
         last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == last else "")

@@ -11,9 +11,10 @@ import html5lib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.font_manager import fontManager
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise
-from gaussmix._src.cli.show.page import _cell, _pairs, _worst
+from gaussmix._src.cli.show.page import _cell, _font_families, _pairs, _worst
 from gaussmix._src.cli.show.report_data import ReportData
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -104,6 +105,13 @@ def test_the_caption_states_what_is_drawn(rng, n, names, words):
     element = _pairs(ReportData(mixture, names, mixture.sample(30, rng)[0]))
     assert words in element[element.index("<figcaption>") :]
     assert ("two features at a time" in element) == (names == "ab")
+
+
+def test_names_in_any_script_are_drawn_without_warnings(rng):
+    assert _font_families(["sans-serif"], ["Länge"]) == ["sans-serif"]
+    has_font = any("CJK" in font.name for font in fontManager.ttflist)
+    assert any("CJK" in name for name in _font_families(["sans-serif"], ["日本"])) == has_font
+    assert _pairs(ReportData(Mixture([1.0], [[0.0]], 1.0, FAMILIES["EII"]), ["\U0010fffd"], rng.normal(size=(9, 1))))
 
 
 def test_cells_show_dates_in_full():

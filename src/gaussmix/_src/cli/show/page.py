@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -35,6 +36,8 @@ MAX_PAIR_FEATURES = 5  # maximum number of features in the pair plot
 _MAX_PICTURE_ROWS = 5_000  # maximum number of rows in each plot except the pair plot
 _MAX_PAIR_ROWS = 2_000  # maximum number of rows in each plot of the pair plot
 _N_WORST, _MAX_P_VALUES = 10, 200  # the p-value of a row with empty cells takes up to 15 ms
+_CJK_FONTS = "CJK", "YaHei", "PingFang", "Hiragino Sans", "Malgun Gothic", "Arial Unicode MS"  # parts of names
+_FIRST_CJK = 0x2E80  # code point from which characters are mostly Chinese, Japanese or Korean
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 _WEIGHT_WORDS = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
 
@@ -43,23 +46,34 @@ Cell = tuple[str, float]  # text of a cell, and the number by which the cell is 
 
 def page(findings: ReportData, data: str, code: str) -> str:
     """Write the page about the table `data`, with Python code for the fit; raise ImportError without matplotlib."""
-    import_pyplot().switch_backend("Agg")
+    pyplot = import_pyplot()
+    pyplot.switch_backend("Agg")
     n_rows, n_features = findings.rows.shape
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
     template = Template(files("gaussmix._src.cli.show").joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(f"{data}: {counted(findings.mixture.n_components, 'component')}"),
-        lead=escape(f"{size}. Written by gaussmix {package_version()}."),
-        words="\n".join(f"<p>{escape(sentence)}</p>" for sentence in findings.sentences()),
-        components=_components(findings),
-        inference=_inference(findings),
-        pairs=_pairs(findings),
-        criterion=_criterion(findings),
-        uncertainty=_uncertainty(findings),
-        worst=_worst(findings),
-        fit=_fit(findings),
-        code=escape(code),
-    )
+    with pyplot.rc_context({"font.family": _font_families(pyplot.rcParams["font.family"], findings.names)}):
+        return template.substitute(
+            title=escape(f"{data}: {counted(findings.mixture.n_components, 'component')}"),
+            lead=escape(f"{size}. Written by gaussmix {package_version()}."),
+            words="\n".join(f"<p>{escape(sentence)}</p>" for sentence in findings.sentences()),
+            components=_components(findings),
+            inference=_inference(findings),
+            pairs=_pairs(findings),
+            criterion=_criterion(findings),
+            uncertainty=_uncertainty(findings),
+            worst=_worst(findings),
+            fit=_fit(findings),
+            code=escape(code),
+        )
+
+
+def _font_families(usual: list[str], names: Sequence[str]) -> list[str]:
+    """Return font families for pictures; names in Chinese, Japanese or Korean need one of the installed fonts."""
+    from matplotlib.font_manager import fontManager
+
+    if max(map(ord, "".join(names)), default=0) < _FIRST_CJK:
+        return usual
+    return [*usual, *sorted({font.name for font in fontManager.ttflist if any(map(font.name.count, _CJK_FONTS))})]
 
 
 def _components(findings: ReportData) -> str:
@@ -194,7 +208,9 @@ def _shown_rows(findings: ReportData, limit: int) -> tuple[dict[str, Any], str]:
 def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
     """Write a figure as an HTML element with embedded data."""
     target = BytesIO()
-    figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box, because no font has it
+        figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
     import_pyplot().close(figure)
     source = f"data:{_MEDIA_TYPES[kind]};base64,{b64encode(target.getvalue()).decode()}"
     image, below = f'<img alt="{escape(alt)}" src="{source}">', f"<figcaption>{escape(caption.strip())}</figcaption>"

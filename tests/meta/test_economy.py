@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33900,
+    "src": 34003,
     "cpp": 12753,
-    "tests": 32528,
+    "tests": 32659,
     "bench": 2544,
     "tools": 651,
     "files": 981,
-    "inner imports of tests": 376,
+    "inner imports of tests": 381,
     "monkeypatched names": 91,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -94,7 +94,7 @@ def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
 
 @pytest.mark.parametrize("kind", [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay])
 def test_histograms_count_rows_by_their_weights(kind):
-    """Check that the bars are those of repeated rows; a missing value and its weight are left out."""
+    """Check that the bars equal the bars of repeated rows, without the row whose value is missing."""
     X, weight = np.array([[0.0], [0.0], [1.0], [np.nan]]), np.array([2.0, 1.0, 6.0, 9.0])
     mixture = Mixture([1.0], [[0.5]], [1.0], FAMILIES["spherical"])
     options = {"n_directions": 1} if kind is ProjectionDisplay else {}

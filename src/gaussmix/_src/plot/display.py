@@ -245,13 +245,13 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
     return [*handles, handle("noise", "0.5", marker="x")] if noise else handles
 
 
-def percent(share: float) -> str:
-    """Write a share as a percentage, with more digits if it would be rounded to 0% or 100%."""
-    small = min(share, 1.0 - share)
+def percent(fraction: float) -> str:
+    """Write a fraction as a percentage, with more digits if it would be rounded to 0% or 100%."""
+    small = min(fraction, 1.0 - fraction)
     if small >= 0.005 or small <= 0:
-        return f"{share:.0%}"
+        return f"{fraction:.0%}"
     rest = float(f"{100 * small:.1g}")
-    return f"{rest if share < 0.5 else 100 - rest:.10g}%"
+    return f"{rest if fraction < 0.5 else 100 - rest:.10g}%"
 
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:

@@ -54,3 +54,16 @@ def test_noise_is_refused(rng):
     gm = GaussianMixture(2, noise=Noise(volume=100.0), random_state=0).fit(rng.normal(size=(50, 2)))
     with pytest.raises(ValueError, match="noise"):
         gm.mixture_.to_torch()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_far_rows_have_exact_gradients_and_no_nan(kind):
+    mixture = Mixture(np.full(8, 0.125), np.zeros((8, 1)), np.ones(8), FAMILIES["spherical"])
+    module = mixture.to_torch().to(getattr(torch, kind))
+    x = torch.tensor([[1e4], [1e9]], dtype=module.means.dtype, requires_grad=True)
+    module(x).sum().backward()
+    np.testing.assert_allclose(x.grad, -x.detach(), rtol=1e-6)
+    farther = torch.tensor([[float(torch.finfo(x.dtype).max) ** 0.6]], dtype=x.dtype, requires_grad=True)
+    module(farther).sum().backward()
+    assert farther.grad.isfinite().all()
+    np.testing.assert_allclose(module.responsibilities(farther).detach(), 0.125)

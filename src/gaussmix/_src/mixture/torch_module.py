@@ -39,15 +39,20 @@ class MixtureModule(torch.nn.Module):
         n_features = self.means.shape[1]
         if x.shape[-1:] != (n_features,):  # PyTorch would broadcast a single column
             raise ValueError(f"rows must have shape (…, {n_features}), not {tuple(x.shape)}.")
-        offsets = (x[..., None, :] - self.means)[..., None]
-        whitened = torch.linalg.solve_triangular(self.cholesky, offsets, upper=False)[..., 0]
+        offsets = (x.reshape(-1, n_features) - self.means[:, None, :]).mT  # (n_components, n_features, n_rows)
+        whitened = torch.linalg.solve_triangular(self.cholesky, offsets, upper=False)
+        squares = (whitened**2).sum(1).clamp(max=torch.finfo(whitened.dtype).max)  # ∞ − ∞ would be NaN
         log_det = torch.log(torch.diagonal(self.cholesky, dim1=-2, dim2=-1)).sum(-1)
         constants = torch.log(self.weights) - log_det - 0.5 * n_features * LOG_2PI
-        return constants - 0.5 * (whitened**2).sum(-1)
+        return constants - 0.5 * squares.T.reshape(*x.shape[:-1], len(constants))
 
     def log_density(self, x: Tensor) -> Tensor:
         """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
-        return torch.logsumexp(self.component_log_density(x), -1)
+        joint = self.component_log_density(x)
+        # torch.logsumexp divides by exp(log p(x)) in its gradient, which is wrong if log p(x) is so large that its
+        # rounding error is near 1.
+        highest = joint.detach().amax(-1, keepdim=True)
+        return highest[..., 0] + torch.log(torch.exp(joint - highest).sum(-1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
@@ -60,6 +65,8 @@ class MixtureModule(torch.nn.Module):
     def sample(self, n_rows: int, generator: Any = None) -> Tensor:
         """Draw rows (n_rows, n_features) with a `torch.Generator`, or by default with PyTorch's global generator."""
         component = torch.multinomial(self.weights, max(n_rows, 1), replacement=True, generator=generator)[:n_rows]
-        shape = n_rows, self.means.shape[1], 1
-        normal = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
-        return self.means[component] + (self.cholesky[component] @ normal)[..., 0]
+        shape = n_rows, self.means.shape[1]
+        rows = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
+        for k, (mean, factor) in enumerate(zip(self.means, self.cholesky, strict=True)):
+            rows[component == k] = mean + rows[component == k] @ factor.T
+        return rows

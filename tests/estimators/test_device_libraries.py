@@ -77,3 +77,12 @@ def test_a_fit_of_tensors_is_the_fit_of_arrays(kind, rng):
     assert (found.means_.dtype, responsibilities.dtype, drawn.dtype) == (dtype, dtype, dtype)
     np.testing.assert_allclose(found.means_, expected.means_, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(found.labels_, expected.labels_)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
+def test_weights_of_another_library_are_copied(dtype, rng):
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    X, weight = rng.normal(size=(50, 2)), rng.integers(1, 4, 50).astype(dtype)
+    with config_context(array_api_dispatch=True):
+        found = GaussianMixture(1).fit(torch.tensor(X), sample_weight=jax.numpy.asarray(weight))
+    np.testing.assert_allclose(found.means_[0], np.average(X, axis=0, weights=weight), rtol=1e-12)

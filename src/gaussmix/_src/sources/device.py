@@ -95,17 +95,22 @@ class DeviceSource(Source):
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         if not is_here:
             twin = DeviceSource(self._rows)
-            blocks = [self._with_indices_here(block) for block in blocks]
+            blocks = [self._on_device(block) for block in blocks]
         twin._blocks, twin.n_rows = blocks, n_rows
         return twin
 
-    def _with_indices_here(self, block: Block) -> Block:
-        """Copy `Block.prior_indices` to the device, once for all passes."""
-        indices: Any = block.prior_indices
-        if not isinstance(indices, np.ndarray):
-            return block
-        on_device: Any = DeviceArray(self._rows.send(indices.astype(np.int64)))
-        return replace(block, prior_indices=on_device)
+    def _on_device(self, block: Block) -> Block:
+        """Copy the weights and `Block.prior_indices` that are NumPy arrays to the device, once for all passes."""
+        copies: dict[str, Any] = {}
+        for name, dtype in (("row_weight", np.float64), ("prior_indices", np.int64)):
+            values = getattr(block, name)
+            if isinstance(values, np.ndarray):
+                copies[name] = DeviceArray(self._rows.send(values.astype(dtype)))
+        return replace(block, **copies)
+
+    def is_in_library_of_rows(self, values: Any) -> bool:
+        """Return whether `values` is an array of the same library as the rows."""
+        return hasattr(values, "__dlpack_device__") and namespace_of(values) is self._rows.namespace
 
     def weighted(self, sample_weight: Any) -> DeviceSource:
         """Return a source with weights, which are an array on the device (checked here) or a checked NumPy array."""

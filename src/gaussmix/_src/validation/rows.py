@@ -60,8 +60,9 @@ def check_source(
 
             X = open_device(X, are_squared=reset or is_stream)
             if sample_weight is not None:
-                is_here = isinstance(sample_weight, np.ndarray) or not hasattr(sample_weight, "__dlpack_device__")
-                X = X.weighted(check_row_weight(sample_weight, X.n_rows) if is_here else sample_weight)
+                if not X.is_in_library_of_rows(sample_weight):
+                    sample_weight = check_row_weight(sample_weight, X.n_rows)
+                X = X.weighted(sample_weight)
                 if (X.row_totals.largest_weight or 0.0) < MIN_WEIGHT:
                     X = X.reweighted(1 / MIN_WEIGHT)
             sample_weight = None

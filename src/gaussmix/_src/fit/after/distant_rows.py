@@ -29,6 +29,7 @@ def split_distant_rows(source: Source) -> tuple[list[int], Array]:
 
 def _split_leaf(leaf: Block, low: Array, high: Array) -> Sums:
     """Return the indices of the rows in a leaf with a value outside [`low`, `high`], and the spread of the others."""
+    leaf = leaf.on_host()
     is_distant = np.any((leaf.rows < low) | (leaf.rows > high), axis=1)
     indices = np.flatnonzero(is_distant if leaf.row_weight is None else is_distant & (leaf.row_weight > 0))
     others = leaf.take(np.flatnonzero(~is_distant), leaf.first_row)

@@ -14,7 +14,7 @@ from every_engine import ENGINES, on_strict_device, to_strict
 from random_parameters import SPECS, random_parameters
 from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, n_components_test
 from gaussmix._src.engines.device.passes import Pass
 from gaussmix._src.numerics import device_array
 
@@ -325,12 +325,14 @@ CALLS = {
     '`fit` with `tol="auto"` or `check_maximum=True`': lambda X: GaussianMixture(4, check_maximum=True).fit(X),
     "`fit` with `labels`": lambda X: GaussianMixture(4).fit(X, labels=np.arange(X.shape[0]) % 5 - 1),
     '`fit` with `criterion="cv"`': lambda X: GaussianMixtureIC([1, 2], criterion="cv", n_folds=2).fit(X),
-    "`inference`": lambda X: fitted().inference(X, kind="hessian"),
+    "`fit` with `checkpoint`": lambda X: GaussianMixture(4, max_iter=3, checkpoint="fit.ckpt").fit(X),
+    "`inference`, `bootstrap`": lambda X: [fitted().inference(X, kind="hessian"), fitted().bootstrap(X, n_resamples=2)],
     "predictions of `BayesianGaussianMixture`": lambda X: BayesianGaussianMixture(2).fit(X[:99, :]).predict_proba(X),
     "`fit` with missing values": lambda X: GaussianMixture(2).fit(to_strict(np.full((9, 2), np.nan))),
     "`fit` with `X_error`": lambda X: GaussianMixture(2).fit(X, X_error=np.ones(3)),
     "`fit` with a number as `posterior`": lambda X: GaussianMixture(4, posterior=2).fit(X),
-    "`explain`, `augment`": lambda X: fitted().explain(X),
+    "`explain`, `augment`, `denoise`": lambda X: fitted().explain(X),
+    "`likelihood_ratio_test`, `n_components_test`": lambda X: n_components_test(GaussianMixture(1), X),
 }
 
 
@@ -345,7 +347,8 @@ def fitted():
 @pytest.mark.heavy(but=4)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("call", CALLS)
-def test_the_page_of_devices_says_what_each_call_copies(call, rng, dispatch, monkeypatch):
+def test_the_page_of_devices_says_what_each_call_copies(call, rng, dispatch, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     table = dict(line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| "))
     assert table.keys() - CALLS.keys() == {"call"}
     rows, copied, to_host = to_strict(rows_of(rng, 150_000)), [], device_array.to_host
@@ -358,5 +361,20 @@ def test_the_page_of_devices_says_what_each_call_copies(call, rng, dispatch, mon
             CALLS[call](rows)
         return
     CALLS[call](rows)
-    n_rows = sum(shape[0] for shape in copied if len(shape) == 2 and shape[0] > 1_000)
-    assert table[call] == ("device" if not n_rows else "sample" if n_rows < 2 * 66_000 else "copied")
+    n_numbers, n_rows = (sum(shape[0] for shape in copied if len(shape) == n and shape[0] > 1_000) for n in (1, 2))
+    is_copied = n_rows >= 2 * 66_000 or n_numbers >= 4 * 66_000  # a sample has indices and weights, too
+    assert table[call] == ("copied" if is_copied else "sample" if n_rows else "device")
+
+
+def test_dependent_columns_on_a_device_are_fitted_as_in_numpy(rng, dispatch):
+    celsius = rng.normal(15.0, 5.0, 300)
+    X = np.column_stack([celsius, 1.8 * celsius + 32.0])
+    fits = [GaussianMixture(2, random_state=0).fit(rows) for rows in (X, to_strict(X))]
+    assert fits[1].lower_bound_ == pytest.approx(fits[0].lower_bound_, abs=1e-7)
+
+
+def test_a_bootstrap_of_rows_on_a_device_is_that_of_numpy(rng, dispatch):
+    X = rows_of(rng, 400)
+    gm = GaussianMixture(2, init_params="kmeans", random_state=0).fit(X)
+    found, expected = (gm.bootstrap(rows, n_resamples=3, random_state=0) for rows in (to_strict(X), X))
+    np.testing.assert_allclose(found.draws, expected.draws, rtol=1e-6, atol=1e-6)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34003,
+    "src": 34013,
     "cpp": 12753,
-    "tests": 32659,
+    "tests": 32691,
     "bench": 2544,
     "tools": 651,
     "files": 981,

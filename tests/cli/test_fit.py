@@ -200,14 +200,6 @@ def test_candidates_on_the_ridge_are_marked(cli, csv_file):
     assert len(re.findall(r"\d\?", said)) == 4  # two candidates are marked in each of two tables
 
 
-def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
-    result = cli("fit", csv_file("x,y\n1,2\n3,4\n"), "-k", "3:5", "-s", "full", "-o", tmp_path / "m.gmm")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("gaussmix: None of 3 candidates could be fitted: 3 × fewer rows than components. ")
-    assert result.stderr.count("\n") == 1
-    assert not (tmp_path / "m.gmm").exists()
-
-
 def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
     result = cli("fit", faithful, "-k", "5,6", "-s", "full", "--start", "kmeans", "--max-iter", 2)
     assert result.exit_code == 0

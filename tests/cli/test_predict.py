@@ -10,12 +10,6 @@ import pytest
 
 from gaussmix import Mixture
 from gaussmix._src.cli.outputs import write_json
-from gaussmix._src.formats import model_file
-
-
-def load(place):
-    model, record = model_file.read(place)
-    return Mixture._from_model(model), record.details
 
 
 def read(text, delimiter=","):
@@ -28,7 +22,7 @@ def test_the_table_gains_three_columns(cli, model, faithful):
     assert (result.exit_code, result.stderr) == (0, "")
     header, rows = read(result.stdout)
     assert header == ["eruptions", "waiting", "component", "probability", "log_density"]
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     given = np.loadtxt(faithful, delimiter=",", skiprows=1)
     assert np.array_equal([[float(row["eruptions"]), float(row["waiting"])] for row in rows], given)
     assert np.array_equal([int(row["component"]) for row in rows], mixture.predict(given))
@@ -44,7 +38,7 @@ def test_columns_are_matched_by_name_and_others_passed_on_as_written(cli, model,
     assert lines[0] == "waiting,id,eruptions,note,component,probability,log_density"
     assert lines[1].startswith('79,007,3.60,"a,b",1,0.99')
     assert lines[2].startswith("54,008,1.8,,0,0.99")
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     expected = mixture.log_density([[3.6, 79.0], [1.8, 54.0]])
     assert [float(row["log_density"]) for row in read(result.stdout)[1]] == expected.tolist()
 
@@ -89,7 +83,7 @@ def test_json_has_null_for_what_it_has_no_number_for():
 
 @pytest.mark.parametrize("contents", ["3.6,79\n1.8,54\n", "when,eruptions,waiting\nnow,3.6,79\nthen,1.8,54\n"])
 def test_without_names_columns_are_matched_by_place(contents, cli, model, csv_file, tmp_path):
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     mixture.save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents))
     assert [row["component"] for row in read(result.stdout)[1]] == ["1", "0"]
@@ -100,7 +94,7 @@ def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
     assert (result.exit_code, result.stderr) == (0, "")
     header, rows = read(result.stdout)
     assert header == ["eruptions", "id", "waiting_predicted", "waiting_std"]
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     known = np.array([[3.6], [1.8]])
     mean, covariance = mixture.conditional_mean(known, [0]), mixture.conditional_covariance(known, [0])
     assert [float(row["waiting_predicted"]) for row in rows] == mean[:, 0].tolist()
@@ -114,7 +108,7 @@ def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_fi
     result = cli("predict", model, path, "--targets", "eruptions", "--quantiles", "0.05,.5")
     header, rows = read(result.stdout)
     assert header[2:] == ["eruptions_predicted", "eruptions_std", "eruptions_0.05", "eruptions_.5"]
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     for row, waiting in zip(rows, (79.0, 54.0), strict=True):
         expected = mixture.condition({1: waiting}).quantile([0.05, 0.5])
         assert [float(row["eruptions_0.05"]), float(row["eruptions_.5"])] == pytest.approx(expected.tolist(), rel=1e-11)
@@ -122,7 +116,7 @@ def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_fi
 
 @pytest.mark.parametrize("contents", ["79\n54\n", "0,79\n0,54\n", "a,b\n0,79\n0,54\n"])
 def test_targets_of_tables_or_models_without_names_are_places(contents, cli, model, csv_file, tmp_path):
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     mixture.with_feature_names(None).save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents), "--targets", "x0")
     _, rows = read(result.stdout)
@@ -133,7 +127,7 @@ def test_targets_of_tables_or_models_without_names_are_places(contents, cli, mod
 def test_outliers_have_small_p_values(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,waiting\n3.6,79\n1.8,95\n"), "--outliers", "--json")
     records = json.loads(result.stdout)
-    mixture, _ = load(model)
+    mixture = Mixture.load(model)
     expected = mixture.density_p_value([[3.6, 79.0], [1.8, 95.0]])
     assert [record["p_value"] for record in records] == expected.tolist()
     assert [record["outlier"] for record in records] == [False, True]

@@ -341,8 +341,3 @@ def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
         search = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)
         said = " ".join(ReportData(search.mixture_, ("a", "b"), rows, search).sentences())
         assert ("The fit is near a maximum; " in said) is check_maximum
-
-
-def test_an_error_of_empty_cells_names_only_options_that_the_command_has(cli, tmp_path, csv_file):
-    result = cli("report", csv_file("a,b\n1,2\n,3\n2,2\n"), "-o", tmp_path / "page.html", "--missing", "error")
-    assert "Add --drop-missing, or fill" in result.stderr

@@ -342,10 +342,9 @@ class TestColumns:
             ({"columns": ["a", "w"], "weights": "w"}, "'w' can't be both a feature and the column of weights"),
         ],
     )
-    @pytest.mark.parametrize("name", ["table.feather", "part-*.parquet"])
-    def test_a_choice_that_cannot_be_meant(self, name, how, sentence, folder):
+    def test_a_choice_that_cannot_be_meant(self, how, sentence, folder):
         with pytest.raises(ValueError, match=sentence):
-            open(folder / name, **how)
+            open(folder / "part-*.parquet", **how)
 
     def test_an_npy_of_weights_alone(self, tmp_path):
         np.save(tmp_path / "w.npy", np.ones((3, 1)))
@@ -593,12 +592,6 @@ def test_what_a_line_may_take_is_bounded(text, sentence, tmp_path):
         open(tmp_path / "a.csv", memory="8 MB")
 
 
-def test_columns_of_text_are_left_out(tmp_path):
-    (tmp_path / "a.csv").write_text("a," + ",".join(f"t{at}" for at in range(50)) + "\n" + ("1" + ",x" * 50 + "\n") * 9)
-    with pytest.warns(RuntimeWarning, match="left out column 't[0-9]+': line 2 contains 'x', not a number"):
-        assert open(tmp_path / "a.csv").feature_names == ("a",)
-
-
 def test_a_damaged_length_is_not_blamed_on_memory(folder, monkeypatch):
     monkeypatch.setattr(pa.csv, "open_csv", lambda *how: no_room(size=2**56))
     with pytest.raises(ValueError, match=r"table\.csv is damaged: it claims a part of 72,057,594,037,927,936 bytes"):
@@ -664,18 +657,6 @@ def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
     np.save(tmp_path / "a.npy", rows)
     with pytest.raises(ValueError, match=r"varies by only .*e-\d+ in column 1 .*: the square of this range"):
         GaussianMixture(2).fit(open(tmp_path / "a.npy", memory=memory))
-
-
-def test_a_table_without_weight_is_named(table, tmp_path):
-    np.save(tmp_path / "a.npy", np.column_stack((table[0], np.zeros(N_ROWS))))
-    with pytest.raises(ValueError, match=r"a\.npy: every weight of column 'x3' is 0"):
-        GaussianMixture(2).fit(open(tmp_path / "a.npy", weights="x3", memory=SMALL))
-
-
-def test_csv_without_a_header_is_said(tmp_path):
-    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
-    with pytest.warns(RuntimeWarning, match=r"a\.csv begins with numbers, so it is read as having no header"):
-        assert open(tmp_path / "a.csv").n_rows == 2
 
 
 def test_truth_values_are_features(tmp_path, rng):

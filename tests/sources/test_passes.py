@@ -131,12 +131,6 @@ def test_the_bic_of_the_rows_of_a_fit_needs_no_survey(table, tmp_path, n_passes_
     assert n_passes_made() == 1
 
 
-def test_the_score_of_a_file_is_that_of_an_array(table, tmp_path):
-    rows, _, weights = table
-    gm = GaussianMixture(3, **SETTINGS).fit(rows)
-    assert gm.score(source_of(tmp_path, rows, weights)) == gm.score(rows, sample_weight=weights)
-
-
 KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 
 

@@ -278,10 +278,6 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         mixture().fit([ray.put(whole[:0, :3])])
     with pytest.raises(ValueError, match="the Ray data set, column 'name': it contains text, not numbers"):
         open(frames, columns=["a", "name"])
-    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
-        mixture().fit(whole[:100, :3]).predict([two])
-    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows of Dask, Spark or Ray"):
-        GaussianMixtureImputer(2, sample_posterior=True, random_state=0).fit(whole[:100, :3]).transform([one])
 
 
 def test_a_part_that_no_table_can_be_made_of_is_named():

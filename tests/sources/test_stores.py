@@ -153,13 +153,6 @@ def test_rows_in_a_store_are_those_of_the_local_file(name, bucket, table):
         np.testing.assert_array_equal(rows_of(source), table[0])
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_has_the_bits_of_the_rows_in_memory(bucket, table):
-    how = {"random_state": 0, "max_iter": 2}
-    gm = GaussianMixture(2, **how).fit(opened("s3://bucket/rows/*.parquet", memory="4 MB"))
-    assert_same_fit(gm, GaussianMixture(2, **how).fit(table[0]))
-
-
 def test_a_web_server_is_a_store(bucket, table):
     """Check addresses that end at a question mark, like signed ones, on a server without listings."""
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"

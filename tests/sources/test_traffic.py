@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource
+from common import ArraySource, Second, complete_engine
 
 from gaussmix import GaussianMixture
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.sources import traffic
 from gaussmix._src.sources.traffic import Traffic, format_bytes

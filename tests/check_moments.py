@@ -8,13 +8,12 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from common import EPS, Second, assert_close
 from random_parameters import random_spec
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.testing.closeness import EPS, assert_close
 from gaussmix.extend import AssignmentRule, Block, MomentSpec
 
 

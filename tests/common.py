@@ -3,13 +3,16 @@
 import io
 from typing import Any
 
+from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import distinct_rows
+from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.estimators.fitting import start_fit
+from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.base import FactorShape
@@ -23,6 +26,7 @@ from gaussmix.extend import AssignmentRule, Block, MomentSpec
 __all__ = [
     "EPS",
     "LEAF_ROWS",
+    "STARTS",
     "ArraySource",
     "AssignmentRule",
     "Block",
@@ -40,11 +44,15 @@ __all__ = [
     "assert_close",
     "assert_same_bits",
     "assert_same_fit",
+    "automatic_ridge",
     "checked",
+    "complete_engine",
     "distinct_rows",
     "em_step",
+    "family_named",
     "final_state",
     "groups",
+    "load_start",
     "reloaded",
     "run_em",
     "transformed",

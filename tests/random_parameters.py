@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from common import FactorShape, Second
 
-from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, MomentSpec
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import EMState, FreezeReason, StopRule, Trace, em_step, run_em
+from common import EMState, FreezeReason, StopRule, Trace, em_step, groups, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
@@ -19,7 +19,6 @@ from gaussmix._src.em.step.acceleration import (
 )
 from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.families.base import family_named
-from gaussmix._src.testing.problems import groups
 from gaussmix.testing import PROBLEMS, Problem
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

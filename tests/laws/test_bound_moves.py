@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import ArraySource, InitialMoments, Model, Second, StopRule, distinct_rows, final_state, run_em
 from every_engine import Stepwise
 from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
@@ -20,21 +21,13 @@ from gaussmix._src.em.bayes.merges import deletion_gains
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.initialisation.condensation import condense_rows
-from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import distinct_rows
-from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import final_state
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
 from gaussmix._src.em.step import core_steps
 from gaussmix._src.em.step.accumulate import StepTask
-from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.estimators.posterior_estimator import MIN_MASS
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
-from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.model import Model
 from gaussmix._src.numerics.core import core, native_target
-from gaussmix._src.sources.array import ArraySource
 from gaussmix.extend import DistinctRows, Partition
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]

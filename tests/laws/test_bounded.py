@@ -1,13 +1,10 @@
 """Tests of covariance structures with bounded eigenvalues: clamping is optimal, and fits keep the bound."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
+from common import family_named
 
 from gaussmix import FAMILIES
-from gaussmix._src.families import family_named
 from gaussmix._src.families.bounded import clamped
 from gaussmix._src.testing import check_family as laws
 from gaussmix._src.testing.check_fit import fit
@@ -109,12 +106,3 @@ def test_at_1_all_covariances_are_one_sphere(name, rng):
     variance = np.trace(full, axis1=1, axis2=2).sum() / (4 * mass.sum())
     np.testing.assert_allclose(found, np.broadcast_to(variance * np.eye(4), found.shape), rtol=1e-14, atol=1e-14)
     assert family.n_parameters(3, 4) == 1
-
-
-@names
-def test_a_bound_is_part_of_the_structure(name):
-    family = family_named(name, max_condition=8)
-    assert family.non_default_params == {"max_condition": 8.0}
-    assert (copy.deepcopy(family), pickle.loads(pickle.dumps(family))) == (family, family)
-    assert family != family_named(name, max_condition=9)
-    assert family_named(name, max_condition=None) == FAMILIES[name]

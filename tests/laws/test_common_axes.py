@@ -4,13 +4,13 @@ from math import exp
 
 import numpy as np
 import pytest
+from common import EPS
 
 from gaussmix import FAMILIES
 from gaussmix._src.covariances.dense import composed
 from gaussmix._src.numerics.axes import shared_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.testing.check_family import random_scatters
-from gaussmix._src.testing.closeness import EPS
 from gaussmix.extend import Scatter, principal_axes
 
 OTHER_AXES = FAMILIES["VVE"].other_axes

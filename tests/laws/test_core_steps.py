@@ -4,21 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import assert_same_fit, checked
+from common import ArraySource, FreezeReason, Model, Objective, StopRule, assert_same_fit, checked, final_state
 from every_engine import ENGINES, Stepwise
 from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
-from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import FreezeReason, final_state
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines.complete import core_runs
 from gaussmix._src.fit.fit import fit as fit_of
-from gaussmix._src.model import Model
-from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing import PROBLEMS

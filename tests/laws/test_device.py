@@ -337,11 +337,9 @@ CALLS = {
 
 
 def fitted():
-    means, start = (
-        np.arange(12.0).reshape(4, 3),
-        {"weights_init": np.full(4, 0.25), "covariances_init": [np.eye(3)] * 4},
-    )
-    return GaussianMixture(4, means_init=means, max_iter=0, **start).fit(np.arange(30.0).reshape(10, 3))
+    start = {"weights_init": np.full(4, 0.25), "covariances_init": [np.eye(3)] * 4}
+    gm = GaussianMixture(4, means_init=np.arange(12.0).reshape(4, 3), max_iter=0, **start)
+    return gm.fit(np.arange(30.0).reshape(10, 3))
 
 
 @pytest.mark.heavy(but=4)

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
+from common import EPS, ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.check_fit import fit
-from gaussmix._src.testing.closeness import EPS
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from check_engine import CHECKS, check_reproducible
 from check_moments import check_moments
-from common import AssignmentRule, Block, Model, Second
+from common import AssignmentRule, Block, Model, Second, assert_same_bits
 from every_engine import ENGINES
 from random_parameters import SPECS, random_spec
 
@@ -15,7 +15,6 @@ from gaussmix import FAMILIES
 from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, distant_rows
 from gaussmix._src.interfaces.leaves import Sums, Tree
 from gaussmix._src.testing.check_family import updated
-from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.extend import Isotropic
 
 HEAVY = {"check_leaves": pytest.mark.heavy}

@@ -1,18 +1,15 @@
 """Tests of all kinds of factor analysers; other tests check the kind with a single factor for each component."""
 
-import copy
-import pickle
 from itertools import product
 
 import numpy as np
 import pytest
-from common import InitialMoments
+from common import EPS, InitialMoments, assert_same_bits
 
 from gaussmix import FactorAnalyzer, SingularCovarianceError
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
-from gaussmix._src.testing.closeness import EPS, assert_same_bits
 from gaussmix.extend import Partition
 from gaussmix.testing import (
     PROBLEMS,
@@ -94,14 +91,6 @@ def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
 
 def test_a_marginal_of_fewer_features_than_factors_counts_the_numbers_of_its_matrix():
     assert [FactorAnalyzer(5).n_parameters(3, n_features) for n_features in (1, 2, 3)] == [3, 9, 18]
-
-
-@kinds
-def test_a_family_is_a_value(kind):
-    family = FactorAnalyzer(2, *kind)
-    assert family == FactorAnalyzer(2, *kind) != FactorAnalyzer(3, *kind)
-    for other in pickle.loads(pickle.dumps(family)), copy.deepcopy(family), FactorAnalyzer(**family.non_default_params):
-        assert other == family
 
 
 @kinds

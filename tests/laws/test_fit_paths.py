@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from common import assert_same_fit
+from common import EPS, assert_same_bits, assert_same_fit
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, NormalInverseWishart, fit_many
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.opening import open
-from gaussmix._src.testing.closeness import EPS, assert_same_bits
 from gaussmix.testing import PROBLEMS
 
 N_COMPONENTS, N_STEPS = 3, 12

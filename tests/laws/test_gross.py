@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, ArraySource, Block, InitialMoments, Objective, distinct_rows
+from common import LEAF_ROWS, STARTS, ArraySource, Block, InitialMoments, Objective, distinct_rows, load_start
 
 from gaussmix import FAMILIES
-from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.outliers import find_outliers
 from gaussmix._src.engines.incomplete import IncompleteEngine
 

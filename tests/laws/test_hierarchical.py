@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from common import ArraySource, Block, distinct_rows
+from common import ArraySource, Block, distinct_rows, load_start
 from scipy.cluster.hierarchy import fcluster, ward
 
-from gaussmix._src.em.initialisation.base import load_start
 from gaussmix._src.em.initialisation.hierarchical import MAX_LEAVES, build_hierarchy
 
 

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import AssignmentRule, Block, MomentSpec, Second
+from common import AssignmentRule, Block, MomentSpec, Second, assert_same_bits
 from every_engine import ENGINES
 
 from gaussmix import FAMILIES
-from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.testing import PROBLEMS
 
 SPECS = [MomentSpec(Second.FULL), MomentSpec(Second.DIAGONAL), MomentSpec(Second.NONE)]

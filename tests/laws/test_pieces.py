@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from common import STARTS
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture
-from gaussmix._src.em.initialisation.base import STARTS
 from gaussmix._src.numerics import arrays
 from gaussmix._src.numerics.rows import extreme_rows, extremes
 

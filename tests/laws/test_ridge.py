@@ -4,9 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from common import ArraySource, distinct_rows
-
-from gaussmix._src.em.initialisation.sample import automatic_ridge
+from common import ArraySource, automatic_ridge, distinct_rows
 
 N = 1000
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from common import ArraySource, Model, assert_same_bits, complete_engine
 from sklearn.datasets import load_iris
 
 from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
@@ -19,12 +20,8 @@ from gaussmix._src.em.search.split_and_merge import (
     SEARCH_SAMPLE_SIZES,
     split_and_merge,
 )
-from gaussmix._src.engines import complete_engine
 from gaussmix._src.fit.problem import TrainingData
-from gaussmix._src.model import Model
 from gaussmix._src.numerics.core import native_target
-from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.testing.closeness import assert_same_bits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 N_COMPONENTS, N_FEATURES, N_ROWS = 14, 3, 4_000

@@ -4,23 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from common import ArraySource, InitialMoments, Model, Objective, StopRule, assert_same_bits, run_em
 
 from gaussmix import FAMILIES, Full, SingularCovarianceError
 from gaussmix._src.em.initialisation import kmeans
 from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, STARTS, load_start, repeat_starts
 from gaussmix._src.em.initialisation.condensation import condense_rows
-from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import seed_centres
 from gaussmix._src.em.initialisation.random import HashedResponsibilities
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
-from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, Trace, final_state
 from gaussmix._src.em.step.best_of import _model_divergences, _select_contenders
-from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.model import Model
-from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.extend import Block, DistinctRows, Partition
 from gaussmix.testing import check_initialisation
 

@@ -4,10 +4,9 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from common import Block
+from common import STARTS, Block
 
 from gaussmix import FAMILIES, GaussianMixture
-from gaussmix._src.em.initialisation.base import STARTS
 from gaussmix._src.engines.incomplete import IncompleteEngine
 from gaussmix.extend import Equivariance
 
@@ -38,9 +37,9 @@ FOLLOWING = [
 IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # based on distances, so features need a common factor
 
 
-def is_free(start, kind):
-    """Return whether features may have different factors."""
-    return start not in IN_DATA_UNITS or "trim" in kind
+def factors(start, kind):
+    """Return factors of the rows, with one that differs between features where this may not change the start."""
+    return FACTORS if start in IN_DATA_UNITS and "trim" not in kind else (*FACTORS, OF_FEATURES)
 
 
 def table(kind, factor):
@@ -111,20 +110,11 @@ def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-@pytest.mark.parametrize("factor", FACTORS)
-@pytest.mark.parametrize(("start", "kind"), CASES)
+@pytest.mark.parametrize(("start", "kind", "factor"), [(*case, factor) for case in CASES for factor in factors(*case)])
 def test_a_factor_gives_the_same_partition(start, kind, factor):
     """Weights are fractions of the rows, so they would show a single row in another component."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
-
-
-@pytest.mark.heavy(but=9)
-@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-@pytest.mark.parametrize(("start", "kind"), [case for case in CASES if is_free(*case)])
-def test_features_have_units_of_their_own(start, kind):
-    found, expected = both(kind, OF_FEATURES, init_params=start, max_iter=0)
-    assert_scaled(found, expected, OF_FEATURES, 1e-9 if "trim" in kind else 1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")

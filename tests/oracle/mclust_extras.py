@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ArraySource, EMState, StopRule
+from common import ArraySource, EMState, StopRule, complete_engine, family_named
 from mclust_rule import run_from_labels
 from tables import rows_of
 
 from gaussmix import GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.priors.posterior import ConjugatePrior
 from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
-from gaussmix._src.engines import complete_engine
-from gaussmix._src.families import family_named
 
 FOLDER = Path(__file__).parent / "mclust"
 FITS, OPTIONS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in ("fits", "options"))

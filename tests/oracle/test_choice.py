@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource
+from common import ArraySource, complete_engine, family_named
 from mclust_extras import FITS, OPTIONS
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from tables import rows_of
 
 from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture
-from gaussmix._src.engines import complete_engine
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
-from gaussmix._src.families import family_named
 from gaussmix._src.fit.criteria import bic, compute_inputs, icl
 
 TABLES = OPTIONS["criteria"]["fits"]

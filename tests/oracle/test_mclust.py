@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, StopRule
+from common import ArraySource, StopRule, complete_engine, family_named
 from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
 from gaussmix import FAMILIES, Outcome, SingularCovarianceError
-from gaussmix._src.engines import complete_engine
-from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.parameters import LOG_2PI
 
 # With one feature, mclust's V corresponds to VVV, VVI and VII, and E to EEE.

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import EPS, family_named
 from mclust_extras import NOISE as REFERENCE
 from mclust_extras import NOISE_ROWS as ROWS
 from mclust_extras import OPTIONS, with_noise
 from tables import rows_of
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.families import family_named
 from gaussmix._src.mixture.directions import directions
-from gaussmix._src.testing.closeness import EPS
 
 IDS = [f"{fit['model']}{fit['G']}" for fit in REFERENCE["fits"]]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from common import family_named
 from mclust_extras import (
     EQUAL,
     LOST,
@@ -14,7 +15,6 @@ from mclust_extras import (
 )
 
 from gaussmix import GaussianMixture, Outcome
-from gaussmix._src.families import family_named
 
 # mclust stops when a step changes the log-likelihood by a relative 1e-10. Because EM with a prior does not maximise the
 # likelihood, slow fits stop at a relative distance of up to 3e-7 from the end.

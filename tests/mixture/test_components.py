@@ -1,6 +1,7 @@
 """Components of a mixture, and equality of mixtures, which compares numbers, structures and names."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -15,7 +16,7 @@ WEIGHTED = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.one
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_path):
+def test_components_make_the_mixture_again_and_are_whole_mixtures(family):
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     rows = mixture.means + 0.5
     density = sum(weight * component.pdf(rows) for weight, component in zip(mixture.weights, mixture, strict=True))
@@ -23,8 +24,6 @@ def test_components_make_the_mixture_again_and_are_whole_mixtures(family, tmp_pa
     assert [*mixture] == [mixture[k] for k in range(len(mixture))]
     one = mixture[-1]
     assert (len(one), one.weights.tolist(), one.family) == (1, [1.0], mixture.family)
-    one.save(tmp_path / "one.gmm")
-    assert one == Mixture.load(tmp_path / "one.gmm") == copy.deepcopy(one) == pickle.loads(pickle.dumps(one))
 
 
 def test_a_mixture_of_a_model_computes_no_model_of_its_own():
@@ -79,16 +78,16 @@ PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 def test_what_comes_back_is_equal(family, tmp_path):
-    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
+    mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(list("abc"))
     mixture.save(tmp_path / "m.gmm")
     arrays = mixture.weights, mixture.means, mixture.covariances
     for other in (
-        Mixture.from_dict(mixture.to_dict()),
+        Mixture.from_dict(json.loads(json.dumps(mixture.to_dict(), allow_nan=False))),
         Mixture.load(tmp_path / "m.gmm"),
         copy.copy(mixture),
         copy.deepcopy(mixture),
         pickle.loads(pickle.dumps(mixture)),
-        Mixture(*arrays, mixture.family),
+        Mixture(*arrays, mixture.family, mixture.feature_names),
     ):
         assert other == mixture
         assert hash(other) == hash(mixture)

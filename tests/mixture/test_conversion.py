@@ -228,12 +228,8 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"Not a valid mixture: a covariance is not symmetric\."):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])
-    with pytest.raises(ValueError, match=r"Not a valid mixture: weight 1 is negative\."):
-        Mixture.from_cuvs([3.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
     with pytest.raises(ValueError, match=r"Not a valid mixture: its weights sum to 0"):
         Mixture.from_cuvs([0.0, 0.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
-    with pytest.raises(ValueError, match=r"Not a valid mixture: weights of shape \(0,\) do not match means of shape"):
-        Mixture.from_cuvs([], np.eye(2), [1.0, 2.0], covariance_type="spherical")
 
 
 @pytest.mark.parametrize(
@@ -248,8 +244,6 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
 def test_buffers_of_cuvs_without_a_density_are_refused_in_a_sentence(covariances, said):
     with pytest.raises(ValueError, match=rf"^Not a valid mixture: {said}\.$"):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], covariances)
-    with pytest.raises(ValueError, match=r"^Not a valid mixture: its means contain NaN or infinity\.$"):
-        Mixture.from_cuvs([1.0], [[0.0, np.inf]], [1.0, 0.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize("scale", [5e-324, 1.0, 8e307])

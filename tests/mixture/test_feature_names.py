@@ -1,12 +1,7 @@
 """Features are selected by index or by name, and all operations on a mixture keep the names."""
 
-import copy
-import json
-import pickle
-
 import numpy as np
 import pytest
-from common import reloaded
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 
@@ -56,13 +51,6 @@ def test_wrong_names_are_refused(named, names, error):
         named.with_feature_names(names)
     with pytest.raises(ValueError, match="Not a valid mixture: feature_names"):
         Mixture.from_dict(named.to_dict() | {"feature_names": list(names)})
-
-
-def test_names_go_with_the_mixture(named):
-    as_text = json.loads(json.dumps(named.to_dict()))
-    copies = pickle.loads(pickle.dumps(named)), copy.deepcopy(named), reloaded(named), Mixture.from_dict(as_text)
-    assert [other.feature_names for other in copies] == 4 * [NAMES]
-    assert "feature_names" not in named.with_feature_names(None).to_dict()
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

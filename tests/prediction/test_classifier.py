@@ -380,7 +380,6 @@ LABELS = np.arange(20) % 2
 BAD = {
     "no y": ({}, None, "requires y to be passed, but the target y is None"),
     "one class": ({}, np.ones(20), "y contains only one class, 1.0, but a classifier"),
-    "one class, text": ({}, ["a"] * 20, "y contains only one class, 'a'"),
     "no label at all": ({}, -np.ones(20), "y contains only one class, -1.0"),
     "too short": ({}, LABELS[:5], "y has 5 labels, but X has 20 rows"),
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
@@ -404,7 +403,6 @@ BAD = {
         np.arange(20) % 3 - 1,
         "without shared parameters (",  # followed by names from the registry
     ),
-    "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),
 }
 

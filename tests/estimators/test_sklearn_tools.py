@@ -1,43 +1,13 @@
-"""scikit-learn's checks of estimators, each with its expected outcome, and scikit-learn's tools with an estimator."""
+"""scikit-learn's tools with an estimator: pipelines, searches, routed weights and output containers."""
 
 import numpy as np
 import pytest
 import sklearn
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, check_estimator
 
 from gaussmix import GaussianMixture
-
-# Check → reason why scikit-learn itself skips it.
-SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
-
-
-@pytest.mark.heavy(but=4)
-@pytest.mark.pairwise
-@pytest.mark.parametrize("n_components", [1, 2, 5])
-# Some checks leave random_state at None and fit four distinct rows, so that the fifth component may become empty.
-@pytest.mark.filterwarnings("ignore:components? .* (lost its mass|collapsed):RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
-@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_every_check_passes(n_components, covariance_type):
-    results = check_estimator(
-        GaussianMixture(n_components, covariance_type=covariance_type), on_fail=None, on_skip=None
-    )
-    outcomes = {result["check_name"]: (result["status"], result["exception"]) for result in results}
-    skipped = {name: outcomes.pop(name)[0] for name in SKIPPED}
-    assert {name: what for name, what in outcomes.items() if what != ("passed", None)} == {}
-    assert set(skipped.values()) <= {"skipped", "passed"}
-    # This check can fail for estimators that are initialised by rows regardless of weights; it must run for several
-    # components, too.
-    assert "check_sample_weight_equivalence_on_dense_data" in outcomes
-
-
-@pytest.mark.parametrize("n_components", [1, 3])
-def test_column_names_are_kept_and_compared(n_components):
-    check_dataframe_column_names_consistency("GaussianMixture", GaussianMixture(n_components))
 
 
 def fitted(X, **parameters):

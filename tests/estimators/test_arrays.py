@@ -13,7 +13,6 @@ from gaussmix import GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix.export import to_c, to_sql
 
 ARRAYS = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"]
-WEIGHTS = [0.5, 0.3, 0.2]
 
 
 def fitted(X, covariance_type="full", **options):

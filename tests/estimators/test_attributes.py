@@ -8,8 +8,6 @@ import pandas
 import pytest
 import sklearn.mixture
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import gaussmix
@@ -78,20 +76,6 @@ def test_a_mixture_is_made_of_parts_set_in_any_order(X, covariance_type, names, 
     assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         ours.predict(rows[:, :2])
-
-
-def test_components_are_sorted_as_in_programs_for_scikit_learn(X, covariance_type):
-    fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
-    before, bound, score = fitted.mixture_, fitted.lower_bound_, fitted.score(X)
-    order = np.argsort(-fitted.means_[:, 0])
-    fitted.means_ = fitted.means_[order]
-    fitted.weights_ = fitted.weights_[order]
-    if covariance_type != "tied":
-        fitted.covariances_ = fitted.covariances_[order]
-    assert fitted.score(X) == pytest.approx(score, rel=1e-12)
-    np.testing.assert_array_equal(fitted.mixture_.means, before.means[order])
-    np.testing.assert_array_equal(fitted.mixture_.covariances, before._model.take(order).covariances.array)
-    assert (fitted.converged_, fitted.lower_bound_, fitted.n_parameters_) == (True, bound, before.n_parameters)
 
 
 def test_an_estimator_says_which_parts_it_lacks(X):
@@ -223,29 +207,11 @@ def test_labels_are_those_that_predict_finds(X, estimator, kind):
     assert labels is estimator.labels_
 
 
-def test_a_fit_keeps_no_rows(X, gm):
-    rows = X.copy()
-    gm.fit(rows)
-    del rows
-    assert not hasattr(gm, "labels_")
-    with pytest.raises(AttributeError, match=NONE):
-        _ = gm.labels_
-    with pytest.raises(AttributeError, match=NONE):
-        _ = make_pipeline(StandardScaler(), gm).fit(X)[-1].labels_
-
-
 def test_fit_predict_leaves_what_it_returned(X, gm):
     assert gm.fit_predict(X.tolist()) is gm.labels_
     trimmed = GaussianMixture(2, trim=0.1, random_state=0)
     assert trimmed.fit_predict(X) is trimmed.labels_
     assert (trimmed.labels_ == -1).sum() == len(X) // 10
-
-
-@pytest.mark.parametrize("parameters", [{"trim": 0.1}, {}])
-def test_what_predict_does_not_know_of_is_left_to_fit_predict(X, gm, parameters):
-    given = {} if parameters else {"X_error": np.ones(3)}
-    with pytest.raises(AttributeError, match=NONE):
-        _ = gm.set_params(**parameters).fit(X, **given).labels_
 
 
 def test_another_mixture_has_no_labels_of_the_fit_before(X, gm):

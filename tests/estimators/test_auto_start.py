@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from common import ArraySource
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
 from gaussmix._src.fit.plan import MIN_SEARCH_STEPS
-from gaussmix._src.sources.array import ArraySource
 
 N_ROWS = 200
 

@@ -1,12 +1,10 @@
 """Data that cannot be fitted raise an error of one sentence with the location, the value and a remedy."""
 
-import datetime as dt
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 from many_blocks import ManyBlocks
 from scipy import sparse
@@ -25,38 +23,15 @@ def holding(value, row=4, column=1, dtype=np.float64):
     return rows
 
 
-TIMES = {
-    "dates": dt.date(2001, 2, 3),
-    "moments": dt.datetime(2001, 2, 3, 4),
-    "moments in a time zone": dt.datetime(2001, 2, 3, 4, tzinfo=dt.UTC),
-    "times of day": dt.time(4, 5),
-    "durations": dt.timedelta(hours=4),
-}
-
-
-def with_polars(value):
-    return pl.from_pandas(REST).with_columns(when=pl.Series([None, *[value] * 3]))
-
-
-def with_arrow(value):
-    return pa.Table.from_pandas(REST).append_column("when", pa.array([None, *[value] * 3]))
-
-
 # Name of the case → X, the error, a part of its message.
 BAD_ROWS = {
     "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
     "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
-    "the first of several": (
-        holding(np.nan) * [1, 1, np.nan],
-        ValueError,
-        "contains NaN: row 0, column 2 (counted from 0), and in column 1 too. Remove",
-    ),
+    "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "row 0, column 2 (counted from 0), and in"),
     "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
     "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
     "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
     "infinities that cancel": (np.array([[np.inf], [-np.inf], [0.0]]), ValueError, "infinity: row 0, column 0"),
-    "NaN in a pandas frame": (pd.DataFrame(holding(np.nan), columns=NAMES), ValueError, "row 4, column 'width'"),
-    "NaN in a polars frame": (pl.DataFrame(holding(np.nan), schema=NAMES), ValueError, "row 4, column 'width'"),
     "missing in a nullable column": (
         REST.assign(width=pd.array([1, 2, None, 4], dtype="Int64")),
         ValueError,
@@ -70,24 +45,11 @@ BAD_ROWS = {
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
     "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). X must"),
-    "numbers that are text": (
-        np.array([["1", "2"], ["3", "5"]]),
-        ValueError,
-        "'1' is text, in row 0, column 0 (counted from 0). X must contain numbers: drop,",
-    ),
+    "numbers that are text": (np.array([["1", "2"], ["3", "5"]]), ValueError, "X: '1' is text, in row 0, column 0 (co"),
     "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X: '5' is text, in row 1, column 1"),
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "text in a list": ([[1.0, 2.0], ["wide", 4.0]], ValueError, "'wide', in row 1, column 0"),
-    "text in a pandas frame": (REST.assign(town=list("abcd")), ValueError, "'a', in row 0, column 'town'"),
-    "text in a polars frame": (pl.from_pandas(REST).with_columns(town=pl.lit("a")), ValueError, "'a', in row 0"),
-    **{
-        f"{kind} in a table of {library}": (make(TIMES[kind]), TypeError, "durations in column 'when'. Give numbers")
-        for kind in TIMES
-        for library, make in {"polars": with_polars, "Arrow": with_arrow}.items()
-    },
     "dates in an array": (ROWS.astype("datetime64[D]"), TypeError, "Input X contains dates, times or durations"),
-    "dates in a pandas frame": (REST.assign(when=pd.to_datetime("2001-02-03")), TypeError, "Input X contains dates"),
-    "durations in a pandas frame": (REST.assign(when=pd.to_timedelta(3, unit="s")), TypeError, "durations in column"),
     "a dictionary in a cell": (np.array([[1, {}], [2, 3]], dtype=object), TypeError, "not 'dict', in row 0, column 1"),
     "complex": (ROWS + 1j, ValueError, "Complex data not supported: X must contain real"),
     "complex in a frame": (pd.DataFrame(ROWS + 1j), ValueError, "Complex data not supported: X must contain real"),
@@ -171,13 +133,8 @@ def test_scores_refuse_sample_weight(method):
 def test_a_fitted_mixture_refuses(method):
     mixture = GaussianMixture(2, missing="error", random_state=0)
     ask = getattr(mixture.fit(pd.DataFrame(ROWS, columns=NAMES)), method)
-    frame = pd.DataFrame(ROWS, columns=NAMES)
     with pytest.raises(ValueError, match="contains NaN: row 4, column 'width'"):
         ask(pd.DataFrame(holding(np.nan), columns=NAMES))
-    with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
-        ask(frame.rename(columns={"width": "length"}))
-    with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
-        ask(frame[NAMES[:2]])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -43,9 +43,7 @@ CASES = {
         f"or its name (for several structures, use GaussianMixtureIC), not None. Names are {KNOWN_STRUCTURES}.",
     ),
     "n_components 0": ({"n_components": 0}, ValueError, "n_components=0 must be an integer ≥ 1."),
-    "n_components negative": ({"n_components": -2}, ValueError, "n_components=-2 must be an integer ≥ 1."),
     "n_components float": ({"n_components": 2.0}, TypeError, "n_components must be an integer ≥ 1, not 2.0."),
-    "n_components text": ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'."),
     "n_components bool": ({"n_components": True}, TypeError, "n_components must be an integer ≥ 1, not True."),
     "n_components None": ({"n_components": None}, TypeError, "n_components must be an integer ≥ 1, not None."),
     "n_components above n_samples": ({"n_components": 21}, ValueError, "n_components = 21, n_samples = 20"),
@@ -54,7 +52,6 @@ CASES = {
     "tol infinite": ({"tol": np.inf}, ValueError, 'tol=inf must be a finite number ≥ 0 or "auto".'),
     "tol text": ({"tol": "1e-3"}, TypeError, "tol must be a number ≥ 0 or \"auto\", not '1e-3'."),
     "reg_covar negative": ({"reg_covar": -1e-6}, ValueError, 'reg_covar=-1e-06 must be a finite number ≥ 0 or "auto".'),
-    "reg_covar NaN": ({"reg_covar": np.nan}, ValueError, 'reg_covar=nan must be a finite number ≥ 0 or "auto".'),
     "reg_covar text": ({"reg_covar": "atuo"}, TypeError, "reg_covar must be a number ≥ 0 or \"auto\", not 'atuo'."),
     "reg_covar None": ({"reg_covar": None}, TypeError, 'reg_covar must be a number ≥ 0 or "auto", not None.'),
     "reg_covar too large": ({"reg_covar": 1.1e300}, ValueError, "reg_covar=1.1e+300 must be at most 1e+300, or sums"),
@@ -62,27 +59,18 @@ CASES = {
     "max_iter negative": ({"max_iter": -1}, ValueError, "max_iter=-1 must be an integer ≥ 0."),
     "max_iter float": ({"max_iter": 1e2}, TypeError, "max_iter must be an integer ≥ 0, not 100.0."),
     "posterior 0": ({"posterior": 0}, ValueError, "posterior=0 must be an integer ≥ 1."),
-    "posterior of nobody": ({"posterior": -1}, ValueError, "posterior=-1 must be an integer ≥ 1."),
     "posterior fraction": ({"posterior": 1.5}, TypeError, "posterior must be an integer ≥ 1, not 1.5."),
-    "posterior bool": ({"posterior": True}, TypeError, "posterior must be an integer ≥ 1, not True."),
-    "posterior unknown": (
-        {"posterior": "half"},
-        ValueError,
-        'posterior=\'half\' must be "auto", "exact" or a number of candidate components.',
-    ),
+    "posterior unknown": ({"posterior": "half"}, ValueError, '"auto", "exact" or a number of candidate components.'),
     "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2, because"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
-    "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),
     "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),
     "n_init float": ({"n_init": 2.5}, TypeError, "n_init must be an integer ≥ 1, not 2.5."),
     "n_jobs 0": ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning; use 1 for one thread or None for every"),
     "n_jobs float": ({"n_jobs": 1.5}, TypeError, "n_jobs must be an integer other than 0, or None for every proc"),
-    "n_jobs text": ({"n_jobs": "2"}, TypeError, "n_jobs must be an integer other than 0, or None for every processor"),
     "random_state negative": ({"random_state": -1}, ValueError, "random_state must be an integer from 0 to 2**32 - 1"),
     "random_state text": ({"random_state": "a"}, ValueError, "a RandomState or None, not 'a'."),
     "random_state Generator": ({"random_state": np.random.default_rng(0)}, ValueError, "random_state must be an"),
     "warm_start text": ({"warm_start": "no"}, TypeError, "warm_start must be True or False, not 'no'."),
-    "verbose text": ({"verbose": "x"}, TypeError, "verbose must be an integer ≥ 0, not 'x'."),
     "verbose negative": ({"verbose": -1}, ValueError, "verbose=-1 must be an integer ≥ 0."),
     "verbose fraction": ({"verbose": 1.5}, TypeError, "verbose must be an integer ≥ 0, not 1.5."),
     "tol beyond doubles": ({"tol": 10**400}, ValueError, 'must be a finite number ≥ 0 or "auto".'),
@@ -90,13 +78,12 @@ CASES = {
     "weights_init sum": ({"weights_init": [0.5, 0.6]}, ValueError, "The parameter 'weights' should be normalized"),
     "weights_init negative": ({"weights_init": [-0.5, 1.5]}, ValueError, "weights_init[0] is -0.5."),
     "weights_init above 1": ({"weights_init": [0.5, 1.5]}, ValueError, "weights_init[1] is 1.5."),
-    "weights_init NaN": ({"weights_init": [1, np.nan]}, ValueError, "weights_init[1] is nan. All values must"),
     "weights_init shape": ({"weights_init": [1.0]}, ValueError, "the shape of (2,), but got (1,) in weights_init."),
-    "weights_init text": ({"weights_init": ["a", "b"]}, ValueError, "weights_init must be an array of numbers"),
     "weights_init complex": ({"weights_init": [0.5, 0.5j]}, ValueError, "weights_init must be real numbers, not comp"),
     "means_init shape": ({"means_init": ROWS[:3]}, ValueError, "the shape of (2, 3), but got (3, 3) in means_init."),
     "means_init features": ({"means_init": ROWS[:2, :2]}, ValueError, "(2, 3), but got (2, 2) in means_init."),
     "means_init NaN": ({"means_init": but(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan. All val"),
+    "means_init too large": ({"means_init": ROWS[:2] + 1e300}, ValueError, "means_init[0, 0] is 1e+300, so squared"),
     "means_init ragged": ({"means_init": [[1, 2, 3], [4]]}, ValueError, "means_init must be an array of numbers"),
     "both kinds of covariances": (
         {"precisions_init": EYES, "covariances_init": EYES},
@@ -108,12 +95,7 @@ CASES = {
         ValueError,
         f"init_params='kmeans++' is not one of {KNOWN_STARTS}. Did you mean 'k-means++'?",
     ),
-    "init_params None": (
-        {"init_params": None},
-        ValueError,
-        f"init_params is None. Pass one of {KNOWN_STARTS}, integer",
-    ),
-    "init_params number": ({"init_params": 2}, ValueError, f"init_params is 2. Pass one of {KNOWN_STARTS}, integer"),
+    "init_params None": ({"init_params": None}, ValueError, f"init_params is None. Pass one of {KNOWN_STARTS}, int"),
     "labels too few": (
         {"init_params": LABELS[1:]},
         ValueError,
@@ -125,7 +107,6 @@ CASES = {
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "contains labels of type float64. Convert them by"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
-    "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, ". Pass one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is not an array: setting an array"),
     "labels masked": (
@@ -137,7 +118,6 @@ CASES = {
     "responsibilities' sum": ({"init_params": but(SHARES, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
     "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
     "responsibilities NaN": ({"init_params": but(SHARES, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
-    "callable of nothing": ({"init_params": lambda X, n_components, rng: None}, ValueError, "of the callable"),
     "callable of a name": ({"init_params": lambda X, n_components, rng: "kmeans"}, ValueError, "of the callable"),
     "callable of another shape": (
         {"init_params": lambda X, n_components, rng: np.zeros(3)},
@@ -161,7 +141,6 @@ BAD_MATRICES = {
     "zero variance": ("diag", but(np.ones((2, 3)), (1, 0), 0), "positive, but {}s_init of component 1 is not."),
     "negative variances": ("spherical", [-1, -1], "positive, but {}s_init of components 0, 1 is not."),
     "NaN": ("full", but(EYES, (1, 0, 2), np.nan), "{}s_init[1, 0, 2] is nan. All values must be finite."),
-    "infinity": ("spherical", [1, np.inf], "{}s_init[1] is inf. All values must be finite."),
     "shape full": ("full", EYES[:1], "should have the shape of (2, 3, 3), but got (1, 3, 3) in {}s_init."),
     "shape tied": ("tied", EYES, "should have the shape of (3, 3), but got (2, 3, 3) in {}s_init."),
     "shape diag": ("diag", EYES, "should have the shape of (2, 3), but got (2, 3, 3) in {}s_init."),
@@ -198,9 +177,8 @@ def test_sample_refuses(n_samples):
         mixture.sample(n_samples)
 
 
-@pytest.mark.parametrize("n_components", [np.int64(2), np.uint8(2)])
-def test_numbers_of_numpy_are_numbers(n_components):
-    mixture = GaussianMixture(n_components, tol=np.float32(1e-3), max_iter=np.int32(50), n_jobs=np.int64(1))
+def test_numbers_of_numpy_are_numbers():
+    mixture = GaussianMixture(np.uint8(2), tol=np.float32(1e-3), max_iter=np.int32(50), n_jobs=np.int64(1))
     assert (
         mixture.set_params(reg_covar=np.float32(1e-3), random_state=np.int64(3), warm_start=np.True_)
         .fit(ROWS)
@@ -210,14 +188,6 @@ def test_numbers_of_numpy_are_numbers(n_components):
 
 def test_the_largest_reg_covar_is_the_one_in_the_error():
     assert GaussianMixture(reg_covar=1e300).fit(ROWS).covariances_[0, 0, 0] == 1e300
-
-
-def test_an_error_of_the_callable_is_the_users_own():
-    def start(X, n_components, rng):
-        raise LookupError("mine")
-
-    with pytest.raises(LookupError, match="mine"):
-        GaussianMixture(2, init_params=start).fit(ROWS)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from gaussmix import (
 )
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 
-BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 PLAIN = {"init_params": "kmeans"}  # initialisation for which the core makes whole fits
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from common import family_named
 
 from gaussmix import FAMILIES, Diag, Full, GaussianMixture, GaussianMixtureIC
-from gaussmix._src.families import family_named
 
 OTHERS = ["EVE", "EEV", "VEV", "VEI", "EVI", "VEE", "VVE", "EVV", "factor_analyzer"]
 
@@ -21,7 +21,7 @@ def ratio(gm):
     return values.max() / values.min()
 
 
-@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII", "VVV", "EEE", "VVI", "VII"])
+@pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII"])
 def test_no_component_collapses_onto_a_point(name, rows):
     """Check that three equal rows have their own component with the smallest variances, although there is no ridge."""
     labels = np.repeat([0, 1, 2], [100, 60, 3])
@@ -41,13 +41,6 @@ def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
     )
     assert by_auto.covariances_.tobytes() == by_zero.covariances_.tobytes()
     assert np.linalg.eigvalsh(ridged.covariances_).min() > 1 - 1e-12
-
-
-def test_a_wide_bound_changes_no_bit_of_a_step(rows):
-    """Check that the M-step is the same; the core's own loop may differ in the last digits."""
-    start = {"init_params": np.repeat([0, 1, 1], [100, 60, 3]), "reg_covar": 0, "max_iter": 0}
-    free, bounded = (GaussianMixture(2, covariance_type=Full(most), **start).fit(rows) for most in (None, 1e12))
-    np.testing.assert_allclose(bounded.covariances_, free.covariances_, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", OTHERS)

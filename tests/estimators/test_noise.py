@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise, NormalInverseWishart, Restrictions
+from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 
@@ -53,28 +53,6 @@ def test_the_share_to_begin_with_hardly_matters(rows):
 
 def test_acceleration_ends_where_em_does(rows):
     assert fitted(rows, acceleration="auto").lower_bound_ == pytest.approx(fitted(rows).lower_bound_, abs=1e-8)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"prior": NormalInverseWishart(weights=3.0)}, {"restrictions": Restrictions(equal_weights=True)}, {"trim": 0.05}],
-    ids=lambda given: min(given),
-)
-def test_priors_equal_weights_and_trimming_go_with_noise(given, rows):
-    """Check that no step lowers the objective, and that the weights of components and noise sum to 1."""
-    gm = fitted(rows, noise=Noise(volume=BOX), **given)
-    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
-    assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
-    if "restrictions" in given:
-        assert gm.weights_[0] == pytest.approx(gm.weights_[1], rel=1e-12)
-
-
-def test_missing_cells_go_with_noise(rows, rng):
-    holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
-    gm = fitted(holes)
-    assert gm.noise_weight_ == pytest.approx(1 / 3, abs=0.1)
-    assert np.linalg.norm(gm.means_[gm.means_[:, 0].argsort()] - [[0, 0], [5, 3]]) < 0.4
-    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
 
 
 def test_rows_with_holes_need_noise_that_has_a_place(rows, rng):

@@ -215,12 +215,6 @@ def test_starts_do_not_depend_on_one_another(rows):
     assert both.traces[1:] == second.traces
 
 
-def test_a_start_of_cells_depends_neither_on_the_seed_nor_on_the_order_of_rows(rows, rng):
-    one, other = (fitted(X, "exact", 5, init_params="tree", random_state=i) for i, X in enumerate([rows, rows[::-1]]))
-    np.testing.assert_allclose(one.means_, other.means_, rtol=1e-9)
-    assert_same_fit(fitted(rows, "exact", 5, init_params="tree", random_state=None), one)
-
-
 def test_a_component_that_is_dropped_lowers_the_bound_by_its_rows_alone():
     """Check that the bound does not also fall because of worse candidates of other rows."""
     X, options = np.random.default_rng(3).normal(size=(1500, 3)) ** 3, {"degenerate": "drop", "reg_covar": 1e-9}

@@ -75,24 +75,6 @@ def test_nothing_that_is_passed_is_changed(X, labels, method):
     assert all((array == kept).all() for array, kept in zip(passed, before, strict=True))
 
 
-@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data", "labels"])
-def test_a_row_of_weight_2_is_the_row_twice(X, labels, rng, init, covariance_type):
-    count = rng.integers(4, size=len(X))  # including zeros, which mean absent rows
-    twice, given = X.repeat(count, axis=0), {"random_state": 0, "tol": 1e-6, "max_iter": 1000}
-    order = rng.permutation(len(twice))
-    several = GaussianMixture(3, covariance_type=covariance_type, **given)
-    weighted = GaussianMixture(3, covariance_type=covariance_type, **given)
-    several.set_params(init_params=labels.repeat(count)[order] if init == "labels" else init).fit(twice[order])
-    weighted.set_params(init_params=labels if init == "labels" else init).fit(X, sample_weight=count)
-    # The sums have another order; "random" starts are far from the groups, and take many steps.
-    assert weighted.n_iter_ == several.n_iter_
-    np.testing.assert_allclose(weighted.means_, several.means_, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(weighted.covariances_, several.covariances_, rtol=1e-9, atol=1e-9)
-    for score in ("score", "bic", "aic"):
-        expected = getattr(several, score)(twice)
-        assert getattr(weighted, score)(X, sample_weight=count) == pytest.approx(expected, rel=1e-10)
-
-
 def test_weights_of_any_kind_and_unit(X, labels):
     count = np.arange(len(X)) % 3 + 1
     expected = fit(X, labels, sample_weight=count.astype(float))
@@ -112,16 +94,6 @@ def test_a_field_of_packed_records_is_taken_as_it_is(X):
     packed = model.fit(records["x"], sample_weight=records["w"]).means_
     np.testing.assert_array_equal(packed, model.fit(X, sample_weight=records["w"].copy()).means_)
     np.testing.assert_array_equal(model.mixture_.log_density(records["x"]), model.mixture_.log_density(X))
-
-
-def test_the_mixture_itself_refuses_what_is_no_number(X):
-    mixture = GaussianMixture(2, random_state=0).fit(X).mixture_
-    wrong = np.array(X)
-    wrong[3, 1] = np.nan
-    with pytest.raises(ValueError, match="rows contains NaN: row 3, column 1"):
-        mixture.log_density(wrong)
-    with pytest.raises(TypeError, match="real numbers, not complex128"):
-        mixture.predict(X + 1j)
 
 
 def test_rows_of_weight_0_count_as_absent_among_very_many_too(rng):

@@ -74,11 +74,3 @@ def test_scores_with_weights_count_rows(X):
     n_parameters = 2 + 9 + 3 * 6
     assert mixture.aic(X) == pytest.approx(-2 * density.sum() + 2 * n_parameters, rel=1e-14)
     assert mixture.bic(X) == pytest.approx(-2 * density.sum() + n_parameters * np.log(180), rel=1e-14)
-
-
-def test_one_component_is_the_normal_distribution(X):
-    mixture = GaussianMixture(reg_covar=0).fit(X)
-    np.testing.assert_allclose(mixture.means_[0], X.mean(axis=0), rtol=ROUNDING)
-    np.testing.assert_allclose(mixture.covariances_[0], np.cov(X.T, ddof=0), rtol=ROUNDING)
-    assert (mixture.weights_ == 1).all()
-    assert mixture.converged_

@@ -102,12 +102,6 @@ def test_a_structure_for_one_feature_is_refused_for_more(name, n_features, rows)
         GaussianMixture(2, covariance_type=name).fit(rows[:, :n_features])
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("vev", "VEV"), ("VVX", "VVV"), ("sferical", "spherical")])
-def test_an_unknown_structure_has_a_nearest(name, nearest, rows):
-    with pytest.raises(ValueError, match=f"Did you mean '{nearest}'"):
-        GaussianMixture(2, covariance_type=name).fit(rows)
-
-
 @pytest.mark.parametrize("name", ["EVE", "VVE"])
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")

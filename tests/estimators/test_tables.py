@@ -1,6 +1,6 @@
 """Data frames of pandas, polars and Arrow: their numbers, their names, and their errors."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from io import StringIO
 
@@ -102,6 +102,8 @@ REFUSED = {
     "text of digits": (["1", "2", "3", "4"], ValueError, "row 0, column 'depth'. Give numbers: convert such columns"),
     "dates": ([date(2020, 1, 1)] * 4, TypeError, "contains dates, times or durations in "),
     "times": ([datetime(2020, 1, 1)] * 4, TypeError, "contains dates, times or durations in "),
+    "times with a zone": ([None, *[datetime(2020, 1, 1, tzinfo=UTC)] * 3], TypeError, "dates, times or durations in "),
+    "times of day": ([None, *[time(4, 5)] * 3], TypeError, "dates, times or durations in "),
     "durations": ([timedelta(1)] * 4, TypeError, "contains dates, times or durations in "),
     "lists": ([[1.0]] * 4, TypeError, "Give numbers: leave such columns out."),
 }

@@ -42,7 +42,7 @@ VALUES = {
         EII(1.5),
         Full(),
         FactorAnalyzer(2, noise="isotropic", shared_loadings=True, shared_noise=True),
-        FactorAnalyzer(np.int64(1)),
+        FactorAnalyzer(np.int64(1), noise=np.str_("isotropic"), shared_noise=np.True_),
     ],
     "noise": [Noise(), Noise(0.2, volume=5e3), Noise(volume=np.array([[-9.0] * 3, [9.0] * 3]))],
     "prior": [

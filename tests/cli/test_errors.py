@@ -302,7 +302,7 @@ def test_a_closed_stream_is_a_sentence(arguments, closed, shell, model):
 
 
 @pytest.mark.heavy
-def test_what_prints_nothing_needs_no_stream(shell, faithful, tmp_path):
+def test_a_quiet_fit_runs_without_standard_streams(shell, faithful, tmp_path):
     prelude = "import sys; sys.stdin = sys.stdout = sys.stderr = None"
     process = shell("fit", faithful, "-k", 1, "--quiet", "-o", tmp_path / "m.gmm", prelude=prelude)
     process.communicate(timeout=60)
@@ -425,7 +425,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(package, verb, shel
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("n_rows", [1, 20_000], ids=["at the end", "in the middle"])
-def test_a_reader_that_leaves_is_no_error_to_speak_of(n_rows, shell, model, csv_file):
+def test_a_closed_pipe_is_no_error(n_rows, shell, model, csv_file):
     path = csv_file("eruptions,waiting\n" + "3.6,79\n" * n_rows)
     process = shell("predict", model, path)
     if n_rows > 1:

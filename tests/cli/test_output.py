@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
-def test_what_is_written_is_read_again(format, cli, model, faithful, tmp_path, numbers):
+def test_written_predictions_are_read_again(format, cli, model, faithful, tmp_path, numbers):
     target = tmp_path / f"out.{format}"
     assert cli("predict", model, faithful, "-o", target).exit_code == 0
     expected = numbers(open_table(str(tmp_path / "input.csv"))).rows

@@ -46,7 +46,7 @@ def tree(page):
 
 
 @pytest.mark.heavy
-def test_it_says_what_was_found(page):
+def test_a_report_describes_the_chosen_mixture(page):
     text = page.read_text(encoding="utf-8")
     assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
     assert "hardly better than the next of 4 fitted candidates (by 2.0)" in text
@@ -62,7 +62,7 @@ def test_it_says_what_was_found(page):
     assert "By the Hessian of the objective." in text
 
 
-def test_it_needs_no_other_file(tree):
+def test_a_report_is_one_file(tree):
     sources = [element.get(name) for element in tree.iter() for name in ("src", "href") if element.get(name)]
     assert sources
     assert all(source.startswith("data:") for source in sources)
@@ -227,7 +227,7 @@ WAYS = {
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("way", WAYS)
-def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
+def test_a_report_and_its_python_code_fit_like_the_command_fit(way, cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     table_with_weights_and_gaps().to_csv(table, index=False, na_rep="?")
     options = ["-k", "1:3", "-s", "full", "--na", "?", *WAYS[way]]
@@ -242,7 +242,7 @@ def test_it_fits_as_fit_does_and_so_does_its_python(way, cli, tmp_path):
 
 
 @pytest.mark.heavy
-def test_it_says_what_is_of_no_group_and_which_rows_have_empty_cells(cli, tmp_path):
+def test_a_report_counts_rows_of_noise_and_rows_with_empty_cells(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     frame = table_with_weights_and_gaps()
     frame.to_csv(table, index=False)
@@ -310,7 +310,7 @@ def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
 
 
 @pytest.mark.parametrize("criterion", ["stability", pytest.param("cv", marks=pytest.mark.heavy)])
-def test_what_repeats_and_folds_say_stands_beside_bic(criterion, cli, faithful, tmp_path):
+def test_a_report_shows_stability_or_cross_validation_beside_bic(criterion, cli, faithful, tmp_path):
     page = tmp_path / "page.html"
     said = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout
     text = page.read_text(encoding="utf-8")

@@ -119,7 +119,7 @@ def test_commas_that_may_be_other_marks_are_not_read_as_decimal_marks(cells, tho
     assert table.decimal == "."
 
 
-def test_what_is_guessed_of_a_first_line_is_said(csv_file):
+def test_a_guess_about_a_header_is_a_notice(csv_file):
     path = str(csv_file("1,2\n3,4\n"))
     said = f"{path} begins with numbers, so it is read as having no header; --header if it has."
     assert open_table(path).notices == (said,)
@@ -338,7 +338,7 @@ BAD = {  # contents, file name, error message
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_used_is_named(name, csv_file, numbers):
+def test_unusable_tables_are_refused(name, csv_file, numbers):
     contents, file, complaint = BAD[name]
     path = str(csv_file(contents, file))
     with pytest.raises(ValueError, match=f"^{re.escape(path + complaint)}") as caught:
@@ -450,7 +450,7 @@ def test_europe_s_thousands_letters_and_missing_values_are_read(cli, tmp_path, e
     assert ("so it is read as cp1252; give --encoding if it is another" in result.stderr) == (encoding == "cp1252")
 
 
-def test_an_encoding_that_is_said_counts(cli, tmp_path):
+def test_a_given_encoding_is_used(cli, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("größe\n1\n2\n4\n", encoding="cp437")
     assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
@@ -495,7 +495,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
-    def test_it_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
+    def test_an_index_column_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
         path = self.table(tmp_path / f"x.{extension}", rng, first=first, name=name)
         result = cli("fit", path, "-k", 1)
         assert "2 features (size, mass)" in result.stdout
@@ -508,7 +508,7 @@ class TestCounting:
     @pytest.mark.parametrize(("first", "name", "kind"), [
         (1950, "year", ""), (5, "a", ""), (0, "id", "shuffled"), (0, "id", "repeated"), (0, "id", "with gaps"),
     ])  # fmt: skip
-    def test_other_columns_stay(self, cli, tmp_path, rng, first, name, kind):
+    def test_columns_that_do_not_count_the_rows_stay(self, cli, tmp_path, rng, first, name, kind):
         orders = {"shuffled": rng.permutation(40), "repeated": np.arange(40) // 2, "with gaps": np.arange(0, 40, 2)}
         path = self.table(tmp_path / "x.csv", rng, first=first, name=name, order=orders.get(kind))
         assert "3 features" in cli("fit", path, "-k", 1).stdout

@@ -172,7 +172,7 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
     assert "max_condition=4" in cli("describe", tmp_path / "m.gmm").stdout
 
 
-def test_of_a_bayesian_fit_they_say_what_python_says(cli, faithful, tmp_path):
+def test_verbs_agree_with_python_about_a_bayesian_fit(cli, faithful, tmp_path):
     """Check a fit to a part of the rows, whose predictive density differs from the density of its mixture."""
     rows, path = pd.read_csv(faithful), tmp_path / "b.gmm"
     found = BayesianGaussianMixture(5, weight_concentration_prior=1.0, random_state=0).fit(rows[::6])

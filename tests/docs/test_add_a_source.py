@@ -26,7 +26,7 @@ def run_block(number: int, namespace: dict[str, Any]) -> None:
     exec(compile(code[number], str(PAGE), "exec"), namespace)
 
 
-def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_the_source_of_the_guide_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
     numbers, namespace = count(), dict[str, Any]()
     run_block(0, namespace)
 
@@ -43,7 +43,7 @@ def test_it_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
     check_source(make_source, rng)
 
 
-def test_it_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_the_source_of_the_guide_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
     rows = np.concatenate([rng.standard_normal((300, 2)), rng.standard_normal((500, 2)) + 9])
     namespace: dict[str, Any] = {"paths": [tmp_path / "a.npy", tmp_path / "b.npy"]}
     for path, part in zip(namespace["paths"], np.split(rows, [450]), strict=True):

@@ -26,11 +26,11 @@ def shared_diagonal() -> Iterator[Family]:
     del FAMILIES[NAME]
 
 
-def test_it_obeys_the_laws(shared_diagonal: Family, rng: np.random.Generator) -> None:
+def test_the_structure_of_the_guide_obeys_the_laws(shared_diagonal: Family, rng: np.random.Generator) -> None:
     check_family(shared_diagonal, rng)
 
 
-def test_it_fits_by_name(shared_diagonal: Family, rng: np.random.Generator) -> None:
+def test_the_structure_of_the_guide_is_fitted_by_name(shared_diagonal: Family, rng: np.random.Generator) -> None:
     centres = np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])
     deviations = np.array([1.0, 2.0, 0.5])
     X = np.concatenate([centre + deviations * rng.standard_normal((2000, 3)) for centre in centres])

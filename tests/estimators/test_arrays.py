@@ -231,7 +231,7 @@ def test_the_same_numbers_in_another_shape_are_a_change(X):
         gm.predict(X)
 
 
-def test_what_is_set_is_copied(X):
+def test_arrays_that_are_assigned_are_copied(X):
     gm, means = fitted(X), np.zeros((3, 3))
     gm.means_ = means
     means[0] = 7

@@ -17,7 +17,7 @@ ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_c
 
 
 @pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
-def test_what_only_a_fit_knows_says_that_there_was_none(kind):
+def test_attributes_and_summaries_before_fit_raise_not_fitted_error(kind):
     public = [name for name in (*dir(kind), *kind._attributes) if name.endswith("_") and not name.startswith("_")]
     for name in (*public, "labels_"):
         with pytest.raises(NotFittedError, match=f"This {kind.__name__} instance is not fitted yet"):
@@ -247,7 +247,7 @@ def test_a_pickle_needs_only_modules_that_a_fit_imports(X, estimator):
     assert b"gaussmix.extend" not in pickle.dumps(estimator.fit(X))
 
 
-def test_one_cause_is_named(X, gm):
+def test_the_reason_for_absent_labels_is_named(X, gm):
     def why(fitted):
         with pytest.raises(AttributeError) as raised:
             _ = fitted.labels_

@@ -26,7 +26,7 @@ def fitted(rows, start="auto", n_components=4, weight=None, kind=GaussianMixture
 @pytest.mark.parametrize("family", ["full", "spherical", "tied", "VEV"])
 @pytest.mark.parametrize("n_rows", [80, N_ROWS])
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureIC])
-def test_it_is_a_search(kind, n_rows, family, rows):
+def test_the_automatic_start_is_a_search(kind, n_rows, family, rows):
     assert fitted(rows[:n_rows], kind=kind, covariance_type=family) == fitted(
         rows[:n_rows], "search", kind=kind, covariance_type=family
     )
@@ -74,7 +74,7 @@ def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):
     )
 
 
-def test_it_is_one_of_several_starts(rows):
+def test_the_automatic_start_in_a_list_of_starts(rows):
     both = GaussianMixture(4, init_params=["auto", "random"], n_init=2, random_state=0).fit(rows)
     named = GaussianMixture(4, init_params=["search", "random"], n_init=2, random_state=0).fit(rows)
     assert both.mixture_ == named.mixture_

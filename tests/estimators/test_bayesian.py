@@ -21,7 +21,7 @@ from gaussmix._src.cli.program import program
 from gaussmix.export import to_c
 
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
-COURSE = {"init_params": "kmeans", "split_merge": False}  # settings of scikit-learn's algorithm
+PLAIN_EM = {"init_params": "kmeans", "split_merge": False}  # settings of scikit-learn's algorithm
 TO_THE_END = {"tol": 1e-9, "max_iter": 3000}
 structures = pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEI", "EII"])
 priors = pytest.mark.parametrize("prior", PRIORS)
@@ -50,7 +50,7 @@ def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
     """Compare with scikit-learn after convergence from one start, with a Dirichlet prior, for which it is correct."""
     settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
-    ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
+    ours = BayesianGaussianMixture(3, **PLAIN_EM, **settings).fit(three)
     order, other = np.argsort(ours.means_[:, 0]), np.argsort(theirs.means_[:, 0])
     for name in "weights_", "means_", "covariances_", "mean_precision_", "degrees_of_freedom_", "weight_concentration_":
         np.testing.assert_allclose(getattr(ours, name)[order], getattr(theirs, name)[other], rtol=1e-5, err_msg=name)
@@ -59,7 +59,7 @@ def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
 
 
 def test_tied_rows_are_not_divided(near) -> None:
-    found = BayesianGaussianMixture(2, covariance_type="tied", **COURSE, random_state=0).fit(near)
+    found = BayesianGaussianMixture(2, covariance_type="tied", **PLAIN_EM, random_state=0).fit(near)
     assert found.degrees_of_freedom_ == pytest.approx(3 + 200)
 
 
@@ -75,7 +75,7 @@ def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
     assert set(found.predict(three)) == set(np.flatnonzero(found.mass_))
     np.testing.assert_allclose(found.predict_proba(three).sum(axis=1), 1.0)
     kept = BayesianGaussianMixture(12, **settings, init_params="kmeans").fit(three)
-    without = BayesianGaussianMixture(12, **settings, **COURSE, max_iter=500).fit(three)
+    without = BayesianGaussianMixture(12, **settings, **PLAIN_EM, max_iter=500).fit(three)
     assert n_used(kept) == 3
     assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # the default of `tol`
 
@@ -167,7 +167,7 @@ def test_the_bound_of_rows_whose_labels_are_known_is_their_evidence(near, covari
     labels, alpha = np.arange(len(near)) % 3 // 2, 0.7
     scale = {"full": np.eye(3), "diag": np.ones(3), "spherical": 1.0}[covariance_type]
     prior = {"mean_prior": np.zeros(3), "covariance_prior": scale, "weight_concentration_prior": alpha}
-    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": PRIORS[1], **prior, **COURSE}
+    settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": PRIORS[1], **prior, **PLAIN_EM}
     found = BayesianGaussianMixture(2, **settings).fit(near, labels=labels)
     alone = [BayesianGaussianMixture(1, **settings).fit(near[labels == k]).lower_bound_ for k in (0, 1)]
     of_labels = gammaln(2 * alpha) - gammaln(2 * alpha + len(near))
@@ -178,18 +178,18 @@ def test_the_bound_of_rows_whose_labels_are_known_is_their_evidence(near, covari
 def test_labels_hold_without_moves(near) -> None:
     labels = np.full(len(near), -1)
     labels[:10], labels[-10:] = 1, 0
-    found = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
+    found = BayesianGaussianMixture(2, **PLAIN_EM, random_state=0).fit(near, labels=labels)
     assert (found.predict(near[:10]) == 1).mean() > 0.7
     with pytest.raises(ValueError, match=r"labels refer to components by number\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(near, labels=labels)
     for wrong, said in ((labels + 2, "labels use component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
         with pytest.raises(ValueError, match=said):
-            BayesianGaussianMixture(2, **COURSE).fit(near, labels=wrong)
+            BayesianGaussianMixture(2, **PLAIN_EM).fit(near, labels=wrong)
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_a_warm_start_goes_on(near, tmp_path) -> None:
-    settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **COURSE}
+    settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **PLAIN_EM}
     found = BayesianGaussianMixture(4, warm_start=True, **settings)
     first = found.fit(near).lower_bound_
     assert found.outcome_.reason.startswith("max_iter steps were made before the bound converged")
@@ -202,10 +202,10 @@ def test_a_warm_start_goes_on(near, tmp_path) -> None:
 
 
 def test_a_warm_start_that_has_more_components_than_the_limit_starts_anew(three) -> None:
-    found = BayesianGaussianMixture(3, warm_start=True, random_state=0, **COURSE).fit(three)
+    found = BayesianGaussianMixture(3, warm_start=True, random_state=0, **PLAIN_EM).fit(three)
     assert n_used(found) == 3
     found.set_params(n_components=2).fit(three)
-    new = BayesianGaussianMixture(2, random_state=0, **COURSE).fit(three)
+    new = BayesianGaussianMixture(2, random_state=0, **PLAIN_EM).fit(three)
     np.testing.assert_array_equal(found.means_, new.means_)
 
 
@@ -231,7 +231,7 @@ def test_shares_are_scaled_to_rows(three) -> None:
 def test_columns_of_few_values_are_split_too(values) -> None:
     repeated = np.repeat(values, 100)[:, None]
     few = len(values) + 1
-    plain = BayesianGaussianMixture(few, random_state=0, **COURSE)
+    plain = BayesianGaussianMixture(few, random_state=0, **PLAIN_EM)
     with pytest.warns(RuntimeWarning, match=f"X has {len(values)} distinct rows"):
         plain.fit(repeated)
     found = BayesianGaussianMixture(few, random_state=0).fit(repeated)
@@ -242,7 +242,7 @@ def test_columns_of_few_values_are_split_too(values) -> None:
 def test_values_that_many_rows_share_are_found() -> None:
     rng = np.random.default_rng(0)
     spikes = np.where(rng.random(5000) < 0.3, rng.choice([0.0, 40.0, 99.0], 5000), rng.normal(40, 12, 5000).round())
-    found, plain = (BayesianGaussianMixture(10, random_state=0, **how) for how in ({}, COURSE | {"max_iter": 3000}))
+    found, plain = (BayesianGaussianMixture(10, random_state=0, **how) for how in ({}, PLAIN_EM | {"max_iter": 3000}))
     assert found.fit(spikes[:, None]).lower_bound_ > plain.fit(spikes[:, None]).lower_bound_
 
 
@@ -362,7 +362,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_sentence(near, settings, sentence) -> None:
+def test_invalid_values_of_parameters_are_refused(near, settings, sentence) -> None:
     with pytest.raises(ValueError, match=sentence):
         BayesianGaussianMixture(**{"n_components": 2, **settings}).fit(near)
 
@@ -370,7 +370,7 @@ def test_what_cannot_be_is_said_in_one_sentence(near, settings, sentence) -> Non
 @pytest.mark.parametrize(
     "settings", [{"mean_precision_prior": "1"}, {"weight_concentration_prior": True}, {"split_merge": 1}]
 )
-def test_wrong_types(near, settings) -> None:
+def test_parameters_of_wrong_types_raise_type_error(near, settings) -> None:
     with pytest.raises(TypeError):
         BayesianGaussianMixture(2, **settings).fit(near)
 
@@ -426,11 +426,11 @@ def test_a_ridge_of_ones_own_makes_a_singular_prior_positive_definite(rng) -> No
 
 
 @structures
-@pytest.mark.parametrize("course", [{}, COURSE], ids=["birth", "kmeans"])
-def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, course) -> None:
+@pytest.mark.parametrize("algorithm", [{}, PLAIN_EM], ids=["birth", "kmeans"])
+def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, algorithm) -> None:
     """Check constant columns with scikit-learn's `reg_covar`, as CTGAN fits them; other columns keep their clusters."""
-    settings = {"covariance_type": covariance_type, "reg_covar": 1e-6, "random_state": 0, **course}
-    alone = BayesianGaussianMixture(1 if course else 10, **settings).fit(np.full((100, 2), 7.0))
+    settings = {"covariance_type": covariance_type, "reg_covar": 1e-6, "random_state": 0, **algorithm}
+    alone = BayesianGaussianMixture(1 if algorithm else 10, **settings).fit(np.full((100, 2), 7.0))
     assert np.isfinite(alone.lower_bound_)
     np.testing.assert_allclose(alone.means_, 7.0)
     found = BayesianGaussianMixture(3, **settings).fit(np.insert(three, 1, 7.0, axis=1))
@@ -517,10 +517,10 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
 @structures
 @priors
 @pytest.mark.filterwarnings("ignore:.*did not converge")
-def test_what_says_which_component_a_row_has_agrees_with_predict(near, covariance_type, prior) -> None:
+def test_merge_augment_and_explain_agree_with_predict(near, covariance_type, prior) -> None:
     """Check that `merge`, `augment` and `explain` agree with the posterior, and report only components with rows."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
-    found = BayesianGaussianMixture(6, **settings, **COURSE, max_iter=3).fit(near)
+    found = BayesianGaussianMixture(6, **settings, **PLAIN_EM, max_iter=3).fit(near)
     found.mass_[1] = 0.0  # an empty component between others, which a fit may produce
     rows = np.where(np.random.default_rng(5).random(near.shape) < 0.1, np.nan, near)
     last = int(np.flatnonzero(found.mass_)[-1]) + 1
@@ -622,8 +622,8 @@ def test_components_with_next_to_no_row_are_not_told() -> None:
 def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
     labels = np.full(len(near), -1)
     labels[:10], labels[-10:] = 1, 0
-    found = BayesianGaussianMixture(3, **COURSE, random_state=0).fit(near)
-    labelled = BayesianGaussianMixture(2, **COURSE, random_state=0).fit(near, labels=labels)
+    found = BayesianGaussianMixture(3, **PLAIN_EM, random_state=0).fit(near)
+    labelled = BayesianGaussianMixture(2, **PLAIN_EM, random_state=0).fit(near, labels=labels)
     assert "twice mean_precision_prior" in str(found.summary(near))
     for summary in (
         found.summary(near[:150]),

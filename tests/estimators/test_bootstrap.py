@@ -72,10 +72,10 @@ def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
     drawn = gm.bootstrap(X, 6, random_state=0, **how)
     assert (drawn.bse[~np.isin(drawn.links, ["logit"])] > 0).any()
     assert np.isfinite(drawn.draws).all()
-    monkeypatch.setattr(module, "_draw_row_weights", lambda how, collect, n, *_: np.repeat(collect[None], n, axis=0))
+    monkeypatch.setattr(module, "_draw_row_weights", lambda how, weights, n, *_: np.repeat(weights[None], n, axis=0))
     found = gm.bootstrap(X, 2, **how)
-    scale = ParameterLayout.at_model(gm.mixture_._model)
-    np.testing.assert_allclose(found.params, scale.to_vector(gm.mixture_._model), rtol=1e-3, atol=1e-3)
+    layout = ParameterLayout.at_model(gm.mixture_._model)
+    np.testing.assert_allclose(found.params, layout.to_vector(gm.mixture_._model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
 
 
@@ -95,8 +95,8 @@ def test_components_are_found_again_by_their_rows():
 def test_draws_are_mixtures_again(family):
     X = rows()
     model = fitted(X, covariance_type=family, noise=True, tol=1e-3).mixture_._model
-    scale = ParameterLayout.at_model(model)
-    again = scale.to_model(scale.to_vector(model), model)
+    layout = ParameterLayout.at_model(model)
+    again = layout.to_model(layout.to_vector(model), model)
     np.testing.assert_allclose(again.covariances.dense(), model.covariances.dense())
     np.testing.assert_array_equal(again.means, model.means)
     assert Mixture._from_model(again).noise.weight == model.noise.weight
@@ -116,7 +116,7 @@ def test_a_function_is_that_of_every_refit():
     assert of_rows.estimate(lambda mixture: mixture.means[0, 1]).bse[0] == pytest.approx(of_rows.bse[place])
 
 
-def test_intervals():
+def test_intervals_are_quantiles_of_the_refits():
     X = rows()
     found = fitted(X).bootstrap(X, 200, random_state=0)
     np.testing.assert_array_equal(found.conf_int(0.2), np.quantile(found.draws, [0.1, 0.9], axis=0).T)
@@ -160,7 +160,7 @@ def test_components_that_labels_name_keep_their_order():
     np.testing.assert_allclose(found.bse, gm.inference(X, labels=labels, kind="sandwich").bse, rtol=0.5)
 
 
-def test_what_became_of_the_refits_is_told():
+def test_numbers_of_collapsed_and_other_refits_are_shown():
     X = rows(60, apart=1.0)
     found = fitted(X, tol=1e-4).bootstrap(X, 150, "nonparametric", random_state=0)
     assert found.n_resamples == 150
@@ -173,7 +173,7 @@ def test_what_became_of_the_refits_is_told():
     assert of_noise == "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."
 
 
-def test_what_the_ridge_holds_up_in_the_fit_is_no_collapse():
+def test_components_that_collapsed_in_the_fit_are_no_collapsed_refits():
     X = np.column_stack([rows(), np.ones(N)])
     with pytest.warns(match="constant"):
         gm = fitted(X)

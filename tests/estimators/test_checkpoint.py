@@ -305,7 +305,7 @@ def test_other_data_are_refused(kept, rows, path):
     assert_refused(estimator, rows, path, r"the content of labels differs\.", labels=np.r_[0, np.full(499, -1)])
 
 
-def test_what_changes_no_bit_may_change(kept, rows):
+def test_threads_and_verbosity_may_change_before_a_fit_resumes(kept, rows):
     estimator, _ = kept
     again = GaussianMixture(**{**estimator.get_params(), "checkpoint": None}).fit(rows)
     estimator.set_params(n_jobs=2, verbose=0, verbose_interval=3)

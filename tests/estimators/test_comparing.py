@@ -125,7 +125,7 @@ def test_frames_come_back_in_their_library():
     assert isinstance(compare(fits(table), table, cv=2), pd.DataFrame)
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_fits_that_cannot_be_compared_are_refused():
     with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare([*fits().values()], X)
     with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):

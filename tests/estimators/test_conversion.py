@@ -36,7 +36,7 @@ def test_a_fit_of_scikit_learn_goes_there_and_back(frame, covariance_type, Their
     assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
 
 
-def test_how_a_fit_went_comes_along(X):
+def test_converged_steps_and_bound_are_converted(X):
     theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
     ours = GaussianMixture.from_sklearn(theirs)
     back = ours.to_sklearn()

@@ -180,7 +180,7 @@ def test_a_start_may_have_components_on_too_few_rows(remedy):
 
 @pytest.mark.parametrize("remedy", ["drop", "repair", "error"])
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_where_all_collapse_nothing_is_left_to_go_on_with(remedy, structure):
+def test_a_fit_fails_if_all_components_collapse(remedy, structure):
     X = np.column_stack([spiked().to_numpy(), np.ones(125)])
     with pytest.raises(DegenerateError, match=f"component 0 {COLLAPSED}") as caught:
         GaussianMixture(2, covariance_type=structure, reg_covar=0, random_state=0, degenerate=remedy).fit(X)
@@ -221,7 +221,7 @@ def test_a_nearly_singular_covariance_is_diagnosed():
     assert only.cause.startswith("nearly singular covariance, so that rounding changes log densities by about")
 
 
-def test_nothing_unusual_is_an_empty_list():
+def test_a_usual_fit_has_no_diagnostics():
     fitted = GaussianMixture(2, random_state=0).fit(spiked())
     assert fitted.outcome_.diagnostics == []
     assert GaussianMixtureIC([1, 2], random_state=0).fit(spiked()).outcome_.diagnostics == []
@@ -302,7 +302,7 @@ def drop_with_labels(X):
         (lambda X: GaussianMixtureIC(degenerate="error").fit(X), "degenerate='error' is for GaussianMixture: a mo"),
     ],
 )
-def test_what_is_not_offered_is_refused(ask, sentence):
+def test_invalid_values_of_degenerate_are_refused(ask, sentence):
     with pytest.raises(ValueError, match="degenerate") as error:
         ask(spiked())
     assert sentence in str(error.value)

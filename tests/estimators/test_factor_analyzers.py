@@ -49,7 +49,7 @@ def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
         assert other.covariances.tobytes() == gm.mixture_.covariances.tobytes()
 
 
-def test_what_has_no_factors_shows_none(rows):
+def test_other_structures_have_no_loadings(rows):
     gm = GaussianMixture(2, random_state=0).fit(rows)
     assert not hasattr(gm, "loadings_")
     with pytest.raises(AttributeError, match="covariance_type='full' has neither loadings nor noise variances"):
@@ -68,12 +68,12 @@ def test_what_has_no_factors_shows_none(rows):
     ],
     ids=str,
 )
-def test_what_makes_no_factor_analyser_is_refused(given, error, said):
+def test_invalid_factor_analyzers_are_refused(given, error, said):
     with pytest.raises(error, match=said):
         FactorAnalyzer(**given)
 
 
-def test_what_does_not_suit_the_rows_or_the_structure_is_refused(rows):
+def test_too_many_factors_and_initial_precisions_are_refused(rows):
     with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(6)).fit(rows)
     with pytest.raises(ValueError, match="covariance_type='factor_analyzer' does not support precisions_init"):
@@ -118,7 +118,7 @@ def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
     assert alone.n_factors_ is None
 
 
-def test_no_matrix_is_made_on_the_way(rng):
+def test_fits_of_factor_analyzers_need_no_dense_covariance(rng):
     """Check memory with 2,000 features, for which a single matrix would take 32 MB, but the rows take 3.2 MB."""
     rows = rng.normal(size=(200, 2000)) + 5.0 * rng.integers(2, size=(200, 1))
     gm = GaussianMixture(2, covariance_type=FactorAnalyzer(2), random_state=0, max_iter=3, tol=10.0, n_jobs=1)

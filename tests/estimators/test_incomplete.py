@@ -78,7 +78,7 @@ def test_what_is_missing_has_an_infinite_error(rows, holed):
     assert_same(fitted(rows, X_error=errors), fitted(holed, X_error=np.full(3, 0.5)), rtol=0)
 
 
-def test_no_error_is_an_error_of_nothing(rows, holed):
+def test_an_error_of_zero_is_no_error(rows, holed):
     assert fitted(holed, X_error=0.0).mixture_ == fitted(holed).mixture_
     assert fitted(rows, X_error=np.zeros((3, 3))).mixture_ == fitted(rows).mixture_
     for some in rows, holed:
@@ -190,7 +190,7 @@ def test_errors_may_be_a_frame_with_the_columns_of_the_rows(library):
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_is_said_in_one_sentence(case):
+def test_rows_and_errors_that_cannot_be_fitted_are_refused(case):
     X, X_error, sentence = BAD[case]
     mixture = GaussianMixture(2, random_state=0).fit(ROWS)
     before = dict(vars(mixture))
@@ -342,7 +342,7 @@ def test_a_single_row_of_weight_is_not_blamed_on_a_column(holed):
         fitted(holed, sample_weight=weight)
 
 
-def test_what_is_told_of_rows_knows_their_errors(rows, rng):
+def test_summaries_of_rows_take_measurement_errors_into_account(rows, rng):
     error = rng.uniform(0.5, 2.0, size=rows.shape)
     noisy = pd.DataFrame(rows + error * rng.normal(size=rows.shape), columns=["a", "b", "c"])
     found = fitted(noisy, X_error=error)

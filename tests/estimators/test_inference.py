@@ -33,8 +33,8 @@ def fitted(X=None, weight=None, **parameters):
 
 def row_heights(X, mixture):
     """Return log p of each row as a function of all parameters except the last weight, with SciPy's densities."""
-    scale = ParameterLayout.at_model(mixture._model)
-    first = scale.n_components + scale.n_components * D
+    layout = ParameterLayout.at_model(mixture._model)
+    first = layout.n_components + layout.n_components * D
 
     def heights(params):
         weights = np.append(params[: K - 1], 1 - params[: K - 1].sum())
@@ -42,7 +42,7 @@ def row_heights(X, mixture):
         densities = 0.0
         for k in range(K):
             covariance = np.zeros((D, D))
-            for term, value in zip(scale.terms[first:], params[first - 1 :], strict=True):
+            for term, value in zip(layout.terms[first:], params[first - 1 :], strict=True):
                 if term.component in (k, -2):
                     i, j = (term.features * 2)[:2] if term.features else (slice(None),) * 2
                     covariance[i, j] = covariance[j, i] = value if term.features else value * np.eye(D)
@@ -119,7 +119,7 @@ def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
     assert (np.abs(np.log(found.bse / sandwich.bse)) < 0.5).all()
 
 
-def test_of_one_component_it_is_the_textbook():
+def test_standard_errors_of_one_component_are_those_of_textbooks():
     X = rows()[:, :1]
     found = fitted(X, n_components=1).inference(X)
     variance = X.var()
@@ -152,7 +152,7 @@ def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
     ],
     ids=str,
 )
-def test_it_goes_on_to_the_maximum(parameters):
+def test_inference_continues_em_to_the_maximum(parameters):
     """Check that the numbers belong to the maximum, however early EM ended, and that only then there is a note."""
     X = rows(apart=3.0)
     with pytest.warns(match="did not converge"):
@@ -199,7 +199,7 @@ def test_components_that_cannot_be_told_apart_have_no_errors_and_the_others_have
     assert np.isnan(found.conf_int()[0]).all()
 
 
-def test_what_is_fixed_is_known():
+def test_fixed_parameters_have_no_standard_errors():
     X = rows()
     start = {"means_init": [[0, 0], [4, 4]], "weights_init": [0.6, 0.4]}
     gm = fitted(X, restrictions=Restrictions(fixed_means=[0], equal_weights=False), **start)
@@ -351,7 +351,7 @@ def test_a_search_has_it_too():
     np.testing.assert_allclose(np.sort(search.inference(X).bse), np.sort(fitted(X).inference(X).bse), rtol=1e-3)
 
 
-def test_what_it_does_not_know_is_refused():
+def test_inference_refuses_trim_unknown_kinds_and_few_rows():
     X = rows()
     with pytest.raises(ValueError, match=r"trim leaves out different rows.*bootstrap"):
         fitted(X, trim=0.05).inference(X)
@@ -380,7 +380,7 @@ def test_texts_have_the_digits_of_the_interval(shift, spread):
     np.testing.assert_allclose([float(text) for text in texts], exact, rtol=0, atol=0.01 * found.bse[1])
 
 
-def test_it_is_told_as_text_and_as_a_table():
+def test_text_and_table_of_standard_errors():
     X = rows()
     found = fitted(X, noise=True).inference(X)
     text = str(found)
@@ -471,14 +471,14 @@ def test_alpha_is_what_is_outside_of_the_interval():
             ask(0.95)
 
 
-def test_where_formulas_suffice_it_takes_them():
+def test_auto_uses_formulas_where_they_are_accurate():
     gm = fitted()
     found = gm.inference(rows())
     assert (found.kind, found.notes) == ("hessian", ())
     np.testing.assert_array_equal(found.conf_int(), gm.inference(rows(), kind="hessian").conf_int())
 
 
-def test_of_precisions_it_takes_the_sandwich():
+def test_auto_uses_the_sandwich_for_weights_that_are_precisions():
     weight = np.random.default_rng(2).uniform(0.5, 2, N)
     gm = fitted(weight=weight, weight_type="precision")
     found = gm.inference(rows(), sample_weight=weight)
@@ -489,7 +489,7 @@ def test_of_precisions_it_takes_the_sandwich():
 
 
 @pytest.mark.parametrize("meaning", ["frequency", "precision"])
-def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
+def test_auto_uses_refits_where_formulas_are_inaccurate(meaning):
     X, weight = rows(apart=1.5), 1.0 + np.arange(N) % 2
     gm, given = fitted(X, weight, weight_type=meaning), {"sample_weight": weight}
     found, refits = gm.inference(X, **given), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **given)

@@ -188,7 +188,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_what_can_not_be_used_is_refused_in_a_sentence(name, groups):
+def test_invalid_labels_are_refused(name, groups):
     rows, _ = groups
     labels, settings, sentence = BAD[name]
     estimator = GaussianMixture(3, random_state=0, **settings)
@@ -201,7 +201,7 @@ def test_what_can_not_be_used_is_refused_in_a_sentence(name, groups):
 @pytest.mark.parametrize(
     ("labels", "settings"), [(np.zeros(N_ROWS, bool), {}), (np.zeros(N_ROWS, int), {"label_components": [[0]]})]
 )
-def test_what_is_of_another_kind_is_refused(labels, settings, groups):
+def test_labels_of_wrong_types_are_refused(labels, settings, groups):
     with pytest.raises(TypeError, match=r"labels contains True and False|must be a dictionary"):
         GaussianMixture(3, **settings).fit(groups[0], labels=labels)
 

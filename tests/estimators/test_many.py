@@ -101,7 +101,7 @@ def test_types_ties_and_weights(dtype, is_weighted, rng):
     ],
     ids=str,
 )
-def test_settings(parameters, rng):
+def test_groups_with_other_settings_are_fitted_like_single_tables(parameters, rng):
     assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
 
 
@@ -162,7 +162,7 @@ def table(rng):
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_frames(library, is_weighted, table):
+def test_frames_are_grouped_by_a_column(library, is_weighted, table):
     frame, weight = table
     given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame)}[library]
     mixtures = fit_many(given, 2, by="sensor", sample_weight=weight if is_weighted else None, random_state=0)
@@ -255,7 +255,7 @@ def test_a_ragged_group_is_named(rng):
         ([["a"], ["b"]], {}, ValueError, "No group could be fitted. Group 0: "),
     ],
 )
-def test_what_are_no_groups(groups, options, error, match):
+def test_invalid_groups_are_refused(groups, options, error, match):
     with pytest.raises(error, match=match):
         fit_many(groups, **options)
 
@@ -371,7 +371,7 @@ def test_notes_have_the_warnings_of_a_callable_start(rng):
 
 
 @pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
-def test_what_a_name_means_for_one_feature_is_said_once(kind, rng):
+def test_the_note_on_structures_of_one_feature_appears_once(kind, rng):
     groups = [*make_groups(rng, 3, 40, 1), np.full((40, 1), np.nan)]
     with pytest.warns(RuntimeWarning) as said:
         fit_many(groups, estimator=kind(2, covariance_type="EVI", random_state=0))

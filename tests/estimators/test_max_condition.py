@@ -44,7 +44,7 @@ def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_structures_refuse_it(name):
+def test_structures_without_a_bound_refuse_max_condition(name):
     with pytest.raises(ValueError, match=f"max_condition is not an option of the structure '{name}'"):
         family_named(name, max_condition=3.0)
 
@@ -84,7 +84,7 @@ def test_a_fit_keeps_its_structure_when_the_value_changes(rows):
     assert (gm.covariance_type, gm.mixture_.family) == (Full(7), Full(30))
 
 
-def test_what_all_estimators_share_cannot_change():
+def test_registered_structures_cannot_be_changed():
     gm = GaussianMixture(covariance_type=FAMILIES["full"])
     with pytest.raises(ValueError, match=r"in FAMILIES is shared by all fits: create Full\(…\)"):
         gm.set_params(covariance_type__max_condition=3)

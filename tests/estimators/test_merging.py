@@ -205,7 +205,7 @@ def test_one_component_is_one_cluster(crossed):
     assert not merging.predict(crossed).any()
 
 
-def test_what_cannot_be_used_is_refused(merging, crossed):
+def test_invalid_overlaps_and_numbers_of_clusters_are_refused(merging, crossed):
     gm, merged = merging
     for wrong, error in ((-0.1, ValueError), (1.5, ValueError), (np.nan, ValueError), ("most", TypeError)):
         with pytest.raises(error, match=r"min_overlap.* must be a number from 0 to 1"):
@@ -217,7 +217,7 @@ def test_what_cannot_be_used_is_refused(merging, crossed):
         merged.predict(crossed, 2.0)
 
 
-def test_it_is_shown_as_a_line_and_in_a_notebook_as_a_table():
+def test_a_merging_is_shown_as_a_line_and_as_a_table():
     mixture = Mixture([0.25] * 4, [[0.0], [20.0], [1.0], [60.0]], [1.0] * 4, FAMILIES["spherical"])
     merging = (
         GaussianMixture(4, means_init=mixture.means, random_state=0)

@@ -30,7 +30,7 @@ def rows_of(estimator):
 
 
 @pytest.mark.heavy(but=1)
-def test_it_becomes_the_best_mixture(X):
+def test_a_selection_has_the_candidate_with_the_lowest_bic(X):
     chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
     assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
     table = pd.DataFrame(chosen.results_)
@@ -325,7 +325,7 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),
     ],
 )
-def test_what_cannot_be_used_is_refused(wrong, error, message, X):
+def test_invalid_candidates_and_criteria_are_refused(wrong, error, message, X):
     with pytest.raises(error, match=message):
         GaussianMixtureIC(**({"n_components": [1, 2], "covariance_type": FOUR} | wrong)).fit(X)
 
@@ -335,7 +335,7 @@ def test_a_fit_that_did_not_converge_says_so(X):
         GaussianMixtureIC([3], covariance_type="full", max_iter=1, random_state=0).fit(X)
 
 
-def test_what_fails_without_a_fold_is_not_judged_by_the_others(X):
+def test_a_candidate_that_fails_in_a_fold_has_no_cross_validated_score(X):
     how = {"covariance_type": "diag", "criterion": "cv", "n_folds": 3, "reg_covar": 1e-3, "random_state": 0}
     chosen = GaussianMixtureIC([1, 2, 150], **how).fit(X)
     failure = "failed without a fold: fewer rows than components: 120"

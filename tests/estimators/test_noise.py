@@ -133,7 +133,7 @@ def test_a_bare_volume_has_no_place(rows):
             ask()
 
 
-def test_what_is_of_components_alone_refuses_noise(rows):
+def test_moments_modes_and_samples_refuse_noise(rows):
     mixture = fitted(rows, noise=Noise(volume=BOX)).mixture_
     plain = mixture.without_noise
     assert plain.weights.sum() == pytest.approx(1.0)
@@ -179,13 +179,13 @@ BAD_VALUES = {
 
 
 @pytest.mark.parametrize(("given", "kind", "sentence"), BAD_VALUES.values(), ids=BAD_VALUES)
-def test_what_is_no_noise_is_refused(given, kind, sentence):
+def test_invalid_values_of_noise_are_refused(given, kind, sentence):
     with pytest.raises(kind, match=sentence):
         Noise(**given)
 
 
 @pytest.mark.parametrize("name", sorted(BAD))
-def test_what_can_not_be_used_is_refused_in_a_sentence(name, rows):
+def test_noise_that_does_not_suit_the_fit_is_refused(name, rows):
     settings, kind, sentence = BAD[name]
     estimator = GaussianMixture(2, **{"noise": True, **settings})
     before = dict(vars(estimator))

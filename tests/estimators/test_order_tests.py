@@ -31,12 +31,12 @@ def test_statistics_are_not_negative_and_have_the_same_bits_on_threads(family):
 
 def test_the_statistic_is_that_of_the_best_fits():
     X = rows(0.0, 3.0, 9.0, d=2)
-    heights = [
+    log_likelihoods = [
         GaussianMixture(k, random_state=0, init_params="search", tol=1e-7, max_iter=5000).fit(X).score(X) * len(X)
         for k in (2, 3)
     ]
     found = likelihood_ratio_test(X, 2, n_resamples=1, random_state=0)
-    assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=0.02)
+    assert found.statistic[0] == pytest.approx(2 * (log_likelihoods[1] - log_likelihoods[0]), abs=0.02)
 
 
 @pytest.mark.parametrize("reg_covar", ["auto", 1.0])
@@ -71,7 +71,7 @@ def test_the_level_of_the_likelihood_ratio_test():
     assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
 
 
-def test_they_find_three_groups():
+def test_order_tests_find_three_groups():
     X = rows(0.0, 6.0, 14.0)
     drawn = likelihood_ratio_test(X, 1, 4, n_resamples=39, random_state=0)
     np.testing.assert_array_equal(drawn.n_components, [1, 2, 3])
@@ -133,8 +133,8 @@ def test_the_em_test():
     for unit in (1e-310, 1e-200, 1e200, 1e305):
         assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
     # The statistic is the likelihood gain of two components minus a penalty, which is small.
-    heights = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
-    assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=3)
+    maxima = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
+    assert found.statistic[0] == pytest.approx(2 * (maxima[1] - maxima[0]), abs=3)
     for x, words in [(np.zeros(50), "not all equal"), (X[:9], "at least 10"), (np.hstack([X, X]), "one feature")]:
         with pytest.raises(ValueError, match=words):
             em_test(x)
@@ -144,21 +144,21 @@ def test_steps_of_the_em_test_never_lower_what_it_raises():
     x = rows(0.0, 2.0)[:, 0]
     x = (x - x.mean()) / x.std()
     shares, means, variances = em_module._initial_parameters(x)
-    heights = [em_module._penalised_log_likelihood(x, shares, means, variances)]
+    log_likelihoods = [em_module._penalised_log_likelihood(x, shares, means, variances)]
     for _ in range(30):
         means, variances = em_module._m_step(x, em_module._second_responsibilities(x, shares, means, variances))
-        heights.append(em_module._penalised_log_likelihood(x, shares, means, variances))
-    assert (np.diff(heights, axis=0) >= -1e-10).all()
+        log_likelihoods.append(em_module._penalised_log_likelihood(x, shares, means, variances))
+    assert (np.diff(log_likelihoods, axis=0) >= -1e-10).all()
 
 
-def test_they_are_told():
+def test_text_and_table_of_order_tests():
     found = likelihood_ratio_test(rows(0.0, 6.0), 1, n_resamples=19, random_state=0)
     assert "At least 2 at a level of 0.05." in str(found)
     assert list(found.tidy().columns) == ["n_components", "statistic", "p_value"]
     assert "by halves of the rows" in str(n_components_test(rows(0.0, 6.0), random_state=0))
 
 
-def test_what_they_refuse():
+def test_order_tests_refuse_invalid_arguments():
     X = rows(0.0)
     holes = X.copy()
     holes[3] = np.nan

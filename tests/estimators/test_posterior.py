@@ -40,7 +40,7 @@ NEED_ALL = {"trim": {"trim": 0.1}, "tol='auto'": {"tol": "auto"}, "X_error": {},
 
 @pytest.mark.one_block
 @pytest.mark.parametrize("name", NEED_ALL)
-def test_what_needs_all_components_is_refused(name, rows):
+def test_options_that_need_all_components_refuse_truncated_em(name, rows):
     X, error = WITH_MISSING if name == "missing values" else rows, np.full(2, 0.1) if name == "X_error" else None
     with pytest.raises(ValueError, match=rf'^posterior.* does not support {name}\. Set posterior="exact"\.$'):
         GaussianMixture(3, posterior=2, **NEED_ALL[name]).fit(X, X_error=error)

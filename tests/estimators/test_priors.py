@@ -115,7 +115,7 @@ BAD_PRIORS = {
 
 
 @pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD.values(), ids=BAD)
-def test_what_contradicts_itself_is_refused_and_changes_nothing(parameters, kind, sentence):
+def test_contradictory_priors_and_restrictions_are_refused(parameters, kind, sentence):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS).set_params(**parameters)
     before = copy.copy(vars(mixture))
     with pytest.raises(kind) as error:
@@ -125,14 +125,14 @@ def test_what_contradicts_itself_is_refused_and_changes_nothing(parameters, kind
 
 
 @pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_PRIORS.values(), ids=BAD_PRIORS)
-def test_a_prior_that_is_none_is_refused(parameters, kind, sentence):
+def test_invalid_priors_are_refused(parameters, kind, sentence):
     with pytest.raises(kind) as error:
         NormalInverseWishart(**parameters)
     assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_RESTRICTIONS.values(), ids=BAD_RESTRICTIONS)
-def test_restrictions_that_are_none_are_refused(parameters, kind, sentence):
+def test_invalid_restrictions_are_refused(parameters, kind, sentence):
     with pytest.raises(kind) as error:
         Restrictions(**parameters)
     assert sentence in str(error.value)

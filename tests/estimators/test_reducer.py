@@ -15,7 +15,7 @@ def X(rng):
 
 
 @pytest.mark.parametrize("mean_fraction", [0.0, 0.3, 1.0])
-def test_it_solves_the_generalised_eigenproblem(X, mean_fraction):
+def test_directions_solve_the_generalised_eigenproblem(X, mean_fraction):
     """Check M v = l Σ v, with M as defined by Scrucca (2014)."""
     reducer = GaussianMixtureDimensionReducer(3, mean_fraction=mean_fraction, random_state=0).fit(X)
     mixture = reducer.mixture_
@@ -55,7 +55,7 @@ def test_rows_follow_the_reduced_mixture(X):
     assert reducer.set_params(n_directions=3).fit_transform(X).shape == (120, 2)  # the means lie on a plane
 
 
-def test_it_goes_into_a_pipeline_and_a_file(X, tmp_path):
+def test_a_reducer_in_a_pipeline_and_in_a_file(X, tmp_path):
     pipeline = make_pipeline(
         GaussianMixtureDimensionReducer(3, random_state=0), GaussianMixture(3, random_state=0)
     ).fit(X)

@@ -33,7 +33,7 @@ def cellcharter(labels):
     return np.array([by_step[i] + by_step[i - 1] for i in range(1, len(by_step))])
 
 
-def test_it_is_cellcharters_of_fits_one_by_one(X, monkeypatch):
+def test_stability_is_that_of_cellcharter(X, monkeypatch):
     found = GaussianMixtureIC(range(2, 7), init_params="kmeans", **CHOICE).fit(X)
     generator, labels = check_seed(0), []
     for _ in range(5):
@@ -92,7 +92,7 @@ def test_noise_is_a_label(X):
     assert all(0 < value < 1 for value in found.results_["stability"])
 
 
-def test_what_was_chosen_is_told_beside_bic(X):
+def test_a_summary_shows_the_choice_of_stability_beside_bic(X):
     found = GaussianMixtureIC(range(2, 7), **CHOICE).fit(X)
     sentence = found.summary().warnings[-1]
     assert sentence.startswith(f"Stability chose K = {found.n_components_}. ")
@@ -123,6 +123,6 @@ def test_the_picture_marks_the_peaks(X):
         ({"n_folds": 1}, "n_folds=1 must be an integer ≥ 2"),
     ],
 )
-def test_what_repeats_cannot_judge_is_refused(how, message, X):
+def test_candidates_without_stability_are_refused(how, message, X):
     with pytest.raises(ValueError, match=message):
         GaussianMixtureIC(**{"n_components": [2, 3], **CHOICE, **how}).fit(X)

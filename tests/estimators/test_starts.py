@@ -100,7 +100,7 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
 
 
 @pytest.mark.parametrize(("missing", "n_asked"), [(None, 0), ("weights_init", 3), ("means_init", 3)])
-def test_what_leaves_nothing_to_draw_is_one_start(missing, n_asked, X):
+def test_starts_without_random_draws_run_once(missing, n_asked, X):
     asked, given = [], {"weights_init": [0.5, 0.5], "means_init": X[:2], "covariances_init": [np.eye(3)] * 2}
     given |= {} if missing is None else {missing: None}
 
@@ -117,7 +117,7 @@ def test_weights_that_are_only_rounded_are_brought_to_sum_to_1(X):
     assert start(X, weights_init=thirds, random_state=0).weights_.sum() == pytest.approx(1, rel=ROUNDING)
 
 
-def test_what_is_not_given_comes_from_the_rows(X):
+def test_initial_parameters_that_are_not_given_come_from_the_rows(X):
     nearest = np.linalg.norm(X[:, None] - X[:3], axis=2).argmin(axis=1)
     weights, _, covariances = m_step(X, np.eye(3)[nearest], "full")
     mixture = start(X, means_init=X[:3], reg_covar=0, init_params="kmeans")
@@ -217,7 +217,7 @@ def test_a_given_start_and_no_steps_stay_what_they_are(rows, given):
     assert_same_fit(fitted_as_many(rows, **given), plain(**given).fit(rows))
 
 
-def test_what_has_no_covariance_is_refused_as_without_a_sample(rows):
+def test_equal_rows_in_a_sample_are_refused_as_in_all_rows(rows):
     rows = rows.copy()
     rows[:1_000] = 50.0  # a thousand rows are equal
     with pytest.raises(ValueError, match="increase reg_covar"):

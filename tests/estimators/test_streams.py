@@ -127,7 +127,7 @@ def test_a_step_counts_by_its_weight(weight, forgetting, rng):
         ({"half_life": True}, TypeError, "half_life must be a number, not True"),
     ],
 )
-def test_what_is_no_rate_is_refused(given, kind, sentence):
+def test_invalid_forgetting_rates_are_refused(given, kind, sentence):
     with pytest.raises(kind, match=sentence):
         ForgettingRate(**given)
 
@@ -265,7 +265,7 @@ def test_float64_after_float32_is_refused(rng):
     ],
     ids=str,
 )
-def test_what_no_stream_supports_is_named(given, named, rng):
+def test_options_that_partial_fit_does_not_support_are_named(given, named, rng):
     stream = streamed(**given)
     with pytest.raises(ValueError, match=f"partial_fit does not support {named}"):
         stream.partial_fit(rows_of(rng, 100))

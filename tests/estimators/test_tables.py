@@ -110,7 +110,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("values", "kind", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_what_is_not_numbers_is_refused_by_name(library, values, kind, sentence):
+def test_columns_without_numbers_are_refused_by_name(library, values, kind, sentence):
     X = rows_of(4)
     check_refused(library({"width": X[:, 0], "height": X[:, 1], "depth": values}), kind, sentence)
 
@@ -209,7 +209,7 @@ def test_bytes_are_no_table():
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
 
 
-def test_what_is_no_table_says_how_to_make_one():
+def test_errors_for_other_objects_say_how_to_make_a_table():
     pairs = [(0.0, 1.0), (2.0, 5.0), (4.0, 2.0)]
     with pytest.raises(TypeError, match=r"X is a structured array. Convert it to a table: numpy\.lib"):
         GaussianMixture().fit(np.array(pairs, dtype=[("a", float), ("b", float)]))

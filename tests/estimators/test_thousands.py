@@ -103,8 +103,8 @@ def test_masses_below_deep_levels_are_right_with_thousands_of_components():
     weights = np.random.default_rng(0).dirichlet(np.full(2000, 1.0))
     mixture = Mixture(weights, line(2000, spacing=100.0, n_features=2).means, np.ones(2000), FAMILIES["spherical"])
     rows = np.column_stack([np.full(3, 5000.0), [20.0, 30.0, 36.0]])
-    heights = np.maximum(mixture.parameters.log_scale[:, None] - mixture.log_density(rows), 0.0)
-    exact = logsumexp(np.log(weights)[:, None] + chi2.logsf(2 * heights, 2), axis=0)
+    log_ratios = np.maximum(mixture.parameters.log_scale[:, None] - mixture.log_density(rows), 0.0)
+    exact = logsumexp(np.log(weights)[:, None] + chi2.logsf(2 * log_ratios, 2), axis=0)
     np.testing.assert_allclose(mixture.log_density_p_value(rows), exact, rtol=1e-3)
 
 

@@ -51,7 +51,7 @@ def test_labels_go_with_fit_predict(more, rows):
 
 
 @pytest.mark.heavy
-def test_no_start_is_spoiled(rng):
+def test_distant_outliers_spoil_no_start(rng):
     """Check one distant group of outliers with a sixth of the rows, for any seed."""
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])
     heap = np.concatenate([groups, [30.0, 25.0] + 6 * rng.normal(size=(50, 2))])
@@ -81,7 +81,7 @@ def test_a_weight_is_a_number_of_rows(rows, rng):
     assert weighted.cutoff_ == pytest.approx(repeated.cutoff_, rel=1e-6)
 
 
-def test_it_goes_on_and_may_be_accelerated(rows):
+def test_warm_starts_and_acceleration_of_trimmed_fits(rows):
     begun = GaussianMixture(3, trim=0.1, random_state=0, warm_start=True).fit(rows)
     reached = begun.lower_bound_
     assert begun.fit(rows).lower_bound_ >= reached - 1e-12
@@ -122,7 +122,7 @@ def test_a_choice_is_not_led_by_outliers(name, rows):
         ({"trim": True}, TypeError, r"trim must be a number"),
     ],
 )
-def test_what_can_not_be_trimmed_is_refused(parameters, error, words, rows):
+def test_options_that_contradict_trim_are_refused(parameters, error, words, rows):
     for kind in (GaussianMixture, GaussianMixtureIC):
         estimator = kind(2, covariance_type="full").fit(rows)
         before = estimator.mixture_

@@ -247,7 +247,7 @@ class Opaque(Full):
     algebra = None
 
 
-def test_what_has_no_certificate_is_said():
+def test_a_structure_without_formulas_has_no_certificate():
     how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1, "covariance_type": Opaque()}
     fitted = GaussianMixture(2, check_maximum=True, **how).fit(SLOW)
     why = "there is no formula for the structure Opaque"
@@ -276,13 +276,13 @@ HOLES = np.where(np.arange(SLOW.size).reshape(SLOW.shape) % 5, SLOW, np.nan)
     [({}, HOLES, None), ({}, SLOW, np.full(SLOW.shape, 0.1)), ({"covariance_type": FactorAnalyzer(1)}, THREE, None)],
     ids=["holes", "errors", "factors"],
 )
-def test_what_takes_many_passes_has_a_certificate_where_it_is_asked_for(how, rows, error):
+def test_a_certificate_with_many_passes_is_computed_only_on_request(how, rows, error):
     for check_maximum in "auto", True:
         fitted = GaussianMixture(2, check_maximum=check_maximum, tol=0.1, init_params="kmeans", random_state=0, **how)
         assert (fitted.fit(rows, X_error=error).outcome_.is_maximum is None) is (check_maximum == "auto")
 
 
-def test_what_can_have_no_certificate_is_refused_before_em():
+def test_too_many_parameters_for_a_certificate_are_refused_before_em():
     seen = []
     how = {"tol": "auto", "callbacks": [seen.append], "random_state": 0}
     with pytest.raises(ValueError, match="more than 4,000 parameters"):

@@ -120,7 +120,7 @@ def test_another_last_step_is_refused():
         to_onnx(make_pipeline(StandardScaler(), PCA(2)).fit(rows))
 
 
-def test_what_cannot_be_written_is_a_sentence():
+def test_models_that_onnx_cannot_represent_are_refused():
     rows = rows_at(0.0)
     with pytest.raises(TypeError, match="is needed, not GaussianMixtureRegressor: give its mixture_"):
         to_onnx(GaussianMixtureRegressor(2, random_state=0).fit(rows[:, :2], rows[:, 2]))

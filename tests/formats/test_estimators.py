@@ -111,7 +111,7 @@ def test_warm_start_goes_on_where_the_saved_fit_ended(rng, tmp_path):
 
 
 @pytest.mark.parametrize("value", [lambda rows, k, rng: np.arange(len(rows)) % k, {"a": 1}], ids=["function", "dict"])
-def test_what_no_file_can_hold_is_named_and_leaves_no_file(value, rng, tmp_path):
+def test_parameters_that_no_file_can_store_are_named_and_leave_no_file(value, rng, tmp_path):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2))).set_params(init_params=value)
     with pytest.raises(ValueError, match=r"GaussianMixture: init_params is .* which can.t be saved"):
         estimator.save(tmp_path / "m.gmm")
@@ -149,7 +149,7 @@ def test_labels_that_would_come_back_as_text_are_named(key, rng, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_knows_only_arrays_reads_ranges_as_arrays():
+def test_older_versions_read_ranges_as_arrays():
     assert plain("counts", range(1, 4)) == {"array": [1, 2, 3], "dtype": "int64", "as": ["range"]}
     assert from_plain("counts", {"array": [1, 2, 3], "dtype": "int64"}).tolist() == [1, 2, 3]
 
@@ -195,7 +195,7 @@ def test_a_header_that_lacks_something_is_refused(lacks, rng):
 @pytest.mark.parametrize(
     "path", [b"m.gmm", None, 3, 1.5, True, ["m.gmm"], io.StringIO()], ids=lambda value: type(value).__name__
 )
-def test_what_is_no_path_is_named(path, rng):
+def test_arguments_that_are_no_paths_are_refused(path, rng):
     estimator = GaussianMixture().fit(rng.normal(size=(40, 2)))
     for write in (estimator.save, estimator.mixture_.save):
         with pytest.raises(TypeError, match=r"^Pass a path as str or pathlib\.Path, or a binary file to write, not "):
@@ -236,7 +236,7 @@ def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
     assert again.keys == many.keys
 
 
-def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
+def test_load_refuses_foreign_classes_and_damaged_files(rng, tmp_path):
     path = tmp_path / "m.gmm"
     Other(2).fit(rng.normal(size=(40, 2))).save(path)
     with pytest.raises(ValueError, match=r"m\.gmm contains a fitted Other, not a class of gaussmix. Use Other\.load"):

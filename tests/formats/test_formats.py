@@ -62,9 +62,9 @@ def test_every_family_comes_back_bit_for_bit(name, n_features, rng, tmp_path):
     record = FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
     details = Details(tuple("abcd"[:n_features]), "float64", record)
     save(tmp_path / "m.gmm", mixture, details)
-    loaded, described = load(tmp_path / "m.gmm")
+    loaded, loaded_details = load(tmp_path / "m.gmm")
     assert same(loaded, mixture)
-    assert described == details
+    assert loaded_details == details
 
 
 def test_extreme_numbers_come_back(tmp_path):
@@ -202,7 +202,7 @@ def test_false_contents_are_named(name, tmp_path):
         load(tmp_path / "m.gmm")
 
 
-def test_what_is_true_passes_and_later_keys_are_ignored(tmp_path):
+def test_valid_files_load_and_unknown_keys_are_ignored(tmp_path):
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, "fit": FIT, "colour": "blue"}, TENSORS))
     mixture, details = load(tmp_path / "m.gmm")
     assert mixture.n_components == 2
@@ -274,7 +274,7 @@ def test_replacing_keeps_permissions_and_follows_links(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_what_is_no_file_is_written_to_not_replaced():
+def test_a_device_is_written_to_and_not_replaced():
     before = os.stat(os.devnull)
     with files.whole_file(os.devnull) as file:
         file.write(b"gone")

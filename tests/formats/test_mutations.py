@@ -116,7 +116,7 @@ FORGED = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, times, rng):
+def test_inconsistent_headers_with_a_valid_checksum_are_refused_or_usable(name, times, rng):
     """Check that loaded models can be used, although invalid parameters may raise errors only when they are used."""
     rows = rng.normal(size=(60, 3))
     fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()

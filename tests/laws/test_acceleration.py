@@ -58,9 +58,9 @@ SLOW = {
 
 @families
 def test_no_pass_lowers_the_objective(family, engine):
-    course = states(PROBLEMS["overlapping"], family, engine, StopRule(0.0, 60))
-    assert any(is_accelerated(state.trace) for state in course)
-    objective = np.array(course[-1].trace.objective)
+    run = states(PROBLEMS["overlapping"], family, engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in run)
+    objective = np.array(run[-1].trace.objective)
     assert len(objective) == 60
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
@@ -68,11 +68,11 @@ def test_no_pass_lowers_the_objective(family, engine):
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()])
 def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
     most = 1.7
-    course = states(slow_in_two(), family_named(name, max_condition=most), engine, StopRule(0.0, 60))
-    assert any(is_accelerated(state.trace) for state in course)
-    values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in course]
+    run = states(slow_in_two(), family_named(name, max_condition=most), engine, StopRule(0.0, 60))
+    assert any(is_accelerated(state.trace) for state in run)
+    values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in run]
     assert max(each.max() / each.min() for each in values) <= most * (1 + 1e-9)
-    objective = np.array(course[-1].trace.objective)
+    objective = np.array(run[-1].trace.objective)
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
 
@@ -104,11 +104,11 @@ def test_units_do_not_matter(name):
     given = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
     other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
-    course, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (given, other))
-    assert [is_accelerated(state.trace) for state in others] == [is_accelerated(state.trace) for state in course]
-    assert is_accelerated(course[-2].trace)
+    run, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (given, other))
+    assert [is_accelerated(state.trace) for state in others] == [is_accelerated(state.trace) for state in run]
+    assert is_accelerated(run[-2].trace)
     shift = 8 * np.log(2.0)
-    np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, course[-1].trace.objective, rtol=1e-8)
+    np.testing.assert_allclose(np.array(others[-1].trace.objective) + shift, run[-1].trace.objective, rtol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def on_the_way(engine):
     """Return a state after which the next pass is at a proposal, and the acceleration of its run."""
     given, family = SLOW["a mixture"][:2]
     stopping = StopRule(0.0, 60)
-    course = states(given, family, engine, stopping)
+    run = states(given, family, engine, stopping)
     proposed = (
         state
-        for state in course
+        for state in run
         if is_accelerated(state.trace) and EMPath.from_arrays(state.trace.path_arrays, family).proposal_length
     )
     return next(proposed), acceleration_of(given, family, engine, stopping)

@@ -110,7 +110,7 @@ def test_rows_of_weight_0_keep_no_component(seed) -> None:
 
 
 @families
-def test_what_lowers_the_bound_is_refused(rows, family, engine, monkeypatch) -> None:
+def test_moves_that_lower_the_bound_are_rejected(rows, family, engine, monkeypatch) -> None:
     shares = np.repeat(np.eye(2), [120, 80], axis=0)
     moves, model = moves_of(rows, family, engine, StickBreakingWeights(1.0), shares)
     alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))

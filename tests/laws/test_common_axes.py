@@ -29,13 +29,13 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
         "volumes": (None, lambda spectra: np.exp(np.log(spectra).mean(axis=1)).sum()),
     }[importance]
     axes = np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    course = [value(spectra_along(scatters, axes))]
+    values = [value(spectra_along(scatters, axes))]
     for _ in range(30):
         axes = shared_axes(scatters, axes, weights, max_sweeps=1)
-        course.append(value(spectra_along(scatters, axes)))
+        values.append(value(spectra_along(scatters, axes)))
     np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each entry
-    assert np.diff(course).max() <= 25 * EPS * abs(course[0])  # rounding of sums of 5 × 5 products
-    assert course[-1] < course[0] - 1e-3 * abs(course[0])
+    assert np.diff(values).max() <= 25 * EPS * abs(values[0])  # rounding of sums of 5 × 5 products
+    assert values[-1] < values[0] - 1e-3 * abs(values[0])
 
 
 def test_axes_that_are_shared_are_found(rng):

@@ -33,12 +33,12 @@ def check_steps(source, engine, mixture, objective, problem):
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
         moments, following, _ = em_step(source, engine, mixture, objective, {})
-        found, course, objectives = fast.run_steps(mixture, 0, -np.inf)
+        found, log_likelihoods, objectives = fast.run_steps(mixture, 0, -np.inf)
         what = f"{problem}, step {number + 1}"
-        if len(course) != 1:
-            raise AssertionError(f"{what}: the engine made {len(course)} steps, not 1")
+        if len(log_likelihoods) != 1:
+            raise AssertionError(f"{what}: the engine made {len(log_likelihoods)} steps, not 1")
         expected = moments.log_likelihood / moments.row_weight
-        assert_close(course[0], expected, rounding, 10 + abs(expected), f"{what}: log-likelihood")
+        assert_close(log_likelihoods[0], expected, rounding, 10 + abs(expected), f"{what}: log-likelihood")
         expected += objective.log_prior(mixture) / moments.row_weight
         assert_close(objectives[0], expected, rounding, 10 + abs(expected), f"{what}: objective")
         _assert_same_mixture(found, following, rounding, what)
@@ -168,7 +168,7 @@ def round_mixture(family, means, weights):
 
 @families
 @pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
-def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng):
+def test_collapsed_and_lost_components_are_left_to_the_loop(family, place, twins, complete, rng):
     """A component on equal rows and a component without rows must be frozen at the same step as in the loop."""
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
@@ -232,7 +232,7 @@ def steps_of_engine(complete, rows, family, stopping):
 
 
 @pytest.mark.one_block
-def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
+def test_the_engine_runs_only_structures_and_stopping_rules_that_it_supports(complete, rng):
     rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], StopRule(0.0, 3)
     assert len(steps_of_engine(complete, rows, full, stopping)) == 3
     assert steps_of_engine(complete, rows, ShrunkFull(), stopping) == []
@@ -246,7 +246,7 @@ def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
     [(8, 10, "f8", True), (8, 10, "f4", True), (16, 60, "f8", False), (513, 1, "f8", False)],
     ids=["no order pays", "float32", "an order may pay", "large covariances"],
 )
-def test_what_is_decided_between_passes_is_not_left_to_the_engine(
+def test_steps_with_decisions_between_passes_are_left_to_the_loop(
     n_features, n_components, dtype, is_left, complete, rng, monkeypatch
 ):
     """The choice between core and loop must depend neither on the number of threads nor on the machine's speed."""

@@ -273,12 +273,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES.values(), ids=MISTAKES)
-def test_what_cannot_be_fitted_is_said_in_a_sentence(arguments, sentence, rng, dispatch):
+def test_arguments_that_no_fit_on_a_device_supports_are_refused(arguments, sentence, rng, dispatch):
     with pytest.raises((ValueError, TypeError), match=sentence):
         GaussianMixture(2).fit(*arguments(rows_of(rng)))
 
 
-def test_what_needs_rows_on_the_host_says_so(rng, dispatch):
+def test_options_that_need_rows_in_memory_refuse_rows_on_a_device(rng, dispatch):
     X = rows_of(rng)
     with pytest.raises(ValueError, match="rows on a device: copy them to NumPy"):
         GaussianMixture(4, posterior=2).fit(to_strict(X))

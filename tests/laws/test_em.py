@@ -26,13 +26,14 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
     """If a frozen component took part, the step of the others would not maximise the likelihood, which could fall."""
     given = PROBLEMS[problem]
     start = mixture = given.start(FAMILIES[name])
-    course = []
+    log_likelihoods = []
     for _ in range(20):
         moments, mixture, _ = em_step(given.source, engine, mixture, given.objective, {0: FreezeReason.COLLAPSED})
-        course.append(moments.log_likelihood / moments.row_weight)
+        log_likelihoods.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
     assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
-    assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # updates may miss gains of `Family.precision` ** 2
+    # updates may miss gains of `Family.precision` ** 2
+    assert (np.diff(log_likelihoods) >= -1e-12 * np.abs(log_likelihoods[:-1])).all()
 
 
 @pytest.mark.heavy(but=89)

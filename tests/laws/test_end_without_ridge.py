@@ -119,7 +119,7 @@ def test_steps_that_are_left_decide_whether_the_ridge_is_dropped() -> None:
     assert ends[-1].outcome_ == first.outcome_
 
 
-def test_other_features_of_a_fit_know_it() -> None:
+def test_warm_starts_and_several_starts_drop_the_ridge() -> None:
     rows = thin_groups()
     first = fitted(rows)
     again = GaussianMixture(2, random_state=0, warm_start=True).fit(rows).fit(rows)

@@ -66,7 +66,7 @@ def test_variances_are_those_of_the_rows_after_any_step(n_factors, rng):
         np.testing.assert_allclose(covariances.variances(), expected, rtol=8 * EPS)
 
 
-def test_what_is_shared_is_the_same_to_the_bit(rng):
+def test_shared_loadings_and_noise_have_the_same_bits_in_all_components(rng):
     mass, full = random_scatters(rng, 3, 5)
     for noise, shared_loadings, shared_noise in KINDS:
         family = FactorAnalyzer(2, noise, shared_loadings, shared_noise)
@@ -106,7 +106,7 @@ def test_a_ridge_is_added_to_the_noise(kind, rng):
 
 
 @kinds
-def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kind):
+def test_slightly_negative_sums_of_squares_count_as_no_variance(kind):
     """Sums of squares may become slightly negative when they are moved to the new means."""
     family = FactorAnalyzer(1, *kind)
     scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))

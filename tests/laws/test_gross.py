@@ -12,7 +12,7 @@ AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3
 EPS = np.finfo(np.float64).eps
 # Distant rows, and the number of distinct positions among them.
-MAX_REGULAR_DISTANCE = {
+DISTANT_ROWS = {
     "one": ([[1e6, 1e6]], 1),
     "one, in one feature": ([[0.0, -1e15]], 1),
     "two": ([[1e6, 0.0], [-1e15, 1e6]], 2),
@@ -33,10 +33,10 @@ def started(name, engine, rows, n_components, family="diag", weight=None):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others let an outlier affect all components
-@pytest.mark.parametrize("far", MAX_REGULAR_DISTANCE)
+@pytest.mark.parametrize("far", DISTANT_ROWS)
 @pytest.mark.parametrize("name", AT_RANDOM)
 def test_the_others_start_as_without(name, far, family, engine, rng):
-    rows, (wild, n_places) = inliers(rng), MAX_REGULAR_DISTANCE[far]
+    rows, (wild, n_places) = inliers(rng), DISTANT_ROWS[far]
     weight, order = rng.integers(1, 9, size=len(rows)), rng.permutation(len(rows) + len(wild))
     all_rows, all_weight = np.vstack([rows, wild])[order], np.append(weight, np.ones(len(wild)))[order]
     without = started(name, engine, rows, 4 - n_places, family, weight.astype(np.float64))

@@ -123,7 +123,7 @@ def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     ],
     ids=str,
 )
-def test_so_it_is_with_priors_ridges_noise_and_labels(case):
+def test_curvature_with_priors_ridges_noise_and_labels(case):
     assert_right(*begun(**case))
 
 
@@ -137,7 +137,7 @@ def test_so_it_is_with_priors_ridges_noise_and_labels(case):
     ],
     ids=["equal", "mean", "covariance", "weight"],
 )
-def test_what_is_fixed_is_no_coordinate(restrictions, n_fixed):
+def test_fixed_parameters_are_no_coordinates(restrictions, n_fixed):
     given = {"means_init": rows_of()[:K], "weights_init": [0.3, 0.7], "covariances_init": 3 * np.array([np.eye(D)] * K)}
     given |= {"weights_init": [0.5, 0.5]} if restrictions.equal_weights else {}
     found = assert_right(*begun(restrictions=restrictions, **given))
@@ -150,13 +150,13 @@ def with_holes(rows):
 
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("family", SMOOTH)
-def test_so_it_is_where_cells_are_missing(family):
+def test_curvature_with_missing_values(family):
     assert_right(*begun(with_holes(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("case", [{"noise": True}, {"prior": "default", "covariance_type": "diag"}, {}], ids=str)
-def test_so_it_is_where_cells_are_missing_and_more_is_known(case):
+def test_curvature_with_missing_values_and_labels(case):
     labels = np.maximum(np.arange(N_ROWS) % 9 - 7, -1)
     assert_right(*begun(with_holes(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
 
@@ -165,7 +165,7 @@ def test_so_it_is_where_cells_are_missing_and_more_is_known(case):
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
 @pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
 @pytest.mark.pairwise
-def test_so_it_is_beside_errors(family, is_matrix):
+def test_curvature_with_measurement_errors(family, is_matrix):
     rng = np.random.default_rng(2)
     halves = rng.normal(size=(N_ROWS, D, D))
     error = 0.3 * halves @ halves.swapaxes(1, 2) if is_matrix else rng.uniform(0.1, 1, (N_ROWS, D))
@@ -185,7 +185,7 @@ WITH_FACTORS = [
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
-def test_so_it_is_with_factors(options, case):
+def test_curvature_of_factor_analyzers(options, case):
     problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
     assert assert_right(problem, run).coordinates.n_parameters == problem.n_parameters
 
@@ -194,7 +194,7 @@ BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for mo
 
 
 @pytest.mark.parametrize(("name", "most"), BOUNDED)
-def test_so_it_is_among_variances_at_a_bound(name, most):
+def test_curvature_with_variances_at_a_bound(name, most):
     """Variances at the bound move together and other variances freely; axes with different variances may rotate."""
     family = replace(FAMILIES[name], max_condition=most)
     rows = np.random.default_rng(3).normal(size=(N_ROWS, D)) * [1.0, 1.5, 3.0]
@@ -219,14 +219,14 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
     rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
     problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
-    standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
-    assert standing.is_maximum
+    certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    assert certificate.is_maximum
     end = final_state(
         run_em(problem.source, problem.engine, run.model, problem.objective, StopRule(1e-14, 20_000))
     ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
-    assert standing.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
+    assert certificate.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
 
 
 @pytest.mark.parametrize(("spread", "is_at_bounds"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
@@ -333,9 +333,10 @@ def test_the_remaining_gain_is_what_further_steps_gain():
     """Nine of ten fits must agree within a factor of 2; gains below 1e-9 nats depend on ridge and rounding."""
     ratios, errors, others = [], [], 0
     for problem, run in cases(0, 24):
-        standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
-        if not standing.is_maximum:
-            assert (standing.is_maximum, standing.remaining_gain, standing.label_change_fraction) == (False, None, None)
+        certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+        if not certificate.is_maximum:
+            assert certificate.is_maximum is False
+            assert certificate.remaining_gain is certificate.label_change_fraction is None
             others += 1
             continue
         of_run = problem.source, problem.engine, run.model, problem.objective
@@ -344,9 +345,9 @@ def test_the_remaining_gain_is_what_further_steps_gain():
         ).model
         models, block = (run.model, end), problem.source.whole
         before, after = (float(problem.engine.log_density(block, each.parameters).mean()) for each in models)
-        ratios.append(max(standing.remaining_gain, 1e-9) / max(after - before, 1e-9))
+        ratios.append(max(certificate.remaining_gain, 1e-9) / max(after - before, 1e-9))
         labels = [problem.engine.labels(block, each.parameters) for each in models]
-        errors.append(abs(standing.label_change_fraction - (labels[0] != labels[1]).mean()))
+        errors.append(abs(certificate.label_change_fraction - (labels[0] != labels[1]).mean()))
     assert len(ratios) > 8
     assert others > 4
     assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
@@ -365,10 +366,10 @@ APART = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.defaul
     ],
     ids=["holes", "errors", "factors"],
 )
-def test_what_needs_many_passes_is_certified_too(how):
+def test_a_maximum_of_a_slow_fit_is_certified(how):
     problem, run = begun(tol=1e-5, n_steps=500, **how)
-    standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
-    assert standing.is_maximum
+    certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    assert certificate.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
     end = final_state(
         run_em(*of_run, StopRule(1e-13, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
@@ -376,12 +377,12 @@ def test_what_needs_many_passes_is_certified_too(how):
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
     assert after - before > 1e-8  # otherwise the test is trivial
-    assert standing.remaining_gain == pytest.approx(after - before, rel=0.3)
+    assert certificate.remaining_gain == pytest.approx(after - before, rel=0.3)
     labels = [problem.engine.labels(block, each.parameters) for each in (run.model, end)]
-    assert standing.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
+    assert certificate.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
 
 
-def test_what_has_no_information_is_said():
+def test_structures_without_information_have_no_certificate():
     class Opaque(Full):
         """Structure without a description of its update."""
 

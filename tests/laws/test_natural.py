@@ -32,13 +32,13 @@ def coordinates(trace=None, n_features=D, **parameters):
 
 
 def assert_right(at):
-    scale, step, size = ParameterLayout.at_model(at.model), 1e-3, at.n_parameters
+    layout, step, size = ParameterLayout.at_model(at.model), 1e-3, at.n_parameters
     values = [
-        [scale.to_vector(at.model_at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(size)
+        [layout.to_vector(at.model_at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(size)
     ]  # values for differences of fourth order
     differences = np.array([-two + 8 * one - 8 * minus + less for two, one, minus, less in values]).T / (12 * step)
-    found = scale.jacobian(at)
-    assert found.shape == (scale.n_parameters, size)
+    found = layout.jacobian(at)
+    assert found.shape == (layout.n_parameters, size)
     np.testing.assert_allclose(found, differences, atol=1e-8 * np.abs(differences).max())
     return found
 
@@ -50,11 +50,11 @@ def test_the_jacobian_is_the_derivative(family, noise):
     assert np.linalg.matrix_rank(assert_right(at)) == at.n_parameters  # full rank
 
 
-def test_of_one_feature():
+def test_the_jacobian_of_one_feature():
     assert_right(coordinates(n_features=1))
 
 
-def test_what_is_frozen_or_fixed_does_not_move():
+def test_frozen_components_and_fixed_weights_do_not_move():
     at = coordinates(
         trace=Trace(frozen_components={1: FreezeReason.COLLAPSED}), restrictions=Restrictions(equal_weights=True)
     )
@@ -89,13 +89,13 @@ def test_what_is_frozen_or_fixed_does_not_move():
 )
 def test_names_and_values_go_together(family, names):
     at = coordinates(covariance_type=family, n_features=2, noise=True)
-    scale, covariances = ParameterLayout.at_model(at.model), at.model.covariances.dense()
-    found = [term.name("ab") for term in scale.terms]
+    layout, covariances = ParameterLayout.at_model(at.model), at.model.covariances.dense()
+    found = [term.name("ab") for term in layout.terms]
     first = 4 + 3 * 2
     assert found[:6] == ["weight[0]", "weight[1]", "weight[2]", "weight[noise]", "mean[0, a]", "mean[0, b]"]
     assert found[first : first + len(names)] == names
-    values = scale.to_vector(at.model)
+    values = layout.to_vector(at.model)
     assert values[:4].sum() == pytest.approx(1)
-    for term, value in zip(scale.terms[first:], values[first:], strict=True):
+    for term, value in zip(layout.terms[first:], values[first:], strict=True):
         places = (term.features * 2)[:2] or (0, 0)
         assert value == covariances[max(term.component, 0)][places]

@@ -101,7 +101,7 @@ def test_a_search_keeps_the_same_end(name, seed):
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_settings(parameters, dtype, table, calls):
+def test_fits_with_other_settings_have_the_bits_of_single_steps(parameters, dtype, table, calls):
     assert_law(table.astype(dtype), **parameters)
     assert calls == [True] * parameters.get("n_init", 1)
 

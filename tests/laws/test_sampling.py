@@ -91,7 +91,7 @@ def test_normal_numbers_of_a_row_and_of_neighbours_are_independent(engine):
         assert np.abs(correlations).max() < SIX_SIGMA / np.sqrt(len(numbers))
 
 
-def test_tails(engine):
+def test_tails_of_normal_draws_have_the_expected_number_of_values(engine):
     """The number of values beyond 4 σ must be as expected on each side."""
     drawn = normals(engine, 1_000_000, 2)
     expected = drawn.size * ndtr(-4.0)

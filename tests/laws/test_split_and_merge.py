@@ -106,7 +106,7 @@ def test_a_part_of_many_rows_stands_for_all(family):
 )
 @pytest.mark.parametrize("family", ["full", "tied", "diag"])
 @pytest.mark.filterwarnings("ignore:.*(constant|distinct|collapsed|lost):RuntimeWarning")
-def test_where_there_is_nothing_to_find_the_answer_is_that_of_the_plain_start(rows, n_components, weight, family):
+def test_a_search_without_a_better_maximum_ends_as_high_as_k_means(rows, n_components, weight, family):
     plain, searched = (
         GaussianMixture(n_components, covariance_type=family, init_params=start, random_state=0).fit(rows, None, weight)
         for start in ("kmeans", "search")
@@ -218,7 +218,7 @@ def test_a_search_in_a_file_has_the_bits_of_one_in_memory(tmp_path, rng):
 
 
 @pytest.mark.parametrize("how", ["errors", "initial weights", "no steps"])
-def test_a_search_that_is_asked_for_is_made_beside_what_else_is_given(how):
+def test_a_search_by_name_is_made_beside_errors_initial_weights_or_no_steps(how):
     rows, _ = drawn("full", 2_000)
     error = np.full(N_FEATURES, 1e-6) if how == "errors" else None
     options = {
@@ -328,7 +328,7 @@ def test_swaps_forget_no_move_that_was_refused():
 
 
 @pytest.mark.parametrize("what", ["prior", "holes", "bound", "factors"])
-def test_what_the_core_does_not_know_is_searched_without_it(what):
+def test_fits_with_options_outside_the_core_are_searched_in_python(what):
     """The search must find a mixture that EM from k-means does not reach, and EM then continues with all options."""
     rows, _parameters = drawn("full")
     if what == "holes":

@@ -54,7 +54,7 @@ def test_a_seed_is_a_start(name, engine, rng):
 
 
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC_STARTS))
-def test_what_draws_nothing_leaves_its_generator_alone(name, engine, rng):
+def test_deterministic_starts_leave_the_generator_alone(name, engine, rng):
     before = rng.bit_generator.state
     load_start(name)(distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
     assert rng.bit_generator.state == before
@@ -254,12 +254,12 @@ def test_runs_are_as_far_apart_as_their_components_diverge(rng):
     np.testing.assert_allclose(mapped, found, rtol=1e-8, atol=1e-10)
 
 
-def test_of_runs_that_are_alike_the_highest_goes_on_and_others_as_high_do_too(rng):
+def test_a_race_keeps_the_best_of_similar_runs_and_other_runs_as_high(rng):
     one, other = (two_groups(np.random.default_rng(seed)) for seed in (1, 2))
     near = replace(one, means=one.means + 1e-3)
-    heights = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
+    objectives = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
     runs = [
-        (model, EMState(model, Trace(heights[each], heights[each])))
+        (model, EMState(model, Trace(objectives[each], objectives[each])))
         for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
     ]
     assert [model for model, _ in _select_contenders(runs)] == [one, other]

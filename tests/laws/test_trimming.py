@@ -79,9 +79,9 @@ def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, shar
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), share)
     end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StopRule(1e-9, 30)))
-    course = np.array(end.trace.objective)
-    assert len(course) > 1
-    assert (np.diff(course) >= -1e-12 * np.abs(course[1:])).all()
+    objectives = np.array(end.trace.objective)
+    assert len(objectives) > 1
+    assert (np.diff(objectives) >= -1e-12 * np.abs(objectives[1:])).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

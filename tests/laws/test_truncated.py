@@ -70,7 +70,7 @@ def start(family, rows, n_components):
     return Mixture(np.full(n_components, 1 / n_components), means, covariances, family)._model
 
 
-def course(source, engine, model, n_steps, ridge=0.0):
+def states_of(source, engine, model, n_steps, ridge=0.0):
     """Run `n_steps` steps of EM, and return all states."""
     return list(run_em(source, engine, model, Objective(np.full(model.n_features, ridge)), StopRule(0.0, n_steps)))
 
@@ -84,7 +84,7 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
     table[0], labels = np.log(rng.uniform(0.5, 1.0, 12)), rng.integers(-1, 3, 1500).astype(np.int32)
     for source in (ArraySource(rows, weight), ArraySource(rows, weight).with_log_prior(table, labels)):
         exact, same, few = (
-            course(source, ENGINES[kind](2, *n), model, 20)
+            states_of(source, ENGINES[kind](2, *n), model, 20)
             for kind, *n in (["complete"], ["truncated", 12], ["truncated", 3])
         )
         np.testing.assert_allclose(same[-1].trace.objective[:8], exact[-1].trace.objective[:8], rtol=1e-12)
@@ -106,7 +106,9 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
     model = start(OWN[name], rows, 40)
 
     def end(source, n_threads):
-        last = course(source.with_log_prior(table, places), ENGINES["truncated"](n_threads, 4, 2), model, 3, 1e-6)[-1]
+        last = states_of(source.with_log_prior(table, places), ENGINES["truncated"](n_threads, 4, 2), model, 3, 1e-6)[
+            -1
+        ]
         return [*last.trace.objective], last.model.means.tobytes(), last.model.covariances.array.tobytes()
 
     expected = end(ArraySource(rows, weight), 1)

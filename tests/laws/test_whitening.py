@@ -51,7 +51,7 @@ def test_each_feature_may_have_its_own_unit(rng):
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 @pytest.mark.parametrize("factor_shape", FactorShape)
-def test_what_has_no_factor_is_named(factor_shape, bad, rng):
+def test_components_with_a_singular_covariance_are_named(factor_shape, bad, rng):
     covariances = random_covariances(rng, 4, 3, factor_shape)
     if factor_shape is FactorShape.SPHERICAL:
         covariances[[1, 3]] = bad

@@ -60,7 +60,7 @@ def loaded(statement: str, code: int = 0) -> set[str]:
         ("run('--hlp')", 2),
     ],
 )
-def test_what_needs_no_library_loads_none(statement: str, code: int) -> None:
+def test_code_without_libraries_imports_none(statement: str, code: int) -> None:
     modules = loaded(statement, code)
     assert "gaussmix" in modules
     assert sorted(PACKAGES & modules) == []

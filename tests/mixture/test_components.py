@@ -62,7 +62,7 @@ def test_noise_is_no_component():
         (1.0, TypeError, "not 1.0"),
     ],
 )
-def test_what_is_no_component_is_refused(component, error, sentence):
+def test_invalid_indices_of_components_are_refused(component, error, sentence):
     with pytest.raises(error, match=sentence.replace("(", r"\(")):
         WEIGHTED[component]
 
@@ -77,7 +77,7 @@ PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], 
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_what_comes_back_is_equal(family, tmp_path):
+def test_copies_and_stored_mixtures_are_equal(family, tmp_path):
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(list("abc"))
     mixture.save(tmp_path / "m.gmm")
     arrays = mixture.weights, mixture.means, mixture.covariances

@@ -113,7 +113,7 @@ def test_what_is_no_numbers_or_names_is_refused_by_its_name(change, said):
 
 
 @pytest.mark.parametrize("values", [3, None, [("format", "gaussmix-mixture")]])
-def test_what_is_no_dictionary_is_refused(values):
+def test_from_dict_refuses_other_objects(values):
     with pytest.raises(TypeError, match="Pass a dictionary returned by `to_dict`, not"):
         Mixture.from_dict(values)
 
@@ -171,7 +171,7 @@ def test_names_of_features_go_along():
     assert not hasattr(mixture.with_feature_names(None).to_sklearn(), "feature_names_in_")
 
 
-def test_what_looks_like_sklearns_will_do():
+def test_from_sklearn_accepts_objects_with_the_same_attributes():
     rows = groups("p", 200, 3, 3, distance=2.0).rows
     bayesian = BayesianGaussianMixture(n_components=3, random_state=0, max_iter=1000).fit(rows)
     np.testing.assert_array_equal(Mixture.from_sklearn(bayesian).means, bayesian.means_)
@@ -182,7 +182,7 @@ def test_what_looks_like_sklearns_will_do():
 
 
 @pytest.mark.parametrize("other", [Theirs(2), "a mixture", GaussianMixture(2)])
-def test_what_is_no_fitted_mixture_is_refused(other):
+def test_from_sklearn_refuses_other_objects(other):
     with pytest.raises(TypeError, match=f"{type(other).__name__} has no .*: pass a fitted GaussianMixture"):
         Mixture.from_sklearn(other)
 

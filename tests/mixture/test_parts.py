@@ -225,7 +225,7 @@ def test_names_given_later_are_those_of_the_conditional():
         (lambda m: m.conditional_covariance([[1.0]], range(9)), ValueError, "All features are known"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(asked, error, said):
+def test_invalid_conditions_and_marginals_are_refused(asked, error, said):
     mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
     with pytest.raises(error, match=said):
         asked(mixture)

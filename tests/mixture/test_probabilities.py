@@ -189,7 +189,7 @@ def test_probability_of_independent_features(name):
 
 @pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])
 @pytest.mark.parametrize("length", [1e-12, 1e-3, 0.1, 3.0, np.inf])
-def test_intervals(middle, length):
+def test_log_probabilities_of_intervals(middle, length):
     """Check short or long, near or far intervals on both sides; z is exact, so that only log Φ is rounded."""
     lower, upper = middle, middle + length
     with mp.workdps(50):
@@ -239,7 +239,7 @@ def test_far_corners_of_correlated_features(n_features):
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("n_features", [1, 2, 3])
-def test_as_far_as_float64_goes(name, n_features):
+def test_log_cdf_as_far_as_float64_reaches(name, n_features):
     """Check a row 1e7 deviations away, whose log mass is below −½ 1e14, and one at 1e160, whose log exceeds float64."""
     family = FAMILIES[name]
     covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(2, n_features))

@@ -78,7 +78,7 @@ def test_draws_are_those_of_sample():
         ([2, 3], TypeError, r"^size must be an integer ≥ 0 or a tuple of such integers, not \[2, 3\]"),
     ],
 )
-def test_a_size_that_is_none_is_refused_by_its_name(size, error, sentence):
+def test_invalid_sizes_of_rvs_are_refused(size, error, sentence):
     with pytest.raises(error, match=sentence):
         TWO.rvs(size)
 

@@ -213,7 +213,7 @@ def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
 
 
 @pytest.mark.parametrize(("names", "label"), [([-1, 1], "-1"), (["unknown", "known"], "'unknown'")])
-def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
+def test_a_class_with_the_label_of_rejected_rows_is_refused(names, label, classes):
     X, y = classes
     y = np.array(names)[(y > 0).astype(int)]
     said = f"labelled {label}, but a class of y has this name. Rename the class"
@@ -408,7 +408,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(case):
+def test_a_failing_fit_gives_its_reason_and_leaves_the_classifier(case):
     parameters, y, sentence = BAD[case]
     classifier = GaussianMixtureClassifier().fit(ROWS, LABELS)
     before = dict(vars(classifier.set_params(**parameters)))

@@ -47,7 +47,7 @@ def assert_same(found, expected):
 
 @and_mixtures
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), reloaded])
-def test_what_wakes_up_answers_with_the_same_bits(name, again, rng):
+def test_copies_and_loaded_estimators_predict_the_same_bits(name, again, rng):
     estimator, X = fitted(name, rng)
     woken = again(estimator)
     assert type(woken) is type(estimator)
@@ -119,7 +119,7 @@ def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
 
 @pytest.mark.heavy(but=5)
 @every
-def test_they_work_in_pipelines_and_searches(name, rng):
+def test_pipelines_and_grid_searches(name, rng):
     X, y = table(rng)
     pipeline = make_pipeline(StandardScaler(), clone(ESTIMATORS[name]).set_params(random_state=0))
     step = pipeline.steps[-1][0]
@@ -136,7 +136,7 @@ def test_several_numbers_of_components_are_a_parameter_of_files(rng):
 
 
 @every
-def test_nothing_is_answered_before_fit(name, rng):
+def test_methods_before_fit_raise_not_fitted_error(name, rng):
     X, _ = table(rng)
     for method in METHODS:
         if hasattr(ESTIMATORS[name], method):
@@ -150,7 +150,7 @@ METHODS = ["predict", "predict_proba", "predict_log_proba", "density_p_value", "
 METHODS += ["decision_function", "score_samples", "p_values", "transform", "class_mixture"]
 
 
-def test_what_kind_of_estimator_each_is():
+def test_tags_of_estimators():
     kinds = [sklearn.utils.get_tags(estimator).estimator_type for estimator in ESTIMATORS.values()]
     assert kinds == ["regressor"] * 2 + ["classifier"] * 3 + ["outlier_detector"] * 2 + [None] * 2
     assert sklearn.utils.get_tags(gaussmix.GaussianMixtureImputer()).input_tags.allow_nan

@@ -121,7 +121,7 @@ def test_frames_keep_their_columns(library, X, holed):
     np.testing.assert_allclose(filled.to_numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_it_stands_in_a_pipeline(holed):
+def test_an_imputer_in_a_pipeline(holed):
     pipeline = make_pipeline(
         StandardScaler(), GaussianMixtureImputer(2, random_state=0), GaussianMixture(2, random_state=0)
     )
@@ -131,7 +131,7 @@ def test_it_stands_in_a_pipeline(holed):
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
 
 
-def test_what_cannot_be_filled_is_said_in_one_sentence():
+def test_rows_that_cannot_be_imputed_are_refused():
     imputer = GaussianMixtureImputer().fit(ROWS)
     with pytest.raises(ValueError, match="Input X contains infinity: row 0, column 1"):
         imputer.transform([[1.0, -np.inf, np.nan]])

@@ -235,7 +235,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_fitted_is_said_in_one_sentence_and_leaves_the_estimator(case):
+def test_a_failing_fit_gives_its_reason_and_leaves_the_regressor(case):
     parameters, X, y, kind, sentence = BAD[case]
     regressor = GaussianMixtureRegressor().fit(ROWS, Y)
     before = dict(vars(regressor.set_params(**parameters)))

@@ -131,7 +131,7 @@ def test_directions_are_counted(frame):
     assert said(reducer, "directions") == f"1, separation {reducer.eigenvalues_[0]:.4g}"
 
 
-def test_what_bic_chose_from_is_kept(frame):
+def test_candidates_of_a_detector_are_kept_with_their_bic(frame):
     detector = GaussianMixtureDetector([1, 2, 3], random_state=0).fit(frame)
     assert detector.results_["n_components"] == [1, 2, 3]
     assert said(detector, "BIC").startswith(f"{detector.results_['bic'][detector.best_index_]:.2f}")

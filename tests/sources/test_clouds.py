@@ -117,7 +117,7 @@ def test_a_fit_has_the_bits_of_the_rows_in_memory(url, parts):
 
 
 @pytest.mark.parametrize("name", ["nowhere/*.npy", "nowhere/a.npy", "bucket/no.npy", "bucket/no/*"])
-def test_nothing_there(name, url):
+def test_absent_buckets_and_objects_are_named(name, url):
     with pytest.raises(
         FileNotFoundError, match=f"(no such file, bucket|no file name matches).*{re.escape(name)}"
     ) as absent:

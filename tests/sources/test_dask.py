@@ -375,7 +375,7 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(table, cluster):
         gm.predict(lazy).compute()
 
 
-def test_what_is_no_table_of_numbers_is_refused(table):
+def test_data_without_a_table_of_numbers_are_refused(table):
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
         mixture().fit(da.zeros(5))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):

@@ -159,7 +159,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
-def test_what_engines_keep_beside_blocks_is_bounded(folder, expected, monkeypatch):
+def test_memory_of_engines_between_blocks_is_bounded(folder, expected, monkeypatch):
     monkeypatch.setattr("gaussmix._src.engines.complete.engine.CompleteState.n_bytes", 10**6, raising=False)
     assert_same_fit(fitted(open(folder / "by-rows.npy", memory=SMALL)), expected[False])
 
@@ -301,7 +301,7 @@ class TestSentences:
         with pytest.raises(ValueError, match="has no rows"):
             open(tmp_path / "a.npy")
 
-    def test_other_things_are_no_tables(self):
+    def test_open_refuses_lists_and_sets(self):
         with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not set"):
             open({1.0})
         several = r"To open several files, pass a pattern, their folder or pyarrow\.dataset\.dataset\(files\)"
@@ -321,7 +321,7 @@ class TestSentences:
         with pytest.raises(TypeError, match=told):
             GaussianMixture().fit([threading.Event(), threading.Event()] if many else threading.Event())
 
-    def test_memory(self, tmp_path):
+    def test_memory_is_a_number_of_bytes_or_a_text_with_a_unit(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
         for wrong in ("much", 0, -1, 0.5, "1.2.3 MB"):
             with pytest.raises(ValueError, match="memory must be a number of bytes or a string such as '512 MB'"):
@@ -637,13 +637,13 @@ class TestNoMemory:
 
     SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Lower memory=\.$"
 
-    def test_in_parquet(self, folder, monkeypatch):
+    def test_no_memory_for_a_row_group_of_parquet(self, folder, monkeypatch):
         source = open(folder / "part-*.parquet", columns=NAMES, memory=SMALL)
         monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", no_room)
         with pytest.raises(MemoryError, match=r"part-1\.parquet, row group 0" + self.SENTENCE):
             GaussianMixture(1).fit(source)
 
-    def test_in_what_is_spooled(self, folder, monkeypatch):
+    def test_no_memory_for_a_copy_of_csv(self, folder, monkeypatch):
         monkeypatch.setattr(pa.csv, "open_csv", no_room)
         with pytest.raises(MemoryError, match=r"table\.csv" + self.SENTENCE):
             open(folder / "table.csv")
@@ -688,7 +688,7 @@ class TestSpool:
         with pytest.raises(ValueError, match=r"a\.csv, line 3, column 'b': the value is infinite"):
             open(tmp_path / "a.csv")
 
-    def test_it_is_said_and_removed(self, folder):
+    def test_a_temporary_copy_is_announced_and_removed(self, folder):
         with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read, so its values are copied to .* \(4 MB\)"):
             source = open(folder / "table.csv", columns=NAMES, weights="w", memory=SMALL)
         place = source.reader.files[0].path

@@ -39,7 +39,7 @@ def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
         assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), rows[:, [1, 0]], name)
 
 
-def test_it_is_a_source(file, rng):
+def test_hdf5_keeps_the_laws_of_sources(file, rng):
     def made(rows, weight):
         columns = rows if weight is None else np.column_stack([rows, weight])
         data = file.create_dataset(f"rows {len(file)}", data=columns)
@@ -48,7 +48,7 @@ def test_it_is_a_source(file, rng):
     check_source(made, rng)
 
 
-def test_what_is_no_table_is_refused(file):
+def test_data_sets_that_are_no_tables_are_refused(file):
     for wrong in (np.ones(4), np.ones((2, 2), dtype=complex), np.ones((4, 0), dtype=int)):
         with pytest.raises(ValueError, match=r"The data set .* of .*rows.h5 contains .*, not rows and columns of"):
             gaussmix.open(file.create_dataset(str(wrong.dtype), data=wrong))

@@ -72,7 +72,7 @@ def n_passes_made():
     ],
     ids=str,
 )
-def test_a_fit(settings, n_passes, table, tmp_path, n_passes_made):
+def test_number_of_passes_of_a_fit(settings, n_passes, table, tmp_path, n_passes_made):
     GaussianMixture(3, **SETTINGS, **settings).fit(source_of(tmp_path, table[0]))
     assert n_passes_made() == n_passes
 
@@ -88,7 +88,7 @@ def test_weights_cost_no_pass(table, tmp_path, n_passes_made):
     assert n_passes_made() == SURVEY + START + STEPS
 
 
-def test_labels(table, tmp_path, n_passes_made):
+def test_number_of_passes_of_a_fit_with_labels(table, tmp_path, n_passes_made):
     rows, groups, _ = table
     labels = np.where(np.arange(N_ROWS) % 100 == 0, groups, -1)
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows), labels=labels)
@@ -117,7 +117,7 @@ def test_a_search_adds_one_pass_for_the_criteria_of_a_candidate(candidates, n_pa
 @pytest.mark.parametrize(
     ("method", "n_passes"), [("score", 1), ("predict", 1), ("predict_proba", 1), ("bic", 2), ("aic", 2)]
 )
-def test_what_is_asked_of_a_fit(method, n_passes, table, tmp_path, n_passes_made):
+def test_number_of_passes_of_predictions(method, n_passes, table, tmp_path, n_passes_made):
     gm = GaussianMixture(3, **SETTINGS).fit(table[0])
     getattr(gm, method)(source_of(tmp_path, table[0]))
     assert n_passes_made() == n_passes
@@ -212,7 +212,7 @@ def test_a_quantile_is_that_of_sorted_rows(scores, is_weighted, rng):
         assert lowest_inside(ArraySource(rows, weight), first_column, share) == expected
 
 
-def test_no_row_counts():
+def test_a_column_without_values_has_no_quantile():
     assert lowest_inside(ArraySource(np.full((3, 1), np.nan)), first_column, 0.1) is None
 
 

@@ -260,7 +260,7 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
         ray.get(bad)
 
 
-def test_what_is_no_table_of_numbers_is_refused(whole, frames):
+def test_data_without_a_table_of_numbers_are_refused(whole, frames):
     one, two = ray.put(whole[:10, :3]), ray.put(whole[:10, :2])
     with pytest.raises(
         ValueError, match=r"partition 0 of the Ray list is an array \(10,\) of float64, not of two axes"

@@ -307,7 +307,7 @@ def test_a_bad_number_in_a_prediction_is_named(spark, whole):
         frame.select(gm.predict(frame)).toArrow()
 
 
-def test_what_is_no_table_of_numbers_is_refused(spark, whole):
+def test_data_without_a_table_of_numbers_are_refused(spark, whole):
     frame = spark.createDataFrame([(1.0, "x", 2**62), (2.0, "y", 2**62 + 1)], ["a", "text", "long"])
     with pytest.raises(ValueError, match="column 'text': it contains text, not numbers"):
         open(frame, columns=["a", "text"])

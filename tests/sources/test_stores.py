@@ -240,7 +240,7 @@ class TestFailures:
         with pytest.raises(OSError, match=r"the store failed 3 times; check its address, or try again later \(503"):
             gaussmix.open(name)
 
-    def test_no_access(self, bucket):
+    def test_denied_access_is_a_permission_error(self, bucket):
         bucket.n_failures, bucket.status, bucket.failing = 10**6, "403 Forbidden", "by-rows"
         with pytest.raises(PermissionError, match=r"the store denies access; check its credentials .*:"):
             gaussmix.open("s3://bucket/by-rows.npy")
@@ -248,7 +248,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         "name", ["s3://nowhere/*.npy", "s3://nowhere/a.npy", "s3://bucket/no.npy", "s3://bucket/no/*"]
     )
-    def test_nothing_there(self, name, bucket):
+    def test_absent_buckets_and_objects_are_named(self, name, bucket):
         with pytest.raises(FileNotFoundError, match=f"(no such file, bucket|no file name matches).*{re.escape(name)}"):
             gaussmix.open(name)
 
@@ -288,7 +288,7 @@ class TestFailures:
             (Path("s3://bucket/a.npy"), FileNotFoundError, "pass a URL as a string, because a Path removes one"),
         ],
     )
-    def test_names(self, name, kind, sentence):
+    def test_invalid_urls_are_refused(self, name, kind, sentence):
         with pytest.raises(kind, match=re.escape(sentence)):
             gaussmix.open(name)
 

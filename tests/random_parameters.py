@@ -1,15 +1,18 @@
-"""Random parameters and moment specifications for every factor shape."""
+"""Random parameters and moment specifications for every factor shape, and simple mixtures and rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from common import FactorShape, Second
+from common import FactorShape, Model, Second
+from numpy.typing import ArrayLike
 
+from gaussmix import Mixture
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
-from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, MomentSpec
+from gaussmix._src.testing.check_family import updated
+from gaussmix.extend import Covariances, Dense, Diagonal, Family, Isotropic, LowRank, MomentSpec
 
 SPECS = [MomentSpec(Second.NONE)]
 SPECS += [MomentSpec(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
@@ -51,3 +54,15 @@ def random_covariances(rng: np.random.Generator, count: int, n_features: int, fa
         return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
     factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)
     return factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
+
+
+def unit_mixture(family: Family, means: ArrayLike) -> Model:
+    """Return a mixture with equal weights and unit covariances around the means."""
+    n_components, n_features = np.shape(means)
+    covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
+    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family)._model
+
+
+def normal_and_equal_rows(rng: np.random.Generator, n_equal: int = 12) -> Array:
+    """Return 60 normal rows around 0, and equal rows at 6."""
+    return np.concatenate([rng.normal(size=(60, 2)), np.full((n_equal, 2), 6.0)])

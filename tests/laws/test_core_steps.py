@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from common import ArraySource, FreezeReason, Model, Objective, StopRule, assert_same_fit, checked, final_state
 from every_engine import ENGINES, Stepwise
+from random_parameters import normal_and_equal_rows, unit_mixture
 from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
@@ -14,7 +15,6 @@ from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines.complete import core_runs
 from gaussmix._src.fit.fit import fit as fit_of
-from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing import PROBLEMS
 
@@ -152,26 +152,12 @@ def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rn
     assert_same_fit(*found)
 
 
-def numbers(model):
-    return model.weights, model.means, model.covariances.each
-
-
-def two_groups(rng, twins):
-    """Return normal rows around 0, and equal rows at 6."""
-    return np.concatenate([rng.normal(size=(60, 2)), np.full((twins, 2), 6.0)])
-
-
-def round_mixture(family, means, weights):
-    covariances = updated(family, np.ones(len(means)), np.repeat(np.eye(2)[None], len(means), axis=0))
-    return Mixture(np.array(weights), np.array(means), covariances.array, family)._model
-
-
 @families
 @pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
 def test_collapsed_and_lost_components_are_left_to_the_loop(family, place, twins, complete, rng):
     """A component on equal rows and a component without rows must be frozen at the same step as in the loop."""
-    rows, ridge = two_groups(rng, twins), np.zeros(2)
-    start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
+    rows, ridge = normal_and_equal_rows(rng, twins), np.zeros(2)
+    start = unit_mixture(family, [[0.0, 0.0], [place, place]])
     ways = [
         final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StopRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
@@ -225,7 +211,7 @@ class ShrunkFull(Full):
 
 
 def steps_of_engine(complete, rows, family, stopping):
-    start = round_mixture(family, [[0.0, 0.0], [1.0, 1.0]], [0.5, 0.5])
+    start = unit_mixture(family, [[0.0, 0.0], [1.0, 1.0]])
     return CoreSteps(ArraySource(rows), complete, family, 2, Objective(np.zeros(2)), stopping).run_steps(
         start, 0, -np.inf
     )[1]

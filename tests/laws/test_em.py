@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from common import EPS, ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
+from random_parameters import normal_and_equal_rows, unit_mixture
 
-from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
+from gaussmix import FAMILIES, Outcome, SingularCovarianceError
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.check_fit import fit
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
@@ -66,27 +67,15 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
         np.testing.assert_allclose(mixture.covariances.each, first.covariances.each, atol=1e-9)
 
 
-def spot(rng, n_rows=60, n_twins=12):
-    """Return normal rows around 0, and equal rows at 6."""
-    return np.concatenate([rng.normal(size=(n_rows, 2)), np.full((n_twins, 2), 6.0)])
-
-
-def round_mixture(family, means):
-    """Return a mixture with equal weights and unit covariances around the means."""
-    n_components, n_features = np.shape(means)
-    covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
-    return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family)._model
-
-
 def finite(mixture):
     return all(np.isfinite(values).all() for values in (mixture.weights, mixture.means, mixture.covariances.each))
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
 def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
-    rows = spot(rng)
+    rows = normal_and_equal_rows(rng)
     family = FAMILIES[name]
-    start = round_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
+    start = unit_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
     states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 200))
     mixture, trace, outcome = final_state(states)
     assert trace.frozen_components == {1: FreezeReason.COLLAPSED}
@@ -132,7 +121,7 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
 @families
 def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
     rows = rng.normal(size=(80, 2))
-    start = round_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
+    start = unit_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
     mixture, trace, _ = final_state(
         run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 500))
     )
@@ -150,7 +139,7 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
     labels = np.repeat([0, 1], 10).astype(np.int32)
     with pytest.raises(SingularCovarianceError, match=r"components 0, 1\."):
         Problem(rows, None, labels).start(family)
-    start = round_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
+    start = unit_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
     states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(0.0, 200))
     mixture, trace, outcome = final_state(states)
     assert outcome is Outcome.DEGENERATE

@@ -57,7 +57,8 @@ struct AscentView {
     // EM on all rows, which are float64, C-contiguous, weighted and without missing values. If components share a full
     // covariance, `em.total` must be set.
     EmView em;
-    // mean covariance matrix of the components before the first move; for diagonal and spherical structures, mean variances
+    // mean covariance matrix of the components before the first move; for diagonal and spherical structures, mean
+    // variances
     const double* mean_covariance;
     AcceptanceSettings acceptance;
     Index max_moves, patience;  // limits on tried moves, and on consecutive failed moves
@@ -99,11 +100,10 @@ Values mean_covariance(const EmView& em, const Mixture& mixture);
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
                                    double log_likelihood, Mixture& mixture);
 
-// Returns a combination of the best components of two mixtures. Together, the components of both mixtures describe every
-// row twice. The function then removes the components whose removal lowers the log-likelihood least, until the number of
-// components of one mixture remains. The combination requires a covariance structure that estimates the covariance of
-// each component separately. Returns nothing if components share a covariance, if no combination is found, for example
-// because an M-step would violate `em.limits`, or if interrupted.
+// Returns a combination of the best components of two mixtures. Together, the components of both mixtures describe
+// every row twice. The function then removes the components whose removal lowers the log-likelihood least, until the
+// number of components of one mixture remains. Returns nothing if components share a covariance, if no combination is
+// found, for example because an M-step would violate `em.limits`, or if interrupted.
 std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
                              const Mixture& first, const Mixture& second);
 

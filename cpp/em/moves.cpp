@@ -37,7 +37,8 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       random_(task.random) {
     for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
     for (Index j = 0; j < d_ && task.mean_covariance != nullptr; ++j) {
-        scale_[j] = std::sqrt(std::max(task.mean_covariance[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
+        scale_[j] =
+            std::sqrt(std::max(task.mean_covariance[is_full_ ? j * (d_ + 1) : j], std::numeric_limits<double>::min()));
     }
 }
 

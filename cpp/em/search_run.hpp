@@ -39,7 +39,7 @@ struct SearchContext {  // what the stages of a search share
 
     // Calls `gaussmix::run_to_end`, and counts the work.
     bool run_to_end(const EmView& em, const Steps& steps, Mixture& mixture, Values& history);
-    // Begins a search run by EM from `mixture`. Returns nothing if a step of EM violates `em.limits`, or if interrupted.
+    // Begins a search run by EM from `mixture`. Returns nothing if an EM step violates `em.limits`, or if interrupted.
     std::optional<SearchRun> begin(const SharedSample& sample, Mixture mixture, const Steps& steps);
     // Begins a search run, and tries ranked moves. Returns nothing if there is no mixture, or if the run cannot begin.
     std::optional<SearchRun> make_run(const SharedSample& sample, std::optional<Mixture> mixture, const Steps& steps,

@@ -339,7 +339,7 @@ private:
 
     // Adds the component of a slot to the candidates of the rows for which the component is probable enough. The most
     // probable candidate comes first. If several components have equal densities, the components that come last in the
-    // list are kept. Sets the log densities, `l`, of all other rows to minus infinity. Returns false if no row keeps the
+    // list are kept. Sets the log densities `l` of all other rows to minus infinity. Returns false if no row keeps the
     // component.
     GAUSSMIX_INLINE bool add_candidate(NewCandidates& to, Index slot, double* l) {
         const Vec nothing = Vec::broadcast(-__builtin_inf()), density = Vec::load(l);

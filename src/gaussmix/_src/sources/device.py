@@ -110,7 +110,10 @@ class DeviceSource(Source):
 
     def is_in_library_of_rows(self, values: Any) -> bool:
         """Return whether `values` is an array of the same library as the rows."""
-        return hasattr(values, "__dlpack_device__") and namespace_of(values) is self._rows.namespace
+        try:
+            return hasattr(values, "__dlpack_device__") and namespace_of(values) is self._rows.namespace
+        except TypeError:  # an array whose library does not follow the standard, such as pyarrow
+            return False
 
     def weighted(self, sample_weight: Any) -> DeviceSource:
         """Return a source with weights, which are an array on the device (checked here) or a checked NumPy array."""

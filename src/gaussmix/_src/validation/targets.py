@@ -185,6 +185,7 @@ def _missing_mask(y: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or another missing value."""
     try:
         return value is None or bool(value != value)
     except TypeError:  # raised because pandas.NA != pandas.NA has no truth value

@@ -106,6 +106,12 @@ def test_histograms_count_rows_by_their_weights(kind):
 
 def test_a_small_weight_is_not_rounded_to_zero():
     assert [*map(percent, (0.0, 0.0027, 0.25, 0.99973, 1.0))] == ["0%", "0.3%", "25%", "99.97%", "100%"]
+    assert [*map(percent, (0.005, 0.995))] == ["0.5%", "99.5%"]
+
+
+def test_pairs_without_ellipses_and_rows_without_weight_are_drawn(mixture, rows):
+    display = PairDisplay.from_estimator(mixture, rows, sample_weight=np.arange(len(rows)) == 0, levels=[])
+    assert not any(display.component_displays[0][1].components_)
 
 
 def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():

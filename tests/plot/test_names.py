@@ -57,6 +57,7 @@ def test_long_names_are_shortened(display, X):
     assert all(len(text.replace("\n", "")) <= 60 for text in texts)
     assert any("aaa…" in text for text in texts)
     assert in_lines("sensor_20_temperature", 15) == "sensor_20_\ntemperature"
+    assert in_lines("width_ (cm)", 40) == "width_ (cm)"
 
 
 def test_a_dollar_sign_is_escaped_where_a_name_is_broken(X):

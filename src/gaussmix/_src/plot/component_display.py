@@ -148,8 +148,7 @@ class ComponentDisplay(FeatureDisplay):
         parts = self.weights, self.means, self.covariances
         how: dict[str, Any] = {"options": dict(component_kwargs or {}), "has_fill": is_line or len(pens) < N_MANY}
         self.components_: list[Any] = draw_components(ax, *parts, pens, radii, **how)
-        repeats_colors = not is_line and len(set(map(str, self.colors_))) < len(pens)
-        self.texts_: list[Any] = draw_indices(ax, self.means, pens) if repeats_colors else []
+        self.texts_: list[Any] = [] if is_line else draw_indices(ax, self.means, pens)
         others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(

@@ -49,7 +49,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     rows : (n_rows, 1) or (n_rows, 2), values of the plotted features, in data units; empty if no rows are plotted.
     labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the plotted features, used as axis labels.
-    has_noise : whether the last decision is the noise component, or that a row is rejected.
+    is_last_grey : whether the last decision, which is drawn in grey, is the noise component or "rejected".
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     rows: Array
     labels: NDArray[np.intp]
     feature_names: Sequence[str]
-    has_noise: bool = False
+    is_last_grey: bool = False
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
@@ -91,7 +91,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         shape = (len(names), len(y), len(x)) if len(y) else (len(names), len(x))
         parts: dict[str, Any] = {"x": x, "y": y, "scores": scores.T.reshape(shape), "rows": rows, "labels": labels}
         is_last_grey = mixture.noise is not None or getattr(subject.estimator, "reject_below", 0) > 0
-        display = cls(region_names=names, feature_names=features, has_noise=is_last_grey, **parts)
+        display = cls(region_names=names, feature_names=features, is_last_grey=is_last_grey, **parts)
         display._is_colored_by_all = not hasattr(subject.estimator, "p_values")
         return display
 
@@ -99,11 +99,11 @@ class DecisionRegionDisplay(FeatureDisplay):
         """Draw the display.
 
         Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
-        of the decisions, and the legend lists up to 60 decisions.
+        of the decisions. If there are more than 60 decisions, there is no legend.
         """
         ax = self._on(ax)
         pens = component_pens(len(self.region_names), colors, background(ax))
-        if self.has_noise:
+        if self.is_last_grey:
             pens[-1] = Pen(NOISE_COLOR, "X", "-")
         (self._draw_plane if len(self.y) else self._draw_line)(ax, pens)
         self._name_axes(self.feature_names, "probability" if self._is_colored_by_all else "decision (1: yes, 0: no)")

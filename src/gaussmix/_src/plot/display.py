@@ -136,6 +136,7 @@ class FeatureDisplay(Display):
         feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
             has no names, the column names of X.
         sample_weight : (n_samples,), weights ≥ 0 of the rows, which histograms add up; points do not show weights.
+            Without X, weights are ignored.
         ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. By default, new axes are created.
         **options : keyword arguments passed to `plot`.
 
@@ -148,7 +149,7 @@ class FeatureDisplay(Display):
         ImportError : matplotlib is not installed, or its backend needs a screen.
         NotFittedError : `estimator` is not fitted.
         ValueError : a feature does not exist, X does not have the shape (n_samples, n_features), X is None although the
-            display needs rows, or more than 8 features are chosen for a grid.
+            display needs rows, `sample_weight` is invalid, or more than 8 features are chosen for a grid.
         TypeError : `estimator` has no mixture, X is not numeric, one of the options is not a parameter of `plot`, or a
             feature is neither an index nor a name.
         """
@@ -179,8 +180,9 @@ def as_text(name: str) -> str:
 
 def in_lines(name: str, width: int) -> str:
     """Wrap a name into lines of at most `width` characters, also after underscores."""
-    lines = [line if len(line) <= width else line.replace("_", "_ ") for line in name.split("\n")]
-    return "\n".join(fill(line, width) for line in lines).replace("_ ", "_")
+    breakable = "_\0 "  # an underscore, and a space at which `fill` may break the line
+    lines = [line if len(line) <= width else line.replace("_", breakable) for line in name.split("\n")]
+    return "\n".join(fill(line, width) for line in lines).replace(breakable, "_").replace("\0", "")
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
@@ -223,7 +225,8 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float
         return None
     for handle in handles:
         handle.set_label(as_text(handle.get_label()))
-    n_columns = -(-(len(handles) + len(title.splitlines())) // _MAX_LEGEND_LINES)
+    n_lines = sum(len(text.splitlines()) for text in [title, *(handle.get_label() for handle in handles)])
+    n_columns = max(1, -(-n_lines // _MAX_LEGEND_LINES))
     where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
     where |= {"ncols": n_columns, "columnspacing": 1.0}
     beside = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
@@ -247,11 +250,11 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
 
 def percent(fraction: float) -> str:
     """Write a fraction as a percentage, with more digits if it would be rounded to 0% or 100%."""
-    small = min(fraction, 1.0 - fraction)
-    if small >= 0.005 or small <= 0:
-        return f"{fraction:.0%}"
+    small, short = min(fraction, 1.0 - fraction), f"{fraction:.0%}"
+    if small <= 0 or short not in ("0%", "100%"):
+        return short
     rest = float(f"{100 * small:.1g}")
-    return f"{rest if fraction < 0.5 else 100 - rest:.10g}%"
+    return f"{rest if fraction < 0.5 else 100 - rest:.15g}%"
 
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:

@@ -137,9 +137,9 @@ def draw_ellipses(
 
 
 def draw_histogram(ax: Axes, values: Array, row_weight: Array | None, options: Options) -> Any:
-    """Draw a density histogram of values (n_rows,), weighted by `row_weight`; missing values are left out."""
-    is_known = ~np.isnan(values)
-    values, weights = values[is_known], None if row_weight is None else row_weight[is_known]
+    """Draw a density histogram of values (n_rows,), weighted by `row_weight`, without missing values."""
+    is_used = ~np.isnan(values) if row_weight is None else ~np.isnan(values) & (row_weight > 0)
+    values, weights = values[is_used], None if row_weight is None else row_weight[is_used]
     if not len(values):
         return []
     n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # number of bins by Rice's rule
@@ -174,9 +174,11 @@ def draw_curves(
 
 
 def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
-    """Write each component's number at its mean (2,), outlined in the background colour to keep the number legible."""
+    """Write the number of each component at its mean (2,), with a rim in the background colour, if colours repeat."""
     from matplotlib.patheffects import withStroke
 
+    if len({str(pen.color) for pen in pens}) == len(pens):
+        return []
     page = background(ax)
     badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
     how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}

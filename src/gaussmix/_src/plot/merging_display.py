@@ -72,7 +72,8 @@ class MergingDisplay(Display):
         """Draw how the components of a fitted estimator or of a mixture are merged into clusters.
 
         Parameters, return value and errors are the same as in `ComponentDisplay.from_estimator`, except that X is
-        required. `sample_weight`, `min_overlap` and `X_error` are the same as in `GaussianMixture.merge`.
+        required. `sample_weight` are weights ≥ 0 of the rows, (n_samples,). `min_overlap` is the smallest overlap, from
+        0 to 1, at which two clusters are merged. `X_error` are measurement errors of X, as in `GaussianMixture.merge`.
         """
         subject = make_subject(estimator, X)
         rows, same = subject.needed_rows(cls.__name__), as_estimator(subject.mixture.with_feature_names(None))

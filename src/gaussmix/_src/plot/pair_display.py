@@ -99,7 +99,7 @@ class PairDisplay(FeatureDisplay):
         # feature.
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)
         if n > 1:
-            for ellipse, interval in zip(handles[-len(radii) :], level_handles(radii, 1), strict=True):
+            for ellipse, interval in zip(handles[len(handles) - len(radii) :], level_handles(radii, 1), strict=True):
                 ellipse.set_label(f"{ellipse.get_label()}\n(diagonal: {interval.get_label().split()[0]})")
         target = self.figure_ if ax is None else axes[0, -1]
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None

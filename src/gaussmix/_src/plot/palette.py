@@ -36,9 +36,9 @@ def component_pens(n_components: int, colors: Any = None, background: Any = "whi
 
 
 def background(ax: Any) -> Any:
-    """Return the colour behind a plot: that of the axes or, if they are transparent, of the figure, otherwise white."""
-    colors = ax.get_facecolor(), ax.figure.get_facecolor()
-    return next((color for color in colors if color[3] > 0), "white")
+    """Return the colour behind a plot: that of the axes or, if they are transparent, of a figure, otherwise white."""
+    around = ax, ax.figure, ax.figure.figure  # a subfigure is in another figure
+    return next((each.get_facecolor() for each in around if each.get_facecolor()[3] > 0), "white")
 
 
 def on_page(color: Any, background: Any) -> Any:

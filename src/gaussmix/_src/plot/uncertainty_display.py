@@ -42,6 +42,7 @@ class UncertaintyDisplay(FeatureDisplay):
     ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     rows_ : a collection of points for each component, and another collection for noise rows, if there are any.
     components_ : the ellipse of 2 σ for each component; empty with one feature.
+    texts_ : the component numbers, which are written if several components have the same colour.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -84,10 +85,10 @@ class UncertaintyDisplay(FeatureDisplay):
         is_line = self.means.shape[1] == 1
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows
         self.components_: list[Any] = []
+        self.texts_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
-            if len({str(pen.color) for pen in pens}) < len(pens):
-                draw_indices(ax, self.means, pens)
+            self.texts_ = draw_indices(ax, self.means, pens)
         order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength

@@ -125,10 +125,8 @@ def _worst(findings: ReportData) -> str:
     columns = [[(f"{row:,}", row) for row in worst.tolist()]]
     columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
     columns.append([(f"{value:.4g}", value) for value in findings.log_density[worst].tolist()])
-    headings = ["row, from 0", "component", "log density, nats"]
-    if mixture.noise is None:
-        headings.append("p-value")
-        columns.append([(f"{p:.2g}", p) for p in p_values[order].tolist()])
+    headings = ["row, from 0", "component", "log density, nats", "p-value"]
+    columns.append([(f"{p:.2g}", p) for p in p_values[order].tolist()])
     columns += [list(map(_cell, column)) for column in rows[worst].T.tolist()]
     return _table("Rows that fit worst", [*headings, *map(escape, findings.names)], zip(*columns, strict=True))
 
@@ -196,12 +194,12 @@ def _uncertainty(findings: ReportData) -> str:
 
 def _shown_rows(findings: ReportData, limit: int) -> tuple[dict[str, Any], str]:
     """Return arguments of a display with at most `limit` rows, and a sentence if these rows are a random sample."""
-    words, n_rows = "", len(findings.rows)
-    some: Any = slice(None)
-    if n_rows > limit:
-        some = np.sort(np.random.default_rng(0).choice(n_rows, limit, replace=False))
+    words, weight = "", findings.row_weight
+    some = np.arange(len(findings.rows)) if weight is None else np.flatnonzero(weight > 0)
+    if len(some) > limit:
+        some = np.sort(np.random.default_rng(0).choice(some, limit, replace=False))
         words = f"The picture shows {limit:,} rows drawn at random. "
-    weight = None if findings.row_weight is None else findings.row_weight[some]
+    weight = None if weight is None else weight[some]
     return {"X": findings.rows[some], "sample_weight": weight, "feature_names": list(findings.names)}, words
 
 

@@ -58,8 +58,8 @@ def plot(
         raise click.UsageError(f"the name of the picture must end in {listed(_PICTURE_FORMATS)}.")
     if kind == "uncertainty" and data is None:
         raise click.UsageError("--kind uncertainty needs rows: pass DATA after the model.")
-    if kind == "profile" and weights is not None:
-        raise click.UsageError("--kind profile shows no weights: leave out --weights.")
+    if kind in ("profile", "uncertainty") and weights is not None:
+        raise click.UsageError(f"--kind {kind} shows no weights: leave out --weights.")
     options.check_data(data, "pass DATA after the model")
     check_target(output, model, data)
     import_pyplot().switch_backend("Agg")

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+from gaussmix import Mixture
 from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
@@ -47,12 +48,14 @@ __all__ = [
     "automatic_ridge",
     "checked",
     "complete_engine",
+    "dense",
     "distinct_rows",
     "em_step",
     "family_named",
     "final_state",
     "groups",
     "load_start",
+    "overlapping",
     "reloaded",
     "run_em",
     "transformed",
@@ -69,6 +72,16 @@ def assert_same_fit(actual: Any, expected: Any) -> None:
     """Check that the log-likelihoods, weights, means and covariances of two fitted estimators are bit-identical."""
     for name in "lower_bounds_", "weights_", "means_", "covariances_":
         assert_same_bits(getattr(actual, name), getattr(expected, name), name)
+
+
+def overlapping(name, family, n_components=3, n_features=3):
+    """Return a mixture of overlapping components, which depend on the name."""
+    rows = groups(name, 30 * n_components, n_features, n_components, distance=2.0)
+    return Mixture._from_model(rows.start(family))
+
+
+def dense(mixture):
+    return mixture._model.covariances.dense()
 
 
 def reloaded(fitted: Any) -> Any:

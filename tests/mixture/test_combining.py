@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close, transformed
+from common import EPS, assert_close, dense, transformed
 from fifty_digits import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
@@ -26,10 +26,6 @@ def mixture(family):
 def another(name, size=0.7):
     """Return another mixture of the same features."""
     return Mixture._from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
-
-
-def dense(mixture):
-    return mixture._model.covariances.dense()
 
 
 def matrix(numbers):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common import groups
+from common import groups, overlapping
 from sklearn.base import clone
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
@@ -19,13 +19,9 @@ TWO = {"weights": [0.25, 0.75], "means": [[0.0, 1.0], [4.0, 5.0]]}
 PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]}
 
 
-def made(family, n_components=3):
-    return Mixture._from_model(groups("p", 90, 3, n_components, distance=2.0).start(family))
-
-
 @STRUCTURES
 def test_parameters_make_the_mixture_that_has_them(family):
-    mixture = made(family)
+    mixture = overlapping("p", family)
     given = mixture.weights.tolist(), mixture.means.tolist()
     for name in [family, family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
         again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names=list("abc"))
@@ -140,7 +136,7 @@ SHAPES = {"spherical": (3,), "diag": (3, 3), "tied": (3, 3), "full": (3, 3, 3)}
 
 @STRUCTURES
 def test_to_sklearn_is_fully_usable_at_once(family, rng):
-    mixture = made(family)
+    mixture = overlapping("p", family)
     theirs, rows = mixture.to_sklearn(), 3 * rng.normal(size=(40, 3))
     assert type(theirs) is Theirs
     assert theirs.covariances_.shape == SHAPES[theirs.covariance_type]

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from common import groups
+from common import dense, overlapping
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
@@ -13,15 +13,6 @@ EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
 OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
-
-
-def made(name, family, n_components=3, n_features=3):
-    """Return a mixture of overlapping components, which depend on the name."""
-    return Mixture._from_model(groups(name, 90, n_features, n_components, distance=2.0).start(family))
-
-
-def dense(mixture):
-    return mixture._model.covariances.dense()
 
 
 def density(mixture, points):
@@ -55,7 +46,7 @@ def test_l2_is_the_root_of_the_integrated_squared_error():
 
 @pytest.mark.parametrize("name", ["full", "diag"])
 def test_l2_and_cauchy_schwarz_are_their_integrals_in_two_dimensions(name):
-    p, q = made("p", FAMILIES[name], 2, 2), made("q", FAMILIES["full"], 2, 2)
+    p, q = overlapping("p", FAMILIES[name], 2, 2), overlapping("q", FAMILIES["full"], 2, 2)
     grid = np.linspace(-16, 16, 641)  # the trapezoidal rule is exact to rounding for integrands that fall so fast
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
     of_p, of_q = density(p, points), density(q, points)
@@ -70,7 +61,7 @@ def test_l2_and_cauchy_schwarz_are_their_integrals_in_two_dimensions(name):
 
 @STRUCTURES
 def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
-    p, q = made("p", family, 1), made("q", family, 1)
+    p, q = overlapping("p", family, 1), overlapping("q", family, 1)
     squared = ((p.means - q.means) ** 2).sum() + squared_bures(dense(p)[0], dense(q)[0])
     assert p.distance(q, "mw2") == pytest.approx(np.sqrt(squared), rel=1e-9)
 
@@ -78,7 +69,7 @@ def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
 @STRUCTURES
 def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
     """Compare with the paper's costs and a linear programme with all its constraints."""
-    p, q = made("p", family), made("q", family, 2)
+    p, q = overlapping("p", family), overlapping("q", family, 2)
     costs = np.array(
         [
             [((m - n) ** 2).sum() + squared_bures(a, b) for n, b in zip(q.means, dense(q), strict=True)]
@@ -142,7 +133,7 @@ def test_a_split_component_has_moved_nowhere(percent, rng):
 @STRUCTURES
 @pytest.mark.parametrize("metric", METRICS)
 def test_laws_of_a_distance(family, metric):
-    p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
+    p, q, r = overlapping("p", family), overlapping("q", family, 2), overlapping("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
     # The tolerance is ε of ∫ p² before the root is taken, because the sums have another order.

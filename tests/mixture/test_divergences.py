@@ -6,7 +6,7 @@ Seeds are fixed, so that no test fails by chance; all but one in a billion seeds
 import mpmath
 import numpy as np
 import pytest
-from common import groups
+from common import overlapping
 from scipy import stats
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
@@ -17,11 +17,6 @@ STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
 OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
-
-
-def made(name, family, n_components=3):
-    """Return a mixture of overlapping components of 3 features, which depend on the name."""
-    return Mixture._from_model(groups(name, 90, 3, n_components, distance=2.0).start(family))
 
 
 def density(mixture):
@@ -131,7 +126,7 @@ def test_rounding_takes_no_bound_below_0(rng):
 
 @STRUCTURES
 def test_kl_of_a_mixture_and_itself_is_0(family):
-    mixture = made("p", family)
+    mixture = overlapping("p", family)
     for same in mixture, Mixture.from_dict(mixture.to_dict()):
         assert tuple(mixture.kl_divergence(same, n_draws=1000)) == (0.0, 0.0)
         assert mixture.kl_variational(same) == 0.0
@@ -141,7 +136,7 @@ def test_kl_of_a_mixture_and_itself_is_0(family):
 
 @STRUCTURES
 def test_bounds_are_about_what_draws_find(family):
-    p, q = made("p", family), made("q", family, 2)
+    p, q = overlapping("p", family), overlapping("q", family, 2)
     entropy, divergence = p.entropy(), p.kl_divergence(q)
     for estimate, (lower, upper) in (entropy, p.entropy_bounds()), (divergence, p.kl_bounds(q)):
         assert lower - SIX_SIGMA * estimate.error < estimate.value < upper + SIX_SIGMA * estimate.error
@@ -151,7 +146,7 @@ def test_bounds_are_about_what_draws_find(family):
 
 @STRUCTURES
 def test_js_is_symmetric_and_at_most_log_2(family):
-    p, q = made("p", family), made("q", family, 2)
+    p, q = overlapping("p", family), overlapping("q", family, 2)
     there, back = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)
     # The tolerance is n_draws roundings of at most log 2, because the same numbers are summed.
     np.testing.assert_allclose(tuple(there), tuple(back), rtol=1e-12)
@@ -234,12 +229,12 @@ ASKED = [
 @pytest.mark.parametrize("ask", ASKED)
 def test_another_that_cannot_be_compared_is_refused(ask):
     with pytest.raises(ValueError, match=r"These mixtures have 1 and 3 features\. They need the same"):
-        ask(ONE, made("p", FAMILIES["full"]))
+        ask(ONE, overlapping("p", FAMILIES["full"]))
     with pytest.raises(TypeError, match=r"A mixture is needed, not \[1.0\]"):
         ask(ONE, [1.0])
     with pytest.raises(TypeError, match=r"A mixture is needed, not GaussianMixture.*: pass its attribute mixture_\.$"):
         ask(ONE, GaussianMixture().fit([[0.0], [1.0], [2.0]]))
-    plane = made("p", FAMILIES["full"])
+    plane = overlapping("p", FAMILIES["full"])
     with pytest.raises(ValueError, match=r"different features, .'a', 'b', 'c'. and .'b', 'a', 'c'.\. Use marginal"):
         ask(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))
     ask(plane, plane.with_feature_names(list("abc")))

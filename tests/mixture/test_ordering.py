@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from common import groups
+from common import groups, overlapping
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 
@@ -12,10 +12,6 @@ STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 PEOPLE = Mixture(
     [0.2, 0.5, 0.3], [[3.0, 1.0], [2.0, 9.0], [2.0, 5.0]], [1.0, 0.5, 4.0], FAMILIES["spherical"], ["height", "weight"]
 )
-
-
-def made(name, family, n_components=4):
-    return Mixture._from_model(groups(name, 120, 3, n_components, distance=2.0).start(family))
 
 
 def turned(mixture, order):
@@ -49,7 +45,7 @@ def test_sorted_by(by, feature, order):
 @STRUCTURES
 @pytest.mark.parametrize("by", ["weight", "mean", "size"])
 def test_sorting_forgets_the_order(family, by, rng):
-    mixture = made("p", family)
+    mixture = overlapping("p", family, 4)
     expected = mixture.sorted(by)
     for order in itertools.permutations(range(4)):
         assert_same(turned(mixture, np.array(order)).sorted(by), expected)
@@ -92,7 +88,7 @@ def test_orders_that_are_not_there_are_named(arguments, error, said):
 
 @STRUCTURES
 def test_match_to_finds_the_order_again(family):
-    mixture = made("p", family)
+    mixture = overlapping("p", family, 4)
     for order in itertools.permutations(range(4)):
         assert_same(turned(mixture, np.array(order)).match_to(mixture), mixture)
 
@@ -100,7 +96,7 @@ def test_match_to_finds_the_order_again(family):
 @pytest.mark.parametrize("name", ["q", "r", "s", "t", "u", "v"])
 def test_match_to_is_the_least_of_all_orders(name):
     """Compare with the best of all orders by the explicit divergence of labelled distributions."""
-    reference, mixture = made("p", FAMILIES["full"]), made(name, FAMILIES["full"])
+    reference, mixture = overlapping("p", FAMILIES["full"], 4), overlapping(name, FAMILIES["full"], 4)
     weights = np.array([0.05, 0.6, 0.25, 0.1])  # weights that influence the result
     reference = Mixture(weights, reference.means, reference.covariances, reference.family)
     mixture = Mixture(weights[::-1], 0.3 * mixture.means, mixture.covariances, mixture.family)
@@ -130,7 +126,7 @@ def test_two_fits_agree_on_their_labels():
 
 
 def test_units_change_no_match(rng):
-    reference, mixture = made("p", FAMILIES["full"]), made("q", FAMILIES["full"])
+    reference, mixture = overlapping("p", FAMILIES["full"], 4), overlapping("q", FAMILIES["full"], 4)
     scale = np.array([1e-8, 1.0, 1e8])
 
     def scaled(m):

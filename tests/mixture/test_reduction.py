@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from common import groups
+from common import dense, overlapping
 
 from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.mixture.compare.gaussians import Gaussians
@@ -12,14 +12,6 @@ from gaussmix._src.mixture.compare.reduction import _refined
 
 EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-
-
-def made(name, family, n_components=12, n_features=3):
-    return Mixture._from_model(groups(name, 20 * n_components, n_features, n_components, distance=2.0).start(family))
-
-
-def dense(mixture):
-    return mixture._model.covariances.dense()
 
 
 def moments(weights, means, covariances):
@@ -49,7 +41,7 @@ def runnalls(mixture, n_components):
 
 @STRUCTURES
 def test_reduce_is_runnalls_algorithm(family):
-    mixture = made("p", family)
+    mixture = overlapping("p", family, 12)
     reduced, expected = mixture.reduce(4), runnalls(mixture, 4)
     for weight, mean, covariance, (w, m, c) in zip(
         reduced.weights, reduced.means, reduced.covariances, expected, strict=True
@@ -81,7 +73,7 @@ def test_two_of_three_by_hand():
 @pytest.mark.parametrize("refine", [False, True])
 @pytest.mark.parametrize("n_components", [1, 3, 11])
 def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
-    mixture = made("p", family).with_feature_names(list("abc"))
+    mixture = overlapping("p", family, 12).with_feature_names(list("abc"))
     reduced = mixture.reduce(n_components, refine=refine)
     assert reduced.n_components == n_components
     assert reduced.feature_names == ("a", "b", "c")
@@ -102,7 +94,7 @@ def test_refinement_comes_nearer():
 
     gains = []
     for name in "pqrstu":
-        mixture = made(name, FAMILIES["full"], 40)
+        mixture = overlapping(name, FAMILIES["full"], 40)
         gains.append(divergence(mixture.reduce(6)) - divergence(mixture.reduce(6, refine=True)))
     assert min(gains) >= -1e-12
     assert max(gains) > 0.01
@@ -110,7 +102,7 @@ def test_refinement_comes_nearer():
 
 @pytest.mark.parametrize("scale", [2.0**-450, 1e-9, 1e9, 2.0**450])
 def test_units_change_nothing(scale):
-    mixture = made("p", FAMILIES["full"])
+    mixture = overlapping("p", FAMILIES["full"], 12)
     units = np.array([scale, 1.0, 1.0 / scale])
     scaled = Mixture(
         mixture.weights, mixture.means * units, mixture.covariances * units[:, None] * units, FAMILIES["full"]
@@ -144,13 +136,13 @@ def test_tiny_weights_and_equal_components():
 @pytest.mark.parametrize("n_components", [0, -1, 13])
 def test_a_number_of_components_that_cannot_be_is_refused(n_components):
     with pytest.raises(ValueError, match=rf"n_components={n_components} must be an integer"):
-        made("p", FAMILIES["full"]).reduce(n_components)
+        overlapping("p", FAMILIES["full"], 12).reduce(n_components)
 
 
 @pytest.mark.parametrize("n_components", [2.0, True, "few", None])
 def test_what_is_no_number_of_components_is_refused(n_components):
     with pytest.raises(TypeError, match="n_components must be an integer ≥ 1, not"):
-        made("p", FAMILIES["full"]).reduce(n_components)
+        overlapping("p", FAMILIES["full"], 12).reduce(n_components)
 
 
 def test_a_singular_covariance_is_named():

@@ -80,6 +80,16 @@ def test_a_name_of_other_packages_names_ours(X, name):
     assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
 
 
+def test_the_public_calls_say_what_the_private_methods_say(X):
+    theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
+    ours = GaussianMixture.from_sklearn(theirs)
+    np.testing.assert_allclose(theirs._estimate_log_prob(X), ours.mixture_.component_log_density(X))
+    np.testing.assert_allclose(theirs._e_step(X)[0], ours.score(X))
+    moved = GaussianMixture(3, init_params=ours.predict_proba(X), max_iter=0, reg_covar=1e-6).fit(X)
+    theirs._m_step(X, theirs._e_step(X)[1])
+    np.testing.assert_allclose(moved.covariances_, theirs.covariances_)
+
+
 @pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC, BayesianGaussianMixture])
 @pytest.mark.parametrize("name", sorted(HOOKS))
 def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, name, X):

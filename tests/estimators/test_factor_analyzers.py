@@ -118,6 +118,11 @@ def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
     assert alone.n_factors_ is None
 
 
+def test_all_structures_are_those_without_factors(rows):
+    table = GaussianMixtureIC(1, max_iter=5, random_state=0).fit(rows).results_
+    assert len(table["structure"]) == 14
+
+
 def test_fits_of_factor_analyzers_need_no_dense_covariance(rng):
     """Check memory with 2,000 features, for which a single matrix would take 32 MB, but the rows take 3.2 MB."""
     rows = rng.normal(size=(200, 2000)) + 5.0 * rng.integers(2, size=(200, 1))

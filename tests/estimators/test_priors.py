@@ -237,6 +237,17 @@ def test_every_start_obeys(init_params):
         assert np.array_equal(even.weights_, np.full(3, 1 / 3))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_warm_start_goes_on_with_a_prior():
+    gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
+    gm.fit(ROWS)
+    first = gm.lower_bound_
+    gm.fit(ROWS)
+    assert gm.lower_bound_ > first
+    gm.set_params(restrictions=EQUAL).fit(ROWS)
+    assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
+
+
 @pytest.mark.parametrize("nothing", [[], (), np.array([], int)], ids=repr)
 def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
     fixed = Restrictions(fixed_means=nothing, fixed_covariances=nothing, fixed_weights=nothing)
@@ -276,6 +287,19 @@ def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
         )
         assert dense.covariances_.shape == shape
         assert dense.mixture_ == diagonal.mixture_ == number.mixture_
+
+
+@pytest.mark.heavy(but=2)
+@structures
+def test_a_trimmed_fit_may_have_a_prior(covariance_type):
+    rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))
+    gm = GaussianMixture(
+        2, covariance_type=covariance_type, prior="default", trim=0.06, restrictions=EQUAL, random_state=0, tol=1e-6,
+        max_iter=1000,
+    ).fit(rows)  # fmt: skip
+    assert (gm.score_samples(rows[-8:]) < gm.cutoff_).all()
+    assert (np.diff(gm.lower_bounds_) > -1e-9).all()
+    assert np.array_equal(gm.weights_, [0.5, 0.5])
 
 
 def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():

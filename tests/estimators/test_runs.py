@@ -137,6 +137,22 @@ def test_fewer_distinct_rows_than_components_is_a_warning(rng):
     GaussianMixture(3, random_state=0).fit(X)
 
 
+@pytest.mark.heavy(but=1)
+def test_any_number_of_threads_gives_the_same_bits(covariance_type):
+    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # the rows fill three blocks
+    weight = np.arange(140_000) % 3 + 0.5
+
+    def fit(n_jobs):
+        mixture = GaussianMixture(2, covariance_type=covariance_type, n_jobs=n_jobs, random_state=0, tol=0.1)
+        mixture.fit(X, sample_weight=weight)
+        found = mixture.weights_, mixture.means_, mixture.covariances_, mixture.score_samples(X), mixture.predict(X)
+        return *found, mixture.predict_proba(X), mixture.lower_bounds_
+
+    one = fit(1)
+    for n_jobs in (2, 5, -1, None):
+        assert all(np.array_equal(a, b) for a, b in zip(one, fit(n_jobs), strict=True))
+
+
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
     parameters = {"n_components": 2, "n_init": 2, "max_iter": 5, "tol": 0, "random_state": 0, "init_params": "kmeans"}

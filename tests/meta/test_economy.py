@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34013,
-    "cpp": 12753,
-    "tests": 32046,
+    "src": 34017,
+    "cpp": 12754,
+    "tests": 32086,
     "bench": 2544,
     "tools": 651,
     "files": 981,

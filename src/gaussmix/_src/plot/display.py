@@ -38,7 +38,7 @@ class Display:
     figure_: Any
     legend_: Any
     rows_: Any
-    noise_weight = 0.0  # weight of the noise component if the display leaves it out
+    noise_weight: float = 0.0  # weight of the noise component if the display leaves it out
     _legend_title = ""
 
     if not TYPE_CHECKING:

@@ -14,9 +14,9 @@ struct GroupRows {       // rows of the output to which the results of a group a
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
-// Returns the term of the noise component in the sum of exp(l - largest) over all components, or 0 if there is no noise
+// Returns exp(noise - largest), the term of the noise component in a sum over all components, or 0 if there is no noise
 // component.
-GAUSSMIX_INLINE Vec beside(double noise, Vec largest) {
+GAUSSMIX_INLINE Vec exp_noise(double noise, Vec largest) {
     if (!(noise > -__builtin_inf())) return Vec::zero();
     const Vec gap = Vec::broadcast(noise) - largest;
     return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
@@ -33,7 +33,7 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
             const Vec gap = Vec::load(l + (k * kGroupVectors + v) * kLanes) - largest;
             sum = sum + keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
         }
-        (largest + log(sum + beside(noise, largest))).store_head(out + rows.first + v * kLanes, rows.lanes(v));
+        (largest + log(sum + exp_noise(noise, largest))).store_head(out + rows.first + v * kLanes, rows.lanes(v));
     }
 }
 
@@ -50,7 +50,7 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
             value.store(e);
             sum = sum + value;
         }
-        sum = sum + beside(noise, largest);
+        sum = sum + exp_noise(noise, largest);
         if (log_density != nullptr && rows.lanes(v) > 0) {
             (largest + log(sum)).store_head(log_density + rows.first + v * kLanes, rows.lanes(v));
         }

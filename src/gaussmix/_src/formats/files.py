@@ -128,22 +128,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f"{_beginning(target)}{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_beginning(target)}{secrets.token_hex(8)}.tmp")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
-            shutil.copymode(target, beside)
-        os.replace(beside, target)
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
     except BaseException as error:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         if isinstance(error, OSError):
             # If a write to an open file fails, the system's error contains no file name.
             is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)
-            if is_full or str(error.filename) in (str(beside), str(target)):
+            if is_full or str(error.filename) in (str(temporary), str(target)):
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
@@ -151,9 +151,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
     """Remove temporary files for `path` that killed processes left; no other process may be writing to `path`."""
     target = Path(os.path.realpath(path))
-    for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
+    for temporary in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
 
 
 def _beginning(target: Path) -> str:

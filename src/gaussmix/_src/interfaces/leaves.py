@@ -73,9 +73,9 @@ class Tree(Generic[S]):
         """Add the sum of `n_leaves` leaves that begin at leaf `first` (by default, after the last node)."""
         first = self._end if first is None else first
         self._end = max(self._end, first + n_leaves)
-        while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:
+        while (sibling := self._nodes.get(first ^ n_leaves)) is not None and sibling[0] == n_leaves:
             del self._nodes[first ^ n_leaves]
-            sums = beside[1] + sums if first & n_leaves else sums + beside[1]
+            sums = sibling[1] + sums if first & n_leaves else sums + sibling[1]
             first, n_leaves = first & ~n_leaves, 2 * n_leaves
         self._nodes[first] = n_leaves, sums
 

@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display, checked_masses
 from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Feature, beside, choose_names, get_mixture, make_subject, noise_weight
+from gaussmix._src.plot.subject import Feature, choose_names, get_mixture, join_targets, make_subject, noise_weight
 
 _GRID_SIZE = 201
 
@@ -114,7 +114,7 @@ class ConditionalDisplay(Display):
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):
             raise ValueError("X has only the predictors. Pass the target, too: from_estimator(regressor, X, y).")
         probabilities = checked_masses(coverages)
-        subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
+        subject = make_subject(mixture, join_targets(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(indices)
         pair = mixture.without_noise.marginal(indices)
         x = _span(pair.means[:, 0], np.sqrt(pair._model.covariances.dense()[:, 0, 0]), rows[:, 0])

@@ -14,7 +14,7 @@ from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import beside, get_mixture, make_subject
+from gaussmix._src.plot.subject import get_mixture, join_targets, make_subject
 
 _N_BINS = 10
 _CONFIDENCE = 0.95
@@ -146,7 +146,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
         raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit a regressor per target.")
-    subject = make_subject(mixture, beside(X, y, mixture.feature_names))
+    subject = make_subject(mixture, join_targets(X, y, mixture.feature_names))
     rows = subject.needed_rows(CoverageDisplay.__name__)
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)
     unnamed = as_regressor(mixture.with_feature_names(None), indices.tolist(), regressor.n_jobs)

@@ -23,7 +23,7 @@ else:  # placeholders, so that this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
-_MAX_LEGEND_LINES = 24  # maximum number of lines that fit beside axes of the default height
+_MAX_LEGEND_LINES = 24  # maximum number of lines of a legend at the right of axes of the default height
 _LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
 _MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a longer name might take minutes
 
@@ -229,8 +229,8 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float
     n_columns = max(1, -(-n_lines // _MAX_LEGEND_LINES))
     where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
     where |= {"ncols": n_columns, "columnspacing": 1.0}
-    beside = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
-    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else beside
+    of_axes = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else of_axes
     return target.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 

@@ -144,7 +144,7 @@ def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[st
     return [*names, "noise"], np.column_stack([probabilities, 1.0 - probabilities.sum(axis=1)])
 
 
-def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
+def join_targets(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     """Join predictors and targets as the columns of one array, or return X if X or y is None.
 
     If X is a data frame and `names` is not None, the columns of X must be `names` in the same order. Raises ValueError

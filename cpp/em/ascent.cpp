@@ -228,49 +228,69 @@ private:
     }
 
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
-    // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps. The
-    // function stops EM as soon as the move has gained enough, so the returned gain may be smaller than the gain at
-    // convergence.
+    // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
+        candidate.work += work_of(kStepsBefore, candidate.attempt.part.em);
+        const std::optional<Progress> begun = begin_trial(candidate, execution);
+        return begun ? finish_trial(candidate, *begun, execution) : std::nullopt;
+    }
+
+    // Runs the first EM steps with a move. Returns nothing if the move is not promising. If components share a
+    // covariance, the quick check comes one step before the usual check.
+    std::optional<Progress> begin_trial(Candidate& candidate, const Execution& execution) const {
+        Steps steps = acceptance_.trial_limits;
         const Part& part = candidate.attempt.part;
-        candidate.work += work_of(kStepsBefore, part.em);
-        const double least = acceptance_.min_move_gain / part.fraction;
-        const auto continue_em = [&](const Steps& steps) {
-            return run_steps(part.em, candidate.attempt.mixture, steps, execution, candidate.work);
-        };
-        const auto is_promising = [&](const std::optional<Progress>& end, double n_more, double other) {
-            return end && end->forecast(n_more) > other + least;
-        };
         std::optional<Progress> quick;
-        const Steps& first = acceptance_.trial_limits;
         if (algebra_.is_shared()) {
-            quick = continue_em({first.tolerance, first.limit - 1});
+            quick = continue_trial(candidate, {steps.tolerance, steps.limit - 1}, execution);
             const double n_more = acceptance_.quick_rejection_factor * acceptance_.promising_factor;
-            candidate.is_hopeless = !is_promising(quick, n_more, part.log_likelihood);
+            candidate.is_hopeless = !quick || !is_promising(part, *quick, n_more, part.log_likelihood);
             if (candidate.is_hopeless) return std::nullopt;
+            steps.limit = 1;
         }
-        auto end = continue_em(quick ? Steps{first.tolerance, 1} : first);
-        if (quick && end) end->gain = std::max(0.0, end->last - quick->last);
-        if (!is_promising(end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
+        auto end = continue_trial(candidate, steps, execution);
+        if (!end) return std::nullopt;
+        if (quick) end->gain = std::max(0.0, end->last - quick->last);
+        return is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood) ? end : std::nullopt;
+    }
+
+    // Continues EM with a move in portions, and compares it after each portion with EM without the move. EM ends as
+    // soon as the move has gained enough, so the returned gain may be smaller than the gain at convergence.
+    std::optional<double> finish_trial(Candidate& candidate, Progress end, const Execution& execution) const {
+        const Part& part = candidate.attempt.part;
+        const Steps& limits = acceptance_.long_trial_limits;
         Unmoved own_unmoved{part.mixture, {}};
-        Steps some = acceptance_.long_trial_limits;
-        for (Index left = some.limit, i = 0;; left -= some.limit, ++i) {
+        for (Index left = limits.limit, i = 0;; ++i) {
             const auto [other, work] = unmoved(part, i, own_unmoved, execution);
-            const double gain = end->last - other.forecast(static_cast<double>(left));
-            const bool is_last = left <= 0 || (i > 0 && end->gain < some.tolerance);
-            if (gain > least || is_last) {
-                candidate.work += work;
-                return gain > least ? std::optional<double>(gain * part.fraction) : std::nullopt;
-            }
-            some.limit = std::min(first.limit, left);
+            const double gain = end.last - other.forecast(static_cast<double>(left));
+            const bool is_enough = gain > least_gain_of(part);
+            const bool is_last = left <= 0 || (i > 0 && end.gain < limits.tolerance);
             const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);
-            end = is_promising(end, n_more, other.last) ? continue_em(some) : std::nullopt;
-            if (!end) {
-                candidate.work += work;
-                return std::nullopt;
+            std::optional<Progress> next;
+            if (!is_enough && !is_last && is_promising(part, end, n_more, other.last)) {
+                const Steps portion{limits.tolerance, std::min(acceptance_.trial_limits.limit, left)};
+                next = continue_trial(candidate, portion, execution);
+                left -= portion.limit;
             }
+            if (!next) {
+                candidate.work += work;
+                return is_enough ? std::optional<double>(gain * part.fraction) : std::nullopt;
+            }
+            end = *next;
         }
+    }
+
+    std::optional<Progress> continue_trial(Candidate& candidate, const Steps& steps, const Execution& execution) const {
+        return run_steps(candidate.attempt.part.em, candidate.attempt.mixture, steps, execution, candidate.work);
+    }
+
+    // Returns the least gain, in nats per row of the part, for which a move is kept.
+    double least_gain_of(const Part& part) const { return acceptance_.min_move_gain / part.fraction; }
+
+    // Returns whether `n_more` further EM steps would lift a part's log-likelihood enough above `other`.
+    bool is_promising(const Part& part, const Progress& end, double n_more, double other) const {
+        return end.forecast(n_more) > other + least_gain_of(part);
     }
 
     // Returns the state after (`i` + 1) * first.limit EM steps without a split-and-merge move, and the work of these EM
@@ -330,18 +350,6 @@ double least_gain(const Algebra& algebra, Index n_features, const Values& weight
     const double by_chance = gained_by_chance(algebra, n_features, weights, n_rows) -
                              gained_by_chance(algebra, n_features, weights_without, n_rows);
     return std::max(0.0, by_chance) + kLeastGain * n_values / n / n;
-}
-
-Values mean_covariance(const EmView& em, const Mixture& mixture) {
-    const Index d = em.rows.n_features, size = em.algebra.size(d), count = std::max(size, d);
-    Values mean = room(count), terms = room(em.n_components);
-    for (Index i = 0; i < count; ++i) {
-        for (Index k = 0; k < em.n_components; ++k) {
-            terms[k] = mixture.weights[k] * covariance(em.algebra, d, mixture, k)[size == 1 ? 0 : i];
-        }
-        mean[i] = sum_in_pairs(terms.data(), em.n_components);
-    }
-    return mean;
 }
 
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,

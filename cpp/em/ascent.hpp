@@ -87,11 +87,6 @@ struct AscentResult {
 double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
                   Index n_rows);
 
-// Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
-// (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same
-// computation with NumPy.
-Values mean_covariance(const EmView& em, const Mixture& mixture);
-
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. On entry, `mixture` is the
 // result of EM, and `log_likelihood` is its log-likelihood. `mixture` is overwritten with the mixture after the last
 // move that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the

@@ -10,6 +10,21 @@ namespace {
 // No subsample is drawn if the number of rows is less than this multiple of the wanted number.
 constexpr double kMinReduction = 1.3;
 
+// Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
+// (n_features,), for diagonal and spherical structures. The result is bit-identical to the result of the same
+// computation with NumPy.
+Values mean_covariance(const EmView& em, const Mixture& mixture) {
+    const Index d = em.rows.n_features, size = em.algebra.size(d), count = std::max(size, d);
+    Values mean = room(count), terms = room(em.n_components);
+    for (Index i = 0; i < count; ++i) {
+        for (Index k = 0; k < em.n_components; ++k) {
+            terms[k] = mixture.weights[k] * covariance(em.algebra, d, mixture, k)[size == 1 ? 0 : i];
+        }
+        mean[i] = sum_in_pairs(terms.data(), em.n_components);
+    }
+    return mean;
+}
+
 }  // namespace
 
 bool SearchRun::is_better_than(const SearchRun& other) const {

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34017,
-    "cpp": 12754,
+    "cpp": 12764,
     "tests": 32086,
     "bench": 2544,
     "tools": 651,

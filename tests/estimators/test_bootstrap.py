@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture, Restrictions
+from gaussmix import FAMILIES, Dirichlet, GaussianMixture, Mixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.curvature.parameter_layout import ParameterLayout, StackedModels
 from gaussmix._src.em.step import one_call
 from gaussmix._src.fit.after import bootstrap as module
@@ -149,6 +149,17 @@ def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
     gm = fitted(X, mixed)
     found = gm.bootstrap(X, kind="jackknife", sample_weight=mixed, tol=1e-9)
     np.testing.assert_allclose(found.bse, gm.inference(X, sample_weight=mixed, kind="sandwich").bse, rtol=0.05)
+
+
+@pytest.mark.parametrize("prior", [Dirichlet(30.0), NormalInverseWishart(scale=20.0, dof=50.0)], ids=["weights", "all"])
+@pytest.mark.parametrize("trim", [0.0, 0.1])
+def test_weight_2_equals_a_row_twice_for_rows_drawn_from_a_mixture_with_a_prior(prior, trim):
+    X = np.tile(rows(), (2, 1))
+    how, options = {"n_resamples": 5, "kind": "parametric", "random_state": 0}, {"prior": prior, "trim": trim}
+    expected = fitted(X, **options).bootstrap(X, **how)
+    for given, weight in [(rows(), np.full(N, 2.0)), (X, np.ones(2 * N))]:
+        found = fitted(given, weight, **options).bootstrap(given, sample_weight=weight, **how)
+        np.testing.assert_allclose(found.draws, expected.draws, rtol=1e-4)
 
 
 def test_components_that_labels_name_keep_their_order():

@@ -257,12 +257,14 @@ def fit_tables(
 ) -> list[EMState]:
     """Run EM from each `models[i]` on `tables[table_indices[i]]` (all of equal size), and return the final states."""
     n_rows, n, groups = len(tables[0]), len(models), None
+    row_weight = 1 / problem.data.weight_unit  # the prior requires weights in this unit
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
-        groups = RowGroups(rows, None, table_indices * n_rows, size, size.astype(float), np.ones(n))
+        groups = RowGroups(rows, None, table_indices * n_rows, size, size.astype(float), np.full(n, row_weight))
 
     def make_source(index: int) -> Source:
-        return problem.data.trim_source(ArraySource(tables[table_indices[index]]))
+        table = ArraySource(tables[table_indices[index]], None if row_weight == 1 else np.full(n_rows, row_weight))
+        return problem.data.trim_source(table)
 
     return run_em_on_each(problem.engine, models, problem.objective, stopping, make_source, groups)
 

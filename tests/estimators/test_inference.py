@@ -211,6 +211,17 @@ def test_fixed_parameters_have_no_standard_errors():
     np.testing.assert_array_equal(equal.conf_int()[:2], [[0.5, 0.5]] * 2)
 
 
+@pytest.mark.parametrize(("structure", "fixed"), [("tied", np.eye(D)), ("EEI", np.ones(D)), ("EII", 1.0)])
+def test_a_fixed_shared_covariance_equals_fixed_covariances_of_all_components(structure, fixed):
+    options = {"restrictions": Restrictions(fixed_covariances=[0, 1]), "means_init": [[0, 0], [4, 4]]}
+    expected = fitted(covariances_init=[np.eye(D)] * K, **options).inference(rows())
+    gm = fitted(covariance_type=structure, covariances_init=fixed, check_maximum=True, **options)
+    assert gm.outcome_.is_maximum
+    found, first = gm.inference(rows()).bse, K + K * D
+    np.testing.assert_allclose(found[:first], expected.bse[:first], rtol=1e-6)
+    np.testing.assert_array_equal(found[first:], 0)
+
+
 OWN = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
 
 

@@ -97,8 +97,8 @@ class Coordinates:
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
         moving = np.array([k not in trace.frozen_components and k not in fixed_means for k in range(K)])
         of_means = np.eye(K * d)[:, np.repeat(moving, d)]
-        frozen = set() if is_shared else {*trace.frozen_components, *objective.fixed_covariance_components}
-        free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
+        frozen = {*objective.fixed_covariance_components, *(() if is_shared else trace.frozen_components)}
+        free = np.array([float(k not in frozen) for k in range(1 if is_shared else K)])
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
         assert algebra is not None, "`unsupported_reason` excludes this structure"
         if bounds is not None and trace.frozen_components:

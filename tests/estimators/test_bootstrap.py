@@ -151,6 +151,15 @@ def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
     np.testing.assert_allclose(found.bse, gm.inference(X, sample_weight=mixed, kind="sandwich").bse, rtol=0.05)
 
 
+def test_known_parameters_have_no_errors_in_a_weighted_jackknife():
+    X, weight = rows(), np.random.default_rng(0).integers(0, 5, N).astype(float)
+    start = {"means_init": [[0.1, -0.3], [4.1, 3.9]], "weights_init": [0.6, 0.4]}
+    fixed = Restrictions(fixed_means=[0, 1], fixed_weights=[0, 1])
+    found = fitted(X, weight, restrictions=fixed, **start).bootstrap(X, kind="jackknife", sample_weight=weight)
+    np.testing.assert_array_equal(found.bse[:6], 0)
+    np.testing.assert_array_equal(found.conf_int()[:6], np.repeat(found.params[:6, None], 2, axis=1))
+
+
 @pytest.mark.parametrize("prior", [Dirichlet(30.0), NormalInverseWishart(scale=20.0, dof=50.0)], ids=["weights", "all"])
 @pytest.mark.parametrize("trim", [0.0, 0.1])
 def test_weight_2_equals_a_row_twice_for_rows_drawn_from_a_mixture_with_a_prior(prior, trim):

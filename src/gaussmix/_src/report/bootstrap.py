@@ -97,6 +97,7 @@ def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     covariance Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 agrees with Efron & Tibshirani (1993) eq. 11.5,
     where c = (N − 1) / N.
     """
+    draws = draws - draws[0]  # otherwise, rounding of the mean would give constant parameters a variance above 0
     if counts is None:
         centred = draws - draws.mean(axis=0)
         return np.asarray(centred.T @ centred / max(len(draws) - 1, 1))

@@ -234,6 +234,10 @@ def test_bad_parameters():
             gm.bootstrap(X, **given)
     with pytest.raises(ValueError, match="does not support missing values or X_error"):
         fitted(MISSING).bootstrap(MISSING, kind="parametric")
+    precise = fitted(weight_type="precision")
+    precise.bootstrap(X, 2, kind="parametric")
+    with pytest.raises(ValueError, match="does not support weights that are precisions"):
+        precise.bootstrap(X, kind="parametric", sample_weight=np.linspace(1, 2, N))
     with pytest.raises(ValueError, match="X has 1 row, but must contain all training rows"):
         gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="does not support labels"):

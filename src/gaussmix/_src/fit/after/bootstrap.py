@@ -231,6 +231,8 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
 def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
     """Refit the mixture to tables of drawn rows, each with as many rows as the data, and yield the final states."""
     n_rows = max(2, round(problem.source.row_totals.total_weight * problem.data.weight_unit))
+    if not resampling.is_frequency and problem.source.row_weight is not None:
+        raise ValueError("kind='parametric' does not support weights that are precisions. Use kind='weighted'.")
     if problem.data.labels is not None:
         raise ValueError("kind='parametric' does not support labels. Use kind='weighted'.")
     if problem.source.is_incomplete:

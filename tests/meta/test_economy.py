@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34017,
+    "src": 34022,
     "cpp": 12764,
-    "tests": 32086,
+    "tests": 32115,
     "bench": 2544,
     "tools": 651,
     "files": 981,

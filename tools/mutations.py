@@ -19,6 +19,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -28,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 CORE = Path(_core.__file__ or "")
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench", "__pycache__")
 TEST = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--all"]
-FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0", "-DGAUSSMIX_COMPILES_avx512=OFF"]
+FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0"]
+FAST += ["-DGAUSSMIX_COMPILES_avx512=OFF"]
 FAST += ["-DCMAKE_UNITY_BUILD=OFF"]  # one file per unit, so that a change compiles one file
 CONFIGURE = ["cmake", "-B", "build", f"-DPython_EXECUTABLE={sys.executable}", *FAST]
 
@@ -54,20 +56,30 @@ def main() -> None:
     rows = (ROOT / "tools" / "mutations.tsv").read_text(encoding="utf-8").split("\n")
     used = rows[: None if "--all" in sys.argv else rows.index("# Drawn")]
     changes = [row.split("\t") for row in used if row and row[0] != "#"]
-    changes.sort(key=lambda change: change[0].endswith(".py"))  # C++ comes first, because compiling takes longest
-    copies: SimpleQueue[Path] = SimpleQueue()  # copies of the sources, each used for one change at a time
+    # Changes in C++ are made in one copy, so that the core is compiled as a whole only once.
+    groups = [[change for change in changes if not change[0].endswith(".py")]]
+    groups += [[change] for change in changes if change[0].endswith(".py")]
+    copies: SimpleQueue[Path] = SimpleQueue()  # copies of the sources, each used for one group at a time
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
         for number in range(os.cpu_count() or 1):
             copies.put(shutil.copytree(ROOT, Path(folder, str(number)), ignore=LEFT_OUT))
             shutil.copy(CORE, Path(folder, str(number), "src", "gaussmix"))
-        wrong = [*filter(None, threads.map(lambda change: fault(copies, *change), changes))]
+        wrong = [*chain.from_iterable(threads.map(lambda group: faults(copies, group), groups))]
         if fails([*TEST, *{test for *_, test in changes if test[0] != "-"}], copies.get(), output=None):
             wrong.append("A test fails without any change.")
     print("\n".join(wrong) or f"{len(changes)} changes are as the table says.")
     sys.exit(bool(wrong))
 
 
-def fault(copies: SimpleQueue[Path], file: str, before: str, after: str, test: str) -> str | None:
+def faults(copies: SimpleQueue[Path], changes: list[list[str]]) -> list[str]:
+    """Return the faults of rows of the table, whose changes are made one after the other in one copy."""
+    scratch = copies.get()
+    found = [fault(scratch, *change) for change in changes]
+    copies.put(scratch)
+    return [*filter(None, found)]
+
+
+def fault(scratch: Path, file: str, before: str, after: str, test: str) -> str | None:
     """Return the fault of a row of the table."""
     text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).exists() else ""
     changed, n_places = re.subn(rf"(?m)^([ \t]*){re.escape(before)}$", lambda match: match[1] + after, text)
@@ -75,13 +87,11 @@ def fault(copies: SimpleQueue[Path], file: str, before: str, after: str, test: s
         return f"{file}: {before!r} is not there once"
     if test[0] == "-":
         return None
-    scratch = copies.get()
     (scratch / file).write_text(changed, encoding="utf-8")
     compiles = file.endswith(".py") or built(scratch)
     wrong = "does not compile" if not compiles else "" if fails([*TEST, test], scratch) else f"is not noticed by {test}"
     (scratch / file).write_text(text, encoding="utf-8")
     shutil.copy(CORE, scratch / "src" / "gaussmix")
-    copies.put(scratch)
     return wrong and f"{file}: {after!r} {wrong}"
 
 

@@ -232,8 +232,8 @@ private:
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         candidate.work += work_of(kStepsBefore, candidate.attempt.part.em);
-        const std::optional<Progress> begun = begin_trial(candidate, execution);
-        return begun ? finish_trial(candidate, *begun, execution) : std::nullopt;
+        const std::optional<Progress> end = begin_trial(candidate, execution);
+        return end ? finish_trial(candidate, *end, execution) : std::nullopt;
     }
 
     // Runs the first EM steps with a move. Returns nothing if the move is not promising. If components share a

@@ -1,0 +1,18 @@
+"""Tests that the table of mutations fits the code. `nox -s mutations` makes the changes of this table."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "tools" / "mutations.tsv"
+
+
+def test_each_change_is_of_one_line_and_names_a_test_or_a_reason():
+    rows = [line for line in TABLE.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
+    assert rows
+    for file, before, after, test in (row.split("\t") for row in rows):
+        lines = [line.lstrip() for line in (ROOT / file).read_text(encoding="utf-8").split("\n")]
+        assert lines.count(before) == 1, f"{file}: {before!r} is not there once"
+        assert before != after
+        module, _, name = test.partition("[")[0].replace("::", " ").rpartition(" ")
+        if test[0] != "-":
+            assert f"def {name}(" in (ROOT / module.split()[0]).read_text(encoding="utf-8"), test

@@ -11,7 +11,7 @@ from many_blocks import ManyBlocks
 from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import scale
 
-from gaussmix import GaussianMixture, fit_many, load
+from gaussmix import FactorAnalyzer, GaussianMixture, fit_many, load
 from gaussmix._src.report.messages import CollapseWarning
 
 STRUCTURES = "full", "tied", "diag", "spherical", "VVI", "EEV", "EVE"
@@ -81,13 +81,14 @@ WITH_TWO_VALUES = np.column_stack([IRIS, IRIS[:, 0] > 5.5])
 CAUSES = [
     (scale(load_wine().data), 3, "full", "distinct rows for 13 columns"),
     (WITH_COPY, 3, "full", "columns 0, 4 (counted from 0) are linearly dependent"),
+    (WITH_COPY, 3, FactorAnalyzer(1), "columns 0, 4 (counted from 0) are linearly dependent"),
     (WITH_TWO_VALUES, 4, "full", "one value, or nearly so, in column 4"),
     (WITH_TWO_VALUES, 4, "diag", "one value, or nearly so, in column 4"),
 ]
 
 
 @pytest.mark.parametrize(("rows", "n_components", "structure", "cause"), CAUSES)
-def test_components_on_the_ridge_are_named_once(rows: Any, n_components: int, structure: str, cause: str) -> None:
+def test_components_on_the_ridge_are_named_once(rows: Any, n_components: int, structure: Any, cause: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gm = GaussianMixture(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.covariances import Dense
+from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
 from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
@@ -40,17 +40,29 @@ def ridge_cost(model: Model, ridge: Array) -> float:
     return 0.25 * float(model.without_noise.weights @ model.covariances.ridge_fractions(ridge).sum(axis=1) ** 2)
 
 
+def ridge_only_fractions(covariances: Covariances, ridge: Array) -> Array:
+    """Return the ridge's fractions r / ψ of noise variances ψ, but 0 for features whose rows contribute to ψ.
+
+    At a maximum, ψ (Σ⁻¹)_jj is r / ψ plus the contribution of feature j's rows. In a factor analyser, a direction
+    without variance can depend on several features, whose fractions r / ψ sum to 1 for each such direction. Without
+    factors, ψ is the variance of the feature, and ψ (Σ⁻¹)_jj = 1.
+    """
+    fractions = covariances.ridge_fractions(ridge)
+    totals = covariances.whitening.precision_diagonals() / covariances.ridge_precisions()
+    return np.where(fractions > MAX_RIDGE_FRACTION * totals, fractions, 0.0)
+
+
 @one_blas_thread()
 def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     """Find, for each component, the direction in which the ridge is the largest fraction of the variance.
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
     the features. Directions are 0 in features without a ridge. If covariances are not matrices, entry j of a direction
-    is the ridge's fraction for feature j.
+    is the ridge's fraction for feature j, or 0 if rows contribute to the variance of feature j.
     """
     if not isinstance(model.covariances, Dense):
-        fractions = model.covariances.ridge_fractions(ridge)
-        return fractions.max(axis=1), fractions
+        fractions = ridge_only_fractions(model.covariances, ridge)
+        return fractions.sum(axis=1), fractions
     (columns,) = ridge.nonzero()
     unit = np.sqrt(ridge[columns])
     matrices = model.covariances.dense()[:, columns[:, None], columns] / unit / unit[:, None]

@@ -292,6 +292,14 @@ def test_keys_that_no_file_can_hold(key, rng, tmp_path):
     assert not (tmp_path / "k.gmm").exists()
 
 
+def test_files_hold_keys_from_an_array(rng, tmp_path):
+    groups = {key: rng.normal(size=(30, 2)) for key in np.array([7, 8])}
+    mixtures = fit_many(groups, 1, sample_weight=dict.fromkeys(groups, np.ones(30)))
+    assert [type(key) for key in mixtures.keys] == [int, int]
+    mixtures.save(tmp_path / "k.gmm")
+    assert Mixtures.load(tmp_path / "k.gmm").keys == (7, 8)
+
+
 def test_equal_mixtures_are_equal(rng, tmp_path):
     groups = {"a": rng.normal(size=(40, 2)), "b": rng.normal(size=(1, 2)), "c": rng.normal(size=(40, 2)) + 5}
     found = fit_quietly(groups, 2, random_state=0)

@@ -162,7 +162,7 @@ class Mixtures(Sequence[Mixture]):
         Raises
         ------
         TypeError : `path` is neither a path nor a file opened in binary mode.
-        ValueError : a key is neither a string nor a number, or the covariance structure is not registered.
+        ValueError : a key is neither a string nor a finite number, or the covariance structure is not registered.
         OSError : the file cannot be written.
         """
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _GROUP_ARRAYS}

@@ -100,8 +100,13 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
             f"groups must be a list of arrays, an array with offsets or a data frame with by=, not {groups!r:.40}."
         )
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
-    keys = tuple(groups if isinstance(groups, Mapping) else range(len(tables)))
+    keys = tuple(map(_plain_key, groups) if isinstance(groups, Mapping) else range(len(tables)))
     return _from_tables(keys, tables, _group_weights(sample_weight, keys))
+
+
+def _plain_key(key: Any) -> Any:
+    """Convert a NumPy number, which no file can hold, to the equal Python number; return other keys unchanged."""
+    return key.item() if isinstance(key, np.number | np.bool_) else key
 
 
 def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:

@@ -82,6 +82,15 @@ def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
     assert (found["label"] == pipeline.predict(read)).all()
 
 
+@pytest.mark.parametrize("skipped", ["passthrough", None])
+def test_steps_that_a_pipeline_skips_are_left_out(skipped):
+    pytest.importorskip("skl2onnx")
+    rows = rows_at(0.0)
+    pipeline = make_pipeline(skipped, StandardScaler(), skipped, GaussianMixture(2, random_state=0)).fit(rows)
+    found = run(to_onnx(pipeline, dtype=np.float64), rows, np.float64)
+    np.testing.assert_allclose(found["log_density"], pipeline.score_samples(rows), rtol=1e-11)
+
+
 def test_noise_beside_a_component_of_weight_0():
     noise = NoiseComponent(0.1, np.log(50.0))
     mixture = Mixture([0.0, 0.9], np.array([[0.0], [5.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)

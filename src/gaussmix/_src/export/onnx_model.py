@@ -108,8 +108,9 @@ def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
     alias = f"Gaussmix{type(last).__name__}"
     update_registered_converter(type(last), alias, _shapes, _nodes, parser=_make_parser(names), overwrite=True)
     tensor = FloatTensorType if dtype == np.float32 else DoubleTensorType
-    n_columns = pipeline.n_features_in_
-    return convert_sklearn(pipeline, initial_types=[("X", tensor([None, n_columns]))], target_opset=OPSET)
+    # skl2onnx can't convert None and "passthrough", which stand for no step.
+    used = Pipeline([each for each in pipeline.steps if not (each[1] is None or isinstance(each[1], str))])
+    return convert_sklearn(used, initial_types=[("X", tensor([None, used.n_features_in_]))], target_opset=OPSET)
 
 
 def _make_parser(names: Sequence[str]) -> Any:

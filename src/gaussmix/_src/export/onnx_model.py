@@ -23,8 +23,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     p(x) in nats. Only a detector has the output `p_value` (n_rows,), the probability that a row drawn from the mixture
     has a lower density than the input row.
 
-    The graph first subtracts the average of the components' means from the rows, so that float32 is accurate even if
-    all rows are far from the origin.
+    The graph of a mixture first subtracts the average of the components' means from the rows, so that float32 is
+    accurate even if all rows are far from the origin. Earlier steps of a pipeline round such rows; use float64.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
 
     Notes
     -----
-    Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8,000
-    to 20,000 values. The relative error of p-values is 1e-5 for a mixture with one component. It is 1 percent for
-    several components and p-values above 0.001, because the table is computed by quasi-Monte Carlo integration unless
-    there is one feature. Rows with NaN are not supported.
+    Results of a mixture agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a
+    table of 8,000 to 20,000 values. The relative error of p-values is 1e-5 for a mixture with one component. It is 1
+    percent for several components and p-values above 0.001, because the table is computed by quasi-Monte Carlo
+    integration unless there is one feature. Rows with NaN are not supported.
 
     Examples
     --------

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34022,
+    "src": 34028,
     "cpp": 12764,
-    "tests": 32128,
+    "tests": 32142,
     "bench": 2544,
     "tools": 657,
     "files": 982,

@@ -1,6 +1,7 @@
 """`GaussianMixtureClassifier`: its classes, known labels, and invalid input."""
 
 import warnings
+from datetime import date
 from fractions import Fraction
 
 import numpy as np
@@ -387,6 +388,7 @@ BAD = {
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y contains only one class, 'a'"),
     "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y mixes text and other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
+    "dates": ({}, [None, *[date(2020, 1, 1), date(2020, 1, 2)] * 9, None], "y contains dates, times or durations."),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),
     "one row": ({"reg_covar": 0}, [0] * 19 + [1], "Too few distinct rows for the covariance of class 1:"),

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from trust_cases.case import CENTRES, STRUCTURES, blobs, given, identity
 
-from gaussmix import GaussianMixture, GaussianMixtureRegressor
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureRegressor
 
 LABELS = np.repeat([0, 1, 2], [200, 150, 100])
 
@@ -29,13 +29,17 @@ def test_a_component_whose_variances_lose_digits_is_none(structure):
         mixture.fit(X)
 
 
-@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]"])
+@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]", "datetime64[ns]"])
 @pytest.mark.parametrize("frame", [np.asarray, pd.Series])
-def test_times_are_neither_targets_nor_weights(kind, frame):
-    times = frame(np.arange(len(blobs())).astype(kind))
-    for name, fit in (("y", GaussianMixtureRegressor().fit), ("sample_weight", GaussianMixture(3).fit)):
+def test_times_are_neither_targets_nor_weights_nor_labels(kind, frame):
+    times = frame((np.arange(len(blobs())) % 3).astype(kind))
+    classifier = GaussianMixtureClassifier().fit(blobs(), LABELS)
+    for fit in GaussianMixtureRegressor().fit, GaussianMixtureClassifier().fit, classifier.score:
+        with pytest.raises(TypeError, match=r"^y contains dates, times or durations"):
+            fit(blobs(), times)
+    for name in "sample_weight", "labels":
         with pytest.raises(TypeError, match=f"^{name} contains dates, times or durations"):
-            fit(blobs(), times) if name == "y" else fit(blobs(), sample_weight=times)
+            GaussianMixture(3).fit(blobs(), **{name: times})
 
 
 @pytest.mark.filterwarnings("ignore:Column .* constant:RuntimeWarning")

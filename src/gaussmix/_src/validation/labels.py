@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different, is_missing, label_array
+from gaussmix._src.validation.targets import coded, different, is_missing, label_array, times_error
 
 
 class Column(NamedTuple):
@@ -128,6 +128,8 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = label_array(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
+    if array.dtype.kind in "mM":
+        raise times_error("labels")
     is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
 from functools import partial, reduce
 from numbers import Real
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import column_or_1d
 
+from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import leaves_of
 from gaussmix._src.mixture.features import Features, feature_indices
@@ -21,6 +23,7 @@ from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
+_TIME_CLASSES = date, time, timedelta  # the classes of pandas are derived from them
 _TO_LIST = "tolist", "to_list", "to_pylist"  # methods of columns of pandas, polars and Arrow
 
 
@@ -32,12 +35,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     text. If y has only one class besides −1, −1 is a class, too, because many people name two classes −1 and 1.
 
     Raises ValueError if y has no class or only one class, has infinite or continuous values, or mixes numbers and text,
-    or if the length of y is not `n_rows`.
+    or if the length of y is not `n_rows`. Raises TypeError if y contains dates, times or durations.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
-    cells = different(column)
+    cells = _check_no_times(different(column))
     if any(isinstance(value, float) and np.isinf(value) for value in cells.tolist()):
         _check_finite(column)
     known = ~_is_unlabelled(cells)
@@ -65,9 +68,10 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     to none of the fitted classes. A class that was not fitted gets the index len(classes).
 
     Raises ValueError if the length of y is not `n_rows`, if y has no class, or if only y or only `classes` are text.
+    Raises TypeError if y contains dates, times or durations.
     """
     column = _labels(y, n_rows)
-    cells = different(column)
+    cells = _check_no_times(different(column))
     return coded(column, cells, encode_names(cells, classes, has_unknown=has_unknown))
 
 
@@ -197,6 +201,19 @@ def _check_one_kind(named: NDArray[Any]) -> None:
     other = next((value for value in named.tolist() if not isinstance(value, str)), None)
     if text is not None and other is not None:
         raise ValueError(f"y mixes text and other values, such as {text!r} and {other!r}. Convert all classes to text.")
+
+
+def _check_no_times(cells: NDArray[Any]) -> NDArray[Any]:
+    if cells.dtype.kind in "mM" or any(isinstance(value, _TIME_CLASSES) for value in cells.tolist()):
+        raise times_error("y")
+    return cells
+
+
+def times_error(called: str) -> ParameterTypeError:
+    """Return the error for labels that are dates, times or durations, which NumPy may convert to integers."""
+    return ParameterTypeError(
+        f"{called} contains dates, times or durations. Convert them to text, for example by .astype(str)."
+    )
 
 
 def _check_finite(y: NDArray[Any]) -> None:

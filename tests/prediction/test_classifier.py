@@ -281,6 +281,7 @@ NULLABLE = {
     "pandas": lambda y, kind: pd.array(y, dtype=kind),
     "pandas.Series": lambda y, kind: pd.Series(y, dtype=kind),
     "pandas.DataFrame": lambda y, kind: pd.DataFrame({"y": pd.array(y, dtype=kind)}),
+    "unnamed pandas.DataFrame": lambda y, kind: pd.DataFrame(pd.array(y, dtype=kind)),
     "polars": lambda y, kind: pl.Series(y),
     "polars.DataFrame": lambda y, kind: pl.DataFrame({"y": y}),
     "Arrow": lambda y, kind: pa.array(y),

@@ -118,7 +118,7 @@ def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> ND
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
     column, frame = y, Frame.from_table(y)
     if frame is not None and len(frame.names) == 1:
-        column = frame.data[frame.names[0]]
+        column = frame.data.get_column(frame.names[0])
     cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column), warn=warn))
     if len(cells) != n_rows:
         raise ValueError(f"y has {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import pytest
 import sklearn.mixture
+from sklearn.pipeline import make_pipeline
 
 from gaussmix import BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.other_names import HOOKS, OF_FITTED, PRIVATE
@@ -107,12 +108,17 @@ def test_every_step_of_scikit_learn_that_a_subclass_may_define_is_refused():
     assert {name for name in theirs if name[1] != "_"} == HOOKS.keys()
 
 
-def test_a_subclass_of_other_methods_fits(X):
+def test_a_subclass_may_have_its_own_fit_and_predict(X):
     class Quiet(GaussianMixture):
-        def fit(self, X, y=None, sample_weight=None):
-            return super().fit(X, y, sample_weight)
+        def fit(self, X, y=None):
+            return super().fit(X, y)
 
-    assert Quiet(2, random_state=0).fit(X).mixture_ == GaussianMixture(2, random_state=0).fit(X).mixture_
+        def predict(self, X):
+            return super().predict(X)
+
+    plain, quiet = GaussianMixture(2, random_state=0), Quiet(2, random_state=0)
+    np.testing.assert_array_equal(make_pipeline(quiet).fit_predict(X), plain.fit_predict(X))
+    assert quiet.mixture_ == plain.mixture_
 
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)

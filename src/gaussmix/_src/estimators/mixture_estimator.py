@@ -175,8 +175,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
-        self.fit(X, y, sample_weight, labels=labels, X_error=X_error)
-        predicted = self.predict(X, X_error=X_error)
+        # Only what was passed is passed on, because `fit` and `predict` of a subclass may have fewer parameters.
+        errors = {} if X_error is None else {"X_error": X_error}
+        options = {"sample_weight": sample_weight, "labels": labels, **errors}
+        self.fit(X, y, **{name: value for name, value in options.items() if value is not None})
+        predicted = self.predict(X, **errors)
         return self._labelled(self._trimmed(predicted, X, labels, X_error))
 
     def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:

@@ -208,7 +208,8 @@ class RowSummary:
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values in all rows.
     frame_library : library of the user's data frame; None for an array or a file.
-    seconds : duration of the fit. Files store neither duration nor library, so that equal fits make equal files.
+    seconds : duration of the fit, which pickles omit, so that equal fits have equal pickles and hashes of joblib. Model
+        files omit the library, too.
     """
 
     n_rows: int
@@ -229,6 +230,9 @@ class RowSummary:
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "seconds": None}
 
 
 def frame_library(X: object) -> str | None:

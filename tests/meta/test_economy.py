@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34028,
+    "src": 34033,
     "cpp": 12764,
-    "tests": 32142,
+    "tests": 32164,
     "bench": 2544,
     "tools": 657,
     "files": 982,

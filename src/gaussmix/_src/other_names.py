@@ -93,7 +93,7 @@ _ELSEWHERE = {
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
 OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in names.split()}
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
-_STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
+_STRUCTURE = "a covariance_type of your own (a gaussmix.extend.Family)"
 _STEPS = "callbacks, max_time or verbose"
 # Private methods of scikit-learn that subclasses override, and parameters with the same effect in gaussmix.
 HOOKS = {

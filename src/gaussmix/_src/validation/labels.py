@@ -41,6 +41,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
 
     Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """
+    call = "X.to_dask_dataframe(" if hasattr(X, "to_dask_dataframe") else "pandas.DataFrame(X, "
     if is_table(X):
         X = open(X, missing=may_miss)
     frame = None if isinstance(X, Source) else Frame.from_table(X)
@@ -48,7 +49,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     if names is None:
         raise ValueError(
             f"{called}={name!r} should be a column of X, but the columns of X have no names. Convert X to a data "
-            "frame, for example by X.to_dask_dataframe(columns=[…])."
+            f"frame, for example by {call}columns=[…])."
         )
     if name not in names:
         kind, advice = "columns", ""

@@ -182,7 +182,7 @@ def test_numbers_that_make_no_mixture_are_named_at_every_use(X, covariance_type,
     for use in ("predict", "score", "pickle", "save", "mixture_", "to_sklearn", "to_sql", "summary", "copy"):
         with pytest.raises(ValueError, match=why):
             USES[use](gm, X)
-    assert "nats" not in repr(gm)
+    assert "nats" not in gm._repr_html_()
     getattr(gm, name)[:] = right
     gm.predict(X)
     getattr(gm, name)[place] = value
@@ -243,4 +243,4 @@ def test_facts_of_the_run_can_be_set(X):
     gm.converged_, gm.lower_bound_, gm.n_iter_ = False, -1.5, 7
     woken = pickle.loads(pickle.dumps(gm))
     assert (woken.converged_, woken.lower_bound_, woken.n_iter_) == (False, -1.5, 7)
-    assert "7 steps, not converged" in repr(gm)
+    assert "7 steps, not converged" in gm._repr_html_()

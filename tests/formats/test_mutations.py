@@ -144,7 +144,7 @@ def test_inconsistent_headers_with_a_valid_checksum_are_refused_or_usable(name, 
                 complaints.add(str(error))
         if name == "GaussianMixture":
             estimator.set_params(**GaussianMixture(3, warm_start=True).get_params()).fit(rows)
-        repr(estimator)
+        estimator._repr_html_()
     assert 0 < n_loaded < times * RESEALED // 5
     assert not any("\n" in complaint for complaint in complaints)
 

@@ -202,9 +202,8 @@ def test_a_detector_says_which_features_make_an_outlier(frame):
         GaussianMixtureDetector().explain(far)
 
 
-def test_the_line_under_a_fitted_predictor_says_what_was_found(frame, y):
-    assert repr(GaussianMixtureDetector(2)) == "GaussianMixtureDetector(n_components=2)"
-    first, line = repr(GaussianMixtureDetector(2, random_state=0).fit(frame)).split("\n")
-    assert first == "GaussianMixtureDetector(n_components=2, random_state=0)"
-    assert line.startswith("2 components, full, 200 × 3, −")
-    assert "2 components, full, 200 × 3, 1 step" in repr(GaussianMixtureClassifier().fit(frame, y))
+def test_notebooks_show_a_line_about_a_fitted_predictor(frame, y):
+    fitted = GaussianMixtureDetector(2, random_state=0).fit(frame)
+    assert repr(fitted) == "GaussianMixtureDetector(n_components=2, random_state=0)"
+    assert "<b>2 components, full, 200 × 3, −" in fitted._repr_html_()
+    assert "2 components, full, 200 × 3, 1 step" in GaussianMixtureClassifier().fit(frame, y)._repr_html_()

@@ -248,13 +248,6 @@ class Estimator(BaseEstimator):
         """The feature names of the training data; None if the training data had no names."""
         return vars(self).get("feature_names_in_", self._names_without_frame)
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        text = report.reading.described(self, N_CHAR_MAX)
-        try:
-            return f"{text}\n{report.reading.one_line(self._fit_result())}" if "_fitted" in vars(self) else text
-        except ValueError:  # Arrays that were set by hand may be invalid.
-            return text
-
     def _repr_html_inner(self) -> str:
         """Return HTML with a summary of the fit (if the estimator is fitted) and scikit-learn's box of parameters."""
         try:

@@ -9,7 +9,6 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES, StepTask
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
@@ -148,7 +147,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
     return np.concatenate(parts)
 
 
-def one_line(fitted: FitResult) -> str:
+def _one_line(fitted: FitResult) -> str:
     """Describe a fit in one line with size, rows, log-likelihood, steps and time; unknown values are left out."""
     mixture, summary = fitted.mixture, fitted.row_summary
     d = mixture.n_features
@@ -166,21 +165,8 @@ def one_line(fitted: FitResult) -> str:
 
 
 def as_html(fitted: FitResult) -> str:
-    """Return the text of `one_line` and a small picture as HTML for notebooks."""
-    return f"<div><p><b>{escape(one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
-
-
-def described(estimator: BaseEstimator, n_char_max: int) -> str:
-    """Return scikit-learn's repr of an estimator.
-
-    The repr is computed for a class that does not override `__repr__`, because scikit-learn wraps lines only for such a
-    class.
-    """
-    kind = type(estimator)
-    plain = type(kind.__name__, (BaseEstimator,), {"__init__": kind.__init__})
-    same: Any = object.__new__(plain)
-    vars(same).update(estimator.get_params(deep=False))
-    return str(BaseEstimator.__repr__(same, n_char_max))
+    """Return one line of text and a small picture as HTML for notebooks."""
+    return f"<div><p><b>{escape(_one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:

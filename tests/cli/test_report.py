@@ -119,6 +119,7 @@ def test_cells_show_dates_in_full():
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("width", [1200, 500])  # headless Chromium cannot make narrower windows
 def test_a_browser_opens_and_sorts_it_without_errors(page, width, tmp_path):
     probe = """<script>
@@ -309,7 +310,8 @@ def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
     assert "there is no sign of groups" in several
 
 
-@pytest.mark.parametrize("criterion", ["stability", pytest.param("cv", marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("criterion", ["stability", "cv"])
 def test_a_report_shows_stability_or_cross_validation_beside_bic(criterion, cli, faithful, tmp_path):
     page = tmp_path / "page.html"
     said = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout

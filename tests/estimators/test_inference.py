@@ -233,6 +233,7 @@ def test_a_weight_at_its_lower_limit_is_named():
     assert any(f"Component {least}: the weight is at min_weight" in note for note in found.notes)
 
 
+@pytest.mark.heavy
 def test_a_noise_variance_that_tends_to_0_is_one_sentence():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))

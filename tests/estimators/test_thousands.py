@@ -31,7 +31,7 @@ def lattice(n_rows, spread):
     return X, GaussianMixture(len(means), max_iter=1, random_state=0, **start)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("has_noise", [True, False])
 def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_noise):
     mixture = line(3000)

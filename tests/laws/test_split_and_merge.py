@@ -379,6 +379,7 @@ def test_a_search_without_moves_reports_only_a_gain():
     assert str(SearchReport(3, 0, 0.0)) == "no higher than EM alone: 3 moves tried, 0 kept"
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])
 def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
     """Check the expected gain by chance for a single Gaussian by simulation."""

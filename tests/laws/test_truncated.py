@@ -18,6 +18,7 @@ OWN = {name: family for name, family in FAMILIES.items() if not family.is_shared
 EXACT = ENGINES["complete"](2)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_all_components_as_candidates_give_the_moments_of_the_reference(check, rng):
     check(ENGINES["all candidates"](2), rng)

@@ -70,6 +70,7 @@ def figures() -> Counter[str]:
     return found
 
 
+@pytest.mark.heavy
 def test_the_repository_does_not_grow() -> None:
     found = figures()
     assert {name: found[name] for name in MOST if found[name] > MOST[name]} == {}

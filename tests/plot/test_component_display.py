@@ -109,6 +109,7 @@ def test_a_small_weight_is_not_rounded_to_zero():
     assert [*map(percent, (0.005, 0.995))] == ["0.5%", "99.5%"]
 
 
+@pytest.mark.heavy(but=1)
 def test_pairs_without_ellipses_and_rows_without_weight_are_drawn(mixture, rows):
     display = PairDisplay.from_estimator(mixture, rows, sample_weight=np.arange(len(rows)) == 0, levels=[])
     assert not any(display.component_displays[0][1].components_)
@@ -319,6 +320,7 @@ def test_what_is_no_fitted_mixture_is_refused():
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 
 
+@pytest.mark.heavy(but=1)
 def test_only_few_ellipses_are_filled_even_if_an_opacity_is_chosen(mixture):
     """Check that thin ellipses, and ellipses of five or more components, are lines that hide nothing."""
     display = ComponentDisplay.from_estimator(mixture, features=[2, 0], uncertainty=[mixture])

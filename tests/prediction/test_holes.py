@@ -50,6 +50,7 @@ def test_a_regressor_is_fitted_to_rows_with_holes(rows, holed):
     assert regressor.score(rows, y) > 0.99
 
 
+@pytest.mark.heavy
 def test_the_last_marginals_are_cached(rng):
     rows, holes = rng.normal(size=(400, 6)), np.array(list(combinations(range(6), 3)))
     detector = GaussianMixtureDetector(2, random_state=0).fit(rows)

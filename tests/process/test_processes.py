@@ -105,7 +105,7 @@ time.sleep(0.3)
 """
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("method", "n_jobs", "end"),
     [

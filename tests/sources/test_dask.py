@@ -188,7 +188,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
     streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import gaussmix.extend
 
@@ -23,6 +24,7 @@ sys.stdout.buffer.write(cloudpickle.dumps([(each.__module__, each.__qualname__, 
 """
 
 
+@pytest.mark.heavy
 def test_a_process_that_imports_only_gaussmix_sends_no_copies_of_classes(tmp_path, rng):
     np.save(tmp_path / "rows.npy", rng.normal(size=(100, 2)))
     words = [sys.executable, "-c", PICKLE_CLASSES, str(tmp_path / "rows.npy")]

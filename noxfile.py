@@ -291,7 +291,7 @@ def formats(session: nox.Session) -> None:
 
 @nox.session
 def mutations(session: nox.Session) -> None:
-    """Check that tests notice wrong changes that reviews found unnoticed; `-- --all` adds 200 randomly drawn
+    """Check that tests notice wrong changes that reviews found unnoticed; `-- --all` adds the randomly drawn
     changes."""
     session.install("cmake", "nanobind")  # needed for changes in the C++ core
     install(session, "test")

@@ -29,9 +29,11 @@ ROOT = Path(__file__).parents[1]
 CORE = Path(_core.__file__ or "")
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench", "__pycache__")
 TEST = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--all"]
-FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0"]
-FAST += ["-DGAUSSMIX_COMPILES_avx512=OFF"]
-FAST += ["-DCMAKE_UNITY_BUILD=OFF"]  # one file per unit, so that a change compiles one file
+FAST = [
+    *("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG="),  # neither optimisation nor debug information
+    *("-DGAUSSMIX_KERNEL_OPTIMISATION=-O0", "-DGAUSSMIX_COMPILES_avx512=OFF"),
+    "-DCMAKE_UNITY_BUILD=OFF",  # one file per unit, so that a change compiles one file
+]
 CONFIGURE = ["cmake", "-B", "build", f"-DPython_EXECUTABLE={sys.executable}", *FAST]
 
 # Formatters put spaces around binary operators, but not around the brackets of C++ templates.

@@ -255,8 +255,9 @@ private:
         return is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood) ? end : std::nullopt;
     }
 
-    // Continues EM with a move in portions, and compares it after each portion with EM without the move. EM ends as
-    // soon as the move has gained enough, so the returned gain may be smaller than the gain at convergence.
+    // Continues EM with a move in portions, and compares it after each portion with EM without the move. Returns the
+    // gain in nats per row, or nothing if the move does not gain enough. EM ends as soon as the move has gained enough,
+    // so the returned gain may be smaller than the gain at convergence.
     std::optional<double> finish_trial(Candidate& candidate, Progress end, const Execution& execution) const {
         const Part& part = candidate.attempt.part;
         const Steps& limits = acceptance_.long_trial_limits;
@@ -264,7 +265,7 @@ private:
         for (Index left = limits.limit, i = 0;; ++i) {
             const auto [other, work] = unmoved(part, i, own_unmoved, execution);
             const double gain = end.last - other.forecast(static_cast<double>(left));
-            const bool is_enough = gain > least_gain_of(part);
+            const bool is_enough = gain > min_gain_of(part);
             const bool is_last = left <= 0 || (i > 0 && end.gain < limits.tolerance);
             const double n_more = std::min(static_cast<double>(left), acceptance_.promising_factor);
             std::optional<Progress> next;
@@ -285,15 +286,15 @@ private:
         return run_steps(candidate.attempt.part.em, candidate.attempt.mixture, steps, execution, candidate.work);
     }
 
-    // Returns the least gain, in nats per row of the part, for which a move is kept.
-    double least_gain_of(const Part& part) const { return acceptance_.min_move_gain / part.fraction; }
+    // Returns the gain that a move must exceed, in nats per row of the part.
+    double min_gain_of(const Part& part) const { return acceptance_.min_move_gain / part.fraction; }
 
     // Returns whether `n_more` further EM steps would lift a part's log-likelihood enough above `other`.
     bool is_promising(const Part& part, const Progress& end, double n_more, double other) const {
-        return end.forecast(n_more) > other + least_gain_of(part);
+        return end.forecast(n_more) > other + min_gain_of(part);
     }
 
-    // Returns the state after (`i` + 1) * first.limit EM steps without a split-and-merge move, and the work of these EM
+    // Returns the state after (`i` + 1) * trial_limits.limit EM steps without a split-and-merge move, and the work of these EM
     // steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
     std::pair<Progress, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;

@@ -120,6 +120,14 @@ def test_a_subclass_may_have_its_own_fit_and_predict(X):
     np.testing.assert_array_equal(make_pipeline(quiet).fit_predict(X), plain.fit_predict(X))
     assert quiet.mixture_ == plain.mixture_
 
+    class Weighted(GaussianMixture):
+        def fit(self, X, y=None, sample_weight=None):
+            return super().fit(X, y, sample_weight)
+
+    weight = np.arange(1.0, len(X) + 1)
+    expected = plain.fit_predict(X, sample_weight=weight)
+    np.testing.assert_array_equal(Weighted(2, random_state=0).fit_predict(X, sample_weight=weight), expected)
+
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)
 def test_several_numbers_of_components_point_to_the_search(X, several):

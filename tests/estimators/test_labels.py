@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from functools import partial
 
-import dask.array as da
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -293,9 +292,8 @@ def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
 
 def test_a_name_needs_a_column(groups, tmp_path):
     rows, _ = groups
-    for X, call in (rows, r"pandas.DataFrame\(X, "), (da.from_array(rows), r"X.to_dask_dataframe\("):
-        with pytest.raises(ValueError, match=rf"^labels='c' should .* have no names\. .* by {call}columns=\[…\]\)\.$"):
-            GaussianMixture(2).fit(X, labels="c")
+    with pytest.raises(ValueError, match="labels='c' should be a column of X, but the columns of X have no names"):
+        GaussianMixture(2).fit(rows, labels="c")
     with pytest.raises(ValueError, match="labels='c' should be a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
     with pytest.raises(ValueError, match=r"labels='a' is the only column of X\. X must also"):

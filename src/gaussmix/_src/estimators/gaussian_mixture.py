@@ -238,9 +238,9 @@ class GaussianMixture(LikelihoodEstimator):
     n_samples_seen_ : int, the number of rows passed to `partial_fit` since the last `fit`; absent without `partial_fit`
     labels_ : (n_samples,)
         Labels of the fitted rows: the result of `predict(X)`, computed on first access, or after `fit_predict`, the
-        labels that `fit_predict` returned. Before, keep a reference to X and do not change X, because the estimator
-        does not store X. AttributeError is raised if X no longer exists, is a list or is not in memory, after `fit`
-        with `X_error` or `trim`, and after `partial_fit`, `load` or copying the estimator.
+        labels that `fit_predict` returned. Until the first access, keep a reference to X and do not change X, because
+        the estimator does not store X. AttributeError is raised if X no longer exists, is a list or is not in memory,
+        after `fit` with `X_error` or `trim`, and after `partial_fit`, `load` or copying the estimator.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also

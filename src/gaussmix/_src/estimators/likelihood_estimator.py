@@ -159,6 +159,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
+            "parametric" does not support labels, missing values, `X_error` or weights that are precisions.
         concentration : concentration of the Dirichlet weights, at least 0.1. Standard errors are multiplied by about
             1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses 0.8137.
         tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.

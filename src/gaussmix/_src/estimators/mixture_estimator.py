@@ -176,10 +176,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
         # Only what was passed is passed on, because `fit` and `predict` of a subclass may have fewer parameters.
-        errors = {} if X_error is None else {"X_error": X_error}
-        options = {"sample_weight": sample_weight, "labels": labels, **errors}
+        of_rows = {} if X_error is None else {"X_error": X_error}
+        options = {"sample_weight": sample_weight, "labels": labels, **of_rows}
         self.fit(X, y, **{name: value for name, value in options.items() if value is not None})
-        predicted = self.predict(X, **errors)
+        predicted = self.predict(X, **of_rows)
         return self._labelled(self._trimmed(predicted, X, labels, X_error))
 
     def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
@@ -411,9 +411,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         frame : a data frame from the same library as in `tidy`. Columns: "n_rows", "n_features", "n_missing" (values),
             "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if
             unknown), "is_final" (False if the log-likelihood is the value before the last step), "converged", "n_iter",
-            "stopped", "certificate" (a sentence) and "seconds". From `outcome_` come "is_maximum", "remaining_gain",
-            "label_change_fraction", "n_starts", "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and
-            "search_gain".
+            "stopped", "certificate" (a sentence) and "seconds" (null after loading or unpickling). From `outcome_` come
+            "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best", "n_moves_tried",
+            "n_moves_accepted" and "search_gain".
 
         Warns
         -----

@@ -109,7 +109,7 @@ def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
     update_registered_converter(type(last), alias, _shapes, _nodes, parser=_make_parser(names), overwrite=True)
     tensor = FloatTensorType if dtype == np.float32 else DoubleTensorType
     # skl2onnx can't convert None and "passthrough", which stand for no step.
-    used = Pipeline([each for each in pipeline.steps if not (each[1] is None or isinstance(each[1], str))])
+    used = Pipeline([(name, step) for name, step in pipeline.steps if step not in (None, "passthrough")])
     return convert_sklearn(used, initial_types=[("X", tensor([None, used.n_features_in_]))], target_opset=OPSET)
 
 

@@ -40,10 +40,10 @@ def ridge_cost(model: Model, ridge: Array) -> float:
     return 0.25 * float(model.without_noise.weights @ model.covariances.ridge_fractions(ridge).sum(axis=1) ** 2)
 
 
-def ridge_only_fractions(covariances: Covariances, ridge: Array) -> Array:
-    """Return the ridge's fractions r / ψ of noise variances ψ, but 0 for features whose rows contribute to ψ.
+def _ridge_only_fractions(covariances: Covariances, ridge: Array) -> Array:
+    """Return the fractions r / ψ of the noise variances ψ that are nearly only ridge, and 0 for other features.
 
-    At a maximum, ψ (Σ⁻¹)_jj is r / ψ plus the contribution of feature j's rows. In a factor analyser, a direction
+    At a maximum, ψ (Σ⁻¹)_jj is r / ψ plus the contribution of the rows to feature j. In a factor analyser, a direction
     without variance can depend on several features, whose fractions r / ψ sum to 1 for each such direction. Without
     factors, ψ is the variance of the feature, and ψ (Σ⁻¹)_jj = 1.
     """
@@ -58,10 +58,11 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
     the features. Directions are 0 in features without a ridge. If covariances are not matrices, entry j of a direction
-    is the ridge's fraction for feature j, or 0 if rows contribute to the variance of feature j.
+    is the ridge's fraction for feature j, or 0 if this variance is not nearly only ridge, and the fractions are sums
+    over the features, which can exceed 1.
     """
     if not isinstance(model.covariances, Dense):
-        fractions = ridge_only_fractions(model.covariances, ridge)
+        fractions = _ridge_only_fractions(model.covariances, ridge)
         return fractions.sum(axis=1), fractions
     (columns,) = ridge.nonzero()
     unit = np.sqrt(ridge[columns])

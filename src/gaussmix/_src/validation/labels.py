@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different, is_missing, label_array, times_error
+from gaussmix._src.validation.targets import coded, different, is_missing, label_array
 
 
 class Column(NamedTuple):
@@ -41,15 +41,14 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
 
     Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """
-    call = "X.to_dask_dataframe(" if hasattr(X, "to_dask_dataframe") else "pandas.DataFrame(X, "
     if is_table(X):
         X = open(X, missing=may_miss)
     frame = None if isinstance(X, Source) else Frame.from_table(X)
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
         raise ValueError(
-            f"{called}={name!r} should be a column of X, but the columns of X have no names. Convert X to a data "
-            f"frame, for example by {call}columns=[…])."
+            f"{called}={name!r} should be a column of X, but the columns of X have no names. Pass a data "
+            "frame, or a file with column names."
         )
     if name not in names:
         kind, advice = "columns", ""
@@ -129,8 +128,10 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = label_array(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    if array.dtype.kind in "mM":
-        raise times_error("labels")
+    if array.dtype in ("M8[ns]", "m8[ns]"):  # which become integers as Python objects
+        raise ParameterTypeError(
+            "labels contains times in nanoseconds. Convert them to text, and name the texts in label_components."
+        )
     is_column = array.shape[1:] == (1,) and max_components > 1  # one column is not a table of components
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(

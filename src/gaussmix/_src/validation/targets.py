@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
-_TIME_CLASSES = date, time, timedelta  # the classes of pandas are derived from them
+_TIME_CLASSES = date, time, timedelta, np.datetime64, np.timedelta64  # the classes of pandas are derived from them
 _TO_LIST = "tolist", "to_list", "to_pylist"  # methods of columns of pandas, polars and Arrow
 
 
@@ -204,16 +204,12 @@ def _check_one_kind(named: NDArray[Any]) -> None:
 
 
 def _check_no_times(cells: NDArray[Any]) -> NDArray[Any]:
+    """Raise TypeError if y contains times, because NumPy converts times in nanoseconds to integers."""
     if cells.dtype.kind in "mM" or any(isinstance(value, _TIME_CLASSES) for value in cells.tolist()):
-        raise times_error("y")
+        raise ParameterTypeError(
+            "y contains dates, times or durations. Convert them to text, for example by .astype(str)."
+        )
     return cells
-
-
-def times_error(called: str) -> ParameterTypeError:
-    """Return the error for labels that are dates, times or durations, which NumPy may convert to integers."""
-    return ParameterTypeError(
-        f"{called} contains dates, times or durations. Convert them to text, for example by .astype(str)."
-    )
 
 
 def _check_finite(y: NDArray[Any]) -> None:

@@ -292,7 +292,8 @@ def diagnose_ridge(
             cause = f"one value, or nearly so, in {_columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
         else:
             together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
-            cause = f"rows in which {_columns_text(together, names)} are linearly dependent"
+            relation = "are linearly dependent" if len(together) > 1 else "has almost no variance of its own"
+            cause = f"rows in which {_columns_text(together, names)} {relation}"
         cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
         result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result

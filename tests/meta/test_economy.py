@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34033,
     "cpp": 12764,
-    "tests": 32172,
+    "tests": 32176,
     "bench": 2544,
     "tools": 659,
     "files": 982,

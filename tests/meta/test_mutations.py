@@ -13,6 +13,6 @@ def test_each_change_is_of_one_line_and_names_a_test_or_a_reason():
         lines = [line.lstrip() for line in (ROOT / file).read_text(encoding="utf-8").split("\n")]
         assert lines.count(before) == 1, f"{file}: {before!r} is not there once"
         assert before != after
-        module, _, name = test.partition("[")[0].replace("::", " ").rpartition(" ")
         if test[0] != "-":
-            assert f"def {name}(" in (ROOT / module.split()[0]).read_text(encoding="utf-8"), test
+            module, *_, name = test.partition("[")[0].split("::")
+            assert f"def {name}(" in (ROOT / module).read_text(encoding="utf-8"), test

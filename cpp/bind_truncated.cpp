@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "bind.hpp"
+#include "em/neighbours.hpp"
 #include "passes.hpp"
 
 namespace gaussmix {
@@ -78,6 +79,23 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     return {out.log_likelihood, out.mass.release(), out.first.release(), released(out.second), out.noise};
 }
 
+Result<std::int32_t> bound_list_neighbours(const Target&, const Neighbours& near, const Neighbours& sampled,
+                                           Index n_neighbours, int n_threads) {
+    NeighboursView task{};
+    task.n_components = static_cast<Index>(near.shape(0)), task.n_near = static_cast<Index>(near.shape(1));
+    task.n_sampled = static_cast<Index>(sampled.shape(0)), task.n_candidates = static_cast<Index>(sampled.shape(1));
+    require(task.n_components > 0 && task.n_candidates > 0, "near and sampled must not be empty");
+    require(n_neighbours > 0, "n_neighbours must be at least 1");
+    check_components(near.data(), near.size(), task.n_components, "near must be components");
+    check_components(sampled.data(), sampled.size(), task.n_components, "sampled must be components");
+    task.n_neighbours = n_neighbours;
+    task.near = near.data();
+    task.sampled = sampled.data();
+    NewArray<std::int32_t> out({near.shape(0), static_cast<std::size_t>(n_neighbours)});
+    without_gil(n_threads, [&](const Execution& execution) { return list_neighbours(task, execution, out.data()); });
+    return out.release();
+}
+
 }  // namespace
 
 void bind_truncated(nb::class_<Target>& type) {
@@ -87,7 +105,9 @@ void bind_truncated(nb::class_<Target>& type) {
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
              "log_noise_density"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
              "n_drawn"_a, "first_row"_a, "key"_a, "n_threads"_a,
-             "Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).");
+             "Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).")
+        .def("list_neighbours", bound_list_neighbours, "near"_a, "sampled"_a, "n_neighbours"_a, "n_threads"_a,
+             "List near components and then components that overlap, for each component.");
 }
 
 }  // namespace gaussmix

@@ -1,5 +1,7 @@
 """Steps with candidate components for each row equal the definition on all targets, or raise an error."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,35 @@ def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target,
     same |= dict(zip(("n_expanded", "n_tried", "n_drawn"), tried, strict=True))
     *_, found = call(target, rows=rows, candidates=candidates, log_noise_density=-np.inf, **same)
     np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 52]] * 24)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize(("K", "n_sampled"), [(1, 0), (5, 60), (3000, 9000)])
+def test_neighbours_are_near_components_then_overlapping_ones(target, rng, K, n_sampled, n_threads):
+    """Compare with counts of a dictionary: pairs of a row's best candidate and another candidate of this row."""
+    near = np.argsort(abs(np.arange(K)[:, None] - np.arange(K)), axis=1, kind="stable")[:, :6].astype(np.int32)
+    near[K // 2 :, 3:] = -1
+    sampled = (rng.integers(K, size=(n_sampled, 1)) + np.arange(4) * rng.integers(1, 9, (n_sampled, 1))) % max(K, 40)
+    sampled = np.where((sampled < K) & (rng.random(sampled.shape) < 0.8), sampled, -1).astype(np.int32)
+    shared = [Counter() for _ in range(K)]
+    for best, *others in sampled.tolist():
+        for other in others:
+            if best >= 0 and other >= 0:
+                shared[best][other] += 1
+                shared[other][best] += 1
+    found = target.list_neighbours(near, sampled, 9, n_threads)
+    for k in range(K):
+        first = sorted(set(near[k].tolist()) - {-1})
+        rest = sorted(shared[k].keys() - set(first), key=lambda other: (-shared[k][other], other))
+        expected = (first + rest)[:9]
+        assert found[k].tolist() == (expected * 9)[:9]
+
+
+def test_neighbours_of_wrong_arguments_are_refused(target):
+    near, sampled = np.zeros((3, 2), np.int32), np.zeros((4, 2), np.int32)
+    for wrong in ((near + 3, sampled, 5), (near, sampled - 2, 5), (near, sampled, 0), (near[:0], sampled, 5)):
+        with pytest.raises(ValueError, match="must"):
+            target.list_neighbours(*wrong, 1)
 
 
 WRONG = {

@@ -298,32 +298,11 @@ def map_components(
         candidates[:, : neighbours.shape[1]] = neighbours[:, : candidates.shape[1]]
         _call_core(Block(0, means), near, candidates, ComponentMap(ranks[0], neighbours), n_threads, key=key)
         neighbours = candidates
-    return ComponentMap(ranks[0], neighbours if sampled is None else _add_overlapping(neighbours, sampled))
-
-
-def _add_overlapping(near: Components, sampled: Components) -> Components:
-    """Return the neighbours `near` and then components that overlap, (n_components, n_near + N_OVERLAPPING).
-
-    Components k and l overlap if k is the best candidate component of a sampled row and l is another candidate, or vice
-    versa. Components that share the most rows come first. A list that is too short is repeated, because steps try the
-    entries in turn.
-    """
-    K, n_near = near.shape
-    sampled = sampled[:, :DEFAULT_CANDIDATES]  # limits the memory for pairs
-    best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
-    is_there = (others >= 0) & (best >= 0)
-    one, other = best[is_there].astype(np.int64), others[is_there].astype(np.int64)
-    known = (np.arange(K)[:, None] * K + near)[near >= 0]
-    pairs, counts = np.unique(np.concatenate((known, one * K + other, other * K + one)), return_counts=True)
-    counts = np.minimum(counts, 254)
-    counts[np.searchsorted(pairs, known)] = 255
-    # Sorting one integer for each pair takes a fifth of the time of `lexsort`. The integers are less than
-    # 256 K · len(pairs), which overflows only for millions of components.
-    component, other = np.divmod(pairs, K)
-    order = np.sort((256 * component + 255 - counts) * len(pairs) + np.arange(len(pairs))) % len(pairs)
-    first, count = np.searchsorted(component, np.arange(K)), np.bincount(component, minlength=K)
-    position = np.arange(n_near + N_OVERLAPPING) % np.minimum(count, n_near + N_OVERLAPPING)[:, None]
-    return other.astype(np.int32)[order][first[:, None] + position]
+    if sampled is not None:
+        some = sampled[:, :DEFAULT_CANDIDATES]  # limits the memory for overlapping components
+        n_listed = neighbours.shape[1] + N_OVERLAPPING
+        neighbours = native_target().list_neighbours(neighbours, some, n_listed, n_threads)
+    return ComponentMap(ranks[0], neighbours)
 
 
 def _units(means: Array) -> Array:
@@ -356,10 +335,12 @@ def _call_core(
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded
-    n_neighbours, rows = component_map.neighbours.shape[1], block.rows
+    neighbours, n_neighbours = component_map.neighbours, component_map.neighbours.shape[1]
+    n_tried = min(n_tried or n_neighbours, n_neighbours)
+    if n_drawn == 0:  # pass only the columns that the core would try, so that they stay in the cache
+        neighbours = neighbours.take((key * n_tried + np.arange(n_tried)) % n_neighbours, axis=1)
     return native_target().step_truncated(
-        rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,
-        block.log_prior, block.prior_indices, log_noise_density, candidates, component_map.neighbours,
-        component_map.rank, n_expanded, min(n_tried or n_neighbours, n_neighbours), n_drawn, block.first_row, key,
-        n_threads,
+        block.rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,
+        block.log_prior, block.prior_indices, log_noise_density, candidates, neighbours, component_map.rank,
+        n_expanded, n_tried, n_drawn, block.first_row, key, n_threads,
     )  # fmt: skip

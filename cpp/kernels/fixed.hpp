@@ -9,6 +9,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::fixed {
 
+constexpr Index kFetchedAhead = 4;
+
 constexpr Index component_stride(Index n_features) {
     return round_up(1 + n_features + n_features * (n_features + 1) / 2, kSumsTogether);
 }
@@ -51,6 +53,11 @@ inline void add_moments(const TileView& tile, const double* anchor, double* sums
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {
+            // Truncated EM visits components in no order, so that their sums and anchors are often not in the cache.
+            const Index later = tile.component_of(smaller(k + kFetchedAhead, tile.n_components - 1));
+            __builtin_prefetch(anchor + later * D);
+            for (Index i = 0; i < component_stride(D); i += kLanes)
+                __builtin_prefetch(sums + later * component_stride(D) + i, 1);
             const Index c = tile.component_of(k);
             if (tile.active[k] != 0) add_component<D>(tile, k, anchor + c * D, sums + c * component_stride(D));
         }

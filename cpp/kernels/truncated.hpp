@@ -116,6 +116,7 @@ private:
             component_[slot] = static_cast<std::int32_t>(k);
             wanted_[slot] = expanded_[slot] = 0;
             active_[slot] = 0;
+            __builtin_prefetch(operands_ + operands_layout_.log_scale + k);
             __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
             __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
         }
@@ -186,8 +187,10 @@ private:
         read_group(rows(), first, group_rows);
         read_row_weight(task_.step.row_weight, rows(), first, scratch_ + layout_.tile.row_factor + g * kGroupRows);
         Prefetch(rows(), first + kGroupRows, 1).fetch_all();
-        for (Index i = first + kGroupRows; i < smaller(first + 2 * kGroupRows, rows().n_rows); ++i)
+        for (Index i = first + kGroupRows; i < smaller(first + 2 * kGroupRows, rows().n_rows); ++i) {
             __builtin_prefetch(candidates_of(i));
+            __builtin_prefetch(candidates_of(i) + task_.n_candidates - 1);
+        }
         const int n_together = is_narrow() ? 1 : kGroupVectors;
         for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {
             const Index from = first + v * kLanes, end = smaller(from + n_together * kLanes, rows().n_rows);

@@ -45,7 +45,7 @@ class Case:
         rows = rng.standard_normal((self.n_rows, self.n_features))
         centres = self._centres() if self.separated else self._near(rng)
         labels = rng.integers(self.n_components, size=self.n_rows)
-        for first in range(0, self.n_rows, 65_536):  # in chunks, so that the rows decide the peak of memory
+        for first in range(0, self.n_rows, 65_536):  # in chunks, so that temporary arrays are small
             rows[first : first + 65_536] += centres[labels[first : first + 65_536]]
         return rows
 

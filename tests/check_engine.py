@@ -73,7 +73,7 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
 def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Check that sums about a given anchor lose no digits, as they would if they were moved from a distant anchor."""
     for case in list(engine_cases(rng))[::5]:
-        if case.spec.second is Second.NONE:  # gives only means, whose error is the rounding of rows in any case
+        if case.spec.second is Second.NONE:  # means alone are as accurate as rows for any anchor
             continue
         means = case.parameters.means
         far = means + 1e4 * rng.normal(size=means.shape)
@@ -159,7 +159,7 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Check draws: labels equal the reference's, rows up to rounding, and smaller draws begin larger ones."""
+    """Check that draws equal the reference's (rows up to rounding), and that large draws begin with the small ones."""
     for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 2, 3, 8, 9, 21)):
         parameters = random_parameters(rng, 5, n_features, factor_shape, is_shared)
         cumulative = np.cumsum([0.0, 0.3, 0.0, 0.7, 0.0])
@@ -280,7 +280,7 @@ class EngineCase:
 
 
 def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
-    """Yield each combination of factor shape, moments and rule with random sizes, then each size with a random one."""
+    """Yield each combination of factor shape, moments and rule with random sizes, then each size once."""
     kinds: list[Kind] = list(product(FactorShape, (False, True), SPECS, AssignmentRule))
     shapes = list(product(N_ROWS, N_FEATURES))
     for kind in kinds:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from every_engine import ENGINES
 
-MANY = 6  # maximum number of cases of a test that a default run runs completely; of more cases it draws a few
+MANY = 6  # maximum number of cases of a test; if a test has more, a default run draws some of its cases
 
 
 def pytest_addoption(parser):

@@ -15,7 +15,7 @@ from gaussmix._src.numerics.device_array import DeviceArray
 
 @dataclass(frozen=True)
 class AllCandidates(TruncatedEngine):
-    """Truncated engine in which every component is a candidate, but an exact engine for shared covariances."""
+    """Truncated engine in which every component is a candidate; for shared covariances, the exact engine runs."""
 
     n_candidates: int = 99
 
@@ -26,7 +26,7 @@ class AllCandidates(TruncatedEngine):
 
 
 class OnStrictDevice(DeviceEngine):
-    """Engine of rows on a device that no NumPy function reads: of array_api_strict, whose operations NumPy computes."""
+    """Engine of rows on a device that no NumPy function reads: that of array_api_strict, which uses NumPy."""
 
     def make_state(self, block: Any, n_components: int) -> Any:
         return super().make_state(on_strict_device(block), n_components)
@@ -39,7 +39,7 @@ class OnStrictDevice(DeviceEngine):
 
 
 def on_strict_device(block: Any) -> Any:
-    """Move the rows and the weights of a block to a device; a block without rows stays, because no source has it."""
+    """Move the rows and the weights of a block to a device; a block without rows, which no source yields, stays."""
     if not block.n_rows or isinstance(block.rows, DeviceArray):
         return block
     rows, weight = (None if each is None else to_strict(each) for each in (block.rows, block.row_weight))

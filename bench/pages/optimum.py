@@ -97,7 +97,7 @@ def wine() -> Array:
 
 
 def diabetes() -> Array:
-    """Return the diabetes data with noise, because some columns are whole numbers."""
+    """Return the diabetes data with noise, because some columns contain only integers."""
     rows = load_diabetes(scaled=False).data[:, [0, 2, 3, 4, 8]]
     standardised: Array = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     standardised += 1e-3 * np.random.default_rng(0).normal(size=rows.shape)

@@ -66,8 +66,8 @@ class Peer(ABC):
     distribution: ClassVar[str]  # name of the package for pip
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
     threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # numbers of threads to try; the fastest counts
-    whole: ClassVar[bool] = False  # True if a bar requires all rows
-    settles: ClassVar[int] = 1  # iterations on separated clusters before the time per iteration is stable
+    whole: ClassVar[bool] = False  # whether to exceed the budget for all rows, as a bar requires
+    settles: ClassVar[int] = 1  # number of iterations on separated clusters before the time per iteration is stable
 
     def missing(self) -> str | None:
         """Return why the peer cannot run here, or None if it can."""

@@ -38,7 +38,7 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
         except subprocess.TimeoutExpired:
             return {"failed": f"over {limit:g} s"}
         finally:
-            # its children are killed, too, because they would slow down the next measurement
+            # Child processes are killed, too, because they would slow down the next measurement.
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

@@ -334,7 +334,7 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
 
 
 def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
-    """Check that a pattern selects files that `--memory` reads in every pass, and that the model has the same bits."""
+    """Check that a file, two files that a pattern selects, and a low memory limit give the same bits."""
     rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))
     np.save(tmp_path / "a.npy", rows)
     np.save(tmp_path / "part-1.npy", rows[:10_001])

@@ -37,7 +37,7 @@ def test_of_a_table_of_unknown_size_rows_are_counted(bars):
 
 
 class SlowInt(int):
-    """A number whose addition takes so long that another thread may add meanwhile."""
+    """Integer whose addition takes so long that another thread may run in the meantime."""
 
     def __radd__(self, other):
         sleep(0.02)
@@ -80,7 +80,7 @@ def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
 
 
 def test_a_line_tells_a_gain_only_after_the_step_before(bars):
-    """Check that a resumed start's first step shows no gain, nor a step with a prior, which changes the objective."""
+    """Check that no gain is shown at the first step of a resumed start, and without a tolerance."""
 
     def seen(tell, *where):
         start, iteration, value, candidate = where

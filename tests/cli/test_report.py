@@ -188,7 +188,7 @@ READ = {  # function that writes the table, file name, and options
 
 
 def run_code(page, folder):
-    """Run the Python code of a page, and return its variables; it must not draw, which takes long."""
+    """Run the Python code of a page, and return its variables; the code must not draw, because drawing takes long."""
     found = unescape(re.search(r"<pre[^>]*>(?:<code[^>]*>)?(.*?)<", page.read_text(encoding="utf-8"), re.DOTALL)[1])
     (folder / "code.py").write_text(found.replace("PairDisplay.from_estimator(gm, X)\n", ""), encoding="utf-8")
     return runpy.run_path(str(folder / "code.py"))
@@ -283,7 +283,7 @@ def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_pa
     if kind == "merge":
         assert cli("merge", model, "-k", 1, "-o", tmp_path / "one.gmm").exit_code == 0
         model = tmp_path / "one.gmm"
-    if kind == "noise":  # whose volume is known, but not its box
+    if kind == "noise":  # the volume of this noise is known, but not its box
         model = tmp_path / "noise.gmm"
         GaussianMixture(1, noise=Noise(volume=300.0)).fit(pd.read_csv(faithful)).save(model)
     assert cli("report", faithful, "--model", model, "-o", tmp_path / "page.html", "-q").exit_code == 0

@@ -91,7 +91,7 @@ def test_text_is_read_as_what_it_is(name, csv_file, numbers):
     assert found.names == names
     np.testing.assert_array_equal(found.rows, rows)
     assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
-    assert csv.field_size_limit() == 2**17  # a setting of the whole process
+    assert csv.field_size_limit() == 2**17  # reading must not change this setting of the whole process
 
 
 DELIMITERS = {  # name of the case → text with text columns, its delimiter

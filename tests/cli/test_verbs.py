@@ -119,7 +119,7 @@ def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
     assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in said
     total = weights.sum() * estimator.lower_bound_  # lower_bound_ belongs to the parameters before the last step
     assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in said
-    assert "ended       The mean log-likelihood changed by less than tol." in said  # the name `tol` is Python's
+    assert "ended       The mean log-likelihood changed by less than tol." in said  # Python's name of the option
     assert "tol=0.1" in said
     assert "The features have no names." in said
     estimator.mixture_.save(tmp_path / "m.gmm")

@@ -71,7 +71,7 @@ def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
 
 def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
     assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining_gain == math.inf
-    assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after a gain of rounding size
+    assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # gains 0 and 1
     assert forecast_convergence([-1.0, -1.0, -1.0]).remaining_gain == 0.0
     assert math.isnan(forecast_convergence([-1.0, -0.5]).gain_ratio)
 

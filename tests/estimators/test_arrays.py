@@ -29,7 +29,7 @@ def move_one(gm):
 
 def keep_a_part(gm):
     row = gm.means_[0]
-    _ = gm.n_iter_, gm.n_iter_  # after this, only arrays with other references are compared again
+    _ = gm.n_iter_, gm.n_iter_  # later, only arrays that are referenced elsewhere are checked
     row[:] = 5
 
 

@@ -165,7 +165,7 @@ CONSTANT = "constant, so that all of the variance there is the automatic ridge, 
 def test_a_constant_column_is_named(value, rng, covariance_type):
     rows = rng.normal(size=(60, 3))
     rows[:, 1] = value
-    if covariance_type == "spherical":  # the other structures show the ridge, too
+    if covariance_type == "spherical":  # no warning, because its variance is the mean over all columns
         GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
         return
     with pytest.warns(RuntimeWarning, match=rf"^Column 1 \(counted from 0\) of X is {CONSTANT}") as caught:

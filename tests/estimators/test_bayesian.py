@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture` agrees with scikit-learn where that is correct; also moves, sources, files and errors."""
+"""`BayesianGaussianMixture` agrees with scikit-learn's if that is correct; also moves, sources, files and errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def n_used(found) -> int:
 
 
 def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
-    """Compare with scikit-learn after convergence from one start, with a Dirichlet prior, for which it is correct."""
+    """Compare with scikit-learn after convergence from one start. Its results are correct for Dirichlet priors."""
     settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
     ours = BayesianGaussianMixture(3, **PLAIN_EM, **settings).fit(three)
@@ -125,7 +125,7 @@ def test_a_column_has_its_heavy_tails_and_its_small_clusters() -> None:
         rng.standard_t(5, size=(20_000, 1))
     )
     assert (tails.mass_ > 0).sum() > 1
-    assert tails.n_iter_ < 20  # other steps were made on few rows
+    assert tails.n_iter_ < 20  # further steps were made on subsamples, and do not count
     small = np.append(rng.normal(size=20_000), rng.normal(7, 0.1, size=60))[:, None]
     found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
     of_small = np.abs(found.means_[:, 0] - 7) < 0.2
@@ -282,7 +282,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
 
 
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
-    """Compare bounds of equal numbers between two peaks, scikit-learn's sine, and normal numbers with equal variances.
+    """Compare bounds of two peaks with equal numbers between them, scikit-learn's sine, and one normal distribution.
 
     If X has one feature and each component its own variance, the start from k-means is not a run of its own.
     """

@@ -138,7 +138,7 @@ def test_concentration_sets_how_much_weights_differ():
 
 
 def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
-    """Check that half of each weight, i.e. half the number of rows, doubles variances, which are near the sandwich."""
+    """Check that half the weight of every row doubles all variances, and that variances are near the sandwich."""
     X = rows()
     one = fitted(X).bootstrap(X, kind="jackknife", tol=1e-9)
     half = np.full(N, 0.5)

@@ -41,7 +41,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Make fits stop after `n_states` states, or never if it is None. Each call of the core makes few steps."""
+    """Make fits stop after `n_states` states, or never if `n_states` is None. Each call of the core makes few steps."""
     monkeypatch.setattr("gaussmix._src.engines.complete.core_runs.MAX_CALL_SECONDS", 0.0)
     noted = checkpoints.Checkpoint._record_states
 
@@ -223,7 +223,7 @@ def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
 
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
-    """Check stops before a first pass, which has no previous cutoff and counts from below, and before other passes."""
+    """Check fits that stop before the first pass, which has no previous cutoff, and before other passes."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2.5])
     rows[::3] += 10 * rng.normal(size=rows[::3].shape)
@@ -450,7 +450,7 @@ def test_what_a_killed_process_left_beside_the_file_goes(rows, path):
         each.write_bytes(b"half")
     GaussianMixture(2, random_state=0, checkpoint=path).fit(rows)
     assert sorted(path.parent.iterdir()) == sorted(others)
-    with whole_file(path):  # makes a temporary file with such a name
+    with whole_file(path):  # makes a temporary file with a name like that of `left`
         (beside,) = set(path.parent.iterdir()) - set(others)
         remove_unfinished(path)
         assert not beside.exists()

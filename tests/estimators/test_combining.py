@@ -106,7 +106,7 @@ def test_any_two_options_go_together(pair: tuple[str, str]) -> None:
 
 FEW = slice(0, 60)
 MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
-# For each parameter of an option of fits: a value, and a condition that holds for such a fit.
+# For each parameter: a value, and a condition that a fit with this value satisfies.
 ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.row_summary.has_errors),
     "weight_type": ("precision", lambda fit: fit._fitted.row_summary.row_weight == 60),

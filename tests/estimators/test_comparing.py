@@ -1,4 +1,4 @@
-"""Tables of several fits contain the numbers of the estimators themselves."""
+"""Tables that compare several fits contain the same numbers as the estimators."""
 
 import numpy as np
 import pandas as pd

@@ -189,7 +189,7 @@ def test_a_fit_fails_if_all_components_collapse(remedy, structure):
 
 @pytest.mark.parametrize("structure", ["EVE", "VVE"])
 def test_common_axes_allow_a_component_of_fewer_rows_than_columns(structure):
-    """Check that its scatter matrix may be singular if its variances along the common axes are positive."""
+    """Check that a scatter matrix may be singular if all variances along the common axes are positive."""
     rng, sizes = np.random.default_rng(0), np.array([9.0, 6.0, 4.0, 2.5, 1.5, 1.0])
     few = rng.normal(size=(5, 6)) * sizes[::-1] + [60, 0, 0, 0, 0, 0]
     rows = np.vstack([rng.normal(size=(300, 6)) * sizes, few])
@@ -309,7 +309,7 @@ def test_invalid_values_of_degenerate_are_refused(ask, sentence):
 
 
 def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
-    """Check that clients can filter the warning as a ConvergenceWarning, and others as a RuntimeWarning."""
+    """Check that the warning of a collapse can be filtered as a ConvergenceWarning and as a RuntimeWarning."""
     for category in ConvergenceWarning, RuntimeWarning:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category)

@@ -81,7 +81,7 @@ def test_too_many_factors_and_initial_precisions_are_refused(rows):
 
 
 def test_a_constant_column_needs_a_ridge(rows):
-    """Check that without a ridge the covariance is singular, as for other structures; with one it is narrow."""
+    """Check that the covariance is singular without a ridge, as for other structures, and not with a ridge."""
     constant = np.column_stack([rows, np.full(len(rows), 3.0)])
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(2), reg_covar=0, random_state=0).fit(constant)

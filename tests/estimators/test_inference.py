@@ -256,7 +256,7 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
 
 
 def test_a_component_on_a_line_has_no_errors_unless_all_rows_are_on_a_plane():
-    X = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 20, axis=0)  # two rows are in one component
+    X = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 20, axis=0)  # one component has only two distinct rows
     with pytest.warns(match="reg_covar"):
         gm = GaussianMixture(2, random_state=0).fit(X)
     found = gm.inference(X, kind="hessian")
@@ -471,7 +471,7 @@ def test_a_constant_column_is_named():
 def test_a_fit_that_ended_early_is_warned_of():
     X = rows(apart=1.5)
     with pytest.warns(RuntimeWarning, match="standard errors from the fit"):
-        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # by refits; formulas give the same note
+        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # formulas give the same note as refits
     assert "standard errors from the fit" in found.notes[0]
 
 
@@ -553,7 +553,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():
-    """Check that fewer rows are refitted with noise and a prior, which take 40 times as long; missing values take 8."""
+    """Check that refits count as slow at fewer rows if they take longer: 40 times with both options, 8 with NaN."""
     X = rows()
     holes = X.copy()
     holes[0, 0] = np.nan

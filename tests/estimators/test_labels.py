@@ -60,7 +60,7 @@ def test_components_are_those_of_their_labels(start, groups, rng):
 
 
 def test_a_part_goes_to_the_label_of_most_weight():
-    """Check starts, whose parts have no component indices, if each part has more labels on rows of less weight."""
+    """Check that weights decide: in each part, the label of more rows has less weight than the other label."""
     rows = np.repeat([[0.0], [1.0]], 5, axis=0)
     labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
     weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)

@@ -89,7 +89,7 @@ def test_ties_go_to_fewer_parameters(names, rng):
 
 
 def test_more_components_of_a_structure_never_fit_worse():
-    """Check that the candidates that would end below smaller ones improve, and other fits equal `GaussianMixture`'s."""
+    """Check that candidates that would end below smaller ones are fitted again; others equal `GaussianMixture`'s."""
     X = load_iris().data
     structures, start = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **start).fit(X)

@@ -201,7 +201,7 @@ def test_rows_in_a_plane_have_no_volume(rows):
 
 
 def test_features_of_unlike_units_are_no_plane(rows):
-    """Check unlike units, with which small features along principal axes would be rounding errors."""
+    """Check that rows do not count as flat because one feature is so small that rounding of the other exceeds it."""
     units = [1e-9, 1e9]
     noise = GaussianMixture(2, noise=True, random_state=0).fit(rows * units).mixture_._model.noise
     assert noise.log_volume == pytest.approx(np.log(np.ptp(rows * units, axis=0)).sum(), rel=1e-12)

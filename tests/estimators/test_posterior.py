@@ -74,7 +74,7 @@ def test_components_that_share_a_covariance_are_fitted_exactly(rows):
 @pytest.mark.parametrize("n_rows", [2000, 3 * LEAF_ROWS])
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 def test_the_gap_is_that_to_all_components(name, n_rows, rng):
-    """Compare with the last bound, which belongs to the mixture before the last step, which changes little here."""
+    """Compare with the log-likelihood minus the last bound; the last step, after this bound, changes little here."""
     X, weight = rng.normal(size=(n_rows, 2)), rng.integers(0, 4, n_rows) / 2
     parameters = {"covariance_type": name, "tol": 0, "init_params": "tree", "max_iter": 40}
     found = GaussianMixture(20, posterior=2, **parameters).fit(X, sample_weight=weight)
@@ -133,7 +133,7 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
 
 
 def test_drawn_neighbours_are_tried_to_the_end_once_the_gap_is_wide(monkeypatch, rows):
-    """Check the engines of all steps; the gap is checked after step 8 of 12."""
+    """Check that only the last four of 12 steps try drawn neighbours, because the gap is checked after step 8."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
         monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     tried, step = [], TruncatedEngine.step

@@ -144,7 +144,7 @@ def test_a_number_is_added_to_every_variance(X, labels, covariance_type):
 
 @pytest.mark.parametrize("kind", ["labels", "responsibilities", "weights"])
 def test_a_start_that_leaves_components_without_rows_is_refused(X, kind):
-    """Check that two empty components, which would stay equal forever, are refused; usually labels have gaps."""
+    """Check the error for two empty components, which would stay equal forever; usually they are gaps in labels."""
     labels, weight = np.repeat([0, 3], [len(X) // 2, len(X) - len(X) // 2]), None
     if kind == "weights":
         labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)

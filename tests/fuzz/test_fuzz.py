@@ -1,4 +1,4 @@
-"""Damaged files and hostile values give valid results, or errors that name the file; `nox -s fuzz` tests for long."""
+"""Damaged files and hostile values give valid results, or errors that name the file; `nox -s fuzz` tests longer."""
 
 import gzip
 import io

@@ -282,7 +282,7 @@ def move(rng):
 
 @pytest.fixture
 def assert_bounds():
-    """Check that bounds are at most the distance of each whole group's nearest row, and mostly above a part of it."""
+    """Check that bounds are at most the distance of a group's nearest row, and mostly above `part` of this distance."""
 
     def check(bounds, problem, part):
         rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)

@@ -77,9 +77,9 @@ def test_small_variances_keep_their_digits(target, rng, order):
 @pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
-    """Check A = DBD, where the smallest feature's axis has a part below ε along the largest one, to decorrelate both.
+    """Check A = DBD, where the axis of the smallest feature needs an entry below ε for the largest feature.
 
-    Structures with shared axes need UᵀAU; without this part, its smallest variance would be the feature's own.
+    Without this entry, the two features would remain correlated in UᵀAU, which structures with shared axes use.
     """
     root = rng.normal(size=(3, 9))
     sizes = np.array([1, ratio, ratio**2])[order]

@@ -125,7 +125,7 @@ WRONG = {
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
 CASES += [{"start": np.ones((3, 2))}, {"start": np.ones((2, 2)), "ridge": np.ones(2)}]
-CASES += [{"start": np.zeros(n, np.int32), "ridge": np.ones(2)} for n in (142, 143)]  # labels go with one group
+CASES += [{"start": np.zeros(n, np.int32), "ridge": np.ones(2)} for n in (142, 143)]  # labels allow only one group
 CASES += [{"start": INITIAL, "ridge": np.ones(2)} | change for change in ({"n_components": 2}, {"max_steps": 0})]
 
 

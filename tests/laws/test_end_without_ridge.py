@@ -1,4 +1,4 @@
-"""Tests that the automatic ridge costs no likelihood if there are enough rows, and that fits name the others."""
+"""Tests that the automatic ridge costs no likelihood if rows suffice, and that fits name components without enough."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
     return [EMState(MODEL, Trace()), EMState(MODEL, trace, outcome)]
 
 
-class Fails:
-    """Run that fails because its start has no covariances."""
+class FailingRun:
+    """Run that fails because a covariance is singular."""
 
     def __iter__(self):
         raise SingularCovarianceError([1])
@@ -40,13 +40,13 @@ def test_rounding_does_not_choose():
     assert best_run([ends(0.0), ends(1.5e-10)]).trace.last_objective == 1.5e-10
 
 
-@pytest.mark.parametrize("bad", [Fails(), NOT_FINITE])
+@pytest.mark.parametrize("bad", [FailingRun(), NOT_FINITE])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_run_that_failed_never_wins(bad, order):
     assert best_run([bad, ends(-5.0)][::order]).trace.last_objective == -5.0
 
 
-@pytest.mark.parametrize(("bad", "error"), [(Fails(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
+@pytest.mark.parametrize(("bad", "error"), [(FailingRun(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
 def test_where_all_fail_the_last_failure_is_raised(bad, error):
     with pytest.raises(error):
         best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])

@@ -47,7 +47,7 @@ def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtyp
 
 
 def check_candidates(candidates, block, parameters):
-    """Check that each row has at least one candidate, and distinct ones of which the first is the likeliest."""
+    """Check that each row has at least one candidate, no candidate twice, and its likeliest candidate first."""
     log_joint = EXACT.component_log_density(block, parameters)
     own = np.where(candidates < 0, -np.inf, np.take_along_axis(log_joint, np.maximum(candidates, 0), axis=1))
     np.testing.assert_allclose(own[:, 0], own.max(axis=1), rtol=1e-13, atol=1e-9)

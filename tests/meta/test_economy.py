@@ -27,11 +27,11 @@ PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"} 
 
 
 def lines_and_inner_imports(text: str) -> tuple[int, int]:
-    """Lines of Python with code, and imports from modules of the package that the reference does not document."""
+    """Count lines of Python with code, and imports from modules of the package that the reference does not document."""
     code = {at for at, line in enumerate(text.splitlines(), 1) if line.strip() and line.lstrip()[0] != "#"}
     docstrings, modules = set[int](), list[str]()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Constant, ast.JoinedStr)):  # whose text may have blank lines, and lines with #
+        if isinstance(node, (ast.Constant, ast.JoinedStr)):  # all lines of a text count, even blank ones
             code.update(range(node.lineno, (node.end_lineno or 0) + 1))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):  # docstrings of attributes, too
             docstrings.update(range(node.lineno, (node.end_lineno or 0) + 1))

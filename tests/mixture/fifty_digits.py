@@ -59,7 +59,7 @@ def components(mixture):
 
 
 def doubles(matrix):
-    """Return an array of an mpmath matrix."""
+    """Convert an mpmath matrix to an array of doubles."""
     return np.array(matrix.tolist(), dtype=np.float64).reshape(matrix.rows, matrix.cols)
 
 
@@ -69,10 +69,10 @@ def deviations(mixture):
 
 
 def rounding(mixture):
-    """Return the rounding of Cholesky factors, c d cond ε with c = 16: Higham (2002) theorems 8.5 and 10.4.
+    """Return the rounding of Cholesky factors, c d cond ε with c = 16; Higham (2002), theorems 8.5 and 10.4.
 
-    The condition is of covariances scaled to a unit diagonal (theorem 10.5). If means are far from 0, their differences
-    lose ε |μ| / σ before any other operation.
+    `cond` is the condition number of covariances scaled to a unit diagonal (theorem 10.5). If means are far from 0,
+    their differences lose ε |μ| / σ before any other operation.
     """
     dense, scale = mixture._model.covariances.dense(), deviations(mixture)
     condition = max(np.linalg.cond(c / np.outer(s, s)) for c, s in zip(dense, scale, strict=True))

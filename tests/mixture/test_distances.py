@@ -111,7 +111,7 @@ def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
 
 
 def test_the_smallest_weights_move_their_part():
-    """Check three components of weight 1e-10 that move by 1000 / √3e-10, which is 1000 in all."""
+    """Check three components of weight 1e-10 that move by 1000 / √3e-10, so that the distance is 1000."""
     weights, places = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
     moved = places + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
     p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (places, moved))

@@ -208,7 +208,7 @@ def test_spreads_of_any_ratio():
 
 
 def test_a_rare_component_is_not_missed():
-    """Check KL ε 1e12 / 2 plus the label's entropy, as a component of weight ε at 1e6 never meets N(0, 1)."""
+    """Check a component of weight ε at 1e6, far from N(0, 1): KL is ε 1e12 / 2 minus the entropy of the labels."""
     rare = 1e-6
     p = Mixture([1 - rare, rare], [[0.0], [1e6]], [1.0, 1.0], FAMILIES["spherical"])
     estimate = p.kl_divergence(Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]), n_draws=1000)
@@ -290,7 +290,7 @@ def test_bounds_are_those_of_the_papers(apart):
     # −∫ p log q is at most own + δ²/4, and at least the mean of −log ∫ p_i q = log √(4π) + (0, δ²/4).
     crossed = own + apart**2 / 4, 0.5 * np.log(4 * np.pi) + apart**2 / 8
     durrieu = max(crossed[1] - upper, 0.0), crossed[0] - lower
-    # one component has no weights to choose, so that this is the convexity of the divergence
+    # With one component in q, the variational bound is Σ π_i KL(p_i ‖ q), a mean of 0 and δ²/2.
     variational = apart**2 / 4
     assert p.kl_bounds(q) == pytest.approx((durrieu[0], min(durrieu[1], variational)), rel=1e-13)
     assert p.kl_variational(q) == pytest.approx(crossed[0] - upper, rel=1e-13)

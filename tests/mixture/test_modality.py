@@ -52,7 +52,7 @@ def test_components_that_overlap_share_a_mode():
 
 
 def test_a_climb_goes_on_from_a_saddle():
-    """Check that no component's mean is reported as a mode in the middle, which is a saddle by symmetry."""
+    """Check that the middle is not reported as a mode, because by symmetry it is a saddle point."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
     assert len(modes.locations) == 2
@@ -116,7 +116,7 @@ def test_boundaries_are_where_predictions_change(seed):
 
 @pytest.mark.parametrize("far", [1e17, 1e150, 1e200, 1e300])
 def test_boundaries_however_far(far):
-    """Check deviations below the rounding of a position, with squares that exceed float64: (far − x) / σ = ± x."""
+    """Check means so far apart that deviations are below their rounding, and squares overflow: (far − x) / σ = ± x."""
     equal, unlike = (line([0.5, 0.5], [0.0, far], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
     np.testing.assert_allclose(equal, [far / 2], rtol=8 * EPS)
     np.testing.assert_allclose(unlike, [2 * far / 3, 2 * far], rtol=8 * EPS)

@@ -98,7 +98,7 @@ def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
 def test_every_component_of_two_features_that_counts_is_counted(far, rng):
-    """Check that the mixture's mass is the sum over single components, near and far, to their digits."""
+    """Check that the mixture's mass is the weighted sum of its components' masses, also far from the means."""
     factors = rng.normal(size=(12, 2, 2))
     covariances, means = factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(2), rng.normal(size=(12, 2), scale=4)
     weights = np.append(rng.dirichlet(np.full(11, 0.3)), 1e-9)

@@ -52,7 +52,7 @@ def test_reduce_is_runnalls_algorithm(family):
 
 
 def test_refinement_empties_no_component():
-    """Check that one part of a middle component stays, although both parts are nearer to its neighbours."""
+    """Check that one part of the middle component stays, although both parts are nearer to other components."""
     means = np.array([[-4.0], [-3.0], [3.0], [4.0]])
     parts = Gaussians(np.full(4, 0.25), means, np.full((4, 1, 1), 4.0))
     merged = _refined(parts, np.array([0, 1, 1, 2]))
@@ -60,7 +60,7 @@ def test_refinement_empties_no_component():
 
 
 def test_two_of_three_by_hand():
-    """Check N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½: costs are ¼ log 2, and more for pairs farther apart."""
+    """Check N(0, 1), N(2, 1), N(9, 1) of weight ¼, ¼, ½: merging the first two costs ¼ log 2, other pairs more."""
     mixture = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], np.ones(3), FAMILIES["spherical"])
     reduced = mixture.reduce(2)
     np.testing.assert_allclose(reduced.weights, [0.5, 0.5])

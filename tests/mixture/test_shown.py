@@ -68,8 +68,8 @@ def test_ellipses_are_where_the_components_are():
     ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the heaviest is drawn first
     assert len(ellipses) == 2
     place = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
-    # The second is axis-parallel, and its horizontal deviation is twice the vertical one, which gives both axes'
-    # scales.
+    # The second ellipse is axis-parallel, and its horizontal deviation is twice the vertical one, which gives the
+    # scales of both axes.
     across, up = (float(ellipses[1].get(name)) for name in ("rx", "ry"))
     scale = np.array([across / (RADIUS * 2.0), up / (RADIUS * 1.0)])
     if place[1][2] % 180 > 45:  # the longer half-length is vertical in pixels

@@ -51,8 +51,8 @@ def objective_for(rows: Any, family: Any, n_components: int) -> Any:
     return restrictions.make_objective(np.zeros(rows.shape[1]), 1.0, n_components, family, moments)
 
 
-class OfEEI(ConjugatePrior):
-    """mclust's prior for EEI, which adds to the scatter, but neither moves the means nor counts degrees for them."""
+class MclustEeiPrior(ConjugatePrior):
+    """mclust's prior for EEI, which changes the scatter but not the means, and adds no degrees of freedom for means."""
 
     def posterior_means(self, means, mass):
         return means
@@ -69,7 +69,7 @@ def as_mclust(objective: Any, model: str) -> Any:
     prior = objective.prior
     if model == "EII":
         return replace(objective, prior=replace(prior, scale=np.zeros_like(prior.scale)))
-    return replace(objective, prior=OfEEI(**vars(prior))) if model == "EEI" else objective
+    return replace(objective, prior=MclustEeiPrior(**vars(prior))) if model == "EEI" else objective
 
 
 def with_prior(data: str, fit: dict[str, Any]) -> EMState:

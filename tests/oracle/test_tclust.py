@@ -48,7 +48,7 @@ def test_the_same_rows_are_left_out_and_the_groups_are_the_same(ours):
 
 
 def test_the_trimmed_likelihood_is_above_that_of_tclusts_groups(ours, of_tclust):
-    """EM from tclust's mixture must rise, and the default start must end at least as high."""
+    """EM from tclust's mixture must increase the likelihood, and a default fit must end at least as high."""
     weights, means, covariances = of_tclust.weights, of_tclust.means, of_tclust.covariances
     log_density = np.sort(of_tclust.log_density(ROWS))[-N_KEPT:].mean()
     start = {"weights_init": weights, "means_init": means, "covariances_init": covariances}

@@ -83,7 +83,7 @@ def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
     dense = mixture._model.covariances.dense()
     for k, (curve,) in enumerate(display.components_):
         points, density = curve.get_data()
-        assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # by a rule of steps ≤ σ / 13
+        assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # error if steps are σ / 13
         assert points[density.argmax()] == pytest.approx(MEANS[k, 1])
         assert density.max() == pytest.approx(WEIGHTS[k] / np.sqrt(2 * np.pi * dense[k, 1, 1]))
         assert curve.get_color() == COLORS[k]
@@ -166,7 +166,7 @@ def test_options_reach_matplotlib(mixture, rows):
 
 
 def test_five_components_have_one_ellipse_each_without_a_fill():
-    """Check that the display with one feature has one interval, whose mass differs."""
+    """Check the mass within 2 σ in the legend, which differs between ellipses and the intervals of one feature."""
     means = np.c_[np.arange(5.0), np.zeros(5)]
     mixture = Mixture(np.full(5, 0.2), means, np.full(5, 0.01), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture)

@@ -257,7 +257,7 @@ def test_features_that_are_not_shown_are_integrated_out():
 
 
 def test_a_detector_judges_rows_and_regions_by_the_features_shown():
-    """Check that rows lie in regions of their colour, with a third colour for outliers in all features only."""
+    """Check that rows have their region's colour, or a third colour if only hidden features make them outliers."""
     X = np.random.default_rng(0).normal(size=(200, 4))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, X, features=[0, 2])

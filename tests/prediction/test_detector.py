@@ -33,7 +33,7 @@ def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, coverage, X)
     assert share == pytest.approx(1 - coverage, abs=5 * np.sqrt(coverage * (1 - coverage) / 20_000))
     assert kstest(detector.p_values(rows), "uniform").pvalue > 1e-4
     agree = (detector.p_values(rows) < 1 - coverage) == (detector.predict(rows) == -1)
-    assert agree.mean() > 0.999  # both are estimates of one level
+    assert agree.mean() > 0.999  # they estimate the same density level by two methods
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5])

@@ -147,7 +147,8 @@ def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, 
 
 def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder, monkeypatch):
     """Check the order of the files, in whatever order Spark reads them, and even if some are left out."""
-    monkeypatch.setattr(type(spark.range(1)), "explain", None)  # explain prints, and other threads print, too
+    # Capturing the output of `explain` would also capture what other threads print.
+    monkeypatch.setattr(type(spark.range(1)), "explain", None)
     source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
     expected = whole[whole[:, 0] > 0, :2]
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), expected, "rows")

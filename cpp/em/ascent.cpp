@@ -71,7 +71,7 @@ public:
     // covariance is singular, or if interrupted.
     std::optional<AscentResult> ascend(Mixture& out) {
         if (!moves_.begin()) return std::nullopt;
-        n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.view().n_rows, execution_);
+        n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.memberships().n_rows, execution_);
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
@@ -178,14 +178,14 @@ private:
             end = run_steps(task_.em, trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
-        View view;
-        if (!end || end->last <= aim || !moves_.expect(trial, view)) return false;
-        const Index n_unsound = count_unsound(kernels_, task_, trial, view.n_rows, execution_);
+        Memberships memberships;
+        if (!end || end->last <= aim || !moves_.expect(trial, memberships)) return false;
+        const Index n_unsound = count_unsound(kernels_, task_, trial, memberships.n_rows, execution_);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
             return false;
         }
-        moves_.replace(std::move(trial), std::move(view));
+        moves_.replace(std::move(trial), std::move(memberships));
         n_accepted_ += static_cast<Index>(result.size());
         unmoved_ = {};
         log_likelihood_ = end->last;
@@ -294,8 +294,8 @@ private:
         return end.forecast(n_more) > other + min_gain_of(part);
     }
 
-    // Returns the state after (`i` + 1) * trial_limits.limit EM steps without a split-and-merge move, and the work of these EM
-    // steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
+    // Returns the state after (`i` + 1) * trial_limits.limit EM steps without a split-and-merge move, and the work of
+    // these EM steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
     std::pair<Progress, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);

@@ -57,7 +57,7 @@ ColumnMerges::ColumnMerges(const KernelTable& kernels, const ColumnView& task, c
       em_(em),
       tool_(kernels, prior_, task.em.algebra, 1, 1) {}
 
-std::vector<Merge> ColumnMerges::that_pay(const State& state) {
+std::vector<Merge> ColumnMerges::best_merges(const State& state) {
     std::vector<Merge> all = promising(state.following);
     if (all.empty()) return {};
     survey(state.model, all);

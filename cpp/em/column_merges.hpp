@@ -20,7 +20,7 @@ public:
 
     // Returns merges that are expected to raise the lower bound, best first. No component takes part in two of the
     // returned merges.
-    std::vector<Merge> that_pay(const State& state);
+    std::vector<Merge> best_merges(const State& state);
 
 private:
     std::vector<Merge> promising(const Mixture& after);

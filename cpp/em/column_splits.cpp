@@ -30,7 +30,7 @@ constexpr Index kMaxSplitRows = 400;
 
 // Returns at most kMaxSplitRows of the given row indices, which are in ascending order. The returned indices are
 // taken from evenly spaced positions. The row with the largest weight, `heaviest`, is always included.
-Indices some_of(const Indices& indices, Index heaviest) {
+Indices choose_rows(const Indices& indices, Index heaviest) {
     const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
     Indices some(static_cast<std::size_t>(n_used));
     for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
@@ -59,7 +59,7 @@ ColumnSplits::ColumnSplits(const KernelTable& kernels, const ColumnView& task, c
 std::optional<Mixture> ColumnSplits::parts_of(const Indices& indices, const double* cut) const {
     const Index heaviest =
         *std::max_element(indices.begin(), indices.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
-    const Group some = gathered(some_of(indices, heaviest), heaviest), all = gathered(indices, heaviest);
+    const Group some = gathered(choose_rows(indices, heaviest), heaviest), all = gathered(indices, heaviest);
     const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
     Mixture parts(algebra_, 2, 1), tails(algebra_, 2, 1);
     const double of_some = best_nested_pair(some, kMinSplitWeight, parts);

@@ -149,7 +149,7 @@ private:
     // bound.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !em_.is_over()) {
-            const std::vector<Merge> merges = merges_.that_pay(state);
+            const std::vector<Merge> merges = merges_.best_merges(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
             // The loop first tries all merges together. If they do not raise the lower bound, the loop tries only the

@@ -42,7 +42,7 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
                       has_one_matrix, Rule::soft, has_one_matrix ? Second::none : algebra_.second()};
     StepView step_task{shape, task_.rows, row_weight_, {}, {}};
     if (posterior_) {
-        posterior_->view_rows(mixture);
+        posterior_->update(mixture);
         std::copy_n(posterior_->log_weights(), n_components_, log_scale_.begin());
     } else {
         kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());

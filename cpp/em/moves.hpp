@@ -48,12 +48,12 @@ public:
     bool begin();
 
     const Mixture& mixture() const { return mixture_; }
-    const View& view() const { return view_; }
+    const Memberships& memberships() const { return memberships_; }
     const RandomNumbers& random() const { return random_; }
     void rewind(const RandomNumbers& random) { random_ = random; }
-    void replace(Mixture mixture, View view);
+    void replace(Mixture mixture, Memberships memberships);
 
-    bool expect(const Mixture& mixture, View& view) const;  // returns false if interrupted
+    bool expect(const Mixture& mixture, Memberships& out) const;  // returns false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
@@ -67,13 +67,13 @@ public:
     // false if no M-step succeeds.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Returns the possible removals of components under the current mixture.
-    Removals removals() const { return {kernels_, algebra_, execution_, mixture_, view_, row_fraction_}; }
+    Removals removals() const { return {kernels_, algebra_, execution_, mixture_, memberships_, row_fraction_}; }
     // Moves the mean of a random component to a random row. If the row already belongs to this component,
     // `attempt.is_vain` is set, because EM would move the mean back.
     void swap(Attempt& attempt);
 
 private:
-    double posterior(const View& view, Index row, Index k) const { return view.posteriors[row * n_components_ + k]; }
+    double posterior(Index row, Index k) const { return memberships_.posteriors[row * n_components_ + k]; }
     Values draw(Index count);
     void split_again();
     Split split(Index k, Values parameters);
@@ -91,7 +91,7 @@ private:
     const Index n_rows_, d_, n_components_;
     const double *const rows_, *const weight_;
     Mixture mixture_;
-    View view_;
+    Memberships memberships_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
     Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     std::map<Index, Split> splits_;

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 constexpr double kMinResponsibility = 0.01;
 
-struct View {  // responsibilities of rows under a mixture
+struct Memberships {  // responsibilities of all rows under a mixture, and sums of the responsibilities
     // responsibilities, (n_rows, n_components), and log densities of the rows, (n_rows,)
     Values posteriors, log_density;
     // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
@@ -32,7 +32,7 @@ class Removals {
 public:
     // `row_fraction` is each row's fraction of the total weight.
     Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution, const Mixture& mixture,
-             const View& view, const Values& row_fraction);
+             const Memberships& memberships, const Values& row_fraction);
 
     // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component
     // is removed in one of two ways: the component is merged with another component into a single component with the
@@ -45,7 +45,7 @@ public:
     Values merged(Index limit, Index& count) const;
 
 private:
-    double posterior(Index row, Index k) const { return view_.posteriors[row * n_components_ + k]; }
+    double posterior(Index row, Index k) const { return memberships_.posteriors[row * n_components_ + k]; }
     double log(double x) const;
     double pooled(Index k, Index l) const;
     Index nearest(Index k) const;
@@ -56,7 +56,7 @@ private:
     const Algebra algebra_;
     const Execution& execution_;
     const Mixture& mixture_;
-    const View& view_;
+    const Memberships& memberships_;
     const Values& row_fraction_;
     const Index n_rows_, d_, n_components_;
 };

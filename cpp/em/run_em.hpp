@@ -26,13 +26,13 @@ bool find_total(const KernelTable& kernels, EmView& em, const Execution& executi
 // Performs an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
 // `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
 // given, an iterative covariance update begins at `mixture.covariances`. Returns false if the M-step would violate
-// `em.limits`, or if interrupted.
+// `task.limits`, or if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture);
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
-// converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without
-// a step only if an initial covariance is singular or the first step would violate `em.limits`. With a prior,
+// converged, when `max_steps` or `seconds` is reached, or before a step that would violate `task.limits`. EM ends
+// without a step only if an initial covariance is singular or the first step would violate `task.limits`. With a prior,
 // `objectives` receives the mean objective before each step; without a prior, `objectives` stays empty. Returns false
 // if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,

@@ -179,7 +179,7 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     }
 }
 
-void Approximation::view_rows(const Mixture& mixture) {
+void Approximation::update(const Mixture& mixture) {
     const double features = static_cast<double>(d_), *factors = mixture.factors.data();
     for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.total_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);

@@ -37,7 +37,7 @@ public:
                   Index n_features);
 
     // Computes the posterior from a mixture, whose weights must be fractions of the total weight of the rows.
-    void view_rows(const Mixture& mixture);
+    void update(const Mixture& mixture);
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.
     const double* log_weights() const { return log_weights_.data(); }

@@ -90,7 +90,7 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
     for (Index k = 0; k < p.shape.n_components; ++k, out += kGroupRows) {
         next.fetch_piece();
         Vec squares[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
-        const panels::Panel<panels::Leaves::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
+        const panels::Panel<panels::Result::squares> panel{nullptr, 0, group.rows, mean, factor, nullptr};
         panels::whiten_panel<D>(panel, squares);
         store_log_densities(squares, p.log_scale()[k], out, top);
         mean += D, factor += p.layout.factor_stride;

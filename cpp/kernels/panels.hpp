@@ -27,13 +27,13 @@ inline void pack(const double* factor, Index n_features, double* out) {
     }
 }
 
-enum class Leaves {
-    squares,      // adds z^2 to the squared distances
-    differences,  // adds z^2 to the squared distances, and writes x - mean, which later panels read
-    whitened,     // writes z = W x; no mean is subtracted from the rows x
+enum class Result {  // what the computation of a panel produces
+    squares,         // adds z^2 to the squared distances
+    differences,     // adds z^2 to the squared distances, and writes x - mean, which later panels read
+    whitened,        // writes z = W x; no mean is subtracted from the rows x
 };
 
-template <Leaves kLeaves>
+template <Result kResult>
 struct Panel {
     const double* differences;  // differences x - mean of the features before this panel
     Index n_before;
@@ -48,10 +48,10 @@ constexpr int triangle_column(int R, int column) { return column * R - column * 
 
 // For a panel of R rows of W, computes z for its rows first .. first + kHeight - 1. A vector may consist of several
 // registers; only the lanes of register h of each vector are computed.
-template <int R, int first, int kHeight, Leaves kLeaves>
-GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
+template <int R, int first, int kHeight, Result kResult>
+GAUSSMIX_INLINE void whiten_rows(const Panel<kResult>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
-    constexpr bool kHasMean = kLeaves != Leaves::whitened;
+    constexpr bool kHasMean = kResult != Result::whitened;
     // The squared distances stay in memory until z is complete. If the squared distances were kept in registers, three
     // vectors z of a panel of eight rows would be spilled to the stack.
     asm("" : "+m"(squares));
@@ -78,7 +78,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
             const int index = i * kGroupRows + v * kLanes + lane;
             u[v] = Part::load(p.rows + index);
             if constexpr (kHasMean) u[v] = u[v] - mean;
-            if constexpr (kLeaves == Leaves::differences) u[v].store(p.out + index);
+            if constexpr (kResult == Result::differences) u[v].store(p.out + index);
         }
         GAUSSMIX_UNROLL for (int r = i > first ? i - first : 0; r < kHeight; ++r) {
             const double w = triangle[triangle_column(R, i) + first + r - i];
@@ -92,7 +92,7 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sum[v] = part(squares[v], h);
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            if constexpr (kLeaves == Leaves::whitened) {
+            if constexpr (kResult == Result::whitened) {
                 z[r][v].store(p.out + (first + r) * kGroupRows + v * kLanes + lane);
             } else {
                 sum[v] = fma(z[r][v], z[r][v], sum[v]);
@@ -102,8 +102,8 @@ GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) set_part(squares[v], h, sum[v]);
 }
 
-template <int R, int first = 0, Leaves kLeaves>
-GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroupVectors]) {
+template <int R, int first = 0, Result kResult>
+GAUSSMIX_INLINE void whiten_panel(const Panel<kResult>& p, Vec (&squares)[kGroupVectors]) {
     constexpr int kHeight = smaller(kTileHeight, R - first);
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) whiten_rows<R, first, kHeight>(p, h, squares);
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
@@ -115,7 +115,7 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
         const Index height = smaller(Index{kPanelRows}, n_features - j);
-        const Panel<Leaves::whitened> p{rows, j, rows + j * kGroupRows, nullptr, weights, whitened + j * kGroupRows};
+        const Panel<Result::whitened> p{rows, j, rows + j * kGroupRows, nullptr, weights, whitened + j * kGroupRows};
         with_constant(height, [&](auto R) { whiten_panel<decltype(R)::value>(p, unused); });
         weights += j * height + height * (height + 1) / 2;
     }
@@ -131,7 +131,7 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     Index j = 0;
     for (; j + kPanelRows < n_features; j += kPanelRows) {
         double* here = differences + j * kGroupRows;
-        const Panel<Leaves::differences> p{differences, j, rows + j * kGroupRows, mean + j, weights, here};
+        const Panel<Result::differences> p{differences, j, rows + j * kGroupRows, mean + j, weights, here};
         whiten_panel<kPanelRows>(p, squares);
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_close = false;
@@ -140,7 +140,7 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
         }
         if (!is_close) return false;
     }
-    const Panel<Leaves::squares> last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr};
+    const Panel<Result::squares> last{differences, j, rows + j * kGroupRows, mean + j, weights, nullptr};
     with_constant(n_features - j, [&](auto R) { whiten_panel<decltype(R)::value>(last, squares); });
     return true;
 }

@@ -22,9 +22,9 @@ public:
     // Returns the number of rows in a batch. The number is limited, because the conditional covariances of all missing
     // values in a batch are stored.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMaxBytes = 32'768;  // limit on the number of doubles that hold conditional covariances
+        constexpr Index kMaxValues = 32'768;  // maximum number of doubles in these covariances
         const Index size = triangle(shape.n_features) * padded_components(shape);
-        return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
+        return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxValues / size)));
     }
 
     double* densities() { return room_ + layout_.densities; }

@@ -480,7 +480,7 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
         return found
 
     expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
-    monkeypatch.setattr(remote, "TARGETS_PER_WORKER", 1)  # makes a worker have partitions of several leaves
+    monkeypatch.setattr(remote, "PARTITIONS_PER_WORKER", 1)  # makes a worker have partitions of several leaves
     source = open(frame_of(path, CUTS["ragged"])[[*NAMES, "weight"]], weights="weight")
     monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     assert_same_fit(mixture().partial_fit(source), expected)

@@ -185,7 +185,7 @@ def test_candidates_live_with_their_rows(whole, spark, ragged):
         assert_same_fit(gm.fit(source), expected)
         assert gm.outcome_ == expected.outcome_
         (mine,) = set(folders(spark)) - before
-        assert len([*mine.iterdir()]) == source._rows._layout.n_targets * (1 + 2 * n_fits)
+        assert len([*mine.iterdir()]) == source._rows._layout.n_partitions * (1 + 2 * n_fits)
 
 
 def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(whole, ragged):
@@ -378,7 +378,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
     source = open(ragged.select(NAMES))
     assert source.row_totals.n_rows == N_ROWS
     layout = source._rows._layout
-    assert (layout.n_targets, layout.n_together, layout.n_tasks) == (4, 2, 2)
+    assert (layout.n_partitions, layout.n_together, layout.n_tasks) == (4, 2, 2)
     (mine,) = set(folders(spark)) - before
     sorted(mine.iterdir())[1].unlink()
     assert [block.first_row for block in source.blocks()] == [leaf * LEAF_ROWS for leaf in range(4)]

@@ -26,15 +26,15 @@ from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
 
 MAX_FITS = 4  # maximum number of fits for which workers store states of the same rows
-MAX_TARGET_BYTES = 2**27  # maximum size in bytes of a partition of rows; a worker assembles it in memory
+MAX_PARTITION_BYTES = 2**27  # maximum size in bytes of a partition of rows; a worker assembles it in memory
 # If there are enough rows, each worker has about this number of partitions, so that workers have equal loads.
-TARGETS_PER_WORKER = 4
+PARTITIONS_PER_WORKER = 4
 # Modules that gaussmix, or Spark's calls of gaussmix, import; gaussmix does not explain errors about other modules.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, but your program has .*? on all \w+\.)")
 
 
-class Target(NamedTuple):
+class NewPartition(NamedTuple):
     """A new partition of rows, to be stored on a worker, with the ranges of rows of old partitions that form it.
 
     Parameters
@@ -49,20 +49,20 @@ class Target(NamedTuple):
     spans: Sequence[tuple[int, int, int]]
 
 
-def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
+def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[NewPartition]:
     """Return new partitions for old partitions of `sizes` rows. `n_threads` has each worker's number of threads."""
-    n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
-    cuts = targets(sizes, n_leaves * LEAF_ROWS)
-    return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
+    n_leaves = leaves_per_partition(sum(sizes), row_bytes, PARTITIONS_PER_WORKER * max(len(n_threads), 1))
+    cuts = cut_partitions(sizes, n_leaves * LEAF_ROWS)
+    return [NewPartition(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
-def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
+def leaves_per_partition(n_rows: int, row_bytes: int, n_tasks: int) -> int:
     """Return the number of leaves (65,520 rows) per partition: 2^m, with at least `n_tasks` partitions if possible."""
-    limit = min(MAX_TARGET_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
+    limit = min(MAX_PARTITION_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
     return 1 << (max(limit, 1).bit_length() - 1)
 
 
-def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
+def cut_partitions(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
     """Return, for each new partition of `n_rows` rows, its first row and the ranges of rows that form it.
 
     `sizes` has the number of rows of each old partition. A range of rows is given by the index of an old partition, and
@@ -78,13 +78,13 @@ def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int
     return result
 
 
-def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
+def owners(n_threads: Mapping[str, int], n_partitions: int) -> list[str] | list[None]:
     """Assign a worker to each partition, in the order of partitions; workers with more threads get more partitions."""
     threads = sorted(n_threads.items())
     if not threads:  # all workers died after the rows were counted
-        return [None] * n_targets
+        return [None] * n_partitions
     fractions = list(accumulate(n for _, n in threads))
-    return [threads[bisect_right(fractions, fractions[-1] * target // n_targets)][0] for target in range(n_targets)]
+    return [threads[bisect_right(fractions, fractions[-1] * index // n_partitions)][0] for index in range(n_partitions)]
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:

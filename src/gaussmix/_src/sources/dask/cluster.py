@@ -26,7 +26,7 @@ from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import remote, waiting
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
-from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_in_rounds, merged, split_by_component
+from gaussmix._src.sources.remote import Remote, WorkerPartition, merge_in_rounds, merged, split_by_component
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
@@ -332,7 +332,7 @@ def _named(future: Any) -> str:
     return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
-def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
+def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[remote.NewPartition]) -> list[Any]:
     """Move the rows to new partitions, and return a future of `WorkerPartition` for each new partition.
 
     Adjacent partitions are placed on the same worker if possible, so that the sums of each worker consist of few nodes

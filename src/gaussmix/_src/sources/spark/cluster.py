@@ -28,7 +28,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
-from gaussmix._src.sources.remote import LazySource, Remote, leaves_of_target, merged
+from gaussmix._src.sources.remote import LazySource, Remote, leaves_per_partition, merged
 from gaussmix._src.sources.spark import jobs, pieces
 from gaussmix._src.sources.spark.pieces import Layout
 from gaussmix._src.sources.spark.store import FitPass, StateStore
@@ -109,7 +109,7 @@ class SparkCluster(Remote):
         """Yield the results of a function of partitions in the order of the rows, one partition at a time."""
         if hasattr(self._stored, "_jdf"):
             return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
-        parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
+        parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_partitions))
         return chain.from_iterable(  # one query per partition, because Spark Connect's server stores all results
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
@@ -117,7 +117,7 @@ class SparkCluster(Remote):
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         """Run a function on each partition, and return the results; rebuild partitions whose files are not found."""
         result = self._results(1, work, arguments, lambda results: results)
-        return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
+        return [pickle.loads(result[index, 0]) for index in range(self._layout.n_partitions)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """Return sums over all rows: each task adds up the sums of its partitions, and a few tasks merge them."""
@@ -130,7 +130,7 @@ class SparkCluster(Remote):
         return [merged(map(pickle.loads, trees)).total for trees in parts]
 
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MAX_TREES))
+        n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_partitions // self._layout.n_merged(MAX_TREES))
         max_nodes = n_trees + n_leaves.bit_count() - 1  # only the last tree has more than one node
         largest = _bytes_of(self._stored.sparkSession.conf.get(RESULT_SIZE_KEY, "1g"))
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
@@ -148,7 +148,7 @@ class SparkCluster(Remote):
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
         """Repartition a data frame: a task gets `n_together` consecutive partitions of one group of components."""
-        n_groups = -(-self._layout.n_targets // n_together)
+        n_groups = -(-self._layout.n_partitions // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
         return frame.repartitionById(n_parts * n_groups, group)
@@ -168,14 +168,14 @@ class SparkCluster(Remote):
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
         result = self._answers(change(jobs.on_executors(self._stored, visit, pieces.RESULTS)))
-        wanted = set(product(range(self._layout.n_targets), range(n_parts)))
+        wanted = set(product(range(self._layout.n_partitions), range(n_parts)))
         if missing := wanted - result.keys():
-            targets = {index for index, _ in missing}
+            partitions = {index for index, _ in missing}
             # If a partition lacks only some results, the others are already merged, so compute all partitions again.
-            if len(missing) < n_parts * len(targets):
-                result, targets = {}, {index for index, _ in wanted}
+            if len(missing) < n_parts * len(partitions):
+                result, partitions = {}, {index for index, _ in wanted}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
-            result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
+            result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(partitions))))
         if len(result) < len(wanted):
             raise OSError(self._layout.changed)
         log_pass(self, began, result)
@@ -184,8 +184,8 @@ class SparkCluster(Remote):
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
         """Return a dictionary of all existing results, by the indices of the partition and the group of components."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
-        for target in result:
-            self._check(target["number"], target["digest"])
+        for partition in result:
+            self._check(partition["number"], partition["digest"])
         return {(each["number"], each["part"]): each["result"] for each in result if each["result"] is not None}
 
     def _check(self, index: int, digest: int) -> None:
@@ -193,13 +193,13 @@ class SparkCluster(Remote):
         if digest != self._digests[index]:
             raise OSError(self._layout.changed)
 
-    def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """Join all partitions or only `targets` from their pieces, and return a data frame of the results of `work`."""
-        cut = partial(pieces.parts, layout=self._layout, targets=targets)
+    def _joined(self, work: Callable[..., Any], schema: str, partitions: Sequence[int] | None = None) -> Any:
+        """Join all or only these partitions from their pieces, and return a data frame of the results of `work`."""
+        cut = partial(pieces.parts, layout=self._layout, partitions=partitions)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
-        gathered = self._sent_together(parts, "target", self._layout.n_together)
+        gathered = self._sent_together(parts, "number", self._layout.n_together)
         if self._layout.n_together > 1:
-            gathered = gathered.sortWithinPartitions("target")
+            gathered = gathered.sortWithinPartitions("number")
         return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)
 
 
@@ -239,9 +239,9 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
     starts[order] = np.cumsum(n_rows[order]) - n_rows[order]
     indices = pieces.piece_key(part, index)
     by_key = np.argsort(indices)
-    n_leaves = leaves_of_target(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS_PER_CORE * n_cores)
-    n_targets, n_together = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
-    while n_targets > MAX_TASKS * n_cores * n_together:
+    n_leaves = leaves_per_partition(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS_PER_CORE * n_cores)
+    n_partitions, n_together = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
+    while n_partitions > MAX_TASKS * n_cores * n_together:
         n_together *= 2
     layout = Layout(about, indices[by_key], starts[by_key], n_leaves, n_together, store)
     return layout, _first(table["flaw"].take(order))

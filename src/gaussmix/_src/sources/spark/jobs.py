@@ -44,12 +44,12 @@ def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
 
 def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str) -> Batches:
     check_version(version, *WORKER_NOUNS)
-    _leave_alone(len(sys.modules))
+    _freeze_objects(len(sys.modules))
     return work(batches)
 
 
 @cache
-def _leave_alone(n_modules: int) -> None:
+def _freeze_objects(n_modules: int) -> None:
     """Exclude all existing objects, mainly modules, from garbage collection, once for each number of modules.
 
     Spark runs the garbage collector after each task. Examining all modules would take the collector as long as an EM

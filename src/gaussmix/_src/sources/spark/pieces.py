@@ -33,7 +33,7 @@ ROWS_CHANGED = "has other rows than when it was first computed: order it by a ke
 INCOMPLETE_DIGEST = -1  # replaces the digest of a partition that has lost rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
-PARTS = "target int, first_row long, content binary"
+PARTS = "number int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
 RESULTS = "number int, part int, digest long, result binary"  # schema of results; part: index of component group
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
@@ -57,19 +57,19 @@ class Layout:
         return f"{self.about.name} {ROWS_CHANGED}."
 
     @property
-    def n_targets(self) -> int:
+    def n_partitions(self) -> int:
         """Return the number of partitions."""
         return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
 
     @property
     def n_tasks(self) -> int:
         """Return the number of tasks in a pass."""
-        return -(-self.n_targets // self.n_together)
+        return -(-self.n_partitions // self.n_together)
 
     def n_merged(self, max_trees: int) -> int:
         """Return the number of partitions per tree, a power of 2 that gives at most `max_trees` trees."""
         n_merged = self.n_together
-        while self.n_targets > n_merged * max_trees:
+        while self.n_partitions > n_merged * max_trees:
             n_merged *= 2
         return n_merged
 
@@ -79,10 +79,10 @@ class Layout:
         result = int(np.searchsorted(self.piece_keys, key))
         return int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == key else None
 
-    def bounds(self, target: int) -> tuple[int, int]:
+    def bounds(self, partition: int) -> tuple[int, int]:
         """Return the index of a partition's first row, and the index after its last row."""
         size = self.n_leaves * LEAF_ROWS
-        return target * size, min((target + 1) * size, self.about.n_rows)
+        return partition * size, min((partition + 1) * size, self.about.n_rows)
 
 
 def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
@@ -176,8 +176,8 @@ def make_piece(
     return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
-def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Batches:
-    """Cut pieces at the ends of partitions; yield the parts of all partitions, or only of the partitions `targets`."""
+def parts(batches: Batches, layout: Layout, partitions: Sequence[int] | None = None) -> Batches:
+    """Cut pieces at the ends of partitions; yield the parts of all partitions, or of `partitions` only."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
         for part, index, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
@@ -187,33 +187,33 @@ def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
             first = 0
             while first < block.n_rows:
-                target = (start + first) // size
-                end = min(block.n_rows, (target + 1) * size - start)
-                if targets is None or target in targets:
-                    yield _record(PARTS, target, start + first, pickle.dumps(block.row_range(first, end), 5))
+                partition = (start + first) // size
+                end = min(block.n_rows, (partition + 1) * size - start)
+                if partitions is None or partition in partitions:
+                    yield _record(PARTS, partition, start + first, pickle.dumps(block.row_range(first, end), 5))
                 first = end
 
 
 @dataclass(frozen=True)
-class _Target:
+class _Partition:
     index: int
     nodes: list[Block]
     digest: int
     invalid_reason: str | None
 
 
-def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
+def _joined(batches: Batches, layout: Layout) -> Iterator[_Partition]:
     """Yield the partitions of a task one after the other; the parts of each partition may come in any order."""
-    result = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
-    for target, records in groupby(result, itemgetter(0)):
+    result = ((number.as_py(), content) for batch in batches for number, _, content in zip(*batch.columns, strict=True))
+    for number, records in groupby(result, itemgetter(0)):
         blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
-        first, end = layout.bounds(target)
+        first, end = layout.bounds(number)
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
-            yield _Target(target, [], INCOMPLETE_DIGEST, layout.changed)
+            yield _Partition(number, [], INCOMPLETE_DIGEST, layout.changed)
             continue
         names = list(nodes(blocks))
         reasons = (layout.about.invalid_reason(block) for block in names)
-        yield _Target(target, names, _digest(names), next((why for why in reasons if why is not None), None))
+        yield _Partition(number, names, _digest(names), next((why for why in reasons if why is not None), None))
 
 
 def _digest(blocks: Iterable[Block]) -> int:
@@ -226,9 +226,9 @@ def _digest(blocks: Iterable[Block]) -> int:
 
 def hold(batches: Batches, layout: Layout) -> Batches:
     """Join partitions, write each to a file, and yield the paths and digests."""
-    for target in _joined(batches, layout):
-        path = layout.store.write(target.index, target.nodes, target.digest)
-        yield _record(STORED, target.index, path, target.digest, target.invalid_reason)
+    for partition in _joined(batches, layout):
+        path = layout.store.write(partition.index, partition.nodes, partition.digest)
+        yield _record(STORED, partition.index, path, partition.digest, partition.invalid_reason)
 
 
 Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and the function's further arguments
@@ -245,11 +245,11 @@ def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Bat
 
 def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
     """Join partitions again, store them on this machine, and yield the results of partitions that are unchanged."""
-    for target in _joined(batches, layout):
-        retained, path = target.nodes if target.digest == digests[target.index] else None, ""
+    for partition in _joined(batches, layout):
+        retained, path = partition.nodes if partition.digest == digests[partition.index] else None, ""
         if retained is not None:
-            path = layout.store.write(target.index, retained, target.digest)
-        yield from _result_batches(target.index, target.digest, retained, path, results)
+            path = layout.store.write(partition.index, retained, partition.digest)
+        yield from _result_batches(partition.index, partition.digest, retained, path, results)
 
 
 def _result_batches(index: int, digest: int, nodes: list[Block] | None, path: str, results: Results) -> Batches:
@@ -301,13 +301,13 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
 
 def make_and_change(batches: Batches, layout: Layout, change: Change, size: int, digests: NDArray[np.int64]) -> Batches:
     """Apply a function to the blocks of partitions, and yield the changed blocks as pieces of at most `size` rows."""
-    for target in _joined(batches, layout):
-        if target.digest != digests[target.index]:
-            yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
+    for partition in _joined(batches, layout):
+        if partition.digest != digests[partition.index]:
+            yield make_piece(Block(0, np.empty((0, 0))), partition.index, 0, invalid_reason=layout.changed)
             continue
-        changed = (made for block in target.nodes for made in change(block))
+        changed = (made for block in partition.nodes for made in change(block))
         for index, block in enumerate(piece for made in changed for piece in made.split(size)):
-            yield make_piece(block, target.index, index)
+            yield make_piece(block, partition.index, index)
 
 
 def forget(batches: Batches, store: StateStore) -> Batches:

@@ -32,12 +32,12 @@ class StateStore:
 
     name: str  # name of the folder
 
-    def write(self, target: int, blocks: list[Block], digest: int) -> str:
+    def write(self, partition: int, blocks: list[Block], digest: int) -> str:
         """Write the blocks of a partition and a digest of its rows to a file, and return the path of the file."""
         folders = self._folders()
-        folder = folders[target % len(folders)]
+        folder = folders[partition % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{target}.rows"
+        path = folder / f"{partition}.rows"
         with _replaced(path) as temporary:
             _write(temporary, blocks, digest)
         return str(path)
@@ -52,15 +52,15 @@ class StateStore:
         folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
         return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
 
-    def states(self, target: int) -> States:
+    def states(self, partition: int) -> States:
         """Return the states of fits that this worker has stored for a partition."""
         for other in [name for name in _states if name != self.name]:
             if _n_bytes() > MAX_STATE_BYTES:
                 del _states[other]
         mine = _states.setdefault(self.name, {})
-        if target not in mine and _n_bytes() > MAX_STATE_BYTES:
+        if partition not in mine and _n_bytes() > MAX_STATE_BYTES:
             return {}
-        return mine.setdefault(target, {})
+        return mine.setdefault(partition, {})
 
 
 class FitPass(NamedTuple):

@@ -219,11 +219,11 @@ class Estimator(BaseEstimator):
         if lacking and cls._needs_attributes:
             raise Damaged(f"it lacks {lacking[0]!r}")
         estimator._fitted = fitting.saved_result.from_saved_values(model, names, np.dtype(dtype), saved.attributes)
-        estimator._wake(read_values(cls._attributes, saved.attributes))
+        estimator._restore_attributes(read_values(cls._attributes, saved.attributes))
         estimator._expect_features()
         return estimator
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
         """Set the attributes in `_attributes` from a file; raises `Damaged` if the values contradict the mixture."""
         for name, value in own.items():
             try:
@@ -231,7 +231,7 @@ class Estimator(BaseEstimator):
             except (TypeError, ValueError):
                 raise Damaged(f"{name!r} in its header is of the wrong type") from None
 
-    def _own(self) -> dict[str, Any]:
+    def _saved_attributes(self) -> dict[str, Any]:
         """Return the attributes in `_attributes`, which a model file stores in addition to `_fitted`."""
         return {name: getattr(self, name) for name in self._attributes if hasattr(self, name)}
 
@@ -311,7 +311,7 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
     values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}
     parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
-    attributes = fitting.saved_result.to_saved_values(fitted) | estimator._own()
+    attributes = fitting.saved_result.to_saved_values(fitted) | estimator._saved_attributes()
     attributes = {key: plain(key, value) for key, value in attributes.items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))

@@ -402,8 +402,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}{noun}")
         return f"class {shorten(str(self.classes_[index]))}", ", ".join(parts)
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
-        super()._wake(own)
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
+        super()._restore_attributes(own)
         n_classes, class_index, mixture = len(self.classes_), self.component_class_, self.mixture_
         if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
             raise Damaged("the file's 'classes_' must be at least two different classes")

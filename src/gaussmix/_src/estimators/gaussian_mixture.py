@@ -471,12 +471,12 @@ class GaussianMixture(LikelihoodEstimator):
         self.__dict__.pop("_stream", None)
         super()._become(model, names, dtype)
 
-    def _own(self) -> dict[str, Any]:
+    def _saved_attributes(self) -> dict[str, Any]:
         if "_stream" not in vars(self):
             return {}
         return {"n_samples_seen_": self._stream.n_rows_seen, "_stream_table": self._stream.to_table()}
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
         if "_stream_table" in own:
             self._stream = estimators.streaming.restored_stream(own, self._fitted.model)
 

@@ -150,8 +150,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         seed = self._drawn_seed(source)
         return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
-        super()._wake(own)
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
+        super()._restore_attributes(own)
         if len(self.n_missing_) != self.mixture_.n_features:
             raise Damaged("the file's 'n_missing_' must have one number for each feature")
 

@@ -82,8 +82,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         self.mean_prior_, self.covariance_prior_ = prior.mean, prior.scale
         return Model(weights / weights.sum(), full.means, full.covariances, prior.family)
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
-        super()._wake(own)
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
+        super()._restore_attributes(own)
         mixture = self.mixture_
         if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
             raise Damaged("the file's 'mass_' must have a number of rows ≥ 0 for each component")

@@ -133,7 +133,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
             advice = "Choose another mean_fraction or covariance_type."
         return f"{reason}, so no direction separates components. {advice}"
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
         try:
             self._axes = self._find_axes()  # A model file does not contain the directions.
         except (TypeError, ValueError) as error:

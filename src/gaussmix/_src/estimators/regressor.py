@@ -244,8 +244,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         indices = check_targets(self.targets, n_features, names)
         return None, indices if np.ndim(self.targets) else int(indices[0]), names
 
-    def _wake(self, own: Mapping[str, Any]) -> None:
-        super()._wake(own)
+    def _restore_attributes(self, own: Mapping[str, Any]) -> None:
+        super()._restore_attributes(own)
         indices, n_features = self._target_indices, self.mixture_.n_features
         inside = (indices >= 0) & (indices < n_features)
         if not inside.all() or not 0 < len(set(indices.tolist())) == len(indices) < n_features:

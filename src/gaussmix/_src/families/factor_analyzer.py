@@ -126,7 +126,7 @@ class FactorAnalyzer(Family):
         if self.shared_loadings and not self.is_shared:
             loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
         else:
-            loadings, noise = _own(crossed, variances, factors)
+            loadings, noise = _fit_separate_loadings(crossed, variances, factors)
         return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
@@ -180,7 +180,7 @@ class FactorAnalyzer(Family):
         return n_components * min(turned + noise, matrix)
 
 
-def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
+def _fit_separate_loadings(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
     """Return each component's loadings C βᵀ E[f fᵀ]⁻¹ L, where L Lᵀ = E[f fᵀ], and each component's noise variances."""
     inverse, _, failed = factorise(factors)
     loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))

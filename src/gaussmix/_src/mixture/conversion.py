@@ -120,7 +120,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     """Return a fitted scikit-learn estimator with the distribution of the model."""
     from sklearn.mixture._gaussian_mixture import GaussianMixture  # the original class, even after `patch_sklearn`
 
-    covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
+    covariances = _repeat_unless_full(model.covariances.to_simple_form())
     family, whitening = unconstrained(covariances), covariances.whitening
     factors = whitening.factors.swapaxes(1, 2) if covariances.is_matrix else whitening.factors
     estimator = GaussianMixture(model.n_components, covariance_type=family.name)
@@ -135,7 +135,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
     return estimator
 
 
-def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
+def _repeat_unless_full(covariances: Covariances) -> Covariances:
     """Repeat shared covariances per component unless they are full; scikit-learn's only shared structure is full."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances

@@ -51,7 +51,8 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    `shared_axes` starts from the axes of a weighted sum of the covariances; equal eigenvalues make them arbitrary.
+    `shared_axes` starts from the axes of a sum of the covariances. The weights in this sum are unequal, because an
+    unweighted sum may have equal eigenvalues, which make the axes arbitrary.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

@@ -133,7 +133,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
     names, refused = _common_names(tables)
     plain = [_plain(table) for table in tables]
     if weights is not None:
-        plain = [rows if _goes_with(each, rows) else None for rows, each in zip(plain, weights, strict=True)]
+        plain = [rows if _has_one_per_row(each, rows) else None for rows, each in zip(plain, weights, strict=True)]
     widths = Counter(rows.shape[1] for rows in plain if rows is not None)
     width = widths.most_common(1)[0][0] if widths else 0
     kinds = Counter(rows.dtype for rows in plain if rows is not None)
@@ -211,7 +211,7 @@ def _has_large(integers: NDArray[Any]) -> bool:
     return bool((np.abs(integers.astype(np.float64, copy=False)) >= MIN_MERGED_INTEGER).any())
 
 
-def _goes_with(weight: Any, rows: Rows | None) -> bool:
+def _has_one_per_row(weight: Any, rows: Rows | None) -> bool:
     """Return whether `weight` is an array with one number for each row."""
     if rows is None:
         return False

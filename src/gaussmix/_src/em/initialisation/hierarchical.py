@@ -57,7 +57,8 @@ class _WardScaling(NamedTuple):
         """Return whitening factors with which distances between rows equal distances between scaled rows."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.inverse_deviations):  # directions without an eigenvector are flat
+        if len(self.fourth_roots) < len(self.inverse_deviations):
+            # The rows do not vary in the directions without an eigenvector, so that any scale is allowed there.
             axes = self.eigenvectors / self.inverse_deviations[:, None]
             inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))

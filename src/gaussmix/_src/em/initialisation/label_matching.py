@@ -37,8 +37,8 @@ def match_labels(
 
     If `is_matched` is false, the order of the clusters is arbitrary. Clusters in arbitrary order are matched to
     components so that the rows whose label and component agree have the largest possible total weight (Kuhn 1955).
-    After the matching, constrained k-means moves the centres, beginning from the means of the labelled rows, which keep
-    their component; Basu, Banerjee & Mooney (2002), ICML 19. If there are neither labels nor missing values nor
+    Constrained k-means (Basu, Banerjee & Mooney 2002, ICML 19) then moves the centres. It begins at the means of the
+    labelled rows, and never assigns these rows to other components. If there are neither labels nor missing values nor
     measurement errors, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:

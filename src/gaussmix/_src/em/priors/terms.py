@@ -175,9 +175,11 @@ def _pair_squares(leaf: Block, mean: Array) -> Array:
 
 
 def _with_correlations(second: Array, pair_squares: Array) -> Array:
-    """Divide the products in second moments by the squares of the same rows, so that correlations do not shrink.
+    """Return second moments whose correlations are not too small, as missing values would make them.
 
-    If the correlations contradict each other, they are multiplied by a common factor (see `MIN_EIGENVALUE`).
+    A product of two features is summed only over the rows in which both are observed. Therefore, each correlation is
+    computed from squares that are summed over the same rows, and is then multiplied by the standard deviations. If the
+    correlations contradict each other, they are multiplied by a common factor (see `MIN_EIGENVALUE`).
     """
     scale, roots = np.sqrt(np.diagonal(second)), np.sqrt(pair_squares)
     products = roots * roots.T

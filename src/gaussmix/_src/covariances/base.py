@@ -54,7 +54,7 @@ class Covariances(ABC):
         """Make covariances from values with the shape of the attribute `array`, and from their factors, if known."""
         result = cls(array[None] if is_shared else array, n_components, n_features, is_shared)
         if whitening is not None:
-            vars(result)["whitening"] = whitening  # the value of the cached property, which thus factorises nothing
+            vars(result)["whitening"] = whitening  # fills the cached property, so that nothing is factorised
         return result
 
     @cached_property

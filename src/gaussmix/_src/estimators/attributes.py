@@ -98,7 +98,7 @@ class MixtureAttributes(Estimator):
 
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
-        self._become(mixture._model, mixture.feature_names)
+        self._set_fit(mixture._model, mixture.feature_names)
         vars(self._fitted)["mixture"] = mixture  # keeps the user's object and the values cached in it
 
     @property
@@ -157,10 +157,10 @@ class MixtureAttributes(Estimator):
         dtype = changed["means_"].dtype if "means_" in changed else None
         model = build_model(changed, base, family)
         is_alike = base is not None and base.n_features == model.n_features
-        self._become(model, fitted.feature_names if fitted is not None and is_alike else None, dtype)
-        self.__dict__["_arrays"] = self._still(arrays, changed)
+        self._set_fit(model, fitted.feature_names if fitted is not None and is_alike else None, dtype)
+        self.__dict__["_arrays"] = self._update_arrays(arrays, changed)
 
-    def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
+    def _update_arrays(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
         """Write the new mixture's values into the arrays whose shape and dtype still fit, and return these arrays."""
         still, matrices = {}, set(MATRICES)
         for name, array in arrays.items():
@@ -171,7 +171,7 @@ class MixtureAttributes(Estimator):
                 array.before, still[name] = now.before, array
         return still
 
-    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+    def _set_fit(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         """Replace the result of the fit by a model that the user has set; `dtype` is the type of the fitted arrays."""
         fitted = FitResult.from_user_model(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
@@ -209,7 +209,7 @@ class MixtureAttributes(Estimator):
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
         proportions = weights / weights.sum()  # scikit-learn passes weights that need not sum to 1.
-        self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
+        self._set_fit(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: RowsLike, resp: ArrayLike) -> None:
         """Replace the fit by the result of an M-step with responsibilities `resp` and, if set, `precisions_init`."""
@@ -223,4 +223,4 @@ class MixtureAttributes(Estimator):
             shape = n_components, source.n_features
             precisions = validation.initial.check_covariances(values, family, *shape, "precision")
             model = replace(model, covariances=precisions.inverse())
-        self._become(model, dtype=rows.dtype)
+        self._set_fit(model, dtype=rows.dtype)

@@ -117,7 +117,7 @@ class Estimator(BaseEstimator):
     def _fitted(self, fitted: FitResult) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.model is not fitted.model:
-            for name in ("_arrays", "_label_source"):  # which belong to the previous mixture
+            for name in ("_arrays", "_label_source"):  # these values belong to the previous mixture
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 

@@ -377,7 +377,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         constant = find_ridge_columns(model, problem.objective.ridge, problem.data.raw_source)
         return warn_of_ridge(problem, model, constant, self._names, names)
 
-    def _with_its_own(self, summary: Summary) -> Summary:
+    def _add_prediction_facts(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
         if self.priors is not None:  # `priors` replace the proportions of the classes.

@@ -201,7 +201,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             )
         return lowest
 
-    def _with_its_own(self, result: Summary) -> Summary:
+    def _add_prediction_facts(self, result: Summary) -> Summary:
         rate = self._contamination()
         how = f"coverage={_inside('coverage', self.coverage, 1.0):g}" if rate is None else f"contamination={rate:g}"
         return replace(

@@ -337,7 +337,7 @@ class GaussianMixture(LikelihoodEstimator):
         """
         made = cls(**estimators.conversion.shared_parameters(estimator))
         model, names = mixture.conversion.from_sklearn(estimator)
-        made._become(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
+        made._set_fit(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
         for name, value in estimators.conversion.fit_facts(estimator).items():
             setattr(made, name, value)
         return made
@@ -467,9 +467,9 @@ class GaussianMixture(LikelihoodEstimator):
         fitted = super()._fit_result()
         return estimators.streaming.with_rows_seen(fitted, self._stream) if "_stream" in vars(self) else fitted
 
-    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+    def _set_fit(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         self.__dict__.pop("_stream", None)
-        super()._become(model, names, dtype)
+        super()._set_fit(model, names, dtype)
 
     def _saved_attributes(self) -> dict[str, Any]:
         if "_stream" not in vars(self):

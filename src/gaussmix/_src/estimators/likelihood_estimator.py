@@ -232,7 +232,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def _deviance(
         self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
     ) -> tuple[float, float, float]:
-        """Return −2 log L, the number (or total weight) of rows for information criteria, and that of all rows."""
+        """Return −2 log L, the row weight that information criteria use, and the total row weight."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         log_likelihood, total = self._log_likelihood(source)
         return -2.0 * log_likelihood, counted_weight(source), total

@@ -194,7 +194,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         page, others = super().summary(), None
         if X is not None:
             self._source(X, sample_weight, X_error)  # checks the features of X
-            again = partial(self._again, X, sample_weight, X_error)
+            again = partial(self._refit, X, sample_weight, X_error)
             others = self._another_bound(again(max_iter=1).lower_bounds_[0])
         if X is not None and others is None:
             for name in ("weight_concentration_prior", "mean_precision_prior"):
@@ -206,7 +206,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             page, extra_lines=lines, statistics=statistics, warnings=[*page.warnings, *filter(None, [others])]
         )
 
-    def _again(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
+    def _refit(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
         """Fit a copy of the estimator with changed parameters; the copy starts from this fit."""
         other: Self = clone(self)
         other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
@@ -246,7 +246,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             {name: [each] for name, each in values.items() if name not in left_out}, summary.frame_library
         )
 
-    def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
+    def _set_fit(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
             "Arrays of a BayesianGaussianMixture can't be set, because they do not determine the posterior. Set them "
             "in a GaussianMixture."
@@ -254,7 +254,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         parameters = self._approximation.e_step_parameters  # parameters of only those components that have rows
-        method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
+        method = partial(_extend_to_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
     def score_samples(
@@ -295,7 +295,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
-        """Return a function that computes the log densities of a block of rows; `how` as in `score_samples`."""
+        """Return a function that computes the log densities of a block of rows; `score_samples` explains `how`."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:
             return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
@@ -311,7 +311,7 @@ def components_used(estimator: PosteriorEstimator) -> str:
     return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 
-def _among_all(
+def _extend_to_all(
     block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
 ) -> Any:
     """Extend labels or responsibilities, which `method` computes for the components at `indices`, to all components."""

@@ -134,10 +134,10 @@ class MixturePredictor(Estimator, ABC):
         """
         page = make_summary(type(self).__name__, self._fit_result(), names=self._shown_names())
         known = {name: value for name, value in page.statistics.items() if name != "icl" or value is not None}
-        return self._with_its_own(replace(page, statistics=known))
+        return self._add_prediction_facts(replace(page, statistics=known))
 
     @abstractmethod
-    def _with_its_own(self, summary: Summary) -> Summary:
+    def _add_prediction_facts(self, summary: Summary) -> Summary:
         """Return a summary of the mixture, with facts about the prediction added."""
 
     def _shown_names(self) -> tuple[str, ...] | None:

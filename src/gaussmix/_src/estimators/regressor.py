@@ -119,15 +119,15 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`.
         """
         with unchanged_on_failure(self):
-            _check_beside(X, y)
+            _check_y_in_memory(X, y)
             source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
             columns, self.targets_, names = self._split_targets(source, y)
-            joint = source if columns is None else _beside(source, columns, self._mixture_estimator(names))
+            joint = source if columns is None else _append_columns(source, columns, self._mixture_estimator(names))
             try:
                 self._fit_mixture(joint, X, names)
             except SingularCovarianceError as error:
-                raise _explained(joint, self._target_indices, names, error) from None
-            if not hasattr(self, "feature_names_in_"):  # then messages of the fit used invented names
+                raise _name_equal_column(joint, self._target_indices, names, error) from None
+            if not hasattr(self, "feature_names_in_"):  # names were invented only for the fit's messages
                 self._fitted = replace(self._fitted, feature_names=None)
             self._expect_features()
         return self
@@ -192,7 +192,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def score(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
-            _check_beside(X, y)
+            _check_y_in_memory(X, y)
             rows: Any = X  # scikit-learn's type has no sources
             return float(super().score(rows, y, sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
@@ -207,7 +207,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         # As in scikit-learn, R² of a constant target is 1 if the prediction is perfect, and otherwise 0.
         return float(np.where(total > 0, ratios, unexplained == 0).mean())
 
-    def _with_its_own(self, summary: Summary) -> Summary:
+    def _add_prediction_facts(self, summary: Summary) -> Summary:
         targets = [summary.names[i] for i in self._target_indices.tolist()]
         others = [name for i, name in enumerate(summary.names) if i not in self._target_indices]
         sides = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))
@@ -314,7 +314,7 @@ def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:
     return method(block)[:, 0]
 
 
-def _check_beside(X: RowsLike, y: ArrayLike | None) -> None:
+def _check_y_in_memory(X: RowsLike, y: ArrayLike | None) -> None:
     """Raise ValueError if y is passed with rows that are in a file or on a cluster."""
     if y is not None and (is_table(X) or isinstance(X, Source)):
         raise ValueError(
@@ -323,13 +323,13 @@ def _check_beside(X: RowsLike, y: ArrayLike | None) -> None:
         )
 
 
-def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
+def _append_columns(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
     """Check X and return a source of its rows with `columns` appended, for the estimator that will be fitted."""
     block = source.sample(source.n_rows)
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
-def _explained(
+def _name_equal_column(
     source: Source, targets: Indices, names: tuple[str, ...] | None, error: SingularCovarianceError
 ) -> ValueError:
     """Return the error of a fit or, if a target equals another column, a ValueError that names both columns."""

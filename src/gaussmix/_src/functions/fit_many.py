@@ -206,10 +206,10 @@ class _GroupFits:
         """Return, for each group, whether the C++ core completed the fit."""
         is_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         is_made = is_ended & (fits.n_steps > 0)
-        is_made[is_made] = ~self._feels_ridge(fits, np.flatnonzero(is_made))
+        is_made[is_made] = ~self._needs_ridge_check(fits, np.flatnonzero(is_made))
         return is_made
 
-    def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
+    def _needs_ridge_check(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
         """Return, for each fit, whether a variance is so small that `fit.fit` must check the effect of `reg_covar`."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]

@@ -93,7 +93,7 @@ class PairDisplay(FeatureDisplay):
         for i, row in enumerate(self.component_displays):
             for j, cell in enumerate(row):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
-        self._quieten()
+        self._hide_inner_labels()
         pens = component_pens(n_components, options.get("colors"), background(axes[0, 0]))
         # The legend is made by the last display in the top row, which plots two features unless there is only one
         # feature.
@@ -105,7 +105,7 @@ class PairDisplay(FeatureDisplay):
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
-    def _quieten(self) -> None:
+    def _hide_inner_labels(self) -> None:
         """Label features only at the bottom and at the left edge of the grid, and hide the scales of the densities."""
         from matplotlib.ticker import EngFormatter
 

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.base import Assignment, Change, Source, counted_anew
+from gaussmix._src.sources.base import Assignment, Change, Source, renumbered
 
 
 class ArraySource(Source):
@@ -51,7 +51,7 @@ class ArraySource(Source):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> ArraySource:
         """Return a source of the changed blocks, which are computed once and stored for all later passes."""
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
-        twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
+        twin._blocks = list(renumbered(changed for block in self._blocks for changed in change(block)))
         twin.n_rows = n_rows
         twin.may_miss, twin.has_errors, twin.has_log_prior = self.may_miss, self.has_errors, self.has_log_prior
         return twin

@@ -287,10 +287,10 @@ class _Changed(Source):
         self._source, self._change = source, change
 
     def blocks(self) -> Iterator[Block]:
-        return counted_anew(chain.from_iterable(map(self._change, self._source.blocks())))
+        return renumbered(chain.from_iterable(map(self._change, self._source.blocks())))
 
 
-def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
+def renumbered(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yield the blocks with new row indices, which are consecutive and begin at 0."""
     n_rows = 0
     for block in blocks:

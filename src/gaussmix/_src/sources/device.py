@@ -23,7 +23,7 @@ from gaussmix._src.numerics.device_array import (
 )
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, BadCell, unit_of_weights
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Change, Source, T, counted_anew
+from gaussmix._src.sources.base import Change, Source, T, renumbered
 from gaussmix._src.sources.row_statistics import Cells, RowStatistic
 from gaussmix._src.sources.survey import sampled
 
@@ -90,7 +90,7 @@ class DeviceSource(Source):
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which are computed once and stored."""
-        blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
+        blocks = list(renumbered(changed for block in self._blocks for changed in change(block)))
         is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # `change` may have returned NumPy arrays
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         if not is_here:

@@ -212,7 +212,7 @@ class Pass:
 
 
 def _is_positive(matrix: Array) -> bool:
-    """Return whether a symmetric matrix is positive definite, or 0."""
+    """Return whether a symmetric matrix is positive definite, or the zero matrix."""
     try:
         np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

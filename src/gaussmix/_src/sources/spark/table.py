@@ -68,7 +68,7 @@ class SparkTable:
     @cached_property
     def is_of_files(self) -> bool:
         """Return whether all rows come directly from Parquet files, so that each row has a position in a file."""
-        plan = _explained(self.frame).partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
+        plan = _query_plans(self.frame).partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
         *steps, last = plan.splitlines() or [""]
         return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
 
@@ -112,7 +112,7 @@ def _arrow_field(field: StructField) -> pa.Field:
     return pa.field(field.name, pa.binary(), metadata={"type": name})
 
 
-def _explained(frame: Any) -> str:
+def _query_plans(frame: Any) -> str:
     """Return the query plans of a data frame, as `explain` prints them."""
     explain = getattr(frame, "_explain_string", None)  # exists only in Spark Connect
     return str(frame._jdf.queryExecution().toString() if explain is None else explain(extended=True))

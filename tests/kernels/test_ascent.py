@@ -54,7 +54,7 @@ def made(target, values):
     ],
 )
 def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
-    # never crosses ends if covariances depend on each other
+    # Ends of searches are never combined if covariances depend on each other.
     misfit_gain = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
     values = arguments(rng, name, n_rows)
     values["packed_search"] = settings(rng, misfit_gain=misfit_gain)

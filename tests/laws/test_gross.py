@@ -48,7 +48,7 @@ def test_the_others_start_as_without(name, far, family, engine, rng):
     atol = tolerance * np.abs(rows).max() ** 2
     if family != "tied":
         np.testing.assert_allclose(mixture.covariances.array[:kept], without.covariances.array, atol=atol)
-    elif len(np.unique(wild, axis=0)) == n_places:  # otherwise the scatter of the outliers contributes
+    elif len(np.unique(wild, axis=0)) == n_places:  # unequal outliers in one component add scatter
         ridge = RIDGE * np.eye(2)
         np.testing.assert_allclose(
             mixture.covariances.array - ridge, (without.covariances.array - ridge) * share, atol=atol

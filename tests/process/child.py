@@ -257,7 +257,7 @@ def fit_with_affinity():
 
 
 def fit_in_processes(method):
-    """Return digests of fits in two processes started by a method, and of an earlier fit here."""
+    """Return digests of fits in two processes that are started by `method`, and of an earlier fit here."""
     here = fit_digest(n_jobs=4)
     if method == "loky":
         fits = joblib.Parallel(n_jobs=2, backend="loky")(

@@ -559,7 +559,7 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
     chunks = [da.from_array(rows + 0.0, chunks=(200, 3)).persist() for _ in range(2)]
     source, labels = open(chunks[0]), gm.predict(chunks[1])
     chunks.clear()
-    sleep(0.3)  # until the scheduler has recorded that no other worker holds them
+    sleep(0.3)  # wait until the scheduler has recorded that no other worker holds the chunks
     assert_same_fit(mixture().fit(source), gm)
     assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 

@@ -414,7 +414,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     source._rows._pieces.unpersist(blocking=True)
     refused = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
     chosen = np.arange(N_ROWS) % 2 == 0
-    for other in whole[::-1], whole[:150_000]:  # in the second, partitions have fewer rows or none
+    for other in whole[::-1], whole[:150_000]:  # in the second table, partitions have fewer rows or none
         np.save(path, other)
         for file in mine.iterdir():
             file.unlink()

@@ -1,6 +1,6 @@
 """Inputs with known results, as data for `tests/trust`.
 
-Each module makes the cases of one item of the list; a case takes any estimator with scikit-learn's parameters.
+Each module makes the cases of related kinds of input; a case takes any estimator with scikit-learn's parameters.
 """
 
 from trust_cases import awkward, far, types, units

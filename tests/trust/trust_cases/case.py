@@ -25,7 +25,7 @@ class Case:
 
     Parameters
     ----------
-    item : item of the list to which the case belongs.
+    item : kind of input to which the case belongs.
     name : name of the case.
     check : function that raises `Wrong` if a result is incorrect; the estimator's own errors pass through.
     may_refuse : whether a clear error is correct, too.

@@ -22,7 +22,7 @@ from gaussmix._src.plot.subject import Features, choose_names, chosen_features, 
 
 _MAX_ROWS = 300  # maximum number of rows that are drawn as lines
 _MAX_TICKS = 12  # up to this number of features, each feature has a tick and a marker
-_MAX_NAMED_TICKS = 30  # the same if a name has no digit, because the features are then no points of a curve
+_MAX_NAMED_TICKS = 30  # limit if a name has no digit, because such features are not points of a curve
 _NAMES_WIDTH = 50  # maximum total number of characters of feature names that are written horizontally
 _BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
 

@@ -128,7 +128,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = label_array(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    if array.dtype in ("M8[ns]", "m8[ns]"):  # which become integers as Python objects
+    if array.dtype in ("M8[ns]", "m8[ns]"):  # as Python objects, these times become integers
         raise ParameterTypeError(
             "labels contains times in nanoseconds. Convert them to text, and name the texts in label_components."
         )

@@ -185,7 +185,7 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
         else:
             left, _, right = np.linalg.svd(root.T @ roots)
             turned, plain = roots - root @ (left @ right), roots - root
-            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # exactly 0 if equal
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 if both are equal
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
 

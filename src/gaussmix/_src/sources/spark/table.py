@@ -25,7 +25,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 # Names of two additional columns for rows from Parquet files: the file's path, and the row's index in the file.
 FILE, ROW = "gaussmix file", "gaussmix row"
 _CONVERTED_TYPES = BooleanType, NullType, NumericType, StringType, UserDefinedType
-_TEMPORAL = re.compile("date|time|interval")  # beginnings of the names of types
+_TEMPORAL = re.compile("date|time|interval")  # how names of types of dates and times begin
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 

@@ -58,7 +58,6 @@ RULES = {
 EXCEPTIONS = {
     "tools/check_text.py": "quotes the patterns",
     "CHANGELOG.md": "records what was released",
-    "bench/rejected.md": "records experiments in the words in which they were noted",
     "bench/results": "benchmarks write these pages",
     "docs/guide/troubleshooting.md": "quotes messages of other packages",
 }

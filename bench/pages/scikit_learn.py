@@ -115,7 +115,7 @@ def summary(
     """Return the table for the README: how many times longer scikit-learn takes, structure by structure."""
     apart, mixed = fits
     lines = [
-        f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
+        f"The table shows how many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
         f"({machine['processor']}, {machine['processors used']} cores, {machine['instruction set']}; "
         "[all figures](bench/results/scikit_learn.md)):",
         "",
@@ -129,11 +129,11 @@ def summary(
     lines += [
         "",
         "A whole default fit (full, 500,000 rows, 8 features, 16 components, one core) took "
-        f"{apart['ours']:.2f} s where clusters are apart and {mixed['ours']:.2f} s where they overlap, "
-        f"and scikit-learn's {apart['sklearn']:.1f} and {mixed['sklearn']:.1f} s.",
+        f"{apart['ours']:.2f} s if clusters are separate and {mixed['ours']:.2f} s if clusters overlap. "
+        f"scikit-learn's default fits took {apart['sklearn']:.1f} and {mixed['sklearn']:.1f} s.",
         f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
         f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
-        "them.",
+        "these rows.",
     ]
     return "\n".join(lines)
 

@@ -144,7 +144,7 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
     (apart, theirs_apart), (mixed, theirs_mixed) = whole
     assert f"took {apart} s if clusters are separate, and {theirs_apart} s in scikit-learn." in index
     assert f"took {mixed} s, and {theirs_mixed} s in scikit-learn." in index
-    said = f"{apart} s where clusters are apart and {mixed} s where they overlap, and scikit-learn's"
+    said = f"{apart} s if clusters are separate and {mixed} s if clusters overlap. scikit-learn's default fits took"
     assert f"one core) took {said} {float(theirs_apart):.1f} and {float(theirs_mixed):.1f} s." in readme
 
 

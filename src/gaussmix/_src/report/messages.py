@@ -163,7 +163,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
-    return f"{count} could not be fitted: {reasons} {advice} results_ has the reason of each."
+    return f"{count} could not be fitted: {reasons} {advice} The column 'failure' of results_ gives the reasons."
 
 
 def failed_sentence(results: ResultsTable) -> str | None:

@@ -213,7 +213,7 @@ def _warnings(fitted: FitResult) -> list[str]:
     if fitted.results is None:
         return items
     if (sentence := failed_sentence(fitted.results)) is not None:
-        items.append(f"{sentence} results_ has the reason of each.")
+        items.append(f"{sentence} The column 'failure' of results_ gives the reasons.")
     marked = fitted.results.get("warning", [])
     if n_weak := sum(each is not None for each in marked):
         of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"

@@ -181,7 +181,7 @@ def fit_notices(selection: GaussianMixtureIC, warnings: Iterable[Warning]) -> It
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
         # The reference to `results_` is removed, because the next table in the output shows the reasons for failures.
-        sentences = str(warning).removesuffix(" results_ has the reason of each.")
+        sentences = str(warning).removesuffix(" The column 'failure' of results_ gives the reasons.")
         yield sentences if isinstance(warning, SearchWarning) else f"K = {selection.n_components_}: {sentences}"
     table = selection.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)

@@ -393,11 +393,11 @@ def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cell
 @pytest.mark.parametrize(
     ("cell", "rows", "options", "said"),
     [
-        ("?", "1,2\n2,5\n{},4\n", [], "column 'a' contains numbers except '?' in line 4"),
-        ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' contains numbers except '1,000.5' in line 4"),
+        ("?", "1,2\n2,5\n{},4\n", [], "column 'a' contains only numbers except '?' in line 4"),
+        ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' contains only numbers except '1,000.5' in line 4"),
         ('"2,5"', "1,2\n2,5\n{},4\n", [], "--decimal ,"),
         *(
-            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' contains numbers except '{cell}' in line 4")
+            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' contains only numbers except '{cell}' in line 4")
             for cell in ("1.23", "1.2345", "12.34.567", "1.234.", "x")
             for decimal in (["--thousands", "."], ["--thousands", ".", "--decimal", ","])
         ),
@@ -416,7 +416,7 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
 @pytest.mark.parametrize("n_before", [40, 30_000])  # both in the rows by which Arrow infers types
 def test_a_cell_of_text_is_an_error_however_many_rows_are_before_it(n_before, cell, csv_file):
     table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{cell};2\n" + "3;1\n" * 20)))
-    with pytest.raises(ValueError, match=f"column 'a' contains numbers except '{cell}' in line {n_before + 2}"):
+    with pytest.raises(ValueError, match=f"column 'a' contains only numbers except '{cell}' in line {n_before + 2}"):
         table.numeric_names()
 
 

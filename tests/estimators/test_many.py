@@ -404,7 +404,7 @@ def test_a_sequence(mixtures):
     assert mixtures[2:] == [mixtures[2], mixtures[3]]
     assert [key for key, _ in mixtures.items()] == ["a", 0.5, "d"]
     assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
-    with pytest.raises(IndexError, match="Position 4 is out of range for 4 groups"):
+    with pytest.raises(IndexError, match="Index 4 is out of range for 4 groups"):
         mixtures[4]
     for ask in lambda: mixtures["b"], lambda: mixtures.get_mixture("b"):
         with pytest.raises(KeyError, match="No group has the key 'b'"):

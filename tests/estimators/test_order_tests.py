@@ -46,15 +46,17 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
         warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
-        words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
+        words = rf"with n_components={k}, a component has only reg_covar as its variance in column 'x1'\. Leave it"
         with warned, pytest.raises(ValueError, match=words):
             likelihood_ratio_test(np.column_stack([X, column]), k, n_resamples=3, reg_covar=reg_covar, random_state=0)
     lines = np.column_stack([X[:, 0], X[:, 0] + halves])
-    with pytest.raises(ValueError, match="of 2 one has only reg_covar as its variance in some direction"):
+    with pytest.raises(
+        ValueError, match="with n_components=2, a component has only reg_covar as its variance in some direction"
+    ):
         likelihood_ratio_test(lines, 2, n_resamples=3, reg_covar=reg_covar, random_state=0)
     # a single component has a variance, but neither half of it has one
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]
-    with pytest.raises(ValueError, match="of 2 one"):
+    with pytest.raises(ValueError, match="with n_components=2, a component"):
         likelihood_ratio_test(tail, 1, n_resamples=3, reg_covar=1e-6, random_state=0)
 
 

@@ -270,9 +270,13 @@ def test_data_without_a_table_of_numbers_are_refused(whole, frames):
         mixture().fit(ray.put({"a": 1}))
     with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x2'; it has 'x0', 'x1'"):
         mixture().fit([one, two])
-    with pytest.raises(ValueError, match="partition 1 of the Ray list is an array of 3 columns, but the first has 2"):
+    with pytest.raises(
+        ValueError, match="partition 1 of the Ray list is an array of 3 columns, but the first partition has 2"
+    ):
         mixture().fit([two, one])
-    with pytest.raises(ValueError, match="partition 1 of the Ray list has features of float64, but the first has f"):
+    with pytest.raises(
+        ValueError, match="partition 1 of the Ray list has features of float64, but the first partition has f"
+    ):
         mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
     with pytest.raises(ValueError, match="the Ray list has no rows"):
         mixture().fit([ray.put(whole[:0, :3])])

@@ -84,7 +84,7 @@ def fit_many(
     mixtures : Mixtures
         Sequence of the fitted mixtures, with the keys of the groups and the outcome of each fit. ``mixtures["north"]``
         and ``mixtures.get_mixture(key)`` return the `Mixture` of the group with this key, and ``mixtures[i]`` with an
-        integer i returns the `Mixture` at position i.
+        integer i returns the `Mixture` at index i.
 
     Raises
     ------

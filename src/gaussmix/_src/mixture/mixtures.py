@@ -45,7 +45,7 @@ class Mixtures(Sequence[Mixture]):
 
     Notes
     -----
-    An integer in brackets is the position of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
+    An integer in brackets is the index of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
     keys are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, indexing and
     `get_mixture` raise ValueError with the reason in `errors`, and `items` leaves the group out.
 
@@ -117,7 +117,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"Position {i} is out of range for {size}. For keys, use get_mixture(key).") from None
+            raise IndexError(f"Index {i} is out of range for {size}. For keys, use get_mixture(key).") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]

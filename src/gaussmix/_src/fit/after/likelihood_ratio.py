@@ -122,16 +122,17 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
     stacked, ascent = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
     fractions = ascent.ridge_fractions(stacked).max(axis=(0, 1))
-    sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
+    n_components = models[0].n_components
+    subject = f"likelihood_ratio_test needs rows that vary in each component, but with {n_components=}, a component"
     if fractions.max() > MAX_RIDGE_FRACTION:
         column = names[fractions.argmax()]
         return ValueError(
-            f"{sizes} one has only reg_covar as its variance in column {column!r}. "
+            f"{subject} has only reg_covar as its variance in column {column!r}. "
             "Leave it out if it is constant, or test fewer components."
         )
     if ascent.on_ridge_mask(stacked).any():
-        return ValueError(f"{sizes} one has only reg_covar as its variance in some direction. Test fewer components.")
-    return ValueError(f"{sizes} one has lost its rows. Test fewer components.")
+        return ValueError(f"{subject} has only reg_covar as its variance in some direction. Test fewer components.")
+    return ValueError(f"{subject} has lost its rows. Test fewer components.")
 
 
 def _split_models(model: Model) -> list[Model]:

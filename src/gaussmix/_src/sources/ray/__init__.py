@@ -168,9 +168,13 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
         return 0
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:
-        raise ValueError(f"{where} has features of {result.dtype}, but the first has {columns.dtype}: convert them.")
+        raise ValueError(
+            f"{where} has features of {result.dtype}, but the first partition has {columns.dtype}: convert them."
+        )
     if isinstance(part, np.ndarray) and table.num_columns != n_columns:
-        raise ValueError(f"{where} is an array of {table.num_columns} columns, but the first has {n_columns}.")
+        raise ValueError(
+            f"{where} is an array of {table.num_columns} columns, but the first partition has {n_columns}."
+        )
     return int(table.num_rows)
 
 

@@ -264,7 +264,7 @@ class Table(ABC):
             result = None if name in without else self.bad_cells(name)
             if result is not None:
                 where, advice = f"{self.name}, column {name!r}", "mend these cells, or exclude the column"
-                raise BadTable(f"{where} contains numbers except {result}: {advice}.")
+                raise BadTable(f"{where} contains only numbers except {result}: {advice}.")
 
     def check_has(self, name: str) -> None:
         """Raise BadTable for a column that does not exist."""

@@ -17,12 +17,14 @@ class ForgettingRate(Value):
 
     Parameters
     ----------
-    decay : float, default 0.7 Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay,
-        and all earlier rows together have the remaining weight, so that both weights sum to 1. With `decay=1`, all
-        steps have equal weight; with smaller values, earlier steps are forgotten sooner.
-    half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row has fallen
-        to one half or less. Set `half_life` if the distribution of the data drifts. Keep the default None if all rows
-        come from the same distribution.
+    decay : float, default 0.7
+        Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay, and all earlier rows
+        together have the remaining weight, so that both weights sum to 1. With `decay=1`, all steps have equal weight;
+        with smaller values, earlier steps are forgotten sooner.
+    half_life : float, default None
+        Number of rows, at least 5,040, after which the weight of an earlier row has fallen to one half or less. Set
+        `half_life` if the distribution of the data drifts. Keep the default None if all rows come from the same
+        distribution.
 
     Raises
     ------

@@ -342,4 +342,4 @@ def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
     for check_maximum in (True, False):
         search = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)
         said = " ".join(ReportData(search.mixture_, ("a", "b"), rows, search).sentences())
-        assert ("The fit is near a maximum; " in said) is check_maximum
+        assert ("The fit is near a maximum. " in said) is check_maximum

@@ -88,7 +88,7 @@ CASES = {
     "both kinds of covariances": (
         {"precisions_init": EYES, "covariances_init": EYES},
         ValueError,
-        "Give precisions_init or covariances_init, not both.",
+        "Pass precisions_init or covariances_init, not both.",
     ),
     "init_params nearly known": (
         {"init_params": "kmeans++"},

@@ -51,7 +51,7 @@ def fit(remedy, how, **more):
 @pytest.mark.parametrize(("how", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, LOST, None)])
 @pytest.mark.parametrize(
     ("remedy", "done"),
-    [("freeze", "frozen"), ("drop", "dropped"), ("repair", "put back as one half of the heaviest component")],
+    [("freeze", "frozen"), ("drop", "dropped"), ("repair", "replaced by one half of the heaviest component")],
 )
 def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, cause, feature):
     first = fit(remedy, how).outcome_.diagnostics[0]
@@ -284,7 +284,7 @@ def test_a_search_repairs_candidates_that_would_fail():
     assert found.results_["failure"] == [None]
     assert found.mixture_.n_components == 3
     assert [(each.step, each.cause) for each in found.outcome_.diagnostics] == [
-        (1, f"{COLLAPSED}, and was put back as one half of the heaviest component")
+        (1, f"{COLLAPSED}, and was replaced by one half of the heaviest component")
     ]
 
 
@@ -298,8 +298,14 @@ def drop_with_labels(X):
         (drop_with_labels, "degenerate='drop' can't be combined with labels"),
         (lambda X: GaussianMixture(2, degenerate="remove").fit(X), "degenerate='remove' is not one of 'freeze'"),
         (lambda X: GaussianMixture(2, degenerate=None).fit(X), "degenerate=None is not one of 'freeze'"),
-        (lambda X: GaussianMixtureIC(degenerate="drop").fit(X), "degenerate='drop' is for GaussianMixture: in a"),
-        (lambda X: GaussianMixtureIC(degenerate="error").fit(X), "degenerate='error' is for GaussianMixture: a mo"),
+        (
+            lambda X: GaussianMixtureIC(degenerate="drop").fit(X),
+            "degenerate='drop' works only in GaussianMixture: in a",
+        ),
+        (
+            lambda X: GaussianMixtureIC(degenerate="error").fit(X),
+            "degenerate='error' works only in GaussianMixture: a mo",
+        ),
     ],
 )
 def test_invalid_values_of_degenerate_are_refused(ask, sentence):
@@ -336,7 +342,7 @@ def test_after_some_repairs_a_component_is_frozen():
     with pytest.warns(RuntimeWarning, match="collapsed"):
         fitted = GaussianMixture(3, degenerate="repair", **how).fit(rows)
     causes = [each.cause for each in fitted.outcome_.diagnostics]
-    assert sum("put back" in cause for cause in causes) == 10  # maximum number of repairs in a run
+    assert sum("replaced by" in cause for cause in causes) == 10  # maximum number of repairs in a run
     assert sum("frozen" in cause for cause in causes) == len(fitted.outcome_.collapsed) > 0
 
 

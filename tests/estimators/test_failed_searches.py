@@ -38,7 +38,7 @@ def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_produ
         with pytest.raises(ValueError, match="2 × singular covariance") as caught:
             GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(one_apart)
         assert ("Column 2 follows from column 0" in str(caught.value)) is is_reason
-        assert ("Row 80 (counted from 0) is so far from all others" in str(caught.value)) is is_reason
+        assert ("Row 80 (counted from 0) is so far from all other rows" in str(caught.value)) is is_reason
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])

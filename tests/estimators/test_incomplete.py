@@ -351,8 +351,8 @@ def test_summaries_of_rows_take_measurement_errors_into_account(rows, rng):
     assert facts["bic"] == pytest.approx(found.bic(noisy, X_error=error), rel=1e-12)
     assert found.glance(noisy, X_error=error)["bic"][0] == facts["bic"]
     assert found.summary(noisy, X_error=error).warnings == []
-    assert "treat X as exact. Give X_error as well" in str(found.summary(noisy))
-    with pytest.warns(RuntimeWarning, match=r"treat X as exact\. Give X_error as well"):
+    assert "treat X as exact. Pass X_error, too" in str(found.summary(noisy))
+    with pytest.warns(RuntimeWarning, match=r"treat X as exact\. Pass X_error, too"):
         found.glance(noisy)
     shares = found.predict_proba(noisy, X_error=error)
     np.testing.assert_allclose(found.summary(noisy, X_error=error).components["size"], shares.sum(axis=0), rtol=1e-12)

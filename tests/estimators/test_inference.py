@@ -415,7 +415,7 @@ def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
     gm = GaussianMixture(1, noise=far, check_maximum=True, random_state=0).fit(X)
     assert gm.outcome_.is_maximum
     found = gm.inference(X)
-    assert "Next to no row is noise" in str(found)
+    assert "Almost no row is noise" in str(found)
     assert found.bse[found.names.index("weight[noise]")] == 0
     assert (found.bse[2:] > 0).all()
 
@@ -464,7 +464,7 @@ def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
 def test_a_constant_column_is_named():
     X = np.column_stack([rows(), np.ones(N)])
     found = fitted(X, reg_covar=1e-6).inference(X)
-    assert "Only reg_covar gives a variance in 'x2' there. Leave out what is constant." in found.notes
+    assert "Only reg_covar gives these components a variance in 'x2'. Leave out constant columns." in found.notes
     assert not any("reg_covar" in note for note in fitted().inference(rows()).notes)
 
 

@@ -315,13 +315,13 @@ def test_a_search_names_no_component_by_its_number():
 def test_components_that_only_the_prior_holds_are_named(rng):
     X = rng.normal(size=(30, 2))
     prior = NormalInverseWishart(shrinkage=5.0)
-    with pytest.warns(RuntimeWarning, match="components .*next to no row belongs there") as caught:
+    with pytest.warns(RuntimeWarning, match="components .*almost no row belongs there") as caught:
         gm = GaussianMixture(8, prior=prior, tol=1e-8, max_iter=5000, random_state=0).fit(X)
     empty = np.flatnonzero(gm.weights_ < 0.5 / 30).tolist()
     assert empty
     assert f"omponents {', '.join(map(str, empty))}:" in str(caught[0].message)
     assert [each.component for each in gm.outcome_.diagnostics] == empty
-    assert "only the prior holds it" in gm.outcome_.diagnostics[0].cause
+    assert "only the prior determines it" in gm.outcome_.diagnostics[0].cause
     assert GaussianMixture(2, prior=prior, random_state=0).fit(X).outcome_.diagnostics == []
 
 
@@ -341,7 +341,7 @@ def test_a_start_from_fewer_components_is_judged_by_the_posterior():
     rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
     prior = NormalInverseWishart(scale=0.3, dof=30)
     how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
-    with pytest.warns(RuntimeWarning, match="component 2: next to no row belongs there"):
+    with pytest.warns(RuntimeWarning, match="component 2: almost no row belongs there"):
         alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
     table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
     assert any((step.candidate, step.start) == (1, 1) for step in steps)

@@ -404,14 +404,14 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     gm.outcome_ = outcome
     text = str(gm.summary())
     assert "steps. It was enough." in text
-    said = "The fit is near a maximum; 7.1e-05 nats a row may remain, and 1.2 % of the labels may change."
+    said = "The fit is near a maximum. Further steps may gain 7.1e-05 nats a row and change 1.2 % of the labels."
     assert f"maximum         {said}" in text
     assert ", near a maximum," in line_of(gm)
     assert "starts          3 of 10 agree with the best" in text
     assert gm.glance()["n_starts_at_best"].tolist() == [3]
     assert gm.glance()["remaining_gain"].tolist() == [7.1e-5]
     gm.outcome_ = replace(outcome, is_maximum=False, remaining_gain=None, label_change_fraction=None)
-    assert "maximum         The fit is not near a maximum: it stands at a saddle or on a ridge" in str(gm.summary())
+    assert "maximum         The fit is not near a maximum: it is at a saddle point, where the" in str(gm.summary())
     assert ", not near a maximum," in line_of(gm)
     gm.outcome_ = replace(outcome, n_starts=1, is_maximum=None, remaining_gain=None, label_change_fraction=None)
     assert "starts" not in str(gm.summary())

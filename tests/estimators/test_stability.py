@@ -71,7 +71,7 @@ def test_clear_groups_get_one_component_too_many():
     rows = np.concatenate([rng.normal(corner, size=(100, 2)) for corner in [(0, 0), (8, 0), (0, 8)]])
     found = GaussianMixtureIC(range(2, 6), **CHOICE, reg_covar=1e-6).fit(rows)
     assert found.n_components_ == 4
-    assert "that is often one too many" in found.summary().warnings[-1]
+    assert "this is often one too many" in found.summary().warnings[-1]
     assert found.summary().warnings[-1].endswith("BIC is lowest for full, K = 3.")
 
 

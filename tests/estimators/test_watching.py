@@ -390,7 +390,7 @@ def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were
     assert chosen.results_["failure"].count("not begun when max_time was reached") == 5
     assert chosen.outcome_.reason.startswith("max_time was reached before the mean log-likelihood converged")
     assert chosen.outcome_.reason.endswith(
-        "max_time was reached before 5 of 6 candidates were begun; raise max_time or try fewer."
+        "max_time was reached before 5 of 6 candidates were begun; raise max_time or try fewer candidates."
     )
     unhurried = GaussianMixtureIC(**CHOICE, max_time=1e6).fit(SLOW)
     assert _table(unhurried) == _table(GaussianMixtureIC(**CHOICE).fit(SLOW))

@@ -156,7 +156,7 @@ BOX = np.array([[-30.0] * N_FEATURES, [40.0] * N_FEATURES])
 FEATURES = ["weights", "missing", "labels", "errors", "trim", "noise", "prior"]
 
 
-@pytest.mark.filterwarnings("ignore:.*next to no row belongs there")
+@pytest.mark.filterwarnings("ignore:.*almost no row belongs there")
 @pytest.mark.parametrize("n_drawn", [16, pytest.param(2 ** len(FEATURES), marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_one_step_is_that_of_the_reference(structure: str, n_drawn: int, rng: np.random.Generator) -> None:
@@ -166,7 +166,7 @@ def test_one_step_is_that_of_the_reference(structure: str, n_drawn: int, rng: np
         _assert_one_step(structure, features, np.random.default_rng(number))
 
 
-@pytest.mark.filterwarnings("ignore:.*next to no row belongs there")
+@pytest.mark.filterwarnings("ignore:.*almost no row belongs there")
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EEI"])
 def test_one_step_with_bounded_eigenvalues_is_that_of_the_reference(structure: str) -> None:
     for number, features in enumerate([frozenset[str](), frozenset({"trim", "weights"}), frozenset(FEATURES)]):

@@ -308,7 +308,7 @@ def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
     X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
     how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
     few = GaussianMixture(2, covariance_type="diag", init_params="search", **how).fit(X)
-    with pytest.warns(RuntimeWarning, match="next to no row belongs there"):
+    with pytest.warns(RuntimeWarning, match="almost no row belongs there"):
         many = GaussianMixture(5, covariance_type="diag", init_params="search", **how).fit(X)
     assert many.weights_.min() < 1e-9
     assert many.score(X) > few.score(X) - 1e-6

@@ -29,11 +29,11 @@ _NO_STEP_REASON = "max_iter=0 allows no step; raise max_iter."
 _STEP_LIMIT_REASON = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
 _MAX_REASON = "Less than 1e-4 nats per row are left to gain."
 _NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
-_NEAR_MAXIMUM_PREFIX = "The fit is near a maximum; "
-_REMAINING_GAIN_SENTENCE = "{gain:.2g} nats a row may remain, and {labels:.2g} % of the labels may change."
+_NEAR_MAXIMUM_PREFIX = "The fit is near a maximum. "
+_REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats a row and change {labels:.2g} % of the labels."
 _NOT_MAXIMUM_SENTENCE = (
-    "The fit is not near a maximum: it stands at a saddle or on a ridge, or is still far from one. Lower tol, raise "
-    "max_iter, or try other starts."
+    "The fit is not near a maximum: it is at a saddle point, where the likelihood is flat, or far from a maximum. "
+    "Lower tol, raise max_iter, or try other starts."
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
@@ -190,7 +190,7 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or try fewer.",
+    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or lower n_init.",
 }
 
 

@@ -29,7 +29,7 @@ _CATEGORIES = (
 _TEXT = "text", "Give numbers: leave such columns out, or encode them first."
 _DIGITS = "text", "Give numbers: convert such columns first, for example by .astype(float)."
 _OTHER = "Give numbers: leave such columns out."
-_INFINITE = "infinity", "Make such cells NaN where missing values are allowed, or leave such columns out."
+_INFINITE = "infinity", "Replace such cells by NaN if missing values are allowed, or leave such columns out."
 _FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
 _MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # integer types whose values may become equal as float64
 

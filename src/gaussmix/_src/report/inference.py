@@ -247,7 +247,9 @@ def _notes(
         which = name_components(sorted(at_limit)).capitalize()
         notes.append(f"{which}: the weight is at min_weight, so it has no standard error and is treated as known.")
     if at_ridge:
-        notes.append(f"Only reg_covar gives a variance in {listed(at_ridge)} there. Leave out what is constant.")
+        notes.append(
+            f"Only reg_covar gives these components a variance in {listed(at_ridge)}. Leave out constant columns."
+        )
     unknown = [terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
     lost = {term.component for term in unknown} - peak.frozen_components.keys()
     if peak.flat_directions.shape[1]:
@@ -263,7 +265,7 @@ def _notes(
     if peak.model.noise is not None:
         notes.append(OF_NOISE)
         if peak.model.noise.weight <= MIN_NOISE_WEIGHT:
-            notes.append("Next to no row is noise, so the weight of the noise is treated as known, too.")
+            notes.append("Almost no row is noise, so the weight of the noise is treated as known, too.")
     return notes
 
 
@@ -271,7 +273,7 @@ OF_NOISE = "Weights are fractions of all rows, noise included. The volume of the
 _OF_FROZEN = {
     FreezeReason.LOST: "no standard errors, because almost no rows are left",
     FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or "
-    "where only the ridge gives variance in some direction",
+    "if only the ridge gives variance in some direction",
 }
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
 _FAILURE_ADVICE = {
-    FreezeReason.LOST: "no row belongs there any more, and mean and covariance stay as they were. Lower n_components, "
-    "or try another start (init_params, n_init).",
+    FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or try another start "
+    "(init_params, n_init).",
     FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
     "another start (init_params, n_init).",
 }
@@ -129,9 +129,9 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
     return (
-        f"{columns_are} constant, so that all of the variance there is the automatic ridge, down to "
-        f"{mixture.covariances.variances()[:, constant].min():.1g}, and the density of a row with another value is "
-        "next to 0. Leave out constant columns, or give reg_covar as a number above 0."
+        f"{columns_are} constant, so that the variance is only the automatic reg_covar, down to "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}, and a row with another value has "
+        "almost no density. Leave out constant columns, or set reg_covar to a number above 0."
     )
 
 
@@ -142,7 +142,7 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
         return None
     count = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
     if failures[0].kind is FailureKind.NO_TIME:
-        return f"max_time was reached {count}; raise max_time or try fewer."
+        return f"max_time was reached {count}; raise max_time or try fewer candidates."
     return f"A callback ended the model selection {count}."
 
 
@@ -189,7 +189,7 @@ def stability_sentence(results: ResultsTable, best: int) -> str | None:
     rated = zip(structures, counts, results["stability"], results["failure"], strict=True)
     missing = [f"{name} {count}" for name, count, value, why in rated if why is None and value != value and count > 1]
     of_missing = f" {INCOMPLETE_REPEATS} {', '.join(missing)}." if missing else ""
-    chosen = f"Stability chose K = {counts[best]}. Where groups are clear, that is often one too many. {of_peaks}"
+    chosen = f"Stability chose K = {counts[best]}. If groups are clear, this is often one too many. {of_peaks}"
     return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
 
 

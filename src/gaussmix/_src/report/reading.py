@@ -35,7 +35,7 @@ from gaussmix._src.validation.rows import counted_weight
 _MIN_P_VALUE = 1e-6  # p-value below which a row counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
 _MAX_DISTANT = 3  # up to this number of distant rows, no warning, because any table may have a few
-EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
+EXACT = "The fit had X_error, but these numbers treat X as exact. Pass X_error, too."
 
 
 def make_summary(
@@ -119,8 +119,8 @@ def distant_sentence(n_distant: int, n_rows: int) -> str | None:
     if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (
-        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {_MIN_P_VALUE:g}): "
-        "their components are not meaningful. Give rows in the units, and with the transformations, of the fitted rows."
+        f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {_MIN_P_VALUE:g}), "
+        "so their components are not meaningful. Pass rows in the units of fit, and transformed as in fit."
     )
 
 

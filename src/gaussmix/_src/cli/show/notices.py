@@ -15,7 +15,7 @@ _WITHOUT_NOISE = "Fit again without --noise"
 _SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # maps thousands separators to quoted forms for a shell
 _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the command line
     "missing='allow'": "--missing allow",
-    "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
+    "correct these cells": "correct these cells, give --na TEXT if one means a missing value",
     "exclude the column": "give --exclude",
     **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _SHELL_MARKS.items()},
     "decimal ','": "--decimal ,",

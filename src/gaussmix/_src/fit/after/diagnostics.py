@@ -62,9 +62,9 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
     """Return a message that lists the columns with only two values and gives advice about these columns."""
     return (
-        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
-        "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
-        "alone (fit_many)."
+        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements. A component whose rows "
+        "have the same value has no variance in such a column. Leave them out and compare them with the components, or "
+        "fit the rows of each value alone (fit_many)."
     )
 
 
@@ -161,8 +161,8 @@ class SingularColumns:
         if self.distant_rows:
             rows, them = self._distant_rows_are.capitalize(), "the row" if len(self.distant_rows) == 1 else "these rows"
             sentences.append(
-                f"{rows} so far from all others that the others hardly affect covariances. Remove {them}, or fit with "
-                "trim."
+                f"{rows} so far from all other rows that the other rows hardly affect covariances. Remove {them}, or "
+                "fit with trim."
             )
         if self.two_valued:
             sentences.append(two_valued_sentence(self.two_valued, names))
@@ -210,7 +210,7 @@ def _list_columns(columns: Sequence[int], names: Names) -> str:
 _REMEDY_PHRASES = {
     "freeze": "and was frozen",
     "drop": "and was dropped",
-    "repair": "and was put back as one half of the heaviest component",
+    "repair": "and was replaced by one half of the heaviest component",
 }
 
 

@@ -53,7 +53,7 @@ class Priors(FitOption):
         idle, diagnoses = find_prior_only_components(problem, run), list(fitted.outcome.diagnostics)
         warn(describe_prior_only_components(idle))
         index = next((i for i, each in enumerate(diagnoses) if each.component is None), len(diagnoses))
-        cause = "next to no row belongs to it, and only the prior holds it"
+        cause = "almost no row belongs to it, so only the prior determines it"
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
@@ -81,6 +81,6 @@ def describe_prior_only_components(components: Sequence[int]) -> str | None:
     if not components:
         return None
     return (
-        f"{name_components(components)}: next to no row belongs there, and mean and covariance are those of the prior. "
-        "Lower n_components, or give the prior less shrinkage and dof."
+        f"{name_components(components)}: almost no row belongs there, so only the prior determines mean and "
+        "covariance. Lower n_components, or lower shrinkage and dof of the prior."
     )

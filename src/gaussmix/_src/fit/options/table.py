@@ -60,14 +60,20 @@ UNSUPPORTED_PAIRS = {
     ("numbers of components", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
     ("fixed_weights", "noise"): _WEIGHT_SUM_CONFLICT.format("fixed_weights"),
     ("min_weight", "noise"): _WEIGHT_SUM_CONFLICT.format("min_weight"),
-    ("precisions_init", "covariances_init"): "Give precisions_init or covariances_init, not both.",
+    ("precisions_init", "covariances_init"): "Pass precisions_init or covariances_init, not both.",
     ("equal_weights", "prior of the weights"): "equal_weights=True contradicts a prior of the weights. Remove one of "
     "them.",
-    ("tol='auto'", "BayesianGaussianMixture"): 'tol="auto" is not for BayesianGaussianMixture. Set tol to a number.',
-    ("degenerate='drop'", "GaussianMixtureIC"): "degenerate='drop' is for GaussianMixture: in a model selection, a "
-    "mixture with fewer components is another candidate. Give 'freeze' or 'repair'.",
-    ("degenerate='error'", "GaussianMixtureIC"): "degenerate='error' is for GaussianMixture: a model selection "
-    "continues, and results_ says which candidates failed. Give 'freeze' or 'repair'.",
+    (
+        "tol='auto'",
+        "BayesianGaussianMixture",
+    ): 'BayesianGaussianMixture does not support tol="auto". Set tol to a number.',
+    (
+        "degenerate='drop'",
+        "GaussianMixtureIC",
+    ): "degenerate='drop' works only in GaussianMixture: in a model selection, a "
+    "mixture with fewer components is another candidate. Set 'freeze' or 'repair'.",
+    ("degenerate='error'", "GaussianMixtureIC"): "degenerate='error' works only in GaussianMixture: a model selection "
+    "continues, and results_ lists the candidates that failed. Set 'freeze' or 'repair'.",
     **{
         (name, f"criterion={criterion!r}"): f"criterion={criterion!r} does not support {name}. Choose another "
         f"criterion, or {'set trim=0' if name == 'trim' else 'leave it out'}."

@@ -263,7 +263,7 @@ class Table(ABC):
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
-                where, advice = f"{self.name}, column {name!r}", "mend these cells, or exclude the column"
+                where, advice = f"{self.name}, column {name!r}", "correct these cells, or exclude the column"
                 raise BadTable(f"{where} contains only numbers except {result}: {advice}.")
 
     def check_has(self, name: str) -> None:

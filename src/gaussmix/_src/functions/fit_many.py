@@ -108,8 +108,9 @@ def fit_many(
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
     `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
-    a group with a constant column, or a group with a variance below 1,000 times `reg_covar`. With a Bayesian
-    estimator, each thread fits one group at a time; if X has one column, the C++ core does most of the work.
+    a group of over 65,520 rows, a group with a constant column, or a group with a variance below 1,000 times
+    `reg_covar`. With a Bayesian estimator, each thread fits one group at a time; if X has one column, the C++ core does
+    most of the work.
 
     Examples
     --------

@@ -85,17 +85,6 @@ class Target:
         Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, mass of noise).
         """
 
-    def list_neighbours(
-        self,
-        near: numpy.typing.NDArray[numpy.int32],
-        sampled: numpy.typing.NDArray[numpy.int32],
-        n_neighbours: int,
-        n_threads: int,
-    ) -> numpy.typing.NDArray[numpy.int32]:
-        """
-        List near components and then components that overlap, for each component.
-        """
-
     def evaluate(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
@@ -648,6 +637,17 @@ class Target:
     ]:
         """
         Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).
+        """
+
+    def list_neighbours(
+        self,
+        near: numpy.typing.NDArray[numpy.int32],
+        sampled: numpy.typing.NDArray[numpy.int32],
+        n_neighbours: int,
+        n_threads: int,
+    ) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        List near components and then components that overlap, for each component.
         """
 
 def targets() -> list[Target]:

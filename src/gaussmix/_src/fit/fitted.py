@@ -32,8 +32,8 @@ _NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is
 _NEAR_MAXIMUM_PREFIX = "The fit is near a maximum. "
 _REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats a row and change {labels:.2g} % of the labels."
 _NOT_MAXIMUM_SENTENCE = (
-    "The fit is not near a maximum: it is at a saddle point, where the likelihood is flat, or far from a maximum. "
-    "Lower tol, raise max_iter, or try other starts."
+    "The fit is not near a maximum: it is at a saddle point, in a flat direction of the likelihood, or far from a "
+    "maximum. Lower tol, raise max_iter, or try other starts."
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."

@@ -63,15 +63,9 @@ UNSUPPORTED_PAIRS = {
     ("precisions_init", "covariances_init"): "Pass precisions_init or covariances_init, not both.",
     ("equal_weights", "prior of the weights"): "equal_weights=True contradicts a prior of the weights. Remove one of "
     "them.",
-    (
-        "tol='auto'",
-        "BayesianGaussianMixture",
-    ): 'BayesianGaussianMixture does not support tol="auto". Set tol to a number.',
-    (
-        "degenerate='drop'",
-        "GaussianMixtureIC",
-    ): "degenerate='drop' works only in GaussianMixture: in a model selection, a "
-    "mixture with fewer components is another candidate. Set 'freeze' or 'repair'.",
+    ("tol='auto'", "BayesianGaussianMixture"): 'BayesianGaussianMixture needs a number as tol, not "auto".',
+    ("degenerate='drop'", "GaussianMixtureIC"): "degenerate='drop' works only in GaussianMixture: in a model "
+    "selection, a mixture with fewer components is another candidate. Set 'freeze' or 'repair'.",
     ("degenerate='error'", "GaussianMixtureIC"): "degenerate='error' works only in GaussianMixture: a model selection "
     "continues, and results_ lists the candidates that failed. Set 'freeze' or 'repair'.",
     **{

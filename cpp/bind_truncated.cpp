@@ -84,7 +84,7 @@ Result<std::int32_t> bound_list_neighbours(const Target&, const Neighbours& near
     NeighboursView task{};
     task.n_components = static_cast<Index>(near.shape(0)), task.n_near = static_cast<Index>(near.shape(1));
     task.n_sampled = static_cast<Index>(sampled.shape(0)), task.n_candidates = static_cast<Index>(sampled.shape(1));
-    require(task.n_components > 0 && task.n_candidates > 0, "near and sampled must not be empty");
+    require(task.n_components > 0 && task.n_candidates > 0, "near must have rows, and sampled must have columns");
     require(n_neighbours > 0, "n_neighbours must be at least 1");
     check_components(near.data(), near.size(), task.n_components, "near must be components");
     check_components(sampled.data(), sampled.size(), task.n_components, "sampled must be components");
@@ -107,7 +107,7 @@ void bind_truncated(nb::class_<Target>& type) {
              "n_drawn"_a, "first_row"_a, "key"_a, "n_threads"_a,
              "Update the candidates of rows and sum moments: (free energy, mass, first, second, mass of noise).")
         .def("list_neighbours", bound_list_neighbours, "near"_a, "sampled"_a, "n_neighbours"_a, "n_threads"_a,
-             "List near components and then components that overlap, for each component.");
+             "List the neighbours of each component: near components, then components that overlap.");
 }
 
 }  // namespace gaussmix

@@ -26,7 +26,7 @@ class AllCandidates(TruncatedEngine):
 
 
 class OnStrictDevice(DeviceEngine):
-    """Engine of rows on a device that no NumPy function reads: that of array_api_strict, which uses NumPy."""
+    """Engine of rows in an array_api_strict array, which NumPy functions cannot read."""
 
     def make_state(self, block: Any, n_components: int) -> Any:
         return super().make_state(on_strict_device(block), n_components)

@@ -66,7 +66,7 @@ class Peer(ABC):
     distribution: ClassVar[str]  # name of the package for pip
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
     threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # numbers of threads to try; the fastest counts
-    whole: ClassVar[bool] = False  # whether to exceed the budget for all rows, as a bar requires
+    whole: ClassVar[bool] = False  # whether all rows are used even beyond the budget, because a target requires it
     settles: ClassVar[int] = 1  # number of iterations on separated clusters before the time per iteration is stable
 
     def missing(self) -> str | None:

@@ -9,7 +9,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::fixed {
 
-constexpr Index kFetchedAhead = 4;
+constexpr Index kFetchedAhead = 4;  // number of components between a prefetch and the use of its data
 
 constexpr Index component_stride(Index n_features) {
     return round_up(1 + n_features + n_features * (n_features + 1) / 2, kSumsTogether);
@@ -53,7 +53,7 @@ inline void add_moments(const TileView& tile, const double* anchor, double* sums
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {
-            // Truncated EM visits components in no order, so that their sums and anchors are often not in the cache.
+            // Truncated EM visits components in arbitrary order, so that their sums and anchors are often not in the cache.
             const Index later = tile.component_of(smaller(k + kFetchedAhead, tile.n_components - 1));
             __builtin_prefetch(anchor + later * D);
             for (Index i = 0; i < component_stride(D); i += kLanes)

@@ -189,7 +189,7 @@ private:
         Prefetch(rows(), first + kGroupRows, 1).fetch_all();
         for (Index i = first + kGroupRows; i < smaller(first + 2 * kGroupRows, rows().n_rows); ++i) {
             __builtin_prefetch(candidates_of(i));
-            __builtin_prefetch(candidates_of(i) + task_.n_candidates - 1);
+            __builtin_prefetch(candidates_of(i) + task_.n_candidates - 1);  // may be in the next cache line
         }
         const int n_together = is_narrow() ? 1 : kGroupVectors;
         for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {

@@ -647,7 +647,7 @@ class Target:
         n_threads: int,
     ) -> numpy.typing.NDArray[numpy.int32]:
         """
-        List near components and then components that overlap, for each component.
+        List the neighbours of each component: near components, then components that overlap.
         """
 
 def targets() -> list[Target]:

@@ -139,7 +139,7 @@ def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
     table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
     said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
     assert said[0].startswith("gaussmix: Only two values are in columns 'member', 'urban': labels, not measurements.")
-    assert "Leave them out by --exclude and compare" in said[0]
+    assert "Leave such columns out by --exclude and compare" in said[0]
     assert said[0].endswith("fit the rows of each value alone (--by).")
     assert "could not be fitted" in said[1]
     assert "two values" not in cli("fit", table, "-k", 1, "--columns", "x,y").stderr

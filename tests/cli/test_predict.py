@@ -158,7 +158,10 @@ def test_excluded_columns_are_copied_by_predict_and_match_by_place(cli, csv_file
 
 def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
     refused = cli("fit", csv_file("a,b\n1,2\n2,4\nk.A.,1\n5,3\n"), "-k", 1)
-    assert "'k.A.' in line 4: correct these cells, give --na TEXT if one means a missing value, or" in refused.stderr
+    assert (
+        "'k.A.' in line 4: correct these cells, give --na TEXT if such a cell means a missing value, or"
+        in refused.stderr
+    )
     text = "eruptions,waiting,note\n3.6,k.A.,k.A.\n1.8,54,\n"
     _, first, second = cli("impute", model, csv_file(text), "--na", "k.A.").stdout.splitlines()
     assert (first[:5], first[-5:], second) == ("3.6,7", ",k.A.", "1.8,54,")

@@ -158,7 +158,7 @@ def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predic
     assert mixture.predict_proba(X).sum(axis=1) == pytest.approx(1, rel=1e-15)
 
 
-CONSTANT = "constant, so that the variance is only the automatic reg_covar, down to .* Leave out constant columns"
+CONSTANT = "constant, so that the variance there is only the automatic reg_covar .* Leave out constant columns"
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e5])

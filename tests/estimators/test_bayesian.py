@@ -282,7 +282,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
 
 
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
-    """Compare bounds of two peaks with equal numbers between them, scikit-learn's sine, and one normal distribution.
+    """Compare bounds of two peaks with 300 equal values between them, scikit-learn's sine, and a normal distribution.
 
     If X has one feature and each component its own variance, the start from k-means is not a run of its own.
     """

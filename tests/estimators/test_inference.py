@@ -464,7 +464,9 @@ def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
 def test_a_constant_column_is_named():
     X = np.column_stack([rows(), np.ones(N)])
     found = fitted(X, reg_covar=1e-6).inference(X)
-    assert "Only reg_covar gives these components a variance in 'x2'. Leave out constant columns." in found.notes
+    assert (
+        "Some components have a variance in 'x2' only because of reg_covar. Leave out constant columns." in found.notes
+    )
     assert not any("reg_covar" in note for note in fitted().inference(rows()).notes)
 
 
@@ -553,7 +555,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():
-    """Check that refits count as slow at fewer rows if they take longer: 40 times with both options, 8 with NaN."""
+    """Check that slower refits are avoided at fewer rows: they take 40 times as long with both options, 8 with NaN."""
     X = rows()
     holes = X.copy()
     holes[0, 0] = np.nan

@@ -411,7 +411,7 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     assert gm.glance()["n_starts_at_best"].tolist() == [3]
     assert gm.glance()["remaining_gain"].tolist() == [7.1e-5]
     gm.outcome_ = replace(outcome, is_maximum=False, remaining_gain=None, label_change_fraction=None)
-    assert "maximum         The fit is not near a maximum: it is at a saddle point, in a flat" in str(gm.summary())
+    assert "maximum         The fit is not near a maximum: it is at a saddle point, on a flat" in str(gm.summary())
     assert ", not near a maximum," in line_of(gm)
     gm.outcome_ = replace(outcome, n_starts=1, is_maximum=None, remaining_gain=None, label_change_fraction=None)
     assert "starts" not in str(gm.summary())

@@ -1,4 +1,4 @@
-"""Tests that the automatic ridge costs no likelihood if rows suffice, and that fits name components without enough."""
+"""Tests that the automatic ridge costs no likelihood if there are enough rows, and that fits name other components."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34031,
-    "cpp": 12866,
-    "tests": 32214,
+    "src": 34032,
+    "cpp": 12865,
+    "tests": 32220,
     "bench": 2544,
     "tools": 658,
     "files": 984,

@@ -76,7 +76,7 @@ class ModelFile:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters, not counting weights fixed as equal and empty components."""
+        """Return the number of free parameters, not counting empty components, and weights that are fixed as equal."""
         estimator = self.details.estimator
         n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return n if isinstance(n, int) else self.mixture.n_parameters

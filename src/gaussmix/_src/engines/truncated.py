@@ -337,7 +337,7 @@ def _call_core(
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded
     neighbours, n_neighbours = component_map.neighbours, component_map.neighbours.shape[1]
     n_tried = min(n_tried or n_neighbours, n_neighbours)
-    if n_drawn == 0:  # pass only the columns that the core would try, so that they stay in the cache
+    if n_drawn == 0 and n_tried < n_neighbours:  # pass only the tried columns, so that they stay in the cache
         neighbours = neighbours.take((key * n_tried + np.arange(n_tried)) % n_neighbours, axis=1)
     return native_target().step_truncated(
         block.rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,

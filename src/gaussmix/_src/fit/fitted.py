@@ -32,7 +32,7 @@ _NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is
 _NEAR_MAXIMUM_PREFIX = "The fit is near a maximum. "
 _REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats a row and change {labels:.2g} % of the labels."
 _NOT_MAXIMUM_SENTENCE = (
-    "The fit is not near a maximum: it is at a saddle point, in a flat direction of the likelihood, or far from a "
+    "The fit is not near a maximum: it is at a saddle point, on a flat part of the likelihood, or far from a "
     "maximum. Lower tol, raise max_iter, or try other starts."
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
@@ -190,7 +190,7 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or lower n_init.",
+    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or try fewer starts.",
 }
 
 

@@ -129,8 +129,8 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
     return (
-        f"{columns_are} constant, so that the variance is only the automatic reg_covar, down to "
-        f"{mixture.covariances.variances()[:, constant].min():.1g}, and a row with another value has "
+        f"{columns_are} constant, so that the variance there is only the automatic reg_covar (at least "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}), and a row with another value has "
         "almost no density. Leave out constant columns, or set reg_covar to a number above 0."
     )
 

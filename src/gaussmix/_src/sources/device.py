@@ -214,7 +214,7 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
         raise ParameterTypeError(f"Input X has numbers of type {X.dtype}. Convert them to float32 or float64.")
     if "int64" not in xp.__array_namespace_info__().dtypes(device=X.device, kind="signed integer"):
         raise ParameterTypeError(
-            "Rows on a device need 64-bit integers, which this device does not allow. Allow them, in JAX by "
+            "Rows on a device need 64-bit integers, which are not enabled. Enable them, in JAX by "
             'jax.config.update("jax_enable_x64", True), or copy the rows to NumPy.'
         )
     rows, largest = DeviceArray(X), float(xp.finfo(X.dtype).max)

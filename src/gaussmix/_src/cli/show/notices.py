@@ -15,7 +15,7 @@ _WITHOUT_NOISE = "Fit again without --noise"
 _SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # maps thousands separators to quoted forms for a shell
 _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the command line
     "missing='allow'": "--missing allow",
-    "correct these cells": "correct these cells, give --na TEXT if one means a missing value",
+    "correct these cells": "correct these cells, give --na TEXT if such a cell means a missing value",
     "exclude the column": "give --exclude",
     **{f"decimal ',' thousands {mark!r}": f"--decimal , --thousands {word}" for mark, word in _SHELL_MARKS.items()},
     "decimal ','": "--decimal ,",
@@ -24,7 +24,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "memory=": "--memory",
     "cache=": "--cache",
     "range(2, 10)": "-k 2:9",
-    "Leave them out and compare": "Leave them out by --exclude and compare",
+    "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
     "fit_many": "--by",
     "features=[…]": "--features A,B",
     "features=": "--features ",

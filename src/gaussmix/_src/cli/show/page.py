@@ -35,8 +35,8 @@ from gaussmix._src.version import package_version
 MAX_PAIR_FEATURES = 5  # maximum number of features in the pair plot
 _MAX_PICTURE_ROWS = 5_000  # maximum number of rows in each plot except the pair plot
 _MAX_PAIR_ROWS = 2_000  # maximum number of rows in each plot of the pair plot
-# number of rows in the table of worst rows, and of rows whose p-values are computed (up to 15 ms each) to find them
-_N_WORST, _MAX_P_VALUES = 10, 200
+_N_WORST = 10  # number of rows in the table of worst rows
+_MAX_P_VALUES = 200  # maximum number of p-values for this table; a p-value of an incomplete row takes up to 15 ms
 _CJK_FONTS = "CJK", "YaHei", "PingFang", "Hiragino Sans", "Malgun Gothic", "Arial Unicode MS"  # parts of names
 _FIRST_CJK = 0x2E80  # code point from which characters are mostly Chinese, Japanese or Korean
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}

@@ -70,7 +70,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.flag("--shared-loadings", "One matrix of loadings for all components.")
 @options.flag("--shared-noise", "One noise for all components.")
 @options.option("--max-condition", _CONDITION_HELP, callback=options.by_rule, metavar="C")
-@parameter("trim", "SHARE", "Fraction of the row weight that each step leaves out: the least likely rows.")
+@parameter("trim", "FRACTION", "Fraction of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
 @options.weights
 @options.weight_type

@@ -130,7 +130,7 @@ class DistinctRows:
 def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
     """Return the distinct rows of a source, or of a sample of about `n_rows` rows if the source has more rows.
 
-    A sample depends only on the weights and numbers of the rows (see `Source.sample`). Rows of weight 0 are left out;
+    A sample depends only on the weights and indices of the rows (see `Source.sample`). Rows of weight 0 are left out;
     their entries in `distinct_index` are meaningless.
     """
     block = source.sample(n_rows)

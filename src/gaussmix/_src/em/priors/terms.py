@@ -175,7 +175,7 @@ def _pair_squares(leaf: Block, mean: Array) -> Array:
 
 
 def _with_correlations(second: Array, pair_squares: Array) -> Array:
-    """Return second moments whose correlations are not too small, as missing values would make them.
+    """Return second moments whose correlations are not biased towards 0 by missing values.
 
     A product of two features is summed only over the rows in which both are observed. Therefore, each correlation is
     computed from squares that are summed over the same rows, and is then multiplied by the standard deviations. If the

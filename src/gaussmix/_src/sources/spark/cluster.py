@@ -194,7 +194,7 @@ class SparkCluster(Remote):
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, partitions: Sequence[int] | None = None) -> Any:
-        """Join all or only these partitions from their pieces, and return a data frame of the results of `work`."""
+        """Join all partitions or only `partitions` from their pieces; return a data frame of the results of `work`."""
         cut = partial(pieces.parts, layout=self._layout, partitions=partitions)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "number", self._layout.n_together)

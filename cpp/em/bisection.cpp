@@ -60,8 +60,8 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
 
 // Computes either the responsibilities of both halves for whitened rows, or the log densities of these rows without the
 // term -d/2 log 2 pi. The result is empty if interrupted.
-Values evaluate_halves(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
-                       const Execution& execution) {
+Values evaluate_bisection(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
+                          const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
     const Algebra algebra = algebra_of(bisection.is_full);
     const Mixture& mixture = bisection.mixture;
@@ -205,7 +205,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
 Values first_responsibility(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
                             const Execution& execution) {
     const Values at = whitened(bisection, rows, n_rows);
-    Values fractions = evaluate_halves(kernels, bisection, at, Output::responsibilities, execution);
+    Values fractions = evaluate_bisection(kernels, bisection, at, Output::responsibilities, execution);
     for (Index row = 0; row < n_rows && !fractions.empty(); ++row) fractions[row] = fractions[2 * row];
     if (!fractions.empty()) fractions.resize(static_cast<std::size_t>(n_rows));
     return fractions;
@@ -215,7 +215,7 @@ Values gains(const KernelTable& kernels, const Bisection& bisection, const doubl
              const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size());
     const Values at = whitened(bisection, rows, n_rows);
-    Values result = evaluate_halves(kernels, bisection, at, Output::log_density, execution);
+    Values result = evaluate_bisection(kernels, bisection, at, Output::log_density, execution);
     for (std::size_t row = 0; row < result.size(); ++row) {
         double square = 0;
         for (Index j = 0; j < d; ++j) square += at[row * d + j] * at[row * d + j];

@@ -45,24 +45,24 @@ struct Overlaps {
 // call.
 void write_neighbours(const NeighboursView& task, const Overlaps& overlaps, Index k,
                       std::vector<std::int32_t>& n_shared_rows, std::int32_t* neighbours) {
-    Components found;
+    Components listed;
     const auto count = [&](std::int32_t other) {
-        if (n_shared_rows[other]++ == 0) found.push_back(other);
+        if (n_shared_rows[other]++ == 0) listed.push_back(other);
     };
     for (Index j = k * task.n_near; j < (k + 1) * task.n_near; ++j) {
         if (task.near[j] >= 0) count(task.near[j]);
     }
-    const auto end_of_near = static_cast<std::ptrdiff_t>(found.size());
+    const auto end_of_near = static_cast<std::ptrdiff_t>(listed.size());
     for (Index j = overlaps.starts[k]; j < overlaps.starts[k + 1]; ++j) count(overlaps.others[j]);
-    std::sort(found.begin(), found.begin() + end_of_near);
-    std::sort(found.begin() + end_of_near, found.end(), [&](std::int32_t one, std::int32_t other) {
+    std::sort(listed.begin(), listed.begin() + end_of_near);
+    std::sort(listed.begin() + end_of_near, listed.end(), [&](std::int32_t one, std::int32_t other) {
         const std::int32_t n_one = n_shared_rows[one], n_other = n_shared_rows[other];
         return n_one != n_other ? n_one > n_other : one < other;
     });
-    for (const std::int32_t other : found) n_shared_rows[other] = 0;
-    if (found.empty()) found.push_back(-1);
-    const Index n_listed = std::min(static_cast<Index>(found.size()), task.n_neighbours);
-    for (Index j = 0; j < task.n_neighbours; ++j) neighbours[j] = found[j % n_listed];
+    for (const std::int32_t other : listed) n_shared_rows[other] = 0;
+    if (listed.empty()) listed.push_back(-1);
+    const Index n_listed = std::min(static_cast<Index>(listed.size()), task.n_neighbours);
+    for (Index j = 0; j < task.n_neighbours; ++j) neighbours[j] = listed[j % n_listed];
 }
 
 }  // namespace

@@ -248,7 +248,8 @@ def _notes(
         notes.append(f"{which}: the weight is at min_weight, so it has no standard error and is treated as known.")
     if at_ridge:
         notes.append(
-            f"Some components have a variance in {listed(at_ridge)} only because of reg_covar. Leave out constant columns."
+            f"Some components have a variance in {listed(at_ridge)} only because of reg_covar. Leave out constant "
+            "columns."
         )
     unknown = [terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
     lost = {term.component for term in unknown} - peak.frozen_components.keys()

@@ -120,7 +120,8 @@ def distant_sentence(n_distant: int, n_rows: int) -> str | None:
         return None
     return (
         f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {_MIN_P_VALUE:g}), "
-        "so their components are not meaningful. Pass rows in the same units, and with the same transformations, as in fit."
+        "so their components are not meaningful. Pass rows in the same units, and with the same transformations, as in "
+        "fit."
     )
 
 

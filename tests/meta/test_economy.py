@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34032,
+    "src": 34034,
     "cpp": 12865,
     "tests": 32220,
     "bench": 2544,

@@ -684,10 +684,11 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name_after_three_deat
     parts = [da.from_delayed(dask.delayed(read)(number), (10, 2), "f8") for number in range(8)]
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as made,
-        distributed.Client(made),
-        pytest.raises(RuntimeError, match=r"repeatedly with partition 3 of the Dask array \(the last was tcp"),
+        distributed.Client(made) as client,
     ):
-        mixture().fit(da.concatenate(parts))
+        with pytest.raises(RuntimeError, match=r"repeatedly with partition 3 of the Dask array \(the last was tcp"):
+            mixture().fit(da.concatenate(parts))
+        client.wait_for_workers(2, timeout=60)  # a cluster cannot be closed while it restarts a worker
     assert len([*tmp_path.iterdir()]) == 3
 
 

@@ -156,8 +156,12 @@ private:
         n_listed_ = 0;
         for (Index i = bunch.first; i < bunch.end; ++i) {
             const std::int32_t* own = candidates_of(i);
-            if (own[0] >= 0) __builtin_prefetch(task_.neighbours + own[0] * task_.n_neighbours + first_turn_);
             for (Index c = 0; c < task_.n_candidates && own[c] >= 0; ++c) want(own[c], bunch.bit);
+        }
+        // Neighbours are prefetched for the next bunch, because for this bunch they would arrive too late.
+        for (Index i = bunch.end; i < smaller(2 * bunch.end - bunch.first, rows().n_rows); ++i) {
+            const std::int32_t best = candidates_of(i)[0];
+            if (best >= 0) __builtin_prefetch(task_.neighbours + best * task_.n_neighbours + first_turn_);
         }
         for (Index i = bunch.first; i < bunch.end; ++i) {
             const std::int32_t* own = candidates_of(i);

@@ -273,6 +273,7 @@ struct IncompleteKernels {
 
 struct TruncatedKernels {  // the functions have the same contracts as the functions of StepKernels
     Sizes (*sizes)(const TruncatedView&) noexcept;
+    void (*pack)(const TruncatedView&, const ParametersView&, void* operands) noexcept;
     Index (*step)(const TruncatedView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
 };

@@ -50,7 +50,7 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands(sizes.operands);
-    kernels.of_step.pack(shape, parameters, operands.get());
+    kernels.truncated.pack(task, parameters, operands.get());
     const Rooms scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         kernels.truncated.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);

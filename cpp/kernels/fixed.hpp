@@ -49,17 +49,19 @@ void add_component(const TileView& tile, Index k, const double* anchor, double* 
     add_all_lane_sums(totals, sums);
 }
 
-inline void add_moments(const TileView& tile, const double* anchor, double* sums) {
+// The anchor of component k begins at anchor[k * anchor_stride].
+inline void add_moments(const TileView& tile, const double* anchor, Index anchor_stride, double* sums) {
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {
             // Truncated EM visits components in arbitrary order, so that their sums and anchors are often not in the cache.
             const Index later = tile.component_of(smaller(k + kFetchedAhead, tile.n_components - 1));
-            __builtin_prefetch(anchor + later * D);
+            __builtin_prefetch(anchor + later * anchor_stride);
             for (Index i = 0; i < component_stride(D); i += kLanes)
                 __builtin_prefetch(sums + later * component_stride(D) + i, 1);
             const Index c = tile.component_of(k);
-            if (tile.active[k] != 0) add_component<D>(tile, k, anchor + c * D, sums + c * component_stride(D));
+            if (tile.active[k] == 0) continue;
+            add_component<D>(tile, k, anchor + c * anchor_stride, sums + c * component_stride(D));
         }
     });
 }

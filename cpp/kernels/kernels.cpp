@@ -27,7 +27,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 extern const KernelTable kKernels;
 constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      {sizes, pack, step, merge, unpack},
-                                     {truncated::sizes, truncated::step},
+                                     {truncated::sizes, truncated::pack, truncated::step},
                                      {scores::sizes, scores::add},
                                      &GAUSSMIX_INCOMPLETE_ISA::kIncompleteKernels,
                                      evaluate,

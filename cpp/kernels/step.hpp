@@ -25,7 +25,7 @@ inline void add_moments(const Shape& shape, const TileView& tile, const Operands
                         const double* operands, const SumsLayout& sums_layout, double* sums) {
     const double* anchor = operands + operands_layout.anchor;
     double* moments = sums + sums_layout.moments;
-    if (is_fixed(shape)) return fixed::add_moments(tile, anchor, moments);
+    if (is_fixed(shape)) return fixed::add_moments(tile, anchor, shape.n_features, moments);
     double* mass = sums + sums_layout.mass;
     switch (shape.second) {
         case Second::none: return product::add_moments(tile, mass, moments);

@@ -26,6 +26,22 @@ inline Shape slots_shape(const TruncatedView& task) {
     return shape;
 }
 
+// The parameters of a component are stored together in a *record* if there are few features and triangular factors,
+// because the parameters of most components are not in the cache. A record has the triangle of the factor, the mean, the
+// log scale and, if fixed.hpp sums the moments, the anchor. All records follow the other operands.
+struct RecordLayout {
+    Index mean, log_scale, anchor;
+
+    explicit constexpr RecordLayout(Index n_features)
+        : mean(n_features * (n_features + 1) / 2), log_scale(mean + n_features), anchor(log_scale + 1) {}
+};
+
+// Returns the number of doubles in a record, or 0 if there are no records.
+inline Index record_stride(const Shape& shape) {
+    if (shape.factor_shape != FactorShape::triangular || shape.n_features > kPanelRows) return 0;
+    return round_up(RecordLayout(shape.n_features).anchor + (is_fixed(shape) ? shape.n_features : 0), kLanes);
+}
+
 struct Layout {
     ScratchLayout tile;
     Index slot, component, listed, wanted, expanded, best, size;
@@ -60,9 +76,11 @@ public:
           poll_(listener),
           shape_(slots_shape(task)),
           operands_layout_(task.step.shape),
+          record_stride_(record_stride(task.step.shape)),
           layout_(task),
           sums_layout_(task.step.shape, moments_size(task.step.shape)),
           operands_(operands),
+          records_(operands + operands_layout_.size),
           scratch_(scratch),
           sums_(sums),
           slot_(reinterpret_cast<std::int32_t*>(scratch + layout_.slot)),
@@ -107,7 +125,17 @@ private:
     std::int32_t* candidates_of(Index position) {
         return task_.candidates + row_at(rows(), position) * task_.n_candidates;
     }
-    bool is_narrow() const { return shape_.factor_shape == FactorShape::triangular && shape_.n_features <= kPanelRows; }
+    bool has_records() const { return record_stride_ > 0; }
+
+    // If it was not inlined, gcc 12 would remove the call, because a function that only prefetches has no effect.
+    GAUSSMIX_INLINE void prefetch_parameters(Index k) const {
+        const double* record = records_ + k * record_stride_;
+        for (Index i = 0; i < record_stride_; i += kLanes) __builtin_prefetch(record + i);
+        if (has_records()) return;
+        __builtin_prefetch(operands_ + operands_layout_.log_scale + k);
+        __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
+        __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
+    }
 
     void want(Index k, unsigned bit) {
         std::int32_t& slot = slot_[k];
@@ -116,9 +144,7 @@ private:
             component_[slot] = static_cast<std::int32_t>(k);
             wanted_[slot] = expanded_[slot] = 0;
             active_[slot] = 0;
-            __builtin_prefetch(operands_ + operands_layout_.log_scale + k);
-            __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
-            __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
+            prefetch_parameters(k);
         }
         if (wanted_[slot] & bit) return;
         wanted_[slot] |= bit;
@@ -195,7 +221,7 @@ private:
             __builtin_prefetch(candidates_of(i));
             __builtin_prefetch(candidates_of(i) + task_.n_candidates - 1);  // may be in the next cache line
         }
-        const int n_together = is_narrow() ? 1 : kGroupVectors;
+        const int n_together = has_records() ? 1 : kGroupVectors;
         for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {
             const Index from = first + v * kLanes, end = smaller(from + n_together * kLanes, rows().n_rows);
             const Bunch bunch{v, v + n_together, 1u << (g * kGroupVectors + v), from, end};
@@ -245,19 +271,19 @@ private:
             for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
                 Vec::broadcast(-__builtin_inf()).store(best_at(i, v));
         }
-        const DensityView densities{task_.step.shape, operands_layout_, operands_, true};
-        if (is_narrow()) {
+        if (has_records()) {
             return with_constant(shape_.n_features, [&](auto count) {
-                evaluate_vector<decltype(count)::value>(group, bunch.first_vector, densities);
+                evaluate_vector<decltype(count)::value>(group, bunch.first_vector);
             });
         }
+        const DensityView densities{task_.step.shape, operands_layout_, operands_, true};
         const Index d = shape_.n_features, n_listed = n_listed_;
         n_listed_ = 0;
         for (Index j = 0; j < n_listed && !poll_.is_cancelled(); ++j) {
             const Index slot = listed_[j], k = component_[slot];
             Vec scales[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
             for (int v = 0; v < kGroupVectors; ++v) {
-                scales[v] = log_scale(group, densities, slot, v);
+                scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
                 limit[v] = min(distance_limit(scales[v], best_of(0, v)), keeping_limit(scales[v], v));
             }
             if (shape_.factor_shape == FactorShape::low_rank) {
@@ -274,12 +300,13 @@ private:
     }
 
     template <int D>
-    void evaluate_vector(const GroupView& group, int v, const DensityView& densities) {
+    void evaluate_vector(const GroupView& group, int v) {
+        constexpr RecordLayout layout(D);
         for (Index j = 0; j < n_listed_; ++j) {
-            const Index slot = listed_[j], k = component_[slot];
-            const Vec squares =
-                squared_distance<D>(group.rows + v * kLanes, densities.means() + k * D, densities.triangle(k));
-            keep_density(group, slot, v, squares, log_scale(group, densities, slot, v));
+            const Index slot = listed_[j];
+            const double* record = records_ + component_[slot] * record_stride_;
+            const Vec squares = squared_distance<D>(group.rows + v * kLanes, record + layout.mean, record);
+            keep_density(group, slot, v, squares, with_prior(group, slot, v, record[layout.log_scale]));
         }
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
@@ -306,8 +333,9 @@ private:
         return fma(max(twice, Vec::zero()), Vec::broadcast(kRelativeMargin), twice) + Vec::broadcast(kRoundingMargin);
     }
 
-    GAUSSMIX_INLINE Vec log_scale(const GroupView& group, const DensityView& densities, Index slot, int v) {
-        const Vec scale = Vec::broadcast(densities.log_scale()[component_[slot]]);
+    // Returns the log scale of a component plus the log prior probabilities of a vector of rows, if there are any.
+    GAUSSMIX_INLINE Vec with_prior(const GroupView& group, Index slot, int v, double log_scale) {
+        const Vec scale = Vec::broadcast(log_scale);
         return group.prior == nullptr ? scale : scale + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
     }
 
@@ -435,7 +463,12 @@ private:
                             scratch_ + layout_.tile.weighted,
                             &poll_,
                             component_};
-        add_moments(task_.step.shape, tile, operands_layout_, operands_, sums_layout_, sums_);
+        if (has_records() && is_fixed(task_.step.shape)) {
+            const double* anchors = records_ + RecordLayout(shape_.n_features).anchor;
+            fixed::add_moments(tile, anchors, record_stride_, sums_ + sums_layout_.moments);
+        } else {
+            add_moments(task_.step.shape, tile, operands_layout_, operands_, sums_layout_, sums_);
+        }
         unsigned char* touched = reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched);
         for (Index s = 0; s < n_slots_; ++s) touched[component_[s]] |= active_[s];
     }
@@ -444,9 +477,11 @@ private:
     Poll poll_;
     const Shape shape_;  // shape of a tile, in which slots replace components
     const OperandsLayout operands_layout_;
+    const Index record_stride_;  // 0 if there are no records
     const Layout layout_;
     const SumsLayout sums_layout_;
     const double* operands_;
+    const double* records_;
     double* scratch_;
     double* sums_;
     std::int32_t* const slot_;       // slot of each component, or -1 if the component has no slot
@@ -464,8 +499,26 @@ private:
 
 inline Sizes sizes(const TruncatedView& task) noexcept {
     Sizes all = gaussmix::GAUSSMIX_ISA::sizes(task.step.shape);
+    all.operands += task.step.shape.n_components * record_stride(task.step.shape) * static_cast<Index>(sizeof(double));
     all.scratch = Layout(task).size * static_cast<Index>(sizeof(double));
     return all;
+}
+
+inline void pack(const TruncatedView& task, const ParametersView& parameters, void* operands) noexcept {
+    const Shape& shape = task.step.shape;
+    gaussmix::GAUSSMIX_ISA::pack(shape, parameters, operands);
+    const OperandsLayout from(shape);
+    const RecordLayout to(shape.n_features);
+    const Index stride = record_stride(shape);
+    if (stride == 0) return;
+    double* packed = static_cast<double*>(operands);
+    for (Index k = 0, d = shape.n_features; k < shape.n_components; ++k) {
+        double* record = packed + from.size + k * stride;
+        copy(packed + from.factors + k * from.factor_stride, to.mean, record);
+        copy(packed + from.means + k * d, d, record + to.mean);
+        record[to.log_scale] = packed[from.log_scale + k];
+        if (is_fixed(shape)) copy(packed + from.anchor + k * d, d, record + to.anchor);
+    }
 }
 
 inline Index step(const TruncatedView& task, const void* operands, Index first, Index last, Listener listener,

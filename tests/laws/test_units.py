@@ -118,7 +118,7 @@ def test_a_factor_gives_the_same_partition(start, kind, factor):
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-@pytest.mark.parametrize("factor", POWERS)
+@pytest.mark.parametrize("factor", [*POWERS, POWERS_OF_FEATURES])
 @pytest.mark.parametrize(
     ("kind", "n_components"), [*((kind, N_COMPONENTS) for kind in KINDS), ("trim", 1), ("errors", 1), ("holes", 1)]
 )
@@ -128,7 +128,7 @@ def test_given_means_start_from_the_same_bits(kind, n_components, factor):
     given = {"n_components": n_components, "max_iter": 0}
     found, expected = (fitted(kind, unit, means_init=unit * means, **given) for unit in (factor, 1.0))
     np.testing.assert_array_equal(found.weights_, expected.weights_)
-    np.testing.assert_array_equal(found.covariances_, factor**2 * expected.covariances_)
+    np.testing.assert_array_equal(found.covariances_, expected.covariances_ * np.multiply.outer(*[np.broadcast_to(factor, N_FEATURES)] * 2))
 
 
 @pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])

@@ -183,7 +183,7 @@ class FirstState:
         if data.trimming is None:
             nearest = nearest_centre(means, unit)
         else:
-            nearest = data.trimming.partition_by_means(means, data.sample)
+            nearest = data.trimming.partition_by_means(means, data.sample, unit)
         return self._moments(problem.source, self._match_labels(nearest, problem.source, is_matched=True))
 
     def _match_labels(self, partition: Partition, source: Source, *, is_matched: bool = False) -> Partition:

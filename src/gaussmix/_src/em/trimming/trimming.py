@@ -334,9 +334,13 @@ class RowTrimming:
         weight = rule.row_weights(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
-    def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean, with spherical components as wide as the sample's widest feature."""
-        return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
+    def partition_by_means(self, means: Array, sample: DistinctRows, unit: Array | None) -> Partition:
+        """Assign each row to the nearest mean, with spherical components as wide as the sample's widest feature.
+
+        Widths and distances are computed after features are divided by `unit` (n_features,), if it is given.
+        """
+        widths = _feature_widths(sample) / (1.0 if unit is None else unit)
+        return Partition(sphere_parameters(means, float(widths.max()) or 1.0, unit), AssignmentRule.HARD, unit=unit)
 
     def start_partition(
         self,

@@ -1,6 +1,7 @@
 """Selection of the tests that a default run leaves to `--heavy`, and fixtures for the engine and for randomness."""
 
 import os
+import random
 import signal
 import sys
 import zlib
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 from every_engine import ENGINES
 
+from gaussmix import FAMILIES
+
+N_STRUCTURES = 5  # number of structures that a default run draws for a test of many structures
 MANY = 6  # maximum number of cases of a test; if a test has more, a default run draws some of its cases
 
 
@@ -74,13 +78,19 @@ def not_drawn(items):
     """Return the identities of the cases that a greedy draw leaves out from tests with many cases.
 
     The draw applies to tests that are marked `pairwise` or have more than `MANY` cases. For `pairwise` tests the draw
-    keeps every pair of values of two parameters, and otherwise every value of a parameter. Every run draws the same.
+    keeps every pair of values of two parameters, and otherwise every value of a parameter. A test of more than `MANY`
+    structures keeps `N_STRUCTURES` of them, which differ from test to test. Every run draws the same.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:
         if hasattr(item, "callspec"):
             tests_of[item.function].append(item)
     for function, tests in list(tests_of.items()):
+        structures = {structure_of(test) for test in tests} - {None}
+        if len(structures) > MANY:
+            kept = {None, *random.Random(function.__qualname__).sample(sorted(structures), N_STRUCTURES)}
+            left_out |= {id(test) for test in tests if structure_of(test) not in kept}
+            tests_of[function] = tests = [test for test in tests if id(test) not in left_out]
         if len(tests) <= MANY and not tests[0].get_closest_marker("pairwise"):
             del tests_of[function]
     for tests in tests_of.values():
@@ -94,6 +104,12 @@ def not_drawn(items):
                     held[test] = set()
         left_out |= {test for test, pairs in held.items() if pairs}
     return left_out
+
+
+def structure_of(item):
+    """Return the name of the covariance structure among the parameters of a test, or None."""
+    names = (getattr(value, "name", value) for value in item.callspec.params.values())
+    return next((name for name in names if isinstance(name, str) and name in FAMILIES), None)
 
 
 def pytest_runtest_teardown():

@@ -281,15 +281,16 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
     assert name in result.stderr
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "closed"),
     [
         (["predict", "MODEL", "-"], "input"),
-        pytest.param(["describe", "MODEL"], "output", marks=pytest.mark.heavy),
-        pytest.param(["describe", "MODEL", "--json"], "output", marks=pytest.mark.heavy),
-        pytest.param(["sample", "MODEL", "-n", "2"], "output", marks=pytest.mark.heavy),
-        pytest.param(["--help"], "output", marks=pytest.mark.heavy),
-        pytest.param(["describe", "-"], "input", marks=pytest.mark.heavy),
+        (["describe", "MODEL"], "output"),
+        (["describe", "MODEL", "--json"], "output"),
+        (["sample", "MODEL", "-n", "2"], "output"),
+        (["--help"], "output"),
+        (["describe", "-"], "input"),
     ],
     ids=str,
 )
@@ -310,6 +311,7 @@ def test_a_quiet_fit_runs_without_standard_streams(shell, faithful, tmp_path):
     assert (tmp_path / "m.gmm").exists()
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of text alone")
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "arrow"])
 def test_names_of_inputs_need_not_be_text(kind, cli, model, faithful, tmp_path):
@@ -328,6 +330,7 @@ def test_names_of_inputs_need_not_be_text(kind, cli, model, faithful, tmp_path):
     assert Mixture.load(tmp_path / "m.gmm").n_components == 1
 
 
+@pytest.mark.heavy
 def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
     pytest.importorskip("matplotlib")
     odd = faithful.rename(tmp_path / "n\udcff.csv")

@@ -116,6 +116,7 @@ def test_quiet_says_nothing(cli, csv_file):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("verb", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
 def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -151,6 +152,7 @@ def test_help_and_errors_list_the_same_structures(cli):
     assert f"is not one of {', '.join(map(repr, listed.split(', ')))}, 'all'" in cli("fit", "x.csv", "-s", "x").stderr
 
 
+@pytest.mark.heavy
 def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_path):
     table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
     assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout
@@ -313,6 +315,7 @@ def test_numbers_of_any_size_are_shown_in_few_digits(cli, csv_file):
     assert "2e-09 ± 8.16e-10  2e+12 ± 8.16e+11  1000000002 ± 0.816" in result.stdout
 
 
+@pytest.mark.heavy
 def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
     rows = np.vstack(
         [rng.normal(size=(200, 1)) * loadings + rng.normal(size=(200, 4)) for loadings in ([3, 2, 1, 0], [0, 1, 2, 3])]
@@ -334,6 +337,7 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
     assert [candidate.get("n_factors") for candidate in said["candidates"]] == [1, 1, 2, 2, 9, 9, None, None]
 
 
+@pytest.mark.heavy
 def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
     """Check that a file, two files that a pattern selects, and a low memory limit give the same bits."""
     rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))

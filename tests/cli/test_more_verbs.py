@@ -295,7 +295,7 @@ def test_commands_options_and_files_are_completed(words, at, expected):
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("format", BEGINNINGS)
 def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_path):
     path = tmp_path / f"picture.{format}"
@@ -304,7 +304,7 @@ def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_
     assert path.read_bytes().startswith(BEGINNINGS[format])
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["pairs", "components", "profile", "uncertainty"])
 @pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
 def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):

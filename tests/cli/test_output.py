@@ -111,6 +111,7 @@ def test_a_column_of_categories_passes(cli, folder, tmp_path):
         assert found["kind"].to_pylist() == ["x", "y"] * 50_000
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
 def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_path):
     bad = rows.copy()

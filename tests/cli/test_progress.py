@@ -54,6 +54,7 @@ def test_threads_lose_no_rows(bars):
     assert bars.tasks[0].completed == 80
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("n_labels", [0, 2])
 def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich treat any output as a terminal

@@ -99,6 +99,7 @@ def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
     assert shown == expected.tolist()
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n", "names", "words"), [(4, "ab", "one and two"), (5, "ab", "show two"), (5, "a", "curve")])
 def test_the_caption_states_what_is_drawn(rng, n, names, words):
     mixture = Mixture(np.full(n, 1 / n), rng.normal(size=(n, len(names))), np.ones(n), FAMILIES["spherical"])
@@ -107,6 +108,7 @@ def test_the_caption_states_what_is_drawn(rng, n, names, words):
     assert ("two features at a time" in element) == (names == "ab")
 
 
+@pytest.mark.heavy
 def test_names_in_any_script_are_drawn_without_warnings(rng):
     assert _font_families(["sans-serif"], ["Länge"]) == ["sans-serif"]
     has_font = any("CJK" in font.name for font in fontManager.ttflist)
@@ -119,7 +121,7 @@ def test_cells_show_dates_in_full():
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("width", [1200, 500])  # headless Chromium cannot make narrower windows
 def test_a_browser_opens_and_sorts_it_without_errors(page, width, tmp_path):
     probe = """<script>
@@ -278,6 +280,7 @@ def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
     assert list(made["X"].columns) == ["a", "b"]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["fit", "merge", "noise"])
 def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_path):
     if kind == "merge":
@@ -325,6 +328,7 @@ def test_a_report_shows_stability_or_cross_validation_beside_bic(criterion, cli,
     assert ("BIC is lowest for full, K = 2." in said) is (criterion == "stability")
 
 
+@pytest.mark.heavy
 def test_candidates_that_failed_are_not_counted_and_are_named_beside_the_claim(cli, tmp_path, csv_file):
     data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
     said = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout

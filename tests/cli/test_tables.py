@@ -493,6 +493,7 @@ class TestCounting:
         frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
         return path
 
+    @pytest.mark.heavy(but=2)
     @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
     def test_an_index_column_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
@@ -513,6 +514,7 @@ class TestCounting:
         path = self.table(tmp_path / "x.csv", rng, first=first, name=name, order=orders.get(kind))
         assert "3 features" in cli("fit", path, "-k", 1).stdout
 
+    @pytest.mark.heavy
     def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):
         path = self.table(tmp_path / "x.csv", rng)
         pd.read_csv(path).assign(kind=["u", "v"] * 20).to_csv(path, index=False)

@@ -33,7 +33,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(
     "page",
     [
@@ -105,6 +105,7 @@ def assert_same_words(printed: str, expected: str) -> None:
             assert word == want
 
 
+@pytest.mark.heavy
 def test_the_commands_print_what_the_guide_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

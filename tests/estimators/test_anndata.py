@@ -44,6 +44,7 @@ def test_several_structures_are_a_choice(adata):
     assert adata.uns["gaussmix"]["covariance_type"] == fitted.covariance_type_
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEV"])
 def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tmp_path):
     """Check that rows in memory, in HDF5 and in Dask give the same bits."""

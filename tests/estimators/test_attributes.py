@@ -45,6 +45,7 @@ def by_hand(names, theirs, **options):
     return made
 
 
+@pytest.mark.heavy(but=9)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_initial_values_and_a_single_component_keep_k_means(rows):
         assert fitted(rows, **given) == fitted(rows, "kmeans", **given)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("what", ["labels", "soft labels", "errors", "trim"])
 def test_a_search_beside_other_features_ends_at_least_as_high_as_k_means(what, rng):
     gains = []
@@ -87,7 +88,7 @@ def test_few_steps_are_not_searched_for(max_iter, start, rows):
     assert fitted(rows, max_iter=max_iter, tol=0) == fitted(rows, start, max_iter=max_iter, tol=0)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("criterion", ["bic", "aic"])
 def test_a_choice_searches_for_the_candidates_that_can_win(criterion):
     """Check that the best structure is searched, because Ward's hierarchy misses its best number of groups."""

@@ -63,6 +63,7 @@ def test_tied_rows_are_not_divided(near) -> None:
     assert found.degrees_of_freedom_ == pytest.approx(3 + 200)
 
 
+@pytest.mark.heavy(but=1)
 @structures
 @priors
 def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
@@ -139,6 +140,7 @@ def test_em_on_few_rows_goes_on_without_a_component_that_has_lost_its_rows(seed)
     assert found.n_iter_ < 20
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("n_features", [1, 2])
 def test_rows_of_negligible_weight_change_nothing(n_features) -> None:
     rng = np.random.default_rng(0)
@@ -281,6 +283,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
     assert ended.n_iter_ == 1
 
 
+@pytest.mark.heavy
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
     """Compare bounds of two peaks with 300 equal values between them, scikit-learn's sine, and a normal distribution.
 
@@ -375,6 +378,7 @@ def test_parameters_of_wrong_types_raise_type_error(near, settings) -> None:
         BayesianGaussianMixture(2, **settings).fit(near)
 
 
+@pytest.mark.heavy(but=1)
 @structures
 @pytest.mark.parametrize("number", [0.0, 0.1, 1e9 / 3])
 def test_a_constant_column_changes_no_cluster(three, covariance_type, number) -> None:
@@ -441,6 +445,7 @@ def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, al
         assert (found.mixture_._model.covariances.variances()[:, 1] < 3e-6).all()
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("distance", [1e2, 1e4])
 def test_a_few_rows_far_away_get_a_component(structure, distance) -> None:
@@ -451,6 +456,7 @@ def test_a_few_rows_far_away_get_a_component(structure, distance) -> None:
     assert not found.mass_[2:].any()
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("distance", [500, 1e4])
 @pytest.mark.parametrize("missing", [0.0, 0.1])
 def test_a_few_rows_far_away_hide_no_clusters_if_the_prior_does_not(distance, missing, rng) -> None:
@@ -514,6 +520,7 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
         gaussmix.fit_many(columns, estimator=three)
 
 
+@pytest.mark.heavy(but=1)
 @structures
 @priors
 @pytest.mark.filterwarnings("ignore:.*did not converge")
@@ -542,6 +549,7 @@ def test_merge_augment_and_explain_agree_with_predict(near, covariance_type, pri
     np.testing.assert_allclose(merging.responsibilities(near, last), found.predict_proba(near)[:, :last], atol=1e-12)
 
 
+@pytest.mark.heavy(but=1)
 @structures
 @priors
 def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, prior) -> None:

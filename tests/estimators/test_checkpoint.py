@@ -87,7 +87,7 @@ CASES = {
 }
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, rows, path, stop_at):
     parameters = {"tol": 1e-6, "max_iter": 12, "random_state": 3, **CASES[case]}
@@ -114,6 +114,7 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
         assert os.listdir(path.parent) == []
 
 
+@pytest.mark.heavy
 def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
     """Check that a resumed fit finds its candidates again among all components, because they are not stored."""
     parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
@@ -125,6 +126,7 @@ def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
         assert (np.diff(trace[1:]) >= 0).all()
 
 
+@pytest.mark.heavy
 def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_at):
     """Check that the free energy does not fall when the first run continues, and its gap is kept for the second."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
@@ -145,7 +147,8 @@ def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_
         assert tried[:n_left] == [2] * n_left
 
 
-@pytest.mark.parametrize("criterion", ["bic", "cv", pytest.param("stability", marks=pytest.mark.heavy)])
+@pytest.mark.heavy(but=1)
+@pytest.mark.parametrize("criterion", ["bic", "cv", "stability"])
 def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path, stop_at):
     settings = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **STARTS}
     settings |= {"tol": 1e-4, "max_iter": 30}
@@ -163,7 +166,7 @@ def test_a_search_goes_on_at_the_candidate_where_it_stood(criterion, rows, path,
         assert os.listdir(path.parent) == []
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("criterion", ["bic", "cv", "stability"])
 def test_a_search_without_a_seed_goes_on_with_the_seed_that_it_drew(criterion, rows, path, stop_at):
     parameters = {"covariance_type": ["full", "diag"], "criterion": criterion, "n_folds": 2, "tol": 1e-4, **STARTS}
@@ -221,6 +224,7 @@ def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
     assert told == []
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
     """Check fits that stop before the first pass, which has no previous cutoff, and before other passes."""
@@ -288,6 +292,7 @@ def test_other_settings_are_refused(changed, what, kept, rows, path):
     assert_refused(kept[0].set_params(**changed), rows, path, f"checkpoint of another fit: {what}")
 
 
+@pytest.mark.heavy
 def test_a_search_among_other_values_is_refused(rows, path, stop_at):
     search = GaussianMixtureIC([2], covariance_type=[FactorAnalyzer(1)], checkpoint=path, random_state=0, tol=0)
     interrupted(search, rows, stop_at, 2)

@@ -94,6 +94,7 @@ def test_an_option_works_where_the_table_says(
             USES[use](parameters, of_fit)
 
 
+@pytest.mark.heavy(but=20)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("pair", list(combinations(OPTIONS, 2)))
 def test_any_two_options_go_together(pair: tuple[str, str]) -> None:
@@ -150,7 +151,7 @@ def test_every_feature_is_tried() -> None:
     assert {name for names in OPTION_PARAMETERS.values() for name in names} - OTHERS == ASKING.keys()
 
 
-@pytest.mark.heavy(but=6)
+@pytest.mark.heavy(but=2)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ASKING)
 def test_two_features_give_a_right_fit_or_one_clear_error(

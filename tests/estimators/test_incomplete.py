@@ -105,6 +105,7 @@ def test_order_and_multiplicity_of_rows_change_nothing(init, holed, rng):
     np.testing.assert_allclose(one.means_[order[0]], other.means_[order[1]], rtol=1e-6)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_a_row_with_holes_is_judged_by_what_it_has(structure, rows):
     mixture = fitted(rows, covariance_type=structure)

@@ -502,6 +502,7 @@ def test_auto_uses_the_sandwich_for_weights_that_are_precisions():
     assert without.inference(rows()).kind == "hessian"
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("meaning", ["frequency", "precision"])
 def test_auto_uses_refits_where_formulas_are_inaccurate(meaning):
     X, weight = rows(apart=1.5), 1.0 + np.arange(N) % 2

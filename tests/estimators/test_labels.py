@@ -144,6 +144,7 @@ def test_y_stays_ignored(groups):
     assert gm.fit(rows, truth).mixture_ == gm.fit(rows).mixture_
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
 def test_a_choice_knows_labels(criterion, groups, rng):
     rows, truth = groups

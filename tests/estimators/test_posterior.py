@@ -157,6 +157,7 @@ def test_rows_in_a_wide_component_find_the_narrow_components_inside_it():
     assert 0 < found.outcome_.posterior_gap < 0.01
 
 
+@pytest.mark.heavy
 def test_few_candidates_are_not_accelerated(rng):
     """Check that EM is not accelerated, because candidates after a rejected proposal lower the free energy."""
     X, parameters = rng.normal(size=(6000, 3)) ** 3, {"init_params": "tree", "tol": 1e-10, "max_iter": 250}

@@ -289,7 +289,7 @@ def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
         assert dense.mixture_ == diagonal.mixture_ == number.mixture_
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @structures
 def test_a_trimmed_fit_may_have_a_prior(covariance_type):
     rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))

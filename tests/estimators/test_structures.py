@@ -102,6 +102,7 @@ def test_a_structure_for_one_feature_is_refused_for_more(name, n_features, rows)
         GaussianMixture(2, covariance_type=name).fit(rows[:, :n_features])
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["EVE", "VVE"])
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")

@@ -54,6 +54,7 @@ def test_a_frame_is_its_numbers_and_its_names(library, dtype):
     np.testing.assert_array_equal(mixture.log_density(frame), mixture.log_density(X))
 
 
+@pytest.mark.heavy(but=2)
 def test_each_estimator_takes_each_frame(library):
     X = rows_of()
     y, frame = np.repeat([0, 1], 45), library(columns_of(X))

@@ -81,6 +81,7 @@ def test_values_of_other_parameters_or_classes_differ():
     assert Dirichlet([1, 2]) == Dirichlet(np.array([1.0, 2.0])) == Dirichlet((1, 2))
 
 
+@pytest.mark.heavy(but=7)
 @each
 def test_files_hold_it_and_copies_fit_the_same(parameter, value, rows, tmp_path):
     gm = GaussianMixture(2, random_state=0, tol=0.1, **{parameter: value}).fit(rows)

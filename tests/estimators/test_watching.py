@@ -258,6 +258,7 @@ def test_a_structure_without_formulas_has_no_certificate():
         GaussianMixture(2, **how | {"tol": "auto", "max_iter": 1000}).fit(SLOW)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("how", [{"trim": 0.1}, {"covariance_type": Full(1.5)}], ids=["trim", "bound"])
 def test_trimmed_and_bounded_fits_go_on_to_a_maximum(how):
     how = {"init_params": "kmeans", "random_state": 0, "max_iter": 1000} | how

@@ -43,7 +43,7 @@ def pointer(values):
     return values.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(but=2)
 def test_answers_are_those_of_the_mixture(case, compiled):
     model, rows = case
     mixture, library = mixture_of(model), compiled(to_c(model))
@@ -64,6 +64,7 @@ def test_a_detector_says_which_rows_are_outliers(compiled, rng):
     assert (found == (detector.predict(rows) == -1)).all()
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "noise", "detector"])
 def test_a_row_with_nan_has_no_answer(kind, compiled):
     model = fitted(kind, rows_at(0.0))
@@ -99,6 +100,7 @@ def test_the_name_is_one_of_c():
         to_c(mixture, "2d")
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("standard", ["c99", "c11"])
 @pytest.mark.parametrize(
     "name",

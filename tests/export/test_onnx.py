@@ -31,6 +31,7 @@ def run(made, rows, dtype):
     return dict(zip(names, session.run(None, {"X": rows.astype(dtype)}), strict=True))
 
 
+@pytest.mark.heavy(but=13)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 def test_answers_are_those_of_the_mixture(case, dtype):
@@ -48,6 +49,7 @@ def test_answers_are_those_of_the_mixture(case, dtype):
     assert (found["label"] == mixture.predict(read)).all()
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(("n_components", "tolerance"), [(1, 1e-5), (2, 1e-2)])
 def test_p_values_are_close(n_components, tolerance, offset):
     rows = rows_at(offset)
@@ -56,6 +58,7 @@ def test_p_values_are_close(n_components, tolerance, offset):
     np.testing.assert_allclose(found["p_value"], detector.p_values(rows), rtol=tolerance)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-3), (np.float64, 1.2e-3)])
 @pytest.mark.parametrize("seed", range(3))
 def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
@@ -67,6 +70,7 @@ def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
     np.testing.assert_allclose(found["p_value"], detector.p_values(grid), rtol=tolerance)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
 def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
@@ -100,6 +104,7 @@ def test_noise_beside_a_component_of_weight_0():
     assert found["label"].tolist() == mixture.predict(rows).tolist() == [1, -1]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "detector"])
 def test_rows_whose_squares_overflow_get_numbers(kind):
     found = run(to_onnx(fitted(kind, rows_at(0.0))), np.full((2, 3), 1e20), np.float32)

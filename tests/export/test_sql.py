@@ -26,6 +26,7 @@ def table_of(rows, names=None):
     return pa.table(dict(zip(names, rows.T.copy(), strict=True)))
 
 
+@pytest.mark.heavy(but=7)
 def test_answers_are_those_of_the_mixture(case):
     model, rows = case
     mixture, found = mixture_of(model), run(to_sql(model), data=table_of(rows))
@@ -80,6 +81,7 @@ def test_a_row_without_a_feature_has_no_answer(noise):
     assert found["component"][1] is None
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("taken", ["_joint_0", "joint_0", "_total", "total", "_largest", "largest", "top", "row"])
 @pytest.mark.parametrize("structure", ["tied", "diag"])
 def test_any_other_column_may_be_in_the_table(structure, taken):

@@ -44,13 +44,14 @@ def made(target, values):
     return has_result, starts.reshape(-1, 2), written
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("name", "n_rows"),
     [
         ("full", 1_500),
         ("EVE", 1_500),
-        *(pytest.param(name, 1_500, marks=pytest.mark.heavy) for name in OTHERS),
-        *(pytest.param(name, 6_000, marks=pytest.mark.heavy) for name in ("full", "tied", "EVE")),
+        *((name, 1_500) for name in OTHERS),
+        *((name, 6_000) for name in ("full", "tied", "EVE")),
     ],
 )
 def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
@@ -77,6 +78,7 @@ def test_where_em_is_unusual_the_mixture_stays(target, rng):
         np.testing.assert_array_equal(same, values[name])
 
 
+@pytest.mark.heavy(but=1)
 def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
@@ -86,6 +88,7 @@ def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
     assert len(plain) < len(crossed)
 
 
+@pytest.mark.heavy(but=1)
 def test_a_search_that_is_not_wanted_ends_soon(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)

@@ -251,6 +251,7 @@ def patterned(problem, rng, n_patterns=40):
     return problem.but(rows=np.where(patterns[rng.integers(n_patterns, size=len(problem.rows))], np.nan, problem.rows))
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_threads_agree(target, make_problem, rng, same_bits, error):
     problem = patterned(make_problem(70_001, 3, 5, 0.001, error), rng)
@@ -260,6 +261,7 @@ def test_threads_agree(target, make_problem, rng, same_bits, error):
         same_bits([problem.evaluate(target, n_threads)], [problem.evaluate(target)])
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
     """Check that two leaves and a part of a third, as nodes of the tree, merge to the bits of one call."""

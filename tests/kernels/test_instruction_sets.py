@@ -33,7 +33,7 @@ def configured(folder, native, **environment):
 
 
 @needs_repository
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("native", "asked", "compiled"),
     [
@@ -53,6 +53,7 @@ def test_a_build_leaves_out_what_the_processor_would_not_run(tmp_path, native, a
     assert all((f"GAUSSMIX_HAS_{isa.upper()}" in rules) == (isa in names) for isa in ("portable", "avx2", "avx512"))
 
 
+@pytest.mark.heavy
 @needs_repository
 def test_an_unknown_choice_is_refused(tmp_path):
     answer = configured(tmp_path, "-march=native", GAUSSMIX_INSTRUCTION_SETS="sse9")
@@ -60,6 +61,7 @@ def test_an_unknown_choice_is_refused(tmp_path):
     assert "is 'sse9'. Set it to all, or unset it" in " ".join(answer.stderr.split())
 
 
+@pytest.mark.heavy
 @needs_repository
 def test_without_faster_kernels_the_portable_ones_run(tmp_path):
     """Check a core that was compiled as if on a processor without AVX2, whose dispatch runs on this processor."""

@@ -30,6 +30,7 @@ def test_instruction_sets_agree_in_factors(agree, rng):
         agree(methodcaller("factorise", covariances))
 
 
+@pytest.mark.heavy(but=5)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
@@ -42,6 +43,7 @@ def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, seco
             same_bits(problem.step(target, n_threads), expected)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("output", range(4))
 def test_threads_agree_in_evaluations(target, make_problem, same_bits, output):
     problem = make_problem(30_001, 8, 12)
@@ -50,6 +52,7 @@ def test_threads_agree_in_evaluations(target, make_problem, same_bits, output):
         same_bits(problem.evaluate(target, output, n_threads), expected)
 
 
+@pytest.mark.heavy(but=1)
 def test_more_threads_than_spans(target, make_problem, same_bits):
     problem = make_problem(3000, 40, 16)
     same_bits(problem.step(target, 64), problem.step(target, 1))

@@ -82,7 +82,8 @@ def test_components_apart_are_left_out_and_rows_may_come_in_any_order(target, ma
             np.testing.assert_allclose(found, exact.astype(float), rtol=1e-11, atol=1e-12 * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("second", [TRACE, DIAGONAL, pytest.param(FULL, marks=pytest.mark.heavy)])
+@pytest.mark.heavy(but=1)
+@pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
 def test_no_bit_depends_on_the_instruction_set_or_the_number_of_threads(targets, make_case, same_bits, second):
     for n_features, is_shared in ((1, False), (4, True), (7, False)):
         case = make_case(30_001, n_features, 5, second, is_shared)

@@ -95,6 +95,7 @@ def test_no_rows(target, make_problem, factor_shape, rule):
         assert not sums.any()
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("factor_shape", range(4))
 def test_ten_thousand_components(target, make_problem, factor_shape):
     problem = make_problem(30, 9, 10_000, factor_shape, second=2)

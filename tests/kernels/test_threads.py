@@ -3,9 +3,12 @@
 import threading
 import time
 
+import pytest
+
 from gaussmix._src.numerics.threads import allowed, cached_property, granted, limit_threads
 
 
+@pytest.mark.heavy(but=1)
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
     """Check that another thread, which sleeps for 1 ms at a time, runs often within a step of 0.1 s."""
     naps = 0
@@ -31,6 +34,7 @@ def test_the_interpreter_is_free_meanwhile(target, make_problem):
     assert meanwhile > 5
 
 
+@pytest.mark.heavy(but=1)
 def test_calls_at_the_same_time(target, make_problem, same_bits):
     problem = make_problem(20_000, 16, 8)
     expected = problem.step(target, 1)

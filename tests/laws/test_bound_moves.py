@@ -342,6 +342,7 @@ def test_a_half_has_the_least_weight(rng) -> None:
     assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < halves.gain
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("structure", ["full", "diag"])
 @pytest.mark.parametrize(("n_features", "apart"), [(1, 6.0), (10, 6.0), (40, 10.0)])
 def test_two_clusters_apart_along_one_of_many_features_are_found(structure, n_features, apart):

@@ -54,6 +54,7 @@ def test_the_clamp_in_closed_form():
     assert clamped(values, degrees, 9.0) is values
 
 
+@pytest.mark.heavy(but=2)
 @names
 def test_far_from_the_bound_a_structure_keeps_all_its_laws(name, rng):
     check_family(family_named(name, max_condition=WIDE_BOUND), rng)
@@ -86,7 +87,7 @@ def test_no_covariances_within_the_bound_are_better(name, rng):
         assert laws.expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(but=1)
 @names
 def test_fits_climb_move_with_the_data_and_keep_the_bound(name, engine, rng):
     most = 1.7

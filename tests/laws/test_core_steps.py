@@ -130,6 +130,7 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.parametrize("missing", [0.0, 0.1], ids=["complete", "incomplete"])
 @pytest.mark.parametrize(

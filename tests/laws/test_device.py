@@ -30,6 +30,7 @@ def test_the_engine_agrees_with_the_reference(check, rng, monkeypatch):
     check(DEVICE, rng)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_moments_merge_move_and_weigh(spec, rng):
     check_moments(DEVICE, spec, rng)
@@ -94,6 +95,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.heavy(but=7)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
     X, parameters, with_rows = rows_of(rng), dict(options), {}
@@ -170,7 +172,7 @@ def test_rows_far_from_every_mean_are_assigned_as_by_numpy(factor_shape, distanc
 
 
 @pytest.mark.filterwarnings("ignore:components:RuntimeWarning")
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, 1e100, "sum"])
 @pytest.mark.parametrize(
     "options", [{}, {"trim": 0.05}, {"prior": "default"}, {"noise": True}, {"weight_type": "precision"}], ids=str
@@ -228,7 +230,7 @@ COPIES = {
 }
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(("estimator", "options"), COPIES.values(), ids=COPIES)
 def test_a_sample_and_no_more_leaves_the_device(estimator, options, rng, dispatch, monkeypatch):
     """Count the rows that are copied from and to the device during a fit and predictions."""
@@ -342,7 +344,7 @@ def fitted():
     return gm.fit(np.arange(30.0).reshape(10, 3))
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(but=1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("call", CALLS)
 def test_the_page_of_devices_says_what_each_call_copies(call, rng, dispatch, monkeypatch, tmp_path):

@@ -45,7 +45,7 @@ def test_relabelling_permutes_the_answer(family, problem, engine):
     check_relabelling(family, engine, problem)
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(but=3)
 @families
 def test_a_weight_is_a_number_of_rows(family, engine, rng):
     """Weights 2, 1 and 0 give the same fit, up to rounding, as rows that occur twice, once and not at all."""

@@ -25,7 +25,7 @@ KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @kinds
 def test_every_kind_keeps_the_laws_of_families(kind, rng):
     check_family(FactorAnalyzer(1, *kind), rng)
@@ -38,7 +38,7 @@ def test_parameters_are_counted_without_the_rotations_of_factors(kind, n_factors
         check_n_parameters(FactorAnalyzer(n_factors, *kind), n_components, n_features, rng)
 
 
-@pytest.mark.heavy(but=13)
+@pytest.mark.heavy(but=5)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("problem", [name for name, problem in PROBLEMS.items() if problem.rows.shape[1] > 1])
 @pytest.mark.parametrize("n_factors", [1, 2])
@@ -48,6 +48,7 @@ def test_no_kind_lowers_the_likelihood_or_tells_components_by_their_number(kind,
     check_relabelling(FactorAnalyzer(n_factors, *kind), engine, problem)
 
 
+@pytest.mark.heavy(but=3)
 @kinds
 def test_fits_move_along_with_the_data(kind, engine, rng):
     check_equivariance(FactorAnalyzer(2, *kind), engine, rng)

@@ -67,6 +67,7 @@ def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, r
         np.testing.assert_allclose(found.means, expected.means, rtol=tolerance, atol=tolerance * 20)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("name", STARTS)
 def test_a_row_beyond_the_sample_is_found(name, engine, rng):
     """Any distant row is found, because the row with the largest value of a feature is always in the sample."""

@@ -107,6 +107,7 @@ def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     assert np.abs(found.gradient).max() > 1e-3  # otherwise the test is trivial
 
 
+@pytest.mark.heavy(but=4)
 @pytest.mark.parametrize(
     "case",
     [

@@ -123,7 +123,7 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.heavy(but=8)
+@pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
     rows, _ = table

@@ -87,6 +87,7 @@ def assert_same_fits(single, double, rows):
         np.testing.assert_array_equal(of_rows, of_doubles)
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("is_weighted", [False, True], ids=["rows", "weighted"])
 @pytest.mark.parametrize("n_rows", [4_000, 70_000])

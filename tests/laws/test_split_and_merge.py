@@ -54,6 +54,7 @@ def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
     return GaussianMixture(n_components, covariance_type=family, **how).fit(rows)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])
 def test_a_search_reaches_what_em_reaches_from_the_truth(family):
     rows, parameters = drawn(family)
@@ -166,7 +167,8 @@ def test_a_search_ends_alike_in_any_unit(covariance_type):
             np.testing.assert_allclose(bound + shift * np.log(2), first[1], rtol=1e-9)
 
 
-@pytest.mark.parametrize("what", ["plain", "weights", pytest.param("holes", marks=pytest.mark.heavy), "noise"])
+@pytest.mark.heavy(but=3)
+@pytest.mark.parametrize("what", ["plain", "weights", "holes", "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV", "EVE", "factor_analyzer"])
 def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, what):
     """Check overlapping mixtures of random shapes, for which the search must keep the better of the two ends.
@@ -327,6 +329,7 @@ def test_swaps_forget_no_move_that_was_refused():
     assert fits[0] > fits[1] - 0.005
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("what", ["prior", "holes", "bound", "factors"])
 def test_fits_with_options_outside_the_core_are_searched_in_python(what):
     """The search must find a mixture that EM from k-means does not reach, and EM then continues with all options."""
@@ -379,7 +382,7 @@ def test_a_search_without_moves_reports_only_a_gain():
     assert str(SearchReport(3, 0, 0.0)) == "no higher than EM alone: 3 moves tried, 0 kept"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])
 def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
     """Check the expected gain by chance for a single Gaussian by simulation."""

@@ -101,7 +101,7 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
     np.testing.assert_allclose(after.covariances.each, following.covariances.each, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
 def test_neither_blocks_nor_order_matter(name, rng, engine):
     """Blocks must not change any bit, even if no states are kept; the order of rows may only change the rounding."""

@@ -18,7 +18,7 @@ OWN = {name: family for name, family in FAMILIES.items() if not family.is_shared
 EXACT = ENGINES["complete"](2)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_all_components_as_candidates_give_the_moments_of_the_reference(check, rng):
     check(ENGINES["all candidates"](2), rng)
@@ -98,7 +98,7 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
         check_candidates(state.candidates, block, parameters)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):

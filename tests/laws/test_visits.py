@@ -39,6 +39,7 @@ def visits_of(source):
     return state.order_cache
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.one_block
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_clusters_apart_are_visited_in_order(clusters, structure):
@@ -61,6 +62,7 @@ def step_of_engine(rows, mixture, spec):
     return engine.finish(sums, mixture.parameters, spec)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
     rows, mixture = clusters(structure)
@@ -71,6 +73,7 @@ def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_overlapping_components_are_visited_as_they_come(clusters, structure):
     rows, mixture = clusters(structure, distance=0.1)

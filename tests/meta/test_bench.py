@@ -148,6 +148,7 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
     assert f"one core) took {said} {float(theirs_apart):.1f} and {float(theirs_mixed):.1f} s." in readme
 
 
+@pytest.mark.heavy
 def test_the_survey_is_drawn_and_its_figures_are_written(tmp_path: Path) -> None:
     from bench.pages.tables import draw
 

@@ -49,6 +49,7 @@ def loaded(statement: str, code: int = 0) -> set[str]:
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(
     ("statement", "code"),
     [
@@ -103,6 +104,7 @@ def test_editors_and_the_interpreter_find_modules_in_the_same_folders(name: str)
         getattr(package, "nothing")  # noqa: B009
 
 
+@pytest.mark.heavy
 def test_a_plain_fit_loads_what_it_runs() -> None:
     root, modules, lines = Path(str(gaussmix.__file__)).parents[1], loaded(FIT), dict[str, int]()
     for path in root.rglob("gaussmix/**/*.py"):

@@ -85,6 +85,7 @@ def test_density_p_value_of_one_feature(name):
     np.testing.assert_allclose(mixture.log_density_p_value(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.heavy(but=3)
 @lines
 def test_levels_of_one_feature_are_the_inverse(name):
     mixture, p = line(name), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])

@@ -132,6 +132,7 @@ def test_cdf_of_several_features(n_features, limit, precision):
     assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n_features", "rest"), [(4, 1e-8), (10, 1e-6), (10, 1e-4)])
 def test_errors_are_honest_where_no_point_hits_the_region_that_matters(n_features, rest):
     """Check correlations near 1, for which conditional masses are 1 except next to the limit."""

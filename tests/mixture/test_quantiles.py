@@ -51,7 +51,7 @@ def test_cdf(name):
             assert_close(found, float(below), 8 * EPS, tail * float(lesser) + float(below), "cdf")
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(but=2)
 @lines
 def test_quantile(name):
     mixture = line(name)

@@ -42,7 +42,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
         assert icl(evidence) == pytest.approx(-fit["icl"], rel=1e-6), fit
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", FITS)
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
     """gaussmix and mclust use their defaults. EM is slow on eruptions, where tol=1e-5 would end 0.5 above."""

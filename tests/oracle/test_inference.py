@@ -32,6 +32,7 @@ def fit():
     return gm
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("kind", ["weighted", "nonparametric", "parametric"])
 def test_a_bootstrap_agrees_within_its_error(fit, kind):
     """A standard error from 999 normal draws has an error of 2.2 %, in gaussmix and in mclust."""

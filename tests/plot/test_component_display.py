@@ -152,7 +152,7 @@ def test_it_draws_where_it_is_told_and_again(mixture, rows):
     assert display.plot().figure_ is not figure
 
 
-@pytest.mark.heavy(but=13)
+@pytest.mark.heavy(but=3)
 def test_options_reach_matplotlib(mixture, rows):
     options = {"row_kwargs": {"s": 3, "alpha": 0.2}, "component_kwargs": {"linewidth": 4, "fill": False}}
     display = ComponentDisplay.from_estimator(mixture, rows, colors=["black", "0.5"], **options)

@@ -31,6 +31,7 @@ def X(rng):
     return rng.normal(size=(60, 2)) + np.repeat([[0.0], [5.0]], 30, axis=0)
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_any_name_is_text(name):
     figure, ax = new_figure()
@@ -41,7 +42,7 @@ def test_any_name_is_text(name):
     assert "$" not in as_text(name).replace(r"\$", "")
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("display", [*DISPLAYS, ConditionalDisplay], ids=lambda display: display.__name__)
 def test_pictures_show_any_name_as_it_is(display, X):
     name, which = "$\\frac$ \x1b", {"feature": 0, "target": 1} if display is ConditionalDisplay else {}
@@ -49,6 +50,7 @@ def test_pictures_show_any_name_as_it_is(display, X):
     assert any(r"\$\frac\$ " in text for text in drawn(made)) or display is ProjectionDisplay
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: display.__name__)
 def test_long_names_are_shortened(display, X):
     gm = GaussianMixture(2, random_state=0).fit(X)

@@ -35,7 +35,7 @@ def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
     assert drawn == set(gaussmix.plot.__all__)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("page", ["light", "dark"])
 def test_the_picture_of_the_readme_is_shown_and_can_be_drawn_again(page, tmp_path):
     shown = f"docs/_static/tasks-{page}.png"

@@ -82,6 +82,7 @@ def test_each_feature_is_named_once_below_and_once_at_the_left(mixture_pairs):
     assert {ax.get_xlabel() for ax in axes[:-1].flat} == {ax.get_ylabel() for ax in axes[:, 1:].flat} == {""}
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1e-6, 1e5])
 def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
@@ -173,6 +174,7 @@ def places(display):
     return np.stack(np.meshgrid(display.x, display.y), axis=-1).reshape(-1, 2)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("reject_below", [0.0, 0.05])
 def test_classes_and_rejections_are_those_that_predict_says(data, reject_below):
     X, y = data
@@ -220,6 +222,7 @@ def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
         assert display.from_estimator(gm, X).legend_.get_texts()[0].get_text() == f"component 0 ({1 - noise:.0%})"
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n", "n_listed"), [(24, 24), (40, 40), (61, 0)])
 def test_a_legend_of_many_decisions_fits_or_is_left_out(n, n_listed):
     grid = {"x": np.arange(n), "y": np.arange(2), "scores": np.stack([np.eye(n)] * 2, axis=1)}

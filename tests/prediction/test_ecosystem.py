@@ -46,6 +46,7 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[method], expected[method])
 
 
+@pytest.mark.heavy(but=7)
 @and_mixtures
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), reloaded])
 def test_copies_and_loaded_estimators_predict_the_same_bits(name, again, rng):
@@ -58,6 +59,7 @@ def test_copies_and_loaded_estimators_predict_the_same_bits(name, again, rng):
     clone(woken).fit(*table(rng))
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("name", sorted({*ESTIMATORS, *MIXTURES} - {"choice", "folds"}))
 def test_equal_fits_have_equal_pickles_and_hashes(name):
     """Check this for joblib's cache of functions; `results_` of a choice contains measured times, so it may differ."""
@@ -70,6 +72,7 @@ def attributes_of(estimator):
     return {key for key in dir(estimator) if key.endswith("_") and not key.startswith("_") and hasattr(estimator, key)}
 
 
+@pytest.mark.heavy(but=6)
 @and_mixtures
 def test_a_file_keeps_every_attribute(name, rng, tmp_path):
     estimator, _ = fitted(name, rng, lambda X: pd.DataFrame(X, columns=NAMES))
@@ -111,6 +114,7 @@ def test_a_regressor_of_columns_wakes_up(rng):
         np.testing.assert_array_equal(woken.predict_quantiles(frame), regressor.predict_quantiles(frame))
 
 
+@pytest.mark.heavy(but=3)
 @every
 def test_factor_analysers_serve_and_wake_up(name, rng):
     estimator, X = fitted(name, rng, covariance_type=gaussmix.FactorAnalyzer(2), max_iter=2000)
@@ -126,7 +130,7 @@ def test_an_attribute_of_the_wrong_type_is_named(rng, tmp_path):
         gaussmix.GaussianMixtureClassifier.load(tmp_path / "m.gmm")
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(but=2)
 @every
 def test_pipelines_and_grid_searches(name, rng):
     X, y = table(rng)
@@ -182,6 +186,7 @@ def test_a_subclass_has_its_own_parameters(rng):
     assert own.fit(rows).offset_ == GaussianMixtureDetector(coverage=0.9).fit(rows).offset_
 
 
+@pytest.mark.heavy(but=2)
 @every
 def test_dask_tells_two_fits_from_each_other(name, rng):
     """Check Dask's names of tasks, which depend on the estimator, because Dask keeps one result per name."""

@@ -25,7 +25,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
@@ -44,6 +44,7 @@ def test_every_check_passes(name):
     assert len(outcomes) > 40
 
 
+@pytest.mark.heavy(but=7)
 @pytest.mark.parametrize("name", EVERY)
 def test_column_names_are_kept_and_compared(name):
     check_dataframe_column_names_consistency(type(EVERY[name]).__name__, EVERY[name])

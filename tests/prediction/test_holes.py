@@ -66,7 +66,7 @@ def test_the_last_marginals_are_cached(rng):
     assert {seen: id(marginal) for seen, marginal in mixture._marginal_cache.items()} == ids
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("offset", [None, -3.0, -8.0])
 @pytest.mark.parametrize("parameters", [{"coverage": 0.9}, {"contamination": 0.1}], ids=str)
 def test_a_detector_compares_rows_with_holes_by_what_they_have(parameters, offset, holed):
@@ -108,6 +108,7 @@ def test_a_limit_far_out_counts_for_rows_with_holes(n_components, offset, rows):
         assert part._log_mass_below(level) == pytest.approx(wanted, rel=1e-2 if len(seen) > 1 else 1e-9)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it
 def test_a_row_without_any_value_is_no_outlier(seed, rows):
     detector, nothing = GaussianMixtureDetector(3, random_state=seed).fit(rows), np.full((1, 3), np.nan)

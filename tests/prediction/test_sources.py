@@ -107,6 +107,7 @@ def test_a_regressor_of_a_file_has_the_bits_of_one_in_memory(targets, is_weighte
     assert len(one) == len(some)
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("targets", ["b", ["c", "a"]])
 def test_the_score_of_a_regressor_keeps_nothing_for_each_row(targets, table, folder):
     rows, source = table[0], opened(folder, "rows", True)
@@ -202,6 +203,7 @@ def test_a_classifier_of_a_file_with_holes_has_the_bits_of_one_in_memory(n_compo
         np.testing.assert_array_equal(getattr(found, name)(source), getattr(expected, name)(holed))
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
 def test_infinity_and_weights_are_checked_beside_missing_cells(memory, table, tmp_path):
     rows, _, weights, missing = table

@@ -9,10 +9,9 @@ import pytest
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc and limits")
 FAMILIES = "full", "tied", "diag", "spherical"
-heavy = pytest.mark.heavy
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_eight_fits_at_a_time_give_the_serial_bits(child, covariance_type):
     answer = child("fit_in_threads", covariance_type=covariance_type)
@@ -25,6 +24,7 @@ def test_no_thread_outlives_a_fit(child):
     assert answer["after"] == answer["before"]
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
@@ -33,9 +33,7 @@ def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(
-    "method", ["fork", "loky", pytest.param("forkserver", marks=heavy), pytest.param("spawn", marks=heavy)]
-)
+@pytest.mark.parametrize("method", ["fork", "loky", "forkserver", "spawn"])
 def test_fits_in_other_processes_give_the_same_bits(child, method):
     answer = child("fit_in_processes", method=method)
     assert answer["there"] == [answer["here"]] * 2
@@ -49,10 +47,8 @@ def test_affinity_changes_no_bit(child):
 
 @pytest.mark.heavy
 @LINUX
-@pytest.mark.parametrize("megabytes", [pytest.param(8, marks=heavy), 64, pytest.param(300, marks=heavy)])
-@pytest.mark.parametrize(
-    "what", ["fit", "predict_proba", pytest.param("refit", marks=heavy), pytest.param("score_samples", marks=heavy)]
-)
+@pytest.mark.parametrize("megabytes", [8, 64, 300])
+@pytest.mark.parametrize("what", ["fit", "predict_proba", "refit", "score_samples"])
 def test_no_memory_is_a_memory_error(child, what, megabytes):
     child.end()  # a new process, because memory freed by earlier calls would exceed the limit
     answer = child("out_of_memory", what=what, megabytes=megabytes)
@@ -140,13 +136,11 @@ SLOW = [
 ]
 
 
+@pytest.mark.heavy(but=1)
 @TIMERS
 @pytest.mark.parametrize(
     ("fit", "moment", "n_jobs"),
-    [
-        *((*case, 3) for case in QUICK),
-        *(pytest.param(*case, n_jobs, marks=heavy) for cases, n_jobs in [(QUICK, 1), (SLOW, 3)] for case in cases),
-    ],
+    [(*case, n_jobs) for cases, n_jobs in [(QUICK, 3), (QUICK, 1), (SLOW, 3)] for case in cases],
 )
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     """Check fits with a million steps, which do not end by themselves while the test waits for the child."""
@@ -156,16 +150,18 @@ def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
     assert answer["same"], "the next fit gives the bits of the one before"
 
 
+@pytest.mark.heavy
 @TIMERS
-@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
+@pytest.mark.parametrize("n_jobs", [3, 1])
 def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
     answer = child("interrupt_many", n_jobs=n_jobs)
     assert all(answer["interrupted"]), "the fits look for signals again and again"
     assert answer["same"], "the next fits give the bits of those before"
 
 
+@pytest.mark.heavy(but=1)
 @TIMERS
-@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
+@pytest.mark.parametrize("n_jobs", [3, 1])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_an_interrupt_ends_what_is_said_of_many_rows(child, method, n_jobs):
     answer = child("interrupt_call", method=method, n_jobs=n_jobs)

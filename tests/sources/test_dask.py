@@ -114,7 +114,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(but=1)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
@@ -128,6 +128,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
     assert not hasattr(gm, "feature_names_in_")
 
 
+@pytest.mark.heavy
 def test_candidates_live_with_their_rows(table, cluster):
     """Check that truncated EM has the same bits, and so has the estimated gap."""
     whole, path = table
@@ -136,7 +137,8 @@ def test_candidates_live_with_their_rows(table, cluster):
     assert found.outcome_ == expected.outcome_
 
 
-@pytest.mark.parametrize("structure", ["full", *(pytest.param(s, marks=pytest.mark.heavy) for s in ("tied", "diag"))])
+@pytest.mark.heavy(but=1)
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
     whole, path = table
     expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
@@ -149,6 +151,7 @@ def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, 
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
 def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table, cluster):
     whole, path = table
@@ -188,7 +191,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
     streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):
@@ -211,7 +214,7 @@ def test_changed_rows_may_miss_cells(call, cluster, rng):
     assert_same_fit(found, expected)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy
 def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     whole, path = table
     rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])
@@ -227,6 +230,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
 
 
+@pytest.mark.heavy(but=1)
 def test_results_of_one_source_share_no_keys(table, cluster, caplog):
     """Check that Dask's scheduler does not warn of deadlocks, as it does if it receives two tasks for a key."""
     source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
@@ -340,6 +344,7 @@ def broken(rows, places):
     return rows
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("places", "sentence"),
     [
@@ -467,6 +472,7 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
     assert failed.value.__notes__ == ["It happened in partition 2 of the Dask frame."]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
     """Check that the bits agree with rows in memory, and that this process never has all rows."""
@@ -552,6 +558,7 @@ def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
     assert ("gaussmix-deal" in called) or n_parts == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
     rows = rng.normal(size=(500, 3))
@@ -564,6 +571,7 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
     assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.usefixtures("never_whole")
 def test_rows_that_dask_discarded_are_told(cluster, rng):
@@ -594,6 +602,7 @@ def empty(request, monkeypatch):
 IDLE = r"The Dask cluster at inproc://.* has had no worker for \d+ s, and the work waits for a worker\. Start workers"
 
 
+@pytest.mark.heavy
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
     rows = np.random.default_rng(0).normal(size=(100, 2))
 
@@ -635,6 +644,7 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, c
     assert "never retrieved" not in caplog.text  # errors of tasks that Dask's `gather` leaves behind
 
 
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("ended", ["client", "scheduler"])
 @pytest.mark.usefixtures("never_whole")
 def test_the_end_of_the_cluster_is_told(ended, empty):
@@ -646,6 +656,7 @@ def test_the_end_of_the_cluster_is_told(ended, empty):
         mixture().fit(source)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("empty", ["300ms"], indirect=True)
 def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
     with (
@@ -655,6 +666,7 @@ def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
         mixture().fit(da.zeros((50, 2)))
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("never_whole")
 def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeypatch):
     ours = metadata.version("gaussmix")

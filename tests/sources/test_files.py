@@ -81,6 +81,7 @@ def expected(table):
 WEIGHTED = ["part-*.parquet", "slow.pq", "table.feather", "table.csv"]
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("memory", [SMALL, "512 MB"])
 @pytest.mark.parametrize(
@@ -357,6 +358,7 @@ class TestColumns:
             open(tmp_path / "a.npy", weights="x2")
         assert "2 features (x0, x1)" in str(GaussianMixture().fit(tmp_path / "a.npy").summary())
 
+    @pytest.mark.heavy(but=2)
     @pytest.mark.filterwarnings("ignore:Best performing", "ignore:.* is slow to read")
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     @pytest.mark.parametrize("memory", ["64 MB", SMALL])
@@ -446,6 +448,7 @@ def slow_tables(folder, table):
     }
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(
     "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )

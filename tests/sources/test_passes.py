@@ -57,7 +57,7 @@ def n_passes_made():
     log.setLevel("NOTSET")
 
 
-@pytest.mark.heavy(but=6)
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize(
     ("settings", "n_passes"),
     [
@@ -134,6 +134,7 @@ def test_the_bic_of_the_rows_of_a_fit_needs_no_survey(table, tmp_path, n_passes_
 KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 
 
+@pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("may_miss", [False, True])
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss, table, rng):

@@ -199,8 +199,6 @@ class Selection:
         if n_rows < data.raw_source.n_rows:
             data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        source, n_threads = data.raw_source, count_threads(self.n_jobs)
-        engine = make_engine(n_threads, source.is_incomplete, source.is_on_device)
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
@@ -208,7 +206,7 @@ class Selection:
             plan = replace(self.plan, checkpoint_key=key)
             fitted = yield from replace(self, problem=problem, plan=plan).results()
             fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
-            by_fold.append(fold_likelihoods(fitted, fold.make_source(), engine))
+            by_fold.append(fold_likelihoods(fitted, fold.make_source(), self.problem.engine))
             for position, result in enumerate(fitted):
                 if result.failure is not None and validated[position].failure is None:
                     why = Failure(FailureKind.WITHOUT_A_FOLD, cause=result.failure)
@@ -239,9 +237,7 @@ class Selection:
             for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
-        rows = self.problem.data.raw_source
-        engine = make_engine(count_threads(self.n_jobs), rows.is_incomplete, rows.is_on_device)
-        return compute_stability(self.candidates, repeats, rows, engine)
+        return compute_stability(self.candidates, repeats, self.problem.data.raw_source, self.problem.engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
         """Fit a candidate from every initialisation; if it can't be fitted, return a result with the reason."""

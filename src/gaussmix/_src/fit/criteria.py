@@ -14,6 +14,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
+from gaussmix._src.interfaces.moments import Moments
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -41,12 +42,18 @@ class CriterionInputs:
 
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
     """Compute the inputs of the criteria in one pass over `rows`, whose row weights were divided by `unit`."""
+    soft, hard = soft_and_hard_moments(model, rows, engine)
+    row_weight = soft.row_weight - (rows.collect(Cells).empty_weight if rows.may_miss else 0.0)
+    return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
+
+
+def soft_and_hard_moments(model: Model, rows: Source, engine: Engine[Any]) -> tuple[Moments, Moments]:
+    """Return the moments of a soft and of a hard E-step, without second moments, from one pass over the rows."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     context = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
     soft, hard = (engine.finish(sums, parameters, spec, context) for sums in rows.map_merge(task))
-    row_weight = soft.row_weight - (rows.collect(Cells).empty_weight if rows.may_miss else 0.0)
-    return CriterionInputs(soft.log_likelihood * unit, hard.log_likelihood * unit, n_parameters, row_weight * unit)
+    return soft, hard
 
 
 class _SoftAndHardStep(StepTask):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES, StepTask
+from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
 from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
-from gaussmix._src.fit.criteria import CriterionInputs, bic, icl
+from gaussmix._src.fit.criteria import CriterionInputs, bic, icl, soft_and_hard_moments
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import sketch
@@ -54,8 +52,7 @@ def make_summary(
     warnings = _warnings(fitted)
     if rows is not None:
         source, engine = rows
-        task = StepTask(engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
-        soft, hard = task.sum_moments(source), replace(task, rule=AssignmentRule.HARD).sum_moments(source)
+        soft, hard = soft_and_hard_moments(mixture._model, source, engine)
         inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows

@@ -1,4 +1,4 @@
-"""Callbacks that check values of options, and definitions of options that several subcommands share."""
+"""Functions that check values of options, and definitions of options that several subcommands share."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ _OF_STRUCTURES = {  # maps the names of command-line options to parameters of co
 }
 
 
-def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def counts(value: str) -> tuple[int, ...]:
     """Parse numbers of components or factors, such as 3, 1:6 (which includes 6) or 2,4,8, and sort them."""
-    if value is None:
-        return None
     chosen: set[int] = set()
     for part in value.split(","):
         first, colon, last = part.partition(":")
@@ -50,25 +48,25 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
             low = int(first)
             high = int(last) if colon else low
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not a number or range, such as 3, 1:6 or 2,4,8.") from None
+            raise ValueError(f"{value!r} is not a number or range, such as 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
-            raise click.BadParameter(f"{part!r} must be a number of at least 1, or an ascending range such as 1:6.")
+            raise ValueError(f"{part!r} must be a number of at least 1, or an ascending range such as 1:6.")
         if high - low + len(chosen) >= _MAX_CANDIDATES:
-            raise click.BadParameter(f"{value!r} would need more than {_MAX_CANDIDATES} fits; use fewer numbers.")
+            raise ValueError(f"{value!r} would need more than {_MAX_CANDIDATES} fits; use fewer numbers.")
         chosen.update(range(low, high + 1))
     return tuple(sorted(chosen))
 
 
-def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
+def structures(value: str) -> str | list[str]:
     """Parse names of covariance structures separated by commas, or "all"."""
     names = [name.strip() for name in value.split(",")]
     if names == [ALL]:
         return ALL
     for name in names:
         if name == ALL:
-            raise click.BadParameter(f"{ALL!r} already includes every structure: use it alone.")
+            raise ValueError(f"{ALL!r} already includes every structure: use it alone.")
         if not is_family(name):
-            raise click.BadParameter(not_one_of(name, (*family_names(), ALL)))
+            raise ValueError(not_one_of(name, (*family_names(), ALL)))
     return names
 
 
@@ -104,15 +102,12 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """Parse a number, a text, or a comma-separated list, and apply the checks of the estimator's parameter."""
-    parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
-    checked = None if not parts else parts if len(parts) > 1 else parts[0]
-    try:
-        if checked is not None and param.name in CHECKS:
-            CHECKS[param.name](checked)
-    except (TypeError, ValueError) as error:
-        raise click.BadParameter(in_options(str(error))) from None
+def by_rule(value: str, name: str) -> Any:
+    """Parse a number, a text, or a comma-separated list, and apply the checks of the estimator's parameter `name`."""
+    parts = [parse_number(part.strip()) for part in value.split(",")]
+    checked = parts if len(parts) > 1 else parts[0]
+    if name in CHECKS:
+        CHECKS[name](checked)
     return checked
 
 
@@ -126,79 +121,59 @@ def parse_number(text: str) -> int | float | str:
     return text
 
 
-def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
-    """Return a callback that checks comma-separated numbers between 0 and `end`, and returns each as a text."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
-        texts = [part.strip() for part in value.split(",")] if value else []
-        for part in texts:
-            number = parse_number(part)
-            if isinstance(number, str) or not 0 < number < end:
-                raise click.BadParameter(f"{part!r} is not {what}.")
-        return tuple(texts)
-
-    return read
+def numbers(value: str, end: float, what: str) -> tuple[str, ...]:
+    """Check comma-separated numbers between 0 and `end`, and return each as a text."""
+    texts = [part.strip() for part in value.split(",")] if value else []
+    for part in texts:
+        number = parse_number(part)
+        if isinstance(number, str) or not 0 < number < end:
+            raise ValueError(f"{part!r} is not {what}.")
+    return tuple(texts)
 
 
-quantile_levels = numbers(1, "a number between 0 and 1; write, for example, 0.05,0.5,0.95")
-
-
-def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+def threads(value: int) -> int:
     """Check the number of threads; as in scikit-learn, -1 means all processors."""
     if value == 0:
-        raise click.BadParameter("the number of threads can't be 0; use 1, or -1 for all processors.")
+        raise ValueError("the number of threads can't be 0; use 1, or -1 for all processors.")
     return value
 
 
-def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+def size(value: str) -> int:
     """Parse a size such as 512MB into bytes."""
-    try:
-        n_bytes = check_memory(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    n_bytes = check_memory(value)
     if n_bytes < _MIN_MEMORY:
-        raise click.BadParameter(f"{value!r} is {counted(n_bytes, 'byte')}; write, for example, 512MB or 3GB.")
+        raise ValueError(f"{value!r} is {counted(n_bytes, 'byte')}; write, for example, 512MB or 3GB.")
     return n_bytes
 
 
-def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+def column_names(value: tuple[str, ...]) -> tuple[str, ...]:
     """Parse column names, separated by commas or passed by repeated options, and remove duplicates."""
     names = [name.strip() for part in value for name in part.split(",")]
     if "" in names:
-        raise click.BadParameter("a column name must not be empty.")
+        raise ValueError("a column name must not be empty.")
     return tuple(dict.fromkeys(names))
 
 
-def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def column_name(value: str) -> str:
     """Check that a column name is not empty."""
-    if value is not None and not value.strip():
-        raise click.BadParameter("a column name must not be empty.")
-    return None if value is None else value.strip()
+    if not value.strip():
+        raise ValueError("a column name must not be empty.")
+    return value.strip()
 
 
-def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def delimiter(value: str) -> str:
     """Parse a delimiter, which is a character, or a name such as "tab"; the result " " means one or more blanks."""
-    if value is None:
-        return None
     mark = _MARK_NAMES.get(value.lower(), value)
     if len(mark) != 1 or mark in '"\r\n':
-        raise click.BadParameter(f"{value!r} is not a delimiter: use a single character, 'tab' or 'blanks'.")
+        raise ValueError(f"{value!r} is not a delimiter: use a single character, 'tab' or 'blanks'.")
     return mark
 
 
-def encoding(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Parse the name of an encoding, and return the name by which Python lists it."""
-    try:
-        return None if value is None else encoding_name(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def open_probability(value: str) -> float:
     """Parse a number above 0 and below 1."""
-    number = None if value is None else parse_number(value)
-    if isinstance(number, str) or (number is not None and not 0 < number < 1):
-        raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write, for example, 0.01.")
+    number = parse_number(value)
+    if isinstance(number, str) or not 0 < number < 1:
+        raise ValueError(f"{value!r} is not a number between 0 and 1; write, for example, 0.01.")
     return number
 
 
@@ -311,8 +286,19 @@ class Reading:
         return how(table, columns=columns or None, weights=weights)
 
 
-def option(declaration: str, help: str, **more: Any) -> Decorator:
-    """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name."""
+def option(declaration: str, help: str, check: Callable[[Any], Any] | None = None, **more: Any) -> Decorator:
+    """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name.
+
+    `check` converts a value that the user has passed, or a default; it raises ValueError if the value is invalid.
+    """
+
+    def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            return value if value is None or check is None else check(value)
+        except (TypeError, ValueError) as error:
+            raise click.BadParameter(in_options(str(error))) from None
+
+    more.setdefault("callback", checked)
     return click.option(*declaration.split(), help=help, **more)
 
 
@@ -328,12 +314,12 @@ def choice(declaration: str, help: str, choices: Iterable[str], **more: Any) -> 
 
 def column(declaration: str, help: str, **more: Any) -> Decorator:
     """Declare an option whose value is a column name."""
-    return option(declaration, help, callback=column_name, metavar="COLUMN", **more)
+    return option(declaration, help, check=column_name, metavar="COLUMN", **more)
 
 
 def columns(declaration: str, help: str) -> Decorator:
     """Declare an option that names columns or features."""
-    return option(declaration, help, multiple=True, callback=column_names, metavar="A,B")
+    return option(declaration, help, multiple=True, check=column_names, metavar="A,B")
 
 
 def file(name: str, metavar: str, **more: Any) -> Decorator:
@@ -349,7 +335,7 @@ quiet = flag(
 )
 as_json = flag("--json as_json", "Print JSON for programs.")
 _JOBS_HELP = "Threads; every processor by default. Changes no result."
-jobs = option("-j --jobs", _JOBS_HELP, type=int, callback=threads, metavar="N")
+jobs = option("-j --jobs", _JOBS_HELP, type=int, check=threads, metavar="N")
 weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
 _WEIGHT_HELP = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
 weight_type = choice("--weight-type", _WEIGHT_HELP, WEIGHT_TYPES, default=WEIGHT_TYPES[0])
@@ -365,7 +351,7 @@ criterion = option(
 
 def memory_option(help: str) -> Decorator:
     """Declare the option --memory."""
-    return option("--memory", help, callback=size, default=DEFAULT_MEMORY.replace(" ", ""), metavar="SIZE")
+    return option("--memory", help, check=size, default=DEFAULT_MEMORY.replace(" ", ""), metavar="SIZE")
 
 
 memory = memory_option("Larger tables are read in parts.")
@@ -432,8 +418,8 @@ _READING = (
     option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
-    option("--encoding", _ENCODING_HELP, callback=encoding, metavar="NAME"),
-    option("--delimiter", _DELIMITER_HELP, callback=delimiter, metavar="C"),
+    option("--encoding", _ENCODING_HELP, check=encoding_name, metavar="NAME"),
+    option("--delimiter", _DELIMITER_HELP, check=delimiter, metavar="C"),
     columns("--exclude", "Columns that are not features; they are still copied to the output."),
     columns("--columns", "Use these columns only."),
     choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),
@@ -443,13 +429,13 @@ _READING = (
 def structure(more: str, default: str) -> Decorator:
     """Declare the option --structure, whose help text ends with `more`."""
     help = f"Structures of the covariances, several by commas, or all{more}"
-    return option("-s --structure covariance_type", help, callback=structures, default=default, metavar="S")
+    return option("-s --structure covariance_type", help, check=structures, default=default, metavar="S")
 
 
 def choosing(verb: Verb) -> Verb:
     """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
-    count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
+    count = option("-k counts", help, check=counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
 
 

@@ -28,7 +28,7 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @options.file("train", "LABELLED")
 @options.file("data", "DATA")
 @options.column("--labels", "Column of LABELLED with the classes.", required=True)
-@options.option("-k counts", _COUNTS_HELP, callback=options.counts, metavar="K")
+@options.option("-k counts", _COUNTS_HELP, check=options.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.", Full().name)
 @options.seed
 @options.row_by_row

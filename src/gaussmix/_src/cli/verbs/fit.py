@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -58,18 +59,19 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
     """Declare an option for a parameter of `GaussianMixtureIC`, with the default and the checks of the parameter."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
     flag = flag or f"--{name.replace('_', '-')}"
-    return options.option(f"{flag} {name}", help, default=default, metavar=metavar, callback=options.by_rule)
+    check = partial(options.by_rule, name=name)
+    return options.option(f"{flag} {name}", help, check, default=default, metavar=metavar)
 
 
 @click.command(cls=options.OnTables)
 @options.file("data", "DATA")
 @options.choosing
 @options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
-@options.option("--n-factors", _FACTORS_HELP, callback=options.counts, metavar="Q")
+@options.option("--n-factors", _FACTORS_HELP, check=options.counts, metavar="Q")
 @options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "One matrix of loadings for all components.")
 @options.flag("--shared-noise", "One noise for all components.")
-@options.option("--max-condition", _CONDITION_HELP, callback=options.by_rule, metavar="C")
+@options.option("--max-condition", _CONDITION_HELP, check=options.parse_number, metavar="C")
 @parameter("trim", "FRACTION", "Fraction of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
 @options.weights

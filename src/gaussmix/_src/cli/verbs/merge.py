@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 import numpy as np
 
@@ -14,16 +16,16 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.tables.base import STANDARD
 
 _WEIGHTS_HELP = "Weight of each model.  [default: the number of rows that it was fitted to]"
-_above_0 = options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25")
+_above_0 = partial(options.numbers, end=np.inf, what="a number above 0; write 3,1 or 0.75,0.25")
 
 
 @click.command()
 @options.file("models", "MODEL.gmm…", nargs=-1, required=True)
 @options.option("-o --output", "Write the merged model to this file.", required=True, metavar="OUT.gmm")
-@options.option("--weights", _WEIGHTS_HELP, callback=_above_0, metavar="W,W")
+@options.option("--weights", _WEIGHTS_HELP, check=_above_0, metavar="W,W")
 @options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
-def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
+def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...] | None, n_components: int | None) -> None:
     """Merge several models, such as models of parts of the data, into one model with the components of all models.
 
     \b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.reading import count_distant, distant_sentence
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
+_quantile_levels = partial(options.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
 _OUTPUT_COLUMNS = ("component", "probability", "log_density")
 
@@ -32,16 +34,16 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
 @options.columns("--targets", "Predict mean and standard deviation of these features from the other features.")
-@options.option("--quantiles", _QUANTILES_HELP, callback=options.quantile_levels, metavar="P,P")
+@options.option("--quantiles", _QUANTILES_HELP, check=_quantile_levels, metavar="P,P")
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
 @options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
-@options.option("--threshold", _THRESHOLD_HELP, callback=options.open_probability, metavar="P")
+@options.option("--threshold", _THRESHOLD_HELP, check=options.open_probability, metavar="P")
 @options.row_by_row
 def predict(
     model: str,
     data: str,
     targets: tuple[str, ...],
-    quantiles: tuple[str, ...],
+    quantiles: tuple[str, ...] | None,
     probabilities: bool,
     outliers: bool,
     threshold: float | None,
@@ -75,7 +77,7 @@ def predict(
     def results(rows: Array) -> Columns:
         advance(len(rows))
         if targets:
-            return predicted_targets(opened, rows, targets, quantiles, reading.jobs)
+            return predicted_targets(opened, rows, targets, quantiles or (), reading.jobs)
         outputs = predictions(estimator, rows, n_components if probabilities else 0)
         n_distant[0] += count_distant(estimator.mixture_, rows, outputs["component"], outputs["log_density"])
         n_distant[1] += len(rows)

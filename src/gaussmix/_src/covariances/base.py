@@ -93,7 +93,7 @@ class Covariances(ABC):
     def dense(self) -> Array:
         """Return the covariance matrices, (n_components, n_features, n_features), in data units²."""
 
-    def _for_all(self, each: Array) -> Array:
+    def for_all(self, each: Array) -> Array:
         """Repeat values (n, …) for every component if all components share one covariance."""
         if not self.is_shared:
             return each

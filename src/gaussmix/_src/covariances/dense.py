@@ -53,10 +53,10 @@ class Dense(Covariances):
         return below, coordinates[..., n_below:]
 
     def variances(self) -> Array:
-        return self._for_all(self.each.diagonal(axis1=1, axis2=2))
+        return self.for_all(self.each.diagonal(axis1=1, axis2=2))
 
     def dense(self) -> Array:
-        return self._for_all(self.each)
+        return self.for_all(self.each)
 
     def _whitening(self) -> TriangularWhitening:
         return TriangularWhitening.from_covariances(self.each)

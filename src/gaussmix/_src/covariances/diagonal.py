@@ -30,10 +30,10 @@ class Diagonal(Covariances):
         return changes * math.sqrt(0.5)
 
     def variances(self) -> Array:
-        return self._for_all(self.each)
+        return self.for_all(self.each)
 
     def dense(self) -> Array:
-        return self._for_all(self.each[:, :, None] * np.eye(self.n_features))
+        return self.for_all(self.each[:, :, None] * np.eye(self.n_features))
 
     def _whitening(self) -> DiagonalWhitening:
         return DiagonalWhitening.from_variances(self.each)

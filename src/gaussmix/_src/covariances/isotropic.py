@@ -33,7 +33,7 @@ class Isotropic(Covariances):
         return np.broadcast_to(self.each[:, None], (self.n_components, self.n_features))
 
     def dense(self) -> Array:
-        return self._for_all(self.each[:, None, None] * np.eye(self.n_features))
+        return self.for_all(self.each[:, None, None] * np.eye(self.n_features))
 
     def _whitening(self) -> SphericalWhitening:
         return SphericalWhitening.from_variances(self.each, self.n_features)

@@ -82,10 +82,10 @@ class LowRank(Covariances):
 
     def ridge_precisions(self) -> Array:
         """Return 1 / ψ instead of diag(Σ⁻¹), because `reg_covar` is added only to the noise variances ψ."""
-        return self._for_all(1.0 / self.noise)
+        return self.for_all(1.0 / self.noise)
 
     def variances(self) -> Array:
-        return self._for_all((self.loadings**2).sum(axis=2) + self.noise)
+        return self.for_all((self.loadings**2).sum(axis=2) + self.noise)
 
     def dense(self) -> Array:
         return self.to_simple_form().dense()

@@ -139,8 +139,7 @@ def _repeat_unless_full(covariances: Covariances) -> Covariances:
     """Repeat shared covariances per component unless they are full; scikit-learn's only shared structure is full."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
-    each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))
-    return replace(covariances, each=each, is_shared=False)
+    return replace(covariances, each=covariances.for_all(covariances.each), is_shared=False)
 
 
 def _symmetric(family: Family, matrices: Array) -> Array:

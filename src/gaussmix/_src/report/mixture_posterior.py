@@ -17,6 +17,7 @@ from gaussmix._src.report.estimates import (
     Function,
     MixtureEstimates,
     ParameterEstimates,
+    as_mixtures,
     check_unit,
     function_values,
     parameter_entries,
@@ -79,8 +80,7 @@ class MixturePosterior:
         ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is neither a generator nor a seed.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
-        drawn = (self._approximation.draw_model(generated) for _ in range(count))
-        return [Mixture._from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
+        return as_mixtures((self._approximation.draw_model(generated) for _ in range(count)), self._mixture)
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
         """Estimate all weights, means and covariances with posterior standard deviations and credible intervals.

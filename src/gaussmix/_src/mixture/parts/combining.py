@@ -145,8 +145,8 @@ def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
     if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
         return replace(first, n_components=n_components)
     lifted = _lifted(all_of_them)
-    each = [np.broadcast_to(c.each, (c.n_components, *c.each.shape[1:])) for c in lifted]
-    return replace(lifted[0], each=np.concatenate(each), n_components=n_components, is_shared=False)
+    each = np.concatenate([covariances.for_all(covariances.each) for covariances in lifted])
+    return replace(lifted[0], each=each, n_components=n_components, is_shared=False)
 
 
 def _normalised(log_weights: Array, squared: Array) -> Array:

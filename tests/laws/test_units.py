@@ -130,7 +130,8 @@ def test_given_means_start_from_the_same_bits(kind, n_components, factor):
     given = {"n_components": n_components, "max_iter": 0}
     found, expected = (fitted(kind, unit, means_init=unit * means, **given) for unit in (factor, 1.0))
     np.testing.assert_array_equal(found.weights_, expected.weights_)
-    np.testing.assert_array_equal(found.covariances_, expected.covariances_ * np.multiply.outer(*[np.broadcast_to(factor, N_FEATURES)] * 2))
+    factors = np.broadcast_to(factor, N_FEATURES)
+    np.testing.assert_array_equal(found.covariances_, np.outer(factors, factors) * expected.covariances_)
 
 
 @pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])

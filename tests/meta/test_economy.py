@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34034,
-    "cpp": 12865,
-    "tests": 32221,
+    "src": 34024,
+    "cpp": 12912,
+    "tests": 32359,
     "bench": 2544,
     "tools": 658,
     "files": 984,

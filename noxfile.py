@@ -57,7 +57,7 @@ def tests(session: nox.Session) -> None:
 def laws(session: nox.Session) -> None:
     """Run the laws of every family, engine, source and start."""
     session.install(".[test]")
-    session.run("pytest", "tests/laws", *session.posargs)
+    session.run("pytest", "--all", "tests/laws", *session.posargs)
 
 
 # This code prints NumPy's names for the features of this processor beyond AVX2. Without these features, NumPy's
@@ -141,7 +141,7 @@ def zig(session: nox.Session) -> None:
     """Run the kernels' tests and the laws on a core that ziglang compiles, as pip does without a compiler; takes many
     minutes."""
     session.install(".[test]", env=ALL_KERNELS | {"GAUSSMIX_COMPILER": "zig"})
-    session.run("pytest", "tests/kernels", "tests/laws", *session.posargs)
+    session.run("pytest", "--all", "tests/kernels", "tests/laws", *session.posargs)
 
 
 @nox.session(python="3.14t")

@@ -15,8 +15,8 @@ from every_engine import ENGINES
 
 from gaussmix import FAMILIES
 
-N_STRUCTURES = 5  # number of structures that a default run draws for a test of many structures
-MANY = 6  # maximum number of cases of a test; if a test has more, a default run draws some of its cases
+MANY = 6  # maximum number of cases, or of structures, of a test; a default run draws from tests with more
+N_STRUCTURES = 5  # number of structures that a default run draws if a test has more than `MANY`
 
 
 def pytest_addoption(parser):
@@ -79,7 +79,8 @@ def not_drawn(items):
 
     The draw applies to tests that are marked `pairwise` or have more than `MANY` cases. For `pairwise` tests the draw
     keeps every pair of values of two parameters, and otherwise every value of a parameter. A test of more than `MANY`
-    structures keeps `N_STRUCTURES` of them, which differ from test to test. Every run draws the same.
+    structures keeps `N_STRUCTURES` of them, drawn by the test's name, so that all tests together use every structure.
+    Every run and every worker draws the same.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:
@@ -88,7 +89,8 @@ def not_drawn(items):
     for function, tests in list(tests_of.items()):
         structures = {structure_of(test) for test in tests} - {None}
         if len(structures) > MANY:
-            kept = {None, *random.Random(function.__qualname__).sample(sorted(structures), N_STRUCTURES)}
+            chance = random.Random(f"{function.__module__}.{function.__qualname__}")
+            kept = {None, *chance.sample(sorted(structures), N_STRUCTURES)}
             left_out |= {id(test) for test in tests if structure_of(test) not in kept}
             tests_of[function] = tests = [test for test in tests if id(test) not in left_out]
         if len(tests) <= MANY and not tests[0].get_closest_marker("pairwise"):
@@ -107,7 +109,7 @@ def not_drawn(items):
 
 
 def structure_of(item):
-    """Return the name of the covariance structure among the parameters of a test, or None."""
+    """Return the first parameter of a test, or name of a parameter, that is a covariance structure; otherwise None."""
     names = (getattr(value, "name", value) for value in item.callspec.params.values())
     return next((name for name in names if isinstance(name, str) and name in FAMILIES), None)
 

@@ -26,9 +26,10 @@ inline Shape slots_shape(const TruncatedView& task) {
     return shape;
 }
 
-// The parameters of a component are stored together in a *record* if there are few features and triangular factors,
-// because the parameters of most components are not in the cache. A record has the triangle of the factor, the mean, the
-// log scale and, if fixed.hpp sums the moments, the anchor. All records follow the other operands.
+// With few features and triangular factors, the parameters of a component are also stored together in a *record*: the
+// triangle of the factor, the mean, the log scale and, if fixed.hpp sums the moments, the anchor. Most components are not
+// in the cache, and a record of three features takes two cache lines, while separate arrays take up to six. The records
+// follow the other operands.
 struct RecordLayout {
     Index mean, log_scale, anchor;
 
@@ -71,8 +72,9 @@ inline std::uint64_t mixed(std::uint64_t x) {
 
 class Pass {
 public:
-    Pass(const TruncatedView& task, const double* operands, Listener listener, double* scratch, double* sums)
+    Pass(const TruncatedView& task, const double* operands, Index end, Listener listener, double* scratch, double* sums)
         : task_(task),
+          end_(end),
           poll_(listener),
           shape_(slots_shape(task)),
           operands_layout_(task.step.shape),
@@ -127,14 +129,15 @@ private:
     }
     bool has_records() const { return record_stride_ > 0; }
 
-    // If it was not inlined, gcc 12 would remove the call, because a function that only prefetches has no effect.
+    // Must be inlined, because gcc 12 removes calls of a function that only prefetches and therefore has no effect.
     GAUSSMIX_INLINE void prefetch_parameters(Index k) const {
-        const double* record = records_ + k * record_stride_;
-        for (Index i = 0; i < record_stride_; i += kLanes) __builtin_prefetch(record + i);
-        if (has_records()) return;
-        __builtin_prefetch(operands_ + operands_layout_.log_scale + k);
-        __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
-        __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
+        if (has_records()) {
+            for (Index i = 0; i < record_stride_; i += kLanes) __builtin_prefetch(records_ + k * record_stride_ + i);
+        } else {
+            __builtin_prefetch(operands_ + operands_layout_.log_scale + k);
+            __builtin_prefetch(operands_ + operands_layout_.means + k * shape_.n_features);
+            __builtin_prefetch(operands_ + operands_layout_.factors + k * operands_layout_.factor_stride);
+        }
     }
 
     void want(Index k, unsigned bit) {
@@ -184,8 +187,9 @@ private:
             const std::int32_t* own = candidates_of(i);
             for (Index c = 0; c < task_.n_candidates && own[c] >= 0; ++c) want(own[c], bunch.bit);
         }
-        // Neighbours are prefetched for the next bunch, because for this bunch they would arrive too late.
-        for (Index i = bunch.end; i < smaller(2 * bunch.end - bunch.first, rows().n_rows); ++i) {
+        // Neighbours are prefetched for the next bunch, because for this bunch they would arrive too late. Rows after
+        // the span are left out, because another thread may be writing their candidates.
+        for (Index i = bunch.end; i < smaller(2 * bunch.end - bunch.first, end_); ++i) {
             const std::int32_t best = candidates_of(i)[0];
             if (best >= 0) __builtin_prefetch(task_.neighbours + best * task_.n_neighbours + first_turn_);
         }
@@ -474,6 +478,7 @@ private:
     }
 
     const TruncatedView& task_;
+    const Index end_;  // position after the last row of the span
     Poll poll_;
     const Shape shape_;  // shape of a tile, in which slots replace components
     const OperandsLayout operands_layout_;
@@ -504,6 +509,7 @@ inline Sizes sizes(const TruncatedView& task) noexcept {
     return all;
 }
 
+// Packs parameters as for other steps, and then copies them into records. The factors are not shared.
 inline void pack(const TruncatedView& task, const ParametersView& parameters, void* operands) noexcept {
     const Shape& shape = task.step.shape;
     gaussmix::GAUSSMIX_ISA::pack(shape, parameters, operands);
@@ -523,7 +529,7 @@ inline void pack(const TruncatedView& task, const ParametersView& parameters, vo
 
 inline Index step(const TruncatedView& task, const void* operands, Index first, Index last, Listener listener,
                   void* scratch, double* sums) noexcept {
-    Pass pass(task, static_cast<const double*>(operands), listener, static_cast<double*>(scratch), sums);
+    Pass pass(task, static_cast<const double*>(operands), last, listener, static_cast<double*>(scratch), sums);
     while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
     return smaller(first, last);
 }

@@ -281,7 +281,7 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
     assert name in result.stderr
 
 
-@pytest.mark.heavy
+@pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
     ("arguments", "closed"),
     [

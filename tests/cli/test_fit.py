@@ -152,7 +152,6 @@ def test_help_and_errors_list_the_same_structures(cli):
     assert f"is not one of {', '.join(map(repr, listed.split(', ')))}, 'all'" in cli("fit", "x.csv", "-s", "x").stderr
 
 
-@pytest.mark.heavy
 def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_path):
     table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
     assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout

@@ -514,7 +514,6 @@ class TestCounting:
         path = self.table(tmp_path / "x.csv", rng, first=first, name=name, order=orders.get(kind))
         assert "3 features" in cli("fit", path, "-k", 1).stdout
 
-    @pytest.mark.heavy
     def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):
         path = self.table(tmp_path / "x.csv", rng)
         pd.read_csv(path).assign(kind=["u", "v"] * 20).to_csv(path, index=False)

@@ -114,7 +114,6 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
         assert os.listdir(path.parent) == []
 
 
-@pytest.mark.heavy
 def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
     """Check that a resumed fit finds its candidates again among all components, because they are not stored."""
     parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
@@ -292,7 +291,6 @@ def test_other_settings_are_refused(changed, what, kept, rows, path):
     assert_refused(kept[0].set_params(**changed), rows, path, f"checkpoint of another fit: {what}")
 
 
-@pytest.mark.heavy
 def test_a_search_among_other_values_is_refused(rows, path, stop_at):
     search = GaussianMixtureIC([2], covariance_type=[FactorAnalyzer(1)], checkpoint=path, random_state=0, tol=0)
     interrupted(search, rows, stop_at, 2)

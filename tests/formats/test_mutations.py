@@ -114,7 +114,6 @@ FORGED = [
 ]
 
 
-@pytest.mark.heavy(but=1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_inconsistent_headers_with_a_valid_checksum_are_refused_or_usable(name, times, rng):

@@ -6,9 +6,6 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.heavy
 PUBLIC = Path(__file__).parents[2] / "src" / "gaussmix"
 PACKAGE = PUBLIC / "_src"
 

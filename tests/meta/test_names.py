@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.heavy
 ROOT = Path(__file__).parents[2]
 # Words that had a private meaning here. The field uses: index, trace, prior, certificate, collapsed, outlier, report,
 # validation, split, fixed, initial, warm start, forecast, converge, ascent, settings, missing value, requested, weight.
@@ -53,6 +52,7 @@ def syntax_trees() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "src").rglob("*.py"))}
 
 
+@pytest.mark.heavy
 def test_no_name_is_of_the_private_vocabulary() -> None:
     found = set()
     for path, tree in syntax_trees().items():

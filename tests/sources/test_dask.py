@@ -151,7 +151,6 @@ def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, 
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
 def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table, cluster):
     whole, path = table
@@ -602,7 +601,6 @@ def empty(request, monkeypatch):
 IDLE = r"The Dask cluster at inproc://.* has had no worker for \d+ s, and the work waits for a worker\. Start workers"
 
 
-@pytest.mark.heavy
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
     rows = np.random.default_rng(0).normal(size=(100, 2))
 

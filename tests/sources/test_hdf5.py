@@ -29,7 +29,6 @@ def test_rows_are_those_of_memory(file, memory, dtype, rng):
     np.testing.assert_array_equal(found.predict(data), expected.predict(rows))
 
 
-@pytest.mark.heavy
 def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
     """Check that chunks are read as a whole if a block of rows has room for them."""
     rows = rng.normal(size=(70_000, 100)).astype("f4")

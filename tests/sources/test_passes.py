@@ -82,6 +82,14 @@ def test_a_checkpoint_costs_no_pass(table, tmp_path, n_passes_made):
     assert n_passes_made() == SURVEY + START + STEPS
 
 
+def test_a_summary_of_rows_costs_one_pass(table, tmp_path, n_passes_made):
+    rows = source_of(tmp_path, table[0])
+    gm = GaussianMixture(3, **SETTINGS).fit(rows)
+    n_passes_made()
+    gm.summary(rows)
+    assert n_passes_made() == 1
+
+
 def test_weights_cost_no_pass(table, tmp_path, n_passes_made):
     rows, _, weights = table
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows, weights))

@@ -123,7 +123,7 @@ def parse_number(text: str) -> int | float | str:
 
 def numbers(value: str, end: float, what: str) -> tuple[str, ...]:
     """Check comma-separated numbers between 0 and `end`, and return each as a text."""
-    texts = [part.strip() for part in value.split(",")] if value else []
+    texts = [part.strip() for part in value.split(",")]
     for part in texts:
         number = parse_number(part)
         if isinstance(number, str) or not 0 < number < end:
@@ -289,7 +289,8 @@ class Reading:
 def option(declaration: str, help: str, check: Callable[[Any], Any] | None = None, **more: Any) -> Decorator:
     """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name.
 
-    `check` converts a value that the user has passed, or a default; it raises ValueError if the value is invalid.
+    `check` converts a value that the user has passed, or a default other than None; it raises ValueError or TypeError
+    if the value is invalid.
     """
 
     def checked(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -409,7 +410,7 @@ _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [defa
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
     is_flag=False, flag_value=MISSING[0],  # value of --missing without an argument
-    callback=lambda ctx, param, value: value == MISSING[0],
+    check=lambda value: value == MISSING[0],
 )  # fmt: skip
 _READING = (
     option("--header/--no-header has_header", _HEADER_HELP, default=None),

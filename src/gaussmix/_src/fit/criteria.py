@@ -48,7 +48,10 @@ def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine
 
 
 def soft_and_hard_moments(model: Model, rows: Source, engine: Engine[Any]) -> tuple[Moments, Moments]:
-    """Return the moments of a soft and of a hard E-step, without second moments, from one pass over the rows."""
+    """Return the moments of a soft and of a hard E-step, without second moments, from one pass over the rows.
+
+    The engine must be exact: a truncated engine would need `begin_pass`.
+    """
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     context = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)

@@ -257,6 +257,7 @@ def value_entries(name: str, value: Array) -> dict[str, Any]:
 
 
 def as_mixtures(models: Iterable[Model], like: Mixture) -> list[Mixture]:
+    """Return mixtures of the models, with the feature names of `like`."""
     return [Mixture._from_model(model, like.feature_names) for model in models]
 
 

@@ -337,7 +337,8 @@ class RowTrimming:
     def partition_by_means(self, means: Array, sample: DistinctRows, unit: Array | None) -> Partition:
         """Assign each row to the nearest mean, with spherical components as wide as the sample's widest feature.
 
-        Widths and distances are computed after features are divided by `unit` (n_features,), if it is given.
+        If `unit` (n_features,), in data units, is given, features are divided by it before widths and distances are
+        computed.
         """
         widths = _feature_widths(sample) / (1.0 if unit is None else unit)
         return Partition(sphere_parameters(means, float(widths.max()) or 1.0, unit), AssignmentRule.HARD, unit=unit)

@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34024,
-    "cpp": 12912,
-    "tests": 32359,
+    "cpp": 12915,
+    "tests": 32362,
     "bench": 2544,
     "tools": 658,
     "files": 984,

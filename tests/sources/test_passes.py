@@ -82,14 +82,6 @@ def test_a_checkpoint_costs_no_pass(table, tmp_path, n_passes_made):
     assert n_passes_made() == SURVEY + START + STEPS
 
 
-def test_a_summary_of_rows_costs_one_pass(table, tmp_path, n_passes_made):
-    rows = source_of(tmp_path, table[0])
-    gm = GaussianMixture(3, **SETTINGS).fit(rows)
-    n_passes_made()
-    gm.summary(rows)
-    assert n_passes_made() == 1
-
-
 def test_weights_cost_no_pass(table, tmp_path, n_passes_made):
     rows, _, weights = table
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows, weights))
@@ -131,11 +123,12 @@ def test_number_of_passes_of_predictions(method, n_passes, table, tmp_path, n_pa
     assert n_passes_made() == n_passes
 
 
-def test_the_bic_of_the_rows_of_a_fit_needs_no_survey(table, tmp_path, n_passes_made):
+@pytest.mark.parametrize("method", ["bic", "summary"])
+def test_the_rows_of_a_fit_need_no_survey(method, table, tmp_path, n_passes_made):
     source = source_of(tmp_path, table[0])
     gm = GaussianMixture(3, **SETTINGS).fit(source)
     n_passes_made()
-    gm.bic(source)
+    getattr(gm, method)(source)
     assert n_passes_made() == 1
 
 

@@ -1,6 +1,6 @@
 """Files in object stores and on web servers: bits of local files, many requests at once, and errors in one sentence.
 
-The server is moto's, in a thread, behind a counter that can fail and be slow.
+The server is moto's, in a thread, behind a counter that can fail and hold requests.
 """
 
 import glob
@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import threading
-import time
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -35,35 +34,47 @@ N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
 SMALL = "3 MB"  # less memory than the rows take
 
 
+class ConcurrentRequests:
+    """Counts the requests under way, and holds each until `wanted` are, so that no test depends on their duration."""
+
+    def __init__(self):
+        self._changed, self.wanted, self._n_now, self.n_most = threading.Condition(), 0, 0, 0
+
+    def __enter__(self):
+        with self._changed:
+            self._n_now += 1
+            self.n_most = max(self.n_most, self._n_now)
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self.n_most >= self.wanted, timeout=20):
+                self.wanted = 0
+
+    def __exit__(self, *_):
+        with self._changed:
+            self._n_now -= 1
+
+
 class Counted:
-    """A WSGI application that counts requests, and can fail or be slow."""
+    """A WSGI application that counts requests, and can fail or hold them."""
 
     def __init__(self, application):
         self._application, self._lock = application, threading.Lock()
         self.clear()
 
     def clear(self):
-        self.seconds, self.status, self.n_failures, self.failing = 0.0, "503 Slow Down", 0, ""
-        self.n_now = self.n_most = 0
-        self.made = Counter()
+        self.status, self.n_failures, self.failing = "503 Slow Down", 0, ""
+        self.concurrent, self.made = ConcurrentRequests(), Counter()
 
     def __call__(self, environ, start):
         key = environ["PATH_INFO"]
         with self._lock:
             self.made[environ["REQUEST_METHOD"], key] += 1
-            self.n_now += 1
-            self.n_most = max(self.n_most, self.n_now)
             fails = self.n_failures > 0 and self.failing in key
             self.n_failures -= fails
-        try:
-            time.sleep(self.seconds)
+        with self.concurrent:
             if fails:
                 start(self.status, [("Content-Length", "0")])
                 return [b""]
             return list(self._application(environ, start))
-        finally:
-            with self._lock:
-                self.n_now -= 1
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +177,9 @@ def test_a_web_server_is_a_store(bucket, table):
 def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table):
     source = gaussmix.open("s3://bucket/by-rows.npy", memory=SMALL)
     bucket.clear()
-    bucket.seconds = 0.1  # long enough that requests overlap on a busy machine
+    bucket.concurrent.wanted = 8
     np.testing.assert_array_equal(rows_of(source), table[0])
-    assert 8 <= bucket.n_most <= stores.MAX_REQUESTS
+    assert 8 <= bucket.concurrent.n_most <= stores.MAX_REQUESTS
     n_requests = -(-table[0].nbytes // stores.MIN_REQUEST_BYTES)
     assert bucket.made == {("HEAD", "/bucket/by-rows.npy"): n_requests, ("GET", "/bucket/by-rows.npy"): n_requests}
 
@@ -308,12 +319,12 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
     assert len(os.listdir(tmp_path / "kept")) == 2
 
 
-class Slow(fsspec.spec.AbstractFileSystem):
-    """An fsspec store with a delay of 10 ms for each range. `files` are its contents; "whole" files have no ranges."""
+class Store(fsspec.spec.AbstractFileSystem):
+    """An fsspec store that counts its requests. `files` are its contents; "whole" files have no ranges."""
 
-    protocol, cachable = "slow", False
+    protocol, cachable = "held", False
     files: dict[str, bytes] = {}  # noqa: RUF012
-    lock, n_now, n_most = threading.Lock(), 0, 0
+    concurrent = ConcurrentRequests()
 
     def info(self, path, **_):
         path = self._strip_protocol(path)
@@ -330,14 +341,9 @@ class Slow(fsspec.spec.AbstractFileSystem):
         return found if detail else [each["name"] for each in found]
 
     def cat_file(self, path, start=None, end=None, **_):
-        with self.lock:
-            Slow.n_now += 1
-            Slow.n_most = max(Slow.n_most, Slow.n_now)
-        time.sleep(0.01)
-        with self.lock:
-            Slow.n_now -= 1
         path = self._strip_protocol(path)
-        return self.files[path] if "whole" in path else self.files[path][start:end]
+        with self.concurrent:
+            return self.files[path] if "whole" in path else self.files[path][start:end]
 
     def _open(self, path, mode="rb", **_):
         return Ranges(self, path, mode, block_size=2**16, cache_type="none")
@@ -349,21 +355,21 @@ class Ranges(fsspec.spec.AbstractBufferedFile):
 
 
 @pytest.fixture
-def slow():
-    fsspec.register_implementation("slow", Slow, clobber=True)
-    Slow.files.clear()
-    Slow.n_most = 0
-    return Slow
+def store():
+    fsspec.register_implementation("held", Store, clobber=True)
+    Store.files.clear()
+    Store.concurrent = ConcurrentRequests()
+    return Store
 
 
 @pytest.fixture
-def tree(slow, tmp_path):
+def tree(store, tmp_path):
     """Make the same names on this machine and in a store."""
     for name in TREE:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        slow.files[f"root/{name}"] = b""
+        store.files[f"root/{name}"] = b""
     return tmp_path
 
 
@@ -388,50 +394,50 @@ TREE = (
 )  # fmt: skip
 def test_patterns_mean_what_they_mean_on_this_machine(pattern, tree):
     expected = {path for path in glob.glob(pattern, root_dir=tree, recursive=True) if (tree / path).is_file()}
-    found = [str(file).removeprefix("slow://root/") for file in stores.stored(f"slow://root/{pattern}")]
+    found = [str(file).removeprefix("held://root/") for file in stores.stored(f"held://root/{pattern}")]
     assert found == [path.as_posix() for path in sorted(map(Path, expected))]
 
 
 def test_a_folder_means_what_it_means_on_this_machine(tree):
-    found = [str(file).removeprefix("slow://root/") for file in stores.stored("slow://root/")]
+    found = [str(file).removeprefix("held://root/") for file in stores.stored("held://root/")]
     assert found == [path.relative_to(tree).as_posix() for path in list_files(str(tree))]
 
 
-def test_row_groups_that_are_larger_than_what_may_be_held(slow, table):
+def test_row_groups_that_are_larger_than_what_may_be_held(store, table):
     """Check that columns are requested one after the other, each with its own dictionary."""
     rows, arrow = table
     contents = BytesIO()
     pa.parquet.write_table(arrow, contents)
-    slow.files["root/large.parquet"] = contents.getvalue()
-    source = opened("slow://root/large.parquet", memory="1 MB")
-    slow.n_most = 0
+    store.files["root/large.parquet"] = contents.getvalue()
+    source = opened("held://root/large.parquet", memory="1 MB")
+    store.concurrent.wanted = 8
     np.testing.assert_array_equal(rows_of(source), rows)
-    assert Slow.n_most >= 8
+    assert store.concurrent.n_most >= 8
 
 
-def test_data_sets_of_stores_are_read_by_many_requests(slow, table):
+def test_data_sets_of_stores_are_read_by_many_requests(store, table):
     rows, arrow = table
     for part in range(16):
         contents = BytesIO()
         pa.parquet.write_table(arrow.slice(part * 5_000, 5_000 if part < 15 else None), contents, row_group_size=1_000)
-        slow.files[f"root/{part:02}.parquet"] = contents.getvalue()
-    system = fs.PyFileSystem(fs.FSSpecHandler(Slow()))
+        store.files[f"root/{part:02}.parquet"] = contents.getvalue()
+    system = fs.PyFileSystem(fs.FSSpecHandler(Store()))
     source = gaussmix.open(pa.dataset.dataset("root", filesystem=system), columns=NAMES, memory=SMALL)
-    Slow.n_most = 0
+    store.concurrent.wanted = 6
     np.testing.assert_array_equal(rows_of(source), rows)
-    assert Slow.n_most >= 6
-    slow.files["root/03.parquet"] = slow.files["root/04.parquet"]
+    assert store.concurrent.n_most >= 6
+    store.files["root/03.parquet"] = store.files["root/04.parquet"]
     with pytest.raises(OSError, match=r"changed while it was read.*root/03.parquet"):
         rows_of(source)
-    del slow.files["root/03.parquet"]
+    del store.files["root/03.parquet"]
     with pytest.raises(FileNotFoundError, match=r"root/03.parquet"):
         rows_of(source)
 
 
-def test_a_server_that_sends_whole_files_only(slow):
-    slow.files["whole/a.npy"] = b"\x93NUMPY" + bytes(10**5)
+def test_a_server_that_sends_whole_files_only(store):
+    store.files["whole/a.npy"] = b"\x93NUMPY" + bytes(10**5)
     with pytest.raises(OSError, match="the server does not support range requests; download the file first:"):
-        gaussmix.open("slow://whole/a.npy")
+        gaussmix.open("held://whole/a.npy")
 
 
 def test_a_url_of_this_machine_is_a_path(table, tmp_path):

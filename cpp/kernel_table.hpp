@@ -119,7 +119,7 @@ struct StepView {
     PriorView prior = {};  // log prior probabilities, used with Rule::soft and Rule::hard
 };
 
-struct TruncatedView {  // EM step in which each row has few candidate components (see kernels/truncated.hpp)
+struct TruncatedView {  // EM step in which each row has few candidate components (see kernels/truncated/step.hpp)
     // The rule of the step is soft or hard. Rows that have the same most probable component follow each other. With
     // Second::none, the step does not sum moments.
     StepView step;

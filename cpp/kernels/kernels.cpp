@@ -13,7 +13,7 @@
 #include "scores.hpp"
 #include "shared_axes.hpp"
 #include "step.hpp"
-#include "truncated.hpp"
+#include "truncated/step.hpp"
 
 #define GAUSSMIX_TEXT(x) #x
 #define GAUSSMIX_NAME(x) GAUSSMIX_TEXT(x)

@@ -15,11 +15,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34024,
-    "cpp": 12915,
+    "cpp": 13003,
     "tests": 32357,
     "bench": 2544,
     "tools": 658,
-    "files": 984,
+    "files": 987,
     "inner imports of tests": 325,
     "monkeypatched names": 91,
 }

@@ -4,7 +4,7 @@ If row i has only the candidate components K_i, EM maximises a lower bound of th
 s_i log Σ_{k ∈ K_i} p(x_i, k). See Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
 mixture models", Pattern Recognition Letters 125, eq. 9. For each row, a step evaluates the current candidate
 components, some neighbours of these components, and random components. The most probable of these components become the
-new candidate components, so that the free energy never decreases (`cpp/kernels/truncated.hpp`).
+new candidate components, so that the free energy never decreases (`cpp/kernels/truncated/step.hpp`).
 """
 
 from __future__ import annotations

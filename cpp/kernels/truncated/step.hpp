@@ -1,0 +1,274 @@
+// Makes one pass of truncated EM over a range of rows. Each row has few candidate components, so that the time hardly
+// grows with the number of components. The method is algorithm 1 of Forster & Lücke (2018), "Can clustering scale
+// sublinearly with its clusters?", AISTATS.
+//
+// Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
+// (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
+// (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. `densities` has the
+// layout [group][slot][vector][lane].
+#pragma once
+#include "candidates.hpp"
+
+namespace gaussmix::GAUSSMIX_ISA::truncated {
+
+class Pass {
+public:
+    Pass(const TruncatedView& task, const double* operands, Index end, Listener listener, double* scratch, double* sums)
+        : task_(task),
+          poll_(listener),
+          shape_(slots_shape(task)),
+          layout_(task),
+          sums_layout_(task.step.shape, moments_size(task.step.shape)),
+          operands_(task.step.shape, operands),
+          scratch_(scratch),
+          sums_(sums),
+          components_(task, operands_, layout_, end, scratch),
+          largest_(task.n_candidates, scratch + layout_.largest),
+          active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
+          noise_(operands[operands_.layout.noise]) {}
+
+    // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
+    bool add_tile(Index first, Index last) {
+        const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
+        LogLikelihood log_likelihood{true, -__builtin_inf()};
+        for (int g = 0; g < n_groups && !poll_.is_cancelled(); ++g)
+            assign_group(g, first + g * kGroupRows, log_likelihood);
+        sums_[sums_layout_.log_likelihood] += log_likelihood.total();
+        sums_[sums_layout_.noise] += log_likelihood.noise_mass();
+        if (task_.step.shape.second != Second::none && !poll_.is_cancelled()) add_sums(n_groups);
+        const Index n_slots = components_.n_slots();
+        components_.clear();
+        return !poll_.is_cancelled(kTileRows * kCostOfMoving * n_slots);
+    }
+
+private:
+    const RowsView& rows() const { return task_.step.rows; }
+
+    void assign_group(int g, Index first, LogLikelihood& log_likelihood) {
+        double* prior = scratch_ + layout_.tile.prior;
+        double* group_rows = scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows;
+        const GroupView group{group_rows,
+                              scratch_ + layout_.tile.densities + g * densities_stride(),
+                              scratch_ + layout_.tile.differences,
+                              active_,
+                              static_cast<unsigned char>(1 << g),
+                              {},
+                              nullptr,
+                              &poll_,
+                              task_.step.prior.table == nullptr ? nullptr : prior};
+        read_group(rows(), first, group_rows);
+        read_row_weight(task_.step.row_weight, rows(), first, scratch_ + layout_.tile.row_factor + g * kGroupRows);
+        Prefetch(rows(), first + kGroupRows, 1).fetch_all();
+        for (Index i = first + kGroupRows; i < smaller(first + 2 * kGroupRows, rows().n_rows); ++i) {
+            __builtin_prefetch(candidates_of(task_, i));
+            __builtin_prefetch(candidates_of(task_, i) + task_.n_candidates - 1);  // may be in the next cache line
+        }
+        const int n_together = operands_.has_records() ? 1 : kGroupVectors;
+        for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {
+            const Index from = first + v * kLanes, end = smaller(from + n_together * kLanes, rows().n_rows);
+            const Bunch bunch{v, v + n_together, vector_bit(g, v), from, end};
+            components_.list(bunch);
+            if (group.prior != nullptr) read_prior(first, prior);
+            evaluate(group, bunch);
+            if (poll_.is_cancelled()) return;
+            for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
+        }
+        if (n_together == kGroupVectors) return;
+        // Sets the densities under components that a bunch has not evaluated to zero, because moments are summed over
+        // whole groups.
+        for (Index slot = 0; slot < components_.n_slots(); ++slot) {
+            for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
+                if (components_.was_listed(slot, vector_bit(g, v))) continue;
+                Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
+            }
+        }
+    }
+
+    // Returns the bit of the bunch whose first vector is vector v of group g.
+    static unsigned vector_bit(int g, int v) { return 1u << (g * kGroupVectors + v); }
+
+    // Reads the log prior probabilities of the rows for the listed slots and, in the last place, for the noise
+    // component.
+    void read_prior(Index first, double* out) {
+        const PriorView& prior = task_.step.prior;
+        const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
+        const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
+        for (int i = 0; i < kGroupRows; ++i) {
+            const Index row = row_at(rows(), smaller(first + i, rows().n_rows - 1));
+            const Index index = prior.indices == nullptr ? row : static_cast<Index>(indices[row * prior.index_stride]);
+            const auto known = [&](Index k) {
+                const bool is_known = index >= 0 && k < prior.n_columns;
+                return is_known ? table[index * prior.row_stride + k * prior.column_stride] : 0.0;
+            };
+            for (Index j = 0; j < components_.n_listed(); ++j) {
+                const Index slot = components_.slot(j);
+                out[slot * kGroupRows + i] = known(components_.component(slot));
+            }
+            out[shape_.n_components * kGroupRows + i] = known(task_.step.shape.n_components);
+        }
+    }
+
+    // Computes the log densities of the listed components, and removes from the list the components that no row will
+    // keep as a candidate.
+    void evaluate(const GroupView& group, const Bunch& bunch) {
+        largest_.clear(bunch);
+        if (operands_.has_records()) {
+            return with_constant(shape_.n_features, [&](auto count) {
+                evaluate_vector<decltype(count)::value>(group, bunch.first_vector);
+            });
+        }
+        components_.filter([&](Index slot) { return !poll_.is_cancelled() && evaluate_group(group, slot); });
+    }
+
+    // Computes the log densities of a group of rows. Returns false if no row will keep the component.
+    bool evaluate_group(const GroupView& group, Index slot) {
+        const DensityView densities{task_.step.shape, operands_.layout, operands_.values, true};
+        const Index d = shape_.n_features, k = components_.component(slot);
+        Vec scales[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
+        for (int v = 0; v < kGroupVectors; ++v) {
+            scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
+            limit[v] = min(distance_limit(scales[v], largest_.largest(v)), largest_.keeping_limit(scales[v], v));
+        }
+        if (shape_.factor_shape == FactorShape::low_rank) {
+            low_rank::squared_distance(group.rows, densities.means() + k * d,
+                                       densities.factors() + k * operands_.layout.factor_stride, d, shape_.n_factors,
+                                       group.differences, squares);
+        } else if (!gaussmix::GAUSSMIX_ISA::squared_distance(densities, group, k, limit, squares)) {
+            return false;
+        }
+        for (int v = 0; v < kGroupVectors; ++v) keep_density(group, slot, v, squares[v], scales[v]);
+        poll_.is_cancelled(kGroupRows * (d + 1) * (d + 2 * shape_.n_factors) / 2);
+        return true;
+    }
+
+    template <int D>
+    void evaluate_vector(const GroupView& group, int v) {
+        for (Index j = 0; j < components_.n_listed(); ++j) {
+            const Index slot = components_.slot(j);
+            const double* record = operands_.record(components_.component(slot));
+            const double* mean = record + operands_.record_layout.mean;
+            const Vec squares = squared_distance<D>(group.rows + v * kLanes, mean, record);
+            keep_density(group, slot, v, squares,
+                         with_prior(group, slot, v, record[operands_.record_layout.log_scale]));
+        }
+        poll_.is_cancelled(kLanes * components_.n_listed() * (D + 1) * D / 2);
+    }
+
+    // Computes |W (x - mean)|^2 of a vector of rows. The results and the results of panels::whiten_panel are
+    // bit-identical.
+    template <int D>
+    GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
+        Vec z[D];
+        GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) z[r] = Vec::zero();
+        GAUSSMIX_UNROLL for (int i = 0; i < D; ++i) {
+            const Vec u = Vec::load(rows + i * kGroupRows) - Vec::broadcast(mean[i]);
+            GAUSSMIX_UNROLL for (int r = i; r < D; ++r) z[r] =
+                fma(Vec::broadcast(triangle[panels::triangle_column(D, i) + r - i]), u, z[r]);
+        }
+        Vec squares = Vec::zero();
+        GAUSSMIX_UNROLL for (int r = 0; r < D; ++r) squares = fma(z[r], z[r], squares);
+        return squares;
+    }
+
+    // Returns the log scale of a component plus the log prior probabilities of a vector of rows, if there are any.
+    GAUSSMIX_INLINE Vec with_prior(const GroupView& group, Index slot, int v, double log_scale) {
+        const Vec scale = Vec::broadcast(log_scale);
+        return group.prior == nullptr ? scale : scale + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
+    }
+
+    GAUSSMIX_INLINE void keep_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
+        const Vec l = fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale);
+        l.store(group.densities + slot * kGroupRows + v * kLanes);
+        largest_.add(l, v);
+    }
+
+    // Computes the responsibilities of the new candidates for a vector of rows, in the same way as `soft` and `hard`
+    // (softmax.hpp).
+    void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
+        const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
+        const Vec cut = Vec::broadcast(-kNegligible);
+        CandidateWriter candidates(task_, components_, largest_, group.densities, first, v);
+        Vec best = candidates.largest(), noise = Vec::broadcast(noise_);
+        if (has_noise) {
+            if (group.prior != nullptr)
+                noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
+            best = max(best, noise);
+        }
+        Vec sum = Vec::zero(), left = Vec::broadcast(1);
+        for (Index j = 0; j < components_.n_listed(); ++j) {
+            const Index slot = components_.slot(j);
+            double* out = group.densities + slot * kGroupRows + v * kLanes;
+            if (!candidates.add(slot, out)) {
+                Vec::zero().store(out);
+                continue;
+            }
+            const Vec gap = Vec::load(out) - best;
+            const Vec value = is_hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
+            value.store(out);
+            sum = sum + value, left = left - value;
+            if (any(less(Vec::zero(), value))) active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
+        }
+        candidates.finish();
+        double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
+        const Vec weight = Vec::load(factor), gap = noise - best;
+        const Vec of_noise = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
+        if (is_hard) {
+            log_likelihood.add(weight, best);
+            sum = Vec::broadcast(1);
+        } else {
+            if (has_noise) sum = sum + of_noise;
+            log_likelihood.add(weight, best, sum);
+        }
+        const Vec scaled = weight / max(sum, Vec::broadcast(1));
+        scaled.store(factor);
+        if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
+    }
+
+    Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }
+
+    void add_sums(int n_groups) {
+        const Index n_slots = components_.n_slots();
+        const TileView tile{scratch_ + layout_.tile.rows,
+                            scratch_ + layout_.tile.densities,
+                            scratch_ + layout_.tile.row_factor,
+                            active_,
+                            shape_.n_features,
+                            n_slots,
+                            round_up(shape_.n_components, kLanes),
+                            n_groups,
+                            scratch_ + layout_.tile.differences,
+                            scratch_ + layout_.tile.weighted,
+                            &poll_,
+                            components_.components()};
+        if (operands_.has_records() && is_fixed(task_.step.shape)) {
+            const RecordLayout& record = operands_.record_layout;
+            fixed::add_moments(tile, operands_.records + record.anchor, record.stride, sums_ + sums_layout_.moments);
+        } else {
+            add_moments(task_.step.shape, tile, operands_.layout, operands_.values, sums_layout_, sums_);
+        }
+        unsigned char* touched = reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched);
+        for (Index s = 0; s < n_slots; ++s) touched[components_.component(s)] |= active_[s];
+    }
+
+    const TruncatedView& task_;
+    Poll poll_;
+    const Shape shape_;  // shape of a tile, in which slots replace components
+    const Layout layout_;
+    const SumsLayout sums_layout_;
+    const Operands operands_;
+    double* scratch_;
+    double* sums_;
+    ComponentList components_;
+    LargestDensities largest_;
+    unsigned char* const active_;
+    const double noise_;
+};
+
+inline Index step(const TruncatedView& task, const void* operands, Index first, Index last, Listener listener,
+                  void* scratch, double* sums) noexcept {
+    Pass pass(task, static_cast<const double*>(operands), last, listener, static_cast<double*>(scratch), sums);
+    while (first < last && pass.add_tile(first, smaller(first + kTileRows, last))) first += kTileRows;
+    return smaller(first, last);
+}
+
+}  // namespace gaussmix::GAUSSMIX_ISA::truncated

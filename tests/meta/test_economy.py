@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34024,
+    "src": 34049,
     "cpp": 13003,
     "tests": 32357,
     "bench": 2544,
     "tools": 658,
-    "files": 987,
+    "files": 989,
     "inner imports of tests": 325,
     "monkeypatched names": 91,
 }

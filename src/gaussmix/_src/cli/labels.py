@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gaussmix._src.cli.options import parse_number
+from gaussmix._src.cli.parsing import parse_number
 from gaussmix._src.sources.tables.base import BadTable, Table
 
 _NO_LABEL = ("", "na", "n/a", "nan", "null", "none")

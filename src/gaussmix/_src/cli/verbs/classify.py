@@ -7,9 +7,10 @@ from typing import Any
 import click
 import numpy as np
 
-from gaussmix._src.cli import options
+from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.labels import label_cells
 from gaussmix._src.cli.outputs import Writing, check_target, rows_at_once
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.verbs.predict import joined, taken_notices
 from gaussmix._src.errors import counted
@@ -28,7 +29,7 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @options.file("train", "LABELLED")
 @options.file("data", "DATA")
 @options.column("--labels", "Column of LABELLED with the classes.", required=True)
-@options.option("-k counts", _COUNTS_HELP, check=options.counts, metavar="K")
+@options.option("-k counts", _COUNTS_HELP, check=parsing.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.", Full().name)
 @options.seed
 @options.row_by_row
@@ -40,7 +41,7 @@ def classify(
     covariance_type: str | list[str],
     random_state: int,
     writing: Writing,
-    reading: options.Reading,
+    reading: Reading,
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add the class and its probability to each row of DATA.
 

@@ -8,6 +8,7 @@ import click
 
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show import reports
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
@@ -26,7 +27,7 @@ _INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."
 @options.reading
 @options.jobs
 @options.as_json
-def describe(model: str, data: str | None, weights: str | None, reading: options.Reading, as_json: bool) -> None:
+def describe(model: str, data: str | None, weights: str | None, reading: Reading, as_json: bool) -> None:
     """Print the contents of a model file: the components, and how the mixture was fitted.
 
     \b
@@ -56,7 +57,7 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
         reports.console().print(f"\n{inference}", soft_wrap=True)
 
 
-def _inference(opened: ModelFile, data: str, weights: str | None, reading: options.Reading) -> MixtureEstimates:
+def _inference(opened: ModelFile, data: str, weights: str | None, reading: Reading) -> MixtureEstimates:
     """Compute standard errors of the mixture in a model file from the rows to which the mixture was fitted."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:

@@ -15,10 +15,11 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from gaussmix._src.cli import options
+from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.labels import read_labels
 from gaussmix._src.cli.model_file import write_selection
 from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, in_options, is_quiet, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, groups_as_json, show_fit, show_groups
@@ -59,7 +60,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
     """Declare an option for a parameter of `GaussianMixtureIC`, with the default and the checks of the parameter."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
     flag = flag or f"--{name.replace('_', '-')}"
-    check = partial(options.by_rule, name=name)
+    check = partial(parsing.by_rule, name=name)
     return options.option(f"{flag} {name}", help, check, default=default, metavar=metavar)
 
 
@@ -67,11 +68,11 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.file("data", "DATA")
 @options.choosing
 @options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
-@options.option("--n-factors", _FACTORS_HELP, check=options.counts, metavar="Q")
+@options.option("--n-factors", _FACTORS_HELP, check=parsing.counts, metavar="Q")
 @options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "One matrix of loadings for all components.")
 @options.flag("--shared-noise", "One noise for all components.")
-@options.option("--max-condition", _CONDITION_HELP, check=options.parse_number, metavar="C")
+@options.option("--max-condition", _CONDITION_HELP, check=parsing.parse_number, metavar="C")
 @parameter("trim", "FRACTION", "Fraction of the row weight that each step leaves out: the least likely rows.")
 @options.criterion
 @options.weights
@@ -103,7 +104,7 @@ def fit(
     by: str | None,
     labels: str | None,
     checkpoint: str | None,
-    reading: options.Reading,
+    reading: Reading,
     as_json: bool,
     **parameters: Any,
 ) -> None:
@@ -157,7 +158,7 @@ def fit(
         show_fit(selection, about)
 
 
-def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
+def _get_rows(data: str, reading: Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
     """Return the opened table, or None if the path suffices, and the table or path from which to read rows."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
@@ -249,7 +250,7 @@ def fit_by(
     data: str,
     by: str,
     weights: str | None,
-    reading: options.Reading,
+    reading: Reading,
     counts: tuple[int, ...],
     model: str | None,
     parameters: dict[str, Any],
@@ -277,7 +278,7 @@ def fit_by(
     return mixtures, {"data": data, "by": by, "n_rows": table.num_rows, "seconds": seconds, "model": model}
 
 
-def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> tuple[pa.Table, Any]:
+def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa.Table, Any]:
     """Read the features with the column of groups, and the row weights; raise BadTable or OSError."""
     table = reading.open(data)
     print_notices(table.notices)

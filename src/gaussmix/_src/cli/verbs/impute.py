@@ -11,6 +11,7 @@ import pyarrow as pa
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import Writing, check_target, rows_at_once
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.errors import counted
@@ -31,7 +32,7 @@ from gaussmix._src.sources.tables.base import is_numeric
 @options.memory
 @options.reading
 @options.jobs
-def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading) -> None:
+def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: Reading) -> None:
     """Fill the empty cells of DATA with the conditional mean under a model, given the other cells of the row.
 
     \b

@@ -7,7 +7,7 @@ from functools import partial
 import click
 import numpy as np
 
-from gaussmix._src.cli import options
+from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import is_quiet
@@ -16,7 +16,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.tables.base import STANDARD
 
 _WEIGHTS_HELP = "Weight of each model.  [default: the number of rows that it was fitted to]"
-_above_0 = partial(options.numbers, end=np.inf, what="a number above 0; write 3,1 or 0.75,0.25")
+_above_0 = partial(parsing.numbers, end=np.inf, what="a number above 0; write 3,1 or 0.75,0.25")
 
 
 @click.command()

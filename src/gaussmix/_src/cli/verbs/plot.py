@@ -10,6 +10,7 @@ import click
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import is_quiet, print_notices
 from gaussmix._src.errors import listed
 from gaussmix._src.plot.component_display import ComponentDisplay
@@ -44,7 +45,7 @@ def plot(
     weights: str | None,
     dark: bool,
     dpi: int,
-    reading: options.Reading,
+    reading: Reading,
 ) -> None:
     """Draw the components of a model and, if DATA is given, the rows of DATA.
 
@@ -74,7 +75,7 @@ def plot(
         click.echo(f"Picture written to {output}")
 
 
-def _rows(model: ModelFile, data: str, weights: str | None, reading: options.Reading) -> dict[str, Any]:
+def _rows(model: ModelFile, data: str, weights: str | None, reading: Reading) -> dict[str, Any]:
     """Read the rows of a table into memory, as arguments of a display: the features of the model, and the weights."""
     table, features = reading.matched(model, data, weights)
     rows = table.all_rows([*features, *([weights] if weights is not None else ())], may_miss=reading.missing)

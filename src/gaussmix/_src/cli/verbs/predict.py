@@ -10,9 +10,10 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from gaussmix._src.cli import options
+from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import Writing, check_target, free_name, rows_at_once
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
@@ -23,7 +24,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.reading import count_distant, distant_sentence
 
 _QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
-_quantile_levels = partial(options.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
+_quantile_levels = partial(parsing.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
 _OUTPUT_COLUMNS = ("component", "probability", "log_density")
 
@@ -37,7 +38,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @options.option("--quantiles", _QUANTILES_HELP, check=_quantile_levels, metavar="P,P")
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
 @options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
-@options.option("--threshold", _THRESHOLD_HELP, check=options.open_probability, metavar="P")
+@options.option("--threshold", _THRESHOLD_HELP, check=parsing.open_probability, metavar="P")
 @options.row_by_row
 def predict(
     model: str,
@@ -48,7 +49,7 @@ def predict(
     outliers: bool,
     threshold: float | None,
     writing: Writing,
-    reading: options.Reading,
+    reading: Reading,
 ) -> None:
     """Add to each row of DATA the most probable component, the probability of this component, and the log density.
 

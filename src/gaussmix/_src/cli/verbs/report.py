@@ -11,6 +11,7 @@ import numpy as np
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.code import code
 from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix._src.cli.show.page import page
@@ -43,7 +44,7 @@ def report(
     model: str | None,
     counts: tuple[int, ...],
     weights: str | None,
-    reading: options.Reading,
+    reading: Reading,
     **parameters: Any,
 ) -> None:
     """Fit mixtures to DATA, and write a page about the best mixture, with text, tables and pictures.
@@ -92,7 +93,7 @@ def report(
         click.echo(f"\nPage written to {output}")
 
 
-def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
+def _source(reading: Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
     """Read the rows of a table into memory; raise ValueError if there are too few rows or no numeric columns."""
     if not names:
         raise ValueError(f"{table.name} has no numeric column.")

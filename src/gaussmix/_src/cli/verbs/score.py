@@ -11,6 +11,7 @@ import pyarrow as pa
 from gaussmix._src.cli import options
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import Writing, check_target, json_value, rows_at_once
+from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.reports import echo_json, show_scores
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
@@ -30,7 +31,7 @@ def score(
     weights: str | None,
     weight_type: str,
     writing: Writing,
-    reading: options.Reading,
+    reading: Reading,
 ) -> None:
     """Print the mean log-likelihood, BIC and AIC of the rows of DATA under a model. Lower BIC and AIC are better.
 

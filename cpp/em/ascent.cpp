@@ -71,7 +71,7 @@ public:
     // covariance is singular, or if interrupted.
     std::optional<AscentResult> ascend(Mixture& out) {
         if (!moves_.begin()) return std::nullopt;
-        n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.memberships().n_rows, execution_);
+        n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.responsibilities().n_rows, execution_);
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
@@ -178,14 +178,14 @@ private:
             end = run_steps(task_.em, trial, acceptance_.long_limits_after_move, execution_, work_);
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
-        Memberships memberships;
-        if (!end || end->last <= aim || !moves_.expect(trial, memberships)) return false;
-        const Index n_unsound = count_unsound(kernels_, task_, trial, memberships.n_rows, execution_);
+        Responsibilities responsibilities;
+        if (!end || end->last <= aim || !moves_.expect(trial, responsibilities)) return false;
+        const Index n_unsound = count_unsound(kernels_, task_, trial, responsibilities.n_rows, execution_);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
             return false;
         }
-        moves_.replace(std::move(trial), std::move(memberships));
+        moves_.replace(std::move(trial), std::move(responsibilities));
         n_accepted_ += static_cast<Index>(result.size());
         unmoved_ = {};
         log_likelihood_ = end->last;
@@ -376,9 +376,10 @@ std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const
     while (count > em.n_components) {
         Moves moves(kernels, task, execution, pooled);
         if (!moves.begin()) return std::nullopt;
-        const Values posteriors = moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
+        const Values responsibilities =
+            moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
-        const AssignmentView assignment{nullptr, posteriors.data(), count, 1};
+        const AssignmentView assignment{nullptr, responsibilities.data(), count, 1};
         if (!begin_em(kernels, task.em, execution, assignment, pooled.view())) return std::nullopt;
     }
     return pooled;

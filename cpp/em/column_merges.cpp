@@ -122,18 +122,18 @@ void ColumnMerges::survey(const Mixture& model, std::vector<Merge>& merges) cons
     Mixture before = model;
     if (!factorise(kernels_, task_.em.algebra, 1, execution_.interrupt.listener(), before)) return;
     const Values scale = em_.log_scale(before);
-    Values posteriors = room(n_rows * n), values, logs;
+    Values responsibilities = room(n_rows * n), values, logs;
     const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};
     const ParametersView parameters{scale.data(), before.means.data(), before.factors.data(), nullptr};
     if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities, execution_,
-                  posteriors.data())) {
+                  responsibilities.data())) {
         return;
     }
     for (Merge& merge : merges) {
         Indices indices;
         values.clear();
         for (Index i = 0; i < n_rows; ++i) {
-            const double a = posteriors[i * n + merge.one], b = posteriors[i * n + merge.other];
+            const double a = responsibilities[i * n + merge.one], b = responsibilities[i * n + merge.other];
             if (a > kMinMergeResponsibility && b > kMinMergeResponsibility)
                 indices.push_back(i), values.insert(values.end(), {a, b, a + b});
         }

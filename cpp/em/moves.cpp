@@ -47,12 +47,12 @@ bool Moves::begin() {
         cumulative_weight_ = room(n_rows_);
         std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
-    return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, memberships_);
+    return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, responsibilities_);
 }
 
-void Moves::replace(Mixture mixture, Memberships memberships) {
+void Moves::replace(Mixture mixture, Responsibilities responsibilities) {
     mixture_ = std::move(mixture);
-    memberships_ = std::move(memberships);
+    responsibilities_ = std::move(responsibilities);
 }
 
 Index Moves::max_part_size() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
@@ -74,7 +74,7 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
     }
 }
 
-bool Moves::expect(const Mixture& mixture, Memberships& out) const {
+bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
     const Index size = algebra_.size(d_);
     Values log_scale = room(n_components_), factors;
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
@@ -100,21 +100,22 @@ bool Moves::expect(const Mixture& mixture, Memberships& out) const {
            room(n_components_ * n_components_),
            0};
     both.erase(log_density, both.end());
-    out.posteriors = std::move(both);
+    out.values = std::move(both);
     Indices own;
     for (Index row = 0; row < n_rows_; ++row) {
-        const double *posteriors = out.posteriors.data() + row * n_components_, of_row = row_fraction_[row];
+        const double *responsibilities = out.values.data() + row * n_components_, of_row = row_fraction_[row];
         own.clear();
         for (Index k = 0; k < n_components_; ++k) {
-            out.n_rows[k] += posteriors[k];
-            out.mass[k] += of_row * posteriors[k];
-            if (posteriors[k] > kMinResponsibility) own.push_back(k);
+            out.n_rows[k] += responsibilities[k];
+            out.mass[k] += of_row * responsibilities[k];
+            if (responsibilities[k] > kMinResponsibility) own.push_back(k);
         }
         for (const Index k : own) {
             out.indices[k].push_back(row);
-            for (const Index l : own) out.overlap[k * n_components_ + l] += of_row * posteriors[k] * posteriors[l];
+            for (const Index l : own)
+                out.overlap[k * n_components_ + l] += of_row * responsibilities[k] * responsibilities[l];
         }
-        out.height += of_row * out.log_density[row];
+        out.log_likelihood += of_row * out.log_density[row];
     }
     return true;
 }
@@ -139,7 +140,7 @@ Ranking Moves::ranked() {
     Ranking ranking(removals().ranked(), components, splits_);
     if (const Ranking::Pair* best = ranking.best()) {
         double mass = 0;
-        for (const Index k : best->touched()) mass += memberships_.mass[k];
+        for (const Index k : best->touched()) mass += responsibilities_.mass[k];
         is_hopeless_ = best->gain < -kHopeless * mass;
         if (is_hopeless_) return {};
     }
@@ -165,7 +166,7 @@ void Moves::split_again() {
 
 Split Moves::split(Index k, Values parameters) {
     const Values drawn = draw(d_ + 2);
-    const Indices& own = memberships_.indices[k];
+    const Indices& own = responsibilities_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
     for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects `limit` rows at equal steps
@@ -180,7 +181,7 @@ Split Moves::split(Index k, Values parameters) {
     weight.reserve(indices.size());
     for (const Index row : indices) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
-        weight.push_back(row_fraction_[row] * posterior(row, k));
+        weight.push_back(row_fraction_[row] * responsibility(row, k));
     }
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
@@ -188,7 +189,8 @@ Split Moves::split(Index k, Values parameters) {
                               scale_.data(), {drawn.data() + 1}, execution_);
     const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
     const double of_sample = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
-    result.gain = (result.bisection.gain - kOverfit * static_cast<double>(more) * of_sample) * memberships_.mass[k];
+    result.gain =
+        (result.bisection.gain - kOverfit * static_cast<double>(more) * of_sample) * responsibilities_.mass[k];
     return result;
 }
 
@@ -199,7 +201,7 @@ void Moves::swap(Attempt& attempt) {
     const Index row = std::min<Index>(std::upper_bound(first, end, drawn[1] * end[-1]) - first, n_rows_ - 1);
     attempt.random = random_;
     attempt.part = whole_part();
-    attempt.is_vain = posterior(row, k) > 0.5;
+    attempt.is_vain = responsibility(row, k) > 0.5;
     if (attempt.is_vain) return;
     attempt.mixture = mixture_;
     std::copy_n(rows_ + row * d_, d_, attempt.mixture.means.begin() + k * d_);
@@ -229,20 +231,22 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
     const Values first = first_responsibility(kernels_, splits_.at(pair.component).bisection, rows, n_rows, execution_);
     if (first.empty()) return false;
     for (Index row = 0; row < n_rows; ++row) {
-        double* posteriors = part.posteriors.data() + row * count;
+        double* responsibilities = part.responsibilities.data() + row * count;
         if (heir < 0) {
-            const double rest = 1 - posteriors[freed];
+            const double rest = 1 - responsibilities[freed];
             for (Index k = 0; k < count; ++k) {
-                posteriors[k] = rest > kMinResponsibility ? posteriors[k] / rest : 1 / static_cast<double>(count - 1);
+                responsibilities[k] =
+                    rest > kMinResponsibility ? responsibilities[k] / rest : 1 / static_cast<double>(count - 1);
             }
         } else {
-            posteriors[heir] += posteriors[freed];
+            responsibilities[heir] += responsibilities[freed];
         }
-        posteriors[freed] = posteriors[split] * (1 - first[row]);
-        posteriors[split] *= first[row];
+        responsibilities[freed] = responsibilities[split] * (1 - first[row]);
+        responsibilities[split] *= first[row];
     }
     attempt.mixture = part.mixture;
-    return begin_em(kernels_, part.em, execution_, {nullptr, part.posteriors.data(), count, 1}, attempt.mixture.view());
+    return begin_em(kernels_, part.em, execution_, {nullptr, part.responsibilities.data(), count, 1},
+                    attempt.mixture.view());
 }
 
 // Returns the components that a split-and-merge move changes, and the neighbours of these components. If the
@@ -253,9 +257,9 @@ Indices Moves::around(const Indices& touched) const {
     if (!is_free_) return all;
     Values nearby = room(n_components_);
     for (const Index k : touched) {
-        const double mass = std::max(memberships_.mass[k], std::numeric_limits<double>::min());
+        const double mass = std::max(responsibilities_.mass[k], std::numeric_limits<double>::min());
         for (Index l = 0; l < n_components_; ++l) {
-            nearby[l] = std::max(nearby[l], memberships_.overlap[k * n_components_ + l] / mass);
+            nearby[l] = std::max(nearby[l], responsibilities_.overlap[k * n_components_ + l] / mass);
         }
     }
     for (const Index k : touched) nearby[k] = kInfinity;
@@ -274,7 +278,7 @@ Part Moves::whole_part() const {
     part.em = task_.em;
     part.mixture = mixture_;
     part.fraction = 1;
-    part.log_likelihood = memberships_.height;
+    part.log_likelihood = responsibilities_.log_likelihood;
     return part;
 }
 
@@ -283,7 +287,7 @@ Part Moves::part_of(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {
         Part part = whole_part();
-        part.posteriors = memberships_.posteriors;
+        part.responsibilities = responsibilities_.values;
         return part;
     }
     const Index size = algebra_.size(d_);
@@ -301,7 +305,7 @@ Part Moves::part_of(Indices components) const {
 
     std::vector<char> is_there(static_cast<std::size_t>(n_rows_));
     for (const Index k : components) {
-        for (const Index row : memberships_.indices[k]) is_there[row] = 1;
+        for (const Index row : responsibilities_.indices[k]) is_there[row] = 1;
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
@@ -309,27 +313,27 @@ Part Moves::part_of(Indices components) const {
         indices[n_rows] = row;
         n_rows += is_there[row];
     }
-    part.rows = room(n_rows * d_), part.weight = room(n_rows), part.posteriors = room(n_rows * count);
+    part.rows = room(n_rows * d_), part.weight = room(n_rows), part.responsibilities = room(n_rows * count);
     Values totals = room(n_rows), logarithms = room(n_rows);
     for (Index i = 0; i < n_rows; ++i) {
-        double* posteriors = part.posteriors.data() + i * count;
+        double* responsibilities = part.responsibilities.data() + i * count;
         double total = 0;
-        for (Index k = 0; k < count; ++k) total += posteriors[k] = posterior(indices[i], components[k]);
-        for (Index k = 0; k < count; ++k) posteriors[k] /= total;
+        for (Index k = 0; k < count; ++k) total += responsibilities[k] = responsibility(indices[i], components[k]);
+        for (Index k = 0; k < count; ++k) responsibilities[k] /= total;
         totals[i] = total;
         std::copy_n(rows_ + indices[i] * d_, d_, part.rows.data() + i * d_);
     }
     kernels_.log(totals.data(), n_rows, logarithms.data());
     double log_weight;
     kernels_.log(&weight, 1, &log_weight);
-    double height = 0;
+    double log_likelihood = 0;
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[indices[i]] * totals[i];
         const double own = row_fraction_[indices[i]] * totals[i];
         part.fraction += own;
-        height += own * (memberships_.log_density[indices[i]] + logarithms[i]);
+        log_likelihood += own * (responsibilities_.log_density[indices[i]] + logarithms[i]);
     }
-    part.log_likelihood = height / part.fraction - log_weight;
+    part.log_likelihood = log_likelihood / part.fraction - log_weight;
     part.em = task_.em;
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);

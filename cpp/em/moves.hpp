@@ -22,7 +22,7 @@ constexpr double kOverfit = 0.5;
 
 struct Part {  // some components, and rows weighted by the responsibility of these components
     Indices components;
-    Values rows, weight, posteriors;  // `rows` and `weight` are empty if `components` has all components
+    Values rows, weight, responsibilities;  // `rows` and `weight` are empty if `components` has all components
     EmView em;
     Mixture mixture;
     // `fraction` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is
@@ -48,12 +48,12 @@ public:
     bool begin();
 
     const Mixture& mixture() const { return mixture_; }
-    const Memberships& memberships() const { return memberships_; }
+    const Responsibilities& responsibilities() const { return responsibilities_; }
     const RandomNumbers& random() const { return random_; }
     void rewind(const RandomNumbers& random) { random_ = random; }
-    void replace(Mixture mixture, Memberships memberships);
+    void replace(Mixture mixture, Responsibilities responsibilities);
 
-    bool expect(const Mixture& mixture, Memberships& out) const;  // returns false if interrupted
+    bool expect(const Mixture& mixture, Responsibilities& out) const;  // returns false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
@@ -67,13 +67,13 @@ public:
     // false if no M-step succeeds.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Returns the possible removals of components under the current mixture.
-    Removals removals() const { return {kernels_, algebra_, execution_, mixture_, memberships_, row_fraction_}; }
+    Removals removals() const { return {kernels_, algebra_, execution_, mixture_, responsibilities_, row_fraction_}; }
     // Moves the mean of a random component to a random row. If the row already belongs to this component,
     // `attempt.is_vain` is set, because EM would move the mean back.
     void swap(Attempt& attempt);
 
 private:
-    double posterior(Index row, Index k) const { return memberships_.posteriors[row * n_components_ + k]; }
+    double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
     Values draw(Index count);
     void split_again();
     Split split(Index k, Values parameters);
@@ -91,7 +91,7 @@ private:
     const Index n_rows_, d_, n_components_;
     const double *const rows_, *const weight_;
     Mixture mixture_;
-    Memberships memberships_;
+    Responsibilities responsibilities_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
     Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     std::map<Index, Split> splits_;

@@ -7,12 +7,12 @@
 namespace gaussmix {
 
 Removals::Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution,
-                   const Mixture& mixture, const Memberships& memberships, const Values& row_fraction)
+                   const Mixture& mixture, const Responsibilities& responsibilities, const Values& row_fraction)
     : kernels_(kernels),
       algebra_(algebra),
       execution_(execution),
       mixture_(mixture),
-      memberships_(memberships),
+      responsibilities_(responsibilities),
       row_fraction_(row_fraction),
       n_rows_(static_cast<Index>(row_fraction.size())),
       d_(static_cast<Index>(mixture.means.size() / mixture.weights.size())),
@@ -38,11 +38,11 @@ double Removals::log(double x) const {
 std::vector<Removal> Removals::ranked() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
-        const double height = row_fraction_[row] * memberships_.log_density[row];
-        for (Index k = 0; k < n_components_; ++k) alone[k] += posterior(row, k) * height;
+        const double log_density = row_fraction_[row] * responsibilities_.log_density[row];
+        for (Index k = 0; k < n_components_; ++k) alone[k] += responsibility(row, k) * log_density;
     }
     for (Index k = 0; k < n_components_; ++k) {
-        separated[k] = entropy(memberships_.indices[k], [&](Index row) { return posterior(row, k); });
+        separated[k] = entropy(responsibilities_.indices[k], [&](Index row) { return responsibility(row, k); });
     }
     std::vector<Removal> result;
     for (Index heir = 0; heir < n_components_; ++heir) {
@@ -54,8 +54,8 @@ std::vector<Removal> Removals::ranked() const {
     std::stable_sort(result.begin(), result.end(), above);
     result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
     for (Removal& pair : result) {
-        const auto both = [&](Index i) { return posterior(i, pair.heir) + posterior(i, pair.freed); };
-        const Indices &first = memberships_.indices[pair.heir], &second = memberships_.indices[pair.freed];
+        const auto both = [&](Index i) { return responsibility(i, pair.heir) + responsibility(i, pair.freed); };
+        const Indices &first = responsibilities_.indices[pair.heir], &second = responsibilities_.indices[pair.freed];
         Indices indices;
         indices.reserve(first.size() + second.size());
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
@@ -64,10 +64,10 @@ std::vector<Removal> Removals::ranked() const {
     // This loop computes the change of the mean log density of all rows if component k is removed and all other
     // components take over its rows.
     for (Index k = 0; k < n_components_; ++k) {
-        const Indices& indices = memberships_.indices[k];
+        const Indices& indices = responsibilities_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
         std::transform(indices.begin(), indices.end(), rest.begin(),
-                       [&](Index row) { return std::max(1 - posterior(row, k), 1e-30); });
+                       [&](Index row) { return std::max(1 - responsibility(row, k), 1e-30); });
         kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
         double loss = 0;
         for (std::size_t i = 0; i < indices.size(); ++i) loss += row_fraction_[indices[i]] * logarithms[i];
@@ -108,12 +108,12 @@ double Removals::pooled(Index k, Index l) const {
         kernels_.log(both.data(), d_, logarithms.data());
         log_det = sum(logarithms.data(), d_);
     }
-    return (memberships_.mass[k] + memberships_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+    return (responsibilities_.mass[k] + responsibilities_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
 }
 
 // Returns the component that overlaps most with component k.
 Index Removals::nearest(Index k) const {
-    const double* overlap = memberships_.overlap.data() + k * n_components_;
+    const double* overlap = responsibilities_.overlap.data() + k * n_components_;
     Index result = k == 0 ? 1 : 0;
     for (Index l = 0; l < n_components_; ++l) {
         if (l != k && overlap[l] > overlap[result]) result = l;
@@ -122,7 +122,7 @@ Index Removals::nearest(Index k) const {
 }
 
 Values Removals::merged(Index limit, Index& count) const {
-    Values posteriors = memberships_.posteriors;
+    Values responsibilities = responsibilities_.values;
     std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
     Index n_freed = 0;
     for (const Removal& removal : ranked()) {
@@ -131,7 +131,7 @@ Values Removals::merged(Index limit, Index& count) const {
         is_taken[k] = is_taken[other] = is_freed[k] = 1;
         ++n_freed;
         for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
-            posteriors[row * n_components_ + other] += posteriors[row * n_components_ + k];
+            responsibilities[row * n_components_ + other] += responsibilities[row * n_components_ + k];
         }
     }
     count = n_components_ - n_freed;
@@ -140,7 +140,7 @@ Values Removals::merged(Index limit, Index& count) const {
         double* own = left.data() + row * count;
         double total = 0;
         for (Index k = 0, to = 0; k < n_components_; ++k) {
-            if (!is_freed[k]) total += own[to++] = posteriors[row * n_components_ + k];
+            if (!is_freed[k]) total += own[to++] = responsibilities[row * n_components_ + k];
         }
         for (Index k = 0; k < count; ++k)
             own[k] = total > kMinResponsibility ? own[k] / total : 1 / static_cast<double>(count);

@@ -9,9 +9,9 @@ namespace gaussmix {
 
 constexpr double kMinResponsibility = 0.01;
 
-struct Memberships {  // responsibilities of all rows under a mixture, and sums of the responsibilities
+struct Responsibilities {  // responsibilities of all rows under a mixture, and sums of the responsibilities
     // responsibilities, (n_rows, n_components), and log densities of the rows, (n_rows,)
-    Values posteriors, log_density;
+    Values values, log_density;
     // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
     std::vector<Indices> indices;
     // For each component, `n_rows` stores the sum of its responsibilities, and `mass` stores this sum with each row
@@ -19,7 +19,7 @@ struct Memberships {  // responsibilities of all rows under a mixture, and sums 
     Values n_rows, mass;
     // weighted sums of the products of two components' responsibilities, (n_components, n_components)
     Values overlap;
-    double height;  // weighted mean of the log densities
+    double log_likelihood;  // weighted mean of the log densities
 };
 
 // component `freed` loses its rows to component `heir`; `gain` is the change of the log-likelihood in nats per row
@@ -32,7 +32,7 @@ class Removals {
 public:
     // `row_fraction` is each row's fraction of the total weight.
     Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution, const Mixture& mixture,
-             const Memberships& memberships, const Values& row_fraction);
+             const Responsibilities& responsibilities, const Values& row_fraction);
 
     // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component
     // is removed in one of two ways: the component is merged with another component into a single component with the
@@ -45,7 +45,7 @@ public:
     Values merged(Index limit, Index& count) const;
 
 private:
-    double posterior(Index row, Index k) const { return memberships_.posteriors[row * n_components_ + k]; }
+    double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
     double log(double x) const;
     double pooled(Index k, Index l) const;
     Index nearest(Index k) const;
@@ -56,7 +56,7 @@ private:
     const Algebra algebra_;
     const Execution& execution_;
     const Mixture& mixture_;
-    const Memberships& memberships_;
+    const Responsibilities& responsibilities_;
     const Values& row_fraction_;
     const Index n_rows_, d_, n_components_;
 };

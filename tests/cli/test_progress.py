@@ -73,9 +73,9 @@ def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
     calls = [steps.append, bars.steps(1e-4), lambda step: seen.append(bars.below)]
     how = {"init_params": "random", "n_init": 2, "max_iter": 1000, "random_state": 0}
     GaussianMixture(2, tol=1e-4, **how, callbacks=calls).fit(rows)
-    assert seen[0] == f"step 1: {steps[0].log_likelihood:.6g} nats a row"
+    assert seen[0] == f"step 1: {steps[0].log_likelihood:.6g} nats per row"
     gain = steps[2].log_likelihood - steps[1].log_likelihood
-    assert seen[2] == f"step 3: {steps[2].log_likelihood:.6g} nats a row, gained {gain:.1e} (--tol 0.0001)"
+    assert seen[2] == f"step 3: {steps[2].log_likelihood:.6g} nats per row, gained {gain:.1e} (--tol 0.0001)"
     assert seen[[step.start for step in steps].index(1)].startswith("step 1: ")
     assert [str(each) for each in bars.get_renderables()][-1] == seen[-1]
 
@@ -106,5 +106,5 @@ def test_no_gain_of_the_likelihood_stands_beside_the_tolerance_of_the_objective(
     how = "-k", 1, "-s", "full", "--tol", 1e-3, "--memory", "200kB"
     result = cli("fit", tmp_path / "rows.npy", *how, *options)
     assert result.exit_code == 0
-    assert "nats a row" in result.stderr
+    assert "nats per row" in result.stderr
     assert ("(--tol 0.001)" in result.stderr) is is_told

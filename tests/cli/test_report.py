@@ -241,7 +241,7 @@ def test_a_report_and_its_python_code_fit_like_the_command_fit(way, cli, tmp_pat
     np.testing.assert_allclose(made["gm"].means_, fitted.means, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(made["gm"].weights_, fitted.weights, rtol=1e-6)
     mean = np.average(made["gm"].score_samples(made["X"]), weights=made.get("weights"))
-    assert f"Mean log-likelihood {mean:.4f} nats a row" in page.read_text(encoding="utf-8")
+    assert f"Mean log-likelihood {mean:.4f} nats per row" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.heavy

@@ -108,7 +108,7 @@ def test_without_rows_it_says_what_the_fit_knows(gm, frame):
 def test_what_em_raised_is_only_called_a_log_likelihood_where_it_is_one(options, frame):
     fitted = GaussianMixture(3, random_state=0, **options).fit(frame)
     assert fitted.summary().statistics["log_likelihood"] is None
-    assert "nats a row" not in fitted._repr_html_()
+    assert "nats per row" not in fitted._repr_html_()
     assert fitted.summary(frame).statistics["bic"] == pytest.approx(fitted.bic(frame), rel=1e-13)
 
 
@@ -321,7 +321,7 @@ def test_why_it_stopped(frame):
 
 def test_the_line_says_what_was_found(gm, frame):
     mean = f"{gm.lower_bound_:.4g}".replace("-", "−")
-    assert re.fullmatch(rf"3 components, full, 180 × 3, {mean} nats a row, {gm.n_iter_} steps, \d+ ms", line_of(gm))
+    assert re.fullmatch(rf"3 components, full, 180 × 3, {mean} nats per row, {gm.n_iter_} steps, \d+ ms", line_of(gm))
 
 
 def test_the_repr_of_a_fit_is_an_expression_as_in_scikit_learn(gm):
@@ -404,7 +404,7 @@ def test_the_outcome_says_what_was_left_to_gain_and_how_many_starts_agreed(gm):
     gm.outcome_ = outcome
     text = str(gm.summary())
     assert "steps. It was enough." in text
-    said = "The fit is near a maximum. Further steps may gain 7.1e-05 nats a row and change 1.2 % of the labels."
+    said = "The fit is near a maximum. Further steps may gain 7.1e-05 nats per row and change 1.2 % of the labels."
     assert f"maximum         {said}" in text
     assert ", near a maximum," in line_of(gm)
     assert "starts          3 of 10 agree with the best" in text

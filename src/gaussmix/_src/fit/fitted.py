@@ -30,7 +30,7 @@ _STEP_LIMIT_REASON = "max_iter steps were made before the maximum; raise max_ite
 _MAX_REASON = "Less than 1e-4 nats per row are left to gain."
 _NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
 _NEAR_MAXIMUM_PREFIX = "The fit is near a maximum. "
-_REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats a row and change {labels:.2g} % of the labels."
+_REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats per row and change {labels:.2g} % of the labels."
 _NOT_MAXIMUM_SENTENCE = (
     "The fit is not near a maximum: it is at a saddle point, on a flat part of the likelihood, or far from a "
     "maximum. Lower tol, raise max_iter, or try other starts."

@@ -152,7 +152,7 @@ def _one_line(fitted: FitResult) -> str:
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
     parts.append(counted(d, "feature") if summary is None else f"{summary.n_rows:,} × {d}")
     if summary is not None and summary.log_likelihood is not None:
-        parts.append(f"{summary.log_likelihood / summary.row_weight:.4g} nats a row".replace("-", "−"))
+        parts.append(f"{summary.log_likelihood / summary.row_weight:.4g} nats per row".replace("-", "−"))
     if fitted.n_iter is not None:
         parts.append(counted(fitted.n_iter, "step") + ("" if fitted.converged in (None, True) else ", not converged"))
     if fitted.outcome is not None and fitted.outcome.is_maximum is not None:

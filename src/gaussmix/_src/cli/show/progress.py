@@ -49,7 +49,7 @@ class Bars(Progress):
             now, *where = step.log_likelihood, step.candidate, step.start
             last = before.get((*where, step.iteration - 1))  # None at the first step of a new run or of a resumed run
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
-            self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
+            self.below = f"step {step.iteration}: {now:.6g} nats per row{gain}"
             before = {(*where, step.iteration): now}
 
         return report

@@ -99,12 +99,20 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_each_result_comes_when_it_is_done(n_threads):
+    """Check the order of results if the first item waits for the results of all others."""
+    others_came = threading.Event()
+
     def work(item, should_stop):
-        time.sleep(0.05 * (item == 0))  # the first item ends last
         assert not should_stop()
+        if item == 0 and n_threads > 1:
+            assert others_came.wait(timeout=60)
         return item, threading.get_ident()
 
-    done = list(map_parallel(work, range(9), n_threads))
+    done = []
+    for result in map_parallel(work, range(9), n_threads):
+        done.append(result)
+        if len(done) == 8:
+            others_came.set()
     assert sorted(item for item, _ in done) == list(range(9))
     assert [item for item, _ in done].index(0) == (0 if n_threads == 1 else 8)
     assert (len({thread for _, thread in done} - {threading.get_ident()}) == 0) == (n_threads == 1)

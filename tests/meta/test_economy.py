@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34049,
-    "cpp": 13003,
-    "tests": 32357,
+    "cpp": 13007,
+    "tests": 32363,
     "bench": 2544,
     "tools": 658,
     "files": 989,

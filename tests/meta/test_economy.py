@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34049,
     "cpp": 13007,
-    "tests": 32363,
+    "tests": 32367,
     "bench": 2544,
     "tools": 658,
     "files": 989,

@@ -622,10 +622,12 @@ def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
 
 
 CONNECT = """
+import os
 import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 import gaussmix
 from gaussmix._src.sources import waiting
 from pyspark.sql import SparkSession
@@ -642,8 +644,9 @@ gm.save(model)
 rows = frame.select(gm.predict(frame).alias("label")).groupBy("label").count().orderBy("label").toArrow()
 print(rows["count"].to_pylist())
 
-def hold(batches):  # all cores, so that no other task runs
-    time.sleep(15)
+def hold(batches):  # both cores, so that no other task runs
+    Path(f"{model}.{os.getpid()}").touch()
+    time.sleep(10)
     yield from batches
 
 def job():
@@ -652,7 +655,8 @@ def job():
 waiting.PATIENCE = 2.0
 other = threading.Thread(target=job)
 other.start()
-time.sleep(5)
+while len(list(Path(model).parent.glob("*.gmm.*"))) < 2:
+    time.sleep(0.05)
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     source = gaussmix.open(frame.limit(1000).coalesce(1))

@@ -229,7 +229,8 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     result = cli("fit", faithful, "-k", 2, "-s", "full", "--tol", "auto", "-o", tmp_path / "m.gmm")
     said = "Less than 1e-4 nats per row are left to gain."
     assert re.search(
-        f"Ended after [0-9]+ steps. {said} Further steps may gain [0-9.e-]+ nats per row", " ".join(result.stdout.split())
+        f"Ended after [0-9]+ steps. {said} Further steps may gain [0-9.e-]+ nats per row",
+        " ".join(result.stdout.split()),
     )
     described = cli("describe", tmp_path / "m.gmm").stdout
     assert f"ended       {said}" in described

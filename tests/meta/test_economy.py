@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34049,
+    "src": 34054,
     "cpp": 13007,
-    "tests": 32367,
+    "tests": 32374,
     "bench": 2544,
     "tools": 658,
     "files": 989,

@@ -78,8 +78,9 @@ class GaussianMixture(LikelihoodEstimator):
         least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
-        mixture. With more than 262,080 rows, and a name as `init_params`, EM runs on a sample and then on all rows, and
-        `max_iter` limits each of the two phases. A split-and-merge search has its own limit.
+        mixture. With more than 262,080 rows, and a name as `init_params` other than "hierarchical" and "random", EM
+        runs on a sample and then on all rows, and `max_iter` limits each of the two phases. A split-and-merge search
+        has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -223,8 +224,8 @@ class GaussianMixture(LikelihoodEstimator):
           limits the candidate components; `posterior_gap_error` is the standard error of this estimate.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
-        the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
-        if `init_params` is a name; steps on the sample are not counted.
+        the search ends close to a maximum. Steps on a sample (see `max_iter`), which has about 65,520 rows, are not
+        counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) before the last EM step, and a list of the `n_iter_` values before each EM step of
         the best run. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated after the last step.

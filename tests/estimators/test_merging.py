@@ -98,6 +98,18 @@ def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overl
     assert (np.diff(merged.entropy) >= 0).all()
 
 
+def test_no_overlap_exceeds_1(rng):
+    """Check mixtures for which many overlaps are 1, which rounding must not change."""
+    overlaps = []
+    for _ in range(20):
+        variances = rng.uniform(0.05, 2, size=6)
+        mixture = Mixture(rng.dirichlet(np.ones(6)), 2 * rng.normal(size=(6, 1)), variances, FAMILIES["spherical"])
+        overlaps.append(as_estimator(mixture).merge(mixture.sample(60, rng)[0]).overlap)
+    overlap = np.concatenate(overlaps)
+    assert overlap.max() == 1
+    assert not ((overlap > 1 - 1e-12) & (overlap < 1)).any()
+
+
 def test_weights_count_rows(merging, crossed, rng):
     gm, _ = merging
     counts = rng.integers(0, 3, size=len(crossed))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
 from html import escape
-from itertools import combinations
 from operator import add
 
 import numpy as np
@@ -24,6 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the first and the second cluster of each pair
 MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
 MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
 
@@ -147,35 +147,33 @@ def merge_by_sums(
     cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)
-    pairs = list(combinations(range(n_components), 2))
-    of_pairs = total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs))
-    sums = _Pairs(of_pairs, n_components, pairs)
-    entropy[-1] = sums.entropy()
+    pairs: Pairs = np.triu_indices(n_components, 1)
+    known = _PairValues(n_components)
+    known.set(total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), pairs)
+    entropy[-1] = known.entropy.sum()
     for n_clusters in range(n_components - 1, 0, -1):
-        pairs = sums.in_order()
-        i, j = next((pair for pair in pairs if sums.overlap[pair] >= min_overlap), pairs[0])
-        overlap[n_clusters - 1] = sums.overlap[i, j]
-        sums.merge(i, j)
-        entropy[n_clusters - 1] = sums.entropy()
+        i, j = known.best(min_overlap)
+        overlap[n_clusters - 1] = known.overlap[i, j]
+        known.merge(i, j)
+        entropy[n_clusters - 1] = known.entropy.sum()
         before = cluster_labels[n_clusters]
-        cluster_labels[n_clusters - 1] = np.where(before == j, i, before - (before > j))
-        new = [(min(i, other), max(i, other)) for other in range(n_clusters) if other != i]
-        if new:
-            clusters = cluster_labels[n_clusters - 1]
-            sums.add(total(partial(_sums, evaluate=evaluate, clusters=clusters, pairs=new)), new)
+        clusters = cluster_labels[n_clusters - 1] = np.where(before == j, i, before - (before > j))
+        others = np.delete(np.arange(n_clusters), i)
+        if len(others):
+            pairs = np.minimum(i, others), np.maximum(i, others)
+            known.set(total(partial(_sums, evaluate=evaluate, clusters=clusters, pairs=pairs)), pairs)
     separate = np.flatnonzero(overlap < min_overlap)
     return Merging(mixture, cluster_labels, entropy, overlap, int(separate[-1]) + 2 if separate.size else 1)
 
 
-def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
+def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Pairs) -> Array:
     """Return sums over the rows of a block, from which the entropies and overlaps of clusters are computed.
 
     For n clusters and m pairs the result has the shape (2 n + 3 m,). With row weights s and responsibilities t, the
     result begins with −Σ s t log t for each cluster, followed by Σ s t for each cluster. The last 3 m elements are
     three sums for each pair (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
     """
-
-    first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    first, second = pairs
 
     def part_sums(part: Block) -> Array:
         probabilities = merged(evaluate(part), clusters)
@@ -187,9 +185,10 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: S
             np.where(other >= one, one, 0.0),
             np.where(one >= other, other, 0.0),
         ]
-        return np.concatenate([(part.weight[:, None] * each).sum(axis=0) for each in values])
+        # All columns are summed together, so that rounding is the same in all columns, and no overlap exceeds 1.
+        return (part.weight[:, None] * np.concatenate(values, axis=1)).sum(axis=0)
 
-    return reduce(add, map(part_sums, leaf.split(max(1, MAX_PAIR_VALUES // (1 + len(pairs))))))
+    return reduce(add, map(part_sums, leaf.split(max(1, MAX_PAIR_VALUES // (1 + len(first))))))
 
 
 def _entropy(probabilities: Array) -> Array:
@@ -205,43 +204,45 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
     return probabilities
 
 
-class _Pairs:
-    """The current clusters, numbered from 0, with the entropy and the overlap of every pair of clusters."""
+class _PairValues:
+    """The entropy of each cluster, and the entropy of the union and the overlap of each pair of clusters.
 
-    def __init__(self, sums: Array, n_clusters: int, pairs: Sequence[tuple[int, int]]) -> None:
-        self._entropy: list[float] = sums[:n_clusters].tolist()
-        self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
-        self._union: dict[tuple[int, int], float] = {}  # for each pair of clusters, the entropy of the union
-        self.overlap: dict[tuple[int, int], float] = {}  # for each pair of clusters, the overlap
-        self.add(sums, pairs)
+    Clusters are numbered from 0. The values of a pair (j, l) with j < l are in row j and column l of `union` and
+    `overlap`; `union` is infinite elsewhere.
+    """
 
-    def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
-        """Compute and store the entropies and overlaps of pairs of clusters from the sums that `_sums` returns."""
-        entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
-        for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
-            masses = [self._mass[k] for k in pair]
-            self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that the cluster is merged. Merging a cluster without rows
-            # does not change other clusters.
-            self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
+    def __init__(self, n_clusters: int) -> None:
+        self.union = np.full((n_clusters, n_clusters), np.inf)
+        self.overlap = np.zeros((n_clusters, n_clusters))
 
-    def entropy(self) -> float:
-        """Return the sum of the entropies of all clusters, in nats."""
-        return sum(self._entropy)
+    def set(self, sums: Array, pairs: Pairs) -> None:
+        """Set the values of all clusters and of some pairs from the sums that `_sums` returns."""
+        self.entropy, mass = sums[: 2 * len(self.union)].reshape(2, -1).copy()
+        self.union[pairs], *lost = sums[2 * len(self.union) :].reshape(3, -1)
+        # A cluster without rows gets the overlap 1, so that the cluster is merged. Merging a cluster without rows does
+        # not change other clusters.
+        fractions = [
+            np.divide(each, mass[of], out=np.ones(len(of)), where=mass[of] > 0)
+            for each, of in zip(lost, pairs, strict=True)
+        ]
+        self.overlap[pairs] = np.maximum(*fractions)
 
-    def in_order(self) -> list[tuple[int, int]]:
-        """Return pairs of clusters, sorted by how much their union lowers the entropy (most first), then by index."""
-        return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
+    def best(self, min_overlap: float) -> tuple[int, int]:
+        """Return the pair of overlapping clusters or, if no clusters overlap, of all clusters to merge next.
+
+        This is the pair whose union lowers the entropy most, and the first one of several such pairs.
+        """
+        increase = self.union - (self.entropy[:, None] + self.entropy)
+        index = int(np.where(self.overlap >= min_overlap, increase, np.inf).argmin())
+        if not np.isfinite(increase.flat[index]):
+            index = int(increase.argmin())
+        return divmod(index, len(increase))
 
     def merge(self, i: int, j: int) -> None:
-        """Merge cluster j into cluster i < j, renumber the clusters after j, and delete pairs that contain i or j."""
-        self._entropy[i] = self._union[i, j]
-        self._mass[i] += self._mass[j]
-        del self._entropy[j], self._mass[j]
-        for known in (self._union, self.overlap):
-            remaining = {(a - (a > j), b - (b > j)): value for (a, b), value in known.items() if not {a, b} & {i, j}}
-            known.clear()
-            known.update(remaining)
+        """Merge cluster j into cluster i < j, and renumber the clusters after j."""
+        self.entropy[i] = self.union[i, j]
+        self.entropy = np.delete(self.entropy, j)
+        self.union, self.overlap = (np.delete(np.delete(each, j, 0), j, 1) for each in (self.union, self.overlap))
 
 
 Merging.__module__ = "gaussmix"  # the public module that exports Merging

@@ -90,6 +90,11 @@ def test_values_that_repeat_are_no_evidence_of_components():
     rounded = rows(0.0, n=600).round()
     with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
         n_components_test(rounded, 4, random_state=0)
+    with (
+        pytest.warns(),
+        pytest.raises(ValueError, match=r"n_components_test needs .* in column 'x1'\. Leave it out if"),
+    ):
+        n_components_test(np.column_stack([rows(0.0), np.ones(len(rows(0.0)))]), 1, random_state=0)
     assert n_components_test(rounded, 4, reg_covar=1 / 12, random_state=0).min_components() == 1
 
 
@@ -175,6 +180,7 @@ def test_order_tests_refuse_invalid_arguments():
         (lambda: n_components_test(X[:20], 9), ValueError, "four rows per component"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
         (lambda: n_components_test(X).min_components(2), ValueError, "alpha"),
+        (lambda: em_test(3.0), ValueError, "at least 10 numbers"),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -12,10 +12,9 @@ from gaussmix._src.checks import check_count, check_finite, check_within
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.fit.after.em_test import CHI2_DOF, em_test_statistic
-from gaussmix._src.fit.after.likelihood_ratio import all_repeat_rows, run_likelihood_ratio_test
+from gaussmix._src.fit.after.likelihood_ratio import all_repeat_rows, degenerate_error, run_likelihood_ratio_test
 from gaussmix._src.fit.fitted import frame_library
 from gaussmix._src.mixture.words import names_of
-from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.report.component_number_test import ComponentNumberTest
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.opening import is_table, open
@@ -163,7 +162,8 @@ def n_components_test(
     largest, n_extra = check_count("max_components", max_components, 1), check_count("n_extra", n_extra, 1)
     check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
     parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
-    source = GaussianMixture(**parameters).fit(X)._source(X)
+    fitted = GaussianMixture(**parameters).fit(X)
+    source, names = fitted._source(X), names_of(fitted.mixture_)
     if source.whole is None:
         raise ValueError("n_components_test needs rows in memory. Read all or some rows into an array.")
     rows = source.whole.rows
@@ -180,7 +180,9 @@ def n_components_test(
         for one, other in (parts, parts[::-1]):
             alternative = GaussianMixture(k + n_extra, **parameters).fit(one)
             null = GaussianMixture(k, **parameters).fit(other)
-            _check_variances(alternative, one)
+            problem, model = alternative._inference_problem(one, None, None, None), alternative.mixture_._model
+            if all_repeat_rows(problem, [model], len(one)):
+                raise degenerate_error(problem, [model], names, "n_components_test")
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
         # `ratios` contains logarithms, because the likelihood ratios themselves would overflow or underflow.
@@ -192,15 +194,6 @@ def n_components_test(
     sizes, words = np.arange(1, len(ratios) + 1), f"{n_extra} component{'s' * (n_extra > 1)} more"
     about = f"Test of mixtures against {words}, by halves of the rows"
     return ComponentNumberTest(sizes, statistic, p_values, about, None, frame_library(X))
-
-
-def _check_variances(fit: GaussianMixture, X: Rows) -> None:
-    """Raise ValueError if a component contains only equal rows, because only `reg_covar` then limits its density."""
-    if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
-        raise ValueError(
-            "n_components_test needs rows that vary in each component, but a component contains only equal values, so "
-            "its variance is reg_covar. Test fewer components, or set reg_covar to the variance of rounding in X."
-        )
 
 
 def em_test(x: ArrayLike) -> ComponentNumberTest:
@@ -231,7 +224,7 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     >>> em_test(x).min_components()
     2
     """
-    values = check_finite("x", x)
+    values = np.atleast_1d(check_finite("x", x))
     if values.size != len(values):
         raise ValueError(f"em_test needs one feature, but x has the shape {values.shape}. Use likelihood_ratio_test.")
     values = values.ravel()

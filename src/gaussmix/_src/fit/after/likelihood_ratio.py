@@ -70,7 +70,7 @@ def run_likelihood_ratio_test(
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if ObjectiveMaximiser(problem, n_rows).find_degenerate(model):
-        raise _all_degenerate_error(problem, [model], names)
+        raise degenerate_error(problem, [model], names)
     statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
     for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
         drawn.append(_compute_statistics(problem, model, tables, stopping))
@@ -97,7 +97,7 @@ def _compute_statistics(
     ends = fit_tables(problem, [split_ends[index].model for index in chosen], tables, indices[chosen], stopping)
     larger, heights = np.array([end.trace.last_objective for end in smaller]), _final_objectives(problem, ends, n_rows)
     if names is not None and all_repeat_rows(problem, [end.model for end in ends], n_rows):
-        raise _all_degenerate_error(problem, [end.model for end in ends], names)
+        raise degenerate_error(problem, [end.model for end in ends], names)
     np.maximum.at(larger, indices[chosen], heights)
     return np.asarray(2 * n_rows * (larger - [end.trace.last_objective for end in smaller]))
 
@@ -118,17 +118,19 @@ def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
-def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
+def degenerate_error(
+    problem: Problem, models: list[Model], names: Sequence[str], test: str = "likelihood_ratio_test"
+) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
     stacked, ascent = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
     fractions = ascent.ridge_fractions(stacked).max(axis=(0, 1))
     n_components = models[0].n_components
-    subject = f"likelihood_ratio_test needs rows that vary in each component, but with {n_components=}, a component"
+    subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
     if fractions.max() > MAX_RIDGE_FRACTION:
         column = names[fractions.argmax()]
         return ValueError(
-            f"{subject} has only reg_covar as its variance in column {column!r}. "
-            "Leave it out if it is constant, or test fewer components."
+            f"{subject} has only reg_covar as its variance in column {column!r}. Leave it out if it is constant. "
+            "Otherwise, test fewer components or, if values are rounded, set reg_covar to the variance of rounding."
         )
     if ascent.on_ridge_mask(stacked).any():
         return ValueError(f"{subject} has only reg_covar as its variance in some direction. Test fewer components.")

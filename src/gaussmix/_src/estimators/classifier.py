@@ -53,11 +53,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     n_components : int, sequence of int or None, default None
         Number of components of each class. With ``n_components=None``, each class has one component, and the covariance
-        structure defines what classes share (mclust's EDDA). With one component per class, the classifier is quadratic
-        discriminant analysis for "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag".
-        If `n_components` is a number, each class has a mixture of `n_components` components, and the structure defines
-        what the components of a class share (mclust's MclustDA). If you pass several numbers of components, BIC chooses
-        one of them for each class.
+        structure defines what classes share (mclust's EDDA): the classifier is quadratic discriminant analysis for
+        "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag". If `n_components` is a
+        number, each class has a mixture of `n_components` components, and the structure defines what the components of
+        a class share (mclust's MclustDA); with 1 and "tied", classes therefore share nothing. If you pass several
+        numbers of components, BIC chooses one of them for each class.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one
         structure for all classes if `n_components` is None, and otherwise one structure for each class.

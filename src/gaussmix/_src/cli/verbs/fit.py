@@ -86,7 +86,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @parameter("tol", "NATS", "Stop when a step changes the mean log-likelihood by less; auto stops at a maximum.")
 @options.flag("--check-maximum", "Check if the chosen mixture is a maximum, and what is left to gain.")
 @parameter("max_iter", "N", "Maximum number of EM steps.")
-@parameter("max_time", "SECONDS", "Start no more fits after this time, and choose the best finished fit.")
+@parameter("max_time", "SECONDS", "Start no more fits after this time, end running fits, and choose the best fit.")
 @parameter("reg_covar", "NUMBER", "Number to add to every variance.")
 @options.choice("--prior", "Maximise the posterior with the prior of Fraley and Raftery.", [DEFAULT])
 @options.flag("--equal-weights", "All components have the same weight.")

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.report.messages import SearchWarning
+from gaussmix._src.sources.waiting import TimeIsOver, cut_in_time, waiting_for
 
 
 def _slow():
@@ -97,6 +98,19 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
     assert fitted.outcome_.rate is None
     assert np.isfinite(fitted.score(SLOW))
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
+
+
+@pytest.mark.parametrize("tol", [1e-3, "auto"])
+def test_time_that_is_up_ends_the_check_of_the_maximum(tol, rng):
+    """Check rows with missing values, for which the check needs four passes per parameter."""
+    rows = np.where(rng.random(SLOW.shape) < 0.1, np.nan, SLOW)
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
+        fitted = GaussianMixture(**PLAIN, tol=tol, check_maximum=True, max_time=0).fit(rows)
+    assert fitted.outcome_.is_maximum is None
+    assert fitted.outcome_.reason.endswith("It is not known whether the fit is near a maximum: max_time has passed.")
+    fitted.set_params(max_time=None).fit(rows)
+    with waiting_for(0), cut_in_time(True), pytest.raises(TimeIsOver):  # between two of the passes
+        fitted.inference(rows)
 
 
 def test_starts_without_time_are_named(monkeypatch):

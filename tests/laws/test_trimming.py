@@ -1,5 +1,7 @@
 """Tests of trimming: the rows that are kept, the ascent of EM, and independence of order and blocks."""
 
+import math
+
 import numpy as np
 import pytest
 from common import ArraySource, InitialMoments, Objective, StopRule, em_step, final_state, run_em
@@ -8,9 +10,10 @@ from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
-from gaussmix._src.em.trimming.trimming import TrimmedSource, find_trimming_rule
+from gaussmix._src.em.trimming.trimming import N_RANDOM_STARTS, RowTrimming, TrimmedSource, find_trimming_rule
+from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.interfaces.block import BlockState
-from gaussmix.extend import Partition, nearest_centre
+from gaussmix.extend import DistinctRows, Partition, nearest_centre
 
 CENTRES = np.array([[0.0, 0.0], [6.0, 6.0]])
 NO_RIDGE = Objective(np.zeros(2))
@@ -169,3 +172,26 @@ def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engin
     for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StopRule(1e-13, 40)):
         found = source.rule_for(engine, state.model.parameters)
         assert found == TrimmedSource(ArraySource(rows, weight), 0.15).rule_for(engine, state.model.parameters)
+
+
+class CountingEngine(CompleteEngine):
+    """An engine that counts the passes for moments."""
+
+    n_passes = 0
+
+    def step(self, *arguments, **options):
+        CountingEngine.n_passes += 1
+        return super().step(*arguments, **options)
+
+
+def test_after_the_deadline_no_further_initialisation_is_tried(rows):
+    counts = []
+    for deadline in (0.0, math.inf):
+        CountingEngine.n_passes = 0
+        sample = DistinctRows(rows, np.ones(len(rows)))
+        RowTrimming(0.1).start_partition(
+            "kmeans", sample, CountingEngine(), 2, np.full(2, 1e-6), np.random.default_rng(0), deadline
+        )
+        counts.append(CountingEngine.n_passes)
+    assert counts[0] < 5
+    assert counts[1] > 2 * N_RANDOM_STARTS

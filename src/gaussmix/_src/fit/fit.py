@@ -105,7 +105,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
                 stopping = plan.stopping.stricter_rule(state.trace.objective)
-                if stopping is not None and not _is_at_maximum(problem, state, stopping.max_remaining_gain):
+                if stopping is not None and not _is_at_maximum(problem, state, stopping):
                     initial = state._replace(outcome=None)
                 else:
                     stopping = None
@@ -114,11 +114,12 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
             yield initial
 
 
-def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether EM's remaining gain is below `max_remaining_gain`; raise ValueError if the check is impossible."""
+def _is_at_maximum(problem: Problem, state: EMState, stopping: StopRule) -> bool:
+    """Return whether EM's remaining gain is below the limit; raise ValueError if the check is impossible."""
     result = find_certificate(problem, state, is_requested=True)
-    check_certifiable(result.why_not)
-    return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
+    if not stopping.is_past_deadline():
+        check_certifiable(result.why_not)
+    return result.remaining_gain is not None and result.remaining_gain < stopping.max_remaining_gain
 
 
 def check_certifiable(obstacle: str) -> None:

@@ -40,8 +40,14 @@ def waiting_for(seconds: float) -> AbstractContextManager[None]:
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """If `is_cut`, raise `TimeIsOver` in waits inside the `with` block after the deadline of `waiting_for`."""
+    """If `is_cut`, let waits and `check_time` inside the `with` block raise `TimeIsOver` after the deadline."""
     return _holding(_is_cut, is_cut)
+
+
+def check_time() -> None:
+    """Raise `TimeIsOver` if the deadline of `waiting_for` has passed and `cut_in_time` is active."""
+    if _is_cut.get() and monotonic() > _deadline.get():
+        raise TimeIsOver
 
 
 def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
@@ -64,8 +70,7 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
     since, has_warned = None, False
     try:
         while not wait([work], POLL_SECONDS).done:
-            if _is_cut.get() and monotonic() > _deadline.get():
-                raise TimeIsOver
+            check_time()
             if has_workers():
                 since = None
                 continue

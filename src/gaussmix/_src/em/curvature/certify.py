@@ -22,6 +22,7 @@ from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.waiting import TimeIsOver, check_time, cut_in_time
 
 # Maximum difference between the actual and the predicted gain of a Newton step, as a fraction of the predicted gain.
 MAX_GAIN_ERROR = 0.25
@@ -49,7 +50,21 @@ def find_certificate(
     With trimming, the objective is the maximum over all choices of rows with the same total weight. The derivatives of
     this maximum equal the derivatives of the objective of the retained rows, unless several rows tie at the cutoff. The
     models at both ends of Newton's step are evaluated with the rows that each model retains.
+
+    When `max_time` has passed, the check ends before its next pass, and the certificate says so.
     """
+    try:
+        with cut_in_time(True):
+            return _make_certificate(model, objective, trace, source, engine)
+    except TimeIsOver:
+        return OptimalityCertificate(why_not="max_time has passed")
+
+
+def _make_certificate(
+    model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
+) -> OptimalityCertificate:
+    """Return the certificate; raise `TimeIsOver` when `max_time` has passed."""
+    check_time()
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:

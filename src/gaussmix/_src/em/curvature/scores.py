@@ -18,6 +18,7 @@ from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Sec
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.waiting import check_time
 
 MAX_SCORES = 2**20  # maximum number of scores in memory at a time (8 MB)
 # Step length of central differences, chosen so that truncation errors and rounding errors are about equal.
@@ -106,9 +107,13 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate."""
+    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate.
+
+    Raises `TimeIsOver` between passes, see `check_time`.
+    """
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
+        check_time()
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
         above, below = (total_score(coords, own, row_weight) for own in ends)
         columns.append((above - below) / (2 * DIFFERENCE_STEP))

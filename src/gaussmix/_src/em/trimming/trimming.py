@@ -351,6 +351,7 @@ class RowTrimming:
         n_components: int,
         ridge: Array,
         rng: np.random.Generator,
+        deadline: float,
     ) -> Partition:
         """Choose the initial partition of a trimmed fit from the initialisation `name` and random initialisations.
 
@@ -358,8 +359,10 @@ class RowTrimming:
         in R's tclust, EM makes few steps from each initialisation, and many steps from the best initialisations. In the
         EM runs that are compared, all components share one variance per feature, because the likelihood would otherwise
         be unbounded at single rows. For example, with 10 % outliers and 4 components, two thirds of the random
-        initialisations contain no outlier. Features are divided by their widths, so that units do not matter.
+        initialisations contain no outlier. Features are divided by their widths, so that units do not matter. After the
+        deadline (a value of `time.monotonic()`), no further initialisation is tried.
         """
+        stopping, best_stopping = (replace(rule, deadline=deadline) for rule in (START_STOPPING, BEST_STOPPING))
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
         rows = replace(sample, rows=sample.rows / widths)
@@ -373,15 +376,17 @@ class RowTrimming:
         partitions += [nearest_centre(rows.mean_imputed[indices]) for indices in drawn]
         runs = list[EMState]()
         for partition in partitions:
+            if runs and stopping.is_past_deadline():
+                break
             with suppress(SingularCovarianceError):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-                if (run := run_to_sound_end(source, engine, model, objective, START_STOPPING)) is not None:
+                if (run := run_to_sound_end(source, engine, model, objective, stopping)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)
         runs.sort(key=run_sort_key)
         starts = (run.model for run in runs[:MAX_REFINED_STARTS])
-        ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
+        ends = (final_state(run_em(source, engine, start, objective, best_stopping)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
         # The log scale is not converted to data units, because the conversion would only add a constant to all log

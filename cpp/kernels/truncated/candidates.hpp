@@ -62,8 +62,6 @@ public:
         for (Index i = 0; i < n_lanes_; ++i) lists_[i] = candidates_of(task, first + i);
     }
 
-    Vec largest() const { return largest_; }
-
     // Adds the component of a slot to the candidates of the rows for which the component is probable enough. Sets the
     // log densities `l` of all other rows to minus infinity. Returns false if no row keeps the component.
     GAUSSMIX_INLINE bool add(Index slot, double* l) {

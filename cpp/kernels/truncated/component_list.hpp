@@ -21,7 +21,8 @@ inline std::uint64_t mixed(std::uint64_t x) {
 
 // A bunch of rows, for which the same components are evaluated. A bunch is one vector of a group (8 rows) or all three
 // vectors (24 rows). With few features and triangular factors, a bunch is one vector. Whitening three vectors together
-// would save some time, but more time would be lost by evaluating components for rows that do not need these components.
+// would save some time, but more time would be lost by evaluating components for rows that do not need these
+// components.
 struct Bunch {
     int first_vector, end_vector;
     unsigned bit;  // identifies the bunch within its tile
@@ -51,7 +52,7 @@ public:
     Index n_listed() const { return n_listed_; }
     Index slot(Index j) const { return listed_[j]; }  // slot of the j-th component of the list
     Index component(Index slot) const { return component_[slot]; }
-    const std::int32_t* components() const { return component_; }  // the component of each slot
+    const std::int32_t* components() const { return component_; }
     bool was_listed(Index slot, unsigned bit) const { return wanted_[slot] & bit; }
 
     // Lists the components that are evaluated for a bunch, beginning with the candidates of the rows.
@@ -147,7 +148,7 @@ private:
     std::int32_t* const listed_;     // slots of the components that are evaluated for the current bunch
     std::uint32_t* const wanted_;    // for each slot, the bits of the bunches for which the component was listed
     std::uint32_t* const expanded_;  // for each slot, the bits of the bunches for which the neighbours were listed
-    unsigned char* const active_;
+    unsigned char* const active_;    // for each slot, the bits of the groups with responsibilities; set by `Pass`
     Index n_slots_ = 0, n_listed_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Memory layout of truncated EM: working memory, and parameters that are stored component by component.
+// Defines the memory layout of truncated EM (working memory, and records of parameters), and packs parameters into
+// records.
 #pragma once
 #include "../step.hpp"
 
@@ -37,9 +38,9 @@ struct Layout {
 };
 
 // With few features and triangular factors, the parameters of a component are also stored together in a *record*: the
-// triangle of the factor, the mean, the log scale and, if fixed.hpp sums the moments, the anchor. Most components are not
-// in the cache, and a record of three features takes two cache lines, while separate arrays take up to six. The records
-// follow the other operands.
+// triangle of the factor, the mean, the log scale and, if fixed.hpp sums the moments, the anchor. Most components are
+// not in the cache, and a record of three features takes two cache lines, while separate arrays take up to six. The
+// records follow the other operands.
 struct RecordLayout {
     Index mean = 0, log_scale = 0, anchor = 0;
     Index stride = 0;  // number of doubles in a record, or 0 if there are no records
@@ -54,12 +55,12 @@ struct RecordLayout {
     }
 };
 
-struct Operands {
-    const OperandsLayout layout;
-    const RecordLayout record_layout;
-    const Index n_features;
-    const double* const values;
-    const double* const records;
+struct Operands {  // packed parameters of all components
+    OperandsLayout layout;
+    RecordLayout record_layout;
+    Index n_features;
+    const double* values;
+    const double* records;
 
     Operands(const Shape& shape, const double* operands)
         : layout(shape),

@@ -655,8 +655,9 @@ def job():
 waiting.PATIENCE = 2.0
 other = threading.Thread(target=job)
 other.start()
-while len(list(Path(model).parent.glob("*.gmm.*"))) < 2:
+while other.is_alive() and len(list(Path(model).parent.glob("*.gmm.*"))) < 2:
     time.sleep(0.05)
+assert other.is_alive()
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     source = gaussmix.open(frame.limit(1000).coalesce(1))

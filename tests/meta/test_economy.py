@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34054,
-    "cpp": 13007,
-    "tests": 32374,
+    "src": 34073,
+    "cpp": 13006,
+    "tests": 32416,
     "bench": 2544,
     "tools": 658,
     "files": 989,
-    "inner imports of tests": 325,
+    "inner imports of tests": 327,
     "monkeypatched names": 91,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -1,4 +1,4 @@
-"""Definitions of options that several subcommands share."""
+"""Definitions of options that several subcommands share, and checks of options that depend on each other."""
 
 from __future__ import annotations
 

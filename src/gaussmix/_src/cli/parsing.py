@@ -1,4 +1,4 @@
-"""Functions that parse the values of options; each raises ValueError or TypeError if the value is invalid."""
+"""Functions that parse and check the values of options, and raise ValueError or TypeError for an invalid value."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.show.notices import print_notices
@@ -98,5 +97,11 @@ class Reading:
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
         """Return a source of rows, with the given columns as features and the column `weights` as row weights."""
-        how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
-        return how(table, columns=columns or None, weights=weights)
+        return open(
+            table,
+            columns=columns or None,
+            weights=weights,
+            memory=self.memory,
+            missing=self.missing,
+            cache=self.cache,
+        )

@@ -78,9 +78,9 @@ class GaussianMixture(LikelihoodEstimator):
         least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
-        mixture. With more than 262,080 rows, and a name as `init_params` other than "hierarchical" and "random", EM
-        runs on a sample and then on all rows, and `max_iter` limits each of the two phases. A split-and-merge search
-        has its own limit.
+        mixture. With more than 262,080 rows, and neither `labels` nor `X_error`, EM runs on a sample and then on all
+        rows if `init_params` is a name other than "hierarchical" or "random". Then `max_iter` limits each of the two
+        phases. A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of

@@ -77,7 +77,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
 
     All other values are returned unchanged. NumPy itself would ignore the mask, and GPU libraries would raise errors.
 
-    Raises TypeError if NumPy lacks the type of the numbers, or if the array can't be copied from its device.
+    Raises TypeError if the array can't be converted to NumPy, or copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
         values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
@@ -87,10 +87,10 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
             return np.asarray(values)
         except RuntimeError:  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
-        except TypeError as error:  # for example bfloat16, or a sparse tensor
+        except TypeError as error:  # for example, for bfloat16 or a sparse tensor
             raise ParameterTypeError(
                 f"An array of {type(values).__module__.partition('.')[0]} can't be converted to NumPy ({error}). "
-                "Convert it to a dense array of float32 or float64."
+                "Convert it to a dense array of a type that NumPy has, such as float32."
             ) from error
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values

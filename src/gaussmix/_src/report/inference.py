@@ -176,21 +176,21 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     objective before the last EM step, so `before` and the last recorded objective may differ by about the gain of one
     step.
     """
-    n_rows, heights, outcome = problem.source.n_rows, fitted.lower_bounds, fitted.outcome
+    n_rows, objectives, outcome = problem.source.n_rows, fitted.lower_bounds, fitted.outcome
     if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
         return f"The fit had {counted(fitted.row_summary.n_rows, 'row')}, and X has {n_rows:,}. {_OTHER_ROWS}"
-    if not heights:
+    if not objectives:
         return None
-    rounding = FLOAT32_ROUNDING * max(1.0, abs(heights[-1]))
+    rounding = FLOAT32_ROUNDING * max(1.0, abs(objectives[-1]))
     # The absolute difference is compared, because an EM step with a ridge (`reg_covar`) may lower the objective.
-    max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
+    max_difference = 2 * abs(objectives[-1] - objectives[-2]) if len(objectives) > 1 else np.inf
     if outcome is not None and outcome.posterior_gap is not None:  # truncated EM records a bound
         gap = abs(outcome.posterior_gap) + MAX_GAP_ERRORS * (outcome.posterior_gap_error or 0.0)
         max_difference += gap if np.isfinite(gap) else np.inf
-    if abs(before - heights[-1]) <= max_difference + rounding:
+    if abs(before - objectives[-1]) <= max_difference + rounding:
         return None
     return (
-        f"The objective of the fit ended at {heights[-1]:.6g} nats per row, and is {before:.6g} for this X: other "
+        f"The objective of the fit ended at {objectives[-1]:.6g} nats per row, and is {before:.6g} for this X: other "
         f"rows, weights, labels or errors. {_OTHER_ROWS}"
     )
 

@@ -219,8 +219,8 @@ def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
 def _fit(findings: ReportData) -> str:
     mixture, selection = findings.mixture, findings.selection
     lines = [f"{counted(mixture.n_components, 'component')}, {covariances_text(mixture.family)}"]
-    height = f"{findings.mean(findings.log_density):.4f} nats per row"
-    lines.append(f"Mean log-likelihood {height}, {mixture.n_parameters} parameters")
+    mean = findings.mean(findings.log_density)
+    lines.append(f"Mean log-likelihood {mean:.4f} nats per row, {mixture.n_parameters} parameters")
     if findings.row_weight is not None:
         meaning = "" if selection is None else f", which are {_WEIGHT_WORDS[selection.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")

@@ -47,11 +47,11 @@ class CandidateWriter {
 public:
     // `first` is the position of the first row, and `densities` has the layout [slot][vector][lane].
     GAUSSMIX_INLINE CandidateWriter(const TruncatedView& task, const ComponentList& components,
-                                    const LargestDensities& best, const double* densities, Index first, int v)
+                                    const LargestDensities& top, const double* densities, Index first, int v)
         : components_(components),
           n_candidates_(task.n_candidates),
-          largest_(best.largest(v)),
-          least_(best.least(v)),
+          largest_(top.largest(v)),
+          least_(top.least(v)),
           n_lanes_(larger(smaller(Index{kLanes}, task.step.rows.n_rows - first), 0)) {
         Vec n_enough = Vec::zero();
         for (Index j = 0; j < components.n_listed(); ++j) {

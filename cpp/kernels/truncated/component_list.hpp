@@ -148,7 +148,7 @@ private:
     std::int32_t* const listed_;     // slots of the components that are evaluated for the current bunch
     std::uint32_t* const wanted_;    // for each slot, the bits of the bunches for which the component was listed
     std::uint32_t* const expanded_;  // for each slot, the bits of the bunches for which the neighbours were listed
-    unsigned char* const active_;    // for each slot, the bits of the groups with responsibilities; set by `Pass`
+    unsigned char* const active_;    // for each slot, the bits of the groups with responsibilities, which `Pass` sets
     Index n_slots_ = 0, n_listed_ = 0;
 };
 

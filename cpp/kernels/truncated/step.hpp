@@ -23,7 +23,7 @@ public:
           scratch_(scratch),
           sums_(sums),
           components_(task, operands_, layout_, end, scratch),
-          best_(task.n_candidates, scratch + layout_.largest),
+          top_(task.n_candidates, scratch + layout_.top),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
           noise_(operands[operands_.layout.noise]) {}
 
@@ -111,7 +111,7 @@ private:
     // Computes the log densities of the listed components, and removes from the list the components that no row will
     // keep as a candidate.
     void evaluate(const GroupView& group, const Bunch& bunch) {
-        best_.clear(bunch);
+        top_.clear(bunch);
         if (operands_.has_records()) {
             return with_constant(shape_.n_features, [&](auto count) {
                 evaluate_vector<decltype(count)::value>(group, bunch.first_vector);
@@ -127,7 +127,7 @@ private:
         Vec scales[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
         for (int v = 0; v < kGroupVectors; ++v) {
             scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
-            limit[v] = min(distance_limit(scales[v], best_.largest(v)), best_.keeping_limit(scales[v], v));
+            limit[v] = min(distance_limit(scales[v], top_.largest(v)), top_.keeping_limit(scales[v], v));
         }
         if (shape_.factor_shape == FactorShape::low_rank) {
             low_rank::squared_distance(group.rows, densities.means() + k * d,
@@ -179,7 +179,7 @@ private:
     GAUSSMIX_INLINE void keep_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
         const Vec l = fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale);
         l.store(group.densities + slot * kGroupRows + v * kLanes);
-        best_.add(l, v);
+        top_.add(l, v);
     }
 
     // Computes the responsibilities of the new candidates for a vector of rows, in the same way as `soft` and `hard`
@@ -187,8 +187,8 @@ private:
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
         const Vec cut = Vec::broadcast(-kNegligible);
-        CandidateWriter candidates(task_, components_, best_, group.densities, first, v);
-        Vec best = best_.largest(v), noise = Vec::broadcast(noise_);
+        CandidateWriter candidates(task_, components_, top_, group.densities, first, v);
+        Vec best = top_.largest(v), noise = Vec::broadcast(noise_);
         if (has_noise) {
             if (group.prior != nullptr)
                 noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
@@ -259,7 +259,7 @@ private:
     double* scratch_;
     double* sums_;
     ComponentList components_;
-    LargestDensities best_;
+    LargestDensities top_;
     unsigned char* const active_;
     const double noise_;
 };

@@ -98,6 +98,24 @@ def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overl
     assert (np.diff(merged.entropy) >= 0).all()
 
 
+@pytest.mark.parametrize(
+    ("shares", "labels", "overlap"),
+    [
+        ([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 2]], [0, 1, 1]),
+        ([[1.0, 0, 0], [0, 1, 0]], [[0, 0, 0], [0, 1, 0]], [0, 1]),
+        ([[0.9, 0.1], [0.9, 0.1]], [[0, 0]], [1]),
+    ],
+    ids=["ties", "without rows", "two"],
+)
+def test_ties_and_clusters_without_rows(shares, labels, overlap):
+    """Check that the first of equal pairs is merged first, and that a cluster without rows overlaps with all others."""
+    K = len(shares[0])
+    mixture = Mixture(np.full(K, 1 / K), np.zeros((K, 1)), np.ones(K), FAMILIES["spherical"])
+    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, np.array(shares)).sum_of, 0.025)
+    np.testing.assert_array_equal(merged.cluster_labels[:-1], labels)
+    np.testing.assert_array_equal(merged.overlap, overlap)
+
+
 def test_no_overlap_exceeds_1(rng):
     """Check mixtures for which many overlaps are 1, which rounding must not change."""
     overlaps = []

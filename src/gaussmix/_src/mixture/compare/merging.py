@@ -24,8 +24,8 @@ from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the first and the second cluster of each pair
-MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
-MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
+MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 2.5 GB
+MAX_PAIR_VALUES = 2**20  # largest number of rows times pairs of clusters that are evaluated together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,7 +152,7 @@ def merge_by_sums(
     known.set(total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), pairs)
     entropy[-1] = known.entropy.sum()
     for n_clusters in range(n_components - 1, 0, -1):
-        i, j = known.best(min_overlap)
+        i, j = known.next_pair(min_overlap)
         overlap[n_clusters - 1] = known.overlap[i, j]
         known.merge(i, j)
         entropy[n_clusters - 1] = known.entropy.sum()
@@ -212,6 +212,7 @@ class _PairValues:
     """
 
     def __init__(self, n_clusters: int) -> None:
+        self.entropy = np.empty(n_clusters)
         self.union = np.full((n_clusters, n_clusters), np.inf)
         self.overlap = np.zeros((n_clusters, n_clusters))
 
@@ -227,15 +228,14 @@ class _PairValues:
         ]
         self.overlap[pairs] = np.maximum(*fractions)
 
-    def best(self, min_overlap: float) -> tuple[int, int]:
-        """Return the pair of overlapping clusters or, if no clusters overlap, of all clusters to merge next.
+    def next_pair(self, min_overlap: float) -> tuple[int, int]:
+        """Return the first of the pairs whose union lowers the entropy most.
 
-        This is the pair whose union lowers the entropy most, and the first one of several such pairs.
+        If any clusters overlap, only overlapping pairs are compared.
         """
         increase = self.union - (self.entropy[:, None] + self.entropy)
-        index = int(np.where(self.overlap >= min_overlap, increase, np.inf).argmin())
-        if not np.isfinite(increase.flat[index]):
-            index = int(increase.argmin())
+        overlapping = np.where(self.overlap >= min_overlap, increase, np.inf)
+        index = int((overlapping if np.isfinite(overlapping).any() else increase).argmin())
         return divmod(index, len(increase))
 
     def merge(self, i: int, j: int) -> None:

@@ -9,7 +9,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state
+from gaussmix._src.em.objective.trace import EMState, FreezeReason, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.estimators.fitting import start_fit
@@ -39,6 +39,7 @@ __all__ = [
     "Model",
     "MomentSpec",
     "Objective",
+    "OptimalityCertificate",
     "Second",
     "StopRule",
     "Trace",

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from common import EMState, StopRule, Trace
+from common import EMState, OptimalityCertificate, StopRule, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
 from gaussmix._src.fit.candidates import Candidate, Result, describe_failures, select_lowest, select_within_error

@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from itertools import chain, repeat
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC
+from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE
 from gaussmix._src.report.messages import SearchWarning
 from gaussmix._src.sources.waiting import TimeIsOver, cut_in_time, waiting_for
 
@@ -100,16 +102,37 @@ def test_time_that_is_up_ends_the_fit_after_a_step():
     assert GaussianMixture(**HOW, max_time=1e6).fit(SLOW).mixture_ == GaussianMixture(**HOW).fit(SLOW).mixture_
 
 
-@pytest.mark.parametrize("tol", [1e-3, "auto"])
-def test_time_that_is_up_ends_the_check_of_the_maximum(tol, rng):
-    """Check rows with missing values, for which the check needs four passes per parameter."""
-    rows = np.where(rng.random(SLOW.shape) < 0.1, np.nan, SLOW)
+def test_after_max_time_no_check_of_the_maximum_begins():
     with pytest.warns(ConvergenceWarning, match="max_time was reached"):
-        fitted = GaussianMixture(**PLAIN, tol=tol, check_maximum=True, max_time=0).fit(rows)
+        fitted = GaussianMixture(**PLAIN, check_maximum=True, max_time=0).fit(SLOW)
     assert fitted.outcome_.is_maximum is None
     assert fitted.outcome_.reason.endswith("It is not known whether the fit is near a maximum: max_time has passed.")
-    fitted.set_params(max_time=None).fit(rows)
-    with waiting_for(0), cut_in_time(True), pytest.raises(TimeIsOver):  # between two of the passes
+
+
+@pytest.mark.heavy
+def test_a_check_of_the_maximum_may_end_a_fit_by_time():
+    """Check a fit whose time is up at the first check, because a callback waits in the step before the check."""
+    how = PLAIN | {"tol": "auto", "max_iter": 1000, "n_init": 1}
+    plain = GaussianMixture(**how).fit(SLOW)
+    gains = np.diff(plain.lower_bounds_)
+    last = int(np.argmax(gains < FIRST_TOLERANCE)) + 1  # the step before the first check
+
+    def wait(step):
+        while step.iteration == last and time.monotonic() < first + 1.1:
+            time.sleep(0.01)
+
+    first = time.monotonic()
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
+        hasty = GaussianMixture(**how, callbacks=[wait], max_time=1).fit(SLOW)
+    assert hasty.outcome_.reason.startswith("max_time was reached")
+    assert last <= hasty.n_iter_ <= last + 2 < plain.n_iter_
+
+
+@pytest.mark.parametrize("has_missing", [False, True])
+def test_passes_of_a_check_end_with_the_time(has_missing, rng):
+    rows = np.where(rng.random(SLOW.shape) < 0.1, np.nan, SLOW) if has_missing else SLOW
+    fitted = GaussianMixture(**PLAIN).fit(rows)
+    with waiting_for(0), cut_in_time(True), pytest.raises(TimeIsOver):
         fitted.inference(rows)
 
 

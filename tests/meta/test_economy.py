@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34073,
+    "src": 34074,
     "cpp": 13006,
-    "tests": 32416,
+    "tests": 32449,
     "bench": 2544,
     "tools": 658,
     "files": 989,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -56,8 +57,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         structure defines what classes share (mclust's EDDA): the classifier is quadratic discriminant analysis for
         "full", linear discriminant analysis for "tied", and Gaussian naive Bayes for "diag". If `n_components` is a
         number, each class has a mixture of `n_components` components, and the structure defines what the components of
-        a class share (mclust's MclustDA); with 1 and "tied", classes therefore share nothing. If you pass several
-        numbers of components, BIC chooses one of them for each class.
+        a class share (mclust's MclustDA). Classes then share no covariance, even with "tied" and 1 component. If you
+        pass several numbers of components, BIC chooses one of them for each class.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list of structures or "all", BIC chooses one
         structure for all classes if `n_components` is None, and otherwise one structure for each class.
@@ -179,7 +180,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             nearly constant values in a column.
         """
         began = perf_counter()
-        with unchanged_on_failure(self):
+        with unchanged_on_failure(self), ExitStack() as stack:
             rows: Any = X
             if isinstance(y, str):
                 rows, y = take_column(X, y, "y", may_miss=True)
@@ -192,6 +193,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 source = source.with_assignment(codes)
             source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
             options = find_options(self, {})
+            for option in options:
+                stack.enter_context(option)
             known = LabelledRows(TrainingData(source), len(self.classes_), self._engine(source), options)
             targets.check_mass(known.class_weights, self.classes_)
             self._check_parameters(source.n_features, is_complete=known.is_fully_labelled)

@@ -68,8 +68,8 @@ class GaussianMixture(LikelihoodEstimator):
         Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
         `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
         factor analysers, four passes per parameter. "auto" runs the check only if three passes suffice and take at most
-        a tenth of the time of the fit. For user-defined structures or more than 4,000 parameters, there is no check:
-        `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
+        a tenth of the time of the fit. There is no check for user-defined structures, more than 4,000 parameters, and
+        after `max_time`: `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
@@ -79,8 +79,8 @@ class GaussianMixture(LikelihoodEstimator):
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
         mixture. With more than 262,080 rows, and neither `labels` nor `X_error`, EM runs on a sample and then on all
-        rows if `init_params` is a name other than "hierarchical" or "random". Then `max_iter` limits each of the two
-        phases. A split-and-merge search has its own limit.
+        rows if `init_params` is a name, but not "hierarchical" or "random" without `trim`. Then `max_iter` limits each
+        of the two phases. A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of

@@ -44,7 +44,7 @@ class MixturePredictor(Estimator, ABC):
         Largest number of EM steps in each run.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
-        If BIC chooses the mixture, no new candidate is started after `max_time`, as in `GaussianMixtureIC`.
+        If BIC chooses the mixture, candidates are skipped or stopped, as in `GaussianMixtureIC`.
     n_init : int, default 1
         Number of runs for each random method or function in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"

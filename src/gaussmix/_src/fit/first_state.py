@@ -275,8 +275,9 @@ class FirstState:
         has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
         # a prior is left out, because it would depend on the structure
         ridge = data.likelihood_objective(None if has_covariances else problem.ridge).ridge
-        start = data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline
-        partition = data.trimming.start_partition(start_name, *start)
+        partition = data.trimming.start_partition(
+            start_name, data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline
+        )
         complete = data.scaled_sample.complete_rows
         if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
             return partition

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from gaussmix._src import fit as fitting
 from gaussmix._src.em import curvature
 from gaussmix._src.em.collapse.remedies import run_with_remedy
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate, is_certificate_cheap
+from gaussmix._src.em.curvature.certificate import is_certificate_cheap
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.objective.trace import EMState, Trace, final_state
+from gaussmix._src.em.objective.trace import TIME_IS_OVER, EMState, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome
@@ -105,21 +105,20 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
             initial = state
             if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
                 stopping = plan.stopping.stricter_rule(state.trace.objective)
-                if stopping is not None and not _is_at_maximum(problem, state, stopping):
-                    initial = state._replace(outcome=None)
-                else:
-                    stopping = None
+                if stopping is not None:
+                    initial = _check_maximum(problem, state, stopping.max_remaining_gain)
+                    stopping = stopping if initial.outcome is None else None
             elif state.outcome is Outcome.CONVERGED and moves and (moves_end := moves.improve_converged(state)):
                 initial, stopping = moves_end, plan.stopping
             yield initial
 
 
-def _is_at_maximum(problem: Problem, state: EMState, stopping: StopRule) -> bool:
-    """Return whether EM's remaining gain is below the limit; raise ValueError if the check is impossible."""
-    result = find_certificate(problem, state, is_requested=True)
-    if not stopping.is_past_deadline():
-        check_certifiable(result.why_not)
-    return result.remaining_gain is not None and result.remaining_gain < stopping.max_remaining_gain
+def _check_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> EMState:
+    """Return the state with its certificate, and without an outcome if EM would gain more than the limit."""
+    certificate = find_certificate(problem, state, is_requested=True)
+    check_certifiable("" if certificate.why_not == TIME_IS_OVER else certificate.why_not)
+    gain, trace = certificate.remaining_gain, replace(state.trace, certificate=certificate)
+    return EMState(state.model, trace, state.outcome if gain is not None and gain < max_remaining_gain else None)
 
 
 def check_certifiable(obstacle: str) -> None:
@@ -140,6 +139,8 @@ def find_certificate(
     run_traces : traces of all runs; their total number of steps measures the cost of the fit.
     is_requested : whether to make the check; None to make it only if it costs at most a tenth of the fit's cost.
     """
+    if final_state.trace.certificate is not None:
+        return final_state.trace.certificate
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from gaussmix._src import numerics
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
-from gaussmix._src.em.objective.trace import EMState, Trace
+from gaussmix._src.em.objective.trace import EMState, OptimalityCertificate, Trace
 from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
 from gaussmix._src.errors import LIKELIHOOD, Outcome, name_components
 from gaussmix._src.model import Model

@@ -149,7 +149,8 @@ def n_components_test(
 
     Raises
     ------
-    ValueError, TypeError : X or a parameter is not valid.
+    ValueError, TypeError : X or a parameter is not valid, or a component has repeated values in a feature, so that the
+        result would depend on `reg_covar`.
 
     Examples
     --------

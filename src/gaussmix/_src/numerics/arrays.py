@@ -77,7 +77,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
 
     All other values are returned unchanged. NumPy itself would ignore the mask, and GPU libraries would raise errors.
 
-    Raises TypeError if the array can't be converted to NumPy, or copied from its device.
+    Raises TypeError if the array can't be converted to NumPy.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
         values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
@@ -85,13 +85,8 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
             return _copied(values)
         try:
             return np.asarray(values)
-        except RuntimeError:  # array-api-strict simulates other devices in CPU memory
+        except (RuntimeError, TypeError):  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
-        except TypeError as error:  # for example, for bfloat16 or a sparse tensor
-            raise ParameterTypeError(
-                f"An array of {type(values).__module__.partition('.')[0]} can't be converted to NumPy ({error}). "
-                "Convert it to a dense array of a type that NumPy has, such as float32."
-            ) from error
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
     kinds = {"f": values.dtype, **dict.fromkeys("biu", np.dtype(np.float64))} if fill is not None else {}
@@ -106,8 +101,8 @@ def _copied(values: Any) -> Any:
         return np.from_dlpack(values, device="cpu", copy=True)
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise ParameterTypeError(
-            f"An array of {type(values).__module__.partition('.')[0]} is on another device and can't be copied from it "
-            f"({error}). Copy it first, for example by X.cpu() or X.get()."
+            f"An array of {type(values).__module__.partition('.')[0]} can't be converted to NumPy ({error}). Copy it "
+            "first, for example by X.cpu() or X.get(), to a dense array of a type that NumPy has, such as float32."
         ) from error
 
 

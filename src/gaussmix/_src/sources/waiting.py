@@ -1,4 +1,4 @@
-"""Wait for work in other processes: warn if there is no worker, and give up when `max_time` has passed."""
+"""The deadline of a fit with `max_time`, which limits passes and waits for other processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def waiting_for(seconds: float) -> AbstractContextManager[None]:
-    """Set the deadline, in seconds from now, after which code inside the `with` block no longer waits for workers."""
+    """Set the deadline of `awaited` and `check_time` inside the `with` block, in seconds from now."""
     return _holding(_deadline, monotonic() + seconds)
 
 

@@ -1,8 +1,6 @@
-"""The optimality certificate of a model, and an estimate of the cost of computing the certificate."""
+"""An estimate of the cost of computing the optimality certificate of a model."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from gaussmix._src.em.step.core_steps import step_multiply_adds
 from gaussmix._src.interfaces.moment_spec import Second
@@ -15,25 +13,6 @@ from gaussmix._src.sources.base import Source
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
 # With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
 MAX_COST_FRACTION = 0.1
-
-
-@dataclass(frozen=True)
-class OptimalityCertificate:
-    """Result of the check whether a model is near a maximum of the objective.
-
-    Parameters
-    ----------
-    is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
-        the model is far from a maximum; None if there was no check.
-    remaining_gain : gain of the objective up to the maximum, in nats per unit of row weight; None unless `is_maximum`.
-    label_change_fraction : fraction of the row weight whose label differs at the maximum; None unless `is_maximum`.
-    why_not : reason why the check was not possible, as the end of a sentence; empty if the check was made.
-    """
-
-    is_maximum: bool | None = None
-    remaining_gain: float | None = None
-    label_change_fraction: float | None = None
-    why_not: str = ""
 
 
 def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:

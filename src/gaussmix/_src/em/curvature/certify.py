@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.curvature.certificate import OptimalityCertificate
 from gaussmix._src.em.curvature.coordinates import are_bounds_equal, find_variances_at_bounds
 from gaussmix._src.em.curvature.information import ObservedInformation, untrimmed_rows
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.objective.objective import Objective
-from gaussmix._src.em.objective.trace import Trace
+from gaussmix._src.em.objective.trace import TIME_IS_OVER, OptimalityCertificate, Trace
 from gaussmix._src.em.trimming.trimming import TrimmedSource
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import SingularCovarianceError
@@ -51,20 +50,19 @@ def find_certificate(
     this maximum equal the derivatives of the objective of the retained rows, unless several rows tie at the cutoff. The
     models at both ends of Newton's step are evaluated with the rows that each model retains.
 
-    When `max_time` has passed, the check ends before its next pass, and the certificate says so.
+    When `max_time` has passed, no further pass begins, and the certificate says so.
     """
     try:
         with cut_in_time(True):
             return _make_certificate(model, objective, trace, source, engine)
     except TimeIsOver:
-        return OptimalityCertificate(why_not="max_time has passed")
+        return OptimalityCertificate(why_not=TIME_IS_OVER)
 
 
 def _make_certificate(
     model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate:
     """Return the certificate; raise `TimeIsOver` when `max_time` has passed."""
-    check_time()
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
@@ -89,6 +87,7 @@ def _check_newton_step(
     model, end = coords.model, objective.nearest_feasible(coords.model_at(step))
     if not are_bounds_equal(find_variances_at_bounds(end), coords.variances_at_bounds):
         return None
+    check_time()
     compared = partial(_compare_models, engine=engine, parameter_pair=(model.parameters, end.parameters))
     before, after, changed, total = untrimmed_rows(source, engine, model).sum_of(compared)
     if isinstance(source, TrimmedSource):

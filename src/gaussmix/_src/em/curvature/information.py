@@ -22,6 +22,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, below_diagonal
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.waiting import check_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +79,10 @@ class ObservedInformation:
         `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
         is None, `score_outer_product` is not computed. Without formulas for scores, `score_outer_product` needs one
         more pass, in which each row is evaluated twice per parameter. With trimming, only the rows that trimming with
-        `model` retains are used. `NotSmooth` is raised if the model has no coordinates.
+        `model` retains are used. `NotSmooth` is raised if the model has no coordinates. Inside `cut_in_time`,
+        `TimeIsOver` is raised if `max_time` has passed.
         """
+        check_time()
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
         has_squares = are_frequency_weights is False and source.row_totals.largest_weight is not None

@@ -76,8 +76,10 @@ class ScoreProducts:
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
     """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the missing values of each row.
 
-    The sums are the moments of an EM step, whitened with the factors W_k of the model at θ = 0.
+    The sums are the moments of an EM step, whitened with the factors W_k of the model at θ = 0. Inside `cut_in_time`,
+    `TimeIsOver` is raised if `max_time` has passed.
     """
+    check_time()
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
     # For complete rows, passing the reference points `anchor` takes no additional time.
@@ -107,13 +109,9 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate.
-
-    Raises `TimeIsOver` between passes, see `check_time`.
-    """
+    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
-        check_time()
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
         above, below = (total_score(coords, own, row_weight) for own in ends)
         columns.append((above - below) / (2 * DIFFERENCE_STEP))

@@ -24,8 +24,8 @@ class StopRule:
     ----------
     tolerance : threshold on the objective's change per step, in nats per unit of row weight, like scikit-learn's `tol`.
     max_steps : maximum number of steps.
-    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
-        before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
+    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, move
+        and initialisation of a trimmed fit. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the C++ core must run single steps.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
         the predicted gain of a converged run exceeds this limit, the run continues with a tenth of the tolerance.

@@ -12,6 +12,7 @@ from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
+TIME_IS_OVER = "max_time has passed"  # reason why it was not checked whether a model is near a maximum
 MIN_SHOWN_GAIN = 5e-6  # a gain below this number of nats per row is reported as no gain
 
 
@@ -89,6 +90,25 @@ class PosteriorGap:
 
 
 @dataclass(frozen=True)
+class OptimalityCertificate:
+    """Result of the check whether a model is near a maximum of the objective.
+
+    Parameters
+    ----------
+    is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
+        the model is far from a maximum; None if there was no check.
+    remaining_gain : gain of the objective up to the maximum, in nats per unit of row weight; None unless `is_maximum`.
+    label_change_fraction : fraction of the row weight whose label differs at the maximum; None unless `is_maximum`.
+    why_not : reason why there was no check, as the end of a sentence; empty if the check was made or not requested.
+    """
+
+    is_maximum: bool | None = None
+    remaining_gain: float | None = None
+    label_change_fraction: float | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
 class Trace:
     """Record of the steps of a run, with the data that the next step needs in addition to the model.
 
@@ -101,6 +121,7 @@ class Trace:
     events : records of components that degenerated, made by `em.collapse.remedies`.
     search : report on the split-and-merge search before the first step; None without a search.
     posterior_gap : difference between log-likelihood and free energy at the end of truncated EM; None for other fits.
+    certificate : result of the check that ended a run with ``tol="auto"``; None for other runs.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -110,6 +131,7 @@ class Trace:
     events: tuple[DegeneracyEvent, ...] = ()
     search: SearchReport | None = None
     posterior_gap: PosteriorGap | None = None
+    certificate: OptimalityCertificate | None = field(default=None, compare=False)
 
     @property
     def n_steps(self) -> int:

@@ -360,9 +360,9 @@ class RowTrimming:
         EM runs that are compared, all components share one variance per feature, because the likelihood would otherwise
         be unbounded at single rows. For example, with 10 % outliers and 4 components, two thirds of the random
         initialisations contain no outlier. Features are divided by their widths, so that units do not matter. After the
-        deadline (a value of `time.monotonic()`), no further initialisation is tried.
+        deadline (a value of `time.monotonic()`), EM from one initialisation suffices.
         """
-        stopping, best_stopping = (replace(rule, deadline=deadline) for rule in (START_STOPPING, BEST_STOPPING))
+        start_stopping, best_stopping = (replace(rule, deadline=deadline) for rule in (START_STOPPING, BEST_STOPPING))
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
         rows = replace(sample, rows=sample.rows / widths)
@@ -376,11 +376,11 @@ class RowTrimming:
         partitions += [nearest_centre(rows.mean_imputed[indices]) for indices in drawn]
         runs = list[EMState]()
         for partition in partitions:
-            if runs and stopping.is_past_deadline():
+            if runs and start_stopping.is_past_deadline():
                 break
             with suppress(SingularCovarianceError):
                 model = InitialMoments(source, engine, n_components, partition).model(family, objective)
-                if (run := run_to_sound_end(source, engine, model, objective, stopping)) is not None:
+                if (run := run_to_sound_end(source, engine, model, objective, start_stopping)) is not None:
                     runs.append(run)
         if not runs:
             return start(sample, engine, n_components, rng)

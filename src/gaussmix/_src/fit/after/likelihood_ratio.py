@@ -126,15 +126,15 @@ def degenerate_error(
     fractions = ascent.ridge_fractions(stacked).max(axis=(0, 1))
     n_components = models[0].n_components
     subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
+    advice = "Test fewer components or, if values are rounded, set reg_covar to the variance of the rounding errors."
     if fractions.max() > MAX_RIDGE_FRACTION:
-        column = names[fractions.argmax()]
-        return ValueError(
-            f"{subject} has only reg_covar as its variance in column {column!r}. Leave it out if it is constant. "
-            "Otherwise, test fewer components or, if values are rounded, set reg_covar to the variance of rounding."
-        )
-    if ascent.on_ridge_mask(stacked).any():
-        return ValueError(f"{subject} has only reg_covar as its variance in some direction. Test fewer components.")
-    return ValueError(f"{subject} has lost its rows. Test fewer components.")
+        where = f"in column {names[fractions.argmax()]!r}"
+        advice = f"Leave out this column if it is constant. Otherwise, {advice[0].lower()}{advice[1:]}"
+    elif ascent.on_ridge_mask(stacked).any():
+        where = "in some direction"
+    else:
+        return ValueError(f"{subject} has lost its rows. Test fewer components.")
+    return ValueError(f"{subject} has only reg_covar as its variance {where}. {advice}")
 
 
 def _split_models(model: Model) -> list[Model]:

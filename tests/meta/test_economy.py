@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34074,
     "cpp": 13006,
-    "tests": 32449,
+    "tests": 32450,
     "bench": 2544,
     "tools": 658,
     "files": 989,

@@ -176,8 +176,9 @@ def test_time_is_for_all_classes_together(frame, y):
     assert hasty.n_iter_ == 1
     some = np.where(np.arange(200) < 60, y, -1)
     with pytest.warns(ConvergenceWarning, match="max_time was reached"):
-        hasty = GaussianMixtureClassifier(max_time=0, tol=0).fit(frame, some)
+        hasty = GaussianMixtureClassifier(max_time=0, tol=0, check_maximum=True).fit(frame, some)
     assert hasty.outcome_.reason.startswith("max_time was reached")
+    assert hasty.outcome_.reason.endswith("max_time has passed.")  # for the check of the maximum
     unhurried = GaussianMixtureClassifier(2, max_time=1e6, random_state=0).fit(frame, y)
     assert unhurried.mixture_ == GaussianMixtureClassifier(2, random_state=0).fit(frame, y).mixture_
     with pytest.raises(ValueError, match="max_time=-1 must be"):

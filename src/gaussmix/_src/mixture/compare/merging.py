@@ -24,7 +24,7 @@ from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the first and the second cluster of each pair
-MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 2.5 GB
+MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 2.2 GB
 MAX_PAIR_VALUES = 2**20  # largest number of rows times pairs of clusters that are evaluated together
 
 

@@ -11,7 +11,7 @@ import pytest
 from common import ArraySource, Model, Objective, OptimalityCertificate, StopRule, Trace, checked, final_state, run_em
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
-from gaussmix._src.em.curvature.certificate import is_certificate_cheap
+from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
 from gaussmix._src.em.curvature.certify import find_certificate
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.engines.complete.engine import CompleteEngine

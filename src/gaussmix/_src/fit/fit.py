@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gaussmix._src import fit as fitting
 from gaussmix._src.em import curvature
 from gaussmix._src.em.collapse.remedies import run_with_remedy
-from gaussmix._src.em.curvature.certificate import is_certificate_cheap
+from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import TIME_IS_OVER, EMState, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.best_of import EMRun, best_run

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.em.curvature.jacobian import first_order_changes
+from gaussmix._src.em.curvature.jacobian import exponent_derivatives
 from gaussmix._src.em.curvature.scores import NumericalScores, ScoreProducts, expected_scores, score_slopes, total_score
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
@@ -372,10 +372,10 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
     loadings, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
     d, n_b = noise.shape
     gap = scatter.second_sum - scatter.dof * np.eye(d)
-    straight = first_order_changes(factor, each, loadings, noise)
-    half_step = np.einsum("ij,jqb->biq", factor, loadings)
-    of_loadings = (gap @ half_step).reshape(n_b, -1) @ half_step.reshape(n_b, -1).T
-    squared = (gap @ straight).reshape(n_b, -1) @ straight.reshape(n_b, -1).T
+    derivatives = exponent_derivatives(factor, each, loadings, noise)
+    whitened_change = np.einsum("ij,jqb->biq", factor, loadings)
+    of_loadings = (gap @ whitened_change).reshape(n_b, -1) @ whitened_change.reshape(n_b, -1).T
+    squared = (gap @ derivatives).reshape(n_b, -1) @ derivatives.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
     result = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
     return np.asarray(noise.T @ (0.5 * noise_ratios[:, None] * noise) - _symmetrise(result))

@@ -148,7 +148,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     if failed.any():
         raise NotSmooth("a covariance is singular")
     of_each = zip(factors, covariances.each, loadings, noise, strict=True)
-    blocks = np.array([_basis_coordinates(first_order_changes(*of_one)) for of_one in of_each])
+    blocks = np.array([_basis_coordinates(exponent_derivatives(*of_one)) for of_one in of_each])
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
     retained = size > 0
     loadings, noise, blocks = (result[..., retained] / size[retained] for result in (loadings, noise, blocks))
@@ -176,10 +176,19 @@ def _separate_columns(columns: Array) -> Array:
     return own.reshape(n, m, n * c)
 
 
-def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_noise: Array) -> Array:
-    """Return changes W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of B per coordinate, (n_b, n_features, n_features)."""
-    half_step = np.einsum("ij,jqb->bqi", factor, loadings)
-    crossed = np.einsum("bqi,jq->bij", half_step, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
+def exponent_derivatives(factor: Array, covariance: Array, loadings: Array, log_noise: Array) -> Array:
+    """Return the derivatives of the exponent B of one covariance Λ Λᵀ + diag(ψ), (n_b, n_features, n_features).
+
+    The derivative is W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ for a coordinate that changes the loadings by M and log ψ by n.
+
+    Parameters
+    ----------
+    factor : whitening factor W of the covariance, (n_features, n_features).
+    covariance : loadings Λ, followed by the column ψ, (n_features, n_factors + 1).
+    loadings, log_noise : derivatives M and n for one covariance, as in `LoadingJacobian`.
+    """
+    whitened_change = np.einsum("ij,jqb->bqi", factor, loadings)
+    crossed = np.einsum("bqi,jq->bij", whitened_change, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (log_noise * covariance[:, -1:]).T[:, None, :] * factor
     return np.asarray(crossed + crossed.swapaxes(1, 2) + np.einsum("bij,kj->bik", scaled, factor))
 

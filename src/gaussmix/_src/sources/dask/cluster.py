@@ -381,16 +381,18 @@ def _join(first_row: int, pieces: Sequence[Sequence[Block]]) -> WorkerPartition:
     return WorkerPartition(list(nodes([replace(whole, first_row=first_row)])))
 
 
-def _work(tasks: Sequence[int], parts: Sequence[WorkerPartition], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
+def _work(indices: list[int], parts: list[WorkerPartition], n_threads: int, sent: bytes) -> list[tuple[int, Any]]:
+    """Call a function on each partition of a worker; return pairs of the partition's index and its result."""
     work, arguments = pickle.loads(sent)
     with limit_threads(n_threads):
-        return [(index, work(partitions, *arguments)) for index, partitions in zip(tasks, parts, strict=True)]
+        return [(index, work(part, *arguments)) for index, part in zip(indices, parts, strict=True)]
 
 
-def _work_and_merge(tasks: list[int], parts: list[WorkerPartition], n_threads: int, sent: bytes, n_parts: int) -> Any:
+def _work_and_merge(indices: list[int], parts: list[WorkerPartition], n_threads: int, sent: bytes, n_parts: int) -> Any:
+    """Call a function on each partition of a worker, and merge the trees that the function returns."""
     work, arguments = pickle.loads(sent)
     with limit_threads(n_threads):
-        return split_by_component((work(partitions, *arguments) for partitions in parts), n_parts)
+        return split_by_component((work(part, *arguments) for part in parts), n_parts)
 
 
 def _part(trees: Sequence[Tree[Any]], index: int) -> Tree[Any]:

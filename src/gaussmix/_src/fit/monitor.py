@@ -112,7 +112,7 @@ class Monitor(FitOption):
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
-        candidate, times = plan.candidate, problem.objective.objective_scale if self._verbose else 1.0
+        candidate, scale = plan.candidate, problem.objective.objective_scale
         task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
@@ -122,7 +122,7 @@ class Monitor(FitOption):
             if self._has_callbacks:
                 run = partial(self._run_with_callbacks, run, start, candidate, task)
             if self._verbose:
-                run = partial(_print_progress, run, start - first, self._verbose > 1, self._verbose_interval, times)
+                run = partial(_print_progress, run, start - first, self._verbose > 1, self._verbose_interval, scale)
             yield run
             if self._was_stopped or self._was_last_start:
                 if next(waiting, None) is not None:
@@ -153,8 +153,7 @@ class Monitor(FitOption):
         self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
     ) -> Iterator[EMState]:
         """Yield the states of a run, and call the callbacks after each step."""
-        of_start = None if task is None else task.begin_subtask("start")
-        open_parts = [] if of_start is None else [of_start]
+        open_parts = [] if task is None else [task.begin_subtask("start")]
         try:
             yield from self._call_callbacks(run(initial), start, candidate, open_parts)
         except SingularCovarianceError:  # ends open tasks, because another initialisation may succeed
@@ -177,13 +176,14 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                was_called = is_last and index == 0  # callbacks were called before the checkpoint was written
+                # If the first state is the last, it was read from a checkpoint, and the callbacks saw it before.
+                was_called = is_last and index == 0
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
                     if not (is_ended or is_last):
                         open_parts.append(open_parts[0].begin_subtask("iteration"))
-                if is_ended and not is_last:
+                if is_ended and not is_last:  # a callback requests the end of the run or of the fit
                     state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True
                 before = perf_counter()
             if is_last and open_parts:

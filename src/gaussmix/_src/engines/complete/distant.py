@@ -80,7 +80,7 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
         indices = indices[~np.isnan(block.rows[indices]).any(axis=1)]
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
-    return indices, _log_odds_of_nearest(block.take(indices, block.first_row), parameters)
+    return indices, _log_odds_to_nearest(block.take(indices, block.first_row), parameters)
 
 
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
@@ -90,7 +90,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
     limit. Therefore, if this function finds far rows, the count of `step` is not 0. For most blocks, the minimum and
     maximum of each feature already show that no row is far.
     """
-    limit = parameters.distant_limit - 1.0
+    limit = parameters.distant_limit - 1.0  # subtracts 1 nat as a margin for rounding errors
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
     # If the noise component's log density is above the limit, so is log p(x) of every row, and no row is far.
@@ -120,7 +120,7 @@ def sum_distant_rows(
     distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
     """Sum the moments of far rows about `anchor`, with responsibilities that are accurate for such rows."""
-    resp = softmax(_log_odds_of_nearest(distant, parameters))
+    resp = softmax(_log_odds_to_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_drop_negligible(resp))
     sums = engine.step(distant, engine.make_state(distant, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
@@ -135,11 +135,12 @@ def _drop_negligible(resp: Array) -> Array:
     return retained / retained.sum(axis=1, keepdims=True)
 
 
-def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
+def _log_odds_to_nearest(block: Block, parameters: Parameters) -> Array:
     """Return log p(x, k) − log p(x, r), where r is the row's nearest component, (n_rows, n_components).
 
     If there is a log prior, r is the nearest component that the prior allows, and log p(x, r) does not include the log
-    prior.
+    prior. In each round, the component with the largest log odds becomes the next reference r. Because rounding errors
+    of log odds are relative, components that nearly tie are compared accurately only if r is one of these components.
     """
     rows, prior = block.rows.astype(np.float64), block.row_log_prior(len(parameters.means))
     nearest = np.zeros(len(rows), dtype=np.intp) if prior is None else prior.argmax(axis=1)

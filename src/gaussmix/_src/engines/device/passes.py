@@ -175,7 +175,7 @@ class Pass:
         return joint + self._xp.take(self._send(table), indices, axis=0)
 
     def _are_distant(self, log_density: Any) -> Any:
-        """Return whether each row is far from every mean."""
+        """Return whether each row is far from every mean, with the same limit as `distant_rows`."""
         return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any]:

@@ -25,10 +25,10 @@ def kmeans_plus_plus(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Assign each row to the nearest of the centres that greedy k-means++ chooses."""
-    return _nearest(seed_centres(sample.in_unit, n_components, rng), sample)
+    return nearest_scaled_centre(seed_centres(sample.in_unit, n_components, rng), sample)
 
 
-def _nearest(centres: Array, sample: DistinctRows) -> Partition:
+def nearest_scaled_centre(centres: Array, sample: DistinctRows) -> Partition:
     """Assign each row to the nearest of `centres`, which were divided by `sample.unit`."""
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
@@ -61,7 +61,7 @@ def count_candidates(n_components: int) -> int:
 def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Assign each row to the nearest centre that k-means (Lloyd 1982) finds on at most about 65,520 rows."""
     scaled = sample.in_unit
-    return _nearest(run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng)), sample)
+    return nearest_scaled_centre(run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng)), sample)
 
 
 def kmeans_and_search(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.base import Partition, nearest_centre, sphere_parameters
-from gaussmix._src.em.initialisation.kmeans import complete_rows, run_lloyd
+from gaussmix._src.em.initialisation.base import Partition, sphere_parameters
+from gaussmix._src.em.initialisation.kmeans import complete_rows, nearest_scaled_centre, run_lloyd
 from gaussmix._src.em.initialisation.outliers import separate_outliers
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.step.accumulate import StepTask
@@ -32,15 +32,17 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
     """
     # With truncated EM, outliers are not separated, because their separation needs the responsibilities of all
     # components, which would fill the memory.
-    start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)
+    start = _kmeans_from_cells if engine.is_truncated else separate_outliers(_kmeans_from_cells)
     return start(sample, engine, n_components, rng)
 
 
-def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def _kmeans_from_cells(
+    sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
+) -> Partition:
+    """Assign each row to the nearest centre of k-means, which starts from the means of cells."""
     scaled = complete_rows(sample.in_unit)
-    run = _run_passes if engine.is_truncated else run_lloyd
-    centres = run(scaled, engine, _cell_means(scaled, n_components))
-    return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
+    run = _run_truncated_kmeans if engine.is_truncated else run_lloyd
+    return nearest_scaled_centre(run(scaled, engine, _cell_means(scaled, n_components)), sample)
 
 
 def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
@@ -54,7 +56,7 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
     return means
 
 
-def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
+def _run_truncated_kmeans(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Run `MAX_PASSES` passes of k-means, in which each row is compared only with the row's candidate centres."""
     rows, context = ArraySource(sample.rows, sample.weight), None
     task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)

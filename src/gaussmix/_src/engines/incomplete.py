@@ -89,8 +89,9 @@ class IncompleteEngine(CompleteEngine):
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
-        was_tried = not has_noise and (prior is None or prior.is_map)
-        return was_tried and super().supports_core_steps(block, n_components, structure, prior, False)
+        # For incomplete rows, the core has E-steps neither with a noise component nor for variational Bayes.
+        has_e_step = not has_noise and (prior is None or prior.is_map)
+        return has_e_step and super().supports_core_steps(block, n_components, structure, prior, False)
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
         return super().fit_many(groups, settings) if isinstance(settings.start, InitialMixtures) else None

@@ -68,12 +68,11 @@ def _run_in_core(
     if terms is None or algebra is None:
         return {}
     ridge, packed_prior = terms
-    volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
-    log_volume = volumes.pop()
-    if volumes or (packed_prior is not None and not packed_prior.is_map):
+    log_volume, *other_volumes = {np.inf if model.noise is None else model.noise.log_volume for model in models}
+    if other_volumes or (packed_prior is not None and not packed_prior.is_map):
         return {}
-    of_first = Block(0, groups.rows[: groups.n_rows[0]]), n_components, algebra, packed_prior
-    if not engine.supports_core_steps(*of_first, log_volume < np.inf):
+    first_table = Block(0, groups.rows[: groups.n_rows[0]])
+    if not engine.supports_core_steps(first_table, n_components, algebra, packed_prior, log_volume < np.inf):
         return {}
     arrays = ((model.all_weights, model.means, model.covariances.array) for model in models)
     initial = InitialMixtures(*map(np.array, zip(*arrays, strict=True)))
@@ -86,6 +85,7 @@ def _run_in_core(
         history, has_converged = fits.run_history(index), bool(fits.has_converged[index])
         if history is None or not history.log_likelihood:
             continue
+        # A run that ended for any other reason is repeated in Python, which reports the reason.
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
             outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))

@@ -74,6 +74,7 @@ class CoreRuns:
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
+        # The core cannot combine a prior with a noise component (`EmView` in cpp/em/em_view.hpp).
         return (prior is None or not has_noise) and supports_core_steps(block, n_components, structure)
 
     def run_em(

@@ -36,21 +36,19 @@ class Spread:
 
     @classmethod
     def _from_leaf(cls, leaf: Block) -> Spread:
-        rows, weight, n_features, unit = leaf.rows, leaf.row_weight, leaf.rows.shape[1], 1.0
-        if weight is not None:
-            unit = unit_of_weights(float(weight.max(initial=0.0)))
-            weight = weight / unit
-        leaf = replace(leaf, row_weight=weight)
+        n_features, unit = leaf.rows.shape[1], 1.0
+        if leaf.row_weight is not None:
+            unit = unit_of_weights(float(leaf.row_weight.max(initial=0.0)))
+            leaf = replace(leaf, row_weight=leaf.row_weight / unit)
         total = leaf.total_weight
-        if weight is not None and leaf.has_missing:
-            leaf = leaf.take(np.flatnonzero(weight), leaf.first_row)
-            rows, weight = leaf.rows, leaf.row_weight
+        if leaf.row_weight is not None and leaf.has_missing:  # missing values in rows of weight 0 do not matter
+            leaf = leaf.take(np.flatnonzero(leaf.row_weight), leaf.first_row)
         if not total or leaf.has_missing:
-            nothing = np.nan if total else 0.0
-            return cls(np.full(n_features, nothing), total, np.full((n_features, n_features), nothing), unit)
-        mass, first, _ = _sums(rows, weight, np.zeros(n_features), Second.NONE)
+            value = np.nan if total else 0.0
+            return cls(np.full(n_features, value), total, np.full((n_features, n_features), value), unit)
+        mass, first, _ = _sums(leaf.rows, leaf.row_weight, np.zeros(n_features), Second.NONE)
         mean = first / mass
-        scatter = _sums(rows, weight, mean, Second.FULL)[2]
+        scatter = _sums(leaf.rows, leaf.row_weight, mean, Second.FULL)[2]
         assert scatter is not None, "second moments were requested"
         return cls(mean, total, scatter, unit)
 

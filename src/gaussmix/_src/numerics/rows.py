@@ -101,8 +101,12 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
     )
 
 
-def steps_of(low: float, high: float) -> float:
-    """Return the spacing of float64 values from `low` to `high`, or 0 if rounding to them is harmless."""
+def merging_step(low: float, high: float) -> float:
+    """Return the spacing of the largest float64 values of a column with this range.
+
+    The result is 0 if the conversion of integers to float64 is exact, or if its rounding errors are negligible compared
+    with the range of the column.
+    """
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0

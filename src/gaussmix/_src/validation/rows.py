@@ -326,7 +326,7 @@ def _check_integers(column: int, names: Any, low: float, high: float, have_odd: 
 
     `have_odd(step)` returns whether some values of the column are not multiples of 2 · `step`.
     """
-    step = numerics.rows.steps_of(low, high)
+    step = numerics.rows.merging_step(low, high)
     if step and (low == high or have_odd(step)):
         raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
 
@@ -407,11 +407,12 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
 def scale_weights(source: Source, weight_type: str) -> Source:
     """Scale precisions so that their sum is the number of rows of positive weight; leave frequencies unchanged."""
     is_precision = check_weight_type(weight_type) == "precision"
-    return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
+    return _scale_to_row_count(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
-def _summing_to_rows(source: Source) -> Source:
+def _scale_to_row_count(source: Source) -> Source:
     """Scale weights so that their mean over rows with a positive weight and an observed value is 1."""
+    # Tiny weights are first scaled by a power of 2, because n_rows / total could overflow.
     scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
     total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
@@ -436,7 +437,7 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
             f"proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
             "Pass frequencies (a row of weight 2 counts as two rows). For precisions, set weight_type='precision'."
         )
-    return _summing_to_rows(source)
+    return _scale_to_row_count(source)
 
 
 def counted_weight(source: Source) -> float:

@@ -142,12 +142,11 @@ def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Gener
 def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str) -> None:
     (mixture, trace, _), (expected_mixture, expected_trace, _) = actual, expected
     tolerance = max(_rounding(rows), expected_mixture.family.accuracy)
-    assert_close(
-        trace.log_likelihood, expected_trace.log_likelihood, tolerance, 1 + abs(trace.last_objective), f"{what}: course"
-    )
+    size = 1 + abs(trace.last_objective)
+    assert_close(trace.log_likelihood, expected_trace.log_likelihood, tolerance, size, f"{what}: log-likelihood")
     assert_close(mixture.weights, expected_mixture.weights, tolerance, 1.0, f"{what}: weights")
-    size = np.abs(rows).max(axis=0)
-    assert_close(mixture.means, expected_mixture.means, tolerance, size, f"{what}: means")
+    largest = np.abs(rows).max(axis=0)
+    assert_close(mixture.means, expected_mixture.means, tolerance, largest, f"{what}: means")
     expected_covariances = expected_mixture.covariances.each
     size = np.abs(expected_covariances).max()
     assert_close(mixture.covariances.each, expected_covariances, tolerance, size, f"{what}: covariances")

@@ -244,7 +244,8 @@ class Acceleration:
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
         # The M-step of the covariance structure is applied, because the coordinates may violate the structure's
-        # constraints.
+        # constraints. Factor analysers (`is_step`) have no such constraints: a sum or a multiple of their coordinates,
+        # which are loadings and log noise variances, is always valid.
         if not template.family.is_step:
             spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T

@@ -28,7 +28,7 @@ constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSid
 
 struct Layout {
     Index of_each, sums_size;
-    Index step, front, own, all, weighted, row_weight, responsibilities, masks, size;
+    Index step, step_sums, own, all, weighted, row_weight, responsibilities, masks, size;
 
     explicit Layout(const ScoresView& task) {
         const Shape& shape = task.step.shape;
@@ -36,7 +36,7 @@ struct Layout {
         sums_size = of_each + shape.n_components * products_size(task.n_own);
         Carver carver;
         step = carver.take(ScratchLayout(shape).size);
-        front = carver.take(SumsLayout(shape, moments_size(shape)).size);
+        step_sums = carver.take(SumsLayout(shape, moments_size(shape)).size);
         own = carver.take(task.n_own * kPanelSize);
         all = carver.take(task.n_all * kPanelSize);
         weighted = carver.take(kTogether * kPanelSize);
@@ -86,6 +86,7 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
     }
 }
 
+// Writes the scores of the rows of one tile at a time, and sums their products.
 class Scores {
 public:
     Scores(const ScoresView& task, const Layout& layout, double* scratch, Poll& poll)
@@ -98,7 +99,7 @@ public:
           poll_(poll) {
         clear(layout.own, 0, task.n_own);
         clear(layout.all, 0, task.n_all);
-        for (int n = 0; n < kTileRows / kLanes; ++n) {
+        for (int n = 0; n < kTileRows / kLanes; ++n) {  // writes the last element of c, which is always 1
             Vec::broadcast(1).store(scratch + layout.own + (task.n_own - 1) * kPanelSize + n * kSide * kLanes);
         }
     }
@@ -218,7 +219,7 @@ private:
     const ScoresView& task_;
     const Shape& shape_;
     const Layout& layout_;
-    const ScratchLayout of_step_;
+    const ScratchLayout of_step_;  // layout of `tile_`, the scratch memory in which the E-step leaves a tile
     double* scratch_;
     double* tile_;
     Poll& poll_;
@@ -234,12 +235,13 @@ inline void add(const ScoresView& task, const void* operands, Index first, Index
                 double* sums) noexcept {
     const Layout layout(task);
     double* scratch = static_cast<double*>(room);
-    double* front = reinterpret_cast<double*>(scratch + layout.front);
-    const Index front_size = SumsLayout(task.step.shape, moments_size(task.step.shape)).size;
-    __builtin_memset(front, 0, static_cast<std::size_t>(front_size) * sizeof(double));
-    StepView plain = task.step;
-    plain.row_weight = {nullptr, 0};
-    Step step(plain, static_cast<const double*>(operands), listener, scratch + layout.step, front);
+    // The E-step adds the log-likelihood and other sums, which are not used.
+    double* step_sums = scratch + layout.step_sums;
+    const Index n_sums = SumsLayout(task.step.shape, moments_size(task.step.shape)).size;
+    __builtin_memset(step_sums, 0, static_cast<std::size_t>(n_sums) * sizeof(double));
+    StepView unweighted = task.step;  // g is needed without the row weight s, because S is multiplied by s only once
+    unweighted.row_weight = {nullptr, 0};
+    Step step(unweighted, static_cast<const double*>(operands), listener, scratch + layout.step, step_sums);
     Poll poll(listener);
     Scores scores(task, layout, scratch, poll);
     for (; first < last; first += kTileRows) {

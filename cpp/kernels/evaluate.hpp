@@ -111,6 +111,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     double* l = scratch + layout.densities;
     const double noise = parameters.operands[operands_layout.noise];
     auto* active = reinterpret_cast<unsigned char*>(scratch + layout.active);
+    // With one group in memory, only bit 0 of `active` is used. No component is skipped, so that bounds are not needed.
     const GroupView group{scratch + layout.rows, l, scratch + layout.differences, active, 1, {}, &likeliest, &poll};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};

@@ -114,6 +114,7 @@ inline void squared_distance(const double* rows, const double* mean, const doubl
     }
 }
 
+// Returns the number of sums of products of a feature and a projection, with padding to complete panels.
 constexpr Index crossed_size(Index n_features, Index n_factors) {
     return round_up(n_features, kSide) * round_up(n_factors, kSide);
 }

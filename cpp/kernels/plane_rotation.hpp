@@ -21,12 +21,12 @@ GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index si
     }
 }
 
-// Returns the i-th pair of axes in a round of n_seats / 2 pairs. As in a round-robin tournament, one axis keeps its
-// seat while the other axes move to the next seat after each round, so that every pair of axes meets once in
-// n_seats - 1 rounds. `n_seats` is even; if the number of axes is odd, the last seat is empty.
 struct Pair {
     Index p, q;
 };
+// Returns the i-th pair of axes in a round of n_seats / 2 pairs. As in a round-robin tournament, one axis keeps its
+// seat while the other axes move to the next seat after each round, so that every pair of axes meets once in
+// n_seats - 1 rounds. `n_seats` is even; if the number of axes is odd, the last seat is empty.
 inline Pair pair_of_round(Index n_seats, Index round, Index i) {
     const auto seated = [&](Index seat) {
         if (seat == 0) return seat;

@@ -32,7 +32,7 @@ constexpr Index component_stride(Index n_features) {
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-struct Component {
+struct Component {             // data that the M-step needs for one component of a tile
     const double* rows;        // rows of the tile, starting at the panel's first feature
     double* responsibilities;  // exponentials, which are turned into responsibilities when the first panel is processed
     const double* row_factor;

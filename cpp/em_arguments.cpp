@@ -16,7 +16,8 @@ std::size_t n_covariances(const EmView& task) {
     return task.algebra.is_shared() ? 1 : static_cast<std::size_t>(task.n_components);
 }
 
-std::size_t size(const EmView& task) { return static_cast<std::size_t>(task.algebra.size(task.rows.n_features)); }
+// Returns the number of values of one covariance.
+std::size_t n_values(const EmView& task) { return static_cast<std::size_t>(task.algebra.size(task.rows.n_features)); }
 
 Steps to_steps(const Stop& stop) {
     require(std::get<1>(stop) >= 1, "EM needs a step");
@@ -57,10 +58,10 @@ EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& let
 
 Written::Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
                  const Writable<double, 1>& covariances)
-    : factors({n_covariances(task) * size(task)}), log_abs_det({n_covariances(task)}) {
+    : factors({n_covariances(task) * n_values(task)}), log_abs_det({n_covariances(task)}) {
     const auto n_means = static_cast<std::size_t>(task.n_components * task.rows.n_features);
     view = {weights.data(), written(means, n_means, "means must have shape (n_components, n_features)"),
-            written(covariances, n_covariances(task) * size(task), "covariances must be of the algebra's size"),
+            written(covariances, n_covariances(task) * n_values(task), "covariances must be of the algebra's size"),
             factors.data(), log_abs_det.data()};
 }
 

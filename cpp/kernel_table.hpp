@@ -131,7 +131,7 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1
     // fills unused entries
     std::int32_t* candidates;
-    // components near each component, (n_components, n_neighbours), where -1 fills unused entries
+    // components near each component, (n_components, n_neighbours), where -1 marks empty entries
     const std::int32_t* neighbours;
     std::uint64_t key;  // random key that selects random components and the neighbours to try
 };

@@ -108,6 +108,8 @@ bool rises_above(SearchContext& context, const EmView& em, Mixture& mixture, dou
         gain = n > 1 ? log_likelihood - history[n - 2] : 0;
         const double gain_before = n > 2 ? history[n - 2] - history[n - 3] : 0;
         double n_gains = acceptance.promising_factor;
+        // If the gains decline geometrically, the sum of all further gains is gain^2 / (gain_before - gain);
+        // at most kCaution times this sum is expected.
         if (gain > 0 && gain_before > gain) n_gains = std::min(n_gains, kCaution * gain / (gain_before - gain));
         if (log_likelihood + n_gains * gain < aim) return false;
     }

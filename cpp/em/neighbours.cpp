@@ -61,6 +61,7 @@ void write_neighbours(const NeighboursView& task, const Overlaps& overlaps, Inde
     });
     for (const std::int32_t other : listed) n_shared_rows[other] = 0;
     if (listed.empty()) listed.push_back(-1);
+    // A short list is repeated, because a step that tries only some entries would waste its turn on an empty entry.
     const Index n_listed = std::min(static_cast<Index>(listed.size()), task.n_neighbours);
     for (Index j = 0; j < task.n_neighbours; ++j) neighbours[j] = listed[j % n_listed];
 }

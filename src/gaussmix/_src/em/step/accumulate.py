@@ -62,10 +62,10 @@ class StepTask:
     def sizes(self, n_features: int) -> tuple[int, int, int]:
         """Return the approximate sizes in bytes of the task and of its result, and the number of components."""
         n_second = self.spec.n_values(self.n_components, n_features)
-        was_tried = (
-            self.rule is AssignmentRule.SOFT and self.context is not None and self.context.total_spread is not None
-        )
-        sums = self.n_components * (1 + 2 * n_features) + (0 if was_tried else n_second)
+        # A shared covariance follows from the scatter matrix of all rows, so that a step sums no second moments.
+        has_total = self.context is not None and self.context.total_spread is not None
+        n_summed = 0 if has_total and self.rule is AssignmentRule.SOFT else n_second
+        sums = self.n_components * (1 + 2 * n_features) + n_summed
         return 16 * (self.n_components * (2 + 2 * n_features) + 2 * n_second), 8 * sums, self.n_components
 
     def open(self, block: Block) -> BlockState:

@@ -297,7 +297,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
         """Return a function that computes the log densities of a block of rows; `score_samples` explains `how`."""
         engine = self._engine(source)
-        if check_name("how", how, HOW) == HOW[1]:
+        if check_name("how", how, HOW) == "plugin":
             return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
         if source.has_errors:
             raise ValueError(

@@ -277,9 +277,8 @@ class Estimator(BaseEstimator):
     @property
     def _may_miss(self) -> bool:
         """Whether X may have missing values."""
-        missing = getattr(self, "missing", MISSING[0])  # Predictors have no parameter `missing`, and allow NaN.
-        # The identity test keeps the check of the value out of plain fits, whose functions `test_plain_fit.py` counts.
-        return missing is MISSING[0] or check_missing(missing) == MISSING[0]
+        # Predictors have no parameter `missing`, and allow NaN.
+        return check_missing(getattr(self, "missing", MISSING[0])) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -87,7 +87,9 @@ def kernels(session: nox.Session) -> None:
 
     All backends of this processor must give the same bits, including the portable backend of other processors.
     """
-    session.install(*requirements(), "cmake", "ninja")  # needed here, because more is built after the installation
+    # These packages are needed here, because more is built after the installation. pip builds with the system's cmake
+    # if there is one, and ccache finds pip's objects only if the same cmake writes the compiler's options.
+    session.install(*requirements(), "ninja", *([] if shutil.which("cmake") else ["cmake"]))
     settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON")
     session.install("--no-build-isolation", ".[test,lint]", *settings, env=ALL_KERNELS)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")

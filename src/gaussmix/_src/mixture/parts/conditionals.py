@@ -198,7 +198,7 @@ class Conditionals(MixtureBase):
     def _split(self, known: Features, rows: object = None) -> Conditional:
         """Return the `Conditional` given the known features; check the order of columns if `rows` is a data frame."""
         indices = self._feature_indices(known)
-        check_order(rows, names_at(self.feature_names, indices), "X_known")
+        check_order(rows, self.feature_names, "X_known", indices)
         return self._splits(tuple(indices.tolist()))
 
     @cached_property

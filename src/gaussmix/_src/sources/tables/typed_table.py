@@ -218,8 +218,9 @@ class NpyTable(TypedTable):
 
 
 def _native(column: NDArray[Any]) -> NDArray[Any]:
-    """Return the numbers of a column as a contiguous array in the byte order of this machine."""
-    return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
+    """Return the numbers of a column as a contiguous array in a type of Arrow, which has no floats beyond 64 bits."""
+    is_long = column.dtype.kind == "f" and column.dtype.itemsize > 8
+    return np.ascontiguousarray(column, np.float64 if is_long else column.dtype.newbyteorder("="))
 
 
 def read_npy(source: Input) -> TypedTable:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
-from gaussmix._src.errors import ParameterTypeError, counted
+from gaussmix._src.errors import ParameterTypeError, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
@@ -285,7 +285,7 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     if len(names) > 1:
         first, second = sorted(names)[:2]
         raise ValueError(
-            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Use marginal "
-            "to bring the features into the same order, or with_feature_names to rename the features."
+            f"These mixtures have different features: {listed(first, 5)}; and {listed(second, 5)}. Use marginal to "
+            "bring the features into the same order, or with_feature_names to rename the features."
         )
     return names.pop() if names else None

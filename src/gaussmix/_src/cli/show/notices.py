@@ -29,6 +29,10 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "features=[…]": "--features A,B",
     "features=": "--features ",
     "targets=": "--targets ",
+    "more: see outcome_.diagnostics": "more",
+    "Use marginal to bring the features into the same order, or with_feature_names to rename the features": (
+        "Fit them to tables with the same columns"
+    ),
     "draw it with ComponentDisplay": "use --kind components",
     "Fit with a box as the volume of noise, or use mixture.without_noise": _WITHOUT_NOISE,
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,

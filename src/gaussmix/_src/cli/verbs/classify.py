@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 # they are classes in a table.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
+_RIDGE_HELP = "Number to add to every variance; auto adds one only to components of few or equal rows."
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
 
 
@@ -31,6 +33,9 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @options.column("--labels", "Column of LABELLED with the classes.", required=True)
 @options.option("-k counts", _COUNTS_HELP, check=parsing.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.", Full().name)
+@options.option(
+    "--reg-covar", _RIDGE_HELP, partial(parsing.by_rule, name="reg_covar"), default="auto", metavar="NUMBER"
+)
 @options.seed
 @options.row_by_row
 def classify(
@@ -39,6 +44,7 @@ def classify(
     labels: str,
     counts: tuple[int, ...] | None,
     covariance_type: str | list[str],
+    reg_covar: float | str,
     random_state: int,
     writing: Writing,
     reading: Reading,
@@ -63,8 +69,8 @@ def classify(
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
     # If there are several covariance structures, BIC chooses one for each class.
     structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type
-    settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
-    classifier = GaussianMixtureClassifier(counts, **settings)
+    settings = {"covariance_type": structures, "reg_covar": reg_covar, "random_state": random_state}
+    classifier = GaussianMixtureClassifier(counts, n_jobs=reading.jobs, **settings)
     with collected_warnings() as collected:
         cells = label_cells(source, labels)
         classifier.fit(source.all_rows(names, may_miss=reading.missing), [_TEXTS.get(label, label) for label in cells])

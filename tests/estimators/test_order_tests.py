@@ -1,4 +1,4 @@
-"""Tests of the number of components: their level, their power, and their errors."""
+"""Tests of `likelihood_ratio_test`, `n_components_test` and `em_test`: their level, their power and their errors."""
 
 from __future__ import annotations
 
@@ -12,80 +12,73 @@ from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_componen
 from gaussmix._src.fit.after import em_test as em_module
 
 
-def rows(*places, n=60, seed=0, d=1):
+def rows(*centres, n=60, seed=0, d=1):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n * len(places), d)) + np.repeat(places, n)[:, None]
+    return rng.normal(size=(n * len(centres), d)) + np.repeat(centres, n)[:, None]
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "VEI"])
-def test_statistics_are_not_negative_and_have_the_same_bits_on_threads(family):
+def test_likelihood_ratios_are_not_negative_and_do_not_depend_on_n_jobs(family):
     X = rows(0.0, 1.0, d=2)
-    how = {"n_resamples": 5, "random_state": 3, "covariance_type": family}
-    test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **how)
+    options = {"n_resamples": 5, "random_state": 3, "covariance_type": family}
+    test = likelihood_ratio_test(X, 1, 3, n_jobs=1, **options)
     assert (test.null_statistics >= 0).all()
     assert (test.statistic >= 0).all()
-    again = likelihood_ratio_test(X, 1, 3, n_jobs=2, **how)
+    again = likelihood_ratio_test(X, 1, 3, n_jobs=2, **options)
     np.testing.assert_array_equal(again.null_statistics, test.null_statistics)
     np.testing.assert_array_equal(again.statistic, test.statistic)
 
 
-def test_the_statistic_is_that_of_the_best_fits():
+def test_the_likelihood_ratio_is_that_of_the_best_fits():
     X = rows(0.0, 3.0, 9.0, d=2)
-    log_likelihoods = [
-        GaussianMixture(k, random_state=0, init_params="search", tol=1e-7, max_iter=5000).fit(X).score(X) * len(X)
-        for k in (2, 3)
-    ]
-    found = likelihood_ratio_test(X, 2, n_resamples=1, random_state=0)
-    assert found.statistic[0] == pytest.approx(2 * (log_likelihoods[1] - log_likelihoods[0]), abs=0.02)
+    options = {"random_state": 0, "init_params": "search", "tol": 1e-7, "max_iter": 5000}
+    log_likelihoods = [GaussianMixture(k, **options).fit(X).score(X) * len(X) for k in (2, 3)]
+    result = likelihood_ratio_test(X, 2, n_resamples=1, random_state=0)
+    assert result.statistic[0] == pytest.approx(2 * (log_likelihoods[1] - log_likelihoods[0]), abs=0.02)
 
 
 @pytest.mark.parametrize("reg_covar", ["auto", 1.0])
-def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
-    """Check that splits into components without variance raise an error, because p would be 1 for any rows."""
+def test_likelihood_ratio_test_rejects_components_with_only_the_ridge_as_variance(reg_covar):
+    """Check that components without variance raise an error, because the p-value would be 1 for any rows."""
     X, rng = rows(0.0, 9.0), np.random.default_rng(0)
-    ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
-    for column, k in ((ones, 1), (halves, 2)):
+    ones, half_constant = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
+    for column, k in ((ones, 1), (half_constant, 2)):
         warned = pytest.warns() if k == 1 and reg_covar == "auto" else nullcontext()
-        words = rf"with n_components={k}, a component has only reg_covar as its variance in column 'x1'\. Leave out"
-        with warned, pytest.raises(ValueError, match=words):
+        message = rf"with n_components={k}, a component has only reg_covar as its variance in column 'x1'\. Leave out"
+        with warned, pytest.raises(ValueError, match=message):
             likelihood_ratio_test(np.column_stack([X, column]), k, n_resamples=3, reg_covar=reg_covar, random_state=0)
-    lines = np.column_stack([X[:, 0], X[:, 0] + halves])
-    with pytest.raises(
-        ValueError, match="with n_components=2, a component has only reg_covar as its variance in some direction"
-    ):
+    lines = np.column_stack([X[:, 0], X[:, 0] + half_constant])
+    message = "with n_components=2, a component has only reg_covar as its variance in some direction"
+    with pytest.raises(ValueError, match=message):
         likelihood_ratio_test(lines, 2, n_resamples=3, reg_covar=reg_covar, random_state=0)
-    # a single component has a variance, but neither half of it has one
+    # A single component has a variance, but two components would separate rows that are nearly equal.
     tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]
     with pytest.raises(ValueError, match="with n_components=2, a component"):
         likelihood_ratio_test(tail, 1, n_resamples=3, reg_covar=1e-6, random_state=0)
 
 
 @pytest.mark.heavy
-def test_the_level_of_the_likelihood_ratio_test():
+def test_p_values_of_likelihood_ratio_test_are_uniform_under_the_null():
     """Check that p-values of rows from the smaller mixture are uniform: mean ½ ± 0.029, and 5 % below 0.05."""
-    p = np.array(
-        [
-            likelihood_ratio_test(rows(0.0, seed=seed), 1, n_resamples=99, random_state=seed).p_value[0]
-            for seed in range(100)
-        ]
-    )
+    tests = [likelihood_ratio_test(rows(0.0, seed=i), 1, n_resamples=99, random_state=i) for i in range(100)]
+    p = np.array([test.p_value[0] for test in tests])
     assert abs(p.mean() - 0.5) < 4 * 0.029
     assert (p <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
 
 
-def test_order_tests_find_three_groups():
+def test_likelihood_ratio_test_and_n_components_test_find_three_groups():
     X = rows(0.0, 6.0, 14.0)
-    drawn = likelihood_ratio_test(X, 1, 4, n_resamples=39, random_state=0)
-    np.testing.assert_array_equal(drawn.n_components, [1, 2, 3])
-    assert drawn.p_value[:2].tolist() == [1 / 40, 1 / 40]
-    assert drawn.min_components() == 3
-    halves = n_components_test(X, 5, random_state=0)
-    assert halves.min_components() == 3
-    np.testing.assert_allclose(halves.p_value, np.minimum(1, 1 / halves.statistic), rtol=1e-12)
+    by_likelihood_ratio = likelihood_ratio_test(X, 1, 4, n_resamples=39, random_state=0)
+    np.testing.assert_array_equal(by_likelihood_ratio.n_components, [1, 2, 3])
+    assert by_likelihood_ratio.p_value[:2].tolist() == [1 / 40, 1 / 40]
+    assert by_likelihood_ratio.min_components() == 3
+    by_split = n_components_test(X, 5, random_state=0)
+    assert by_split.min_components() == 3
+    np.testing.assert_allclose(by_split.p_value, np.minimum(1, 1 / by_split.statistic), rtol=1e-12)
     assert n_components_test(X, 2, random_state=0).min_components() == 3  # the result is beyond the tested numbers
 
 
-def test_values_that_repeat_are_no_evidence_of_components():
+def test_n_components_test_rejects_rows_without_variance_in_a_component():
     """Check normal rows rounded to integers, at which the density could be as high as the ridge allows."""
     rounded = rows(0.0, n=600).round()
     with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
@@ -99,89 +92,89 @@ def test_values_that_repeat_are_no_evidence_of_components():
     assert n_components_test(rounded, 4, reg_covar=1 / 12, random_state=0).min_components() == 1
 
 
-def test_files_are_read_for_the_likelihood_ratio(tmp_path):
+def test_likelihood_ratio_test_reads_files(tmp_path):
     np.save(tmp_path / "x.npy", rows(0.0))
-    how = {"n_resamples": 3, "random_state": 0}
-    found, same = (likelihood_ratio_test(x, 1, **how) for x in (tmp_path / "x.npy", rows(0.0)))
-    np.testing.assert_array_equal(found.null_statistics, same.null_statistics)
+    options = {"n_resamples": 3, "random_state": 0}
+    result, expected = (likelihood_ratio_test(x, 1, **options) for x in (tmp_path / "x.npy", rows(0.0)))
+    np.testing.assert_array_equal(result.null_statistics, expected.null_statistics)
 
 
-def test_halves_keep_the_level():
+def test_n_components_test_keeps_its_level():
     """Check that the mean ratio is at most 1 under the smaller mixture, so that few ratios are above 1 / α."""
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
     assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
     assert np.mean([test.statistic[0] for test in tests]) < 1.5
 
 
-def test_ratios_beyond_any_number_have_p_values():
+def test_statistics_that_underflow_or_overflow_have_p_values():
     plain = n_components_test(np.random.default_rng(0).normal(size=(120, 30)), 1, random_state=0)
     assert plain.statistic.tolist() == [0.0]  # the exact statistic is about exp(-1000)
     assert plain.p_value.tolist() == [1.0]
-    apart = n_components_test(rows(0.0, 1000.0, n=300, d=4), 1, random_state=0)
-    assert apart.statistic.tolist() == [np.inf]
-    assert apart.p_value.tolist() == [0.0]
+    separated = n_components_test(rows(0.0, 1000.0, n=300, d=4), 1, random_state=0)
+    assert separated.statistic.tolist() == [np.inf]
+    assert separated.p_value.tolist() == [0.0]
 
 
 @pytest.mark.heavy
-def test_the_level_of_the_em_test():
+def test_the_statistic_of_em_test_is_chi_squared_under_the_null():
     """Check that the statistic is χ² with two degrees of freedom: mean 2, and 5 % above the 95 % quantile."""
-    found = np.array([em_test(rows(0.0, n=100, seed=seed)).statistic[0] for seed in range(200)])
-    assert abs(found.mean() - 2) < 4 * 2 / np.sqrt(200)
-    assert abs((chi2.sf(found, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)
+    result = np.array([em_test(rows(0.0, n=100, seed=seed)).statistic[0] for seed in range(200)])
+    assert abs(result.mean() - 2) < 4 * 2 / np.sqrt(200)
+    assert abs((chi2.sf(result, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)
 
 
 @pytest.mark.heavy
-def test_the_em_test():
+def test_em_test_finds_two_components_in_any_unit():
     X = rows(0.0, 3.0)
-    found = em_test(X)
-    assert found.p_value[0] == pytest.approx(chi2.sf(found.statistic[0], 2))
-    assert found.min_components() == 2
+    result = em_test(X)
+    assert result.p_value[0] == pytest.approx(chi2.sf(result.statistic[0], 2))
+    assert result.min_components() == 2
     assert em_test(rows(0.0)).min_components() == 1
-    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # the unit does not matter
+    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(result.statistic)
     for unit in (1e-310, 1e-200, 1e200, 1e305):
-        assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
+        assert em_test(unit * X).statistic == pytest.approx(result.statistic, rel=1e-9)
     # The statistic is the likelihood gain of two components minus a penalty, which is small.
     maxima = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
-    assert found.statistic[0] == pytest.approx(2 * (maxima[1] - maxima[0]), abs=3)
-    for x, words in [(np.zeros(50), "not all equal"), (X[:9], "at least 10"), (np.hstack([X, X]), "one feature")]:
-        with pytest.raises(ValueError, match=words):
-            em_test(x)
+    assert result.statistic[0] == pytest.approx(2 * (maxima[1] - maxima[0]), abs=3)
 
 
-def test_steps_of_the_em_test_never_lower_what_it_raises():
+def test_steps_of_em_test_never_lower_the_penalised_likelihood():
     x = rows(0.0, 2.0)[:, 0]
     x = (x - x.mean()) / x.std()
-    shares, means, variances = em_module._initial_parameters(x)
-    log_likelihoods = [em_module._penalised_log_likelihood(x, shares, means, variances)]
+    weights, means, variances = em_module._initial_parameters(x)
+    log_likelihoods = [em_module._penalised_log_likelihood(x, weights, means, variances)]
     for _ in range(30):
-        means, variances = em_module._m_step(x, em_module._second_responsibilities(x, shares, means, variances))
-        log_likelihoods.append(em_module._penalised_log_likelihood(x, shares, means, variances))
+        means, variances = em_module._m_step(x, em_module._second_responsibilities(x, weights, means, variances))
+        log_likelihoods.append(em_module._penalised_log_likelihood(x, weights, means, variances))
     assert (np.diff(log_likelihoods, axis=0) >= -1e-10).all()
 
 
-def test_text_and_table_of_order_tests():
-    found = likelihood_ratio_test(rows(0.0, 6.0), 1, n_resamples=19, random_state=0)
-    assert "At least 2 at a level of 0.05." in str(found)
-    assert list(found.tidy().columns) == ["n_components", "statistic", "p_value"]
+def test_results_of_order_tests_print_the_decision_and_convert_to_a_data_frame():
+    result = likelihood_ratio_test(rows(0.0, 6.0), 1, n_resamples=19, random_state=0)
+    assert "At least 2 at a level of 0.05." in str(result)
+    assert list(result.tidy().columns) == ["n_components", "statistic", "p_value"]
     assert "by halves of the rows" in str(n_components_test(rows(0.0, 6.0), random_state=0))
 
 
-def test_order_tests_refuse_invalid_arguments():
+def test_order_tests_reject_invalid_arguments():
     X = rows(0.0)
-    holes = X.copy()
-    holes[3] = np.nan
-    for call, error, words in [
+    with_missing = X.copy()
+    with_missing[3] = np.nan
+    for call, error, message in [
         (lambda: likelihood_ratio_test(X, 2, 2), ValueError, "n_components_alternative=2"),
         (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
         (lambda: likelihood_ratio_test(X, 1, n_resamples=0), ValueError, "n_resamples=0"),
         (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
-        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing values \(NaN\)"),
+        (lambda: likelihood_ratio_test(np.column_stack([X, with_missing]), 1), ValueError, r"missing values \(NaN\)"),
         (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number for tol"),
         (lambda: likelihood_ratio_test(X, 1, tol="small"), TypeError, "tol"),
         (lambda: n_components_test(X[:20], 9), ValueError, "four rows per component"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
         (lambda: n_components_test(X).min_components(2), ValueError, "alpha"),
         (lambda: em_test(3.0), ValueError, "at least 10 numbers"),
+        (lambda: em_test(X[:9]), ValueError, "at least 10"),
+        (lambda: em_test(np.zeros(50)), ValueError, "not all equal"),
+        (lambda: em_test(np.hstack([X, X])), ValueError, "one feature"),
     ]:
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=message):
             call()

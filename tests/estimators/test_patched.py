@@ -1,4 +1,4 @@
-"""gaussmix's classes in place of scikit-learn's, and programs that run unchanged with them."""
+"""Tests of `patch_sklearn` and `python -m gaussmix.patched`, which replace scikit-learn's classes by gaussmix's."""
 
 import pickle
 import subprocess
@@ -12,42 +12,42 @@ import gaussmix
 NAMES = ["GaussianMixture", "BayesianGaussianMixture"]
 OURS = [getattr(gaussmix, name) for name in NAMES]
 THEIRS = [getattr(sklearn.mixture, name) for name in NAMES]
-Kept = THEIRS[0]  # a name in this module, which patch_sklearn reports
+SklearnMixture = THEIRS[0]  # patch_sklearn reports that this module still has scikit-learn's class
 
 PROGRAM = """
 import sys
 from sklearn.mixture import GaussianMixture
 print(__name__, __file__, sys.argv, sys.path[0], GaussianMixture.__module__.partition(".")[0], sep="|")
-def last(word):
-    if word == "fail":
-        raise ValueError(word)
-    sys.exit(int(word))
-last(sys.argv[-1])
+def finish(argument):
+    if argument == "fail":
+        raise ValueError(argument)
+    sys.exit(int(argument))
+finish(sys.argv[-1])
 """
 
 
-def in_place():
+def current_classes():
     return [getattr(sklearn.mixture, name) for name in NAMES]
 
 
-def test_contexts_nest_and_end_after_an_error(capsys):
+def test_patch_sklearn_contexts_nest_and_end_after_an_error(capsys):
     with gaussmix.patch_sklearn() as outer:
         assert list(outer.replaced.values()) == THEIRS
         with pytest.raises(ZeroDivisionError), gaussmix.patch_sklearn(verbose=False):
-            in_place().index(1 / 0)
-        assert in_place() == OURS
-    assert in_place() == THEIRS
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "gaussmix: sklearn.mixture.GaussianMixture is now gaussmix.GaussianMixture."
-    assert __name__ in said[2]
+            current_classes().index(1 / 0)
+        assert current_classes() == OURS
+    assert current_classes() == THEIRS
+    messages = capsys.readouterr().err.splitlines()
+    assert messages[0] == "gaussmix: sklearn.mixture.GaussianMixture is now gaussmix.GaussianMixture."
+    assert __name__ in messages[2]
     with gaussmix.patch_sklearn(verbose=False), gaussmix.patch_sklearn(verbose=False):
         gaussmix.unpatch_sklearn()
         gaussmix.unpatch_sklearn()
-        assert in_place() == THEIRS
-    assert in_place() == THEIRS
+        assert current_classes() == THEIRS
+    assert current_classes() == THEIRS
 
 
-def test_what_is_scikit_learns_stays_so(X):
+def test_patch_sklearn_keeps_the_class_of_existing_estimators(X):
     theirs = THEIRS[0](2, random_state=0).fit(X)
     before = pickle.dumps(theirs)
     with gaussmix.patch_sklearn(verbose=False):
@@ -59,7 +59,7 @@ def test_what_is_scikit_learns_stays_so(X):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("word", "code"), [("7", 7), ("0", 0), ("fail", 1)])
-def test_a_script_runs_as_by_python_alone(word, code, tmp_path):
+def test_python_m_gaussmix_patched_runs_a_script_as_python_does(word, code, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
     runs = [
         subprocess.run([sys.executable, *more, "program.py", "-m", word], cwd=tmp_path, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Priors, equal weights, minimum weights and fixed parameters in the estimators."""
+"""Tests of `prior` and `restrictions`: priors, equal weights, minimum weights and fixed parameters."""
 
 import copy
 
@@ -9,12 +9,12 @@ from gaussmix import FAMILIES, Dirichlet, Full, GaussianMixture, GaussianMixture
 from gaussmix.testing import PROBLEMS
 
 ROWS = PROBLEMS["overlapping"].rows[:150]
-FEW = np.random.default_rng(3).normal(size=(50, 4))
+FIFTY = np.random.default_rng(3).normal(size=(50, 4))
 EYES = np.stack([np.eye(3)] * 2)
 EQUAL = Restrictions(equal_weights=True)
 structures = pytest.mark.parametrize("covariance_type", FAMILIES)
 
-BAD = {
+CONTRADICTIONS = {
     "prior unknown": ({"prior": "flat"}, ValueError, 'prior must be None, "default", a NormalInverseWishart or a'),
     "prior of other features": ({"prior": NormalInverseWishart(mean=[0.0, 0.0])}, ValueError, "prior has 2 features"),
     "prior with few degrees": ({"prior": NormalInverseWishart(dof=2)}, ValueError, "prior: dof=2 must be above 2"),
@@ -114,56 +114,56 @@ BAD_PRIORS = {
 }
 
 
-@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD.values(), ids=BAD)
-def test_contradictory_priors_and_restrictions_are_refused(parameters, kind, sentence):
+@pytest.mark.parametrize(("parameters", "kind", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_contradictory_priors_and_restrictions_are_rejected(parameters, kind, message):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS).set_params(**parameters)
     before = copy.copy(vars(mixture))
     with pytest.raises(kind) as error:
         mixture.fit(ROWS)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
     assert {name: id(value) for name, value in vars(mixture).items()} == {name: id(v) for name, v in before.items()}
 
 
-@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_PRIORS.values(), ids=BAD_PRIORS)
-def test_invalid_priors_are_refused(parameters, kind, sentence):
+@pytest.mark.parametrize(("parameters", "kind", "message"), BAD_PRIORS.values(), ids=BAD_PRIORS)
+def test_invalid_arguments_of_normal_inverse_wishart_are_rejected(parameters, kind, message):
     with pytest.raises(kind) as error:
         NormalInverseWishart(**parameters)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
 
 
-@pytest.mark.parametrize(("parameters", "kind", "sentence"), BAD_RESTRICTIONS.values(), ids=BAD_RESTRICTIONS)
-def test_invalid_restrictions_are_refused(parameters, kind, sentence):
+@pytest.mark.parametrize(("parameters", "kind", "message"), BAD_RESTRICTIONS.values(), ids=BAD_RESTRICTIONS)
+def test_invalid_arguments_of_restrictions_are_rejected(parameters, kind, message):
     with pytest.raises(kind) as error:
         Restrictions(**parameters)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
 
 
 @structures
-def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type):
-    """Check that no component collapses: deviations stay above a tenth of the deviations of all rows.
+def test_the_default_prior_prevents_collapse_of_20_components_on_50_rows(covariance_type):
+    """Check that standard deviations within components stay above a tenth of the standard deviations of all rows.
 
-    The variances of VEV have only the prior's scale, without its degrees of freedom, so that they are larger.
+    The variances of VEV are larger, because they have only the prior's scale, without its degrees of freedom.
     """
-    gm = GaussianMixture(20, covariance_type=covariance_type, prior="default", max_iter=1000, random_state=0).fit(FEW)
+    gm = GaussianMixture(20, covariance_type=covariance_type, prior="default", max_iter=1000, random_state=0).fit(FIFTY)
     assert gm.converged_
     assert not gm.outcome_.collapsed
-    assert np.isfinite(gm.score_samples(FEW)).all()
+    assert np.isfinite(gm.score_samples(FIFTY)).all()
     deviations = np.sqrt(gm.mixture_._model.covariances.variances())
-    assert (deviations > 0.1 * FEW.std(axis=0)).all()
-    assert (deviations < 2.0 * FEW.std(axis=0)).all()
-    # Twenty components fit other rows worse than one does, but do not make them impossible.
+    assert (deviations > 0.1 * FIFTY.std(axis=0)).all()
+    assert (deviations < 2.0 * FIFTY.std(axis=0)).all()
+    # Twenty components fit other rows worse than one component does, but the density of other rows is not 0.
     assert gm.score(np.random.default_rng(4).normal(size=(2000, 4))) > -30.0
 
 
-def test_the_named_prior_is_that_of_no_arguments():
-    named, made = (
+def test_prior_default_equals_normal_inverse_wishart_without_arguments():
+    by_name, by_class = (
         GaussianMixture(3, prior=prior, random_state=0).fit(ROWS) for prior in ("default", NormalInverseWishart())
     )
-    assert named.mixture_ == made.mixture_
-    assert named.lower_bounds_ == made.lower_bounds_
+    assert by_name.mixture_ == by_class.mixture_
+    assert by_name.lower_bounds_ == by_class.lower_bounds_
 
 
-def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
+def test_reg_covar_auto_is_0_with_a_prior_and_a_number_is_added():
     fits = [
         GaussianMixture(2, prior="default", reg_covar=ridge, random_state=0, tol=1e-9, max_iter=1000).fit(ROWS)
         for ridge in ("auto", 0.0, 1.0)
@@ -173,20 +173,20 @@ def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
     assert smallest[2] > max(1.0, smallest[0])
 
 
-def test_small_weights_count_as_the_rows_they_are():
-    """Check that a prior is compared with the number of rows, so that it is stronger with rows of weight 0.01."""
-    apart = []
+def test_small_sample_weights_strengthen_the_prior_relative_to_the_rows():
+    """Check that a prior is weighed against the total weight, so that it is stronger if rows have weight 0.01."""
+    distances = []
     for weight in (1.0, 0.01):
         gm = GaussianMixture(1, prior=NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=1.0)).fit(
             ROWS, sample_weight=np.full(len(ROWS), weight)
         )
         total = weight * len(ROWS)
         np.testing.assert_allclose(gm.means_[0], (total * ROWS.mean(axis=0) + 5.0) / (total + 1.0), rtol=1e-12)
-        apart.append(np.abs(gm.means_ - 5.0).max())
-    assert apart[1] < apart[0]
+        distances.append(np.abs(gm.means_ - 5.0).max())
+    assert distances[1] < distances[0]
 
 
-def test_fixed_values_are_those_given_and_are_not_counted():
+def test_fixed_parameters_keep_their_values_and_do_not_count_as_free():
     means = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     covariances = np.stack([np.eye(3), 2 * np.eye(3)])
     gm = GaussianMixture(
@@ -205,7 +205,7 @@ def test_fixed_values_are_those_given_and_are_not_counted():
     assert gm.aic(ROWS) == pytest.approx(-2 * total + 2 * 9, rel=1e-12)
 
 
-def test_precisions_hold_the_values_of_covariances():
+def test_fixed_covariances_can_be_passed_as_precisions_init():
     precisions = np.stack([np.eye(3), 0.5 * np.eye(3)])
     gm = GaussianMixture(
         2, precisions_init=precisions, restrictions=Restrictions(fixed_covariances=[1]), random_state=0
@@ -213,7 +213,7 @@ def test_precisions_hold_the_values_of_covariances():
     np.testing.assert_allclose(gm.covariances_[1], 2 * np.eye(3), rtol=1e-14)
 
 
-def test_all_covariances_of_any_structure_can_be_fixed():
+def test_a_tied_covariance_can_be_fixed():
     fixed = Restrictions(fixed_covariances=[0, 1])
     gm = GaussianMixture(2, covariance_type="tied", covariances_init=np.eye(3), restrictions=fixed).fit(ROWS)
     assert np.array_equal(gm.covariances_, np.eye(3))
@@ -222,7 +222,7 @@ def test_all_covariances_of_any_structure_can_be_fixed():
 
 @pytest.mark.parametrize("init_params", ["kmeans", "search", "random", ["kmeans", "hierarchical"]])
 @pytest.mark.filterwarnings("ignore")
-def test_every_start_obeys(init_params):
+def test_restrictions_hold_after_every_initialisation(init_params):
     """Check that the restrictions hold even without any step."""
     for max_iter in (0, 50):
         gm = GaussianMixture(
@@ -232,13 +232,12 @@ def test_every_start_obeys(init_params):
         gm.fit(ROWS)
         assert gm.weights_[1] == pytest.approx(0.3, rel=1e-15)
         assert gm.weights_.min() >= 0.1
-        even = gm.set_params(weights_init=None, restrictions=EQUAL)
-        even.fit(ROWS)
-        assert np.array_equal(even.weights_, np.full(3, 1 / 3))
+        gm.set_params(weights_init=None, restrictions=EQUAL).fit(ROWS)
+        assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_warm_start_goes_on_with_a_prior():
+def test_a_warm_start_continues_with_a_prior_and_new_restrictions():
     gm = GaussianMixture(3, prior="default", max_iter=5, tol=0, warm_start=True, random_state=0)
     gm.fit(ROWS)
     first = gm.lower_bound_
@@ -248,36 +247,36 @@ def test_a_warm_start_goes_on_with_a_prior():
     assert np.array_equal(gm.weights_, np.full(3, 1 / 3))
 
 
-@pytest.mark.parametrize("nothing", [[], (), np.array([], int)], ids=repr)
-def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
-    fixed = Restrictions(fixed_means=nothing, fixed_covariances=nothing, fixed_weights=nothing)
-    one, other = GaussianMixture(2, random_state=0, restrictions=fixed), GaussianMixture(2, random_state=0)
-    assert one.partial_fit(ROWS).mixture_ == other.partial_fit(ROWS).mixture_
+@pytest.mark.parametrize("empty", [[], (), np.array([], int)], ids=repr)
+def test_partial_fit_accepts_restrictions_with_empty_lists(empty):
+    fixed = Restrictions(fixed_means=empty, fixed_covariances=empty, fixed_weights=empty)
+    restricted, plain = GaussianMixture(2, random_state=0, restrictions=fixed), GaussianMixture(2, random_state=0)
+    assert restricted.partial_fit(ROWS).mixture_ == plain.partial_fit(ROWS).mixture_
 
 
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
-def test_a_search_has_the_prior_of_each_candidate():
-    """Check that every candidate equals the single fit; with few rows, many fail without a prior but none with one."""
-    few = FEW[:12]
-    how = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
-    plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
-    search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **how).fit(few)
+def test_model_selection_applies_priors_and_restrictions_to_each_candidate():
+    """Check 12 rows, with which many candidates fail without a prior, but none fails with a prior."""
+    twelve_rows = FIFTY[:12]
+    options = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
+    plain = GaussianMixtureIC(range(1, 6), **options).fit(twelve_rows)
+    search = GaussianMixtureIC(range(1, 6), prior="default", restrictions=EQUAL, **options).fit(twelve_rows)
     assert sum(failure is not None for failure in plain.results_["failure"]) > 10
     assert not any(search.results_["failure"])
     assert search.n_parameters_ == search.results_["n_parameters"][search.best_index_]
-    assert search.bic(few) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
+    assert search.bic(twelve_rows) == pytest.approx(search.results_["bic"][search.best_index_], rel=1e-10)
     table = zip(*(search.results_[name] for name in ("structure", "n_components", "n_parameters")), strict=True)
     for structure, n_components, n_parameters in table:
         free = FAMILIES[structure].n_parameters(n_components, 4) + 4 * n_components
         assert n_parameters == free
     with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components = 0\.2"):
-        GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
+        GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(twelve_rows)
     with pytest.raises(ValueError, match="weights of the prior must be one number, not an array of shape"):
-        GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
+        GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(twelve_rows)
 
 
-def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
+def test_a_prior_scale_may_be_a_matrix_variances_or_a_number():
     for structure, shape in {"full": (2, 3, 3), "diag": (2, 3), "spherical": (2,)}.items():
         dense, diagonal, number = (
             GaussianMixture(
@@ -291,7 +290,7 @@ def test_a_prior_for_several_structures_takes_the_scale_that_each_has():
 
 @pytest.mark.heavy(but=1)
 @structures
-def test_a_trimmed_fit_may_have_a_prior(covariance_type):
+def test_trimmed_fits_support_priors_and_equal_weights(covariance_type):
     rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))
     gm = GaussianMixture(
         2, covariance_type=covariance_type, prior="default", trim=0.06, restrictions=EQUAL, random_state=0, tol=1e-6,
@@ -302,47 +301,47 @@ def test_a_trimmed_fit_may_have_a_prior(covariance_type):
     assert np.array_equal(gm.weights_, [0.5, 0.5])
 
 
-def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():
-    given, plain = (GaussianMixture(2, prior=prior, random_state=0, max_iter=0) for prior in (Dirichlet(5.0), None))
-    assert np.array_equal(given.fit(ROWS).covariances_, plain.fit(ROWS).covariances_)
+def test_a_dirichlet_prior_leaves_the_automatic_ridge_unchanged():
+    fits = [GaussianMixture(2, prior=prior, random_state=0, max_iter=0).fit(ROWS) for prior in (Dirichlet(5.0), None)]
+    assert np.array_equal(fits[0].covariances_, fits[1].covariances_)
 
 
-def test_a_search_names_no_component_by_its_number():
+def test_model_selection_rejects_fixed_means():
     with pytest.raises(ValueError, match="fixed_means works only in GaussianMixture"):
         GaussianMixtureIC([1, 2], restrictions=Restrictions(fixed_means=[0])).fit(ROWS)
 
 
-def test_components_that_only_the_prior_holds_are_named(rng):
+def test_components_that_only_the_prior_determines_are_reported(rng):
     X = rng.normal(size=(30, 2))
     prior = NormalInverseWishart(shrinkage=5.0)
-    with pytest.warns(RuntimeWarning, match="components .*almost no row belongs there") as caught:
+    with pytest.warns(RuntimeWarning, match="components? .*almost no row belongs there") as caught:
         gm = GaussianMixture(8, prior=prior, tol=1e-8, max_iter=5000, random_state=0).fit(X)
     empty = np.flatnonzero(gm.weights_ < 0.5 / 30).tolist()
     assert empty
-    assert f"omponents {', '.join(map(str, empty))}:" in str(caught[0].message)
+    assert f"omponent{'s'[: len(empty) - 1]} {', '.join(map(str, empty))}:" in str(caught[0].message)
     assert [each.component for each in gm.outcome_.diagnostics] == empty
     assert "only the prior determines it" in gm.outcome_.diagnostics[0].cause
     assert GaussianMixture(2, prior=prior, random_state=0).fit(X).outcome_.diagnostics == []
 
 
 @pytest.mark.parametrize("weight", [1.0, 2.0])
-def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight, rng):
-    """Check that the prior has the same strength relative to all rows and to the rows of a part."""
+def test_search_initialisation_on_a_sample_scales_the_prior_to_all_rows(weight, rng):
+    """Check that rows of weight 2 give the same fit as repeated rows, although a sample has the same number of both."""
     X = rng.normal(size=(2500, 1)) * np.exp(rng.normal(size=(2500, 1)))
-    how = {"prior": NormalInverseWishart(dof=30.0), "reg_covar": 0, "init_params": "search", "random_state": 55}
-    one = GaussianMixture(5, **how).fit(X, sample_weight=np.full(2500, weight))
-    other = GaussianMixture(5, **how).fit(np.repeat(X, int(weight), axis=0))
-    np.testing.assert_allclose(one.lower_bound_, other.lower_bound_, rtol=1e-9)
-    np.testing.assert_allclose(one.weights_, other.weights_, rtol=1e-6)
+    options = {"prior": NormalInverseWishart(dof=30.0), "reg_covar": 0, "init_params": "search", "random_state": 55}
+    weighted = GaussianMixture(5, **options).fit(X, sample_weight=np.full(2500, weight))
+    repeated = GaussianMixture(5, **options).fit(np.repeat(X, int(weight), axis=0))
+    np.testing.assert_allclose(weighted.lower_bound_, repeated.lower_bound_, rtol=1e-9)
+    np.testing.assert_allclose(weighted.weights_, repeated.weights_, rtol=1e-6)
 
 
-def test_a_start_from_fewer_components_is_judged_by_the_posterior():
-    """Check a start whose likelihood would be higher, but whose log prior is lower by more."""
+def test_model_selection_compares_initialisations_by_the_posterior():
+    """Check an initialisation whose likelihood is higher, but whose log prior is lower by a larger difference."""
     rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
     prior = NormalInverseWishart(scale=0.3, dof=30)
-    how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
+    options = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}
     with pytest.warns(RuntimeWarning, match="component 2: almost no row belongs there"):
-        alone = GaussianMixtureIC([3], **how).fit(rows).results_["log_likelihood"][0]
-    table = GaussianMixtureIC([2, 3], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
+        single = GaussianMixtureIC([3], **options).fit(rows).results_["log_likelihood"][0]
+    table = GaussianMixtureIC([2, 3], **options, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
     assert any((step.candidate, step.start) == (1, 1) for step in steps)
-    assert table[1] == alone < table[0]
+    assert table[1] == single < table[0]

@@ -1,4 +1,4 @@
-"""The reducer: the eigenproblem that it solves, and the directions that it keeps."""
+"""Tests of `GaussianMixtureDimensionReducer`: its eigenproblem, and the directions that it returns."""
 
 import numpy as np
 import pytest
@@ -23,27 +23,27 @@ def test_directions_solve_the_generalised_eigenproblem(X, mean_fraction):
     inverse, within = np.linalg.inv(covariance), np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
     offsets = mixture.means - mixture.mean
     of_means = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
-    apart = mixture.covariances - within
-    of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, apart, inverse, apart)
-    kernel = mean_fraction * of_means @ inverse @ of_means + (1 - mean_fraction) * of_covariances
-    for axis, value in zip(reducer.components_, reducer.eigenvalues_, strict=True):
-        np.testing.assert_allclose(kernel @ axis, value * covariance @ axis, atol=1e-9 * np.abs(kernel).max())
-        assert np.linalg.norm(axis) == pytest.approx(1)
+    differences = mixture.covariances - within
+    of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, differences, inverse, differences)
+    matrix = mean_fraction * of_means @ inverse @ of_means + (1 - mean_fraction) * of_covariances
+    for v, eigenvalue in zip(reducer.components_, reducer.eigenvalues_, strict=True):
+        np.testing.assert_allclose(matrix @ v, eigenvalue * covariance @ v, atol=1e-9 * np.abs(matrix).max())
+        assert np.linalg.norm(v) == pytest.approx(1)
     assert len(reducer.components_) == (2 if mean_fraction == 1 else 4)
     assert (np.diff(reducer.eigenvalues_) <= 0).all()
 
 
-def test_units_do_not_matter(X):
+def test_directions_do_not_depend_on_the_units(X):
     units = np.array([1e6, 1e-6, 3.0, 0.1])
     mixture = GaussianMixture(3, random_state=0).fit(X).mixture_
-    one, other = directions(mixture._model, 0.5), directions(mixture.transform(np.diag(units))._model, 0.5)
-    np.testing.assert_allclose(other.values, one.values, rtol=1e-9)
-    scaled = other.axes * units
+    original, rescaled = directions(mixture._model, 0.5), directions(mixture.transform(np.diag(units))._model, 0.5)
+    np.testing.assert_allclose(rescaled.values, original.values, rtol=1e-9)
+    scaled = rescaled.axes * units
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
-    np.testing.assert_allclose(np.abs(np.einsum("ij,ij->i", scaled, one.axes)), 1, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.einsum("ij,ij->i", scaled, original.axes)), 1, rtol=1e-9)
 
 
-def test_rows_follow_the_reduced_mixture(X):
+def test_transformed_rows_have_the_moments_of_the_reduced_mixture(X):
     reducer = GaussianMixtureDimensionReducer(3, n_directions=1, random_state=0).fit(X)
     Z = reducer.transform(X)
     assert Z.shape == (120, 1)
@@ -55,7 +55,7 @@ def test_rows_follow_the_reduced_mixture(X):
     assert reducer.set_params(n_directions=3).fit_transform(X).shape == (120, 2)  # the means lie on a plane
 
 
-def test_a_reducer_in_a_pipeline_and_in_a_file(X, tmp_path):
+def test_a_reducer_works_in_a_pipeline_and_after_save_and_load(X, tmp_path):
     pipeline = make_pipeline(
         GaussianMixtureDimensionReducer(3, random_state=0), GaussianMixture(3, random_state=0)
     ).fit(X)
@@ -67,7 +67,7 @@ def test_a_reducer_in_a_pipeline_and_in_a_file(X, tmp_path):
     )
 
 
-def test_directions_are_those_of_the_fit(X):
+def test_set_params_after_fit_does_not_change_the_directions(X):
     reducer = GaussianMixtureDimensionReducer(3, random_state=0).fit(X)
     before = reducer.transform(X)
     reducer.set_params(n_directions=0, mean_fraction=0.0)
@@ -76,31 +76,31 @@ def test_directions_are_those_of_the_fit(X):
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("parameters", "reason"),
     [
         ({}, "The mixture has one component"),
         ({"mean_fraction": 0.5}, "The mixture has one component"),
         ({"n_components": 3, "mean_fraction": 0, "covariance_type": "tied"}, "The covariances of .* are equal"),
     ],
 )
-def test_no_direction_separates_components(X, options, reason):
+def test_fit_warns_if_no_direction_separates_the_components(X, parameters, reason):
     with pytest.warns(RuntimeWarning, match=f"{reason}, so no direction separates components"):
-        GaussianMixtureDimensionReducer(**options, random_state=0).fit(X)
+        GaussianMixtureDimensionReducer(**parameters, random_state=0).fit(X)
 
 
-def test_equal_means_have_no_direction():
+def test_fit_warns_if_all_means_are_equal():
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     reducer = GaussianMixtureDimensionReducer(2, init_params=np.repeat([0, 1], 4), random_state=0)
     with pytest.warns(RuntimeWarning, match="The means of the components are equal, so no direction"):
         reducer.fit(np.r_[X, 9 * X])
 
 
-def test_before_fit_it_says_so():
+def test_an_unfitted_reducer_raises_an_attribute_error():
     with pytest.raises(AttributeError, match="This GaussianMixtureDimensionReducer instance is not fitted yet"):
         _ = GaussianMixtureDimensionReducer().components_
 
 
-def test_a_missing_cell_has_no_place(X):
+def test_transform_rejects_missing_values(X):
     reducer = GaussianMixtureDimensionReducer(2, random_state=0).fit(X)
     X[3, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
@@ -108,13 +108,13 @@ def test_a_missing_cell_has_no_place(X):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("parameters", "error", "message"),
     [
         ({"mean_fraction": 2}, ValueError, "mean_fraction=2 must be a number from 0 to 1"),
         ({"mean_fraction": "all"}, TypeError, "mean_fraction must be a number ≥ 0 and at most 1, not 'all'"),
         ({"n_directions": 0}, ValueError, "n_directions=0 must be an integer ≥ 1"),
     ],
 )
-def test_bad_parameters_are_one_sentence(X, options, error, said):
-    with pytest.raises(error, match=said):
-        GaussianMixtureDimensionReducer(2, **options).fit(X)
+def test_invalid_parameters_are_rejected(X, parameters, error, message):
+    with pytest.raises(error, match=message):
+        GaussianMixtureDimensionReducer(2, **parameters).fit(X)

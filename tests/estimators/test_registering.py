@@ -10,8 +10,8 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.families import ALIASES
 from gaussmix.extend import register
 
-# Fits default models, before and after registering structures, one of which has a single letter as an alias.
-FOREIGN = """
+# Fits default models before and after the registration of a structure whose alias is a single letter.
+PROGRAM = """
 import json
 import numpy as np
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, GaussianMixtureIC
@@ -21,7 +21,7 @@ rng = np.random.default_rng(0)
 X = np.concatenate([rng.normal(0, 1, size=(100, 2)), rng.normal(4, 1, size=(60, 2))])
 y = np.arange(160) // 100
 
-def answers():
+def results():
     wide = GaussianMixtureIC([1, 2], random_state=0).fit(X)
     line = GaussianMixtureIC([1, 2], random_state=0).fit(X[:, :1])
     classes = GaussianMixtureClassifier(covariance_type="all").fit(X, y)
@@ -30,29 +30,29 @@ def answers():
     detector = GaussianMixtureDetector([1, 2], covariance_type="all", random_state=0).fit(X)
     return json.dumps([tables, classes.bic_, classes.covariance_type_.tolist(), detector.offset_])
 
-before = answers()
+before = results()
 
 @register("foreign", "F")
 class Foreign(type(FAMILIES["EEI"])):
     pass
 
-assert answers() == before
-own = GaussianMixture(2, covariance_type="foreign", random_state=0).fit(X)
+assert results() == before
+custom = GaussianMixture(2, covariance_type="foreign", random_state=0).fit(X)
 same = GaussianMixture(2, covariance_type="EEI", random_state=0).fit(X)
-assert own.mixture_.family is FAMILIES["foreign"]
-assert (own.covariances_ == same.covariances_).all()
+assert custom.mixture_.family is FAMILIES["foreign"]
+assert (custom.covariances_ == same.covariances_).all()
 assert GaussianMixtureIC(2, covariance_type=["full", "foreign"]).fit(X).results_["structure"] == ["full", "foreign"]
 """
 
 
 @pytest.mark.heavy
-def test_what_somebody_registers_is_found_by_its_name_only():
-    done = subprocess.run([sys.executable, "-c", FOREIGN], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+def test_registering_a_structure_changes_no_other_fit():
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("names", [("full",), ("VVV",), ("own", "EEI"), ("own", "VII")])
-def test_a_name_that_is_taken_stays_with_its_structure(names):
+def test_registering_a_name_that_is_taken_is_rejected(names):
     before = dict(FAMILIES), dict(ALIASES)
 
     class Own(type(FAMILIES["EEI"])):
@@ -63,8 +63,8 @@ def test_a_name_that_is_taken_stays_with_its_structure(names):
     assert (dict(FAMILIES), dict(ALIASES), Own.name) == (*before, "EEI")
 
 
-def test_a_structure_may_be_defined_again():
-    """Check that a structure can be defined again, as happens if a notebook's cell runs twice."""
+def test_a_structure_may_be_registered_again():
+    """Check the second registration of a class, which happens if a cell of a notebook runs twice."""
 
     def define():
         @register("own")
@@ -83,9 +83,9 @@ def test_a_structure_may_be_defined_again():
 def test_docstrings_list_the_structures_that_are_registered():
     assert GaussianMixture.__doc__
     assert GaussianMixtureIC.__doc__
-    own = {name: each for name, each in FAMILIES.items() if type(each).__module__.partition(".")[0] == "gaussmix"}
-    for name in (*own, *(alias for alias, name in ALIASES.items() if name in own)):
+    ours = {name: each for name, each in FAMILIES.items() if type(each).__module__.partition(".")[0] == "gaussmix"}
+    for name in (*ours, *(alias for alias, name in ALIASES.items() if name in ours)):
         assert re.search(rf"\b{re.escape(name)}\b", GaussianMixture.__doc__), name
-    for name, family in own.items():
+    for name, family in ours.items():
         listed = re.search(rf'"all" is [^.]*"{name}"', GaussianMixtureIC.__doc__)
         assert bool(listed) == family.in_all, name

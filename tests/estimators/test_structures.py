@@ -1,4 +1,4 @@
-"""Every covariance structure, and each of its names, through the estimator."""
+"""Tests of `GaussianMixture` with each covariance structure and each of its names."""
 
 import pickle
 
@@ -20,40 +20,40 @@ def rows():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_estimator_of_any_structure_is_whole(name, rows, tmp_path):
+def test_attributes_and_scores_of_each_structure_are_consistent(name, rows, tmp_path):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     family, covariances = gm.mixture_.family, gm.mixture_._model.covariances
-    dense, shown = covariances.dense(), covariances.to_simple_form()
+    dense, simple_form = covariances.dense(), covariances.to_simple_form()
     assert family is family_named(name)
-    assert gm.covariances_.shape == gm.precisions_.shape == shown.array.shape
-    product = type(shown).from_array(gm.precisions_, 2, 3, shown.is_shared).dense() @ dense
+    assert gm.covariances_.shape == gm.precisions_.shape == simple_form.array.shape
+    product = type(simple_form).from_array(gm.precisions_, 2, 3, simple_form.is_shared).dense() @ dense
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
     full = Mixture(gm.weights_, gm.means_, dense, FAMILIES["full"])
     np.testing.assert_allclose(gm.score_samples(rows), full.log_density(rows), rtol=1e-12)
-    free = family.n_parameters(2, 3) + 2 * 3 + 1
-    assert gm.bic(rows) == pytest.approx(-2 * gm.score_samples(rows).sum() + free * np.log(len(rows)), rel=1e-13)
+    n_free = family.n_parameters(2, 3) + 2 * 3 + 1
+    assert gm.bic(rows) == pytest.approx(-2 * gm.score_samples(rows).sum() + n_free * np.log(len(rows)), rel=1e-13)
     assert len(np.unique(gm.predict(rows))) == 2
     assert gm.sample(7)[0].shape == (7, 3)
 
 
 @pytest.mark.parametrize("name", [name for name in ALIASES if len(name) > 1])
-def test_copies_and_files_keep_the_name_that_the_user_gave(name, rows, tmp_path):
+def test_copies_and_files_keep_an_alias_of_covariance_type(name, rows, tmp_path):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     gm.save(tmp_path / "m.gmm")
-    for other in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)):
-        assert other.covariance_type == name
-        assert other.mixture_.family == gm.mixture_.family
-        assert (other.score_samples(rows) == gm.score_samples(rows)).all()
+    for copy in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)):
+        assert copy.covariance_type == name
+        assert copy.mixture_.family == gm.mixture_.family
+        assert (copy.score_samples(rows) == gm.score_samples(rows)).all()
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.kind is not LowRank])
-def test_a_fit_goes_on_from_its_own_covariances(name, rows):
+def test_a_fit_continues_from_its_own_parameters(name, rows):
     gm = GaussianMixture(2, covariance_type=name, random_state=0, tol=1e-7).fit(rows)
-    start = {"weights_init": gm.weights_, "means_init": gm.means_, "covariances_init": gm.covariances_}
-    again = GaussianMixture(2, covariance_type=name, **start).fit(rows)
-    assert again.lower_bounds_[0] == pytest.approx(gm.lower_bound_, abs=2e-7)
-    precise = GaussianMixture(2, covariance_type=name, max_iter=0, **start).fit(rows)
-    assert (precise.covariances_ == gm.covariances_).all()
+    parameters = {"weights_init": gm.weights_, "means_init": gm.means_, "covariances_init": gm.covariances_}
+    continued = GaussianMixture(2, covariance_type=name, **parameters).fit(rows)
+    assert continued.lower_bounds_[0] == pytest.approx(gm.lower_bound_, abs=2e-7)
+    without_step = GaussianMixture(2, covariance_type=name, max_iter=0, **parameters).fit(rows)
+    assert (without_step.covariances_ == gm.covariances_).all()
 
 
 CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
@@ -61,28 +61,27 @@ CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
 
 @pytest.mark.parametrize("parameter", ["covariances_init", "precisions_init"])
 @pytest.mark.parametrize("name", CONSTRAINED)
-def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
-    """Check that covariances of a less constrained fit cause the warning, and five correct digits do not."""
+def test_initial_covariances_outside_the_structure_cause_a_warning(name, parameter, rows):
+    """Check that covariances of a less constrained fit cause a warning, but rounding to five digits does not."""
     free = GaussianMixture(2, covariance_type="diag" if name.endswith("I") else "full", random_state=0).fit(rows)
-    given = free.covariances_ if parameter == "covariances_init" else free.precisions_
-    said = f"{parameter} does not have the structure {name}: the nearest matrices with this structure differ by"
-    with pytest.warns(RuntimeWarning, match=said) as caught:
-        started = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: given}).fit(rows)
+    initial = free.covariances_ if parameter == "covariances_init" else free.precisions_
+    message = f"{parameter} does not have the structure {name}: the nearest matrices with this structure differ by"
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        fitted = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: initial}).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
-    own = started.covariances_ if parameter == "covariances_init" else started.precisions_
-    # one M-step gave the covariances this structure
-    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)
+    values = fitted.covariances_ if parameter == "covariances_init" else fitted.precisions_
+    # These covariances have the structure, because they result from an M-step.
+    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: values}).fit(rows)
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
-    own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
-    digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)
-    GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: digits}).fit(rows)
+    values = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
+    rounded = np.vectorize(lambda value: float(f"{value:.5g}"))(values)
+    GaussianMixture(2, covariance_type=name, max_iter=0, means_init=gm.means_, **{parameter: rounded}).fit(rows)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])
-def test_one_feature_has_two_structures(name, rows):
-    """Check that the structures are mclust's E and V, with a warning if the name has more letters."""
-    fits = {other: GaussianMixture(2, covariance_type=other, reg_covar=0, random_state=0) for other in ("E", "V")}
-    expected = fits[name[0]].fit(rows[:, :1])
+def test_structures_of_one_feature_equal_e_or_v(name, rows):
+    """Check that structures of one feature equal mclust's E or V, with a warning if their shape has no meaning."""
+    expected = GaussianMixture(2, covariance_type=name[0], reg_covar=0, random_state=0).fit(rows[:, :1])
     gm = GaussianMixture(2, covariance_type=name, reg_covar=0, random_state=0)
     if name.endswith("II"):
         gm.fit(rows[:, :1])
@@ -96,9 +95,9 @@ def test_one_feature_has_two_structures(name, rows):
 
 @pytest.mark.parametrize("n_features", [2, 3])
 @pytest.mark.parametrize("name", ["E", "V"])
-def test_a_structure_for_one_feature_is_refused_for_more(name, n_features, rows):
-    said = f"'{name}' is for one feature, but X has {n_features}: .* '{name}II' or '{3 * name}'"
-    with pytest.raises(ValueError, match=said):
+def test_structures_for_one_feature_are_rejected_for_more_features(name, n_features, rows):
+    message = f"'{name}' is for one feature, but X has {n_features}: .* '{name}II' or '{3 * name}'"
+    with pytest.raises(ValueError, match=message):
         GaussianMixture(2, covariance_type=name).fit(rows[:, :n_features])
 
 
@@ -106,9 +105,9 @@ def test_a_structure_for_one_feature_is_refused_for_more(name, n_features, rows)
 @pytest.mark.parametrize("name", ["EVE", "VVE"])
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
-def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(name, init):
+def test_row_order_does_not_change_the_maximum_unless_a_component_collapses(name, init):
     """Check 34 rows, 23 of them distinct. If a component collapses, rounding decides when it is frozen."""
-    n_sound = 0
+    n_without_collapse = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)
         rows = np.round(3 * rng.normal(size=(23, 3)) + 5 * rng.integers(2, size=(23, 1))) / 2
@@ -117,6 +116,6 @@ def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(n
         orders = [np.arange(34), *(rng.permutation(34) for _ in range(3))]
         fits = [GaussianMixture(2, covariance_type=name, **settings).fit(rows[order]) for order in orders]
         if not any(fit.outcome_.collapsed for fit in fits):
-            n_sound += 1
+            n_without_collapse += 1
             np.testing.assert_allclose([fit.lower_bound_ for fit in fits], fits[0].lower_bound_, rtol=0, atol=1e-5)
-    assert n_sound >= 3
+    assert n_without_collapse >= 3

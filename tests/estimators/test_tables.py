@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and Arrow: their numbers, their names, and their errors."""
+"""Tests of data frames of pandas, polars and Arrow: values, column names, and errors."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -41,7 +41,7 @@ def library(request):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_frame_is_its_numbers_and_its_names(library, dtype):
+def test_a_data_frame_gives_the_fit_of_its_values_and_feature_names(library, dtype):
     X = rows_of().astype(dtype)
     frame = library(columns_of(X))
     fitted, plain = (GaussianMixture(2, random_state=0).fit(each) for each in (frame, X))
@@ -55,7 +55,7 @@ def test_a_frame_is_its_numbers_and_its_names(library, dtype):
 
 
 @pytest.mark.heavy(but=2)
-def test_each_estimator_takes_each_frame(library):
+def test_each_estimator_accepts_each_data_frame(library):
     X = rows_of()
     y, frame = np.repeat([0, 1], 45), library(columns_of(X))
     for cls, arguments, method in (
@@ -71,7 +71,7 @@ def test_each_estimator_takes_each_frame(library):
         np.testing.assert_array_equal(getattr(fitted, method)(frame), getattr(plain, method)(X))
 
 
-def test_targets_may_be_a_frame_of_their_own(library):
+def test_targets_of_a_regressor_may_be_a_data_frame(library):
     X, names = rows_of(), ["sum", "difference"]
     Y = np.column_stack([X[:, 0] + X[:, 1], X[:, 0] - X[:, 2]]) + 0.1 * X[::-1, :2]
     fitted = GaussianMixtureRegressor().fit(library(columns_of(X)), library(columns_of(Y, names)))
@@ -85,7 +85,7 @@ def test_targets_may_be_a_frame_of_their_own(library):
     [[1.5, None, 2.0, 4.0, 3.0, 7.0], [1, None, 2, 4, 3, 7], [True, None, False, True, True, False]],
     ids=["floats", "integers", "truth values"],
 )
-def test_nulls_are_missing_cells(library, values):
+def test_nulls_are_missing_values(library, values):
     if library is pd.DataFrame:
         series = pd.array(values, dtype={float: "Float64", int: "Int64", bool: "boolean"}[type(values[0])])
     else:
@@ -94,11 +94,11 @@ def test_nulls_are_missing_cells(library, values):
     frame = library({"a": series, "b": other})
     rows = np.column_stack([np.array([np.nan if value is None else float(value) for value in values]), other])
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X"), rows)
-    found, wanted = (GaussianMixtureImputer().fit(X).transform(X) for X in (frame, rows))
-    np.testing.assert_array_equal(found, wanted)
+    actual, expected = (GaussianMixtureImputer().fit(X).transform(X) for X in (frame, rows))
+    np.testing.assert_array_equal(actual, expected)
 
 
-REFUSED = {
+INVALID_COLUMNS = {
     "text": (["a", "b", "c", "d"], ValueError, "contains text, 'a', in row 0, column 'depth'. Give numbers"),
     "text of digits": (["1", "2", "3", "4"], ValueError, "row 0, column 'depth'. Give numbers: convert such columns"),
     "dates": ([date(2020, 1, 1)] * 4, TypeError, "contains dates, times or durations in "),
@@ -110,10 +110,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("values", "kind", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_columns_without_numbers_are_refused_by_name(library, values, kind, sentence):
+@pytest.mark.parametrize(("values", "error_type", "message"), INVALID_COLUMNS.values(), ids=INVALID_COLUMNS)
+def test_columns_that_are_not_numeric_are_rejected_by_name(library, values, error_type, message):
     X = rows_of(4)
-    check_refused(library({"width": X[:, 0], "height": X[:, 1], "depth": values}), kind, sentence)
+    check_error(library({"width": X[:, 0], "height": X[:, 1], "depth": values}), error_type, message)
 
 
 CATEGORIES = {
@@ -127,39 +127,39 @@ CATEGORIES = {
 
 
 @pytest.mark.parametrize("make", CATEGORIES.values(), ids=CATEGORIES)
-def test_categories_are_refused_by_name(make):
+def test_categorical_columns_are_rejected_by_name(make):
     X = rows_of(4)
     frame = make({"width": X[:, 0], "height": X[:, 1], "depth": ["a", "b", "a", "a"]})
-    check_refused(frame, TypeError, "contains categories in column 'depth'. Give numbers: leave such columns out, or e")
+    check_error(frame, TypeError, "contains categories in column 'depth'. Give numbers: leave such columns out, or e")
 
 
-def check_refused(frame, kind, sentence):
-    """Check that an estimator, which does not change, and a mixture both refuse the frame."""
+def check_error(frame, error_type, message):
+    """Check that estimators and a mixture reject the frame, and that the estimator does not change."""
     estimator = GaussianMixture(2, random_state=0).fit(rows_of())
     before = dict(vars(estimator))
-    for ask in (estimator.fit, GaussianMixtureImputer().fit, estimator.mixture_.log_density):
-        with pytest.raises(kind) as error:
-            ask(frame)
-        assert sentence in str(error.value)
-        assert "'depth'" in str(error.value)
-        assert "\n" not in str(error.value)
+    for call in (estimator.fit, GaussianMixtureImputer().fit, estimator.mixture_.log_density):
+        with pytest.raises(error_type) as caught:
+            call(frame)
+        assert message in str(caught.value)
+        assert "'depth'" in str(caught.value)
+        assert "\n" not in str(caught.value)
     assert vars(estimator) == before
 
 
-def test_two_columns_of_one_name_are_refused():
+def test_duplicate_column_names_are_rejected():
     frame = pd.DataFrame(rows_of(), columns=["width", "depth", "width"])
     with pytest.raises(ValueError, match=r"A table has two columns called 'width': rename one of them\."):
         GaussianMixture(2).fit(frame)
 
 
-def test_columns_have_the_names_of_the_fit(library):
+def test_predictions_check_the_names_and_the_order_of_columns(library):
     X = rows_of()
-    frame, turned = library(columns_of(X)), library(columns_of(X[:, ::-1], NAMES[::-1]))
+    frame, reversed_frame = library(columns_of(X)), library(columns_of(X[:, ::-1], NAMES[::-1]))
     fitted = GaussianMixture(2, random_state=0).fit(frame)
     with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
-        fitted.predict(turned)
+        fitted.predict(reversed_frame)
     with pytest.raises(ValueError, match="has 'depth' in column 0, but the order of the features is"):
-        fitted.mixture_.log_density(turned)
+        fitted.mixture_.log_density(reversed_frame)
     with pytest.warns(UserWarning, match="X does not have valid feature names, but GaussianMixture was fitted with"):
         fitted.predict(X)
     plain = GaussianMixture(2, random_state=0).fit(X)
@@ -176,7 +176,7 @@ COLUMNS_OF_ARROW = {
 
 
 @pytest.mark.parametrize("column", COLUMNS_OF_ARROW.values(), ids=COLUMNS_OF_ARROW)
-def test_a_table_of_arrow_is_as_its_file(column, tmp_path):
+def test_an_arrow_table_gives_the_same_fit_as_its_parquet_file(column, tmp_path):
     table = pa.table({"width": rows_of()[:, 0], "depth": column()})
     path = str(tmp_path / "t.parquet")
     parquet.write_table(table, path)
@@ -186,31 +186,31 @@ def test_a_table_of_arrow_is_as_its_file(column, tmp_path):
     assert in_memory == in_batch == read
 
 
-def test_decimals_are_the_nearest_floats(library):
+def test_decimals_are_converted_to_the_nearest_floats(library):
     X = rows_of(6)
     decimals = [Decimal("0.1"), Decimal("-2.7"), Decimal(3), Decimal("1e-3"), Decimal("123456.789"), Decimal(0)]
     frame = library({"width": X[:, 0], "depth": decimals})
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], list(map(float, decimals)))
 
 
-def test_integers_of_128_bits_are_the_nearest_floats():
+def test_integers_of_128_bits_are_converted_to_the_nearest_floats():
     values = [-(2**100), None, 0, 3, 10**30]
     frame = pl.DataFrame({"width": np.arange(5.0), "depth": pl.Series(values, dtype=pl.Int128)})
     expected = [np.nan if value is None else float(value) for value in values]
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], expected)
-    near = frame.with_columns(depth=pl.Series([10**30 + i for i in range(5)], dtype=pl.Int128))
+    indistinguishable = frame.with_columns(depth=pl.Series([10**30 + i for i in range(5)], dtype=pl.Int128))
     with pytest.raises(ValueError, match="column 'depth', contains integers of size"):
-        GaussianMixture().fit(near)
+        GaussianMixture().fit(indistinguishable)
 
 
-def test_bytes_are_no_table():
+def test_bytes_are_rejected():
     with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Pass the path of a file as a string"):
         GaussianMixture().fit(b"rows.csv")
     with pytest.raises(TypeError, match="contains bytes in row 0, column 'a'"):
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
 
 
-def test_errors_for_other_objects_say_how_to_make_a_table():
+def test_errors_for_unsupported_objects_explain_how_to_make_a_table():
     pairs = [(0.0, 1.0), (2.0, 5.0), (4.0, 2.0)]
     with pytest.raises(TypeError, match=r"X is a structured array. Convert it to a table: numpy\.lib"):
         GaussianMixture().fit(np.array(pairs, dtype=[("a", float), ("b", float)]))
@@ -221,17 +221,17 @@ def test_errors_for_other_objects_say_how_to_make_a_table():
         GaussianMixture().fit(StringIO("1,2\n3,4\n"))
 
 
-def test_objects_of_pandas_are_numbers_where_they_are():
+def test_object_columns_of_pandas_are_accepted_if_all_values_are_numbers():
     X = rows_of(6)
     frame = pd.DataFrame(columns_of(X)).astype(object)
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X"), X)
     frame.loc[2, "height"], frame.loc[3, "height"], frame.loc[4, "height"] = None, pd.NA, True
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[2:5, 1], [np.nan, np.nan, 1.0])
     assert Frame.from_table(frame.assign(depth=[Decimal("1.5"), *X[1:, 2]])).rows("X")[0, 2] == 1.5
-    check_refused(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "contains text, 'six', in row 5, column 'depth'")
+    check_error(frame.assign(depth=[*X[:5, 2], "six"]), ValueError, "contains text, 'six', in row 5, column 'depth'")
 
 
-def test_a_lazy_frame_is_fitted_as_its_rows_are(rng):
+def test_a_lazy_frame_gives_the_same_fit_as_a_data_frame(rng):
     frame = pl.DataFrame(dict(zip(NAMES, rng.normal(size=(3, 60)), strict=True)))
     plain = GaussianMixture(2, random_state=0).fit(frame)
     lazy = GaussianMixture(2, random_state=0).fit(frame.lazy())
@@ -240,20 +240,17 @@ def test_a_lazy_frame_is_fitted_as_its_rows_are(rng):
     assert np.array_equal(np.asarray(lazy.predict(frame.lazy())), plain.predict(frame))
 
 
-def test_all_columns_without_numbers_are_named_at_once():
+def test_one_error_lists_all_invalid_columns():
     frame = pd.DataFrame({"a": [np.inf, 2.0, 1.0], "b": [np.inf, 3.0, 1.0], "c": [1.0, np.inf, 2.0]})
     with pytest.raises(TypeError) as caught:
         GaussianMixture().fit(frame.assign(plan="gold", since=pd.Timestamp("2020"), region="north"))
-    said = (
+    messages = (
         "text in columns 'plan', 'region'",
         "dates, times or durations in column 'since'",
         "infinity in columns 'a', '",
     )
-    assert all(f" contains {part}" in str(caught.value) for part in said)
-    for X, known in (
-        (frame, "columns 'b', 'c'"),
-        (frame.to_numpy(), "columns 1, 2"),
-        (frame[["b", "a"]], "column 'a'"),
-    ):
-        with pytest.raises(ValueError, match=rf"infinity: row \d, .* \(counted from 0\), and in {known} too"):
+    assert all(f" contains {part}" in str(caught.value) for part in messages)
+    numbers = frame.to_numpy()
+    for X, columns in (frame, "columns 'b', 'c'"), (numbers, "columns 1, 2"), (frame[["b", "a"]], "column 'a'"):
+        with pytest.raises(ValueError, match=rf"infinity: row \d, .* \(counted from 0\), and in {columns} too"):
             GaussianMixture().fit(X)

@@ -1,4 +1,4 @@
-"""Running and ending EM: restarts, warm starts, limits, seeds, threads, progress and warnings."""
+"""Tests of the runs of EM: `n_init`, warm starts, `max_iter`, seeds, threads, `verbose` and warnings."""
 
 import re
 import warnings
@@ -11,27 +11,27 @@ from gaussmix import GaussianMixture
 
 
 @pytest.fixture
-def unclear(rng):
-    """Return 300 rows without groups, so that every start ends at another maximum."""
+def ungrouped(rng):
+    """Return 300 rows without groups, so that every initialisation ends at another maximum."""
     return rng.random((300, 2))
 
 
-def test_the_best_of_several_starts_is_kept(unclear):
-    starts = iter(np.random.default_rng(1).integers(4, size=(5, 300)))
-    first = list(np.random.default_rng(1).integers(4, size=(5, 300)))
-    alone = [GaussianMixture(4, init_params=labels, tol=1e-2).fit(unclear).lower_bound_ for labels in first]
-    several = GaussianMixture(4, init_params=lambda X, n_components, rng: next(starts), n_init=5, tol=1e-2)
-    assert several.fit(unclear).lower_bound_ == max(alone)
-    assert max(alone) > min(alone)
+def test_fit_returns_the_best_of_n_init_runs(ungrouped):
+    initial_labels = list(np.random.default_rng(1).integers(4, size=(5, 300)))
+    bounds = [GaussianMixture(4, init_params=labels, tol=1e-2).fit(ungrouped).lower_bound_ for labels in initial_labels]
+    remaining = iter(initial_labels)
+    five_runs = GaussianMixture(4, init_params=lambda X, n_components, rng: next(remaining), n_init=5, tol=1e-2)
+    assert five_runs.fit(ungrouped).lower_bound_ == max(bounds)
+    assert max(bounds) > min(bounds)
 
 
-def test_random_state_says_what_is_drawn(unclear):
+def test_random_state_determines_the_fit(ungrouped):
     def fit(random_state):
-        return GaussianMixture(4, init_params="random_from_data", tol=1e-2, random_state=random_state).fit(unclear)
+        return GaussianMixture(4, init_params="random_from_data", tol=1e-2, random_state=random_state).fit(ungrouped)
 
     assert fit(0).lower_bounds_ == fit(0).lower_bounds_ == fit(np.random.RandomState(0)).lower_bounds_
-    shared = np.random.RandomState(0)
-    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit advances the shared generator
+    generator = np.random.RandomState(0)
+    assert fit(generator).lower_bounds_ != fit(generator).lower_bounds_  # each fit advances the shared generator
     # None means the global state in scikit-learn.
     np.random.seed(3)  # noqa: NPY002
     first = fit(None)
@@ -41,16 +41,16 @@ def test_random_state_says_what_is_drawn(unclear):
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_a_warm_start_goes_on_where_the_last_fit_ended(unclear, covariance_type):
+def test_a_warm_start_continues_where_the_last_fit_ended(ungrouped, covariance_type):
     parameters = {"n_components": 3, "covariance_type": covariance_type, "tol": 0, "random_state": 0}
     parameters["init_params"] = "kmeans"
-    whole = GaussianMixture(max_iter=6, **parameters).fit(unclear)
-    parts = GaussianMixture(max_iter=2, warm_start=True, **parameters)
-    bounds = [parts.fit(unclear).lower_bounds_ for _ in range(3)]
-    assert [bound for part in bounds for bound in part] == whole.lower_bounds_
-    assert (parts.means_ == whole.means_).all()
-    again = GaussianMixture(max_iter=2, **parameters)
-    assert again.fit(unclear).lower_bounds_ == again.fit(unclear).lower_bounds_ == bounds[0]
+    complete = GaussianMixture(max_iter=6, **parameters).fit(ungrouped)
+    resumed = GaussianMixture(max_iter=2, warm_start=True, **parameters)
+    bounds = [resumed.fit(ungrouped).lower_bounds_ for _ in range(3)]
+    assert [bound for part in bounds for bound in part] == complete.lower_bounds_
+    assert (resumed.means_ == complete.means_).all()
+    restarted = GaussianMixture(max_iter=2, **parameters)
+    assert restarted.fit(ungrouped).lower_bounds_ == restarted.fit(ungrouped).lower_bounds_ == bounds[0]
 
 
 @pytest.mark.parametrize(
@@ -58,23 +58,23 @@ def test_a_warm_start_goes_on_where_the_last_fit_ended(unclear, covariance_type)
     [{"n_components": 2}, {"covariance_type": "diag"}, {"noise": True}, {}],
     ids=["components", "structure", "noise", "features"],
 )
-def test_a_warm_start_with_another_model_begins_anew(unclear, change):
-    mixture = GaussianMixture(3, warm_start=True, random_state=0, tol=1e-2).fit(unclear)
-    X = unclear if change else unclear[:, :1]
+def test_a_warm_start_with_another_model_equals_a_new_fit(ungrouped, change):
+    mixture = GaussianMixture(3, warm_start=True, random_state=0, tol=1e-2).fit(ungrouped)
+    X = ungrouped if change else ungrouped[:, :1]
     mixture.set_params(**change).fit(X)
     fresh = GaussianMixture(**{"n_components": 3, "random_state": 0, "tol": 1e-2} | change).fit(X)
     assert mixture.lower_bounds_ == fresh.lower_bounds_
 
 
-def test_max_iter_0_is_the_start_and_says_nothing(X):
+def test_max_iter_0_returns_the_initialisation_without_a_warning(X):
     mixture = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
     assert (mixture.n_iter_, mixture.converged_, mixture.lower_bounds_) == (0, False, [])
     assert mixture.lower_bound_ == -np.inf
     assert mixture.predict(X).shape == (180,)
 
 
-def test_the_trace_says_how_it_went(X):
-    labels = np.arange(len(X)) % 3  # a poor start, so that there are steps
+def test_lower_bounds_records_every_step_until_convergence(X):
+    labels = np.arange(len(X)) % 3  # a poor initialisation, from which EM needs several steps
     mixture = GaussianMixture(3, init_params=labels, reg_covar=0, tol=1e-6, max_iter=1000).fit(X)
     bounds = mixture.lower_bounds_
     assert mixture.converged_
@@ -82,24 +82,24 @@ def test_the_trace_says_how_it_went(X):
     assert mixture.lower_bound_ == bounds[-1]
     steps = np.abs(np.diff(bounds))
     assert steps[-1] < 1e-6 <= steps[:-1].min()
-    # The last bound belongs to the parameters before the last step.
+    # The last bound is that of the parameters before the last step.
     assert mixture.score(X) >= bounds[-1]
     assert mixture.score(X) == pytest.approx(bounds[-1], abs=1e-6)
 
 
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
-def test_not_to_converge_is_a_warning_at_the_users_line(unclear, method):
+def test_a_convergence_warning_points_to_the_line_of_the_user(ungrouped, method):
     mixture = GaussianMixture(3, max_iter=2, tol=0, random_state=0)
     with pytest.warns(ConvergenceWarning, match="did not converge. Try different init parameters, or inc") as caught:
-        getattr(mixture, method)(unclear)
+        getattr(mixture, method)(ungrouped)
     assert [warning.filename for warning in caught] == [__file__]
     assert (mixture.n_iter_, mixture.converged_) == (2, False)
 
 
-def test_a_collapsed_component_is_frozen_and_named(rng):
+def test_a_collapsed_component_is_frozen_and_reported(rng):
     X = np.r_[rng.normal(size=(40, 2)), np.full((5, 2), 9.0)]
     labels = np.r_[np.zeros(40, int), np.ones(5, int)]
-    labels[:2] = 1  # so that the second component starts with a spread
+    labels[:2] = 1  # the second component starts with a positive variance
     with pytest.warns(RuntimeWarning, match="component 1 collapsed onto too few distinct rows: mean") as caught:
         mixture = GaussianMixture(2, init_params=labels, reg_covar=0, tol=1e-9, max_iter=500).fit(X)
     assert [warning.filename for warning in caught] == [__file__]
@@ -113,21 +113,21 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
 @pytest.mark.parametrize(("structure", "seed"), [("full", 11), ("diag", 29), ("VVE", 101)])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
-    """Check that collapsed components of a frozen mixture do not move, although another step would move them."""
+    """Check that a warm start does not move collapsed components, although another step would move them."""
     X = np.random.default_rng(seed).normal(size=(20, 2)).round()
     mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
     mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)
     first, collapsed = mixture.mixture_, mixture.outcome_.collapsed
     assert collapsed
     with pytest.warns(RuntimeWarning, match="collapsed onto too few distinct rows"):
-        again = mixture.fit(X).mixture_
+        second = mixture.fit(X).mixture_
     assert mixture.outcome_.collapsed == collapsed
-    assert (again.means[collapsed] == first.means[collapsed]).all()
-    assert (again.covariances[collapsed] == first.covariances[collapsed]).all()
+    assert (second.means[collapsed] == first.means[collapsed]).all()
+    assert (second.covariances[collapsed] == first.covariances[collapsed]).all()
     assert mixture.set_params(reg_covar=1e-3).fit(X).outcome_.collapsed == []  # with a ridge they do not collapse
 
 
-def test_fewer_distinct_rows_than_components_is_a_warning(rng):
+def test_fewer_distinct_rows_than_components_cause_a_warning(rng):
     X = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], 50, axis=0)
     with pytest.warns(RuntimeWarning, match="X has 3 distinct rows, fewer than n_components=5, so that") as caught:
         GaussianMixture(5, random_state=0).fit(X)
@@ -145,40 +145,41 @@ def test_any_number_of_threads_gives_the_same_bits(covariance_type):
     def fit(n_jobs):
         mixture = GaussianMixture(2, covariance_type=covariance_type, n_jobs=n_jobs, random_state=0, tol=0.1)
         mixture.fit(X, sample_weight=weight)
-        found = mixture.weights_, mixture.means_, mixture.covariances_, mixture.score_samples(X), mixture.predict(X)
-        return *found, mixture.predict_proba(X), mixture.lower_bounds_
+        results = mixture.weights_, mixture.means_, mixture.covariances_, mixture.score_samples(X), mixture.predict(X)
+        return *results, mixture.predict_proba(X), mixture.lower_bounds_
 
-    one = fit(1)
+    single_threaded = fit(1)
     for n_jobs in (2, 5, -1, None):
-        assert all(np.array_equal(a, b) for a, b in zip(one, fit(n_jobs), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(single_threaded, fit(n_jobs), strict=True))
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
+def test_verbose_prints_each_run_and_some_steps(ungrouped, capsys):
     parameters = {"n_components": 2, "n_init": 2, "max_iter": 5, "tol": 0, "random_state": 0, "init_params": "kmeans"}
-    GaussianMixture(**parameters).fit(unclear)
+    GaussianMixture(**parameters).fit(ungrouped)
     assert capsys.readouterr().out == ""
-    GaussianMixture(verbose=1, verbose_interval=2, **parameters).fit(unclear)
+    GaussianMixture(verbose=1, verbose_interval=2, **parameters).fit(ungrouped)
     run = "Initialization {}\n  Iteration 2\n  Iteration 4\nInitialization did not converge.\n"
     assert capsys.readouterr().out == run.format(0) + run.format(1)
-    GaussianMixture(verbose=2, verbose_interval=5, **parameters).fit(unclear)
+    GaussianMixture(verbose=2, verbose_interval=5, **parameters).fit(ungrouped)
     step = r"  Iteration 5\t time lapse \d+\.\d{5}s\t ll change \d\.\d{5}\n"
     end = r"Initialization did not converge. time lapse \d+\.\d{5}s\t lower bound -\d+\.\d{5}\.\n"
     assert re.fullmatch(f"Initialization 0\n{step}{end}Initialization 1\n{step}{end}", capsys.readouterr().out)
-    GaussianMixture(verbose=1, random_state=0).fit(unclear)
+    GaussianMixture(verbose=1, random_state=0).fit(ungrouped)
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # the fit runs in the core or in Python
-def test_verbose_tells_what_a_search_does_before_the_first_step(covariance_type, rng, capsys):
+def test_verbose_prints_the_progress_of_a_search_initialisation(covariance_type, rng, capsys):
     rows = rng.normal(size=(2_500, 2)) + 3 * rng.integers(4, size=(2_500, 1))
-    how = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0, "max_iter": 1, "verbose": 2}
+    options = {"init_params": "search", "random_state": 0, "max_iter": 1, "verbose": 2}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        GaussianMixture(3, **how).fit(rows)
+        GaussianMixture(3, covariance_type=covariance_type, **options).fit(rows)
     lapse = r"\t time lapse \d+\.\d{5}s\n"
-    on_sample, climb = rf"  EM on 2,500 rows{lapse}", rf"  Search on [\d,]+ rows from -\d\.\d{{5}}{lapse}"
-    said = capsys.readouterr().out
+    on_sample, search = rf"  EM on 2,500 rows{lapse}", rf"  Search on [\d,]+ rows from -\d\.\d{{5}}{lapse}"
+    output = capsys.readouterr().out
     assert re.match(
-        rf"Initialization 0\n{on_sample}({climb})+{on_sample}  Search: .+ tried, \d+ kept{lapse}Initialization ", said
+        rf"Initialization 0\n{on_sample}({search})+{on_sample}  Search: .+ tried, \d+ kept{lapse}Initialization ",
+        output,
     )

@@ -1,4 +1,4 @@
-"""scikit-learn's tools with an estimator: pipelines, searches, routed weights and output containers."""
+"""Tests of scikit-learn's tools with an estimator: pipelines, grid search, cross-validation and metadata routing."""
 
 import numpy as np
 import pytest
@@ -29,24 +29,24 @@ def test_sample_weight_is_routed_to_fit_and_score(X):
     assert score == pytest.approx(expected.score(scaled[:90]), rel=1e-12)
 
 
-def test_a_search_over_a_pipeline_finds_the_number_of_groups(X):
+def test_grid_search_finds_the_number_of_groups(X):
     grid = {"gaussianmixture__n_components": [1, 3], "gaussianmixture__covariance_type": ["full", "spherical"]}
     pipeline = make_pipeline(StandardScaler(), GaussianMixture(random_state=0))
     search = GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(X)
     assert search.best_params_["gaussianmixture__n_components"] == 3
     # A model selection by BIC as in scikit-learn's own example: a scorer receives the fitted estimator and rows.
-    mixture, numbers = GaussianMixture(covariance_type="spherical", random_state=0), {"n_components": [1, 2, 3]}
-    by_bic = GridSearchCV(mixture, numbers, scoring=lambda fit, rows, y=None: -fit.bic(rows))
+    mixture, sizes = GaussianMixture(covariance_type="spherical", random_state=0), {"n_components": [1, 2, 3]}
+    by_bic = GridSearchCV(mixture, sizes, scoring=lambda fit, rows, y=None: -fit.bic(rows))
     assert by_bic.fit(X).best_params_ == {"n_components": 3}
 
 
 @pytest.mark.heavy
-def test_searches_and_scores_run_in_other_processes(X):
+def test_cross_validation_in_other_processes_gives_the_same_scores(X):
     serial = cross_val_score(GaussianMixture(3, random_state=0), X, cv=2)
     assert (cross_val_score(GaussianMixture(3, random_state=0), X, cv=2, n_jobs=2) == serial).all()
 
 
-def test_it_is_a_density_estimator_and_no_transformer(X):
+def test_gaussian_mixture_is_a_density_estimator_and_not_a_transformer(X):
     assert sklearn.utils.get_tags(GaussianMixture()).estimator_type == "density_estimator"
     assert not hasattr(fitted(X), "set_output")
     assert repr(GaussianMixture(3, tol=1e-4)) == "GaussianMixture(n_components=3, tol=0.0001)"

@@ -1,4 +1,4 @@
-"""Uses of a fit with thousands of components: no array of rows × components, and short texts."""
+"""Tests of mixtures of thousands of components: memory, comparisons of components, and lengths of texts."""
 
 import re
 import warnings
@@ -11,11 +11,11 @@ from scipy.stats import chi2
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 
-ABOVE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, but the limit is 4 GB: .*"
+TOO_LARGE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, but the limit is 4 GB: .*"
 
 
 def line(n_components, spacing=1.0, n_features=1):
-    """Return components of equal weight and standard deviation 1, side by side."""
+    """Return components of equal weight and standard deviation 1, whose means lie on a line."""
     means = np.zeros((n_components, n_features))
     means[:, 0] = spacing * np.arange(n_components)
     weights = np.full(n_components, 1 / n_components)
@@ -27,13 +27,13 @@ def lattice(n_rows, spread):
     means = np.stack(np.meshgrid(np.arange(126.0), np.arange(127.0)), axis=2).reshape(-1, 2)
     X = (means[:, None] + np.random.default_rng(0).normal(0, spread, (len(means), n_rows, 2))).reshape(-1, 2)
     covariances = np.tile(spread**2 * np.eye(2), (len(means), 1, 1))
-    start = {"weights_init": np.full(len(means), 1 / len(means)), "means_init": means, "covariances_init": covariances}
-    return X, GaussianMixture(len(means), max_iter=1, random_state=0, **start)
+    initial = {"weights_init": np.full(len(means), 1 / len(means)), "means_init": means}
+    return X, GaussianMixture(len(means), max_iter=1, random_state=0, **initial, covariances_init=covariances)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("has_noise", [True, False])
-def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_noise):
+def test_sparse_responsibilities_omit_only_negligible_values(has_noise):
     mixture = line(3000)
     if has_noise:
         noise = GaussianMixture(2, noise=True, random_state=0).fit(np.linspace(0, 3000, 99)[:, None]).mixture_.noise
@@ -41,20 +41,20 @@ def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_
             (1 - noise.weight) * mixture.weights, mixture.means, np.ones(3000), mixture.family, None, noise
         )
     X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more rows than are processed at once
-    X[0] = 1e6  # far from every mean
+    X[0] = 1e6  # distant from each mean
     sparse, dense = mixture.responsibilities(X, sparse=True), mixture.responsibilities(X)
     assert issparse(sparse)
     assert (sparse.format, sparse.shape) == ("csr", dense.shape)
     assert sparse.indices.dtype == sparse.indptr.dtype == np.int32
-    retained = np.where(dense > 2.0**-60 * dense.max(axis=1, keepdims=True), dense, 0.0)
-    np.testing.assert_array_equal(sparse.toarray(), retained)
+    expected = np.where(dense > 2.0**-60 * dense.max(axis=1, keepdims=True), dense, 0.0)
+    np.testing.assert_array_equal(sparse.toarray(), expected)
 
 
-def test_arrays_of_rows_and_components_above_4_gb_are_refused():
+def test_arrays_of_rows_by_components_above_4_gb_are_rejected():
     mixture, X = line(2500), np.zeros((250_000, 1))
     estimator = GaussianMixture.from_sklearn(mixture.to_sklearn())
     for method in (mixture.responsibilities, mixture.component_log_density, estimator.predict_proba, estimator.explain):
-        with pytest.raises(ValueError, match=ABOVE):
+        with pytest.raises(ValueError, match=TOO_LARGE):
             method(X)
     assert (estimator.predict(X) == 0).all()
     array = pytest.importorskip("dask.array")
@@ -65,25 +65,25 @@ def test_arrays_of_rows_and_components_above_4_gb_are_refused():
         GaussianMixture.from_sklearn(line(40_000).to_sklearn()).merge(X[:9])
 
 
-def test_components_are_compared_with_all_others_only_if_that_takes_seconds():
-    few, many = (GaussianMixture.from_sklearn(line(n).to_sklearn()).tidy() for n in (3, 40_000))
-    assert few["nearest"].tolist() == [1, 0, 1]
-    assert (many["nearest"] == -1).sum() == many["overlap"].isna().sum() == 40_000
+def test_tidy_omits_the_nearest_component_if_there_are_40_000_components():
+    of_three, of_40_000 = (GaussianMixture.from_sklearn(line(n).to_sklearn()).tidy() for n in (3, 40_000))
+    assert of_three["nearest"].tolist() == [1, 0, 1]
+    assert (of_40_000["nearest"] == -1).sum() == of_40_000["overlap"].isna().sum() == 40_000
 
 
 @pytest.mark.heavy
-def test_one_sentence_counts_thousands_of_components():
+def test_warnings_and_summaries_of_thousands_of_components_are_short():
     X, estimator = lattice(1, 0.1)
     X, K = X[:4000], 4000
-    start = {"means_init": estimator.means_init[:K], "covariances_init": estimator.covariances_init[:K]}
-    start["means_init"] = start["means_init"] + 1e3 * (np.arange(K) % 2)[:, None]
-    estimator.set_params(n_components=K, weights_init=np.full(K, 1 / K), **start)
+    initial = {"means_init": estimator.means_init[:K], "covariances_init": estimator.covariances_init[:K]}
+    initial["means_init"] = initial["means_init"] + 1e3 * (np.arange(K) % 2)[:, None]
+    estimator.set_params(n_components=K, weights_init=np.full(K, 1 / K), **initial)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator.fit(X)
-    said = [str(each.message) for each in caught]
-    assert max(map(len, said)) < 700
-    assert said[0].startswith("components 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 1,990 more lost their mass: ")
+    messages = [str(each.message) for each in caught]
+    assert max(map(len, messages)) < 700
+    assert messages[0].startswith("components 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 1,990 more lost their mass: ")
     assert len(estimator.outcome_.diagnostics) >= 2000
     assert repr(estimator.outcome_).count("Diagnosis(") == 20
     assert len(str(estimator.summary()).splitlines()) < 240
@@ -93,13 +93,13 @@ def test_one_sentence_counts_thousands_of_components():
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("error:.*reg_covar")
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-def test_components_of_few_sampled_rows_are_not_taken_for_components_of_few_rows():
-    X, estimator = lattice(10, 0.1)  # a sample of 65,520 has 4 rows of each component on average, and fewer of many
+def test_components_with_few_rows_in_a_sample_are_not_reported():
+    X, estimator = lattice(10, 0.1)  # a sample of 65,520 rows has 4 rows per component on average, but fewer of many
     assert estimator.set_params(posterior="exact").fit(X).outcome_.diagnostics == []
 
 
 @pytest.mark.heavy
-def test_masses_below_deep_levels_are_right_with_thousands_of_components():
+def test_log_density_p_value_is_accurate_with_thousands_of_components():
     weights = np.random.default_rng(0).dirichlet(np.full(2000, 1.0))
     mixture = Mixture(weights, line(2000, spacing=100.0, n_features=2).means, np.ones(2000), FAMILIES["spherical"])
     rows = np.column_stack([np.full(3, 5000.0), [20.0, 30.0, 36.0]])
@@ -108,7 +108,7 @@ def test_masses_below_deep_levels_are_right_with_thousands_of_components():
     np.testing.assert_allclose(mixture.log_density_p_value(rows), exact, rtol=1e-3)
 
 
-def test_an_estimator_is_not_saved_with_millions_of_numbers_to_begin_at(tmp_path):
+def test_save_rejects_millions_of_initial_values(tmp_path):
     estimator = GaussianMixture(1).fit([[0.0], [1.0]]).set_params(means_init=np.zeros((3_000_001, 1)))
     with pytest.raises(
         ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set this"

@@ -1,4 +1,4 @@
-"""Values that estimators accept as parameters: structures, noise, priors, restrictions and rates."""
+"""Tests of objects that estimators accept as parameters: structures, noise, priors, restrictions and rates."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ from gaussmix import (
 )
 from gaussmix.extend import register
 
-VALUES = {
+OBJECTS = {
     "covariance_type": [
         Full(max_condition=100),
         Tied(5.0),
@@ -54,8 +54,8 @@ VALUES = {
     "restrictions": [Restrictions(), Restrictions(equal_weights=True), Restrictions(min_weight=0.1)],
     "forgetting": [ForgettingRate(), ForgettingRate(0.6, 20_000)],
 }
-CASES = [(parameter, value) for parameter, values in VALUES.items() for value in values]
-each = pytest.mark.parametrize(("parameter", "value"), CASES, ids=str)
+CASES = [(parameter, value) for parameter, values in OBJECTS.items() for value in values]
+all_cases = pytest.mark.parametrize(("parameter", "value"), CASES, ids=str)
 
 
 @pytest.fixture
@@ -63,31 +63,31 @@ def rows(rng):
     return np.concatenate([rng.normal(size=(80, 3)), rng.normal(4, 1, size=(60, 3))])
 
 
-@each
-def test_a_value_is_made_again_by_what_it_shows(parameter, value):
-    again = eval(repr(value), vars(gaussmix) | {name: getattr(gaussmix, name) for name in gaussmix.__all__})
-    for other in again, copy.deepcopy(value), pickle.loads(pickle.dumps(value)), clone(value):
+@all_cases
+def test_the_repr_of_a_parameter_object_evaluates_to_an_equal_object(parameter, value):
+    evaluated = eval(repr(value), vars(gaussmix) | {name: getattr(gaussmix, name) for name in gaussmix.__all__})
+    for other in evaluated, copy.deepcopy(value), pickle.loads(pickle.dumps(value)), clone(value):
         assert other == value
         assert hash(other) == hash(value)
         assert other.non_default_params == value.non_default_params
     assert value != "a name"
 
 
-def test_values_of_other_parameters_or_classes_differ():
-    every = [value for _, value in CASES]
-    for place, value in enumerate(every):
-        assert all(value != other for other in every[:place])
+def test_parameter_objects_with_other_parameters_or_classes_are_unequal():
+    objects = [value for _, value in CASES]
+    for index, value in enumerate(objects):
+        assert all(value != other for other in objects[:index])
     assert FAMILIES["full"] == Full()
     assert Dirichlet([1, 2]) == Dirichlet(np.array([1.0, 2.0])) == Dirichlet((1, 2))
 
 
 @pytest.mark.heavy(but=7)
-@each
-def test_files_hold_it_and_copies_fit_the_same(parameter, value, rows, tmp_path):
+@all_cases
+def test_files_and_copies_preserve_parameter_objects(parameter, value, rows, tmp_path):
     gm = GaussianMixture(2, random_state=0, tol=0.1, **{parameter: value}).fit(rows)
     gm.save(tmp_path / "m.gmm")
-    alone, written = Mixture.load(tmp_path / "m.gmm"), json.dumps(gm.mixture_.to_dict())
-    assert Mixture.from_dict(json.loads(written)) == gm.mixture_ == alone
+    loaded, written = Mixture.load(tmp_path / "m.gmm"), json.dumps(gm.mixture_.to_dict())
+    assert Mixture.from_dict(json.loads(written)) == gm.mixture_ == loaded
     for other in GaussianMixture.load(tmp_path / "m.gmm"), pickle.loads(pickle.dumps(gm)), copy.deepcopy(gm):
         assert getattr(other, parameter) == value
         assert other.mixture_ == gm.mixture_
@@ -95,7 +95,7 @@ def test_files_hold_it_and_copies_fit_the_same(parameter, value, rows, tmp_path)
         assert clone(other).fit(rows).mixture_ == gm.mixture_
 
 
-def test_a_grid_search_sets_parameters_of_values(rows):
+def test_grid_search_sets_parameters_of_parameter_objects(rows):
     gm = GaussianMixture(2, covariance_type=Full(), prior=NormalInverseWishart(), random_state=0)
     model = make_pipeline(StandardScaler(), gm)
     grid = {"gaussianmixture__covariance_type__max_condition": [1, None], "gaussianmixture__prior__dof": [5, 500]}
@@ -106,27 +106,27 @@ def test_a_grid_search_sets_parameters_of_values(rows):
     assert (gm.prior, gm.covariance_type) == (NormalInverseWishart(), Full())
 
 
-@each
-def test_parameters_are_set_all_or_none(parameter, value):
-    made = clone(value)
+@all_cases
+def test_set_params_of_a_parameter_object_rejects_unknown_names(parameter, value):
+    copied = clone(value)
     with pytest.raises(ValueError, match=f"{type(value).__name__} has no parameter 'height'"):
-        made.set_params(height=3)
-    assert made == value
-    assert made.set_params(**value.get_params()) is made
+        copied.set_params(height=3)
+    assert copied == value
+    assert copied.set_params(**value.get_params()) is copied
 
 
-def test_structures_and_names_go_together(rows, tmp_path):
-    wanted = ["diag", *map(FactorAnalyzer, range(1, 3)), Full(max_condition=4)]
-    search = GaussianMixtureIC([1, 2], covariance_type=wanted, random_state=0).fit(rows)
+def test_covariance_type_may_mix_names_and_structure_objects(rows, tmp_path):
+    structures = ["diag", *map(FactorAnalyzer, range(1, 3)), Full(max_condition=4)]
+    search = GaussianMixtureIC([1, 2], covariance_type=structures, random_state=0).fit(rows)
     assert search.results_["structure"] == ["diag"] * 2 + ["factor_analyzer"] * 4 + ["full"] * 2
     assert search.results_["n_factors"] == [None, None, 1, 1, 2, 2, None, None]
     search.save(tmp_path / "search.gmm")
-    assert GaussianMixtureIC.load(tmp_path / "search.gmm").covariance_type == wanted
-    again = GaussianMixture(search.n_components_, covariance_type=search.covariance_type_, random_state=0).fit(rows)
-    assert again.mixture_.family == search.mixture_.family
+    assert GaussianMixtureIC.load(tmp_path / "search.gmm").covariance_type == structures
+    single = GaussianMixture(search.n_components_, covariance_type=search.covariance_type_, random_state=0).fit(rows)
+    assert single.mixture_.family == search.mixture_.family
 
 
-def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_path):
+def test_a_custom_structure_can_be_saved_only_after_it_is_registered(rows, tmp_path):
     class Own(Full):
         """The structure "full" under another name."""
 

@@ -1,4 +1,4 @@
-"""Damaged files and hostile values give valid results, or errors that name the file; `nox -s fuzz` tests longer."""
+"""Tests with damaged files and extreme values, which give valid results or clear errors; `nox -s fuzz` tests longer."""
 
 import gzip
 import io
@@ -30,17 +30,17 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-REFUSED = ValueError, TypeError, OSError
-MOST = 2**20  # kB that reading a small file may take
+EXPECTED_ERRORS = ValueError, TypeError, OSError
+MAX_MEMORY_GROWTH = 2**20  # memory in kB that reading a small file may add
 ROWS = np.random.default_rng(0).normal(size=(24, 2))
-TEXT = [f"text {at % 3}" for at in range(24)]
+TEXT = [f"text {i % 3}" for i in range(24)]
 TABLE = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1], "s": TEXT, "d": pa.array(TEXT).dictionary_encode()})
 
 
-def written(write, *how, **more):
+def written(write, *arguments, **options):
     """Return the bytes of a file."""
     file = io.BytesIO()
-    write(file, *how, **more)
+    write(file, *arguments, **options)
     return file.getvalue()
 
 
@@ -78,11 +78,11 @@ CHANGES = st.lists(
 )
 
 
-def unsupported_reason(call, *arguments):
+def error_message(call, *arguments):
     """Return the message of an expected error, or None if there is no error. Other errors are raised."""
     try:
         call(*arguments)
-    except REFUSED as error:
+    except EXPECTED_ERRORS as error:
         return str(error)
     return None
 
@@ -103,18 +103,18 @@ def read(path):
 
 @fuzzed
 @given(st.sampled_from(FILES), CHANGES)
-def test_a_damaged_file_is_read_or_refused_in_a_sentence(file, changes):
+def test_a_damaged_file_is_read_or_raises_an_error_that_names_the_file(file, changes):
     (name, contents), before = file, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for where, length, piece in changes:
-        place = int(where * len(contents))
-        contents = contents[:place] + piece + contents[place + length :]
+        position = int(where * len(contents))
+        contents = contents[:position] + piece + contents[position + length :]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         path = Path(folder) / name
         path.write_bytes(contents)
-        sentence = unsupported_reason(read, path)
-    assert sentence is None or (str(path) in sentence and not {"\n", "TMPDIR"} & {*sentence, *sentence.split()})
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + MOST
+        message = error_message(read, path)
+    assert message is None or (str(path) in message and not {"\n", "TMPDIR"} & {*message, *message.split()})
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + MAX_MEMORY_GROWTH
 
 
 EXTREMES = [0.0, -0.0, 1.0, -1.0, 5e-324, 1e-160, 1e154, -1e154, 1e200, 1.7e308, np.nan, np.inf, -np.inf]
@@ -122,9 +122,11 @@ NUMBERS = st.sampled_from(EXTREMES) | st.floats(-10, 10)
 
 
 def fitted(X, weights, options):
-    fit = GaussianMixture(random_state=0, n_jobs=1, max_iter=20, **options).fit(X, sample_weight=weights)
-    found = fit.score_samples(X), fit.predict_proba(X), fit.weights_, fit.means_, fit.covariances_
-    assert all(np.isfinite(each).all() for each in found)
+    estimator = GaussianMixture(random_state=0, n_jobs=1, max_iter=20, **options).fit(X, sample_weight=weights)
+    parameters = estimator.weights_, estimator.means_, estimator.covariances_
+    assert all(
+        np.isfinite(each).all() for each in (estimator.score_samples(X), estimator.predict_proba(X), *parameters)
+    )
 
 
 @fuzzed
@@ -148,17 +150,17 @@ def fitted(X, weights, options):
     ),
     st.none() | st.lists(NUMBERS, max_size=9),
 )
-def test_hostile_values_are_fitted_or_refused_in_a_sentence(X, numbers, options, weights):
-    for place, number in enumerate(numbers if X.dtype.kind == "f" and X.size else ()):
+def test_extreme_values_are_fitted_or_raise_an_error_with_a_message(X, values, options, weights):
+    for position, value in enumerate(values if X.dtype.kind == "f" and X.size else ()):
         with np.errstate(over="ignore"):
-            X.flat[place * 7 % X.size] = number
-    with warnings.catch_warnings(record=True) as said:
+            X.flat[position * 7 % X.size] = value
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert unsupported_reason(fitted, X, weights, options) != ""
-    assert not [each for each in said if " encountered in " in str(each.message)]
+        assert error_message(fitted, X, weights, options) != ""
+    assert not [each for each in caught if " encountered in " in str(each.message)]
 
 
 @pytest.mark.parametrize("n_rows", [2**63, 2**62])
-def test_more_rows_than_memory_can_hold_are_refused(n_rows):
+def test_sample_rejects_more_rows_than_memory_can_hold(n_rows):
     with pytest.raises(ValueError, match=f"^n_rows={n_rows} must be at most "):
         MIXTURE.sample(n_rows)

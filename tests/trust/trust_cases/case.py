@@ -1,4 +1,4 @@
-"""A case, its error, and the rows of which most cases are made."""
+"""The class of a case, the error of an incorrect result, and the rows that most cases use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 STRUCTURES = "full", "tied", "diag", "spherical"
-STARTS = "kmeans", "k-means++", "random", "random_from_data"
+INITS = "kmeans", "k-means++", "random", "random_from_data"
 
 # `model(n_components, **parameters)` returns an unfitted estimator.
 Model = Callable[..., Any]
@@ -28,17 +28,17 @@ class Case:
     item : kind of input to which the case belongs.
     name : name of the case.
     check : function that raises `Wrong` if a result is incorrect; the estimator's own errors pass through.
-    may_refuse : whether a clear error is correct, too.
+    may_reject : whether a clear error is also a correct result.
     """
 
     item: str
     name: str
     check: Callable[[Model], None]
-    may_refuse: bool = False
+    may_reject: bool = False
 
 
 def expect(claim: Any, sentence: str) -> None:
-    """Raise `Wrong` unless the claim holds everywhere."""
+    """Raise `Wrong` unless all elements of the claim are true."""
     if not np.all(claim):
         raise Wrong(sentence)
 
@@ -48,9 +48,9 @@ def expect_close(actual: Any, expected: Any, tolerance: Any, what: str) -> None:
     actual, expected = np.asarray(actual, dtype=np.longdouble), np.asarray(expected, dtype=np.longdouble)
     expect(actual.shape == expected.shape, f"{what} has shape {actual.shape}, not {expected.shape}")
     with np.errstate(invalid="ignore"):
-        apart = np.abs(actual - expected)
-    near = apart <= tolerance
-    expect(near, f"{what} is off by {float(np.max(np.where(np.isnan(apart), np.inf, apart))):.3g}")
+        difference = np.abs(actual - expected)
+    is_close = difference <= tolerance
+    expect(is_close, f"{what} is off by {float(np.max(np.where(np.isnan(difference), np.inf, difference))):.3g}")
 
 
 def blobs() -> Any:
@@ -78,7 +78,7 @@ def identity(structure: str, n_components: int, n_features: int, value: float = 
     return value * shapes[structure]
 
 
-def given(structure: str, means: Any, precision: float = 1.0) -> dict[str, Any]:
+def initial(structure: str, means: Any, precision: float = 1.0) -> dict[str, Any]:
     """Return parameters with equal weights, these means, and the identity times `precision`."""
     means = np.asarray(means, dtype=np.float64)
     return {

@@ -68,10 +68,10 @@ def em_log_density(X: Any, start: dict[str, Any], ridge: float, n_steps: int) ->
     covariances = np.stack([eye] * n_components)
     for _ in range(n_steps):
         joint = log_joint(X, weights, means, covariances)
-        shares = np.exp(joint - log_density(joint)[:, None])
-        mass = shares.sum(axis=0)
-        weights, means = mass / mass.sum(), (shares.T @ X) / mass[:, None]
-        scatter = np.stack([(shares[:, k, None] * (X - m)).T @ (X - m) for k, m in enumerate(means)])
+        responsibilities = np.exp(joint - log_density(joint)[:, None])
+        mass = responsibilities.sum(axis=0)
+        weights, means = mass / mass.sum(), (responsibilities.T @ X) / mass[:, None]
+        scatter = np.stack([(responsibilities[:, k, None] * (X - m)).T @ (X - m) for k, m in enumerate(means)])
         covariances = _update(structure, scatter, mass) + LONG(ridge) * eye
     return log_density(log_joint(X, weights, means, covariances))
 
@@ -100,6 +100,6 @@ def exact_row(x: Any, weights: Any, means: Any, covariances: Any) -> tuple[Any, 
             log_det = mpmath.log(mpmath.det(sigma)) + len(mean) * mpmath.log(2 * mpmath.pi)
             joint.append(mpmath.log(mpmath.mpf(float(weight))) - (log_det + squared) / 2)
         largest = max(joint)
-        shares = [mpmath.exp(j - largest) if j - largest > -1000 else mpmath.mpf(0) for j in joint]
-        total = mpmath.fsum(shares)
-        return largest + mpmath.log(total), [float(share / total) for share in shares]
+        responsibilities = [mpmath.exp(j - largest) if j - largest > -1000 else mpmath.mpf(0) for j in joint]
+        total = mpmath.fsum(responsibilities)
+        return largest + mpmath.log(total), [float(responsibility / total) for responsibility in responsibilities]

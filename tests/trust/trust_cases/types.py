@@ -1,4 +1,4 @@
-"""Numbers of any type, in any layout and from any container, give the results of their values."""
+"""Rows of any type, layout and container give the same results as an array of float64 with equal values."""
 
 from __future__ import annotations
 
@@ -9,74 +9,73 @@ from typing import Any
 
 import numpy as np
 
-from trust_cases.case import CENTRES, STARTS, STRUCTURES, Case, Model, blobs, expect, expect_close, given
+from trust_cases.case import CENTRES, INITS, STRUCTURES, Case, Model, blobs, expect, expect_close, initial
 
 INTEGERS = "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"
 NAMES = ["height", "width", "depth"]
 
 
 def cases() -> Iterator[Case]:
-    """Yield cases of every structure, from given parameters and some initialisations."""
+    """Yield cases of every structure, from initial parameters and from each initialisation."""
     for structure in STRUCTURES:
         for dtype in INTEGERS:
             name = f"{np.dtype(dtype).name}, {structure}"
-            yield Case("integers", f"{name}, given", same(whole().astype(dtype), start_of(structure, 40, 6)))
-            for start in STARTS:
-                drawn = {"covariance_type": structure, "init_params": start, "random_state": 0}
-                yield Case("integers", f"{name}, {start}", same(whole().astype(dtype), drawn))
-        far = start_of(structure, 1e15 + 40, 6)
-        yield Case("integers", f"int64 about 1e15, {structure}", same(whole() + 10**15, far))
-        truth_values = given(structure, np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]), 4.0)
-        yield Case("types", f"bool, {structure}", same(blobs() > 2.0, truth_values))
-        yield Case("types", f"float16, {structure}", same((blobs() / 2).astype("f2"), start_of(structure, 0, 0.5)))
+            yield Case("integers", f"{name}, given", compare(integers().astype(dtype), initial_of(structure, 40, 6)))
+            for start in INITS:
+                parameters = {"covariance_type": structure, "init_params": start, "random_state": 0}
+                yield Case("integers", f"{name}, {start}", compare(integers().astype(dtype), parameters))
+        distant = initial_of(structure, 1e15 + 40, 6)
+        yield Case("integers", f"int64 about 1e15, {structure}", compare(integers() + 10**15, distant))
+        boolean = initial(structure, np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]), 4.0)
+        yield Case("types", f"bool, {structure}", compare(blobs() > 2.0, boolean))
+        yield Case("types", f"float16, {structure}", compare((blobs() / 2).astype("f2"), initial_of(structure, 0, 0.5)))
         for origin in (0.0, 1e4, -1e6):
-            check = same((blobs() + origin).astype("f4"), start_of(structure, origin))
+            check = compare((blobs() + origin).astype("f4"), initial_of(structure, origin))
             yield Case("float32", f"float32 about {origin:g}, {structure}", check)
         for unit in (1e-30, 1e-20, 1e-15, 1e15, 1e18, 1e30):
-            start = start_of(structure, 0, unit) | {"reg_covar": 1e-6 * unit**2}
-            check = same((blobs() * unit).astype("f4"), start)
+            start = initial_of(structure, 0, unit) | {"reg_covar": 1e-6 * unit**2}
+            check = compare((blobs() * unit).astype("f4"), start)
             yield Case("float32", f"float32 in units of {unit:g}, {structure}", check)
-        for name, lay_out in LAYOUTS.items():
+        for name, convert in LAYOUTS.items():
             for dtype in ("f8", "f4"):
-                check = same(blobs().astype(dtype), start_of(structure), lay_out)
+                check = compare(blobs().astype(dtype), initial_of(structure), convert)
                 yield Case("layouts", f"{name} {np.dtype(dtype).name}, {structure}", check)
 
 
-def whole() -> Any:
-    """Return whole numbers from 0 to 127, which every integer type can represent."""
+def integers() -> Any:
+    """Return integers from 0 to 127, which every integer type can represent."""
     return np.clip(np.round(blobs() * 6 + 40), 0, 127).astype(np.int64)
 
 
-def start_of(structure: str, origin: float = 0.0, unit: float = 1.0) -> dict[str, Any]:
-    return given(structure, CENTRES * unit + origin, 1 / unit**2)
+def initial_of(structure: str, origin: float = 0.0, unit: float = 1.0) -> dict[str, Any]:
+    return initial(structure, CENTRES * unit + origin, 1 / unit**2)
 
 
-def same(X: Any, parameters: dict[str, Any], lay_out: Any = lambda X: X) -> Any:
-    """Check fit and predictions against the same values in float64; a frame's names are kept."""
+def compare(X: Any, parameters: dict[str, Any], convert: Any = lambda X: X) -> Any:
+    """Return a check of the fit and the predictions against equal values in float64, and of a data frame's names."""
 
     def check(model: Model) -> None:
-        # tolerance of predictions
-        wide, laid_out, unit = X.astype(np.float64), lay_out(X), 1e-6 if X.dtype == np.float32 else 1e-9
-        plain, fitted = model(3, **parameters).fit(wide), model(3, **parameters).fit(laid_out)
+        # `unit` is the tolerance of predictions.
+        in_float64, converted, unit = X.astype(np.float64), convert(X), 1e-6 if X.dtype == np.float32 else 1e-9
+        plain, fitted = model(3, **parameters).fit(in_float64), model(3, **parameters).fit(converted)
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
             expected = getattr(plain, name)
             expect_close(getattr(fitted, name), expected, unit * np.abs(expected).max(), name)
-        expected = plain.score_samples(wide)
-        expect_close(fitted.score_samples(laid_out), expected, unit * (1 + np.abs(expected)), "score_samples")
-        expect_close(fitted.predict_proba(laid_out), plain.predict_proba(wide), unit, "predict_proba")
-        # The rows as integers must give the same results, because a difference of unsigned numbers must not wrap
-        # around.
-        expect_close(expected.mean(), fitted.score(laid_out), unit * (1 + abs(expected.mean())), "score")
-        if hasattr(laid_out, "columns"):
-            expect(list(fitted.feature_names_in_) == NAMES, "the names of the columns are lost")
+        expected = plain.score_samples(in_float64)
+        expect_close(fitted.score_samples(converted), expected, unit * (1 + np.abs(expected)), "score_samples")
+        expect_close(fitted.predict_proba(converted), plain.predict_proba(in_float64), unit, "predict_proba")
+        # Rows of unsigned integers must give the same score, because differences must not wrap around.
+        expect_close(expected.mean(), fitted.score(converted), unit * (1 + abs(expected.mean())), "score")
+        if hasattr(converted, "columns"):
+            expect(list(fitted.feature_names_in_) == NAMES, "feature_names_in_ differs from the names of the columns")
 
     return check
 
 
-def every_other(X: Any) -> Any:
-    wide = np.full((2 * len(X), 2 * X.shape[1]), np.nan, dtype=X.dtype)
-    wide[::2, 1::2] = X
-    return wide[::2, 1::2]
+def strided(X: Any) -> Any:
+    array = np.full((2 * len(X), 2 * X.shape[1]), np.nan, dtype=X.dtype)
+    array[::2, 1::2] = X
+    return array[::2, 1::2]
 
 
 def unaligned(X: Any) -> Any:
@@ -114,7 +113,7 @@ LAYOUTS = {
     "little-endian": lambda X: X.astype(X.dtype.newbyteorder("<")),
     "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
     "Fortran": np.asfortranarray,
-    "strided": every_other,
+    "strided": strided,
     "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
     "unaligned": unaligned,
     "lists": lambda X: X.tolist(),

@@ -1,10 +1,10 @@
-"""Inputs that doubles cannot represent raise an error, because results would be wrong without notice."""
+"""Tests of inputs that doubles can't represent: they raise an error, because results would silently be wrong."""
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from trust_cases.case import CENTRES, STRUCTURES, blobs, given, identity
+from trust_cases.case import CENTRES, STRUCTURES, blobs, identity, initial
 
 from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureRegressor
 
@@ -13,15 +13,15 @@ LABELS = np.repeat([0, 1, 2], [200, 150, 100])
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("scale", [1e-153, 1e-154, 1e-160, 1e-161])
-def test_squares_that_underflow_are_named_without_a_ridge_too(structure, scale):
+def test_columns_whose_squares_underflow_are_rejected_without_a_ridge(structure, scale):
     mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)
     with pytest.raises(ValueError, match=r"varies by only .* in column \d .*Rescale the columns of X"):
         mixture.fit(blobs() * scale)
 
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
-def test_a_component_whose_variances_lose_digits_is_none(structure):
-    """Check a component with too small variances, in columns that vary enough because of other rows."""
+def test_a_component_whose_variances_underflow_is_rejected(structure):
+    """Check a component whose variances are too small, although the columns vary enough because of other rows."""
     X = blobs()
     X[:200] *= 1e-160
     mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)
@@ -29,10 +29,10 @@ def test_a_component_whose_variances_lose_digits_is_none(structure):
         mixture.fit(X)
 
 
-@pytest.mark.parametrize("kind", ["datetime64[s]", "timedelta64[s]", "datetime64[ns]"])
-@pytest.mark.parametrize("frame", [np.asarray, pd.Series])
-def test_times_are_neither_targets_nor_weights_nor_labels(kind, frame):
-    times = frame((np.arange(len(blobs())) % 3).astype(kind))
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[s]", "datetime64[ns]"])
+@pytest.mark.parametrize("convert", [np.asarray, pd.Series])
+def test_dates_and_durations_are_rejected_as_targets_weights_and_labels(dtype, convert):
+    times = convert((np.arange(len(blobs())) % 3).astype(dtype))
     classifier = GaussianMixtureClassifier().fit(blobs(), LABELS)
     for fit in GaussianMixtureRegressor().fit, GaussianMixtureClassifier().fit, classifier.score:
         with pytest.raises(TypeError, match=r"^y contains dates, times or durations"):
@@ -45,26 +45,27 @@ def test_times_are_neither_targets_nor_weights_nor_labels(kind, frame):
 
 @pytest.mark.filterwarnings("ignore:Column .* constant:RuntimeWarning")
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-@pytest.mark.parametrize("frame", [np.asarray, np.ndarray.tolist, pd.DataFrame, pl.DataFrame])
-def test_integers_that_merge_in_a_double_are_refused(dtype, frame):
+@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, pd.DataFrame, pl.DataFrame])
+def test_integers_that_a_double_cannot_distinguish_are_rejected(dtype, convert):
     X = np.round(blobs() * 100).astype(np.int64)
     large = X + np.array([0, 2**60 + 1, 0])
     large -= large.min(axis=0) * [1, 0, 1]
-    said = r"column '?\D*1'?.*integers of size 1\.15e\+18 that differ by at most \d+:"
-    for merged in large, large * [1, 0, 1] + [0, 2**60 + 1, 0]:  # in a file, the constant may be ids that have merged
-        with pytest.raises(ValueError, match=said):
-            GaussianMixture(3).fit(frame(merged.astype(dtype)))
-    # A double distinguishes larger differences, and represents multiples of 2**20 exactly.
-    for fine in (X * 2**50, X * 2**20 + 2**60):
-        assert np.isfinite(GaussianMixture(3, random_state=0).fit(fine).score_samples(fine)).all()
+    message = r"column '?\D*1'?.*integers of size 1\.15e\+18 that differ by at most \d+:"
+    # In a file, a constant column may consist of ids that became equal when they were converted to double.
+    for integers in large, large * [1, 0, 1] + [0, 2**60 + 1, 0]:
+        with pytest.raises(ValueError, match=message):
+            GaussianMixture(3).fit(convert(integers.astype(dtype)))
+    # A double distinguishes larger differences, and it represents multiples of 2**20 exactly.
+    for integers in (X * 2**50, X * 2**20 + 2**60):
+        assert np.isfinite(GaussianMixture(3, random_state=0).fit(integers).score_samples(integers)).all()
 
 
 @pytest.mark.parametrize("unit", [1e-50, 1.0, 1e50])
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_asymmetry_is_seen_in_any_unit(structure, unit):
+def test_asymmetric_covariances_init_is_rejected_in_any_unit(structure, unit):
     covariances = identity(structure, 3, 3, unit**2)
     covariances[..., 0, 1] = 0.5 * unit**2
-    start = given(structure, CENTRES * unit)
-    del start["precisions_init"]
+    parameters = initial(structure, CENTRES * unit)
+    del parameters["precisions_init"]
     with pytest.raises(ValueError, match="covariances_init is not symmetric at"):
-        GaussianMixture(3, covariances_init=covariances, max_iter=0, **start).fit(blobs() * unit)
+        GaussianMixture(3, covariances_init=covariances, max_iter=0, **parameters).fit(blobs() * unit)

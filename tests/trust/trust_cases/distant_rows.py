@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trust_cases import truth
-from trust_cases.case import STRUCTURES, Case, Model, blobs, expect, expect_close, given
+from trust_cases.case import STRUCTURES, Case, Model, blobs, expect, expect_close, initial
 
 DISTANCES = 1e1, 1e3, 1e5, 1e8, 1e10, 1e12, 1e16, 1e20, 1e50, 1e100, 1e150, 1e200, 1e300
 
@@ -21,8 +21,8 @@ FULL = np.array(
         [[1.0, 0.0, 0.25], [0.0, 0.5, 0.0], [0.25, 0.0, 4.0]],
     ]
 )
-# Covariances in the shape of each structure. "spherical" has two equal variances, so that far away two components stay
-# alike.
+# Covariances in the shape of each structure. Two variances of "spherical" are equal, so that distant rows may have
+# positive responsibilities of two components.
 COVARIANCES = {
     "full": FULL,
     "tied": FULL[0],
@@ -43,28 +43,27 @@ def cases() -> Iterator[Case]:
     for structure in STRUCTURES:
         for name, direction in DIRECTIONS.items():
             for distance in DISTANCES:
-                check = judged(structure, direction, distance)
-                yield Case("far rows", f"{distance:g} away, {name}, {structure}", check)
+                check = compare_row(structure, direction, distance)
+                yield Case("distant rows", f"{distance:g} away, {name}, {structure}", check)
         for distance in DISTANCES[:8]:
-            yield Case(
-                "far rows", f"a step with half of the rows {distance:g} away, {structure}", stepped(structure, distance)
-            )
+            name = f"a step with half of the rows {distance:g} away, {structure}"
+            yield Case("distant rows", name, compare_step(structure, distance))
 
 
-def judged(structure: str, direction: Any, distance: float) -> Any:
-    """Judge a row at a distance from the middle between the first two components."""
+def compare_row(structure: str, direction: Any, distance: float) -> Any:
+    """Return a check of predictions of a row at a distance from the midpoint between the first two means."""
 
     def check(model: Model) -> None:
         covariances = COVARIANCES[structure]
         fitted = model(3, covariance_type=structure, random_state=0).fit(blobs())
-        # max_iter=0 is not used, because scikit-learn's fit then fails if precisions are given.
+        # max_iter=0 is not used, because scikit-learn's fit then fails with `precisions_init`.
         fitted._set_parameters((WEIGHTS, MEANS, covariances, factors(structure, covariances)))
         x = np.array([1.0, 0.0, 0.0]) + direction * distance
-        log_density, shares = truth.exact_row(x, WEIGHTS, MEANS, truth.dense(structure, covariances, 3, 3))
-        found = fitted.predict_proba(x[None])[0]
-        expect_close(found.sum(), 1, 1e-12, "the sum of predict_proba")
-        expect_close(found, shares, ROUNDING, "predict_proba")
-        expect(fitted.predict(x[None])[0] == int(np.argmax(shares)), "predict is another component")
+        log_density, responsibilities = truth.exact_row(x, WEIGHTS, MEANS, truth.dense(structure, covariances, 3, 3))
+        actual = fitted.predict_proba(x[None])[0]
+        expect_close(actual.sum(), 1, 1e-12, "the sum of predict_proba")
+        expect_close(actual, responsibilities, ROUNDING, "predict_proba")
+        expect(fitted.predict(x[None])[0] == np.argmax(responsibilities), "predict is not the most probable component")
         if abs(log_density) < 8e307:
             expected = float(log_density)
             expect_close(fitted.score_samples(x[None]), [expected], 1e-9 * (1 + abs(expected)), "score_samples")
@@ -72,19 +71,22 @@ def judged(structure: str, direction: Any, distance: float) -> Any:
     return check
 
 
-def stepped(structure: str, distance: float) -> Any:
-    """Make one step from unit covariances, whose log odds are linear and thus exact in long double at any distance."""
+def compare_step(structure: str, distance: float) -> Any:
+    """Return a check of the weights after a step from unit covariances.
+
+    With unit covariances the log odds are linear, so that long double computes them exactly at any distance.
+    """
 
     def check(model: Model) -> None:
         rows = np.vstack([blobs(), blobs() + distance])
-        start = given(structure, MEANS) | {"weights_init": WEIGHTS}
+        start = initial(structure, MEANS) | {"weights_init": WEIGHTS}
         fitted = model(3, max_iter=1, tol=0.0, **start).fit(rows)
         means = MEANS.astype(np.longdouble)
-        middles = (means + means[0]) / 2
-        odds = np.stack([(rows - middles[k]) @ (means[k] - means[0]) for k in range(3)], axis=1) + np.log(WEIGHTS)
-        shares = np.exp(odds - odds.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        expect_close(fitted.weights_, shares.mean(axis=0), 1e-7, "weights_")
+        midpoints = (means + means[0]) / 2
+        log_odds = np.stack([(rows - midpoints[k]) @ (means[k] - means[0]) for k in range(3)], axis=1) + np.log(WEIGHTS)
+        responsibilities = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
+        responsibilities /= responsibilities.sum(axis=1, keepdims=True)
+        expect_close(fitted.weights_, responsibilities.mean(axis=0), 1e-7, "weights_")
 
     return check
 

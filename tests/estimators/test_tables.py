@@ -158,7 +158,7 @@ def test_predictions_check_the_names_and_the_order_of_columns(library):
     fitted = GaussianMixture(2, random_state=0).fit(frame)
     with pytest.raises(ValueError, match="Feature names must be in the same order as they were in fit"):
         fitted.predict(reversed_frame)
-    with pytest.raises(ValueError, match="has 'depth' in column 0, but the order of the features is"):
+    with pytest.raises(ValueError, match="has 'depth' in column 0, but the columns must be"):
         fitted.mixture_.log_density(reversed_frame)
     with pytest.warns(UserWarning, match="X does not have valid feature names, but GaussianMixture was fitted with"):
         fitted.predict(X)

@@ -27,22 +27,22 @@ def test_attributes_and_summaries_before_fit_raise_not_fitted_error(kind):
             getattr(kind(), name)()
 
 
-def test_an_asymmetric_covariance_is_seen_in_small_units_too(X):
-    given = {"means_init": np.zeros((1, 2)), "weights_init": [1.0], "max_iter": 0}
+def test_the_symmetry_of_covariances_init_is_checked_relative_to_its_scale(X):
+    parameters = {"means_init": np.zeros((1, 2)), "weights_init": [1.0], "max_iter": 0}
     wrong = np.array([[[1e-10, 5e-11], [0, 1e-10]]])
     with pytest.raises(ValueError, match="not symmetric"):
-        GaussianMixture(1, covariances_init=wrong, **given).fit(X[:, :2])
+        GaussianMixture(1, covariances_init=wrong, **parameters).fit(X[:, :2])
     nearly = np.array([[[1.0, 0.5], [0.500001, 1.0]]])  # a user's rounding errors
-    kept = GaussianMixture(1, covariances_init=nearly, **given).fit(X[:, :2]).covariances_
-    np.testing.assert_array_equal(kept, kept.transpose(0, 2, 1))
+    covariances = GaussianMixture(1, covariances_init=nearly, **parameters).fit(X[:, :2]).covariances_
+    np.testing.assert_array_equal(covariances, covariances.transpose(0, 2, 1))
 
 
-def by_hand(names, theirs, **options):
+def set_by_hand(names, theirs, **options):
     """Return an estimator whose attributes are set one after the other."""
-    made = GaussianMixture(len(theirs.weights_), **options)
+    estimator = GaussianMixture(len(theirs.weights_), **options)
     for name in names:
-        setattr(made, name, getattr(theirs, name))
-    return made
+        setattr(estimator, name, getattr(theirs, name))
+    return estimator
 
 
 @pytest.mark.heavy(but=9)
@@ -60,26 +60,26 @@ def by_hand(names, theirs, **options):
     ],
     ids=" ".join,
 )
-def test_a_mixture_is_made_of_parts_set_in_any_order(X, covariance_type, names, dtype, tmp_path):
+def test_an_estimator_predicts_after_its_attributes_were_set_in_any_order(X, covariance_type, names, dtype, tmp_path):
     rows = X.astype(dtype)
     theirs = sklearn.mixture.GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(rows)
-    ours = by_hand(names, theirs, covariance_type=covariance_type)
+    ours = set_by_hand(names, theirs, covariance_type=covariance_type)
     check_is_fitted(ours)
-    digits = float(np.sqrt(np.finfo(dtype).eps))
-    np.testing.assert_allclose(ours.score_samples(rows), theirs.score_samples(rows), rtol=digits)
+    tolerance = float(np.sqrt(np.finfo(dtype).eps))
+    np.testing.assert_allclose(ours.score_samples(rows), theirs.score_samples(rows), rtol=tolerance)
     np.testing.assert_array_equal(ours.predict(rows), theirs.predict(rows))
     for name in ATTRIBUTES:
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-3, atol=1e-4)
         assert getattr(ours, name).dtype == dtype
     assert ours.sample(5)[0].shape == (5, 3)
-    assert ours.bic(rows) == pytest.approx(theirs.bic(rows), rel=digits)
+    assert ours.bic(rows) == pytest.approx(theirs.bic(rows), rel=tolerance)
     ours.save(tmp_path / "m.gmm")
     assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         ours.predict(rows[:, :2])
 
 
-def test_an_estimator_says_which_parts_it_lacks(X):
+def test_the_error_of_an_estimator_set_by_hand_lists_its_missing_attributes(X):
     ours = GaussianMixture(2)
     ours.means_ = X[:2]
     for use in (lambda: ours.predict(X), lambda: ours.save("no.gmm")):
@@ -92,7 +92,7 @@ def test_an_estimator_says_which_parts_it_lacks(X):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "why"),
+    ("name", "value", "message"),
     [
         ("weights_", [0.5, 0.25, 0.25], r"weights_ has shape \(3,\), but must have shape \(2,\)"),
         ("weights_", [0.5, 0.6], "its weights sum to 1.1, not to 1"),
@@ -107,29 +107,29 @@ def test_an_estimator_says_which_parts_it_lacks(X):
         ("precisions_cholesky_", [np.zeros((3, 3))] * 2, "precisions_cholesky_ set by hand: Singular"),
     ],
 )
-def test_the_part_that_does_not_fit_is_named_when_it_is_used(X, name, value, why):
+def test_an_invalid_attribute_is_named_when_the_estimator_is_used(X, name, value, message):
     fitted = GaussianMixture(2, random_state=0).fit(X)
     before = fitted.mixture_
     setattr(fitted, name, value)
     for _ in range(2):
-        with pytest.raises(ValueError, match=why):
+        with pytest.raises(ValueError, match=message):
             fitted.predict(X)
     setattr(fitted, name, getattr(GaussianMixture(2, random_state=0).fit(X), name))
     np.testing.assert_allclose(fitted.mixture_.covariances, before.covariances)
 
 
 @pytest.mark.parametrize("name", ["precisions_", "precisions_cholesky_"])
-def test_matrices_that_contradict_each_other_are_refused(X, covariance_type, name):
+def test_covariances_and_precisions_that_contradict_each_other_are_rejected(X, covariance_type, name):
     fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)
     part, where = (..., "") if covariance_type == "tied" else (2, " of component 2")
     fitted.covariances_[part] *= 1.5
     getattr(fitted, name)[part] *= 2
-    said = f"covariances_ and {name} were both changed, but imply different covariances{where}"
-    with pytest.raises(ValueError, match=said):
+    message = f"covariances_ and {name} were both changed, but imply different covariances{where}"
+    with pytest.raises(ValueError, match=message):
         fitted.predict(X)
 
 
-def test_text_and_factors_are_refused_at_once(X):
+def test_setting_text_or_parameters_of_factor_analyzers_raises_immediately(X):
     with pytest.raises(ValueError, match="means_ must be an array of numbers"):
         GaussianMixture(2).means_ = "ab"
     fitted = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X)
@@ -139,28 +139,28 @@ def test_text_and_factors_are_refused_at_once(X):
         fitted.loadings_ = fitted.loadings_
 
 
-def test_matrices_of_a_structure_with_factors_can_not_be_set_before_fit_either(X):
+def test_covariances_of_factor_analyzers_cannot_be_set_before_fit(X):
     ours = GaussianMixture(2, covariance_type="factor_analyzer")
     ours.weights_, ours.means_, ours.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
     with pytest.raises(ValueError, match="covariances_ of 'factor_analyzer' follows from loadings"):
         ours.predict(X)
 
 
-def test_a_search_of_several_structures_has_no_parts(X):
+def test_gaussian_mixture_ic_with_several_structures_rejects_attributes_set_by_hand(X):
     search = GaussianMixtureIC([1, 2])
     search.weights_, search.means_, search.covariances_ = [0.5, 0.5], X[:2], [np.eye(3)] * 2
     with pytest.raises(ValueError, match=r"covariance_type='all' lists several structures"):
         search.predict(X)
 
 
-def test_weights_beside_noise_sum_to_what_it_leaves(X):
+def test_assigned_weights_must_sum_to_1_minus_the_noise_weight(X):
     fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
     fitted.weights_ = [0.5, 0.5]
     with pytest.raises(ValueError, match=r"weights_ must sum to 1 − noise_weight_ = 0\.\d+, not to 1\."):
         fitted.predict(X)
 
 
-def test_parts_of_a_mixture_with_noise_leave_the_noise(X):
+def test_setting_parameters_of_a_mixture_with_noise_keeps_the_noise(X):
     fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
     noise = fitted.mixture_.noise
     fitted.means_ = fitted.means_[::-1]
@@ -170,7 +170,7 @@ def test_parts_of_a_mixture_with_noise_leave_the_noise(X):
     assert fitted.weights_.sum() == pytest.approx(1 - noise.weight)
 
 
-def test_a_mixture_that_is_assigned_is_whole(X, tmp_path):
+def test_an_assigned_mixture_replaces_the_fit_unless_it_only_reorders_components(X, tmp_path):
     frame = pandas.DataFrame(X, columns=["a", "b", "c"])
     fitted = GaussianMixture(3, random_state=0).fit(frame)
     bound = fitted.lower_bound_
@@ -189,7 +189,7 @@ def test_a_mixture_that_is_assigned_is_whole(X, tmp_path):
         fitted.mixture_ = 3
 
 
-NONE = r"has no labels_, because a fit does not store X.* Call predict\(X\) or fit_predict\(X\)\.$"
+NO_LABELS = r"has no labels_, because a fit does not store X.* Call predict\(X\) or fit_predict\(X\)\.$"
 
 
 @pytest.fixture
@@ -201,21 +201,21 @@ def gm():
     "estimator", [GaussianMixture(2, random_state=0), GaussianMixtureIC([1, 2], covariance_type="diag", random_state=0)]
 )
 @pytest.mark.parametrize("kind", [np.asarray, pandas.DataFrame])
-def test_labels_are_those_that_predict_finds(X, estimator, kind):
+def test_labels_equal_the_result_of_predict(X, estimator, kind):
     rows = kind(X)
     labels = estimator.fit(rows).labels_
     np.testing.assert_array_equal(labels, estimator.predict(rows))
     assert labels is estimator.labels_
 
 
-def test_fit_predict_leaves_what_it_returned(X, gm):
+def test_fit_predict_stores_its_result_in_labels(X, gm):
     assert gm.fit_predict(X.tolist()) is gm.labels_
     trimmed = GaussianMixture(2, trim=0.1, random_state=0)
     assert trimmed.fit_predict(X) is trimmed.labels_
     assert (trimmed.labels_ == -1).sum() == len(X) // 10
 
 
-def test_another_mixture_has_no_labels_of_the_fit_before(X, gm):
+def test_labels_are_removed_when_the_mixture_changes(X, gm):
     assert (gm.fit(X).labels_ == gm.predict(X)).all()
     gm.means_ = gm.means_[::-1]
     assert not hasattr(gm, "labels_")
@@ -226,15 +226,15 @@ def test_another_mixture_has_no_labels_of_the_fit_before(X, gm):
     assert not hasattr(gm, "labels_")
 
 
-def test_files_and_what_came_from_them_have_none(X, gm, tmp_path):
+def test_labels_are_absent_after_load_and_after_a_fit_to_a_file(X, gm, tmp_path):
     gm.fit(X).save(tmp_path / "m.gmm")
     np.save(tmp_path / "x.npy", X)
     for fitted in (GaussianMixture.load(tmp_path / "m.gmm"), gm.fit(gaussmix.open(tmp_path / "x.npy"))):
-        with pytest.raises(AttributeError, match=NONE):
+        with pytest.raises(AttributeError, match=NO_LABELS):
             _ = fitted.labels_
 
 
-def test_a_copy_and_a_pickle_have_the_labels_that_were_made(X, gm):
+def test_copies_and_pickles_contain_labels_only_if_they_were_computed(X, gm):
     for twin in (copy.deepcopy(gm.fit(X)), pickle.loads(pickle.dumps(gm))):
         assert not hasattr(twin, "labels_")
     labels = gm.labels_
@@ -248,18 +248,18 @@ def test_a_pickle_needs_only_modules_that_a_fit_imports(X, estimator):
     assert b"gaussmix.extend" not in pickle.dumps(estimator.fit(X))
 
 
-def test_the_reason_for_absent_labels_is_named(X, gm):
-    def why(fitted):
+def test_the_error_for_absent_labels_gives_the_reason(X, gm):
+    def reason(fitted):
         with pytest.raises(AttributeError) as raised:
             _ = fitted.labels_
         return str(raised.value).partition("because a fit does not store X, and ")[2].split(".")[0]
 
-    assert why(copy.deepcopy(gm.fit(X))) == "this estimator was loaded, copied or fitted in parts"
-    assert why(GaussianMixture(2).partial_fit(X)) == "this estimator was loaded, copied or fitted in parts"
+    assert reason(copy.deepcopy(gm.fit(X))) == "this estimator was loaded, copied or fitted in parts"
+    assert reason(GaussianMixture(2).partial_fit(X)) == "this estimator was loaded, copied or fitted in parts"
     gm.means_ = gm.means_ + 1.0
-    assert why(gm) == why(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
+    assert reason(gm) == reason(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
     gm.fit(X.copy())
-    assert why(gm) == "the array X no longer exists"
-    assert why(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
-    assert why(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
-    assert why(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"
+    assert reason(gm) == "the array X no longer exists"
+    assert reason(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
+    assert reason(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
+    assert reason(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

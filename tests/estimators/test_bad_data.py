@@ -17,7 +17,7 @@ NAMES = ["height", "width", "depth"]
 REST = pd.DataFrame({"height": [1.0, 2.0, 3.0, 4.0], "depth": [4.0, 6.0, 5.0, 1.0]})
 
 
-def holding(value, row=4, column=1, dtype=np.float64):
+def X_with(value, row=4, column=1, dtype=np.float64):
     rows = ROWS.astype(dtype)
     rows[row, column] = value
     return rows
@@ -25,12 +25,12 @@ def holding(value, row=4, column=1, dtype=np.float64):
 
 # Name of the case → X, the error, a part of its message.
 BAD_ROWS = {
-    "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
-    "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
-    "the first of several": (holding(np.nan) * [1, 1, np.nan], ValueError, "row 0, column 2 (counted from 0), and in"),
-    "infinity": (holding(np.inf), ValueError, "contains infinity: row 4, column 1"),
-    "infinity in float32": (holding(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
-    "minus infinity": (holding(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
+    "NaN": (X_with(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
+    "NaN in float32": (X_with(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
+    "the first of several": (X_with(np.nan) * [1, 1, np.nan], ValueError, "row 0, column 2 (counted from 0), and in"),
+    "infinity": (X_with(np.inf), ValueError, "contains infinity: row 4, column 1"),
+    "infinity in float32": (X_with(np.inf, dtype=np.float32), ValueError, "contains infinity: row 4, column 1"),
+    "minus infinity": (X_with(-np.inf, 19, 2), ValueError, "contains infinity: row 19, column 2"),
     "infinities that cancel": (np.array([[np.inf], [-np.inf], [0.0]]), ValueError, "infinity: row 0, column 0"),
     "missing in a nullable column": (
         REST.assign(width=pd.array([1, 2, None, 4], dtype="Int64")),
@@ -40,7 +40,7 @@ BAD_ROWS = {
     "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
     "None before text": (np.array([[None, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
-    "too large to square": (holding(1e154), ValueError, "contains 1e+154: row 4, column 1 (counted from 0). Its"),
+    "too large to square": (X_with(1e154), ValueError, "contains 1e+154: row 4, column 1 (counted from 0). Its"),
     "too small to square": (ROWS * 1e-200, ValueError, "in column 0 (counted from 0): the square of this range"),
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
@@ -72,19 +72,19 @@ BAD_ROWS = {
 }
 
 
-def weights_but(row, value):
+def weight_at(row, value):
     weight = np.ones(20)
     weight[row] = value
     return weight
 
 
 BAD_WEIGHTS = {
-    "negative": (weights_but(7, -1.0), "sample_weight must be ≥ 0, but row 7 has -1.0"),
-    "NaN": (weights_but(7, np.nan), "sample_weight must be a finite number, but row 7 has nan"),
-    "masked": (np.ma.masked_array(weights_but(7, 1e6), np.arange(20) == 7), "row 7 has nan. A weight can't be"),
-    "infinite": (weights_but(7, np.inf), "sample_weight must be a finite number, but row 7 has inf"),
+    "negative": (weight_at(7, -1.0), "sample_weight must be ≥ 0, but row 7 has -1.0"),
+    "NaN": (weight_at(7, np.nan), "sample_weight must be a finite number, but row 7 has nan"),
+    "masked": (np.ma.masked_array(weight_at(7, 1e6), np.arange(20) == 7), "row 7 has nan. A weight can't be"),
+    "infinite": (weight_at(7, np.inf), "sample_weight must be a finite number, but row 7 has inf"),
     "all zero": (np.zeros(20), "sample_weight is zero for every row. At least one row needs"),
-    "positive for too few rows": (weights_but(slice(2, None), 0), "n_components=3 rows of positive sample_weight"),
+    "positive for too few rows": (weight_at(slice(2, None), 0), "n_components=3 rows of positive sample_weight"),
     "too large a sum": (np.full(20, 1e308), "sample_weight adds up to more than 1e+150; divide it by its maximum, 1"),
     "too few": (np.ones(19), "sample_weight.shape == (19,), expected (20,): one number for each row"),
     "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
@@ -97,59 +97,59 @@ BAD_WEIGHTS = {
 METHODS = "predict", "predict_proba", "score_samples", "score", "bic", "aic"
 
 
-def says(error, sentence):
+def check_message(error, sentence):
     """Check that the message contains the sentence, and that the traceback ends with this error alone."""
     assert sentence in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-# raised by scikit-learn for long doubles
+# scikit-learn warns of this overflow for long doubles.
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize(("X", "kind", "sentence"), BAD_ROWS.values(), ids=BAD_ROWS)
-def test_fit_refuses(X, kind, sentence):
+def test_fit_rejects_invalid_rows(X, kind, sentence):
     mixture = GaussianMixture(3, missing="error")
     with pytest.raises(kind) as error:
         mixture.fit(X)
-    says(error, sentence)
+    check_message(error, sentence)
     assert not [name for name in vars(mixture) if name.endswith("_")]
 
 
 @pytest.mark.parametrize(("weight", "sentence"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
-def test_fit_refuses_sample_weight(weight, sentence):
+def test_fit_rejects_an_invalid_sample_weight(weight, sentence):
     with pytest.raises(ValueError, match="ample") as error:
         GaussianMixture(3).fit(ROWS, sample_weight=weight)
-    says(error, sentence)
+    check_message(error, sentence)
 
 
 @pytest.mark.parametrize("method", ["score", "bic", "aic"])
-def test_scores_refuse_sample_weight(method):
+def test_scores_reject_a_negative_sample_weight(method):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS)
     with pytest.raises(ValueError, match=r"sample_weight must be ≥ 0, but row 7 has -1\.0"):
-        getattr(mixture, method)(ROWS, sample_weight=weights_but(7, -1.0))
+        getattr(mixture, method)(ROWS, sample_weight=weight_at(7, -1.0))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_fitted_mixture_refuses(method):
+def test_methods_of_a_fitted_estimator_reject_nan_if_missing_is_error(method):
     mixture = GaussianMixture(2, missing="error", random_state=0)
-    ask = getattr(mixture.fit(pd.DataFrame(ROWS, columns=NAMES)), method)
+    call = getattr(mixture.fit(pd.DataFrame(ROWS, columns=NAMES)), method)
     with pytest.raises(ValueError, match="contains NaN: row 4, column 'width'"):
-        ask(pd.DataFrame(holding(np.nan), columns=NAMES))
+        call(pd.DataFrame(X_with(np.nan), columns=NAMES))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_fitted_mixture_refuses_another_number_of_features(method):
-    ask = getattr(GaussianMixture(2, random_state=0).fit(ROWS), method)
+def test_methods_of_a_fitted_estimator_reject_another_number_of_features(method):
+    call = getattr(GaussianMixture(2, random_state=0).fit(ROWS), method)
     for wrong in ROWS[:, :2], np.c_[ROWS, ROWS]:
         with pytest.raises(ValueError, match=f"X has {wrong.shape[1]} features, but GaussianMixture is expecting 3"):
-            ask(wrong)
+            call(wrong)
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
-        ask(ROWS[0])
+        call(ROWS[0])
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
-        ask(ROWS[:0])
+        call(ROWS[:0])
 
 
-def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():
+def test_values_whose_squares_overflow_are_rejected_by_fit_but_not_by_predict():
     X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # sum and difference of these values overflow, too
     with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the column"):
         GaussianMixture(1).fit(X)
@@ -162,10 +162,10 @@ CONSTANT = "constant, so that the variance there is only the automatic reg_covar
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e5])
-def test_a_constant_column_is_named(value, rng, covariance_type):
+def test_fit_warns_of_a_constant_column_by_name(value, rng, covariance_type):
     rows = rng.normal(size=(60, 3))
     rows[:, 1] = value
-    if covariance_type == "spherical":  # no warning, because its variance is the mean over all columns
+    if covariance_type == "spherical":  # no warning, because a spherical variance is the mean over all columns
         GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
         return
     with pytest.warns(RuntimeWarning, match=rf"^Column 1 \(counted from 0\) of X is {CONSTANT}") as caught:
@@ -175,7 +175,7 @@ def test_a_constant_column_is_named(value, rng, covariance_type):
         GaussianMixture(covariance_type=covariance_type).fit(pd.DataFrame(rows, columns=["a", "b", "c"]))
 
 
-def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
+def test_fit_warns_of_a_column_that_is_constant_among_rows_of_positive_weight(rng):
     rows = rng.normal(size=(60, 4))
     rows[:50, [0, 3]] = 2.0
     GaussianMixture(random_state=0).fit(rows)
@@ -185,7 +185,7 @@ def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
-def test_predictors_name_a_constant_column(names, rng):
+def test_every_estimator_warns_of_a_constant_column_by_name(names, rng):
     rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
     rows[:, 2] = 5.0
     X = rows if names is None else pd.DataFrame(rows, columns=names)
@@ -203,7 +203,7 @@ def test_predictors_name_a_constant_column(names, rng):
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
-def test_a_class_names_its_constant_column(names, rng):
+def test_a_classifier_warns_of_a_column_that_is_constant_in_one_class(names, rng):
     rows, y = rng.normal(size=(60, 3)), np.arange(60) % 2
     rows[y == 1, 2] = 5.0
     X = rows if names is None else pd.DataFrame(rows, columns=names)
@@ -213,7 +213,7 @@ def test_a_class_names_its_constant_column(names, rng):
 
 
 @pytest.mark.parametrize("n_rows", [50, 70])
-def test_a_source_must_give_as_many_rows_as_it_states(n_rows, rng):
+def test_a_source_that_yields_another_number_of_rows_than_n_rows_is_rejected(n_rows, rng):
     source = ManyBlocks(rng.normal(size=(60, 2)))
     source.n_rows = n_rows
     with pytest.raises(ValueError, match=rf"X\.n_rows is {n_rows}, but X\.blocks\(\) gave 60 rows in total"):

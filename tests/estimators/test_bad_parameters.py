@@ -15,18 +15,18 @@ from gaussmix._src.families.base import family_names
 ROWS = np.arange(60.0).reshape(20, 3) % 7
 EYES = np.stack([np.eye(3)] * 2)
 LABELS = np.arange(20) % 2
-SHARES = np.eye(2)[LABELS]
+SOFT = np.eye(2)[LABELS]
 ESTIMATORS = [getattr(gaussmix, name) for name in dir(gaussmix) if name.startswith(("Gaussian", "Bayesian"))]
 
 
-def but(array, place, value):
+def put(array, index, value):
     changed = np.array(array, dtype=np.float64)
-    changed[place] = value
+    changed[index] = value
     return changed
 
 
 KNOWN_STRUCTURES = ", ".join(map(repr, family_names()))
-KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random', 'tree'"
+KNOWN_INITS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random', 'tree'"
 
 # Name of the case → parameters, the error, a part of its message.
 CASES = {
@@ -82,7 +82,7 @@ CASES = {
     "weights_init complex": ({"weights_init": [0.5, 0.5j]}, ValueError, "weights_init must be real numbers, not comp"),
     "means_init shape": ({"means_init": ROWS[:3]}, ValueError, "the shape of (2, 3), but got (3, 3) in means_init."),
     "means_init features": ({"means_init": ROWS[:2, :2]}, ValueError, "(2, 3), but got (2, 2) in means_init."),
-    "means_init NaN": ({"means_init": but(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan. All val"),
+    "means_init NaN": ({"means_init": put(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan. All val"),
     "means_init too large": ({"means_init": ROWS[:2] + 1e300}, ValueError, "means_init[0, 0] is 1e+300, so squared"),
     "means_init ragged": ({"means_init": [[1, 2, 3], [4]]}, ValueError, "means_init must be an array of numbers"),
     "both kinds of covariances": (
@@ -93,21 +93,21 @@ CASES = {
     "init_params nearly known": (
         {"init_params": "kmeans++"},
         ValueError,
-        f"init_params='kmeans++' is not one of {KNOWN_STARTS}. Did you mean 'k-means++'?",
+        f"init_params='kmeans++' is not one of {KNOWN_INITS}. Did you mean 'k-means++'?",
     ),
-    "init_params None": ({"init_params": None}, ValueError, f"init_params is None. Pass one of {KNOWN_STARTS}, int"),
+    "init_params None": ({"init_params": None}, ValueError, f"init_params is None. Pass one of {KNOWN_INITS}, int"),
     "labels too few": (
         {"init_params": LABELS[1:]},
         ValueError,
-        f"init_params has shape (19,) and type int64. Pass one of {KNOWN_STARTS}, integer labels of shape (20,) or "
+        f"init_params has shape (19,) and type int64. Pass one of {KNOWN_INITS}, integer labels of shape (20,) or "
         "responsibilities of shape (20, 2).",
     ),
     "labels too large": ({"init_params": LABELS + 1}, ValueError, "init_params contains the labels 1 … 2; with"),
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params contains the labels -1 … 0; with n_comp"),
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "contains labels of type float64. Convert them by"),
-    "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
+    "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_INITS}"),
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
-    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, ". Pass one of 'auto',"),
+    "labels sparse": ({"init_params": sparse.csr_array(SOFT)}, ValueError, ". Pass one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is not an array: setting an array"),
     "labels masked": (
         {"init_params": np.ma.masked_array([0, 1] * 10, [False] * 19 + [True])},
@@ -115,9 +115,9 @@ CASES = {
         r"init_params is masked in row 19. Give every row a component, or pass labels=",
     ),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
-    "responsibilities' sum": ({"init_params": but(SHARES, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
-    "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
-    "responsibilities NaN": ({"init_params": but(SHARES, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
+    "responsibilities' sum": ({"init_params": put(SOFT, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
+    "responsibilities negative": ({"init_params": put(SOFT, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
+    "responsibilities NaN": ({"init_params": put(SOFT, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
     "callable of a name": ({"init_params": lambda X, n_components, rng: "kmeans"}, ValueError, "of the callable"),
     "callable of another shape": (
         {"init_params": lambda X, n_components, rng: np.zeros(3)},
@@ -133,14 +133,14 @@ CASES = {
 
 # (covariance_type, values) of initial covariances → message after "'full precision' should be …".
 BAD_MATRICES = {
-    "indefinite": ("full", but(EYES, (1, 0, 0), -1), "symmetric, positive-definite, but {}s_init of component 1 is"),
-    "singular": ("full", but(EYES, 1, 1), "symmetric, positive-definite, but {}s_init of component 1 is not."),
-    "asymmetric": ("full", but(EYES, (1, 0, 2), 0.5), "but {}s_init is not symmetric at [1, 0, 2]."),
-    "indefinite tied": ("tied", but(EYES[0], (0, 0), -1), "symmetric, positive-definite, but {}s_init is not."),
-    "asymmetric tied": ("tied", but(EYES[0], (1, 2), 0.5), "but {}s_init is not symmetric at [1, 2]."),
-    "zero variance": ("diag", but(np.ones((2, 3)), (1, 0), 0), "positive, but {}s_init of component 1 is not."),
+    "indefinite": ("full", put(EYES, (1, 0, 0), -1), "symmetric, positive-definite, but {}s_init of component 1 is"),
+    "singular": ("full", put(EYES, 1, 1), "symmetric, positive-definite, but {}s_init of component 1 is not."),
+    "asymmetric": ("full", put(EYES, (1, 0, 2), 0.5), "but {}s_init is not symmetric at [1, 0, 2]."),
+    "indefinite tied": ("tied", put(EYES[0], (0, 0), -1), "symmetric, positive-definite, but {}s_init is not."),
+    "asymmetric tied": ("tied", put(EYES[0], (1, 2), 0.5), "but {}s_init is not symmetric at [1, 2]."),
+    "zero variance": ("diag", put(np.ones((2, 3)), (1, 0), 0), "positive, but {}s_init of component 1 is not."),
     "negative variances": ("spherical", [-1, -1], "positive, but {}s_init of components 0, 1 is not."),
-    "NaN": ("full", but(EYES, (1, 0, 2), np.nan), "{}s_init[1, 0, 2] is nan. All values must be finite."),
+    "NaN": ("full", put(EYES, (1, 0, 2), np.nan), "{}s_init[1, 0, 2] is nan. All values must be finite."),
     "shape full": ("full", EYES[:1], "should have the shape of (2, 3, 3), but got (1, 3, 3) in {}s_init."),
     "shape tied": ("tied", EYES, "should have the shape of (3, 3), but got (2, 3, 3) in {}s_init."),
     "shape diag": ("diag", EYES, "should have the shape of (2, 3), but got (2, 3, 3) in {}s_init."),
@@ -150,7 +150,7 @@ BAD_MATRICES = {
 }
 
 
-def refused(mixture, kind, sentence):
+def assert_rejected(mixture, kind, sentence):
     with pytest.raises(kind) as error:
         mixture.fit(ROWS)
     assert sentence in str(error.value)
@@ -159,25 +159,25 @@ def refused(mixture, kind, sentence):
 
 
 @pytest.mark.parametrize(("parameters", "kind", "sentence"), CASES.values(), ids=CASES)
-def test_fit_refuses(parameters, kind, sentence):
-    refused(GaussianMixture(**{"n_components": 2} | parameters), kind, sentence)
+def test_fit_rejects_invalid_parameters(parameters, kind, sentence):
+    assert_rejected(GaussianMixture(**{"n_components": 2} | parameters), kind, sentence)
 
 
-@pytest.mark.parametrize("what", ["precision", "covariance"])
+@pytest.mark.parametrize("matrix", ["precision", "covariance"])
 @pytest.mark.parametrize(("covariance_type", "values", "sentence"), BAD_MATRICES.values(), ids=BAD_MATRICES)
-def test_fit_refuses_start_covariances(what, covariance_type, values, sentence):
-    mixture = GaussianMixture(2, covariance_type=covariance_type, **{f"{what}s_init": values})
-    refused(mixture, ValueError, sentence.format(what))
+def test_fit_rejects_invalid_covariances_init_and_precisions_init(matrix, covariance_type, values, sentence):
+    mixture = GaussianMixture(2, covariance_type=covariance_type, **{f"{matrix}s_init": values})
+    assert_rejected(mixture, ValueError, sentence.format(matrix))
 
 
 @pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3", None, True])
-def test_sample_refuses(n_samples):
+def test_sample_rejects_an_invalid_n_samples(n_samples):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS)
     with pytest.raises((ValueError, TypeError), match=f"Invalid value for 'n_samples': {n_samples!r}"):
         mixture.sample(n_samples)
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_scalars_are_valid_parameters():
     mixture = GaussianMixture(np.uint8(2), tol=np.float32(1e-3), max_iter=np.int32(50), n_jobs=np.int64(1))
     assert (
         mixture.set_params(reg_covar=np.float32(1e-3), random_state=np.int64(3), warm_start=np.True_)
@@ -186,7 +186,7 @@ def test_numbers_of_numpy_are_numbers():
     )
 
 
-def test_the_largest_reg_covar_is_the_one_in_the_error():
+def test_the_largest_reg_covar_that_the_error_states_is_accepted():
     assert GaussianMixture(reg_covar=1e300).fit(ROWS).covariances_[0, 0, 0] == 1e300
 
 
@@ -201,7 +201,7 @@ def test_the_largest_reg_covar_is_the_one_in_the_error():
     ],
     ids=["parameter", "start", "callable", "rows", "singular"],
 )
-def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
+def test_a_refit_that_fails_keeps_the_previous_fit(parameters, X):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS)
     mixture.set_params(**parameters)
     before = copy.copy(vars(mixture))
@@ -212,16 +212,16 @@ def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
-def test_an_error_of_type_is_a_value_error_too(kind):
+def test_a_parameter_of_the_wrong_type_raises_a_value_error(kind):
     """Check that the error is a ValueError, as scikit-learn's InvalidParameterError is, because programs catch it."""
-    unread = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
-    for name in signature(kind).parameters.keys() - unread:
+    unused = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
+    for name in signature(kind).parameters.keys() - unused:
         with pytest.raises(ValueError, match=name):
             kind(**{name: object()}).fit(ROWS, LABELS)
 
 
-# Mistyped input → the error, and a part of its message.
-PROMPT = {
+# Mistyped expression → the error, and a part of its message.
+SUGGESTIONS = {
     "GaussianMixture(k=3)": (TypeError, "GaussianMixture() got an unexpected keyword argument 'k'. Use n_components."),
     "GaussianMixture(n_compnents=3)": (TypeError, "'n_compnents'. Use n_components."),
     "GaussianMixture(zzz=3)": (TypeError, "Use one of n_components, covariance_type, trim,"),
@@ -261,9 +261,9 @@ PROMPT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("typed", PROMPT)
-def test_a_mistake_at_the_prompt_is_answered_with_what_to_type(typed):
-    error, part = PROMPT[typed]
+@pytest.mark.parametrize("typed", SUGGESTIONS)
+def test_the_error_for_a_wrong_name_or_argument_suggests_the_right_one(typed):
+    error, part = SUGGESTIONS[typed]
     with pytest.raises(error, match=re.escape(part)):
         eval(
             typed,
@@ -278,7 +278,7 @@ def test_a_mistake_at_the_prompt_is_answered_with_what_to_type(typed):
 
 
 @pytest.mark.parametrize("fit", [lambda X: len(3), lambda X: GaussianMixture(init_params=lambda *_: len(3)).fit(X)])
-def test_errors_of_the_methods_themselves_are_left_alone(fit):
-    own = type("Own", (GaussianMixture,), {"fit": lambda self, X: fit(X)})()
+def test_type_errors_raised_inside_a_method_are_not_changed(fit):
+    estimator = type("Own", (GaussianMixture,), {"fit": lambda self, X: fit(X)})()
     with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
-        own.fit(ROWS)
+        estimator.fit(ROWS)

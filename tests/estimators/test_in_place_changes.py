@@ -27,7 +27,7 @@ def move_one(gm):
     gm.means_[0] = 5
 
 
-def keep_a_part(gm):
+def change_a_view(gm):
     row = gm.means_[0]
     _ = gm.n_iter_, gm.n_iter_  # later, only arrays that are referenced elsewhere are checked
     row[:] = 5
@@ -65,7 +65,7 @@ def ordered(weights, means, covariances):
 CHANGES = {
     shift: lambda w, m, c: (w, m + 1, c),
     move_one: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
-    keep_a_part: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
+    change_a_view: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
     widen: lambda w, m, c: (w, m, 2 * c),
     narrow: lambda w, m, c: (w, m, c / 2),
     scale: lambda w, m, c: (w, m, c / 4),
@@ -74,7 +74,7 @@ CHANGES = {
 }
 
 
-def numbers_in(text):
+def values_in(text):
     return np.array(re.findall(r"-?\d\.\d+(?:e-?\d+)?", text), dtype=float)
 
 
@@ -100,8 +100,8 @@ USES = {
     "copy": lambda gm, X: copy.copy(gm).score_samples(X),
     "deepcopy": lambda gm, X: copy.deepcopy(gm).covariances_,
     "to_sklearn": lambda gm, X: gm.to_sklearn().score_samples(X),
-    "to_sql": lambda gm, X: numbers_in(to_sql(gm)),
-    "to_c": lambda gm, X: numbers_in(to_c(gm)),
+    "to_sql": lambda gm, X: values_in(to_sql(gm)),
+    "to_c": lambda gm, X: values_in(to_c(gm)),
     "warm start": lambda gm, X: gm.set_params(warm_start=True, max_iter=1).fit(X).means_,
 }
 
@@ -110,26 +110,26 @@ USES = {
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.* where the mixture has no mass")  # some changes move the mass away
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_what_is_changed_counts_from_the_next_use_on(X, covariance_type, change):
+def test_every_method_uses_fitted_arrays_that_were_changed_in_place(X, covariance_type, change):
     gm = fitted(X, covariance_type)
     before = gm.mixture_
-    numbers = CHANGES[change](before.weights, before.means, before.covariances)
+    parameters = CHANGES[change](before.weights, before.means, before.covariances)
     if covariance_type == "tied" and CHANGES[change] is ordered:
-        numbers = *numbers[:2], before.covariances
-    mixture = Mixture.from_parameters(*numbers, covariance_type=covariance_type)
-    for use, ask in USES.items():
-        mine, fresh = copy.deepcopy(gm), GaussianMixture(3, covariance_type=covariance_type, random_state=0)
-        fresh.mixture_ = mixture
-        change(mine)
-        np.testing.assert_allclose(ask(mine, X), ask(fresh, X), rtol=1e-8, atol=1e-11, err_msg=use)
+        parameters = *parameters[:2], before.covariances
+    mixture = Mixture.from_parameters(*parameters, covariance_type=covariance_type)
+    for use, method in USES.items():
+        changed, new = copy.deepcopy(gm), GaussianMixture(3, covariance_type=covariance_type, random_state=0)
+        new.mixture_ = mixture
+        change(changed)
+        np.testing.assert_allclose(method(changed, X), method(new, X), rtol=1e-8, atol=1e-11, err_msg=use)
         if use != "warm start":
             for name in ARRAYS:
-                np.testing.assert_allclose(getattr(mine, name), getattr(fresh, name), rtol=1e-9, atol=1e-12)
+                np.testing.assert_allclose(getattr(changed, name), getattr(new, name), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ARRAYS)
-def test_an_array_is_the_same_object_and_of_the_type_of_the_data(X, name, dtype):
+def test_a_fitted_array_keeps_its_identity_until_the_next_fit_and_the_dtype_of_X(X, name, dtype):
     gm = fitted(X.astype(dtype))
     values = getattr(gm, name)
     assert type(values) is np.ndarray
@@ -143,7 +143,7 @@ def test_an_array_is_the_same_object_and_of_the_type_of_the_data(X, name, dtype)
     assert getattr(gm, name) is not values
 
 
-def test_the_matrices_that_were_not_changed_follow(X):
+def test_changed_covariances_update_the_precisions_at_the_next_use(X):
     gm = fitted(X, "diag")
     old = gm.precisions_
     gm.covariances_[1] *= 4
@@ -153,7 +153,7 @@ def test_the_matrices_that_were_not_changed_follow(X):
     assert not np.allclose(old, gm.precisions_)  # an outdated array is not updated
 
 
-def test_a_change_keeps_what_is_still_known(X):
+def test_changed_means_keep_the_facts_of_the_fit_but_remove_the_trim_cutoff(X):
     gm = fitted(X, restrictions=Restrictions(equal_weights=True), trim=0.05)
     bound, free = gm.lower_bound_, gm.n_parameters_
     assert hasattr(gm, "cutoff_")
@@ -164,7 +164,7 @@ def test_a_change_keeps_what_is_still_known(X):
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "why"),
+    ("name", "index", "value", "message"),
     [
         ("weights_", 0, 2.0, "'weights_' set by hand: Not a valid mixture: its weights sum to"),
         ("weights_", 1, -1.0, "weights sum to|weight 1 is negative"),
@@ -174,23 +174,23 @@ def test_a_change_keeps_what_is_still_known(X):
         ("precisions_cholesky_", 0, 0.0, "precisions_cholesky_ set by hand: Singular|not positive definite|infinity"),
     ],
 )
-def test_numbers_that_make_no_mixture_are_named_at_every_use(X, covariance_type, name, place, value, why):
+def test_every_method_names_a_fitted_array_with_an_invalid_value(X, covariance_type, name, index, value, message):
     gm = fitted(X, covariance_type)
     if covariance_type == "tied" and name not in ("weights_", "means_"):
-        place, why = ..., why.replace("component 1", "component 0").replace("component 2", "component 0")
-    right = getattr(gm, name).copy()
-    getattr(gm, name)[place] = value
+        index, message = ..., message.replace("component 1", "component 0").replace("component 2", "component 0")
+    valid = getattr(gm, name).copy()
+    getattr(gm, name)[index] = value
     for use in ("predict", "score", "pickle", "save", "mixture_", "to_sklearn", "to_sql", "summary", "copy"):
-        with pytest.raises(ValueError, match=why):
+        with pytest.raises(ValueError, match=message):
             USES[use](gm, X)
     assert "nats" not in gm._repr_html_()
-    getattr(gm, name)[:] = right
+    getattr(gm, name)[:] = valid
     gm.predict(X)
-    getattr(gm, name)[place] = value
+    getattr(gm, name)[index] = value
     assert gm.fit(X).mixture_ == fitted(X, covariance_type).mixture_
 
 
-def test_loadings_are_read_only(X):
+def test_loadings_and_covariances_of_factor_analyzers_are_read_only(X):
     gm = GaussianMixture(2, covariance_type="factor_analyzer", random_state=0).fit(X)
     for name in ("loadings_", "noise_variances_", "covariances_"):
         with pytest.raises(ValueError, match="read-only"):
@@ -202,7 +202,7 @@ def test_loadings_are_read_only(X):
     )
 
 
-def test_a_search_has_arrays_too(X):
+def test_arrays_of_gaussian_mixture_ic_can_be_changed_in_place(X):
     search = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], random_state=0).fit(X)
     score = search.score(X)
     search.means_ += 1
@@ -210,7 +210,7 @@ def test_a_search_has_arrays_too(X):
     assert search.results_["bic"][search.best_index_] == min(search.results_["bic"])
 
 
-def test_a_copy_has_arrays_of_its_own(X):
+def test_copies_and_pickles_do_not_share_arrays_with_the_original(X):
     gm = fitted(X)
     means = gm.means_
     for twin in (copy.copy(gm), copy.deepcopy(gm), pickle.loads(pickle.dumps(gm))):
@@ -218,30 +218,30 @@ def test_a_copy_has_arrays_of_its_own(X):
         assert twin.mixture_.means[0, 0] == 99
     assert gm.means_ is means
     assert gm.mixture_.means[0, 0] != 99
-    lacking = GaussianMixture(2)
-    lacking.means_ = X[:2]
-    for twin in (copy.copy(lacking), pickle.loads(pickle.dumps(lacking))):
+    incomplete = GaussianMixture(2)
+    incomplete.means_ = X[:2]
+    for twin in (copy.copy(incomplete), pickle.loads(pickle.dumps(incomplete))):
         twin.means_[0] = 99
-        assert lacking.means_[0, 0] != 99
+        assert incomplete.means_[0, 0] != 99
 
 
-def test_the_same_numbers_in_another_shape_are_a_change(X):
+def test_reshaped_means_are_rejected_although_their_values_are_the_same(X):
     gm = fitted(X)
     gm.means_ = gm.means_.reshape(1, -1)
     with pytest.raises(ValueError, match=r"means_ has shape \(1, 9\)"):
         gm.predict(X)
 
 
-def test_arrays_that_are_assigned_are_copied(X):
+def test_assigned_arrays_are_copied(X):
     gm, means = fitted(X), np.zeros((3, 3))
     gm.means_ = means
     means[0] = 7
     assert not gm.mixture_.means.any()
 
 
-def test_facts_of_the_run_can_be_set(X):
+def test_converged_lower_bound_and_n_iter_can_be_set(X):
     gm = fitted(X)
     gm.converged_, gm.lower_bound_, gm.n_iter_ = False, -1.5, 7
-    woken = pickle.loads(pickle.dumps(gm))
-    assert (woken.converged_, woken.lower_bound_, woken.n_iter_) == (False, -1.5, 7)
+    restored = pickle.loads(pickle.dumps(gm))
+    assert (restored.converged_, restored.lower_bound_, restored.n_iter_) == (False, -1.5, 7)
     assert "7 steps, not converged" in gm._repr_html_()

@@ -179,11 +179,8 @@ def test_sample_rejects_an_invalid_n_samples(n_samples):
 
 def test_numpy_scalars_are_valid_parameters():
     mixture = GaussianMixture(np.uint8(2), tol=np.float32(1e-3), max_iter=np.int32(50), n_jobs=np.int64(1))
-    assert (
-        mixture.set_params(reg_covar=np.float32(1e-3), random_state=np.int64(3), warm_start=np.True_)
-        .fit(ROWS)
-        .converged_
-    )
+    mixture.set_params(reg_covar=np.float32(1e-3), random_state=np.int64(3), warm_start=np.True_)
+    assert mixture.fit(ROWS).converged_
 
 
 def test_the_largest_reg_covar_that_the_error_states_is_accepted():

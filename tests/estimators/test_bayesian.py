@@ -546,9 +546,8 @@ def test_merge_augment_and_explain_agree_with_predict(overlap, covariance_type, 
     np.testing.assert_allclose(explanation.log_ratio, ratio, atol=1e-8)
     merged = found.merge(rows)
     assert merged.mixture.n_components == last
-    np.testing.assert_allclose(
-        merged.responsibilities(overlap, last), found.predict_proba(overlap)[:, :last], atol=1e-12
-    )
+    expected = found.predict_proba(overlap)[:, :last]
+    np.testing.assert_allclose(merged.responsibilities(overlap, last), expected, atol=1e-12)
 
 
 @pytest.mark.heavy(but=1)

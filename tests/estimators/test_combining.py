@@ -38,33 +38,33 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 BASE = {"n_components": 2, "random_state": 0, "max_iter": 5, "covariance_type": "full"}
 
 
-def _from_file(parameters: dict[str, Any], of_fit: dict[str, Any]) -> None:
-    frame, opened = pd.DataFrame(of_fit.pop("X"), columns=list("abc")), {"missing": True}
-    if (weight := of_fit.pop("sample_weight", None)) is not None:
+def _from_file(parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    frame, opened = pd.DataFrame(kwargs.pop("X"), columns=list("abc")), {"missing": True}
+    if (weight := kwargs.pop("sample_weight", None)) is not None:
         frame["w"], opened["weights"] = weight, "w"
     frame.to_csv("rows.csv", index=False)
-    GaussianMixture(**parameters).fit(gaussmix.open("rows.csv", **opened), **of_fit)
+    GaussianMixture(**parameters).fit(gaussmix.open("rows.csv", **opened), **kwargs)
 
 
-def _groups(parameters: dict[str, Any], of_fit: dict[str, Any]) -> None:
-    frame = pd.DataFrame(of_fit.pop("X"), columns=list("abc")).assign(group=np.repeat([0, 1], 100))
-    gaussmix.fit_many(frame, by="group", **parameters, **of_fit)
+def _groups(parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    frame = pd.DataFrame(kwargs.pop("X"), columns=list("abc")).assign(group=np.repeat([0, 1], 100))
+    gaussmix.fit_many(frame, by="group", **parameters, **kwargs)
 
 
-def _bayes(parameters: dict[str, Any], of_fit: dict[str, Any]) -> None:
-    stated = {"split_merge": False, "init_params": "kmeans"} if "labels" in of_fit else {}
-    BayesianGaussianMixture(**parameters | stated).fit(**of_fit)
+def _bayes(parameters: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    settings = {"split_merge": False, "init_params": "kmeans"} if "labels" in kwargs else {}
+    BayesianGaussianMixture(**parameters | settings).fit(**kwargs)
 
 
 USES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "file or cluster": _from_file,
-    "`partial_fit`": lambda parameters, of_fit: GaussianMixture(**parameters).partial_fit(**of_fit),
+    "`partial_fit`": lambda parameters, kwargs: GaussianMixture(**parameters).partial_fit(**kwargs),
     "`fit_many`": _groups,
     "Bayesian mixture": _bayes,
-    "choice of a mixture": lambda parameters, of_fit: GaussianMixtureIC(**parameters).fit(**of_fit),
-    "`inference`": lambda parameters, of_fit: GaussianMixture(**parameters).fit(**of_fit).inference(**of_fit),
-    "`bootstrap`": lambda parameters, of_fit: (
-        GaussianMixture(**parameters).fit(**of_fit).bootstrap(n_resamples=2, **of_fit)
+    "choice of a mixture": lambda parameters, kwargs: GaussianMixtureIC(**parameters).fit(**kwargs),
+    "`inference`": lambda parameters, kwargs: GaussianMixture(**parameters).fit(**kwargs).inference(**kwargs),
+    "`bootstrap`": lambda parameters, kwargs: (
+        GaussianMixture(**parameters).fit(**kwargs).bootstrap(n_resamples=2, **kwargs)
     ),
 }
 
@@ -82,37 +82,37 @@ def _table() -> list[tuple[str, str, bool]]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("option", "use", "works"), _table())
-def test_an_option_works_where_the_table_says(
+def test_an_option_works_or_raises_as_the_table_states(
     option: str, use: str, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parameters, of_fit = BASE | OPTIONS[option][0], {"X": ROWS} | OPTIONS[option][1]
+    parameters, kwargs = BASE | OPTIONS[option][0], {"X": ROWS} | OPTIONS[option][1]
     if works:
-        USES[use](parameters, of_fit)
+        USES[use](parameters, kwargs)
     else:
         with pytest.raises((ValueError, TypeError)):
-            USES[use](parameters, of_fit)
+            USES[use](parameters, kwargs)
 
 
 @pytest.mark.heavy(but=20)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("pair", list(combinations(OPTIONS, 2)))
-def test_any_two_options_go_together(pair: tuple[str, str]) -> None:
-    parameters, of_fit = dict(BASE), dict[str, Any](X=ROWS)
+def test_any_two_options_can_be_combined(pair: tuple[str, str]) -> None:
+    parameters, kwargs = dict(BASE), dict[str, Any](X=ROWS)
     for option in pair:
         parameters |= OPTIONS[option][0]
-        of_fit |= OPTIONS[option][1]
-    assert np.isfinite(GaussianMixture(**parameters).fit(**of_fit).lower_bound_)
+        kwargs |= OPTIONS[option][1]
+    assert np.isfinite(GaussianMixture(**parameters).fit(**kwargs).lower_bound_)
 
 
-FEW = slice(0, 60)
+SUBSET = slice(0, 60)
 MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
 # For each parameter: a value, and a condition that a fit with this value satisfies.
-ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
+OPTION_CASES: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.row_summary.has_errors),
     "weight_type": ("precision", lambda fit: fit._fitted.row_summary.row_weight == 60),
     "noise": (True, lambda fit: fit.noise_weight_ > 0),
-    "labels": (OPTIONS["`labels`"][1]["labels"][FEW], lambda fit: fit._fitted.row_summary.log_likelihood is None),
+    "labels": (OPTIONS["`labels`"][1]["labels"][SUBSET], lambda fit: fit._fitted.row_summary.log_likelihood is None),
     "trim": (0.05, lambda fit: np.isfinite(fit.cutoff_)),
     "posterior": (2, lambda fit: fit.outcome_.n_candidates == 2),
     "prior": ("default", lambda fit: fit._fitted.row_summary.log_likelihood is None),
@@ -132,42 +132,41 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
     "verbose": (1, lambda fit: fit.n_iter_ > 0),
 }
-# options that other files test
-OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}
-METHOD = {"X_error", "labels"}  # options that are arguments of `fit`
+TESTED_ELSEWHERE = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}
+FIT_ARGUMENTS = {"X_error", "labels"}  # options that are arguments of `fit`
 
 
 def with_options(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:
     """Yield estimators that use these options, and the arguments of `fit`, with keywords in both orders."""
     for order in (names, names[::-1]):
-        values = {name: ASKING[name][0] for name in order}
-        parameters = {name: value for name, value in values.items() if name not in METHOD}
-        of_fit = {name: value for name, value in values.items() if name in METHOD}
+        values = {name: OPTION_CASES[name][0] for name in order}
+        parameters = {name: value for name, value in values.items() if name not in FIT_ARGUMENTS}
+        kwargs = {name: value for name, value in values.items() if name in FIT_ARGUMENTS}
         weights = {"sample_weight": np.full(60, 2.0)} if "weight_type" in names else {}
-        yield GaussianMixture(**{"n_components": 2, "random_state": 0, "max_iter": 20} | parameters), of_fit | weights
+        yield GaussianMixture(**{"n_components": 2, "random_state": 0, "max_iter": 20} | parameters), kwargs | weights
 
 
-def test_every_feature_is_tried() -> None:
-    assert {name for names in OPTION_PARAMETERS.values() for name in names} - OTHERS == ASKING.keys()
+def test_the_cases_include_every_fit_option() -> None:
+    assert {name for names in OPTION_PARAMETERS.values() for name in names} - TESTED_ELSEWHERE == OPTION_CASES.keys()
 
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ASKING)
-def test_two_features_give_a_right_fit_or_one_clear_error(
+@pytest.mark.parametrize("name", OPTION_CASES)
+def test_two_options_give_a_valid_fit_or_the_same_error_in_either_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names = list(ASKING)
+    names = list(OPTION_CASES)
     for other in names[names.index(name) :]:
-        ends = []
-        for estimator, of_fit in with_options(*dict.fromkeys((name, other))):
+        results = []
+        for estimator, kwargs in with_options(*dict.fromkeys((name, other))):
             try:
-                ends.append(estimator.fit(ROWS[FEW], **of_fit).mixture_.means.tobytes())
+                results.append(estimator.fit(ROWS[SUBSET], **kwargs).mixture_.means.tobytes())
             except ValueError as error:
-                ends.append(str(error))
+                results.append(str(error))
                 continue
             assert np.isfinite(estimator.lower_bound_), (name, other)
-            assert [each for each in (name, other) if not ASKING[each][1](estimator)] == [], (name, other)
-        assert len(set(ends)) == 1, (name, other)
-        assert isinstance(ends[0], bytes) or ends[0] in UNSUPPORTED_PAIRS.values(), (name, other)
+            assert [each for each in (name, other) if not OPTION_CASES[each][1](estimator)] == [], (name, other)
+        assert len(set(results)) == 1, (name, other)
+        assert isinstance(results[0], bytes) or results[0] in UNSUPPORTED_PAIRS.values(), (name, other)

@@ -14,28 +14,28 @@ from gaussmix._src.fit.candidates import Folds
 X = np.random.default_rng(0).normal(np.repeat([0.0, 9.0, 20.0], 40)[:, None], size=(120, 2))
 
 
-def fits(rows=X, **how):
-    some = {f"{k}": GaussianMixture(k, random_state=0, **how) for k in (1, 2, 3)}
-    return {name: each.fit(rows) for name, each in some.items()}
+def fits(rows=X, **parameters):
+    estimators = {f"{k}": GaussianMixture(k, random_state=0, **parameters) for k in (1, 2, 3)}
+    return {name: estimator.fit(rows) for name, estimator in estimators.items()}
 
 
-def test_the_table_has_what_the_estimators_say():
+def test_compare_reports_the_criteria_of_the_estimators():
     weight = np.random.default_rng(1).integers(1, 4, len(X)).astype(float)
-    these = {"chosen": GaussianMixtureIC(range(1, 4), random_state=0).fit(X, sample_weight=weight)}
-    these |= {f"{k}": GaussianMixture(k, random_state=0).fit(X, sample_weight=weight) for k in (1, 2, 3)}
-    found = compare(these, X, sample_weight=weight)
+    estimators = {"chosen": GaussianMixtureIC(range(1, 4), random_state=0).fit(X, sample_weight=weight)}
+    estimators |= {f"{k}": GaussianMixture(k, random_state=0).fit(X, sample_weight=weight) for k in (1, 2, 3)}
+    found = compare(estimators, X, sample_weight=weight)
     assert found["bic"].is_monotonic_increasing
     assert found["bic_above"][0] == 0
     for row in found.itertuples():
-        fit = these[row.name]
-        assert row.bic == pytest.approx(fit.bic(X, weight))
-        assert row.log_likelihood == pytest.approx(fit.score(X, sample_weight=weight) * weight.sum())
-        assert row.n_parameters == fit.n_parameters_
-        assert row.n_components == len(fit.weights_)
+        estimator = estimators[row.name]
+        assert row.bic == pytest.approx(estimator.bic(X, weight))
+        assert row.log_likelihood == pytest.approx(estimator.score(X, sample_weight=weight) * weight.sum())
+        assert row.n_parameters == estimator.n_parameters_
+        assert row.n_components == len(estimator.weights_)
     assert found.set_index("name")["agreement"][["3", "1"]].tolist() == [1.0, 0.0]
 
 
-def test_held_out_scores_are_those_of_scikit_learn():
+def test_cross_validated_scores_equal_those_of_scikit_learn():
     found = compare(fits(), X, cv=4).set_index("name")
     folds = PredefinedSplit(Folds(4, 0).assign_folds(slice(0, len(X))))
     for name in fits():
@@ -46,12 +46,12 @@ def test_held_out_scores_are_those_of_scikit_learn():
     np.testing.assert_array_equal(ones["cv"][found.index], found["cv"])
 
 
-def test_weights_and_errors_count_as_in_the_fits():
+def test_compare_uses_sample_weight_and_X_error_as_fit_does():
     weight, error = np.where(np.arange(len(X)) % 2, 3.0, 0.0), np.full(X.shape, 0.5)
     one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=weight, X_error=error)}
-    found, there = compare(one, X, sample_weight=weight, X_error=error, cv=3), weight > 0
-    same = compare(one, X[there], sample_weight=weight[there], X_error=error[there], cv=3)
-    pd.testing.assert_frame_equal(found, same)
+    found, is_positive = compare(one, X, sample_weight=weight, X_error=error, cv=3), weight > 0
+    expected = compare(one, X[is_positive], sample_weight=weight[is_positive], X_error=error[is_positive], cv=3)
+    pd.testing.assert_frame_equal(found, expected)
     assert found["bic"][0] == pytest.approx(one["a"].bic(X, weight, X_error=error))
     # Folds count by their weight.
     heavy = np.r_[np.full(10, 100.0), np.ones(50)]
@@ -67,7 +67,7 @@ def test_weights_and_errors_count_as_in_the_fits():
 
 @pytest.mark.parametrize("n_rows", [120, 6])  # with 6 rows, each fold has as many rows as features
 @pytest.mark.parametrize("error", [0.3, [0.3, 0.5, 0.4], np.diag([0.09, 0.25, 0.16])], ids=["scalar", "row", "matrix"])
-def test_errors_that_all_rows_share_belong_to_each_row(error, n_rows, rng):
+def test_an_X_error_for_all_rows_equals_the_same_X_error_for_each_row(error, n_rows, rng):
     rows, weight = rng.normal(size=(n_rows + 4, 3)), np.r_[np.ones(n_rows), np.zeros(4)]
     each = np.broadcast_to(error, (len(rows), *(np.shape(error) or (3,))))
     fit = {"a": GaussianMixture(1, covariance_type="spherical").fit(rows, sample_weight=weight, X_error=error)}
@@ -77,7 +77,7 @@ def test_errors_that_all_rows_share_belong_to_each_row(error, n_rows, rng):
     )
 
 
-def test_weights_are_checked_as_in_fit():
+def test_compare_checks_sample_weight_as_fit_does():
     one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=2.0)}
     pd.testing.assert_frame_equal(
         compare(one, X, sample_weight=2.0, cv=2), compare(one, X, sample_weight=np.full(120, 2.0), cv=2)
@@ -90,16 +90,16 @@ def test_weights_are_checked_as_in_fit():
 @pytest.mark.parametrize("weight_type", ["frequency", "precision"])
 def test_agreement_is_the_adjusted_rand_index_of_repeated_rows(weight_type, dtype, rng):
     rows, weight = rng.normal(size=(80, 2)) + rng.choice([0, 3], size=(80, 1)), rng.integers(0, 4, 80).astype(dtype)
-    some = {
+    fits = {
         k: GaussianMixture(k, weight_type=weight_type, random_state=0).fit(rows, sample_weight=weight) for k in (2, 3)
     }
     repeats = weight if weight_type == "frequency" else weight > 0
-    expected = adjusted_rand_score(*(np.repeat(fit.predict(rows), repeats.astype(int)) for fit in some.values()))
+    expected = adjusted_rand_score(*(np.repeat(fit.predict(rows), repeats.astype(int)) for fit in fits.values()))
     assert 0.2 < expected < 0.9
-    assert sorted(compare(some, rows, sample_weight=weight)["agreement"]) == [pytest.approx(expected, rel=1e-12), 1.0]
+    assert sorted(compare(fits, rows, sample_weight=weight)["agreement"]) == [pytest.approx(expected, rel=1e-12), 1.0]
 
 
-def test_weights_of_agreement_may_be_fractions(rng):
+def test_agreement_supports_fractional_weights(rng):
     """Check that proportions are scaled as for BIC, and that equal labels have an agreement of exactly 1."""
     alike = {"a": fits()["3"], "b": fits()["3"], "c": fits()["2"]}
     with pytest.warns(RuntimeWarning, match="sums to less than 2"):
@@ -110,7 +110,7 @@ def test_weights_of_agreement_may_be_fractions(rng):
             assert compare(alike, X, sample_weight=weight)["agreement"].tolist()[:2] == [1.0, 1.0]
 
 
-def test_other_rows_than_those_of_a_fit_are_noticed():
+def test_compare_warns_if_a_fit_had_other_rows_or_errors():
     with pytest.warns(RuntimeWarning, match=r"fits\['2'\] was fitted to rows with total weight 120, but X has 60\."):
         compare({"2": fits()["2"]}, X[:60])
     exact = {"e": GaussianMixture(2, random_state=0).fit(X, X_error=np.full(X.shape, 0.5))}
@@ -118,14 +118,14 @@ def test_other_rows_than_those_of_a_fit_are_noticed():
         compare(exact, X)
 
 
-def test_frames_come_back_in_their_library():
+def test_compare_returns_a_data_frame_of_the_library_of_X():
     frame = pl.DataFrame({"a": X[:, 0], "b": X[:, 1]})
     assert isinstance(compare(fits(frame), frame, cv=2), pl.DataFrame)
     table = pd.DataFrame({"b": X[:, 1], "a": X[:, 0]})
     assert isinstance(compare(fits(table), table, cv=2), pd.DataFrame)
 
 
-def test_fits_that_cannot_be_compared_are_refused():
+def test_fits_that_cannot_be_compared_are_rejected():
     with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare([*fits().values()], X)
     with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):

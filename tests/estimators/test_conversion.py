@@ -21,7 +21,7 @@ def frame(X):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("Theirs", THEIRS, ids=lambda each: each.__name__)
-def test_a_fit_of_scikit_learn_goes_there_and_back(frame, covariance_type, Theirs, dtype, tmp_path):
+def test_from_sklearn_and_to_sklearn_keep_parameters_and_predictions(frame, covariance_type, Theirs, dtype, tmp_path):
     rows = frame.astype(dtype)
     theirs = Theirs(n_components=3, covariance_type=covariance_type, tol=1e-4, random_state=0).fit(rows)
     ours = GaussianMixture.from_sklearn(theirs)
@@ -37,7 +37,7 @@ def test_a_fit_of_scikit_learn_goes_there_and_back(frame, covariance_type, Their
     assert GaussianMixture.load(tmp_path / "m.gmm").mixture_ == ours.mixture_
 
 
-def test_converged_steps_and_bound_are_converted(X):
+def test_conversion_keeps_converged_n_iter_and_lower_bound(X):
     theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
     ours = GaussianMixture.from_sklearn(theirs)
     back = ours.to_sklearn()
@@ -47,31 +47,31 @@ def test_converged_steps_and_bound_are_converted(X):
     assert not hasattr(GaussianMixture.from_sklearn(bayesian), "lower_bound_")
 
 
-def test_parameters_that_only_we_have_do_not_go_along(X):
+def test_to_sklearn_replaces_values_that_scikit_learn_does_not_accept(X):
     theirs = GaussianMixture(2, tol="auto", reg_covar="auto", max_iter=50, random_state=0).fit(X).to_sklearn()
     assert (theirs.tol, theirs.reg_covar, theirs.max_iter) == (1e-3, 1e-6, 50)
 
 
-def test_a_search_goes_to_scikit_learn(X):
+def test_gaussian_mixture_ic_converts_to_scikit_learn(X):
     search = GaussianMixtureIC(range(1, 4), covariance_type=["EEI", "VVV"]).fit(X)
     np.testing.assert_array_equal(search.to_sklearn().predict(X), search.predict(X))
 
 
-def test_what_is_no_fitted_mixture_is_refused():
+def test_from_sklearn_rejects_an_estimator_that_is_not_fitted():
     with pytest.raises(TypeError, match="pass a fitted GaussianMixture or BayesianGaussianMixture"):
         GaussianMixture.from_sklearn(sklearn.mixture.GaussianMixture())
 
 
 @pytest.mark.parametrize("estimator", [GaussianMixture(2), GaussianMixtureIC([1, 2])], ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("name", sorted(PRIVATE))
-def test_a_private_method_of_scikit_learn_names_the_public_call(estimator, name):
+def test_a_private_method_of_scikit_learn_raises_and_names_the_public_method(estimator, name):
     assert not hasattr(estimator, name)
     with pytest.raises(AttributeError, match=f"has no {name}, which is private in scikit-learn: use "):
         getattr(estimator, name)
 
 
 @pytest.mark.parametrize("name", sorted(OF_FITTED))
-def test_a_name_of_other_packages_names_ours(X, name):
+def test_an_attribute_name_of_another_package_raises_and_names_the_right_one(X, name):
     gm = GaussianMixture(1).fit(X)
     assert not hasattr(gm, name)
     with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use ") as raised:
@@ -81,19 +81,19 @@ def test_a_name_of_other_packages_names_ours(X, name):
     assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
 
 
-def test_the_public_calls_say_what_the_private_methods_say(X):
+def test_public_methods_equal_the_private_methods_of_scikit_learn(X):
     theirs = sklearn.mixture.GaussianMixture(3, random_state=0).fit(X)
     ours = GaussianMixture.from_sklearn(theirs)
     np.testing.assert_allclose(theirs._estimate_log_prob(X), ours.mixture_.component_log_density(X))
     np.testing.assert_allclose(theirs._e_step(X)[0], ours.score(X))
-    moved = GaussianMixture(3, init_params=ours.predict_proba(X), max_iter=0, reg_covar=1e-6).fit(X)
+    stepped = GaussianMixture(3, init_params=ours.predict_proba(X), max_iter=0, reg_covar=1e-6).fit(X)
     theirs._m_step(X, theirs._e_step(X)[1])
-    np.testing.assert_allclose(moved.covariances_, theirs.covariances_)
+    np.testing.assert_allclose(stepped.covariances_, theirs.covariances_)
 
 
 @pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC, BayesianGaussianMixture])
 @pytest.mark.parametrize("name", sorted(HOOKS))
-def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, name, X):
+def test_fit_rejects_a_subclass_that_overrides_a_step_which_is_never_called(Ours, name, X):
     """Check that a package that defines such a subclass can be imported, as pertpy does among many classes."""
     assert hasattr(sklearn.mixture.GaussianMixture, name)
     tied = type("Tied", (Ours,), {name: lambda self, *parameters: None})()
@@ -102,9 +102,9 @@ def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, n
             fit(X)
 
 
-def test_every_step_of_scikit_learn_that_a_subclass_may_define_is_refused():
-    of_fit = [vars(owner) for owner in sklearn.mixture.GaussianMixture.__mro__ if "mixture" in owner.__module__]
-    theirs = {name for members in of_fit for name in members if name[0] == "_" and callable(members[name])}
+def test_every_step_that_a_scikit_learn_subclass_may_override_is_rejected():
+    namespaces = [vars(owner) for owner in sklearn.mixture.GaussianMixture.__mro__ if "mixture" in owner.__module__]
+    theirs = {name for members in namespaces for name in members if name[0] == "_" and callable(members[name])}
     assert {name for name in theirs if name[1] != "_"} == HOOKS.keys()
 
 
@@ -130,6 +130,6 @@ def test_a_subclass_may_have_its_own_fit_and_predict(X):
 
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)
-def test_several_numbers_of_components_point_to_the_search(X, several):
+def test_several_values_of_n_components_raise_and_name_gaussian_mixture_ic(X, several):
     with pytest.raises(TypeError, match=r"To choose among several numbers, use GaussianMixtureIC\("):
         GaussianMixture(several).fit(X)

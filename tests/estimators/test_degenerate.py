@@ -23,14 +23,14 @@ LOST = "lost its mass"
 
 
 def spiked():
-    """Return two groups of 60 rows, and 5 rows with the same `wait`."""
+    """Return a data frame of two groups of 60 rows, and 5 rows with the same `wait`."""
     rng = np.random.default_rng(1)
     spike = np.column_stack([np.full(5, 20.0), [3.0, 4.0, 5.5, 3.5, 4.5]])
     X = np.concatenate([rng.normal(0, 1, (60, 2)), rng.normal(8, 1, (60, 2)), spike])
     return pd.DataFrame(X, columns=["wait", "length"])
 
 
-def start(*means):
+def initial_values(*means):
     n = len(means)
     return {
         "means_init": np.array(means, dtype=float),
@@ -39,22 +39,22 @@ def start(*means):
     }
 
 
-COLLAPSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **start([0, 0], [8, 8], [20, 4])}
-LOSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **start([0, 0], [8, 8], [900, -900])}
+COLLAPSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **initial_values([0, 0], [8, 8], [20, 4])}
+LOSING = {"reg_covar": 0, "tol": 1e-8, "max_iter": 500, **initial_values([0, 0], [8, 8], [900, -900])}
 
 
-def fit(remedy, how, **more):
-    return GaussianMixture(3, **how, degenerate=remedy, **more).fit(spiked().iloc[: 120 if how is LOSING else 125])
+def fit(remedy, case, **more):
+    return GaussianMixture(3, **case, degenerate=remedy, **more).fit(spiked().iloc[: 120 if case is LOSING else 125])
 
 
 @pytest.mark.filterwarnings("ignore:component 2")
-@pytest.mark.parametrize(("how", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, LOST, None)])
+@pytest.mark.parametrize(("settings", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, LOST, None)])
 @pytest.mark.parametrize(
     ("remedy", "done"),
     [("freeze", "frozen"), ("drop", "dropped"), ("repair", "replaced by one half of the heaviest component")],
 )
-def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, cause, feature):
-    first = fit(remedy, how).outcome_.diagnostics[0]
+def test_diagnostics_name_component_feature_step_and_cause(remedy, done, settings, cause, feature):
+    first = fit(remedy, settings).outcome_.diagnostics[0]
     assert (first.component, first.feature, first.cause) == (2, feature, f"{cause}, and was {done}")
     assert first.step == 1
     assert repr(first) == f"Diagnosis(component=2, feature={feature!r}, step=1, cause={first.cause!r})"
@@ -63,12 +63,12 @@ def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, ca
 def test_a_collapse_names_the_same_feature_in_other_units():
     """Check a component that is equally wide in both features at first, although `wait` varies more in the mixture."""
     for unit in (1e-3, 1.0, 1e3):
-        X, how = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}
-        how["covariances_init"] = COLLAPSING["covariances_init"] * np.outer([1, unit], [1, unit])
-        assert GaussianMixture(3, **how, degenerate="drop").fit(X).outcome_.diagnostics[0].feature == "wait"
+        X, settings = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}
+        settings["covariances_init"] = COLLAPSING["covariances_init"] * np.outer([1, unit], [1, unit])
+        assert GaussianMixture(3, **settings, degenerate="drop").fit(X).outcome_.diagnostics[0].feature == "wait"
 
 
-def test_components_that_are_left_have_all_of_the_weight_at_once():
+def test_dropping_a_component_rescales_the_other_weights_to_sum_to_1():
     at_once, later = (GaussianMixture(3, **COLLAPSING | {"max_iter": n}, degenerate="drop") for n in (1, 2))
     with pytest.warns(ConvergenceWarning):
         at_once.fit(spiked())
@@ -79,15 +79,15 @@ def test_components_that_are_left_have_all_of_the_weight_at_once():
     assert later.lower_bound_ == pytest.approx(at_once.score(spiked()), rel=1e-12)
 
 
-@pytest.mark.parametrize("how", [COLLAPSING, LOSING], ids=["collapsed", "lost"])
-def test_without_a_component_the_fit_is_that_of_the_others(how):
-    fitted = fit("drop", how)
-    X = spiked().iloc[: 120 if how is LOSING else 125]
+@pytest.mark.parametrize("settings", [COLLAPSING, LOSING], ids=["collapsed", "lost"])
+def test_a_fit_that_drops_a_component_equals_a_fit_of_the_others(settings):
+    fitted = fit("drop", settings)
+    X = spiked().iloc[: 120 if settings is LOSING else 125]
     assert (fitted.n_components, fitted.mixture_.n_components, fitted.outcome_.collapsed) == (3, 2, [])
     assert fitted.converged_
     assert fitted.predict_proba(X).shape == (len(X), 2)
     assert fitted.weights_.sum() == pytest.approx(1, abs=1e-14)
-    others = {name: values[:2] for name, values in start([0, 0], [8, 8], [20, 4]).items()}
+    others = {name: values[:2] for name, values in initial_values([0, 0], [8, 8], [20, 4]).items()}
     others["weights_init"] = [0.5, 0.5]
     alone = GaussianMixture(2, reg_covar=0, tol=1e-10, max_iter=2000, **others).fit(X)
     assert fitted.score(X) == pytest.approx(alone.score(X), rel=1e-6)
@@ -95,10 +95,10 @@ def test_without_a_component_the_fit_is_that_of_the_others(how):
 
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical", "VVE", "VEV", "factor_analyzer"])
-def test_each_structure_goes_on_without_a_component(structure):
-    how = {name: value for name, value in LOSING.items() if name != "covariances_init"}
+def test_every_structure_continues_after_a_component_is_dropped(structure):
+    settings = {name: value for name, value in LOSING.items() if name != "covariances_init"}
     X = np.column_stack([spiked().to_numpy()[:120], np.random.default_rng(0).normal(size=120)])
-    how["means_init"] = np.column_stack([how["means_init"], np.zeros(3)])
+    settings["means_init"] = np.column_stack([settings["means_init"], np.zeros(3)])
     labels = np.repeat([0, 1], 60)
     labels[:2] = 2
     fitted = GaussianMixture(
@@ -108,7 +108,7 @@ def test_each_structure_goes_on_without_a_component(structure):
     assert np.isfinite(fitted.score(X))
 
 
-def test_a_repaired_component_describes_rows_again():
+def test_a_repaired_component_has_rows_and_raises_the_likelihood():
     fitted = fit("repair", LOSING)
     assert (fitted.mixture_.n_components, fitted.outcome_.collapsed, len(fitted.outcome_.diagnostics)) == (3, [], 1)
     assert fitted.weights_.min() > 0.02
@@ -117,32 +117,32 @@ def test_a_repaired_component_describes_rows_again():
     assert fitted.score(X) > two.score(X)
 
 
-@pytest.mark.parametrize(("how", "feature"), [(COLLAPSING, "wait"), (LOSING, None)], ids=["collapsed", "lost"])
-def test_an_error_names_all_of_it_and_leaves_the_estimator_as_it_was(how, feature):
-    estimator = GaussianMixture(3, **how, degenerate="error")
+@pytest.mark.parametrize(("settings", "feature"), [(COLLAPSING, "wait"), (LOSING, None)], ids=["collapsed", "lost"])
+def test_degenerate_error_names_component_and_feature_and_keeps_the_estimator(settings, feature):
+    estimator = GaussianMixture(3, **settings, degenerate="error")
     before = dict(vars(estimator))
     with pytest.raises(DegenerateError) as caught:
-        estimator.fit(spiked().iloc[: 120 if how is LOSING else 125])
+        estimator.fit(spiked().iloc[: 120 if settings is LOSING else 125])
     error = caught.value
     assert isinstance(error, SingularCovarianceError)
     assert (error.component, error.feature, error.step) == (2, feature, 1)
     where = "" if feature is None else f", first in feature {feature!r}"
     assert str(error).startswith(f"In step 1 of EM component 2 {error.cause}{where}. Raise reg_covar, ")
-    again = pickle.loads(pickle.dumps(error))
-    assert (str(again), vars(again)) == (str(error), vars(error))
+    restored = pickle.loads(pickle.dumps(error))
+    assert (str(restored), vars(restored)) == (str(error), vars(error))
     assert vars(estimator) == before
 
 
-def test_an_error_ends_a_run_and_not_those_from_other_starts():
+def test_a_degenerate_n_init_run_does_not_end_the_other_runs():
     X = spiked().iloc[:120]
     labels = iter([np.r_[[2, 2], np.repeat([0, 1], [58, 60])], np.repeat([0, 1, 2], [60, 30, 30])])
-    how = {"init_params": lambda X, k, rng: next(labels), "n_init": 2, "reg_covar": 0, "max_iter": 300}
-    fitted = GaussianMixture(3, **how, degenerate="error").fit(X)
+    settings = {"init_params": lambda X, k, rng: next(labels), "n_init": 2, "reg_covar": 0, "max_iter": 300}
+    fitted = GaussianMixture(3, **settings, degenerate="error").fit(X)
     assert fitted.outcome_.diagnostics == []
 
 
 @pytest.mark.parametrize("as_frame", [True, False])
-def test_a_column_that_follows_from_others_is_named(as_frame, rng):
+def test_the_error_names_a_linearly_dependent_or_constant_column(as_frame, rng):
     X = pd.DataFrame(rng.normal(size=(90, 3)), columns=["width", "height", "depth"])
     X["inches"] = X["width"] / 2.54
     which = "Column 'inches' follows from column 'width'" if as_frame else "Column 3 follows from column 0 "
@@ -157,19 +157,19 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
 @pytest.mark.parametrize("n_far", [1, 4])
 @pytest.mark.parametrize("reg_covar", [0, "auto"])
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_rows_far_from_all_others_are_named_instead_of_columns(structure, reg_covar, n_far, rng):
+def test_the_error_names_rows_that_are_far_from_all_others(structure, reg_covar, n_far, rng):
     X = np.r_[np.tile([[1e9, -1e9]], (n_far, 1)), rng.normal(size=(200, 2))]
-    far = "Row 0 .* is so far from .*Remove the row, or" if n_far == 1 else "Rows 0, 1, 2 and 1 more .* are so far"
+    message = "Row 0 .* is so far from .*Remove the row, or" if n_far == 1 else "Rows 0, 1, 2 and 1 more .* are so far"
     fits = GaussianMixture(1, covariance_type=structure, reg_covar=reg_covar)
-    with pytest.raises(SingularCovarianceError, match=f"scale the input data. {far}"):
+    with pytest.raises(SingularCovarianceError, match=f"scale the input data. {message}"):
         fits.fit(X)
-    with pytest.raises(SingularCovarianceError, match=f"Column 2 follows from column 1 .* raise reg_covar. {far}"):
+    with pytest.raises(SingularCovarianceError, match=f"Column 2 follows from column 1 .* raise reg_covar. {message}"):
         fits.fit(X[:, [0, 1, 1]])
     assert np.isfinite(fits.set_params(trim=0.05).fit(X).score(X[n_far:]))
 
 
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
-def test_a_start_may_have_components_on_too_few_rows(remedy):
+def test_drop_and_repair_accept_an_initialisation_with_too_few_distinct_rows(remedy):
     """Check remedies if k-means finds a cluster of the rows with equal `wait`, which is otherwise not usable."""
     with pytest.raises(SingularCovarianceError, match="This concerns component"):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
@@ -227,8 +227,8 @@ def test_a_usual_fit_has_no_diagnostics():
     assert GaussianMixtureIC([1, 2], random_state=0).fit(spiked()).outcome_.diagnostics == []
 
 
-BESIDE = {
-    "missing cells": {},
+OPTIONS = {
+    "missing values": {},
     "trimming": {"trim": 0.02},
     "equal weights": {"restrictions": Restrictions(equal_weights=True)},
     "a least weight": {"restrictions": Restrictions(min_weight=0.01)},
@@ -238,18 +238,18 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize(("remedy", "n_components"), [("drop", 2), ("repair", 3)])
-def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
+def test_drop_and_repair_can_be_combined_with_other_options(remedy, n_components, option):
     """Check remedies if ten equal readings make k-means find a component that collapses in the first step."""
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(20, 2, (200, 2)), rng.normal(35, 3, (100, 2))])
     X[290:, 0] = 60.0
-    if beside == "missing cells":
+    if option == "missing values":
         X[::9, 1] = np.nan
-    weight = rng.uniform(0.5, 1.5, 300) if beside == "precisions" else None
-    how = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, "init_params": "kmeans", **BESIDE[beside]}
-    fitted = GaussianMixture(3, degenerate=remedy, **how).fit(X, sample_weight=weight)
+    weight = rng.uniform(0.5, 1.5, 300) if option == "precisions" else None
+    settings = {"reg_covar": 0, "random_state": 0, "max_iter": 1000, "init_params": "kmeans", **OPTIONS[option]}
+    fitted = GaussianMixture(3, degenerate=remedy, **settings).fit(X, sample_weight=weight)
     assert fitted.mixture_.n_components == n_components
     first = fitted.outcome_.diagnostics[0]
     assert (first.feature, first.step, first.cause[:9]) == (0, 1, "collapsed")
@@ -258,7 +258,7 @@ def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
 
 
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
-def test_model_files_hold_diagnostics(remedy):
+def test_model_files_contain_diagnostics(remedy):
     fitted, file = fit(remedy, COLLAPSING), BytesIO()
     fitted.save(file)
     file.seek(0)
@@ -267,7 +267,7 @@ def test_model_files_hold_diagnostics(remedy):
     assert loaded.mixture_ == fitted.mixture_
 
 
-def test_a_warm_start_says_what_is_frozen_still():
+def test_a_warm_start_reports_components_that_are_still_frozen():
     with pytest.warns(RuntimeWarning, match="component 2"):
         fitted = fit("freeze", COLLAPSING, warm_start=True)
     with pytest.warns(RuntimeWarning, match="component 2"):
@@ -275,7 +275,7 @@ def test_a_warm_start_says_what_is_frozen_still():
     assert [each.cause for each in fitted.outcome_.diagnostics] == [f"{COLLAPSED}, and is frozen"]
 
 
-def test_a_search_repairs_candidates_that_would_fail():
+def test_gaussian_mixture_ic_repairs_candidates_that_would_fail():
     """Check that model selection repairs candidates, for which Ward's hierarchy makes a cluster of a distant row."""
     X = np.concatenate([spiked().to_numpy()[:120], [[30.0, 30.0]]])
     with pytest.raises(ValueError, match="1 × singular covariance"):
@@ -293,7 +293,7 @@ def drop_with_labels(X):
 
 
 @pytest.mark.parametrize(
-    ("ask", "sentence"),
+    ("fit_invalid", "sentence"),
     [
         (drop_with_labels, "degenerate='drop' can't be combined with labels"),
         (lambda X: GaussianMixture(2, degenerate="remove").fit(X), "degenerate='remove' is not one of 'freeze'"),
@@ -308,9 +308,9 @@ def drop_with_labels(X):
         ),
     ],
 )
-def test_invalid_values_of_degenerate_are_refused(ask, sentence):
+def test_invalid_values_of_degenerate_are_rejected(fit_invalid, sentence):
     with pytest.raises(ValueError, match="degenerate") as error:
-        ask(spiked())
+        fit_invalid(spiked())
     assert sentence in str(error.value)
 
 
@@ -325,22 +325,22 @@ def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
     rows[10:] += np.random.default_rng(0).normal(size=(80, 2))
     sentence = "^components 0, 1 collapsed onto too few distinct rows: mean and covariance were frozen before"
     with pytest.warns(ConvergenceWarning, match=sentence):
-        GaussianMixture(4, reg_covar=0, tol=1e-8, max_iter=500, **start(*means)).fit(rows)
+        GaussianMixture(4, reg_covar=0, tol=1e-8, max_iter=500, **initial_values(*means)).fit(rows)
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
-def test_rows_that_are_all_equal_are_one_warning(n_components):
+def test_rows_that_are_all_equal_cause_one_warning(n_components):
     with pytest.warns(RuntimeWarning, match="constant") as caught:
         GaussianMixture(n_components).fit(np.ones((30, 2)))
     assert len(caught) == 1
 
 
-def test_after_some_repairs_a_component_is_frozen():
+def test_a_component_is_frozen_after_the_maximum_number_of_repairs():
     """Check that the last component is frozen after equal rows have attracted one component after the other."""
-    how = {"reg_covar": 0, "tol": 1e-9, "max_iter": 3000, **start([0, 0], [8, 8], [20, 4])}
+    settings = {"reg_covar": 0, "tol": 1e-9, "max_iter": 3000, **initial_values([0, 0], [8, 8], [20, 4])}
     rows = np.concatenate([spiked().to_numpy()[:60], np.tile([20.0, 4.0], (60, 1))])
     with pytest.warns(RuntimeWarning, match="collapsed"):
-        fitted = GaussianMixture(3, degenerate="repair", **how).fit(rows)
+        fitted = GaussianMixture(3, degenerate="repair", **settings).fit(rows)
     causes = [each.cause for each in fitted.outcome_.diagnostics]
     assert sum("replaced by" in cause for cause in causes) == 10  # maximum number of repairs in a run
     assert sum("frozen" in cause for cause in causes) == len(fitted.outcome_.collapsed) > 0
@@ -352,7 +352,7 @@ class Stop(Exception):
 
 @pytest.mark.filterwarnings("ignore:component")
 @pytest.mark.parametrize(("remedy", "last"), [("freeze", 1), ("freeze", 3), ("drop", 2), ("repair", 2), ("repair", 14)])
-def test_checkpoints_keep_what_happened(remedy, last, tmp_path):
+def test_a_resumed_fit_keeps_the_diagnostics_of_the_interrupted_fit(remedy, last, tmp_path):
     def stop(step):
         if step.iteration == last:
             raise Stop
@@ -363,6 +363,6 @@ def test_checkpoints_keep_what_happened(remedy, last, tmp_path):
     other = "drop" if remedy == "repair" else "repair"
     with pytest.raises(ValueError, match=f"degenerate was '{remedy}' and is '{other}'"):
         fit(other, COLLAPSING, checkpoint=path)
-    again = fit(remedy, COLLAPSING, checkpoint=path)
-    assert again.mixture_ == plain.mixture_
-    assert (again.outcome_.diagnostics, again.lower_bounds_) == (plain.outcome_.diagnostics, plain.lower_bounds_)
+    resumed = fit(remedy, COLLAPSING, checkpoint=path)
+    assert resumed.mixture_ == plain.mixture_
+    assert (resumed.outcome_.diagnostics, resumed.lower_bounds_) == (plain.outcome_.diagnostics, plain.lower_bounds_)

@@ -1,4 +1,4 @@
-"""Tests of rows in arrays of PyTorch and JAX: the programs of the page, tensors with gradients, and equal results."""
+"""PyTorch tensors and JAX arrays as rows: the examples of the guide, tensors with gradients, and equal results."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def _dispatch(monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
 
 
-def test_the_programs_of_pytorch_run(capsys):
+def test_the_pytorch_examples_of_the_guide_run(capsys):
     pytest.importorskip("torch")
     first, *_, last = re.findall(r"```py\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     namespace = {}
@@ -27,7 +27,7 @@ def test_the_programs_of_pytorch_run(capsys):
     assert namespace["x"].grad.shape == (5, 16)
 
 
-def test_the_program_of_jax_runs():
+def test_the_jax_example_of_the_guide_runs():
     jax = pytest.importorskip("jax")
     _, _, program, _ = re.findall(r"```py\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     namespace = {}
@@ -37,7 +37,7 @@ def test_the_program_of_jax_runs():
     np.testing.assert_allclose(found.means_, GaussianMixture(8, random_state=0).fit(X).means_, rtol=1e-6, atol=1e-6)
 
 
-VIEWS = {
+TENSORS = {
     "negative bit": (lambda torch, X: [torch.complex(X, -X).conj().imag], None),
     "gradients": (lambda torch, X: [X, None, X[:, 0].exp().requires_grad_()], None),
     "compressed rows": (lambda torch, X: [X.to_sparse_csr()], "Sparse data was passed for X"),
@@ -48,8 +48,8 @@ VIEWS = {
 
 
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
-@pytest.mark.parametrize(("arguments", "sentence"), VIEWS.values(), ids=VIEWS)
-def test_special_tensors_are_fitted_or_refused_in_a_sentence(arguments, sentence, rng):
+@pytest.mark.parametrize(("arguments", "sentence"), TENSORS.values(), ids=TENSORS)
+def test_tensor_views_are_fitted_but_sparse_and_complex_tensors_are_rejected(arguments, sentence, rng):
     torch = pytest.importorskip("torch")
     X = torch.tensor(rng.normal(size=(50, 2)))
     values = arguments(torch, X)
@@ -64,7 +64,7 @@ def test_special_tensors_are_fitted_or_refused_in_a_sentence(arguments, sentence
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_a_fit_of_tensors_is_the_fit_of_arrays(kind, rng):
+def test_a_fit_to_a_tensor_equals_the_fit_to_an_array(kind, rng):
     torch = pytest.importorskip("torch")
     dtype = getattr(torch, kind)
     X = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(200, 2)) + 5])
@@ -80,7 +80,7 @@ def test_a_fit_of_tensors_is_the_fit_of_arrays(kind, rng):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
-def test_weights_of_another_library_are_copied(dtype, rng):
+def test_X_and_sample_weight_may_be_arrays_of_different_libraries(dtype, rng):
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
     X, weight = rng.normal(size=(50, 2)), rng.integers(1, 4, 50).astype(dtype)
     with config_context(array_api_dispatch=True):

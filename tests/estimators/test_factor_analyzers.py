@@ -27,14 +27,14 @@ def rows(rng):
 @pytest.mark.parametrize("shared_noise", [False, True])
 @pytest.mark.parametrize("shared_loadings", [False, True])
 @pytest.mark.parametrize("noise", ["diagonal", "isotropic"])
-def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
+def test_covariances_follow_from_loadings_and_noise_variances_for_all_options(
     noise, shared_loadings, shared_noise, rows, tmp_path
 ):
-    kind = {"n_factors": 2, "noise": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
-    gm = GaussianMixture(2, covariance_type=FactorAnalyzer(**kind), random_state=0).fit(rows)
+    options = {"n_factors": 2, "noise": noise, "shared_loadings": shared_loadings, "shared_noise": shared_noise}
+    gm = GaussianMixture(2, covariance_type=FactorAnalyzer(**options), random_state=0).fit(rows)
     assert gm.loadings_.shape == (2, 6, 2)
     assert gm.noise_variances_.shape == (2, 6)
-    assert gm.mixture_.family == FactorAnalyzer(**kind)
+    assert gm.mixture_.family == FactorAnalyzer(**options)
     both = shared_loadings and shared_noise
     assert gm.covariances_.shape == gm.precisions_.shape == ((6, 6) if both else (2, 6, 6))
     dense = gm.loadings_ @ gm.loadings_.transpose(0, 2, 1) + gm.noise_variances_[:, :, None] * np.eye(6)
@@ -44,9 +44,9 @@ def test_every_kind_is_shown_as_matrices_and_as_what_they_are_made_of(
         root @ root.transpose(0, 2, 1) @ dense, np.broadcast_to(np.eye(6), dense.shape), atol=1e-11
     )
     gm.save(tmp_path / "m.gmm")
-    for other in GaussianMixture.load(tmp_path / "m.gmm").mixture_, Mixture.from_dict(gm.mixture_.to_dict()):
-        assert other.family == gm.mixture_.family
-        assert other.covariances.tobytes() == gm.mixture_.covariances.tobytes()
+    for read in GaussianMixture.load(tmp_path / "m.gmm").mixture_, Mixture.from_dict(gm.mixture_.to_dict()):
+        assert read.family == gm.mixture_.family
+        assert read.covariances.tobytes() == gm.mixture_.covariances.tobytes()
 
 
 def test_other_structures_have_no_loadings(rows):
@@ -57,7 +57,7 @@ def test_other_structures_have_no_loadings(rows):
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("parameters", "error", "message"),
     [
         ({"n_factors": 0}, ValueError, "n_factors=0 must be an integer ≥ 1"),
         ({"n_factors": 2.0}, TypeError, "n_factors must be an integer ≥ 1, not 2.0"),
@@ -68,20 +68,20 @@ def test_other_structures_have_no_loadings(rows):
     ],
     ids=str,
 )
-def test_invalid_factor_analyzers_are_refused(given, error, said):
-    with pytest.raises(error, match=said):
-        FactorAnalyzer(**given)
+def test_factor_analyzer_rejects_invalid_parameters(parameters, error, message):
+    with pytest.raises(error, match=message):
+        FactorAnalyzer(**parameters)
 
 
-def test_too_many_factors_and_initial_precisions_are_refused(rows):
+def test_fit_rejects_too_many_factors_and_precisions_init(rows):
     with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(6)).fit(rows)
     with pytest.raises(ValueError, match="covariance_type='factor_analyzer' does not support precisions_init"):
         GaussianMixture(2, covariance_type=NAME, precisions_init=np.eye(6)).fit(rows)
 
 
-def test_a_constant_column_needs_a_ridge(rows):
-    """Check that the covariance is singular without a ridge, as for other structures, and not with a ridge."""
+def test_a_constant_column_needs_a_positive_reg_covar(rows):
+    """Check that the covariance is singular without `reg_covar`, as for other structures, and not with it."""
     constant = np.column_stack([rows, np.full(len(rows), 3.0)])
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(2), reg_covar=0, random_state=0).fit(constant)
@@ -90,7 +90,7 @@ def test_a_constant_column_needs_a_ridge(rows):
     assert np.isfinite(gm.score_samples(constant)).all()
 
 
-def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
+def test_two_equal_columns_are_reported_as_a_collapse(rows):
     """Check that two equal columns, which make a factor without noise and an unbounded likelihood, raise an error."""
     twice = np.column_stack([rows, rows[:, 0]])
     search = GaussianMixtureIC([1, 2], covariance_type=[FactorAnalyzer(2), "diag"], max_iter=300, random_state=0)
@@ -102,7 +102,7 @@ def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
 
 
 @pytest.mark.heavy
-def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
+def test_gaussian_mixture_ic_selects_and_reports_the_number_of_factors(rows):
     search = GaussianMixtureIC(
         range(1, 4), covariance_type=[*map(FactorAnalyzer, [1, 2, 3, 7]), "diag"], random_state=0, max_iter=300
     )
@@ -118,7 +118,7 @@ def test_numbers_of_factors_are_chosen_and_stand_in_the_table(rows):
     assert alone.n_factors_ is None
 
 
-def test_all_structures_are_those_without_factors(rows):
+def test_the_default_candidates_do_not_include_factor_analyzers(rows):
     table = GaussianMixtureIC(1, max_iter=5, random_state=0).fit(rows).results_
     assert len(table["structure"]) == 14
 

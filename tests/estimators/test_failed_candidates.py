@@ -17,12 +17,13 @@ def search(X, **options):
 
 
 @pytest.fixture
-def two(rng):
+def groups(rng):
+    """Return two groups of 40 rows."""
     return np.concatenate([rng.normal(0, 1, size=(40, 2)), rng.normal(6, 1, size=(40, 2))])
 
 
-def test_columns_that_follow_from_others_are_named_with_these(two):
-    frame = pd.DataFrame(two, columns=["a", "b"]).assign(noise=np.sin(np.arange(80.0)))
+def test_the_warning_names_linearly_dependent_columns(groups):
+    frame = pd.DataFrame(groups, columns=["a", "b"]).assign(noise=np.sin(np.arange(80.0)))
     frame["sum"], frame["a in mm"] = frame["a"] + 2 * frame["b"] + 5, 1000 * frame["a"]
     with pytest.warns(SearchWarning) as caught:
         search(frame)
@@ -32,58 +33,60 @@ def test_columns_that_follow_from_others_are_named_with_these(two):
     )
 
 
-def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_products_of_columns(two):
-    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # the last row is alone in a component
-    for structure, is_reason in ("diag", False), ("full", True):
+def test_dependent_columns_are_named_only_for_structures_with_correlations(groups):
+    with_outlier = np.r_[np.c_[groups, groups[:, 0]], [[1e9, 1e9, 1e9]]]  # the last row is alone in a component
+    for structure, is_named in ("diag", False), ("full", True):
         with pytest.raises(ValueError, match="2 × singular covariance") as caught:
-            GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(one_apart)
-        assert ("Column 2 follows from column 0" in str(caught.value)) is is_reason
-        assert ("Row 80 (counted from 0) is so far from all other rows" in str(caught.value)) is is_reason
+            GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(with_outlier)
+        assert ("Column 2 follows from column 0" in str(caught.value)) is is_named
+        assert ("Row 80 (counted from 0) is so far from all other rows" in str(caught.value)) is is_named
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_a_column_of_two_values_is_named_with_what_to_do(structure, rng):
+def test_a_column_with_two_values_is_named_with_a_remedy(structure, rng):
     frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
-    holed, said = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
+    incomplete, message = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
     search = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0)
-    with pytest.warns(SearchWarning, match=said):
+    with pytest.warns(SearchWarning, match=message):
         assert "- feature 'is member': the column has only two values, so" in str(search.fit(frame).summary())
-    with pytest.warns(SearchWarning, match=said):
-        search.fit(holed.astype(float))
-    with pytest.raises(ValueError, match=said):
-        GaussianMixture(4, covariance_type=structure, reg_covar=0, random_state=0).fit(frame)
+    with pytest.warns(SearchWarning, match=message):
+        search.fit(incomplete.astype(float))
+    # The column is constant in each initial component, so that even a tied covariance is singular at once.
+    parts = (2 * frame["is member"] + (frame["income"] > 0)).to_numpy()
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(4, covariance_type=structure, reg_covar=0, init_params=parts).fit(frame)
 
 
 @pytest.mark.filterwarnings("default:.*rests? on reg_covar")
-def test_columns_of_two_values_are_named_where_the_ridge_holds_them(rng):
+def test_columns_with_two_values_are_named_if_components_rest_on_reg_covar(rng):
     X, weight = np.c_[rng.normal(size=(300, 1)), rng.choice([-5.0, 5.0], (300, 4))], np.r_[0.0, np.ones(299)]
     X[0, 1] = 9.0
     with pytest.warns(CollapseWarning, match=r"two values are in columns 1, 2, 3, 4 \(counted from 0\): labels"):
         GaussianMixture(8, random_state=0).fit(X, sample_weight=weight)
 
 
-def test_two_values_are_no_reason_for_one_variance_or_in_few_rows():
+def test_two_values_are_not_named_for_a_common_variance_or_few_rows():
     for n_rows, structure in (80, "EII"), (8, "full"):
         with pytest.raises(ValueError, match="could not be fitted") as caught:
             GaussianMixtureIC(3, covariance_type=structure).fit(np.arange(n_rows)[:, None] % 2 * [9.0, 7.0])
         assert "two values" not in str(caught.value)
 
 
-def test_few_rows_are_no_fault_of_columns(rng):
+def test_too_few_rows_are_reported_without_naming_columns(rng):
     with pytest.raises(ValueError, match="15 rows are too few for covariances between all features") as caught:
         GaussianMixtureIC([1, 2], covariance_type="full").fit(rng.normal(size=(15, 20)))
     assert "Column" not in str(caught.value)
 
 
-def test_a_candidate_as_small_as_the_chosen_one_is_warned_of(two):
-    # fits with three or more components collapse on these rows
-    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])
+def test_a_failed_candidate_as_small_as_the_selected_one_causes_a_warning(groups):
+    # Fits with three or more components collapse on these rows.
+    spikes = np.concatenate([groups, np.repeat([[20.0, 20.0]], 30, axis=0)])
     with pytest.warns(SearchWarning, match="2 of 6 candidates could not be fitted: 2 × singular"):
         chosen = GaussianMixtureIC([3, 4], covariance_type=["VVV", "EEE", "EII"], random_state=0).fit(spikes)
     assert chosen.results_["failure"].count(None) < 6
 
 
-def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
+def test_an_error_in_a_thread_is_raised_unchanged(rng):
     class Short(Full):
         algebra = None
 
@@ -98,37 +101,37 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_each_result_comes_when_it_is_done(n_threads):
+def test_map_parallel_yields_each_result_when_it_is_ready(n_threads):
     """Check the order of results if the first item waits for the results of all others."""
-    others_came = threading.Event()
+    others_are_ready = threading.Event()
 
     def work(item, should_stop):
         assert not should_stop()
         if item == 0 and n_threads > 1:
-            assert others_came.wait(timeout=60)
+            assert others_are_ready.wait(timeout=60)
         return item, threading.get_ident()
 
     done = []
     for result in map_parallel(work, range(9), n_threads):
         done.append(result)
         if len(done) == 8:
-            others_came.set()
+            others_are_ready.set()
     assert sorted(item for item, _ in done) == list(range(9))
     assert [item for item, _ in done].index(0) == (0 if n_threads == 1 else 8)
     assert (len({thread for _, thread in done} - {threading.get_ident()}) == 0) == (n_threads == 1)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_ends_the_others(error):
+def test_an_error_in_map_parallel_cancels_the_other_items(error):
     """Check that an error ends other candidates, which would run forever, and that waiting ones do not start."""
-    begun, items = threading.Event(), []
+    started, items = threading.Event(), []
 
     def work(item, should_stop):
         items.append(item)
         if item == 0:
-            begun.wait()
+            started.wait()
             raise error("enough")
-        begun.set()
+        started.set()
         while not should_stop():
             time.sleep(0.001)
         time.sleep(0.02)  # so that the last item is not reached before the others are cancelled
@@ -138,14 +141,14 @@ def test_an_error_ends_the_others(error):
     assert 39 not in items
 
 
-def test_who_stops_iterating_ends_the_work():
-    begun, ended = threading.Event(), threading.Event()
+def test_closing_the_iterator_of_map_parallel_stops_the_work():
+    started, ended = threading.Event(), threading.Event()
 
     def work(item, should_stop):
         if item == 0:
-            begun.wait()
+            started.wait()
             return
-        begun.set()
+        started.set()
         while not should_stop():
             time.sleep(0.001)
         ended.set()

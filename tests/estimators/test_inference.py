@@ -21,22 +21,22 @@ N, K, D = 240, 2, 2
 STEP = 0.03  # step of the differences, in standard errors
 
 
-def rows(seed=0, n=N, apart=4.0):
+def rows(seed=0, n=N, distance=4.0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, D)) @ np.array([[1.0, 0.3], [0.0, 0.8]]) + apart * (rng.random(n) < 0.4)[:, None]
+    return rng.normal(size=(n, D)) @ np.array([[1.0, 0.3], [0.0, 0.8]]) + distance * (rng.random(n) < 0.4)[:, None]
 
 
 def fitted(X=None, weight=None, **parameters):
-    given = {"n_components": K, "random_state": 0, "tol": 1e-8, "max_iter": 5000, "reg_covar": 0.0} | parameters
-    return GaussianMixture(**given).fit(rows() if X is None else X, sample_weight=weight)
+    settings = {"n_components": K, "random_state": 0, "tol": 1e-8, "max_iter": 5000, "reg_covar": 0.0} | parameters
+    return GaussianMixture(**settings).fit(rows() if X is None else X, sample_weight=weight)
 
 
-def row_heights(X, mixture):
+def log_density_function(X, mixture):
     """Return log p of each row as a function of all parameters except the last weight, with SciPy's densities."""
     layout = ParameterLayout.at_model(mixture._model)
     first = layout.n_components + layout.n_components * D
 
-    def heights(params):
+    def log_density(params):
         weights = np.append(params[: K - 1], 1 - params[: K - 1].sum())
         means = params[K - 1 : first - 1].reshape(K, D)
         densities = 0.0
@@ -49,40 +49,40 @@ def row_heights(X, mixture):
             densities = densities + weights[k] * multivariate_normal(means[k], covariance).pdf(X)
         return np.log(densities)
 
-    return heights
+    return log_density
 
 
-def by_differences(heights, params, errors, weight):
+def differentiate(function, params, errors, weight):
     """Compute the information and the scores of each row by differences of fourth order."""
     p, unit = len(params), np.diag(errors)
     weights = np.array([1, -8, 0, 8, -1]) / 12
-    places = [place for place in range(5) if weights[place]]
+    points = [point for point in range(5) if weights[point]]
 
     def at(*moves):
-        return heights(params + STEP * sum(times * unit[i] for i, times in moves))
+        return function(params + STEP * sum(times * unit[i] for i, times in moves))
 
-    scores = np.array([sum(weights[a] * at((i, 2 - a)) for a in places) for i in range(p)]) / -STEP
+    scores = np.array([sum(weights[a] * at((i, 2 - a)) for a in points) for i in range(p)]) / -STEP
     matrix = np.empty((p, p))
     for i in range(p):
         for j in range(i + 1):
-            total = sum(weights[a] * weights[b] * (weight @ at((i, 2 - a), (j, 2 - b))) for a in places for b in places)
+            total = sum(weights[a] * weights[b] * (weight @ at((i, 2 - a), (j, 2 - b))) for a in points for b in points)
             matrix[i, j] = matrix[j, i] = -total / STEP**2
     return matrix, scores
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("meaning", ["frequency", "precision"])
+@pytest.mark.parametrize("weight_type", ["frequency", "precision"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
-def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meaning):
+def test_all_kinds_equal_numerical_derivatives_of_the_log_likelihood(family, weight_type):
     X, weight = rows(), np.random.default_rng(1).integers(1, 4, N).astype(float)
-    gm = fitted(X, weight, covariance_type=family, weight_type=meaning)
+    gm = fitted(X, weight, covariance_type=family, weight_type=weight_type)
     found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in INFORMATION_KINDS}
-    counts = weight if meaning == "frequency" else weight / weight.mean()
+    counts = weight if weight_type == "frequency" else weight / weight.mean()
     free = np.arange(len(found["hessian"].params)) != K - 1  # the last weight follows from the others
     errors = found["hessian"].bse[free]
-    matrix, scores = by_differences(row_heights(X, gm.mixture_), found["hessian"].params[free], errors, counts)
+    matrix, scores = differentiate(log_density_function(X, gm.mixture_), found["hessian"].params[free], errors, counts)
     outer = scores * counts @ scores.T
-    meat = outer if meaning == "frequency" else scores * counts**2 @ scores.T
+    meat = outer if weight_type == "frequency" else scores * counts**2 @ scores.T
     inverse = np.linalg.inv(matrix)
     expected = {"hessian": inverse, "outer": np.linalg.inv(outer), "sandwich": inverse @ meat @ inverse}
     for kind in INFORMATION_KINDS:
@@ -92,8 +92,8 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
         np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # weights sum to 1
 
 
-def test_labels_count_as_in_the_fit():
-    X, rng = rows(apart=1.5), np.random.default_rng(2)
+def test_inference_uses_labels_as_fit_does():
+    X, rng = rows(distance=1.5), np.random.default_rng(2)
     labels = np.where(rng.random(N) < 0.5, (X.sum(axis=1) > 1.5).astype(int), -1)
     gm = GaussianMixture(K, random_state=0, tol=1e-8, max_iter=5000, reg_covar=0.0)
     found = gm.fit(X, labels=labels).inference(X, labels=labels)
@@ -103,7 +103,7 @@ def test_labels_count_as_in_the_fit():
 
 
 @pytest.mark.parametrize("case", ["missing", "errors", pytest.param("factors", marks=pytest.mark.heavy)])
-def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
+def test_the_sandwich_for_missing_values_X_error_or_factors_is_near_the_jackknife(case):
     """Check that the jackknife approaches the sandwich, and the Hessian is close to both if the mixture is correct."""
     X, error, family, rng = rows(), None, "full", np.random.default_rng(5)
     if case == "missing":
@@ -119,7 +119,7 @@ def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
     assert (np.abs(np.log(found.bse / sandwich.bse)) < 0.5).all()
 
 
-def test_standard_errors_of_one_component_are_those_of_textbooks():
+def test_standard_errors_of_one_component_equal_the_textbook_formulas():
     X = rows()[:, :1]
     found = fitted(X, n_components=1).inference(X)
     variance = X.var()
@@ -154,7 +154,7 @@ def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
 )
 def test_inference_continues_em_to_the_maximum(parameters):
     """Check that the numbers belong to the maximum, however early EM ended, and that only then there is a note."""
-    X = rows(apart=3.0)
+    X = rows(distance=3.0)
     with pytest.warns(match="did not converge"):
         early = fitted(X, max_iter=1, init_params="kmeans", **parameters)
     late = fitted(X, tol=1e-10, init_params="kmeans", **parameters).inference(X, kind="sandwich")
@@ -168,12 +168,12 @@ def test_inference_continues_em_to_the_maximum(parameters):
     assert any("prior shifts" in note for note in late.notes) == (parameters.get("prior") == "default")
 
 
-def test_a_function_has_the_error_of_the_delta_method():
+def test_estimate_gives_the_standard_error_of_the_delta_method():
     X = rows()
     found = fitted(X).inference(X)
     gap = found.estimate(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
-    place = [found.names.index(name) for name in ("mean[0, x0]", "mean[1, x0]")]
-    of_means = found.cov_params()[np.ix_(place, place)]
+    indices = [found.names.index(name) for name in ("mean[0, x0]", "mean[1, x0]")]
+    of_means = found.cov_params()[np.ix_(indices, indices)]
     assert gap.names == ("gap[0]", "gap[1]")
     assert gap.bse[0] ** 2 == pytest.approx(of_means[0, 0] + of_means[1, 1] - 2 * of_means[0, 1], rel=1e-6)
     ratio = found.estimate(lambda mixture: np.log(mixture.weights[0]))
@@ -183,10 +183,10 @@ def test_a_function_has_the_error_of_the_delta_method():
         found.estimate(lambda mixture: np.nan)
 
 
-def test_components_that_cannot_be_told_apart_have_no_errors_and_the_others_have():
-    X = rows(apart=8.0)
-    low = X.mean(axis=1) < 4
-    ends = X[low].mean(axis=0), X[low].mean(axis=0), X[~low].mean(axis=0)
+def test_identical_components_have_no_standard_errors_but_the_others_have():
+    X = rows(distance=8.0)
+    is_low = X.mean(axis=1) < 4
+    ends = X[is_low].mean(axis=0), X[is_low].mean(axis=0), X[~is_low].mean(axis=0)
     gm = fitted(X, n_components=3, means_init=ends, weights_init=[0.3, 0.3, 0.4], covariances_init=[np.eye(2)] * 3)
     found = gm.inference(X)
     is_last = [name.split("[")[1].startswith("2") for name in found.names]
@@ -199,10 +199,10 @@ def test_components_that_cannot_be_told_apart_have_no_errors_and_the_others_have
     assert np.isnan(found.conf_int()[0]).all()
 
 
-def test_fixed_parameters_have_no_standard_errors():
+def test_fixed_parameters_have_standard_error_0():
     X = rows()
-    start = {"means_init": [[0, 0], [4, 4]], "weights_init": [0.6, 0.4]}
-    gm = fitted(X, restrictions=Restrictions(fixed_means=[0], equal_weights=False), **start)
+    initial = {"means_init": [[0, 0], [4, 4]], "weights_init": [0.6, 0.4]}
+    gm = fitted(X, restrictions=Restrictions(fixed_means=[0], equal_weights=False), **initial)
     found = dict(zip(gm.inference(X).names, gm.inference(X).bse, strict=True))
     assert found["mean[0, x0]"] == 0
     assert found["mean[1, x0]"] > 0
@@ -222,10 +222,10 @@ def test_a_fixed_shared_covariance_equals_fixed_covariances_of_all_components(st
     np.testing.assert_array_equal(found[first:], 0)
 
 
-OWN = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
+SEPARATE = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
 
 
-def test_a_weight_at_its_lower_limit_is_named():
+def test_a_weight_at_min_weight_has_no_standard_error_and_is_named():
     limited = fitted(restrictions=Restrictions(min_weight=0.45))
     found = limited.inference(rows())
     least = int(limited.weights_.argmin())
@@ -234,7 +234,7 @@ def test_a_weight_at_its_lower_limit_is_named():
 
 
 @pytest.mark.heavy
-def test_a_noise_variance_that_tends_to_0_is_one_sentence():
+def test_inference_rejects_a_noise_variance_that_tends_to_0():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
     with pytest.warns(ConvergenceWarning):
@@ -243,8 +243,8 @@ def test_a_noise_variance_that_tends_to_0_is_one_sentence():
         heywood.inference(X, kind="hessian")
 
 
-@pytest.mark.parametrize("structure", OWN)
-def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng):
+@pytest.mark.parametrize("structure", SEPARATE)
+def test_means_have_no_standard_errors_if_components_rest_on_reg_covar(structure, rng):
     X = rng.normal(size=(90, 3)) + 6 * rng.integers(2, size=(90, 1))
     X[:, 1] = 1.0
     with pytest.warns(match="constant"):
@@ -255,7 +255,7 @@ def test_where_only_the_ridge_holds_components_up_none_has_errors(structure, rng
     assert np.isfinite(found.bse[~are_means]).any()
 
 
-def test_a_component_on_a_line_has_no_errors_unless_all_rows_are_on_a_plane():
+def test_a_component_on_a_line_has_no_standard_errors_unless_all_rows_are_on_a_plane():
     X = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 20, axis=0)  # one component has only two distinct rows
     with pytest.warns(match="reg_covar"):
         gm = GaussianMixture(2, random_state=0).fit(X)
@@ -270,19 +270,19 @@ def test_a_component_on_a_line_has_no_errors_unless_all_rows_are_on_a_plane():
     assert np.isfinite(flat.inference(np.column_stack((X, X.sum(axis=1))), kind="hessian").bse).all()
 
 
-@pytest.mark.parametrize("part", [1e-12, 0.1])
-def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monkeypatch):
+@pytest.mark.parametrize("fraction", [1e-12, 0.1])
+def test_a_negative_variance_is_0_within_rounding_and_nan_otherwise(fraction, monkeypatch):
     gm = fitted()
     true = gm.inference(rows(), kind="sandwich")
-    at_fit = ObjectiveMaximiser.compute_information
+    compute = ObjectiveMaximiser.compute_information
 
-    def rounded(*given, **named):
-        found = at_fit(*given, **named)
-        return replace(found, score_outer_product=-part * found.matrix)
+    def rounded(*arguments, **named):
+        found = compute(*arguments, **named)
+        return replace(found, score_outer_product=-fraction * found.matrix)
 
     monkeypatch.setattr(ObjectiveMaximiser, "compute_information", rounded)
     found = gm.inference(rows(), kind="sandwich")
-    if part < 0.1:
+    if fraction < 0.1:
         np.testing.assert_array_equal(found.bse, 0)
         assert found.notes == true.notes
     else:
@@ -292,12 +292,12 @@ def test_a_negative_variance_is_0_within_rounding_and_unknown_beyond(part, monke
         assert "unknown, because rounding leaves negative variances" in found.notes[0]
 
 
-def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
+def test_a_collapsed_component_has_no_standard_errors_but_the_others_have():
     X = rows()
     X[:6] = [30.0, 30.0]
-    start = {"means_init": [[0, 0], [4, 4], [30, 30]], "weights_init": [0.5, 0.4, 0.1]}
+    initial = {"means_init": [[0, 0], [4, 4], [30, 30]], "weights_init": [0.5, 0.4, 0.1]}
     with pytest.warns(match="collapsed"):
-        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
+        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **initial)
     collapsed = gm.outcome_.collapsed[0]
     found = gm.inference(X)
     errors = dict(zip(found.names, found.bse, strict=True))
@@ -305,13 +305,13 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
         is_collapsed = f"[{collapsed}" in name and not name.startswith("weight")
         assert np.isnan(error) == is_collapsed, name
     assert any(note.startswith(f"Component {collapsed}: no standard errors of mean") for note in found.notes)
-    # the collapsed component is not changed
+    # The collapsed component is not changed.
     np.testing.assert_array_equal(found.mixture.covariances[collapsed], gm.covariances_[collapsed])
-    share = 6 / N
-    assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
+    weight = 6 / N
+    assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(weight * (1 - weight) / N), rel=1e-6)
 
 
-def test_rows_that_are_all_equal_leave_no_errors():
+def test_rows_that_are_all_equal_have_no_standard_errors():
     """Check the case without free parameters: the weight is 1, and the one row determines mean and covariance."""
     X = np.ones((20, D))
     found = fitted(X, n_components=1, reg_covar=1e-6).inference(X)
@@ -321,31 +321,31 @@ def test_rows_that_are_all_equal_leave_no_errors():
     assert np.isnan(found.estimate(lambda mixture: mixture.mean).bse).all()
 
 
-def test_a_component_without_rows_is_named_and_the_others_have_errors():
+def test_a_component_without_rows_has_no_standard_errors_but_the_others_have():
     X = rows()
-    start = {"means_init": [[0, 0], [4, 4], [90, -90]], "weights_init": [0.5, 0.4, 0.1]}
+    initial = {"means_init": [[0, 0], [4, 4], [90, -90]], "weights_init": [0.5, 0.4, 0.1]}
     with pytest.warns(match="lost its mass"):
-        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **start)
-    found, expected = gm.inference(X), fitted(X, means_init=start["means_init"][:2]).inference(X)
-    is_lost = np.array([name.split("[")[1].startswith("2") for name in found.names])
-    assert np.isnan(found.bse[is_lost]).all()
-    np.testing.assert_allclose(found.bse[~is_lost], expected.bse, rtol=1e-4)
+        gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **initial)
+    found, expected = gm.inference(X), fitted(X, means_init=initial["means_init"][:2]).inference(X)
+    is_empty = np.array([name.split("[")[1].startswith("2") for name in found.names])
+    assert np.isnan(found.bse[is_empty]).all()
+    np.testing.assert_allclose(found.bse[~is_empty], expected.bse, rtol=1e-4)
     assert any(note.startswith("Component 2: no standard errors, because") for note in found.notes)
 
 
-def test_a_component_of_less_than_a_row_has_no_errors():
+def test_a_component_of_less_than_one_row_has_no_standard_errors():
     X = rows()
     weight = np.r_[np.ones(N - 3), [0.2, 0.2, 0.2]]
     X[-3:] = [[30, 30], [30, 33], [34, 30]]
-    start = {"means_init": [[0, 0], [4, 4], [31, 31]], "weights_init": [0.6, 0.399, 0.001]}
-    gm = fitted(X, weight, n_components=3, covariances_init=[np.eye(2), np.eye(2), 9 * np.eye(2)], **start)
+    initial = {"means_init": [[0, 0], [4, 4], [31, 31]], "weights_init": [0.6, 0.399, 0.001]}
+    gm = fitted(X, weight, n_components=3, covariances_init=[np.eye(2), np.eye(2), 9 * np.eye(2)], **initial)
     found = gm.inference(X, sample_weight=weight)
-    is_lost = np.array([name.split("[")[1].startswith("2") for name in found.names])
-    np.testing.assert_array_equal(np.isnan(found.bse), is_lost)
+    is_empty = np.array([name.split("[")[1].startswith("2") for name in found.names])
+    np.testing.assert_array_equal(np.isnan(found.bse), is_empty)
 
 
 @pytest.mark.parametrize("change", ["moved", "fewer", "weighted"])
-def test_other_rows_are_noticed(change):
+def test_inference_warns_if_rows_or_weights_differ_from_those_of_the_fit(change):
     X = rows()
     gm = fitted(X)
     other = X + 0.5 if change == "moved" else X[:-9] if change == "fewer" else X
@@ -357,13 +357,13 @@ def test_other_rows_are_noticed(change):
         np.testing.assert_allclose(np.sort(found.bse), np.sort(expected.bse), rtol=1e-5)
 
 
-def test_a_search_has_it_too():
+def test_gaussian_mixture_ic_supports_inference():
     X = rows()
     search = gaussmix.GaussianMixtureIC(range(1, 3), covariance_type="full", random_state=0).fit(X)
     np.testing.assert_allclose(np.sort(search.inference(X).bse), np.sort(fitted(X).inference(X).bse), rtol=1e-3)
 
 
-def test_inference_refuses_trim_unknown_kinds_and_few_rows():
+def test_inference_rejects_trim_unknown_kinds_and_few_rows():
     X = rows()
     with pytest.raises(ValueError, match=r"trim leaves out different rows.*bootstrap"):
         fitted(X, trim=0.05).inference(X)
@@ -384,7 +384,7 @@ def test_inference_refuses_trim_unknown_kinds_and_few_rows():
 
 
 @pytest.mark.parametrize(("shift", "spread"), [(1e9, 1.0), (1.7e9, 1e4), (1.0, 1e-9)])
-def test_texts_have_the_digits_of_the_interval(shift, spread):
+def test_the_text_has_enough_digits_for_the_interval(shift, spread):
     X = shift + spread * np.random.default_rng(0).normal(size=(200, 1))
     found = GaussianMixture(1, reg_covar=0).fit(X).inference(X)
     texts = re.findall(r"mean.*", str(found))[0].split()[2:]
@@ -392,7 +392,7 @@ def test_texts_have_the_digits_of_the_interval(shift, spread):
     np.testing.assert_allclose([float(text) for text in texts], exact, rtol=0, atol=0.01 * found.bse[1])
 
 
-def test_text_and_table_of_standard_errors():
+def test_the_text_and_the_data_frame_contain_the_standard_errors():
     X = rows()
     found = fitted(X, noise=True).inference(X)
     text = str(found)
@@ -407,12 +407,12 @@ def test_text_and_table_of_standard_errors():
     assert isinstance(found.mixture, Mixture)
 
 
-def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
+def test_noise_without_rows_has_standard_error_0_and_the_fit_is_at_a_maximum(rng):
     """Check a background whose weight approaches 0, so that steps in its log odds are huge."""
     X = rng.normal(size=(100, 2))
     X[:10, 0] = np.nan
-    far = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
-    gm = GaussianMixture(1, noise=far, check_maximum=True, random_state=0).fit(X)
+    noise = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
+    gm = GaussianMixture(1, noise=noise, check_maximum=True, random_state=0).fit(X)
     assert gm.outcome_.is_maximum
     found = gm.inference(X)
     assert "Almost no row is noise" in str(found)
@@ -421,7 +421,7 @@ def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
 
 
 @pytest.mark.parametrize("noise", [False, True])
-def test_the_table_of_the_components_has_standard_errors(noise):
+def test_tidy_of_the_estimator_has_standard_errors_and_intervals(noise):
     X = rows()
     gm = fitted(X, noise=noise)
     for found in (gm.inference(X), gm.bootstrap(X, 20, random_state=0)):
@@ -429,10 +429,10 @@ def test_the_table_of_the_components_has_standard_errors(noise):
         assert len(table) == K + noise
         for k in range(K):
             for term, column in ((f"weight[{k}]", "weight"), (f"mean[{k}, x1]", "mean_x1")):
-                place, ends = found.names.index(term), found.conf_int()
-                assert table[f"{column}_std_error"][k] == found.bse[place]
-                assert table[f"{column}_conf_low"][k] == ends[place, 0]
-                assert table[f"{column}_conf_high"][k] == ends[place, 1]
+                index, intervals = found.names.index(term), found.conf_int()
+                assert table[f"{column}_std_error"][k] == found.bse[index]
+                assert table[f"{column}_conf_low"][k] == intervals[index, 0]
+                assert table[f"{column}_conf_high"][k] == intervals[index, 1]
         if noise:
             assert table["weight_std_error"][K] == found.bse[found.names.index("weight[noise]")]
             assert np.isnan(table["mean_x0_std_error"][K])
@@ -440,7 +440,7 @@ def test_the_table_of_the_components_has_standard_errors(noise):
         fitted(X, n_components=3).tidy(found)
 
 
-def test_errors_stand_only_beside_the_fit_that_they_are_of():
+def test_tidy_rejects_standard_errors_of_another_fit():
     X, gm = rows(), fitted()
     frame = gm.tidy(gm.inference(X))
     assert (frame["weight_conf_low"] < frame["weight"]).all()
@@ -453,15 +453,15 @@ def test_errors_stand_only_beside_the_fit_that_they_are_of():
 
 
 @pytest.mark.parametrize("unit", [1e-100, 1e140])
-def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
+def test_standard_errors_are_rejected_if_squares_of_variances_overflow(unit):
     X = rows() * [1.0, unit]
     gm = fitted(X, reg_covar=0.0)
-    for find in gm.inference, gm.bootstrap:
+    for estimate in gm.inference, gm.bootstrap:
         with pytest.raises(ValueError, match=r"the variance of x1 in component 0 .* Rescale this column"):
-            find(X)
+            estimate(X)
 
 
-def test_a_constant_column_is_named():
+def test_a_note_names_a_constant_column():
     X = np.column_stack([rows(), np.ones(N)])
     found = fitted(X, reg_covar=1e-6).inference(X)
     assert (
@@ -470,22 +470,22 @@ def test_a_constant_column_is_named():
     assert not any("reg_covar" in note for note in fitted().inference(rows()).notes)
 
 
-def test_a_fit_that_ended_early_is_warned_of():
-    X = rows(apart=1.5)
+def test_inference_warns_if_the_fit_ended_far_from_the_maximum():
+    X = rows(distance=1.5)
     with pytest.warns(RuntimeWarning, match="standard errors from the fit"):
         found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # formulas give the same note as refits
     assert "standard errors from the fit" in found.notes[0]
 
 
-def test_alpha_is_what_is_outside_of_the_interval():
+def test_alpha_is_the_probability_outside_of_the_interval():
     found = fitted().inference(rows())
     assert (found.conf_int(0.5)[:, 0] < found.params).all()
-    for ask in (found.conf_int, found.tidy, found.summary):
+    for method in (found.conf_int, found.tidy, found.summary):
         with pytest.raises(ValueError, match=r"alpha=0.95 must be .* such as 0.05 for 95 %"):
-            ask(0.95)
+            method(0.95)
 
 
-def test_auto_uses_formulas_where_they_are_accurate():
+def test_auto_uses_formulas_if_they_are_accurate():
     gm = fitted()
     found = gm.inference(rows())
     assert (found.kind, found.notes) == ("hessian", ())
@@ -503,11 +503,11 @@ def test_auto_uses_the_sandwich_for_weights_that_are_precisions():
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("meaning", ["frequency", "precision"])
-def test_auto_uses_refits_where_formulas_are_inaccurate(meaning):
-    X, weight = rows(apart=1.5), 1.0 + np.arange(N) % 2
-    gm, given = fitted(X, weight, weight_type=meaning), {"sample_weight": weight}
-    found, refits = gm.inference(X, **given), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **given)
+@pytest.mark.parametrize("weight_type", ["frequency", "precision"])
+def test_auto_uses_refits_if_formulas_are_inaccurate(weight_type):
+    X, weight = rows(distance=1.5), 1.0 + np.arange(N) % 2
+    gm, weights = fitted(X, weight, weight_type=weight_type), {"sample_weight": weight}
+    found, refits = gm.inference(X, **weights), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **weights)
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
     assert found.notes[0].startswith("The rows determine some of the parameters only weakly. ")
@@ -515,26 +515,26 @@ def test_auto_uses_refits_where_formulas_are_inaccurate(meaning):
     assert found.notes[1:] == refits.notes
     assert "mean[1, x1]" in found.tidy()["term"].to_list()
     assert len(gm.tidy(found)) == K
-    formula = gm.inference(X, kind="hessian", **given)
+    formula = gm.inference(X, kind="hessian", **weights)
     assert isinstance(formula, Inference)
     assert formula.notes == (found.notes[0].replace(", intervals from such refits 96 %.", ". Use bootstrap(X)."),)
     assert formula.optimum.least_curvature < 15
 
 
-@pytest.mark.parametrize("why", ["refits take long", "refits collapse"])
-def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
-    X = rows(apart=1.5)
+@pytest.mark.parametrize("reason", ["refits take long", "refits collapse"])
+def test_auto_uses_formulas_and_recommends_bootstrap_if_refits_are_not_possible(reason, monkeypatch):
+    X = rows(distance=1.5)
     gm = fitted(X)
     limits = {"refits take long": ("MAX_FAST_REFIT_COST", 1), "refits collapse": ("MAX_COLLAPSED_FRACTION", -1)}
-    monkeypatch.setattr(bootstrap, *limits[why])
+    monkeypatch.setattr(bootstrap, *limits[reason])
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")
-    assert any("needs refits without collapse" in note for note in found.notes) == (why == "refits collapse")
+    assert any("needs refits without collapse" in note for note in found.notes) == (reason == "refits collapse")
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_after_a_collapse_it_stays_with_the_formula():
+def test_auto_uses_formulas_after_a_collapse():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(150, 2)), rng.normal(4.0, 1.0, size=(150, 2))])[:3]
     gm = GaussianMixture(2, random_state=0).fit(X)
@@ -546,8 +546,8 @@ def test_after_a_collapse_it_stays_with_the_formula():
     assert any("no standard errors" in note for note in found.notes)
 
 
-def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
-    X = rows(n=60, apart=1.5)
+def test_the_note_of_auto_states_no_coverage_for_few_rows():
+    X = rows(n=60, distance=1.5)
     gm = fitted(X, reg_covar=1e-6)
     found, formula = gm.inference(X), gm.inference(X, kind="hessian")
     assert isinstance(found, Bootstrap)
@@ -555,16 +555,16 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
     assert formula.notes[0] == f"{found.notes[0]} Use bootstrap(X)."
 
 
-def test_refits_that_the_core_does_not_make_count_as_slower():
+def test_is_refit_fast_counts_refits_outside_the_core_as_slower():
     """Check that slower refits are avoided at fewer rows: they take 40 times as long with both options, 8 with NaN."""
     X = rows()
-    holes = X.copy()
-    holes[0, 0] = np.nan
-    quick = []
+    incomplete = X.copy()
+    incomplete[0, 0] = np.nan
+    is_fast = []
     both = {"noise": True, "prior": "default"}
-    for each, parameters in [(X, {}), (X, {"prior": "default"}), (X, {"noise": True}), (holes, {}), (X, both)]:
+    for each, parameters in [(X, {}), (X, {"prior": "default"}), (X, {"noise": True}), (incomplete, {}), (X, both)]:
         gm = fitted(each, **parameters)
-        for times in (1, 10, 50):
-            problem = gm._inference_problem(np.tile(each, (times, 1)), None, None, None)
-            quick.append(bootstrap.is_refit_fast(problem, gm.mixture_._model))
-    assert quick == [True] * 9 + [True, True, False] + [True, False, False]
+        for n_copies in (1, 10, 50):
+            problem = gm._inference_problem(np.tile(each, (n_copies, 1)), None, None, None)
+            is_fast.append(bootstrap.is_refit_fast(problem, gm.mixture_._model))
+    assert is_fast == [True] * 9 + [True, True, False] + [True, False, False]

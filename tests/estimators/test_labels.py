@@ -1,4 +1,4 @@
-"""Labels that are known for some rows: `fit(X, labels=…)`."""
+"""Labels of some or all rows: `fit(X, labels=…)`."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -28,12 +28,13 @@ def groups(rng):
     return rows[order], truth[order]
 
 
-def known_of(truth, rng, share=0.2):
-    return np.where(rng.random(len(truth)) < share, truth, -1)
+def hide_labels(truth, rng, fraction=0.2):
+    """Return labels of which only this fraction is known."""
+    return np.where(rng.random(len(truth)) < fraction, truth, -1)
 
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
-def test_fully_labelled_is_one_m_step(structure, groups, rng):
+def test_a_fully_labelled_fit_equals_one_m_step(structure, groups, rng):
     """Check that weights and means follow from the labels, and that no step changes them."""
     rows, truth = groups
     weight = rng.uniform(0.5, 2.0, size=len(rows))
@@ -49,17 +50,17 @@ def test_fully_labelled_is_one_m_step(structure, groups, rng):
         assert fitted.n_iter_ <= 2
 
 
-@pytest.mark.parametrize("start", sorted(STARTS))
-def test_components_are_those_of_their_labels(start, groups, rng):
+@pytest.mark.parametrize("init_params", sorted(STARTS))
+def test_component_k_fits_the_rows_of_label_k_for_every_initialisation(init_params, groups, rng):
     """Check that with any initialisation component k is the group whose rows have the label k."""
     rows, truth = groups
     for shift in range(3):
-        labels = known_of((truth + shift) % 3, rng)
-        fitted = GaussianMixture(3, init_params=start, random_state=0, max_iter=300).fit(rows, labels=labels)
+        labels = hide_labels((truth + shift) % 3, rng)
+        fitted = GaussianMixture(3, init_params=init_params, random_state=0, max_iter=300).fit(rows, labels=labels)
         assert (fitted.predict(rows) == (truth + shift) % 3).mean() > 0.85
 
 
-def test_a_part_goes_to_the_label_of_most_weight():
+def test_match_labels_assigns_a_part_to_the_label_of_most_weight():
     """Check that weights decide: in each part, the label of more rows has less weight than the other label."""
     rows = np.repeat([[0.0], [1.0]], 5, axis=0)
     labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
@@ -69,13 +70,13 @@ def test_a_part_goes_to_the_label_of_most_weight():
         source = ArraySource(rows, row_weight).with_log_prior(*known)
         partition = Partition(responsibilities=lambda block: np.eye(2)[block.rows[:, 0].astype(int)])
         found = match_labels(partition, source, complete_engine(1), 2)
-        shares = found.responsibilities(source.whole)
-        assert [shares[4].argmax(), shares[9].argmax()] == order
+        proba = found.responsibilities(source.whole)
+        assert [proba[4].argmax(), proba[9].argmax()] == order
 
 
-def test_forms_of_the_same_knowledge_give_the_same_bits(groups, rng):
+def test_all_forms_of_the_same_labels_give_the_same_bits(groups, rng):
     rows, truth = groups
-    labels = known_of(truth, rng)
+    labels = hide_labels(truth, rng)
     allowed = np.where(labels[:, None] < 0, True, labels[:, None] == np.arange(3))
     forms = [
         labels,
@@ -98,26 +99,26 @@ def test_forms_of_the_same_knowledge_give_the_same_bits(groups, rng):
 
 
 @pytest.mark.parametrize("labels", [np.full(N_ROWS, -1), [None] * N_ROWS], ids=["numbers", "None"])
-def test_labels_that_are_all_unknown_change_nothing(labels, groups):
+def test_labels_that_are_all_unknown_equal_no_labels(labels, groups):
     plain, labelled = (GaussianMixture(3, random_state=0).fit(groups[0], labels=each) for each in (None, labels))
     assert labelled.mixture_ == plain.mixture_
     assert GaussianMixture(1).fit(groups[0], labels=labels).n_components == 1
 
 
-def test_prior_responsibilities_are_multiplied(groups, rng):
+def test_prior_responsibilities_multiply_those_of_the_mixture(groups, rng):
     """Check that a row's final responsibilities are the mixture's times its prior, and determine weights and means."""
     rows, _ = groups
     prior = rng.random((len(rows), 3)) + 0.05
     fitted = GaussianMixture(3, random_state=0, tol=1e-12, max_iter=3000, reg_covar=0).fit(rows, labels=prior)
-    shares = prior * fitted.predict_proba(rows)
-    shares /= shares.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(fitted.weights_, shares.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(fitted.means_, shares.T @ rows / shares.sum(axis=0)[:, None], atol=1e-4)
+    posterior = prior * fitted.predict_proba(rows)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.weights_, posterior.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(fitted.means_, posterior.T @ rows / posterior.sum(axis=0)[:, None], atol=1e-4)
 
 
 def test_a_label_may_have_several_components(groups, rng):
     rows, truth = groups
-    labels = np.where(known_of(truth, rng, 0.5) < 0, -1, np.where(truth == 2, 7, 3))
+    labels = np.where(hide_labels(truth, rng, 0.5) < 0, -1, np.where(truth == 2, 7, 3))
     fitted = GaussianMixture(3, label_components={3: [0, 1], 7: [2]}, random_state=0, max_iter=300)
     fitted.fit(rows, labels=labels)
     assert np.linalg.norm(fitted.means_[2] - [0, 3]) < 0.6
@@ -134,11 +135,11 @@ def test_labels_of_label_components_may_be_booleans_or_large_integers(kinds, has
     numbers = np.where(truth == 2, 7, 3)
     if has_unknown:
         labels[0], numbers[0] = None, -1
-    for gm, given in zip(fits, (pl.Series(labels), np.array(labels), numbers), strict=True):
-        assert gm.fit(rows, labels=given).mixture_ == fits[0].mixture_
+    for gm, form in zip(fits, (pl.Series(labels), np.array(labels), numbers), strict=True):
+        assert gm.fit(rows, labels=form).mixture_ == fits[0].mixture_
 
 
-def test_y_stays_ignored(groups):
+def test_fit_ignores_y(groups):
     rows, truth = groups
     gm = GaussianMixture(3, random_state=0)
     assert gm.fit(rows, truth).mixture_ == gm.fit(rows).mixture_
@@ -146,27 +147,27 @@ def test_y_stays_ignored(groups):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
-def test_a_choice_knows_labels(criterion, groups, rng):
+def test_gaussian_mixture_ic_uses_labels(criterion, groups, rng):
     rows, truth = groups
-    labels = known_of(truth, rng)
-    chosen = GaussianMixtureIC([3, 4], covariance_type=["EII", "VVV"], criterion=criterion, random_state=0)
-    chosen.fit(rows, labels=labels)
-    assert chosen.n_components_ == 3
-    assert (chosen.predict(rows) == truth).mean() > 0.85
+    labels = hide_labels(truth, rng)
+    selected = GaussianMixtureIC([3, 4], covariance_type=["EII", "VVV"], criterion=criterion, random_state=0)
+    selected.fit(rows, labels=labels)
+    assert selected.n_components_ == 3
+    assert (selected.predict(rows) == truth).mean() > 0.85
 
 
-def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
+def test_the_log_likelihood_in_results_takes_labels_into_account(groups, rng):
     """Compare with log L = Σ log Σ_k [k allowed] π_k N(x | k), computed directly."""
     rows, truth = groups
-    labels = known_of(truth, rng)
-    chosen = GaussianMixtureIC(3, covariance_type="VVV", random_state=0).fit(rows, labels=labels)
-    joint = chosen.mixture_.component_log_density(rows) + np.log(chosen.weights_)
+    labels = hide_labels(truth, rng)
+    selected = GaussianMixtureIC(3, covariance_type="VVV", random_state=0).fit(rows, labels=labels)
+    joint = selected.mixture_.component_log_density(rows) + np.log(selected.weights_)
     joint[(labels[:, None] >= 0) & (labels[:, None] != np.arange(3))] = -np.inf
     total = np.logaddexp.reduce(joint, axis=1).sum()
-    assert chosen.results_["log_likelihood"][0] == pytest.approx(total, rel=1e-10)
+    assert selected.results_["log_likelihood"][0] == pytest.approx(total, rel=1e-10)
 
 
-BAD = {
+INVALID = {
     "labels are": (np.full(N_ROWS, 3), {}, "labels use component 3; with n_components=3"),
     "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels use component 1000000000000000000000000000000"),
     "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\). Pass one label for each of the 240 rows"),
@@ -188,10 +189,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(BAD))
-def test_invalid_labels_are_refused(name, groups):
+@pytest.mark.parametrize("name", sorted(INVALID))
+def test_invalid_labels_are_rejected(name, groups):
     rows, _ = groups
-    labels, settings, sentence = BAD[name]
+    labels, settings, sentence = INVALID[name]
     estimator = GaussianMixture(3, random_state=0, **settings)
     before = dict(vars(estimator))
     with pytest.raises(ValueError, match=sentence):
@@ -202,12 +203,12 @@ def test_invalid_labels_are_refused(name, groups):
 @pytest.mark.parametrize(
     ("labels", "settings"), [(np.zeros(N_ROWS, bool), {}), (np.zeros(N_ROWS, int), {"label_components": [[0]]})]
 )
-def test_labels_of_wrong_types_are_refused(labels, settings, groups):
+def test_labels_of_the_wrong_type_raise_type_error(labels, settings, groups):
     with pytest.raises(TypeError, match=r"labels contains True and False|must be a dictionary"):
         GaussianMixture(3, **settings).fit(groups[0], labels=labels)
 
 
-def test_a_choice_refuses_fewer_components_than_labels(groups):
+def test_gaussian_mixture_ic_rejects_fewer_components_than_labels(groups):
     with pytest.raises(ValueError, match="labels use component 2; with n_components=2"):
         GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])
 
@@ -220,11 +221,11 @@ def test_masked_labels_are_unknown(kind, groups, rng):
     plain.fit(rows, labels=np.where(is_masked, -1, truth))
     masked.fit(rows, labels=np.ma.masked_array(truth.astype(kind), is_masked))
     assert masked.mixture_ == plain.mixture_
-    nothing = GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=np.ma.masked_array(truth, True))
-    assert nothing.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=[-1] * N_ROWS).mixture_
+    hidden = GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=np.ma.masked_array(truth, True))
+    assert hidden.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=[-1] * N_ROWS).mixture_
 
 
-def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
+def test_a_masked_row_of_a_table_of_labels_allows_all_components(groups, rng):
     rows, truth = groups
     is_masked = rng.random(N_ROWS) < 0.7
     table = np.ma.masked_array(np.eye(3)[truth], np.repeat(is_masked[:, None], 3, axis=1))
@@ -237,23 +238,23 @@ def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
 
 
 @pytest.mark.parametrize("kind", ["boolean", "Int64", "Float64"])
-def test_a_table_may_be_a_nullable_frame(kind, groups, rng):
+def test_a_table_of_labels_may_be_a_nullable_data_frame(kind, groups, rng):
     rows, truth = groups
-    known = known_of(truth, rng)[:, None]
+    known = hide_labels(truth, rng)[:, None]
     allowed = (known == np.arange(3)) | (known < 0)
     mixture = partial(GaussianMixture, 3, random_state=0)
     found = mixture().fit(rows, labels=pd.DataFrame(allowed).astype(kind))
     assert_same_fit(found, mixture().fit(rows, labels=allowed))
-    holed = pd.DataFrame(allowed).astype(kind)
-    holed.iloc[5, 1] = None
+    incomplete = pd.DataFrame(allowed).astype(kind)
+    incomplete.iloc[5, 1] = None
     with pytest.raises(ValueError, match=r"Row 5 of labels must contain numbers ≥ 0, not \[.*nan"):
-        mixture().fit(rows, labels=holed)
+        mixture().fit(rows, labels=incomplete)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_a_column_of_a_frame_says_the_labels(library, groups, rng):
+def test_labels_may_be_the_name_of_a_column_of_a_data_frame(library, groups, rng):
     rows, truth = groups
-    known = [["left", "right", "top"][k] if k >= 0 else None for k in known_of(truth, rng)]
+    known = [["left", "right", "top"][k] if k >= 0 else None for k in hide_labels(truth, rng)]
     table = {"x": rows[:, 0], "expert": known, "y": rows[:, 1]}
     frame = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[library](table)
     mixture = partial(GaussianMixture, 3, random_state=0, label_components={"left": [0], "right": [1], "top": [2]})
@@ -266,7 +267,7 @@ def test_a_column_of_a_frame_says_the_labels(library, groups, rng):
     np.testing.assert_array_equal(one.covariance, other.covariance)
 
 
-def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
+def test_a_label_column_without_known_labels_equals_no_labels(groups, tmp_path):
     rows, _ = groups
     table = pa.table({"x": rows[:, 0], "y": rows[:, 1], "expert": np.full(len(rows), -1)})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -275,7 +276,7 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cells", "how", "words"),
+    ("values", "settings", "message"),
     [
         ([0.0, 1, 0.5], {}, r"column 'c' of X contains 0.5; a label is the index of a component, -1 or None"),
         ([0.0, 1, -2], {}, r"column 'c' of X contains -2; a label is the index of a component, or -1"),
@@ -284,14 +285,14 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
         (np.arange(70_000.0), {}, r"labels='c': this column of X has more than 65,536 distinct numbers"),
     ],
 )
-def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
-    numbers = np.resize(cells, max(30, len(cells)))
-    pq.write_table(pa.table({"a": np.arange(len(numbers)) % 7.0, "c": numbers}), tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match=words):
-        GaussianMixture(2, **how).fit(tmp_path / "a.parquet", labels="c")
+def test_an_invalid_label_column_is_rejected_by_name(values, settings, message, tmp_path):
+    column = np.resize(values, max(30, len(values)))
+    pq.write_table(pa.table({"a": np.arange(len(column)) % 7.0, "c": column}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(2, **settings).fit(tmp_path / "a.parquet", labels="c")
 
 
-def test_a_name_needs_a_column(groups, tmp_path):
+def test_labels_that_name_no_usable_column_are_rejected(groups, tmp_path):
     rows, _ = groups
     with pytest.raises(ValueError, match="labels='c' should be a column of X, but the columns of X have no names"):
         GaussianMixture(2).fit(rows, labels="c")
@@ -311,13 +312,13 @@ def test_a_name_needs_a_column(groups, tmp_path):
         GaussianMixture(2).fit(path, labels="c")
 
 
-PARTLY = [0, 1, -1], [0.0, np.nan, 2.0], ["a", "b", None], pd.Series(["a", pd.NA, "b"])
-OTHERS = [-1, 1, 1], [-2, -1, 0], [0, 1, 2], [-1, -1, -1], np.zeros((3, 2)), "y"
+UNKNOWN = [0, 1, -1], [0.0, np.nan, 2.0], ["a", "b", None], pd.Series(["a", pd.NA, "b"])
+OTHER_Y = [-1, 1, 1], [-2, -1, 0], [0, 1, 2], [-1, -1, -1], np.zeros((3, 2)), "y"
 
 
-@pytest.mark.parametrize("y", [*PARTLY, *OTHERS], ids=str)
+@pytest.mark.parametrize("y", [*UNKNOWN, *OTHER_Y], ids=str)
 def test_a_y_with_unknown_labels_is_ignored_with_a_warning(y):
-    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* If y numbers components, pass labels=y"
+    is_warned, message = any(y is each for each in UNKNOWN), "ignores y, .* If y numbers components, pass labels=y"
     for method in "fit", "fit_predict":
-        with pytest.warns(RuntimeWarning, match=said) if is_warned else nullcontext():
+        with pytest.warns(RuntimeWarning, match=message) if is_warned else nullcontext():
             getattr(GaussianMixture(random_state=0), method)([[0.0], [1.0], [5.0]], y)

@@ -1,4 +1,4 @@
-"""The bound on eigenvalue ratios through the estimators: errors, collapse, model selection and files."""
+"""`max_condition`, the bound on eigenvalue ratios: errors, collapse, and model selection."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ OTHERS = ["EVE", "EEV", "VEV", "VEI", "EVI", "VEE", "VVE", "EVV", "factor_analyz
 @pytest.fixture
 def rows(rng):
     """Return two groups, and three rows that lie on one point."""
-    near = rng.normal(size=(100, 2)) * [1.0, 0.2]
-    return np.concatenate([near, near[:60] + np.array([8.0, 3.0]), np.full((3, 2), 20.0)])
+    group = rng.normal(size=(100, 2)) * [1.0, 0.2]
+    return np.concatenate([group, group[:60] + np.array([8.0, 3.0]), np.full((3, 2), 20.0)])
 
 
 def ratio(gm):
@@ -22,7 +22,7 @@ def ratio(gm):
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII"])
-def test_no_component_collapses_onto_a_point(name, rows):
+def test_no_component_collapses_if_max_condition_is_set(name, rows):
     """Check that three equal rows have their own component with the smallest variances, although there is no ridge."""
     labels = np.repeat([0, 1, 2], [100, 60, 3])
     gm = GaussianMixture(3, covariance_type=family_named(name, max_condition=50), init_params=labels).fit(rows)
@@ -33,7 +33,7 @@ def test_no_component_collapses_onto_a_point(name, rows):
     assert (np.diff(lower) >= -1e-12 * np.abs(lower[1:])).all()
 
 
-def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
+def test_reg_covar_auto_is_0_with_max_condition_and_a_number_is_added(rows):
     labels = np.repeat([0, 1, 2], [100, 60, 3])
     by_auto, by_zero, ridged = (
         GaussianMixture(3, covariance_type=Full(50), reg_covar=ridge, init_params=labels).fit(rows)
@@ -44,13 +44,13 @@ def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_structures_without_a_bound_refuse_max_condition(name):
+def test_other_structures_reject_max_condition(name):
     with pytest.raises(ValueError, match=f"max_condition is not an option of the structure '{name}'"):
         family_named(name, max_condition=3.0)
 
 
 @pytest.mark.parametrize(
-    ("most", "error", "words"),
+    ("value", "error", "message"),
     [
         (0.5, ValueError, "max_condition=0.5 must be a finite number ≥ 1"),
         (np.nan, ValueError, "max_condition=nan must be"),
@@ -59,26 +59,26 @@ def test_structures_without_a_bound_refuse_max_condition(name):
         (True, TypeError, "max_condition must be a finite number"),
     ],
 )
-def test_bad_bounds_are_refused(most, error, words):
-    with pytest.raises(error, match=words):
-        Full(most)
-    made = Diag(3.0)
-    with pytest.raises(error, match=words):
-        made.set_params(max_condition=most)
-    assert made == Diag(3.0)
+def test_invalid_values_of_max_condition_are_rejected(value, error, message):
+    with pytest.raises(error, match=message):
+        Full(value)
+    structure = Diag(3.0)
+    with pytest.raises(error, match=message):
+        structure.set_params(max_condition=value)
+    assert structure == Diag(3.0)
 
 
-def test_a_choice_is_among_structures_with_the_bound(rows):
+def test_gaussian_mixture_ic_selects_among_structures_with_max_condition(rows):
     found = GaussianMixtureIC(range(1, 4), covariance_type=[Full(30), Diag(30)], random_state=0).fit(rows)
     assert found.mixture_.family.non_default_params == {"max_condition": 30.0}
     assert ratio(found) <= 30 * (1 + 1e-9)
     assert found.results_["failure"] == [None] * 6
     assert set(found.results_["structure"]) == {"full", "diag"}
-    apart = GaussianMixtureIC(1, covariance_type=["full", Full(30), Diag(30)], random_state=0).fit(rows)
-    assert apart.results_["structure"] == ["Full()", "Full(max_condition=30)", "diag"]
+    several = GaussianMixtureIC(1, covariance_type=["full", Full(30), Diag(30)], random_state=0).fit(rows)
+    assert several.results_["structure"] == ["Full()", "Full(max_condition=30)", "diag"]
 
 
-def test_a_fit_keeps_its_structure_when_the_value_changes(rows):
+def test_a_fitted_mixture_keeps_its_structure_when_max_condition_is_set(rows):
     gm = GaussianMixture(2, covariance_type=Full(30), random_state=0).fit(rows)
     gm.set_params(covariance_type__max_condition=7)
     assert (gm.covariance_type, gm.mixture_.family) == (Full(7), Full(30))

@@ -21,8 +21,8 @@ from gaussmix._src.mixture.compare.merging import merge_by_sums
 @pytest.fixture
 def crossed(rng):
     """Return two long clusters that cross each other, which full covariances separate, and one distant cluster."""
-    long, wide = np.array([6.0, 0.4]), np.array([0.4, 6.0])
-    parts = [rng.normal(size=(150, 2)) * long, rng.normal(size=(150, 2)) * wide, rng.normal(size=(100, 2)) + 40]
+    scale, swapped = np.array([6.0, 0.4]), np.array([0.4, 6.0])
+    parts = [rng.normal(size=(150, 2)) * scale, rng.normal(size=(150, 2)) * swapped, rng.normal(size=(100, 2)) + 40]
     return np.vstack(parts)
 
 
@@ -32,8 +32,8 @@ def merging(crossed):
     return gm, gm.merge(crossed)
 
 
-def entropy(shares, weight=1.0):
-    return -float((weight * np.where(shares > 0, shares * np.log(np.where(shares > 0, shares, 1.0)), 0.0).T).sum())
+def entropy(proba, weight=1.0):
+    return -float((weight * np.where(proba > 0, proba * np.log(np.where(proba > 0, proba, 1.0)), 0.0).T).sum())
 
 
 def test_overlapping_components_become_one_cluster(merging, crossed):
@@ -44,62 +44,62 @@ def test_overlapping_components_become_one_cluster(merging, crossed):
     assert labels[0] != labels[-1]
 
 
-def test_shares_of_a_cluster_are_the_sums_over_its_components(merging, crossed):
+def test_responsibilities_of_a_cluster_are_sums_over_its_components(merging, crossed):
     gm, merged = merging
     for n_clusters in (1, 2, 3):
-        shares = merged.responsibilities(crossed, n_clusters)
-        onto = merged.cluster_labels[n_clusters - 1][:, None] == np.arange(n_clusters)
-        np.testing.assert_allclose(shares, gm.predict_proba(crossed) @ onto, atol=1e-15)
-        assert merged.entropy[n_clusters - 1] == pytest.approx(entropy(shares), rel=1e-12, abs=1e-9)
+        proba = merged.responsibilities(crossed, n_clusters)
+        is_member = merged.cluster_labels[n_clusters - 1][:, None] == np.arange(n_clusters)
+        np.testing.assert_allclose(proba, gm.predict_proba(crossed) @ is_member, atol=1e-15)
+        assert merged.entropy[n_clusters - 1] == pytest.approx(entropy(proba), rel=1e-12, abs=1e-9)
     assert (merged.predict(crossed, 3) == gm.predict(crossed)).all()
 
 
-def test_rows_with_holes_have_shares_too(merging, crossed):
+def test_responsibilities_of_clusters_support_missing_values(merging, crossed):
     gm, merged = merging
-    holed = crossed.copy()
-    holed[::3, 1] = np.nan
-    holed[5] = np.nan
-    onto = merged.cluster_labels[1][:, None] == np.arange(2)
-    np.testing.assert_allclose(merged.responsibilities(holed), gm.predict_proba(holed) @ onto, atol=1e-15)
-    assert (merged.predict(holed) == (gm.predict_proba(holed) @ onto).argmax(axis=1)).all()
+    rows = crossed.copy()
+    rows[::3, 1] = np.nan
+    rows[5] = np.nan
+    is_member = merged.cluster_labels[1][:, None] == np.arange(2)
+    np.testing.assert_allclose(merged.responsibilities(rows), gm.predict_proba(rows) @ is_member, atol=1e-15)
+    assert (merged.predict(rows) == (gm.predict_proba(rows) @ is_member).argmax(axis=1)).all()
 
 
-def naive_overlap(shares, i, j, weight):
+def naive_overlap(proba, i, j, weight):
     """Return the larger of the two misclassification probabilities, computed row by row."""
-    lost, mass = {i: 0.0, j: 0.0}, {i: 0.0, j: 0.0}
-    for row, w in zip(shares, weight, strict=True):
+    misclassified, mass = {i: 0.0, j: 0.0}, {i: 0.0, j: 0.0}
+    for row, w in zip(proba, weight, strict=True):
         for own, other in ((i, j), (j, i)):
             mass[own] += w * row[own]
-            lost[own] += w * row[own] * (row[other] >= row[own])
-    return max(lost[i] / mass[i], lost[j] / mass[j])
+            misclassified[own] += w * row[own] * (row[other] >= row[own])
+    return max(misclassified[i] / mass[i], misclassified[j] / mass[j])
 
 
 @pytest.mark.parametrize("min_overlap", [0.0, 0.025, 0.2, 0.35, 1.0])
-def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overlap):
+def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng, min_overlap):
     """Compare each merge with the best of all pairs."""
     mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
-    shares = rng.dirichlet(np.full(6, 0.1), size=80)
+    proba = rng.dirichlet(np.full(6, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
-    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, shares, weight).sum_of, min_overlap)
-    stops = []
+    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, proba, weight).sum_of, min_overlap)
+    ends = []
     for n_clusters in range(5, 0, -1):
-        onto = merged.cluster_labels[n_clusters][:, None] == np.arange(n_clusters + 1)
-        before = shares @ onto
+        is_member = merged.cluster_labels[n_clusters][:, None] == np.arange(n_clusters + 1)
+        before = proba @ is_member
         tried = []
         for i, j in itertools.combinations(range(n_clusters + 1), 2):
             after = np.column_stack([np.delete(before, [i, j], axis=1), before[:, i] + before[:, j]])
             tried.append((entropy(after, weight), naive_overlap(before, i, j, weight)))
         overlapping = [pair for pair in tried if pair[1] >= min_overlap]
-        stops += [] if overlapping else [n_clusters + 1]
-        fewest, overlap = min(overlapping or tried)
-        assert merged.entropy[n_clusters - 1] == pytest.approx(fewest, rel=1e-12, abs=1e-12)
+        ends += [] if overlapping else [n_clusters + 1]
+        lowest, overlap = min(overlapping or tried)
+        assert merged.entropy[n_clusters - 1] == pytest.approx(lowest, rel=1e-12, abs=1e-12)
         assert merged.overlap[n_clusters - 1] == pytest.approx(overlap, rel=1e-12)
-    assert merged.n_clusters == max(stops, default=1)
+    assert merged.n_clusters == max(ends, default=1)
     assert (np.diff(merged.entropy) >= 0).all()
 
 
 @pytest.mark.parametrize(
-    ("shares", "labels", "overlap"),
+    ("proba", "labels", "overlap"),
     [
         ([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 2]], [0, 1, 1]),
         ([[1.0, 0, 0], [0, 1, 0]], [[0, 0, 0], [0, 1, 0]], [0, 1]),
@@ -107,11 +107,11 @@ def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overl
     ],
     ids=["ties", "without rows", "two"],
 )
-def test_ties_and_clusters_without_rows(shares, labels, overlap):
+def test_the_first_of_tied_pairs_and_clusters_without_rows_are_merged_first(proba, labels, overlap):
     """Check that the first of equal pairs is merged first, and that a cluster without rows overlaps with all others."""
-    K = len(shares[0])
+    K = len(proba[0])
     mixture = Mixture(np.full(K, 1 / K), np.zeros((K, 1)), np.ones(K), FAMILIES["spherical"])
-    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, np.array(shares)).sum_of, 0.025)
+    merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, np.array(proba)).sum_of, 0.025)
     np.testing.assert_array_equal(merged.cluster_labels[:-1], labels)
     np.testing.assert_array_equal(merged.overlap, overlap)
 
@@ -128,7 +128,7 @@ def test_no_overlap_exceeds_1(rng):
     assert not ((overlap > 1 - 1e-12) & (overlap < 1)).any()
 
 
-def test_weights_count_rows(merging, crossed, rng):
+def test_a_sample_weight_counts_as_repeated_rows(merging, crossed, rng):
     gm, _ = merging
     counts = rng.integers(0, 3, size=len(crossed))
     weighted, repeated = gm.merge(crossed, counts), gm.merge(crossed.repeat(counts, axis=0))
@@ -138,14 +138,15 @@ def test_weights_count_rows(merging, crossed, rng):
 
 
 @pytest.mark.parametrize(("distance", "weight"), [(2.0, 0.5), (3.9, 0.5), (3.95, 0.5), (4.0, 0.1)])
-def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
+def test_the_overlap_of_two_gaussians_equals_the_exact_probability(distance, weight):
     """Compare with the boundary d/2 + log(π₁/π₂)/d from the first mean; rows are a grid, weighted by density."""
     mixture = Mixture([1 - weight, weight], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
-    cut = distance / 2 + np.log(1 / weight - 1) / distance
+    boundary = distance / 2 + np.log(1 / weight - 1) / distance
     step = 1e-4
-    rows = np.arange(cut - 12, cut + 12, step)[:, None] + step / 2  # the boundary is at the end of a cell
+    # The boundary is between two points of the grid.
+    rows = np.arange(boundary - 12, boundary + 12, step)[:, None] + step / 2
     found = as_estimator(mixture).merge(rows, mixture.pdf(rows))
-    assert found.overlap[0] == pytest.approx(max(ndtr(-cut), ndtr(cut - distance)), rel=1e-7)
+    assert found.overlap[0] == pytest.approx(max(ndtr(-boundary), ndtr(boundary - distance)), rel=1e-7)
     assert found.n_clusters == (1 if found.overlap[0] >= 0.025 else 2)
 
 
@@ -155,15 +156,15 @@ def clusters(rng, centres, n_rows, draw=None):
     labels = np.arange(n_rows) % n_clusters
     offsets = rng.normal(size=(n_rows, n_features)) if draw is None else draw(rng, n_rows, n_features)
     for k in range(n_clusters):
-        turn = ortho_group.rvs(n_features, random_state=rng) if n_features > 1 else np.eye(1)
-        offsets[labels == k] = offsets[labels == k] @ turn
+        rotation = ortho_group.rvs(n_features, random_state=rng) if n_features > 1 else np.eye(1)
+        offsets[labels == k] = offsets[labels == k] @ rotation
     return centres[labels] + offsets, labels
 
 
 def on_a_line(rng, gaps, n_features):
     """Return centres along a random direction, with these distances between neighbours."""
-    way = rng.normal(size=n_features)
-    return np.concatenate([[0.0], np.cumsum(gaps)])[:, None] * way / np.linalg.norm(way)
+    direction = rng.normal(size=n_features)
+    return np.concatenate([[0.0], np.cumsum(gaps)])[:, None] * direction / np.linalg.norm(direction)
 
 
 def fitted(rows, labels, n_parts, by, structure="full"):
@@ -171,8 +172,8 @@ def fitted(rows, labels, n_parts, by, structure="full"):
     order = np.lexsort([by, labels])
     parts = np.empty(len(rows), dtype=int)
     for k in range(labels.max() + 1):
-        places = order[labels[order] == k]
-        parts[places] = k * n_parts + np.arange(len(places)) * n_parts // len(places)
+        indices = order[labels[order] == k]
+        parts[indices] = k * n_parts + np.arange(len(indices)) * n_parts // len(indices)
     return GaussianMixture(parts.max() + 1, covariance_type=structure, init_params=parts, max_iter=500).fit(rows)
 
 
@@ -182,7 +183,7 @@ SEEDS = range(4)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_clusters_that_are_apart_stay(structure, n_features, seed):
+def test_separated_clusters_are_not_merged(structure, n_features, seed):
     """Check four clusters 12 to 30 standard deviations apart, for which an elbow criterion gives two or three."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=3), n_features), 400)
@@ -194,7 +195,7 @@ def test_clusters_that_are_apart_stay(structure, n_features, seed):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("n_clusters", [1, 4])
-def test_a_gaussian_in_parts_is_one_cluster(n_clusters, n_features, seed):
+def test_components_of_one_gaussian_are_merged(n_clusters, n_features, seed):
     """Check that components of one Gaussian are merged, and components of different Gaussians are not."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=n_clusters - 1), n_features), 300 * n_clusters)
@@ -216,12 +217,12 @@ SHAPES = {
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("n_features", [1, 2, 5])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_parts_of_a_cluster_that_is_no_gaussian_are_merged(shape, n_features, seed):
+def test_components_of_one_non_gaussian_cluster_are_merged(shape, n_features, seed):
     """Check three clusters of two components each, with overlapping heavy tails, skewness, or sharp edges."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, [25, 30], n_features), 900, SHAPES[shape])
-    far = np.linalg.norm(rows - np.array([np.median(rows[labels == k], axis=0) for k in range(3)])[labels], axis=1)
-    gm = fitted(rows, labels, 2, far)
+    radius = np.linalg.norm(rows - np.array([np.median(rows[labels == k], axis=0) for k in range(3)])[labels], axis=1)
+    gm = fitted(rows, labels, 2, radius)
     merging = gm.merge(rows)
     assert len(gm.weights_) == 6
     assert merging.n_clusters == 3
@@ -235,7 +236,7 @@ def test_one_component_is_one_cluster(crossed):
     assert not merging.predict(crossed).any()
 
 
-def test_invalid_overlaps_and_numbers_of_clusters_are_refused(merging, crossed):
+def test_invalid_min_overlap_and_n_clusters_are_rejected(merging, crossed):
     gm, merged = merging
     for wrong, error in ((-0.1, ValueError), (1.5, ValueError), (np.nan, ValueError), ("most", TypeError)):
         with pytest.raises(error, match=r"min_overlap.* must be a number from 0 to 1"):
@@ -247,7 +248,7 @@ def test_invalid_overlaps_and_numbers_of_clusters_are_refused(merging, crossed):
         merged.predict(crossed, 2.0)
 
 
-def test_a_merging_is_shown_as_a_line_and_as_a_table():
+def test_the_repr_and_the_html_of_a_merging_show_the_clusters():
     mixture = Mixture([0.25] * 4, [[0.0], [20.0], [1.0], [60.0]], [1.0] * 4, FAMILIES["spherical"])
     merging = (
         GaussianMixture(4, means_init=mixture.means, random_state=0)
@@ -262,7 +263,7 @@ def test_a_merging_is_shown_as_a_line_and_as_a_table():
     np.testing.assert_allclose([float(row[1]) for row in rows[2:]], merging.overlap[::-1], rtol=1e-2)
 
 
-def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
+def test_rows_in_a_file_give_the_same_bits_as_rows_in_memory(tmp_path, rng):
     """Check the bits, and that no array of all rows is made, because merging needs only sums."""
     rows = np.concatenate([rng.normal(size=(140_000, 2)), rng.normal([6.0, 0.0], size=(10_000, 2))])
     np.save(tmp_path / "rows.npy", rows)
@@ -275,7 +276,7 @@ def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-def test_noise_is_refused_and_can_be_removed(rng):
+def test_merge_rejects_a_mixture_with_noise_unless_the_noise_is_removed(rng):
     X = rng.normal(size=(200, 2)) + 9 * rng.integers(0, 2, (200, 1))
     gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"Replace mixture_ by mixture_\.without_noise first"):

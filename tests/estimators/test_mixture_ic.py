@@ -1,4 +1,4 @@
-"""`GaussianMixtureIC`: its candidates, its choice, and its report of failures."""
+"""`GaussianMixtureIC`: candidates, criteria, cross-validation, and failures."""
 
 import re
 import warnings
@@ -22,15 +22,15 @@ def without_seconds(estimator):
     return {name: column for name, column in estimator.results_.items() if name != "seconds"}
 
 
-def rows_of(estimator):
+def results_by_candidate(estimator):
     """Return all results of each candidate, whatever their order."""
     table = without_seconds(estimator)
     pairs = zip(table["structure"], table["n_components"], strict=True)
-    return {pair: repr([column[place] for column in table.values()]) for place, pair in enumerate(pairs)}
+    return {pair: repr([column[index] for column in table.values()]) for index, pair in enumerate(pairs)}
 
 
 @pytest.mark.heavy(but=1)
-def test_a_selection_has_the_candidate_with_the_lowest_bic(X):
+def test_the_candidate_with_the_lowest_bic_is_selected(X):
     chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
     assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
     table = pd.DataFrame(chosen.results_)
@@ -45,37 +45,37 @@ def test_a_selection_has_the_candidate_with_the_lowest_bic(X):
     assert chosen.sample(5)[0].shape == (5, 3)
 
 
-def test_frames_take_the_table_as_it_is(X):
+def test_results_convert_to_a_data_frame(X):
     table = GaussianMixtureIC([1, 2], covariance_type=FOUR).fit(X).results_
     assert pd.DataFrame(table).shape == pl.DataFrame(table).shape == (8, len(table))
 
 
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc"])
-def test_a_row_is_what_gaussian_mixture_gives(criterion, X):
+def test_each_row_of_results_equals_a_fit_of_gaussian_mixture(criterion, X):
     settings = {"tol": 1e-5, "reg_covar": 0, "max_iter": 1000, "init_params": "kmeans", "random_state": 3, "n_init": 2}
     chosen = GaussianMixtureIC([2, 3], covariance_type=FOUR, criterion=criterion, **settings).fit(X)
-    for place, (name, n_components) in enumerate(
+    for index, (name, n_components) in enumerate(
         zip(chosen.results_["structure"], chosen.results_["n_components"], strict=True)
     ):
         alone = GaussianMixture(n_components, covariance_type=name, **settings).fit(X)
-        assert chosen.results_["bic"][place] == pytest.approx(alone.bic(X), rel=1e-13)
-        hard = alone.score_samples(X).sum() + np.log(alone.predict_proba(X).max(axis=1)).sum()
-        icl = -2 * hard + alone.mixture_.n_parameters * np.log(len(X))
-        assert chosen.results_["icl"][place] == pytest.approx(icl, rel=1e-12)
+        assert chosen.results_["bic"][index] == pytest.approx(alone.bic(X), rel=1e-13)
+        classification = alone.score_samples(X).sum() + np.log(alone.predict_proba(X).max(axis=1)).sum()
+        icl = -2 * classification + alone.mixture_.n_parameters * np.log(len(X))
+        assert chosen.results_["icl"][index] == pytest.approx(icl, rel=1e-12)
     p, n = np.array(chosen.results_["n_parameters"]), len(X)
     corrected = np.array(chosen.results_["aic"]) + 2 * p * (p + 1) / (n - p - 1)
     np.testing.assert_allclose(chosen.results_["aicc"], corrected, rtol=1e-13)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
-    # enough rows for several threads
+def test_results_do_not_depend_on_order_other_candidates_or_threads(X):
+    # The fits use several threads, because there are enough rows.
     tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6
     settings = {"random_state": 5, "init_params": ["kmeans", "hierarchical"], "max_iter": 5}
     first = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], n_jobs=1, **settings).fit(tall)
     other = GaussianMixtureIC([5, 3, 2], covariance_type=["full", "tied", "diag"], n_jobs=3, **settings).fit(tall)
-    known = rows_of(other)
-    assert {pair: known[pair] for pair in rows_of(first)} == rows_of(first)
+    known = results_by_candidate(other)
+    assert {pair: known[pair] for pair in results_by_candidate(first)} == results_by_candidate(first)
 
 
 @pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
@@ -88,15 +88,15 @@ def test_ties_go_to_fewer_parameters(names, rng):
     assert chosen.covariance_type_ == next(name for name in FAMILIES if name in names)
 
 
-def test_more_components_of_a_structure_never_fit_worse():
+def test_more_components_of_a_structure_never_have_a_lower_likelihood():
     """Check that candidates that would end below smaller ones are fitted again; others equal `GaussianMixture`'s."""
     X = load_iris().data
-    structures, start = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
-    chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **start).fit(X)
+    structures, initialisation = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
+    chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **initialisation).fit(X)
     table = pd.DataFrame(chosen.results_).dropna(subset="log_likelihood")
     fewer = table.groupby("structure").log_likelihood.cummax().groupby(table.structure).shift()
     assert not (table.log_likelihood < fewer).any()
-    settings = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000} | start
+    settings = {"reg_covar": 0, "tol": 1e-6, "max_iter": 1000} | initialisation
     again = 0
     for row, below in zip(table.itertuples(), fewer, strict=True):
         alone = GaussianMixture(row.n_components, covariance_type=row.structure, **settings).fit(X).score(X) * len(X)
@@ -105,13 +105,13 @@ def test_more_components_of_a_structure_never_fit_worse():
     assert again > 0
 
 
-def test_all_in_one_dimension_is_equal_and_unequal_variances(rng):
+def test_the_candidates_for_one_feature_are_equal_and_unequal_variances(rng):
     table = GaussianMixtureIC([2], random_state=0).fit(rng.normal(size=(90, 1))).results_
     assert table["structure"] == [family_named(name).name for name in "EV"]
     assert table["n_parameters"] == [4, 5]
 
 
-def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
+def test_a_structure_for_several_features_is_reduced_to_one_with_a_warning(rng):
     with pytest.warns(RuntimeWarning, match="'VVE' is 'V' for one feature"):
         chosen = GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 1)))
     assert len(chosen.results_["bic"]) == 2
@@ -119,13 +119,13 @@ def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
         GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 2)))
 
 
-def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
+def test_failed_candidates_are_reported_and_never_selected(rng):
     rows = np.column_stack([rng.normal(size=40), np.full(40, 7.0)])
-    said = (
+    message = (
         r"10 of 12 candidates could not be fitted: 6 × singular covariance, 4 × fewer rows than components\. "
         r"Column 1 \(counted from 0\) of X is constant\. Leave it out, or raise reg_covar\. Lower n_components\."
     )
-    with pytest.warns(RuntimeWarning, match=said) as caught:
+    with pytest.warns(RuntimeWarning, match=message) as caught:
         chosen = GaussianMixtureIC([1, 2, 41], covariance_type=FOUR, random_state=0).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
     table = chosen.results_
@@ -143,7 +143,7 @@ def test_what_cannot_be_fitted_is_reported_and_never_wins(rng):
         assert not (converged and failure)
 
 
-def test_candidates_that_fail_are_no_warning_while_most_are_left_and_no_column_is_constant(rng):
+def test_failed_candidates_cause_a_warning_only_if_they_are_the_majority(rng):
     rows = rng.normal(size=(30, 2))
     chosen = GaussianMixtureIC([1, 2, 31], covariance_type=FOUR, random_state=0).fit(rows)
     assert chosen.results_["failure"].count("fewer rows than components: 30") == 4
@@ -151,7 +151,7 @@ def test_candidates_that_fail_are_no_warning_while_most_are_left_and_no_column_i
         GaussianMixtureIC([1, 31, 32], covariance_type=FOUR, random_state=0).fit(rows)
 
 
-def test_all_that_fail_are_one_error_with_reasons_counted(rng):
+def test_the_error_counts_the_reasons_if_all_candidates_fail(rng):
     rows = np.column_stack([rng.normal(size=20), np.zeros(20)])
     message = (
         r"None of 4 candidates could be fitted: 2 × singular covariance, 2 × fewer rows than components\. Column 1 "
@@ -164,7 +164,7 @@ def test_all_that_fail_are_one_error_with_reasons_counted(rng):
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("parameters", "sentence"),
     [
         (
             {"covariance_type": [FactorAnalyzer(3), FactorAnalyzer(4)]},
@@ -182,14 +182,14 @@ def test_all_that_fail_are_one_error_with_reasons_counted(rng):
     ],
     ids=str,
 )
-def test_the_error_of_all_that_fail_says_what_would_help(given, sentence, rng):
-    estimator = GaussianMixtureIC(**{"n_components": 1, "covariance_type": "factor_analyzer", **given})
+def test_the_error_names_a_remedy_if_all_candidates_fail(parameters, sentence, rng):
+    estimator = GaussianMixtureIC(**{"n_components": 1, "covariance_type": "factor_analyzer", **parameters})
     with pytest.raises(ValueError, match=re.escape(sentence) + "$"):
         estimator.fit(rng.normal(size=(8, 3)))
 
 
 @pytest.mark.parametrize("structure", ["EVE", "VVE"])
-def test_a_component_with_a_constant_column_has_no_likelihood_along_common_axes(structure):
+def test_rounding_of_common_axes_never_makes_a_zero_variance_positive(structure):
     """Check that rounding of common axes never makes a variance of 0 positive, whatever the order of the rows."""
     rng = np.random.default_rng(0)
     amounts = np.where(rng.random((120, 2)) < 0.6, 0.0, rng.exponential(size=(120, 2)))
@@ -198,32 +198,32 @@ def test_a_component_with_a_constant_column_has_no_likelihood_along_common_axes(
         for n_components in range(1, 6):
             try:
                 found = GaussianMixtureIC(n_components, covariance_type=structure, random_state=0).fit(rows)
-            except ValueError:  # the candidate failed
+            except ValueError:
                 continue
             assert np.linalg.cond(found.mixture_.covariances).max() < 1e9 or found.results_["warning"][0]
 
 
-def test_a_start_from_fewer_components_that_collapses_changes_nothing():
-    """Check that such a start is rejected, although its likelihood is higher because few rows are close together."""
+def test_a_fit_from_fewer_components_that_collapses_is_discarded():
+    """Check that such a fit is rejected, although its likelihood is higher because few rows are close together."""
     rng, steps = np.random.default_rng(58), []
     rows = np.vstack([rng.normal(size=(40, 2)), np.round(rng.normal(size=(4, 2)))])
-    how = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
-    alone = GaussianMixtureIC([4], **how).fit(rows).results_["log_likelihood"][0]
-    table = GaussianMixtureIC([3, 4], **how, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
+    settings = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
+    alone = GaussianMixtureIC([4], **settings).fit(rows).results_["log_likelihood"][0]
+    table = GaussianMixtureIC([3, 4], **settings, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
     assert any((step.candidate, step.start) == (1, 1) for step in steps)
     assert table[1] == alone < table[0]
 
 
-def test_held_out_rows_decide_by_one_standard_error(X):
+def test_cross_validation_selects_by_the_one_standard_error_rule(X):
     chosen = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0).fit(X)
     table = pd.DataFrame(chosen.results_)
     top = table.loc[table.cv.idxmax()]
     within = table[table.cv >= top.cv - top.cv_error]
     assert chosen.best_index_ == within.n_parameters.idxmin()
     assert chosen.n_components_ == 3
-    judged = table.dropna(subset="cv")  # a component on few rows may collapse without the rows of a fold
-    assert len(judged) >= 15
-    assert (judged.cv < judged.log_likelihood / len(X)).all()
+    scored = table.dropna(subset="cv")  # a component on few rows may collapse without the rows of a fold
+    assert len(scored) >= 15
+    assert (scored.cv < scored.log_likelihood / len(X)).all()
     again = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0, n_jobs=1).fit(X)
     assert repr(without_seconds(again)) == repr(without_seconds(chosen))
 
@@ -245,35 +245,35 @@ def test_folds_are_random_and_of_equal_size(n_folds):
 
 
 @pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
-def test_held_out_means_and_errors_are_those_of_folds(labels, X):
+def test_cross_validated_scores_equal_those_of_single_folds(labels, X):
     """Compare with folds that are fitted one by one; held-out rows are scored without their labels."""
-    start = {"init_params": "hierarchical"}
-    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **start)
+    initialisation = {"init_params": "hierarchical"}
+    chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **initialisation)
     chosen.fit(X, labels=labels)
     fold = Folds(4, int(check_seed(1).integers(2**63))).assign_folds(slice(0, len(X)))
     scores = []
     for number in range(4):
-        gm = GaussianMixture(2, reg_covar=0, tol=1e-6, max_iter=1000, **start)
+        gm = GaussianMixture(2, reg_covar=0, tol=1e-6, max_iter=1000, **initialisation)
         gm.fit(X[fold != number], labels=None if labels is None else labels[fold != number])
         scores.append(gm.score(X[fold == number]))
     assert chosen.results_["cv"] == pytest.approx([np.mean(scores)], rel=1e-12)
     assert chosen.results_["cv_error"] == pytest.approx([np.std(scores, ddof=1) / 2], rel=1e-10)
 
 
-def test_each_row_may_be_a_fold(X):
+def test_n_folds_may_equal_the_number_of_rows(X):
     chosen = GaussianMixtureIC([1], covariance_type="full", criterion="cv", n_folds=12).fit(X[:12])
     gm = GaussianMixture(1, reg_covar=0)
     alone = [gm.fit(np.delete(X[:12], row, axis=0)).score(X[row : row + 1]) for row in range(12)]
     assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
 
 
-SHARES = "sample_weight sums to less than 2, but criteria such as BIC need a row count"
+SMALL_WEIGHTS = "sample_weight sums to less than 2, but criteria such as BIC need a row count"
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("total", [1e-300, 1e-3, 1, 1 + 1e-9, 1.9])
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
-def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng):
+def test_weights_that_sum_to_less_than_2_are_scaled_to_count_rows(criterion, total, rng):
     rows = rng.normal(size=(300, 2))
     parameters = {
         "n_components": [1, 4],
@@ -283,7 +283,7 @@ def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng)
         "random_state": 0,
     }
     weight = np.full(300, total / 300)
-    with pytest.warns(RuntimeWarning, match=SHARES) as caught:
+    with pytest.warns(RuntimeWarning, match=SMALL_WEIGHTS) as caught:
         chosen = GaussianMixtureIC(**parameters).fit(rows, sample_weight=weight)
     assert [warning.filename for warning in caught] == [__file__]
     alone = GaussianMixtureIC(**parameters).fit(rows)
@@ -292,11 +292,11 @@ def test_weights_that_are_shares_are_scaled_to_count_rows(criterion, total, rng)
         assert chosen.n_components_ == 1
     np.testing.assert_allclose(chosen.results_[criterion], alone.results_[criterion], rtol=1e-9)
     for name in ("bic", "aic"):
-        with pytest.warns(RuntimeWarning, match=SHARES):
+        with pytest.warns(RuntimeWarning, match=SMALL_WEIGHTS):
             assert getattr(chosen, name)(rows, weight) == pytest.approx(getattr(alone, name)(rows), rel=1e-9)
 
 
-def test_weights_of_two_rows_or_more_are_frequencies(rng):
+def test_weights_that_sum_to_2_or_more_are_frequencies(rng):
     rows = rng.normal(size=(50, 2))
     fitted = GaussianMixture().fit(rows)
     assert fitted.bic(rows[:1], [1.0]) == fitted.bic(rows[:1])
@@ -325,46 +325,46 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),
     ],
 )
-def test_invalid_candidates_and_criteria_are_refused(wrong, error, message, X):
+def test_invalid_candidates_and_criteria_are_rejected(wrong, error, message, X):
     with pytest.raises(error, match=message):
         GaussianMixtureIC(**({"n_components": [1, 2], "covariance_type": FOUR} | wrong)).fit(X)
 
 
-def test_a_fit_that_did_not_converge_says_so(X):
+def test_a_selected_fit_that_did_not_converge_causes_a_warning(X):
     with pytest.warns(ConvergenceWarning):
         GaussianMixtureIC([3], covariance_type="full", max_iter=1, random_state=0).fit(X)
 
 
 def test_a_candidate_that_fails_in_a_fold_has_no_cross_validated_score(X):
-    how = {"covariance_type": "diag", "criterion": "cv", "n_folds": 3, "reg_covar": 1e-3, "random_state": 0}
-    chosen = GaussianMixtureIC([1, 2, 150], **how).fit(X)
+    settings = {"covariance_type": "diag", "criterion": "cv", "n_folds": 3, "reg_covar": 1e-3, "random_state": 0}
+    chosen = GaussianMixtureIC([1, 2, 150], **settings).fit(X)
     failure = "failed without a fold: fewer rows than components: 120"
     assert chosen.results_["failure"] == [None, None, failure]
     assert np.isnan(chosen.results_["cv"]).tolist() == [False, False, True]
 
 
 def test_rows_of_weight_0_are_in_no_fold(X):
-    how = {"covariance_type": "full", "criterion": "cv", "n_folds": 3, "random_state": 0}
-    weighted = GaussianMixtureIC([1, 2], **how).fit(np.vstack([X, X[:9] + 50.0]), sample_weight=np.arange(189) < 180)
-    np.testing.assert_allclose(weighted.results_["cv"], GaussianMixtureIC([1, 2], **how).fit(X).results_["cv"])
+    cv = {"covariance_type": "full", "criterion": "cv", "n_folds": 3, "random_state": 0}
+    weighted = GaussianMixtureIC([1, 2], **cv).fit(np.vstack([X, X[:9] + 50.0]), sample_weight=np.arange(189) < 180)
+    np.testing.assert_allclose(weighted.results_["cv"], GaussianMixtureIC([1, 2], **cv).fit(X).results_["cv"])
 
 
 @pytest.mark.parametrize("reg_covar", ["auto", 1e-6, 0.0])
-def test_candidates_with_few_distinct_rows_are_marked(reg_covar):
+def test_candidates_whose_components_have_few_distinct_rows_have_a_warning(reg_covar):
     rows = load_wine().data
     rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         search = GaussianMixtureIC((1, 2, 3), covariance_type="full", reg_covar=reg_covar, random_state=0).fit(rows)
-    is_weak = [why is not None for why in search.results_["warning"]]
+    is_weak = [warning is not None for warning in search.results_["warning"]]
     assert is_weak == [False, False, reg_covar != 0]  # without a ridge, three components cannot be fitted
-    says = str(search.summary())
-    assert any(is_weak) == ("1 candidate of 3 with components of few distinct rows" in says)
-    assert is_weak[search.best_index_] == bool(search.outcome_.on_ridge) == ("because it has 5 distinct rows" in says)
-    assert sum("rests on reg_covar" in str(each.message) for each in said) == (reg_covar == "auto")
+    text = str(search.summary())
+    assert any(is_weak) == ("1 candidate of 3 with components of few distinct rows" in text)
+    assert is_weak[search.best_index_] == bool(search.outcome_.on_ridge) == ("because it has 5 distinct rows" in text)
+    assert sum("rests on reg_covar" in str(each.message) for each in caught) == (reg_covar == "auto")
 
 
-def test_few_distinct_rows_are_marked_without_a_ridge(rng):
+def test_few_distinct_rows_have_a_warning_without_reg_covar(rng):
     """Check five rows in eight columns, which have a density because the components share their orientation."""
     rows = np.concatenate([rng.normal(size=(150, 8)), 60 + 1e-3 * rng.normal(size=(5, 8))])
     search = GaussianMixtureIC(2, covariance_type="VEV", random_state=0).fit(rows)

@@ -1,4 +1,4 @@
-"""Each mixture of `fit_many` equals the fit of the group alone to the bit, and each failure is named by its key."""
+"""`fit_many` equals the fits of the single groups bit for bit, and reports failures by key."""
 
 import copy
 import pickle
@@ -40,12 +40,12 @@ def fit_quietly(groups, *arguments, **parameters):
         return fit_many(groups, *arguments, **PLAIN | parameters)
 
 
-def assert_law(groups, n_components, weights=None, **parameters):
+def assert_equals_single_fits(groups, n_components, weights=None, **parameters):
     """Check that every group has the mixture, the outcome or the error message of the estimator."""
     mixtures = fit_quietly(groups, n_components, sample_weight=weights, random_state=3, **parameters)
-    for place, rows in enumerate(groups):
+    for index, rows in enumerate(groups):
         estimator = GaussianMixture(n_components, random_state=3, **PLAIN | parameters)
-        weight = None if weights is None else weights[place]
+        weight = None if weights is None else weights[index]
         sentence = ""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,32 +53,32 @@ def assert_law(groups, n_components, weights=None, **parameters):
                 estimator.fit(rows, sample_weight=weight)
             except (ValueError, TypeError) as error:
                 sentence = str(error)
-        assert mixtures.errors.get(place, "") == sentence
+        assert mixtures.errors.get(index, "") == sentence
         if sentence:
             continue
-        assert mixtures[place] == estimator.mixture_
-        assert mixtures.converged[place] == estimator.converged_
-        assert mixtures.n_iter[place] == estimator.n_iter_
-        assert mixtures.lower_bound[place] == estimator.lower_bound_
+        assert mixtures[index] == estimator.mixture_
+        assert mixtures.converged[index] == estimator.converged_
+        assert mixtures.n_iter[index] == estimator.n_iter_
+        assert mixtures.lower_bound[index] == estimator.lower_bound_
     return mixtures
 
 
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng):
+def test_fit_many_equals_the_fits_of_single_groups(name, n_features, rng):
     if name == "factor_analyzer" and n_features == 1:
         pytest.skip("a factor analyser needs two features")
     groups = make_groups(rng, 4, 100, n_features)
-    assert_law(groups, 3, covariance_type=name)
+    assert_equals_single_fits(groups, 3, covariance_type=name)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_types_ties_and_weights(dtype, is_weighted, rng):
+def test_fit_many_supports_all_dtypes_equal_rows_and_weights(dtype, is_weighted, rng):
     """Check groups of rounded rows, many of which are equal, with weights of different size, some of them 0."""
     groups = [(3 * rows).round().astype(dtype) for rows in make_groups(rng, 6, 150, 2)]
     weights = [rng.gamma(1.0, size=150) * 10.0**size * (rng.random(150) < 0.8) for size in range(-3, 3)]
-    assert_law(groups, 3, weights if is_weighted else None)
+    assert_equals_single_fits(groups, 3, weights if is_weighted else None)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_types_ties_and_weights(dtype, is_weighted, rng):
     ],
     ids=str,
 )
-def test_groups_with_other_settings_are_fitted_like_single_tables(parameters, rng):
-    assert_law(make_groups(rng, 4, 80, 2), 2, **parameters)
+def test_fit_many_with_other_parameters_equals_the_fits_of_single_groups(parameters, rng):
+    assert_equals_single_fits(make_groups(rng, 4, 80, 2), 2, **parameters)
 
 
-def test_many_features_and_few_rows(rng):
-    assert_law(make_groups(rng, 3, 120, 12), 3)
-    assert_law([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)
+def test_fit_many_supports_many_features_and_few_rows(rng):
+    assert_equals_single_fits(make_groups(rng, 3, 120, 12), 3)
+    assert_equals_single_fits([rows for n_rows in (2, 3, 4, 6, 10) for rows in make_groups(rng, 3, n_rows, 2)], 2)
 
 
-def test_unusual_groups(rng):
+def test_fit_many_fits_or_reports_unusual_groups_as_fit_does(rng):
     """Check that each unusual group is fitted or raises an error, as with the estimator."""
     groups = make_groups(rng, 13, 40, 2)
     groups[0][5, 1] = np.nan  # a missing value, which can be fitted
@@ -125,22 +125,22 @@ def test_unusual_groups(rng):
     groups[9][0] = 1e12
     groups[10] = groups[10] + 1e9
     groups[11] = groups[11].tolist()
-    mixtures = assert_law(groups, 3)
+    mixtures = assert_equals_single_fits(groups, 3)
     assert sorted(mixtures.errors) == [1, 2, 3, 7, 8]
-    said = "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
-    assert mixtures.errors[1] == said
+    message = "Input X contains infinity: row 0, column 0 (counted from 0). Remove or fill such rows first."
+    assert mixtures.errors[1] == message
     assert np.isnan(mixtures.weights[1]).all()
     assert mixtures.n_iter[1] == 0
 
 
-def test_wrong_weights_are_those_of_a_group(rng):
+def test_invalid_weights_are_an_error_of_their_group_alone(rng):
     weights = np.ones((6, 50))
     weights[0, 3], weights[1, 4], weights[2], weights[3, 0], weights[4, 2:] = np.nan, -1.0, 0.0, 1e151, 0.0
-    mixtures = assert_law(make_groups(rng, 6, 50, 2), 3, list(weights))
+    mixtures = assert_equals_single_fits(make_groups(rng, 6, 50, 2), 3, list(weights))
     assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
 
 
-def test_no_seed_is_one_seed_for_all(rng):
+def test_all_groups_have_the_same_seed_if_random_state_is_not_an_integer(rng):
     (rows,) = make_groups(rng, 1, 100, 2)
     for random_state in None, np.random.RandomState(5):
         mixtures = fit_quietly([rows] * 5, 4, random_state=random_state)
@@ -162,56 +162,56 @@ def table(rng):
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_frames_are_grouped_by_a_column(library, is_weighted, table):
+def test_data_frames_are_grouped_by_a_column(library, is_weighted, table):
     frame, weight = table
-    given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame)}[library]
-    mixtures = fit_many(given, 2, by="sensor", sample_weight=weight if is_weighted else None, random_state=0)
+    data = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": pa.Table.from_pandas(frame)}[library]
+    mixtures = fit_many(data, 2, by="sensor", sample_weight=weight if is_weighted else None, random_state=0)
     assert mixtures.keys == tuple(frame["sensor"].unique())
     assert mixtures.feature_names == ("a", "b")
     for key, mixture in mixtures.items():
-        chosen = (frame["sensor"] == key).to_numpy()
-        own = GaussianMixture(2, random_state=0)
-        own.fit(frame.loc[chosen, ["a", "b"]], sample_weight=weight[chosen] if is_weighted else None)
-        assert mixture == own.mixture_
+        is_in_group = (frame["sensor"] == key).to_numpy()
+        alone = GaussianMixture(2, random_state=0)
+        alone.fit(frame.loc[is_in_group, ["a", "b"]], sample_weight=weight[is_in_group] if is_weighted else None)
+        assert mixture == alone.mixture_
         assert mixtures.get_mixture(key) == mixture
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
-def test_a_group_of_a_frame_that_cannot_be_fitted_names_its_column(library, table):
+def test_the_error_of_a_group_names_the_column(library, table):
     frame, _ = table
     first = frame.index[frame["sensor"] == "west"][0]
     frame.loc[first, "b"] = np.inf
     as_arrow = pa.Table.from_pandas(frame, preserve_index=False)
-    given = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
-    mixtures = fit_quietly(given[library], 2, by="sensor", random_state=0)
+    data = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
+    mixtures = fit_quietly(data[library], 2, by="sensor", random_state=0)
     assert list(mixtures.errors) == ["west"]
     assert "row 0, column 'b'" in mixtures.errors["west"]
 
 
-def test_an_array_with_offsets(rng):
+def test_offsets_divide_an_array_into_groups(rng):
     rows, weight = rng.normal(size=(100, 2)), rng.random(100)
     offsets = [0, 30, 30, 70, 100]
     mixtures = fit_quietly(rows, 2, offsets=offsets, sample_weight=weight, random_state=0)
     parts = [slice(first, last) for first, last in pairwise(offsets)]
     assert list(mixtures.errors) == [1]
-    for place in 0, 2, 3:
-        own = GaussianMixture(2, random_state=0, **PLAIN).fit(rows[parts[place]], sample_weight=weight[parts[place]])
-        assert mixtures[place] == own.mixture_
+    for index in 0, 2, 3:
+        alone = GaussianMixture(2, random_state=0, **PLAIN).fit(rows[parts[index]], sample_weight=weight[parts[index]])
+        assert mixtures[index] == alone.mixture_
     strided = np.asfortranarray(np.repeat(rows, 2, axis=1))[:, ::2]
     again = fit_quietly(strided, 2, offsets=offsets, sample_weight=weight, random_state=0)
     assert again.means.tobytes() == mixtures.means.tobytes()
 
 
-def test_a_dictionary_and_its_weights(rng):
+def test_weights_in_a_dictionary_are_assigned_to_groups_by_key(rng):
     groups = dict(zip("xyz", make_groups(rng, 3, 60, 2), strict=True))
     weights = {key: rng.random(60) for key in "zyx"}
     mixtures = fit_many(groups, 2, sample_weight=weights, random_state=0)
     assert mixtures.keys == ("x", "y", "z")
-    own = GaussianMixture(2, random_state=0).fit(groups["y"], sample_weight=weights["y"])
-    assert mixtures.get_mixture("y") == own.mixture_
+    alone = GaussianMixture(2, random_state=0).fit(groups["y"], sample_weight=weights["y"])
+    assert mixtures.get_mixture("y") == alone.mixture_
 
 
-def test_frames_in_a_list_have_the_same_columns(rng):
+def test_data_frames_in_a_list_need_the_same_columns(rng):
     frames = [pd.DataFrame(rows, columns=["a", "b"]) for rows in make_groups(rng, 3, 60, 2)]
     frames[1] = frames[1][["b", "a"]]
     mixtures = fit_quietly(frames, 2, random_state=0)
@@ -219,7 +219,7 @@ def test_frames_in_a_list_have_the_same_columns(rng):
     assert mixtures.errors == {1: "Its columns are 'b', 'a', but the columns of the first group are 'a', 'b'."}
 
 
-def test_a_ragged_group_is_named(rng):
+def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[0] = rng.normal(size=(30, 3))
     groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # only the estimator supports masked arrays
@@ -255,7 +255,7 @@ def test_a_ragged_group_is_named(rng):
         ([["a"], ["b"]], {}, ValueError, "No group could be fitted. Group 0: "),
     ],
 )
-def test_invalid_groups_are_refused(groups, options, error, match):
+def test_invalid_groups_are_rejected(groups, options, error, match):
     with pytest.raises(error, match=match):
         fit_many(groups, **options)
 
@@ -279,20 +279,20 @@ def test_invalid_groups_are_refused(groups, options, error, match):
         ({"covariance_type": FactorAnalyzer(2)}, "factors"),
     ],
 )
-def test_settings_that_have_no_meaning(parameters, match):
+def test_fit_many_rejects_invalid_and_unsupported_parameters(parameters, match):
     with pytest.raises(ValueError, match=match):
         fit_many([np.zeros((4, 2))], **parameters)
 
 
 @pytest.mark.parametrize("key", [float("inf"), -float("inf"), float("nan"), (1, 2)], ids=str)
-def test_keys_that_no_file_can_hold(key, rng, tmp_path):
+def test_save_rejects_keys_that_a_file_cannot_contain(key, rng, tmp_path):
     mixtures = fit_many({key: rng.normal(size=(30, 2))}, 1)
     with pytest.raises(ValueError, match=r"The key .* can.t be saved in a file: keys must be text or finite numbers"):
         mixtures.save(tmp_path / "k.gmm")
     assert not (tmp_path / "k.gmm").exists()
 
 
-def test_files_hold_keys_from_an_array(rng, tmp_path):
+def test_files_contain_integer_keys_from_an_array(rng, tmp_path):
     groups = {key: rng.normal(size=(30, 2)) for key in np.array([7, 8])}
     mixtures = fit_many(groups, 1, sample_weight=dict.fromkeys(groups, np.ones(30)))
     assert [type(key) for key in mixtures.keys] == [int, int]
@@ -300,7 +300,7 @@ def test_files_hold_keys_from_an_array(rng, tmp_path):
     assert Mixtures.load(tmp_path / "k.gmm").keys == (7, 8)
 
 
-def test_equal_mixtures_are_equal(rng, tmp_path):
+def test_mixtures_are_equal_if_and_only_if_all_their_fields_are(rng, tmp_path):
     groups = {"a": rng.normal(size=(40, 2)), "b": rng.normal(size=(1, 2)), "c": rng.normal(size=(40, 2)) + 5}
     found = fit_quietly(groups, 2, random_state=0)
     assert "b" in found.errors
@@ -313,10 +313,10 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
     ):
         assert found == same
         assert hash(found) == hash(same)
-    moved = np.array(found.means)
-    moved[0, 0, 0] += 1e-9
+    means = np.array(found.means)
+    means[0, 0, 0] += 1e-9
     for other in (
-        replace(found, means=moved),
+        replace(found, means=means),
         replace(found, keys=("a", "b", "d"), notes={}),
         replace(found, errors={"b": "Another reason."}),
         replace(found, notes={"a": ("Another note.",)}),
@@ -331,59 +331,59 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
 # Warnings about groups.
 
 
-def test_one_warning_says_how_many_did_not_converge(rng):
+def test_one_warning_counts_the_groups_that_did_not_converge(rng):
     groups = dict(zip("abcdefgh", make_groups(rng, 8, 80, 2), strict=True))
-    with pytest.warns(ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not") as said:
+    with pytest.warns(ConvergenceWarning, match=r"^8 of 8 groups \('a', 'b', 'c', 'd', 'e', …\) did not") as caught:
         mixtures = fit_many(groups, 2, max_iter=1, random_state=0)
-    assert len(said) == 1
+    assert len(caught) == 1
     assert not mixtures.converged.any()
 
 
-def test_one_warning_says_how_many_failed(rng):
+def test_one_warning_counts_the_groups_that_failed(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[1], groups[3] = groups[1][:1], groups[3][:1]
-    with pytest.warns(RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found") as said:
+    with pytest.warns(RuntimeWarning, match=r"^2 of 4 groups \(1, 3\) could not be fitted\. Group 1: Found") as caught:
         fit_many(groups, 2, random_state=0)
-    assert len(said) == 1
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(("reg_covar", "scale"), [("auto", 0.0), (0.0, 1e-7)], ids=["constant", "nearly singular"])
-def test_notes_are_what_the_estimator_warns_of(reg_covar, scale, rng):
+def test_notes_contain_the_warnings_of_the_estimator(reg_covar, scale, rng):
     groups = make_groups(rng, 3, 60, 2)
     groups[2][:, 1] = scale * groups[2][:, 1] + (groups[2][:, 0] if scale else 0.0)
-    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: ") as said:
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: ") as caught:
         mixtures = fit_many(groups, 2, random_state=0, reg_covar=reg_covar)
-    with pytest.warns(RuntimeWarning) as own:
+    with pytest.warns(RuntimeWarning) as expected:
         GaussianMixture(2, random_state=0, reg_covar=reg_covar).fit(groups[2])
-    assert len(said) == 1
-    assert {key: list(each) for key, each in mixtures.notes.items()} == {2: [str(each.message) for each in own]}
+    assert len(caught) == 1
+    assert {key: list(each) for key, each in mixtures.notes.items()} == {2: [str(each.message) for each in expected]}
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2], ids="{} threads".format)
-def test_notes_of_bayesian_fits_are_those_of_every_thread(n_jobs, rng):
+def test_notes_contain_the_warnings_of_bayesian_fits_in_all_threads(n_jobs, rng):
     groups = make_groups(rng, 3, 60, 2)
     groups[2][:, 1] = 0.0
     estimator = BayesianGaussianMixture(2, random_state=0, n_jobs=n_jobs)
-    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: Col") as said:
+    with pytest.warns(RuntimeWarning, match=r"^1 of 3 groups \(2\) was fitted with a warning\. Group 2: Col") as caught:
         assert list(fit_many(groups, estimator=estimator).notes) == [2]
-    assert len(said) == 1
+    assert len(caught) == 1
 
 
-def test_notes_have_the_warnings_of_a_callable_start(rng):
-    def start(rows, n_components, random_state):
+def test_notes_contain_the_warnings_of_a_callable_init_params(rng):
+    def initialise(rows, n_components, random_state):
         warnings.warn("few rows", UserWarning, stacklevel=1)
         return np.eye(n_components)[np.arange(len(rows)) % n_components]
 
-    mixtures = fit_quietly(make_groups(rng, 2, 40, 2), 2, init_params=start, random_state=0)
+    mixtures = fit_quietly(make_groups(rng, 2, 40, 2), 2, init_params=initialise, random_state=0)
     assert [notes[0] for notes in mixtures.notes.values()] == ["few rows"] * 2
 
 
 @pytest.mark.parametrize("kind", [GaussianMixture, BayesianGaussianMixture])
-def test_the_note_on_structures_of_one_feature_appears_once(kind, rng):
+def test_the_warning_about_structures_of_one_feature_appears_once(kind, rng):
     groups = [*make_groups(rng, 3, 40, 1), np.full((40, 1), np.nan)]
-    with pytest.warns(RuntimeWarning) as said:
+    with pytest.warns(RuntimeWarning) as caught:
         fit_many(groups, estimator=kind(2, covariance_type="EVI", random_state=0))
-    assert ["for one feature" in str(each.message) for each in said] == [True, False]
+    assert ["for one feature" in str(each.message) for each in caught] == [True, False]
 
 
 # The result of `fit_many`.
@@ -397,7 +397,7 @@ def mixtures(rng):
     return fit_quietly(groups, 2, random_state=0)
 
 
-def test_a_sequence(mixtures):
+def test_mixtures_support_len_indexing_slicing_and_items(mixtures):
     assert len(mixtures) == 4
     assert mixtures[-1] == mixtures[3] == mixtures["d"] == mixtures.get_mixture("d")
     assert mixtures[0.5] == mixtures[np.int64(2)]
@@ -406,82 +406,82 @@ def test_a_sequence(mixtures):
     assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
     with pytest.raises(IndexError, match="Index 4 is out of range for 4 groups"):
         mixtures[4]
-    for ask in lambda: mixtures["b"], lambda: mixtures.get_mixture("b"):
+    for get in lambda: mixtures["b"], lambda: mixtures.get_mixture("b"):
         with pytest.raises(KeyError, match="No group has the key 'b'"):
-            ask()
-    for ask in lambda: mixtures[1], lambda: mixtures.get_mixture(2):
+            get()
+    for get in lambda: mixtures[1], lambda: mixtures.get_mixture(2):
         with pytest.raises(ValueError, match=r"^Group 2 has no mixture: Found array with 1 sample"):
-            ask()
+            get()
     with pytest.raises(ValueError, match="read-only"):
         mixtures.means[0] = 0.0
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_files_hold_all_bits(name, rng, tmp_path):
+def test_save_and_load_keep_all_bits(name, rng, tmp_path):
     groups = make_groups(rng, 3, 60, 3)
     groups[1] = groups[1][:1]
-    made = fit_quietly(groups, 2, covariance_type=name, random_state=0)
-    made.save(tmp_path / "many.gmm")
-    assert_same(Mixtures.load(tmp_path / "many.gmm"), made)
+    mixtures = fit_quietly(groups, 2, covariance_type=name, random_state=0)
+    mixtures.save(tmp_path / "many.gmm")
+    assert_same(Mixtures.load(tmp_path / "many.gmm"), mixtures)
 
 
-def assert_same(found, made):
+def assert_same(found, expected):
     for name in ("weights", "means", "covariances", "lower_bound", "n_iter", "converged"):
-        assert getattr(found, name).tobytes() == getattr(made, name).tobytes()
-    assert found.family == made.family
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
+    assert found.family == expected.family
     for name in ("keys", "errors", "feature_names"):
-        assert getattr(found, name) == getattr(made, name)
-    of_found, of_made = ({key: list(each) for key, each in some.notes.items()} for some in (found, made))
-    assert of_found == of_made
+        assert getattr(found, name) == getattr(expected, name)
+    found_notes, expected_notes = ({key: list(each) for key, each in some.notes.items()} for some in (found, expected))
+    assert found_notes == expected_notes
 
 
-def test_files_hold_keys_and_notes(mixtures, tmp_path):
+def test_save_and_load_keep_keys_and_notes(mixtures, tmp_path):
     mixtures.save(tmp_path / "many.gmm")
     found = Mixtures.load(tmp_path / "many.gmm")
     assert_same(found, mixtures)
     assert list(found.notes) == ["d"]
 
 
-def changed(path, change):
-    """Write a file with changed contents and a valid checksum."""
+def rewrite(path, modify):
+    """Write the file again with changed contents and a valid checksum."""
     with path.open("rb") as file:
         header, tensors = unpack(file, MIXTURES_FORMAT)
     tensors = {name: np.array(tensor) for name, tensor in tensors.items()}
-    change(header, tensors)
+    modify(header, tensors)
     path.write_bytes(pack(header, tensors))
 
 
-def put(name, place, value):
+def set_at(name, index, value):
     def change(header, tensors):
-        tensors[name][place] = value
+        tensors[name][index] = value
 
     return change
 
 
-def say(**values):
+def set_header(**values):
     return lambda header, tensors: header.update(values)
 
 
 DAMAGE = {
-    "a negative weight": (put("weights", (0, 0), -1.0), "in group 'a' weight 0 is negative"),
-    "weights that sum to 2": (put("weights", (2, 0), 1.5), r"in group 0\.5 its weights sum"),
-    "NaN": (put("means", (0, 0, 0), np.nan), "in group 'a' its means contain NaN"),
-    "no symmetry": (put("covariances", (0, 1, 0, 1), 0.5), "in group 'a' a covariance matrix is not symmetric"),
-    "a singular matrix": (put("covariances", (3, 0), 0.0), "in group 'd' the covariance of component 0"),
-    "half a step": (put("n_iter", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
-    "no steps": (put("n_iter", 0, np.nan), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
-    "half converged": (put("converged", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
-    "too many keys": (say(keys=["a", "b", "c", "d", "e"]), "5 groups"),
-    "equal keys": (say(keys=["a", "a", "c", "d"]), "have the same key"),
-    "a list as key": (say(keys=[["a"], "b", "c", "d"]), "wrong type"),
-    "no keys": (say(keys=None), "'keys' in the header"),
-    "an error elsewhere": (say(errors=[[7, "?"]]), "an error or a note for a group that it lacks"),
-    "an error without a place": (say(errors=[["a", "?"]]), "wrong type"),
-    "a note that is no list": (say(notes=[[3, "?"]]), "wrong type"),
-    "no error": (say(errors=[]), "in group 2 its weights contain NaN"),
-    "too many names": (say(feature_names=["a"]), "names 1 features"),
-    "an unknown family": (say(family="XYZ"), "structure 'XYZ'"),
-    "a later version": (say(version=2), "layout version 2"),
+    "a negative weight": (set_at("weights", (0, 0), -1.0), "in group 'a' weight 0 is negative"),
+    "weights that sum to 2": (set_at("weights", (2, 0), 1.5), r"in group 0\.5 its weights sum"),
+    "NaN": (set_at("means", (0, 0, 0), np.nan), "in group 'a' its means contain NaN"),
+    "no symmetry": (set_at("covariances", (0, 1, 0, 1), 0.5), "in group 'a' a covariance matrix is not symmetric"),
+    "a singular matrix": (set_at("covariances", (3, 0), 0.0), "in group 'd' the covariance of component 0"),
+    "half a step": (set_at("n_iter", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
+    "no steps": (set_at("n_iter", 0, np.nan), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
+    "half converged": (set_at("converged", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
+    "too many keys": (set_header(keys=["a", "b", "c", "d", "e"]), "5 groups"),
+    "equal keys": (set_header(keys=["a", "a", "c", "d"]), "have the same key"),
+    "a list as key": (set_header(keys=[["a"], "b", "c", "d"]), "wrong type"),
+    "no keys": (set_header(keys=None), "'keys' in the header"),
+    "an error elsewhere": (set_header(errors=[[7, "?"]]), "an error or a note for a group that it lacks"),
+    "an error without an index": (set_header(errors=[["a", "?"]]), "wrong type"),
+    "a note that is no list": (set_header(notes=[[3, "?"]]), "wrong type"),
+    "no error": (set_header(errors=[]), "in group 2 its weights contain NaN"),
+    "too many names": (set_header(feature_names=["a"]), "names 1 features"),
+    "an unknown family": (set_header(family="XYZ"), "structure 'XYZ'"),
+    "a later version": (set_header(version=2), "layout version 2"),
     "another tensor": (lambda header, tensors: tensors.pop("n_iter"), "required arrays are missing"),
     "another shape": (lambda header, tensors: tensors.update(means=tensors["means"][0]), "4 groups"),
     "a number": (lambda header, tensors: tensors.update(n_iter=np.float64(1.0)), "4 groups"),
@@ -490,15 +490,15 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_named(name, mixtures, tmp_path):
+def test_load_names_the_damage_of_an_invalid_file(name, mixtures, tmp_path):
     change, match = DAMAGE[name]
     mixtures.save(tmp_path / "many.gmm")
-    changed(tmp_path / "many.gmm", change)
+    rewrite(tmp_path / "many.gmm", change)
     with pytest.raises(InvalidModelFileError, match=rf"many\.gmm is not a usable gaussmix model: .*{match}"):
         Mixtures.load(tmp_path / "many.gmm")
 
 
-def test_each_kind_of_file_names_its_reader(mixtures, tmp_path):
+def test_load_names_the_function_that_reads_another_kind_of_file(mixtures, tmp_path):
     mixtures.save(tmp_path / "many.gmm")
     mixtures[0].save(tmp_path / "one.gmm")
     with pytest.raises(InvalidModelFileError, match=r"mixtures of many groups, which gaussmix\.Mixtures\.load reads"):

@@ -150,7 +150,7 @@ def test_methods_of_a_fitted_estimator_reject_another_number_of_features(method)
 
 
 def test_values_whose_squares_overflow_are_rejected_by_fit_but_not_by_predict():
-    X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # sum and difference of these values overflow, too
+    X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # the sum and the difference of these values also overflow
     with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the column"):
         GaussianMixture(1).fit(X)
     mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [9.0], [11.0]])
@@ -181,7 +181,7 @@ def test_fit_warns_of_a_column_that_is_constant_among_rows_of_positive_weight(rn
     GaussianMixture(random_state=0).fit(rows)
     with pytest.warns(RuntimeWarning, match=rf"^Columns 0, 3 \(counted from 0\) of X are {CONSTANT}"):
         GaussianMixture().fit(rows, sample_weight=np.arange(60) < 50)
-    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # a ridge given by the user is allowed
+    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # no warning with a chosen ridge
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])

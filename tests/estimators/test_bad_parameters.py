@@ -106,7 +106,7 @@ CASES = {
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params contains the labels -1 … 0; with n_comp"),
     "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "contains labels of type float64. Convert them by"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_INITS}"),
-    "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
+    "methods, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "labels sparse": ({"init_params": sparse.csr_array(SOFT)}, ValueError, ". Pass one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is not an array: setting an array"),
     "labels masked": (
@@ -196,7 +196,7 @@ def test_the_largest_reg_covar_that_the_error_states_is_accepted():
         ({}, ROWS[:, :2] * np.nan),
         ({"reg_covar": 0}, np.ones((20, 5))),
     ],
-    ids=["parameter", "start", "callable", "rows", "singular"],
+    ids=["parameter", "initial weights", "callable", "rows", "singular"],
 )
 def test_a_refit_that_fails_keeps_the_previous_fit(parameters, X):
     mixture = GaussianMixture(2, random_state=0).fit(ROWS)

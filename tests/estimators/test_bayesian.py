@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture` agrees with scikit-learn's if that is correct; also moves, sources, files and errors."""
+"""`BayesianGaussianMixture` agrees with scikit-learn's class if that is correct; moves, weights, files and errors."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_the_bound_of_labelled_rows_equals_their_log_evidence(overlap, covarianc
     assert found.lower_bound_ == pytest.approx(sum(alone) + log_probability, rel=1e-12)
 
 
-def test_labels_need_split_merge_to_be_off(overlap) -> None:
+def test_labels_require_split_merge_false(overlap) -> None:
     labels = np.full(len(overlap), -1)
     labels[:10], labels[-10:] = 1, 0
     found = BayesianGaussianMixture(2, **PLAIN_EM, random_state=0).fit(overlap, labels=labels)
@@ -287,7 +287,7 @@ def test_callbacks_receive_the_bound_and_may_end_the_fit(blobs, capsys) -> None:
 def test_the_default_initialisation_reaches_the_bound_of_k_means() -> None:
     """Compare bounds of two peaks with 300 equal values between them, scikit-learn's sine, and a normal distribution.
 
-    If X has one feature and each component its own variance, the start from k-means is not a run of its own.
+    If X has one feature and each component its own variance, the initialisation from k-means is not a separate run.
     """
     rng = np.random.default_rng(0)
     column = np.concatenate((rng.normal(0, 1, 500), rng.normal(10, 2, 500), np.full(300, 5.0)))[:, None]
@@ -564,7 +564,7 @@ def test_the_mean_density_of_posterior_draws_is_the_predictive_density(blobs, co
 
 
 def test_credible_intervals_are_quantiles_of_posterior_draws(blobs) -> None:
-    """Check also the format and order of the estimates, which are those of `inference`, and errors."""
+    """Check also that the estimates have the format and the order of `inference`, and check errors."""
     found = BayesianGaussianMixture(5, random_state=0).fit(pd.DataFrame(blobs, columns=["a", "b"]))
     posterior = found.posterior_
     assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"

@@ -1,4 +1,4 @@
-"""Refits of `bootstrap` do not depend on how they are made, have one order, and report their failures."""
+"""Refits of `bootstrap`: the same bits for all code paths, the order of components, and reports of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that compare several fits contain the same numbers as the estimators."""
+"""The tables of `compare` agree with the estimators."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Factor analysers through the estimators: parameters, attributes, errors, model selection and files."""
+"""Factor analysers in the estimators: parameters, attributes, errors, model selection and files."""
 
 import tracemalloc
 

@@ -73,7 +73,7 @@ def differentiate(function, params, errors, weight):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("weight_type", ["frequency", "precision"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
-def test_all_kinds_equal_numerical_derivatives_of_the_log_likelihood(family, weight_type):
+def test_the_covariance_of_estimates_equals_that_of_numerical_derivatives(family, weight_type):
     X, weight = rows(), np.random.default_rng(1).integers(1, 4, N).astype(float)
     gm = fitted(X, weight, covariance_type=family, weight_type=weight_type)
     found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in INFORMATION_KINDS}
@@ -153,7 +153,7 @@ def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
     ids=str,
 )
 def test_inference_continues_em_to_the_maximum(parameters):
-    """Check that the numbers belong to the maximum, however early EM ended, and that only then there is a note."""
+    """Check that the estimates belong to the maximum, however early EM ended, and that a note reports large moves."""
     X = rows(distance=3.0)
     with pytest.warns(match="did not converge"):
         early = fitted(X, max_iter=1, init_params="kmeans", **parameters)
@@ -292,7 +292,7 @@ def test_a_negative_variance_is_0_within_rounding_and_nan_otherwise(fraction, mo
         assert "unknown, because rounding leaves negative variances" in found.notes[0]
 
 
-def test_a_collapsed_component_has_no_standard_errors_but_the_others_have():
+def test_only_mean_and_covariance_of_a_collapsed_component_have_no_standard_errors():
     X = rows()
     X[:6] = [30.0, 30.0]
     initial = {"means_init": [[0, 0], [4, 4], [30, 30]], "weights_init": [0.5, 0.4, 0.1]}
@@ -311,7 +311,7 @@ def test_a_collapsed_component_has_no_standard_errors_but_the_others_have():
     assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(weight * (1 - weight) / N), rel=1e-6)
 
 
-def test_rows_that_are_all_equal_have_no_standard_errors():
+def test_equal_rows_have_no_standard_errors_of_mean_and_covariance():
     """Check the case without free parameters: the weight is 1, and the one row determines mean and covariance."""
     X = np.ones((20, D))
     found = fitted(X, n_components=1, reg_covar=1e-6).inference(X)

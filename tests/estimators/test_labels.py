@@ -29,7 +29,7 @@ def groups(rng):
 
 
 def hide_labels(truth, rng, fraction=0.2):
-    """Return labels of which only this fraction is known."""
+    """Return the labels, of which all but this fraction are set to -1, unknown."""
     return np.where(rng.random(len(truth)) < fraction, truth, -1)
 
 

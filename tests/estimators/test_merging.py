@@ -1,4 +1,4 @@
-"""Merging components into clusters."""
+"""`merge` joins components into clusters."""
 
 import itertools
 import re
@@ -107,7 +107,7 @@ def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng,
     ],
     ids=["ties", "without rows", "two"],
 )
-def test_the_first_of_tied_pairs_and_clusters_without_rows_are_merged_first(proba, labels, overlap):
+def test_ties_merge_the_first_pair_and_empty_clusters_overlap_with_all_others(proba, labels, overlap):
     """Check that the first of equal pairs is merged first, and that a cluster without rows overlaps with all others."""
     K = len(proba[0])
     mixture = Mixture(np.full(K, 1 / K), np.zeros((K, 1)), np.ones(K), FAMILIES["spherical"])

@@ -143,7 +143,7 @@ def test_failed_candidates_are_reported_and_never_selected(rng):
         assert not (converged and failure)
 
 
-def test_failed_candidates_cause_a_warning_only_if_they_are_the_majority(rng):
+def test_few_failed_candidates_cause_no_warning_but_a_majority_does(rng):
     rows = rng.normal(size=(30, 2))
     chosen = GaussianMixtureIC([1, 2, 31], covariance_type=FOUR, random_state=0).fit(rows)
     assert chosen.results_["failure"].count("fewer rows than components: 30") == 4

@@ -1,6 +1,7 @@
 """Remedies for components that collapse or lose their mass, and their diagnostics in `outcome_.diagnostics`."""
 
 import pickle
+import re
 import warnings
 from io import BytesIO
 
@@ -323,9 +324,12 @@ def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
     means = [[0.0, 1.0], [9.0, 8.0], [18.0, 3.0], [2.0, 6.0]]
     rows = np.repeat(means, [5, 5, 40, 40], axis=0)
     rows[10:] += np.random.default_rng(0).normal(size=(80, 2))
-    sentence = "^components 0, 1 collapsed onto too few distinct rows: mean and covariance were frozen before"
-    with pytest.warns(ConvergenceWarning, match=sentence):
-        GaussianMixture(4, reg_covar=0, tol=1e-8, max_iter=500, **initial_values(*means)).fit(rows)
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    for X, columns in ((rows, "columns 0, 1 (counted from 0)"), (frame, "columns 'a', 'b'")):
+        with pytest.warns(ConvergenceWarning) as caught:
+            GaussianMixture(4, reg_covar=0, tol=1e-8, max_iter=500, **initial_values(*means)).fit(X)
+        where = f"^components 0, 1 collapsed onto too few distinct rows in {re.escape(columns)}: mean and covariance"
+        assert re.match(where, str(caught[0].message))
 
 
 @pytest.mark.parametrize("n_components", [1, 3])

@@ -92,7 +92,7 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
     # `row_summary` is removed, because it describes only the first rows.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
-    warn(frozen_sentence(trace), CollapseWarning)
+    warn(frozen_sentence(trace, estimator._names), CollapseWarning)
     return replace(state, moments=sums, seen_weight=seen)
 
 

@@ -52,26 +52,31 @@ class SearchWarning(RuntimeWarning):
     """Warning about a model selection as a whole, in contrast to warnings about the chosen mixture."""
 
 
-def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
-    """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
+def warn_about_run(
+    run: EMState, names: Names, left_out: Outcome | None = None, objective_name: str = LIKELIHOOD
+) -> None:
+    """Warn if the best EM run ended early or lost components, or if runs were skipped; `names` are feature names."""
     if run.trace.frozen_components:
-        warn(frozen_sentence(run.trace), CollapseWarning)
+        warn(frozen_sentence(run.trace, names), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
-        warn(run.outcome.sentence(raised), ConvergenceWarning)
+        warn(run.outcome.sentence(objective_name), ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
     if left_out is Outcome.TIME_LIMIT:
         warn(SKIP_REASONS[left_out], ConvergenceWarning)
 
 
-def frozen_sentence(trace: Trace) -> str | None:
-    """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen."""
+def frozen_sentence(trace: Trace, names: Names) -> str | None:
+    """Return a warning that lists frozen components with reasons, columns and remedies; None if there are none."""
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            columns = sorted({each.feature for each in trace.events if each.feature is not None})
+            if columns and reason is FreezeReason.COLLAPSED:
+                happened += f" in {after.diagnostics.columns_text(columns, names)}"
             sentences.append(f"{name_components(components)} {happened}: {advice}")
     return " ".join(sentences) or None
 

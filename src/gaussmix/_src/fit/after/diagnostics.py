@@ -62,7 +62,7 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
     """Return a message that lists the columns with only two values and gives advice about these columns."""
     return (
-        f"Only two values are in {_columns_text(columns, names)}: labels, not measurements. A component whose rows "
+        f"Only two values are in {columns_text(columns, names)}: labels, not measurements. A component whose rows "
         "have the same value has no variance in such a column. Leave such columns out and compare them with the "
         "components, or fit the rows of each value alone (fit_many)."
     )
@@ -152,7 +152,7 @@ class SingularColumns:
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
-            sentences.append(f"Column {alone} follows from {_columns_text(others, names)}.")
+            sentences.append(f"Column {alone} follows from {columns_text(others, names)}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from others.")
         if sentences:
@@ -182,7 +182,7 @@ class SingularColumns:
         """Return a record for each column, and one for all rows, that made candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
-        sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
+        sentences |= {index: f"follows from {columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
         if self.distant_rows:
@@ -197,7 +197,8 @@ def name_columns(columns: Sequence[int], names: Names) -> str:
     return f"Column{'s' * several} {_list_columns(columns, names)}{of_x} {'are' if several else 'is'}"
 
 
-def _columns_text(columns: Sequence[int], names: Names) -> str:
+def columns_text(columns: Sequence[int], names: Names) -> str:
+    """Return columns for messages, like "column 2 (counted from 0)" or "columns 'a', 'b'"."""
     return f"column{'s' * (len(columns) > 1)} {_list_columns(columns, names)}"
 
 
@@ -289,11 +290,11 @@ def diagnose_ridge(
         if counts[k] <= model.n_features:
             cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"
         elif is_constant[k].any():
-            cause = f"one value, or nearly so, in {_columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
+            cause = f"one value, or nearly so, in {columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
         else:
             together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
             relation = "are linearly dependent" if len(together) > 1 else "has almost no variance of its own"
-            cause = f"rows in which {_columns_text(together, names)} {relation}"
+            cause = f"rows in which {columns_text(together, names)} {relation}"
         cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
         result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result

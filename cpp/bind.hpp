@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "arguments.hpp"
+#include "em/kmeans.hpp"
 #include "families/volume.hpp"
 #include "gil.hpp"
 #include "spans.hpp"
@@ -86,9 +87,10 @@ inline Result<double> released(const Values& values) {
     return out.release();
 }
 
-inline void check_spread(Index n_components, Index n_candidates, std::size_t n_uniform) {
+// Checks the arguments of `seed_centres`.
+inline void check_seeding(Index n_components, Index n_candidates, std::size_t n_uniform) {
     require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(n_uniform == static_cast<std::size_t>(1 + (n_components - 1) * n_candidates),
+    require(n_uniform == static_cast<std::size_t>(n_seed_draws(n_components, n_candidates)),
             "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 

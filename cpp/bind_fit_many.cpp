@@ -83,7 +83,7 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
         const auto& [n_candidates, uniform_draws, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
         require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
-        check_spread(n_components, n_candidates, uniform_draws.shape(1));
+        check_seeding(n_components, n_candidates, uniform_draws.shape(1));
         settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
         settings.uniform_draws = uniform_draws.data();
         settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};

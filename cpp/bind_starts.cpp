@@ -55,12 +55,12 @@ Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2
 
 Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
                                         Index n_components, Index n_candidates, const Contiguous<double, 1>& uniform) {
-    SpreadView task{};
+    SeedingView task{};
     task.rows = view_rows(rows, {});
     require(!task.rows.is_float32, "rows must be float64");
     require(row_weight.size() == static_cast<std::size_t>(task.rows.n_rows) && row_weight.size() > 0,
             "row_weight must have shape (n_rows,)");
-    check_spread(n_components, n_candidates, uniform.size());
+    check_seeding(n_components, n_candidates, uniform.size());
     task.row_weight = row_weight.data();
     task.n_components = n_components;
     task.n_candidates = n_candidates;

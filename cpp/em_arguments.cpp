@@ -98,7 +98,7 @@ SearchView view_search(const PackedSearch& packed_search, Index n_components) {
                  crossing_work_factor, misfit_gain, n_ascents, min_slow_steps] = packed_search;
     const auto& [n_candidates, max_passes, tolerance] = kmeans;
     require(uniform_draws.shape(0) > 0 && uniform_draws.shape(1) > 0, "uniform_draws must have numbers");
-    check_spread(n_components, n_candidates, static_cast<std::size_t>(1 + (n_components - 1) * n_candidates));
+    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
     require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
     return {uniform_draws.data(),
             static_cast<Index>(uniform_draws.shape(1)),

@@ -48,8 +48,6 @@ public:
     }
 
 private:
-    Index n_uniform() const { return 1 + (settings_.n_components - 1) * settings_.kmeans.n_candidates; }
-
     EmView view(const TableView& table, const double* ridge) const {
         EmView em{};
         em.rows = table.rows;
@@ -115,11 +113,12 @@ private:
         if (settings_.max_steps > 0 && !find_total(kernels_, em, execution_, total)) return false;
         if (is_searched && !find_total(kernels_, em_of_sample, execution_, total_of_sample)) return false;
         Mixture other(settings_.algebra, settings_.n_components, table.rows.n_features);
+        const Index n_draws = n_seed_draws(settings_.n_components, settings_.kmeans.n_candidates);
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
             SearchReport of_start = report;
-            const double* uniform = settings_.uniform_draws + start * n_uniform();
+            const double* uniform = settings_.uniform_draws + start * n_draws;
             if (!find_centres(kernels_, em_of_sample, settings_.kmeans, uniform, execution_, to.means)) return false;
             if (is_searched ? !search_from_centres(em_of_sample, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;

@@ -125,7 +125,7 @@ std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const Shared
     SharedSample kmeans_sample = context.subsample(sample, settings.kmeans_rows);
     if (kmeans_sample->em.rows.n_rows < settings.min_kmeans_rows) kmeans_sample = sample;
     Mixture mixture = empty_mixture(sample->em);
-    Values uniform(static_cast<std::size_t>(1 + (sample->em.n_components - 1) * settings.kmeans.n_candidates));
+    Values uniform = room(n_seed_draws(sample->em.n_components, settings.kmeans.n_candidates));
     for (double& number : uniform) number = context.random.next();
     if (!find_centres(context.kernels, kmeans_sample->em, settings.kmeans, uniform.data(), context.execution,
                       mixture.means.data()) ||

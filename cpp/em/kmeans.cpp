@@ -24,23 +24,23 @@ Index find_index(const Values& cumulative, double fraction) {
     return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
 }
 
-class Spread {
+class Seeding {
 public:
-    Spread(const KernelTable& kernels, const SpreadView& task, const Execution& execution)
+    Seeding(const KernelTable& kernels, const SeedingView& task, const Execution& execution)
         : kernels_(kernels),
           task_(task),
           execution_(execution),
           spheres_(task.n_candidates),
           centres_(room(task.n_candidates * task.rows.n_features)),
-          reached_(room(task.rows.n_rows * task.n_candidates)),
+          log_densities_(room(task.rows.n_rows * task.n_candidates)),
           nearest_(room(task.rows.n_rows)),
           cumulative_(room(task.rows.n_rows)),
           candidates_(static_cast<std::size_t>(task.n_candidates)) {}
 
     bool begin(Index index) {
         candidates_[0] = index;
-        if (!measure(1)) return false;
-        for (Index row = 0; row < task_.rows.n_rows; ++row) nearest_[row] = -2.0 * reached_[row];
+        if (!find_log_densities(1)) return false;
+        for (Index row = 0; row < task_.rows.n_rows; ++row) nearest_[row] = -2.0 * log_densities_[row];
         return true;
     }
 
@@ -51,7 +51,7 @@ public:
         accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });
         if (!(cumulative_.back() > 0)) accumulate([&](Index row) { return task_.row_weight[row]; });
         for (Index i = 0; i < count; ++i) candidates_[i] = find_index(cumulative_, uniform[i]);
-        if (!measure(count)) return false;
+        if (!find_log_densities(count)) return false;
         Values total = room(count);
         for (Index i = 0; i < count; ++i) {
             double sum = 0;
@@ -74,12 +74,12 @@ public:
 private:
     // Returns the squared distance of a row from its nearest centre if the candidate becomes a centre.
     double distance(Index row, Index candidate) const {
-        return std::min(-2.0 * reached_[row * task_.n_candidates + candidate], nearest_[row]);
+        return std::min(-2.0 * log_densities_[row * task_.n_candidates + candidate], nearest_[row]);
     }
 
     // Computes the log densities, (n_rows, count), of all rows about the first `count` candidate centres (see
     // `UnitSpheres`).
-    bool measure(Index count) {
+    bool find_log_densities(Index count) {
         const Index d = task_.rows.n_features;
         const auto* rows = static_cast<const double*>(task_.rows.data);
         for (Index i = 0; i < count; ++i) {
@@ -88,26 +88,26 @@ private:
         }
         const Shape shape{count, d, FactorShape::spherical, false, Rule::soft, Second::none};
         return evaluate(kernels_, shape, task_.rows, spheres_.about(centres_.data()), Output::weighted_log_density,
-                        execution_, reached_.data());
+                        execution_, log_densities_.data());
     }
 
     const KernelTable& kernels_;
-    const SpreadView& task_;
+    const SeedingView& task_;
     const Execution execution_;
     const UnitSpheres spheres_;
-    Values centres_, reached_, nearest_, cumulative_;
+    Values centres_, log_densities_, nearest_, cumulative_;
     std::vector<Index> candidates_;
 };
 
 }  // namespace
 
-bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices) {
-    Spread spread(kernels, task, execution);
-    const Values& by_weight = spread.accumulate([&](Index row) { return task.row_weight[row]; });
+bool seed_centres(const KernelTable& kernels, const SeedingView& task, const Execution& execution, Index* indices) {
+    Seeding seeding(kernels, task, execution);
+    const Values& by_weight = seeding.accumulate([&](Index row) { return task.row_weight[row]; });
     indices[0] = find_index(by_weight, task.uniform[0]);
-    if (!spread.begin(indices[0])) return false;
+    if (!seeding.begin(indices[0])) return false;
     for (Index k = 1; k < task.n_components; ++k) {
-        if (!spread.add(task.uniform + 1 + (k - 1) * task.n_candidates, indices[k])) return false;
+        if (!seeding.add(task.uniform + 1 + (k - 1) * task.n_candidates, indices[k])) return false;
     }
     return true;
 }
@@ -147,8 +147,8 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView
     const RowsView view = plain_rows(rows, n_rows, d);
     trimmed_variances(rows, em.row_weight.data, n_rows, d, 0, execution.interrupt.listener(), variances.data());
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    const SpreadView spread{view, em.row_weight.data, n_components, kmeans.n_candidates, uniform};
-    if (!seed_centres(kernels, spread, execution, indices.data())) return false;
+    const SeedingView seeding{view, em.row_weight.data, n_components, kmeans.n_candidates, uniform};
+    if (!seed_centres(kernels, seeding, execution, indices.data())) return false;
     for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];
     const double mean = sum(variances.data(), d) / static_cast<double>(d);
     const CentresView task{view, em.row_weight, n_components, kmeans.tolerance * mean, kmeans.max_passes, centres};

@@ -5,16 +5,19 @@
 
 namespace gaussmix {
 
-struct SpreadView {
+// number of random numbers that `seed_centres` needs
+inline Index n_seed_draws(Index n_components, Index n_candidates) { return 1 + (n_components - 1) * n_candidates; }
+
+struct SeedingView {
     RowsView rows;
     const double* row_weight;  // weights of the rows, (n_rows,)
     Index n_components, n_candidates;
-    const double* uniform;  // (1 + (n_components - 1) n_candidates,), random numbers in [0, 1)
+    const double* uniform;  // (n_seed_draws,), random numbers in [0, 1)
 };
 
 // Draws rows that are far from each other by greedy k-means++, and writes their indices to `indices`, (n_components,).
 // Returns false if interrupted.
-bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
+bool seed_centres(const KernelTable& kernels, const SeedingView& task, const Execution& execution, Index* indices);
 
 struct CentresView {
     RowsView rows;

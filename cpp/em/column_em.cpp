@@ -11,7 +11,7 @@ namespace {
 constexpr double kEmpty = 1;  // a component counts as empty if it has fewer rows than this
 // initial limit on the length of an extrapolation, as a multiple of two EM steps; factor by which this limit is raised
 // or lowered
-constexpr double kLongest = 4, kGrowth = 4;
+constexpr double kInitialMaxLength = 4, kGrowth = 4;
 
 Mixture without_smallest(const Mixture& mixture) {
     Indices indices = by_weight(mixture);
@@ -51,11 +51,10 @@ ColumnEm::ColumnEm(const KernelTable& kernels, const ColumnView& task, const Exe
       end_(Clock::now() + std::chrono::duration<double>(task.em.seconds)) {}
 
 std::optional<State> ColumnEm::judge(const Mixture& mixture) const {
-    State state{mixture, mixture, 0};
-    const Values bounds = run(state.following, 1, -1);
-    if (bounds.empty()) return std::nullopt;
-    state.bound = bounds[0] * prior_.total_weight;
-    return state;
+    Mixture following = mixture;
+    const std::optional<double> bound = step(following);
+    if (!bound) return std::nullopt;
+    return State{mixture, std::move(following), *bound * prior_.total_weight};
 }
 
 std::optional<State> ColumnEm::after_steps(Mixture mixture) const {
@@ -67,30 +66,28 @@ bool ColumnEm::converge(State& state, double tolerance) const {
     const std::ptrdiff_t n_empty = count_empty(state.model);
     // `after` is the last mixture that an EM step, and not an extrapolation, has computed.
     Mixture current = state.model, after = current;
-    // lower bounds before the two EM steps from which `current` was extrapolated; empty if there was no
-    // extrapolation
-    Values bounds_before;
-    double longest = kLongest;
-    bool is_longest = false;
+    double bound_before = 0;  // lower bound before the EM step that led to `after`, if `current` is an extrapolation
+    double max_length = kInitialMaxLength;
+    bool is_extrapolated = false, is_limited = false;
     for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
         Mixture first = current;
-        Values bounds = run(first, 1, -1);
+        const std::optional<double> bound = step(first);
         Mixture second = first;
-        const bool is_extrapolated = !bounds_before.empty();
-        const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= bounds_before[1]);
-        const Values more = is_usable ? run(second, 1, -1) : Values();
-        if (more.empty() && is_extrapolated) {
+        const bool is_usable = bound && (!is_extrapolated || *bound >= bound_before);
+        const std::optional<double> next_bound = is_usable ? step(second) : std::nullopt;
+        if (!next_bound && is_extrapolated) {
             current = after;  // rejects the extrapolation, and continues from the mixture after the last EM step
-            bounds_before.clear();
-            longest = std::max(1.0, longest / kGrowth);
+            is_extrapolated = false;
+            max_length = std::max(1.0, max_length / kGrowth);
             continue;
         }
-        after = more.empty() ? (bounds.empty() ? current : first) : second;
-        if (more.empty()) break;
-        if (is_extrapolated && is_longest) longest *= kGrowth;
-        if (std::fabs(more[0] - bounds[0]) < tolerance || count_empty(second) > n_empty || is_over()) break;
-        bounds_before = {bounds[0], more[0]};
-        std::tie(current, is_longest) = extrapolated(current, first, second, longest);
+        after = next_bound ? second : bound ? first : current;
+        if (!next_bound) break;
+        if (is_extrapolated && is_limited) max_length *= kGrowth;
+        if (std::fabs(*next_bound - *bound) < tolerance || count_empty(second) > n_empty || is_over()) break;
+        bound_before = *next_bound;
+        is_extrapolated = true;
+        std::tie(current, is_limited) = extrapolated(current, first, second, max_length);
     }
     std::optional<State> result = judge(after);
     // If the mixture cannot be judged, a component has just lost its rows, so the smallest component is left out.
@@ -124,10 +121,17 @@ Values ColumnEm::run(Mixture& mixture, Index n_steps, double tolerance) const {
     return objectives;
 }
 
-// Extrapolates a mixture along its last two EM steps. The second element of the result is true if `longest` limits
-// the length of the extrapolation.
+// Performs one EM step, and returns the mean lower bound before the step, or nothing if the step violates `Limits`.
+std::optional<double> ColumnEm::step(Mixture& mixture) const {
+    const Values bounds = run(mixture, 1, -1);
+    return bounds.empty() ? std::nullopt : std::optional(bounds[0]);
+}
+
+// Extrapolates a mixture along its last two EM steps. The second element of the result is true if `max_length` limits
+// the length of the extrapolation. The squared changes of all coordinates are summed with the weight w / variance for a
+// mean, w for a log weight and w / 2 for a log variance, the information of a row whose component is known.
 std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
-                                                double longest) const {
+                                                double max_length) const {
     const Index n = size(start);
     const Values a = coordinates(start), b = coordinates(first), c = coordinates(second);
     const auto change = [&](Index i) { return b[i] - a[i]; };
@@ -143,20 +147,20 @@ std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixt
         }
     }
     const double wanted = of_curvature > 0 ? std::sqrt(of_change / of_curvature) : 1;
-    const bool is_longest = wanted >= longest;
-    const double step = std::max(1.0, std::min(wanted, longest));
-    const auto reached = [&](Index i) { return a[i] + 2 * step * change(i) + step * step * curvature(i); };
+    const bool is_limited = wanted >= max_length;
+    const double length = std::max(1.0, std::min(wanted, max_length));
+    const auto reached = [&](Index i) { return a[i] + 2 * length * change(i) + length * length * curvature(i); };
     Mixture result = second;
     for (Index k = 0; k < n; ++k) {
         const double log_weight = reached(k), log_variance = reached(2 * n + k);
-        if (!(std::fabs(log_weight) < 700 && std::fabs(log_variance) < 700)) return {second, is_longest};
+        if (!(std::fabs(log_weight) < 700 && std::fabs(log_variance) < 700)) return {second, is_limited};
         result.weights[k] = exponential(log_weight);
         result.means[k] = reached(n + k);
         result.covariances[k] = exponential(log_variance);
     }
     const double total = sum(result.weights.data(), n);
     for (double& weight : result.weights) weight /= total;
-    return {result, is_longest};
+    return {result, is_limited};
 }
 
 Values ColumnEm::coordinates(const Mixture& mixture) const {

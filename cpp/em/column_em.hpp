@@ -50,8 +50,9 @@ private:
     using Clock = std::chrono::steady_clock;
 
     Values run(Mixture& mixture, Index n_steps, double tolerance) const;
+    std::optional<double> step(Mixture& mixture) const;
     std::pair<Mixture, bool> extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
-                                          double longest) const;
+                                          double max_length) const;
     Values coordinates(const Mixture& mixture) const;
 
     const KernelTable& kernels_;

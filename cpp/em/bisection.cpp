@@ -12,47 +12,47 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 5;
-constexpr double kMixed = 0.05;
-constexpr double kShortestCut = 0.2;
+constexpr Index kSteps = 5;           // number of EM steps from each initial cut
+constexpr double kMixed = 0.05;       // initial responsibility of each half for the rows of the other half
+constexpr double kShortestCut = 0.2;  // minimum fraction of the weight on each side of a random cut
+// smallest variance along an axis, as a fraction of the largest variance and of the squared unit
 constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
 // Replaces `second`, the covariance of a group of rows, by a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
-// largest variance.
+// largest variance, after each feature is divided by its `unit`.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
-    Values values(second), axes;
+    Values variances = room(d), axes = room(is_full ? d * d : 0);
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= unit[i / d] * unit[i % d];
-        values = room(d), axes = room(d * d);
-        principal_axes(kernels, 1, d, second.data(), listener, values.data(), axes.data());
+        principal_axes(kernels, 1, d, second.data(), listener, variances.data(), axes.data());
     } else {
-        for (Index j = 0; j < d; ++j) values[j] /= unit[j] * unit[j];
+        for (Index j = 0; j < d; ++j) variances[j] = second[j] / (unit[j] * unit[j]);
     }
-    const double largest = *std::max_element(values.begin(), values.end());
-    for (double& value : values) value = std::max(value, std::max(kFlattest * largest, kFlattest));
+    const double least = kFlattest * std::max(*std::max_element(variances.begin(), variances.end()), 1.0);
     for (Index j = 0; j < d; ++j) {
-        const double root = std::sqrt(values[j]);
-        if (!is_full) second[j] = 1 / (root * unit[j]);
-        for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / root / unit[i];
+        variances[j] = std::max(variances[j], least);
+        const double deviation = std::sqrt(variances[j]);
+        if (!is_full) second[j] = 1 / (deviation * unit[j]);
+        for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / deviation / unit[i];
     }
-    return std::max_element(values.begin(), values.end()) - values.begin();
+    return std::max_element(variances.begin(), variances.end()) - variances.begin();
 }
 
 Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     const auto d = static_cast<Index>(bisection.middle.size());
-    Values result = room(n_rows * d), columns(bisection.whitening);
-    for (Index i = 0; i < d && bisection.is_full; ++i) {
-        for (Index j = 0; j < d; ++j) columns[i * d + j] = bisection.whitening[j * d + i];
-    }
+    const Values& whitening = bisection.whitening;
+    Values result = room(n_rows * d), transposed = whitening;
+    for (Index i = 0; i < d * d && bisection.is_full; ++i) transposed[i % d * d + i / d] = whitening[i];
     for (Index row = 0; row < n_rows; ++row) {
         double* to = result.data() + row * d;
         for (Index i = 0; i < d; ++i) {
             const double offset = rows[row * d + i] - bisection.middle[i];
-            if (!bisection.is_full) to[i] = offset * columns[i];
-            for (Index j = 0; j < d && bisection.is_full; ++j) to[j] += offset * columns[i * d + j];
+            if (!bisection.is_full) to[i] = offset * whitening[i];
+            // The matrix is transposed, so that this loop reads consecutive numbers and can use vectors.
+            for (Index j = 0; j < d && bisection.is_full; ++j) to[j] += offset * transposed[i * d + j];
         }
     }
     return result;

@@ -129,6 +129,8 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
     const double alpha = prior_.weight_concentration;
     double normaliser = 0;
     if (!prior_.has_stick_breaking) {
+        // The posterior is a Dirichlet distribution with the parameters alpha + mass, where categories without rows
+        // have mass 0 (Bishop 2006, equations B.21 and B.23).
         const double total = static_cast<double>(prior_.max_components) * alpha;
         values_.assign({total + sum(mass, n), total, alpha});
         for (Index k = 0; k < n; ++k) values_.push_back(alpha + mass[k]);
@@ -139,20 +141,22 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
         }
         return normaliser + logs_[1] - logs_[0];
     }
+    // Component k takes a fraction v_k of the stick that components 0..k-1 leave. The posterior of v_k is Beta(a, b),
+    // where a = 1 + mass[k] and b = alpha + sum_{j > k} mass[j] (Blei & Jordan 2006, Bayesian Analysis 1).
     values_.resize(static_cast<std::size_t>(3 * n));
-    double after = 0;
+    double mass_after = 0;
     for (Index k = n - 1; k >= 0; --k) {
-        const double here = values_[k] = 1 + mass[k], behind = values_[n + k] = alpha + after;
-        values_[2 * n + k] = here + behind;
-        after += mass[k];
+        const double a = values_[k] = 1 + mass[k], b = values_[n + k] = alpha + mass_after;
+        values_[2 * n + k] = a + b;
+        mass_after += mass[k];
     }
     find_gammas(3 * n);
-    double log_alpha, left = 0;
+    double log_alpha, log_left = 0;  // `log_left` is the expected log length of the stick that is left
     kernels_.log(&alpha, 1, &log_alpha);
     for (Index k = 0; k < n; ++k) {
         normaliser += logs_[k] + logs_[n + k] - logs_[2 * n + k] + log_alpha;
-        expected_logs[k] = derivatives_[k] - derivatives_[2 * n + k] + left;
-        left += derivatives_[n + k] - derivatives_[2 * n + k];
+        expected_logs[k] = derivatives_[k] - derivatives_[2 * n + k] + log_left;
+        log_left += derivatives_[n + k] - derivatives_[2 * n + k];
     }
     return normaliser;
 }

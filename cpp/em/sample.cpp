@@ -144,8 +144,6 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
     return spread;
 }
 
-double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
-
 // Returns the value that would have the index `index` if the values were sorted in the order that `before` defines. A
 // bound on the returned value is estimated from a small sample, so that only the values up to the bound must be
 // partitioned.
@@ -171,20 +169,21 @@ double value_at(const Values& values, Index index, Before before, Values& close)
     return close[index];
 }
 
-// Computes a trimmed variance without sorting, for rows that all have weight 1. `scratch` is overwritten.
-double variance_between(const Values& values, Index dropped, Values& scratch) {
+// Computes a trimmed variance without sorting, for rows that all have weight 1. Deviations are taken from the smallest
+// or the largest remaining value, whichever is more frequent. `scratch` is overwritten.
+double trimmed_variance(const Values& values, Index dropped, Values& scratch) {
     const double low = value_at(values, dropped, std::less<>(), scratch);
     const double high = value_at(values, dropped, std::greater<>(), scratch);
     if (low == high) return 0;
-    Index n_low = -dropped, n_high = -dropped;
+    Index n_low = -dropped, n_high = -dropped;  // numbers of remaining values that equal `low` and `high`
     for (const double value : values) {
         n_low += value <= low;
         n_high += value >= high;
     }
-    const auto n_rows = static_cast<double>(static_cast<Index>(values.size()) - 2 * dropped);
+    const auto n_left = static_cast<double>(static_cast<Index>(values.size()) - 2 * dropped);
     const double nearby = n_low < n_high ? high : low;
-    const double fraction = 1 / n_rows, low_fraction = static_cast<double>(n_low) / n_rows,
-                 high_fraction = static_cast<double>(n_high) / n_rows;
+    const double fraction = 1 / n_left, low_fraction = static_cast<double>(n_low) / n_left,
+                 high_fraction = static_cast<double>(n_high) / n_left;
     // Several partial sums are computed, so that the processor need not wait for each addition.
     const auto inside = [&](auto&& of) {
         std::array<double, kColumns> sums{};
@@ -219,7 +218,7 @@ double trimmed_variance(const Values& values, const double* weight, double dropp
         retained_weight.push_back(following - inside);
         inside = following;
     }
-    return variance(sorted, Fractions(std::move(retained_weight)));
+    return variances<1>({sorted.data()}, 1, Fractions(std::move(retained_weight)))[0];
 }
 
 }  // namespace
@@ -282,7 +281,7 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
             for (Index j = 0; j < count; ++j) columns[j][row] = rows[row * n_features + first + j];
         }
         for (Index j = 0; j < count; ++j) {
-            out[first + j] = counts_once ? variance_between(columns[j], static_cast<Index>(dropped), scratch)
+            out[first + j] = counts_once ? trimmed_variance(columns[j], static_cast<Index>(dropped), scratch)
                                          : trimmed_variance(columns[j], weight, dropped);
         }
     }

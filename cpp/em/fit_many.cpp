@@ -247,10 +247,11 @@ private:
         return true;
     }
 
-    // Computes the automatic ridge. Returns false if a column is constant.
-    bool find_ridge(const Sample& sample, double unit, double* ridge) const {
+    // Computes the automatic ridge. The number of rows to drop depends on the weights before their division by
+    // `weight_unit`. Returns false if a column is constant.
+    bool find_ridge(const Sample& sample, double weight_unit, double* ridge) const {
         Values weight = sample.weight;
-        for (double& each : weight) each *= unit;
+        for (double& each : weight) each *= weight_unit;
         const auto n_rows = static_cast<Index>(weight.size()), d = sample.n_features;
         const auto write_variances = [&](const Values& weights, double dropped, double* out) {
             trimmed_variances(sample.rows.data(), weights.data(), n_rows, d, dropped, listener_, out);

@@ -40,22 +40,24 @@ inline Rotation halved(Rotation angle) {
 }
 
 // Returns the rotation of axes p and q that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is
-// negligible. The expression A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest if 2 t is half the angle of
-// the vector (A - E, 2 B).
+// negligible. The sum is A cos^2 2t + 2 B cos 2t sin 2t + C sin^2 2t, where A, B and C are the sums of h^2, h o and o^2
+// with the weights c_k / (v_p v_q). It is largest if 4t is the angle of the vector (x, y) = (A - C, 2 B).
 GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
-    Vec level = Vec::zero(), slope = Vec::zero();
+    Vec a_minus_c = Vec::zero(), b = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
-        const Vec product = v * w, half = Vec::broadcast(0.5) * (v - w);
+        const Vec product = v * w, h = Vec::broadcast(0.5) * (v - w);
         const Vec weight = keep(less(Vec::zero(), product), Vec::load(turned.importance + i) / product);
-        level = fma((half - o) * (half + o), weight, level);
-        slope = fma(half * o, weight, slope);
+        a_minus_c = fma((h - o) * (h + o), weight, a_minus_c);
+        b = fma(h * o, weight, b);
     }
-    const double a = lane_sum(level), b = 2 * lane_sum(slope);
-    const double size = __builtin_fmax(__builtin_fabs(a), __builtin_fabs(b));
+    double x = lane_sum(a_minus_c), y = 2 * lane_sum(b);
+    const double size = __builtin_fmax(__builtin_fabs(x), __builtin_fabs(y));
     if (!(size > 0 && size <= __DBL_MAX__)) return {1, 0};
-    const double x = a / size, y = b / size, length = __builtin_sqrt(x * x + y * y);
+    x /= size, y /= size;
+    const double length = __builtin_sqrt(x * x + y * y);
+    // twice the increase of the sum, length - x; if x > 0, the quotient avoids cancellation
     const double gain = x > 0 ? y * y / (length + x) : length - x;
     if (!(gain * size > kMinGain * total)) return {1, 0};
     return halved(halved({x / length, y / length}));
@@ -147,15 +149,16 @@ namespace shared {
 // Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
 GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int max_sweeps,
                               Poll& poll, double* scratch, double* axes) {
-    double* const importance = scratch + d * d * n_lanes;
+    // The scratch memory holds the matrices, the weights and the axes, padded with zeros, and then `product`.
+    double *const importance = scratch + d * d * n_lanes, *const product = importance + n_lanes + d * stride;
     const Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
-    for (Index i = 0; i < d * d * n_lanes + n_lanes + d * stride; ++i) scratch[i] = 0;
+    for (double* number = scratch; number < product; ++number) *number = 0;
     for (Index i = 0; i < d * d; ++i) turned.axes[i % d * stride + i / d] = axes[i];
     const double scale = power_of_two_near_reciprocal(largest_variance(scatters));
     for (Index k = 0; k < scatters.n_components; ++k) {
         if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
         if (poll.is_cancelled(2 * d * d * d)) return;
-        load_scatter(turned, k, scatters.data + k * d * d, scale, turned.axes + d * stride);
+        load_scatter(turned, k, scatters.data + k * d * d, scale, product);
     }
     for (int i = 0; i < max_sweeps && sweep(turned, scatters.importance == nullptr, poll); ++i) {}
     for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];

@@ -53,7 +53,8 @@ public:
     void draw_component(Index component, Poll& poll) const {
         const Index first = scratch_.starts[component], last = scratch_.starts[component + 1];
         if (first == last) return;
-        invert_diagonal(component);
+        const double* w = factor(component);
+        view_.shape.factor_shape == FactorShape::low_rank ? invert_low_rank(w) : invert_diagonal(w);
         for (Index i = first; i < last; i += kDrawnAtOnce) {
             draw_group(component, scratch_.order + i, last - i < kDrawnAtOnce ? last - i : kDrawnAtOnce);
             if (poll.is_cancelled(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;
@@ -78,9 +79,7 @@ private:
 
     // Writes -1 / W_ii of each feature i to scratch.scales. Because of the minus sign, forward substitution can use
     // multiply-adds instead of subtractions.
-    void invert_diagonal(Index component) const {
-        const double* w = factor(component);
-        if (view_.shape.factor_shape == FactorShape::low_rank) return invert_low_rank(w);
+    void invert_diagonal(const double* w) const {
         const Index step = view_.shape.factor_shape == FactorShape::spherical  ? 0
                            : view_.shape.factor_shape == FactorShape::diagonal ? 1
                                                                                : n_features_ + 1;

@@ -70,11 +70,12 @@ bool MStep::maximise_pooled(Moments& moments, const double* anchor, Mixture& fol
         weights[k] = moments.mass[k] / total;
         if (!(weights[k] > task_.limits.min_weight)) return false;
     }
-    const double whole = sum_in_pairs(weights.data(), n_components_);
+    const double sum_of_weights = sum_in_pairs(weights.data(), n_components_);
+    // NumPy sums components in pairs only if their second moments are consecutive numbers, as for a single feature.
     if (d_ == 1) moments.second[0] = sum_in_pairs(moments.second.data(), n_components_);
     if (d_ > 1) pool(moments.second);
     for (Index k = 0; k < n_components_; ++k) {
-        weights[k] /= whole;
+        weights[k] /= sum_of_weights;
         move_to_mean(k, anchor + k * d_, moments, following, moments.second.data());
     }
     add_ridge(total, moments.second.data());

@@ -110,7 +110,9 @@ private:
             const Index d = shape.n_features, K = padded_components(shape), rows = batch_rows(shape);
             Carver carver;
             features = carver.take(d * rows);
+            // log densities, later their exponentials, [component][row]
             densities = carver.take(K * kLanes);
+            // log densities, later responsibilities, [component / kLanes][row][component % kLanes]
             by_row = carver.take(K * kBatchRows);
             completed = carver.take(kBatchRows * d * K);
             inverse = carver.take(triangle(d) * kLanes);

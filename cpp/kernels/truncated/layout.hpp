@@ -102,7 +102,7 @@ inline void pack(const TruncatedView& task, const ParametersView& parameters, vo
     double* packed = static_cast<double*>(operands);
     for (Index k = 0, d = shape.n_features; k < shape.n_components; ++k) {
         double* record = packed + from.size + k * to.stride;
-        copy(packed + from.factors + k * from.factor_stride, to.mean, record);
+        copy(packed + from.factors + k * from.factor_stride, to.mean, record);  // the mean follows the factor
         copy(packed + from.means + k * d, d, record + to.mean);
         record[to.log_scale] = packed[from.log_scale + k];
         if (is_fixed(shape)) copy(packed + from.anchor + k * d, d, record + to.anchor);

@@ -18,7 +18,7 @@ void bound_draw(const Target& target, const Contiguous<double, 1>& cumulative, c
     DrawView view{};
     view.shape =
         shape_of(count_components(cumulative, means, {}, {}), static_cast<Index>(means.shape(1)), factor_shape);
-    require(means.shape(0) == cumulative.shape(0), "cumulative and means must be of as many components");
+    require(means.shape(0) == cumulative.shape(0), "cumulative and means must have the same number of components");
     const ParametersView parameters = view_gaussians(means, factors, view.shape);
     require(rows.shape(1) == means.shape(1) && rows.shape(0) == labels.shape(0),
             "rows must have shape (n_rows, n_features), and labels (n_rows,)");

@@ -8,6 +8,7 @@
 // Drawing a row of d features takes d/2 runs of the Philox generator, d/2 Box-Muller transforms and, if W is
 // triangular, d^2/2 multiply-adds.
 #pragma once
+#include "layout.hpp"
 #include "normals.hpp"
 #include "poll.hpp"
 
@@ -30,7 +31,7 @@ public:
             const Random bits = random_(Words::load(pairs), 0, Philox::kLabels);
             uniform(bits.words[0], bits.words[1], 0).store(uniforms[0]);
             uniform(bits.words[2], bits.words[3], 0).store(uniforms[1]);
-            const Index count = last - first < 2 * kLanes ? last - first : 2 * kLanes;
+            const Index count = smaller(last - first, Index{2 * kLanes});
             for (Index i = 0; i < count; ++i) view_.labels[first + i] = component_at(uniforms[i % 2][i / 2]);
         }
     }
@@ -56,7 +57,7 @@ public:
         const double* w = factor(component);
         view_.shape.factor_shape == FactorShape::low_rank ? invert_low_rank(w) : invert_diagonal(w);
         for (Index i = first; i < last; i += kDrawnAtOnce) {
-            draw_group(component, scratch_.order + i, last - i < kDrawnAtOnce ? last - i : kDrawnAtOnce);
+            draw_group(component, scratch_.order + i, smaller(last - i, kDrawnAtOnce));
             if (poll.is_cancelled(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;
         }
     }
@@ -100,12 +101,11 @@ private:
 
     void draw_group(Index component, const Index* order, Index n_rows) const {
         alignas(64) std::uint64_t rows[kDrawnAtOnce];  // row indices; unused lanes repeat the index of the last row
-        for (Index i = 0; i < kDrawnAtOnce; ++i)
-            rows[i] = static_cast<std::uint64_t>(order[i < n_rows ? i : n_rows - 1]);
+        for (Index i = 0; i < kDrawnAtOnce; ++i) rows[i] = static_cast<std::uint64_t>(order[smaller(i, n_rows - 1)]);
         for (Index i = 0; i < n_rows; ++i) prefetch_to_write(view_.rows + order[i] * n_features_);
         draw_normals(rows, (n_rows + kLanes - 1) / kLanes);
         for (Index first = 0; first < n_rows; first += kLanes) {
-            const int n_lanes = n_rows - first < kLanes ? static_cast<int>(n_rows - first) : kLanes;
+            const int n_lanes = static_cast<int>(smaller(n_rows - first, Index{kLanes}));
             colour(component, rows + first, n_lanes, scratch_.lanes + first / kLanes * lanes_in_vector());
         }
     }
@@ -142,9 +142,10 @@ private:
         const double *w = factor(component), *mean = view_.means + component * n_features_;
         if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
         for (Index i = 0; i < n_features_; i += kPanel) {
-            const int height = n_features_ - i < kPanel ? static_cast<int>(n_features_ - i) : kPanel;
+            const int height = static_cast<int>(smaller(n_features_ - i, Index{kPanel}));
             if (view_.shape.factor_shape == FactorShape::triangular) {
-                solve(height, w + i * n_features_, i, lanes);
+                with_constant(height,
+                              [&](auto count) { solve<decltype(count)::value>(w + i * n_features_, i, lanes); });
             } else {
                 scale(i, i + height, lanes);
             }
@@ -172,19 +173,6 @@ private:
     void scale(Index first, Index last, double* lanes) const {
         for (Index i = first; i < last; ++i) {
             (Vec::load(lanes + i * kLanes) * Vec::broadcast(scratch_.scales[i])).store(lanes + i * kLanes);
-        }
-    }
-
-    void solve(int height, const double* w, Index first, double* lanes) const {
-        switch (height) {
-            case 1: return solve<1>(w, first, lanes);
-            case 2: return solve<2>(w, first, lanes);
-            case 3: return solve<3>(w, first, lanes);
-            case 4: return solve<4>(w, first, lanes);
-            case 5: return solve<5>(w, first, lanes);
-            case 6: return solve<6>(w, first, lanes);
-            case 7: return solve<7>(w, first, lanes);
-            default: return solve<8>(w, first, lanes);
         }
     }
 

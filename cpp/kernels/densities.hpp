@@ -107,7 +107,7 @@ GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
 }
 
 // Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
-// every lane exceeds the limit of the lane.
+// every lane exceeds the limit of the lane. Then `squares` are lower bounds, the sums over the features so far.
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;

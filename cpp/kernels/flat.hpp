@@ -85,7 +85,7 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
 }
 
 // Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
-// every lane exceeds the limit of the lane.
+// every lane exceeds the limit of the lane. Then `squares` are lower bounds, the sums over the features so far.
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {

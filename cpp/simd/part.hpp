@@ -32,6 +32,7 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 using Bits = std::uint64_t;
+// replaces squared distances that are infinite or NaN, so that log densities are finite numbers
 constexpr double kLargest = __DBL_MAX__;
 // A vector has the same number of lanes on every processor, because the distribution of rows among lanes affects the
 // last bits of every sum.

@@ -22,7 +22,7 @@ from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, base
 from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
-from gaussmix._src.sources.tables.base import batch_rows, describe_type, first_line, is_numeric, typed
+from gaussmix._src.sources.tables.base import batch_rows, describe_type, fill_null_types, first_line, is_numeric
 from gaussmix._src.sources.tables.typed_table import is_slow
 
 _LONG_INTEGERS = pa.int64(), pa.uint64()
@@ -156,7 +156,7 @@ class DatasetReader(BatchReader):
         self._stored = [] if self.versions.identity else [stored_in(dataset.filesystem, file) for file in files]
         fragments = self._fragments()
         with self._reading():
-            schema = typed(dataset.schema, (fragment.physical_schema for fragment in fragments))
+            schema = fill_null_types(dataset.schema, (fragment.physical_schema for fragment in fragments))
         if schema is not dataset.schema:
             self._dataset = dataset = dataset.replace_schema(schema)
         super().__init__(name, schema, columns, weights)

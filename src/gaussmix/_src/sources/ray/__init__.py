@@ -21,7 +21,7 @@ from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
-from gaussmix._src.sources.tables.base import is_numeric, typed
+from gaussmix._src.sources.tables.base import fill_null_types, is_numeric
 
 RESULT = "result"  # name of the column that predictions add to a data set
 
@@ -141,7 +141,8 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
         raise ValueError(f"{name} has no rows.")
     if n_rows and pa.null() in schema.types:
         tasks = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
-        schema = typed(schema, (one for one, _, _ in workers.results(tasks, f"with partition {{}} of {name}".format)))
+        found = workers.results(tasks, f"with partition {{}} of {name}".format)
+        schema = fill_null_types(schema, (one for one, _, _ in found))
     return schema, has_names
 
 

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.listing import FileVersions, list_files
 from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.tables.arrow_table import read_arrow
-from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, typed
+from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, fill_null_types
 from gaussmix._src.sources.tables.csv_header import read_csv
 from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 
@@ -138,7 +138,7 @@ class Files(Table):
 
     @cached_property
     def schema(self) -> pa.Schema:
-        schema = typed(self.tables[0].schema, (table.schema for table in self.tables[1:]))
+        schema = fill_null_types(self.tables[0].schema, (table.schema for table in self.tables[1:]))
         return schema if self.names == tuple(schema.names) else pa.schema([schema.field(name) for name in self.names])
 
     @property

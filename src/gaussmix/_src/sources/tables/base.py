@@ -361,17 +361,16 @@ def is_numeric(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
-def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
+def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
     """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it."""
-    empty = {field.name for field in schema if pa.types.is_null(field.type)}
-    result: dict[str, pa.Field] = {}
-    for other in others if empty else ():
-        result |= {field.name: field for field in other if field.name in empty and not pa.types.is_null(field.type)}
-        empty -= result.keys()
-        if not empty:
+    untyped = {field.name for field in schema if pa.types.is_null(field.type)}
+    found: dict[str, pa.Field] = {}
+    for other in others if untyped else ():
+        found |= {each.name: each for each in other if each.name in untyped and not pa.types.is_null(each.type)}
+        untyped -= found.keys()
+        if not untyped:
             break
-    fields = [result.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
-    return pa.schema(fields, schema.metadata) if result else schema
+    return pa.schema([found.get(field.name, field) for field in schema], schema.metadata) if found else schema
 
 
 def describe_type(kind: Any) -> str:

@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 from gaussmix._src.errors import counted, quoted
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.tables import base
-from gaussmix._src.sources.tables.base import BadTable, Input, Table, reading, typed
+from gaussmix._src.sources.tables.base import BadTable, Input, Table, fill_null_types, reading
 from gaussmix._src.sources.tables.csv_text import (
     COMMA_HINT,
     EITHER_HINT,
@@ -81,7 +81,8 @@ class CsvTable(Table):
                 schema = schema.set(index, each.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
-        return typed(schema, self._first_value_types([each.name for each in schema if pa.types.is_null(each.type)]))
+        untyped = [each.name for each in schema if pa.types.is_null(each.type)]
+        return fill_null_types(schema, self._first_value_types(untyped))
 
     def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
         types = dict.fromkeys(columns, pa.string())

@@ -343,19 +343,21 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     """
     d = len(second_sum)
     rows, columns = below_diagonal(d)
-    n, roots = len(rows), np.sqrt(variances / variances.max())
-    scatter, inverse, each = second_sum * roots[:, None] * roots, 1 / roots**2, np.arange(n)
-    turns = np.zeros((n, d, d))
-    turns[each, rows, columns], turns[each, columns, rows] = 1.0, -1.0
+    n, deviations = len(rows), np.sqrt(variances / variances.max())
+    # Sums S of unwhitened rows, in units of the largest standard deviation, with V⁻¹ in the inverse of these units.
+    scatter, precisions, angles = second_sum * deviations[:, None] * deviations, 1 / deviations**2, np.arange(n)
+    generators = np.zeros((n, d, d))  # derivatives of Ω with respect to the angles
+    generators[angles, rows, columns], generators[angles, columns, rows] = 1.0, -1.0
     result = np.zeros((d + n, d + n))
     result[np.arange(d), np.arange(d)] = np.diagonal(second_sum)
-    crossed = np.sqrt(2) * scatter[rows, columns]
-    result[d + each, rows], result[d + each, columns] = crossed * inverse[rows], -crossed * inverse[columns]
+    mixed = np.sqrt(2) * scatter[rows, columns]
+    result[d + angles, rows], result[d + angles, columns] = mixed * precisions[rows], -mixed * precisions[columns]
     result[:d, d:] = result[d:, :d].T
-    first = scatter * (inverse[:, None] + inverse) @ turns
-    middle = scatter @ turns * inverse
-    splits = -0.5 * (first - 2 * middle).reshape(n, -1) @ turns.reshape(n, -1).T
-    result[d:, d:] = 0.5 * (splits + splits.T)
+    # Because Ωᵀ = −Ω, tr S [Ω, [Ω, V⁻¹]] = −tr ((S V⁻¹ + V⁻¹ S) Ω − 2 S Ω V⁻¹) Ωᵀ.
+    outer = scatter * (precisions[:, None] + precisions) @ generators
+    inner = scatter @ generators * precisions
+    products = -0.5 * (outer - 2 * inner).reshape(n, -1) @ generators.reshape(n, -1).T
+    result[d:, d:] = 0.5 * (products + products.T)
     return result
 
 

@@ -218,13 +218,14 @@ class _PairValues:
 
     def set(self, sums: Array, pairs: Pairs) -> None:
         """Set the values of all clusters and of some pairs from the sums that `_sums` returns."""
-        self.entropy, mass = sums[: 2 * len(self.union)].reshape(2, -1).copy()
-        self.union[pairs], *lost = sums[2 * len(self.union) :].reshape(3, -1)
+        n_clusters = len(self.union)
+        self.entropy, mass = sums[: 2 * n_clusters].reshape(2, -1).copy()
+        self.union[pairs], *reassigned = sums[2 * n_clusters :].reshape(3, -1)
         # A cluster without rows gets the overlap 1, so that the cluster is merged. Merging a cluster without rows does
         # not change other clusters.
-        fractions = [
-            np.divide(each, mass[of], out=np.ones(len(of)), where=mass[of] > 0)
-            for each, of in zip(lost, pairs, strict=True)
+        fractions = [  # p_jl and p_lj of the docstring of `Merging`
+            np.divide(moved, mass[cluster], out=np.ones(len(cluster)), where=mass[cluster] > 0)
+            for moved, cluster in zip(reassigned, pairs, strict=True)
         ]
         self.overlap[pairs] = np.maximum(*fractions)
 

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import coded, different, is_missing, label_array
+from gaussmix._src.validation.targets import distinct_values, encode_values, is_missing, label_array
 
 
 class Column(NamedTuple):
@@ -217,11 +217,11 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
 
 def _from_components(components: NDArray[Any]) -> UserLabels:
     """Convert labels that are component indices, or −1 for unknown components, to `UserLabels`."""
-    values = np.sort(different(components))
+    values = np.sort(distinct_values(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
     codes[is_known] = np.arange(np.count_nonzero(is_known))
-    return UserLabels(values[is_known][:, None].tolist(), coded(components, values, codes))
+    return UserLabels(values[is_known][:, None].tolist(), encode_values(components, values, codes))
 
 
 def _check_table(table: Any) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
-    cells = _check_no_times(different(column))
+    cells = _check_no_times(distinct_values(column))
     if any(isinstance(value, float) and np.isinf(value) for value in cells.tolist()):
         _check_finite(column)
     known = ~_is_unlabelled(cells)
@@ -58,7 +58,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError(f"y contains only one class, {classes.tolist()[0]!r}, but a classifier needs two or more.")
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     codes[known] = numbers
-    return classes, coded(column, cells, codes)
+    return classes, encode_values(column, cells, codes)
 
 
 def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
@@ -71,8 +71,8 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     Raises TypeError if y contains dates, times or durations.
     """
     column = _labels(y, n_rows)
-    cells = _check_no_times(different(column))
-    return coded(column, cells, encode_names(cells, classes, has_unknown=has_unknown))
+    cells = _check_no_times(distinct_values(column))
+    return encode_values(column, cells, encode_names(cells, classes, has_unknown=has_unknown))
 
 
 def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
@@ -93,7 +93,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     return codes
 
 
-def different(y: NDArray[Any]) -> NDArray[Any]:
+def distinct_values(y: NDArray[Any]) -> NDArray[Any]:
     """Return the distinct values in y without missing values, sorted unless y is an array of objects."""
     if y.dtype.kind == "O":
         cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
@@ -102,7 +102,7 @@ def different(y: NDArray[Any]) -> NDArray[Any]:
     return cells[~_missing_mask(cells)]
 
 
-def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
+def encode_values(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return an array (n_rows,) of the code of each value in y (−1 if missing); `values[i]` has the code `codes[i]`."""
     array = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}

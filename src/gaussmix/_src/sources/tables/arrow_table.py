@@ -73,11 +73,11 @@ class ArrowFileTable(TypedTable):
     @cached_property
     def layout(self) -> list[_Batch]:
         """Return the layout of all batches; because the file is memory-mapped, uncompressed arrays are not read."""
-        values = [field for field in self.types if is_numeric(field.type)]
-        narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
-        # To count the rows of compressed batches, only one column is loaded. If batches are not compressed, all columns
-        # are selected, because Arrow would copy data if only some columns were selected.
-        options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
+        numeric = [field for field in self.types if is_numeric(field.type)]
+        names, options = [field.name for field in numeric], None  # options for some columns would make Arrow copy data
+        if self.codec:  # the rows of compressed batches are only counted, so that loading one column suffices
+            narrow = min(numeric, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
+            names, options = [], _only([narrow], self.types)
         with (
             reading(self.source, "Arrow or Feather"),
             self.source.mapped() as mapped,
@@ -85,8 +85,8 @@ class ArrowFileTable(TypedTable):
         ):
             whole = mapped.read_buffer()
             batches = map(file.get_batch, range(file.num_record_batches))
-            retained = (batch.select(names or batch.schema.names) for batch in batches)
-            return [_Batch.from_batch(valid(batch, self.name), names, whole) for batch in retained]
+            checked = (valid(batch.select(names or batch.schema.names), self.name) for batch in batches)
+            return [_Batch.from_batch(batch, names, whole) for batch in checked]
 
     @property
     def n_rows(self) -> int:
@@ -115,7 +115,7 @@ class ArrowFileTable(TypedTable):
 class ArrowStreamTable(TypedTable):
     """An Arrow stream, whose number of rows is unknown until its end. In an Arrow file, the stream begins at byte 8."""
 
-    start: int = 0
+    start: int  # first byte of the stream
 
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with reading(self.source, "Arrow or Feather"), self.source.opened() as opened:
@@ -155,15 +155,13 @@ def read_arrow(source: Input) -> TypedTable:
             arrow = feather.read_table(source.opened())
             return MemoryTable.from_input(source, arrow.schema, arrow=arrow)
         is_file = start.startswith(_ARROW_FILE)
-        if is_file and source.stored is not None:
-            with source.opened() as opened:
-                opened.seek(_START)
-                return ArrowStreamTable.from_input(source, pa.ipc.open_stream(opened).schema, start=_START)
         with source.opened() as opened:
-            types = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(opened).schema
-            if is_file:
-                return ArrowFileTable.from_input(source, types, codec=codec_of(opened))
-            return ArrowStreamTable.from_input(source, types)
+            if is_file and source.stored is None:
+                return ArrowFileTable.from_input(source, pa.ipc.open_file(opened).schema, codec=codec_of(opened))
+            # Files in a store can't be mapped into memory, so that only the stream in an Arrow file is read.
+            first_byte = _START if is_file else 0
+            opened.seek(first_byte)
+            return ArrowStreamTable.from_input(source, pa.ipc.open_stream(opened).schema, start=first_byte)
 
 
 def codec_of(file: pa.NativeFile) -> bytes:

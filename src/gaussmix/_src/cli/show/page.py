@@ -175,8 +175,10 @@ def _criterion(findings: ReportData) -> str:
     if selection is None or len(selection.results_["structure"]) < 2:
         return ""
     chosen = f"{findings.mixture.n_components} components, {findings.mixture.family.name} covariances"
-    pictures = []
-    for criterion in [selection.criterion, "bic"] if selection.criterion in HIGHER_IS_BETTER else [selection.criterion]:
+    criteria, pictures = [selection.criterion], []
+    if selection.criterion in HIGHER_IS_BETTER:
+        criteria.append("bic")  # shows whether the most common criterion agrees with cross-validation or stability
+    for criterion in criteria:
         drawn = CriterionDisplay.from_estimator(selection, criterion=criterion)
         alt = f"{criterion_title(criterion)} of every candidate over the number of components; chosen: {chosen}."
         pictures.append(_picture(drawn.figure_, alt, "The ring marks the chosen model.", "svg"))

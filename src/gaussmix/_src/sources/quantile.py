@@ -86,25 +86,26 @@ def find_neighbourhood(
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
     for index in range(N_PASSES):
         maximum = MAX_INTERVALS if index < N_PASSES - 1 else sys.maxsize
-        scores = source.map_merge(
+        groups = source.map_merge(
             ScoreReduction(task, partial(_weights_between, shift=shift, limit=maximum, low=low, high=high))
         )
         if index == 0:
-            weight = limit(scores.below + float(scores.weights.sum()))
-        reached = scores.below + np.cumsum(scores.weights)
-        if not len(reached) or (index == 0 and not scores.below <= weight < reached[-1]):
+            weight = limit(groups.below + float(groups.weights.sum()))
+        reached = groups.below + np.cumsum(groups.weights)
+        if not len(reached) or (index == 0 and not groups.below <= weight < reached[-1]):
             return None
         position = min(int(np.searchsorted(reached, weight, side="right")), len(reached) - 1)
-        if scores.shift == 0:
+        if groups.shift == 0:
             break
-        first, last = int(scores.keys[position]) << scores.shift, (int(scores.keys[position]) + 1 << scores.shift) - 1
+        key = int(groups.keys[position])
+        first, last = key << groups.shift, (key + 1 << groups.shift) - 1
         low, high, shift = max(low, first), min(high, last), 0
         ends = _scores(np.array([low, high], dtype=np.uint64))
         if np.isfinite(ends).all():
             width = tie * max(1.0, *np.abs(ends))
             low, high = _keys(ends + np.array([-width, width])).tolist()
             high = min(high, highest)
-    return QuantileNeighbourhood(position, _scores(scores.keys), scores.weights, scores.below)
+    return QuantileNeighbourhood(position, _scores(groups.keys), groups.weights, groups.below)
 
 
 def _sorted_neighbourhood(
@@ -112,11 +113,11 @@ def _sorted_neighbourhood(
 ) -> QuantileNeighbourhood | None:
     """Sort the scores of all blocks on the device, and return the result of `find_neighbourhood`."""
     scores = concatenated([part for part, _ in parts])
-    xp, counts = scores.namespace, scores.values <= between[1]
+    xp, is_valid = scores.namespace, scores.values <= between[1]
     ones = xp.ones_like(scores.values)
     weights = ones if parts[0][1] is None else concatenated([weight for _, weight in parts]).values
-    order = xp.argsort(xp.where(counts, scores.values, xp.inf * ones))
-    rising, rising_weights = (xp.take(each, order) for each in (scores.values, xp.where(counts, weights, 0.0 * ones)))
+    order = xp.argsort(xp.where(is_valid, scores.values, xp.inf * ones))
+    rising, rising_weights = (xp.take(each, order) for each in (scores.values, xp.where(is_valid, weights, 0.0 * ones)))
     reached = xp.cumulative_sum(rising_weights)
     position = int(xp.searchsorted(reached, scores.send([limit(float(reached[-1]))]), side="right")[0])
     if position == len(scores) or not between[0] <= (value := float(rising[position])) <= between[1]:
@@ -129,7 +130,7 @@ def _sorted_neighbourhood(
 
 
 @dataclass(frozen=True, eq=False)
-class _Weights:
+class _ScoreGroups:
     """Total weights of rows, grouped by key. A key is an integer that represents a score, without some low bits.
 
     Parameters
@@ -148,7 +149,7 @@ class _Weights:
     limit: int
 
     @classmethod
-    def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _Weights:
+    def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _ScoreGroups:
         """Sum the weights of equal keys. If `weights` is None, each key has the weight 1."""
         first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
         if last - first >= len(keys):  # if there are more bins than keys, sorting is faster than counting
@@ -158,12 +159,12 @@ class _Weights:
             indices = (keys - np.uint64(first)).astype(np.intp)
             present = np.flatnonzero(np.bincount(indices))
             keys, sums = present.astype(np.uint64) + np.uint64(first), np.bincount(indices, weights)[present]
-        scores = cls(below, keys, sums.astype(np.float64), shift, limit)
-        while len(scores.keys) > limit:
-            scores = scores.shifted(scores.shift + 4)
-        return scores
+        groups = cls(below, keys, sums.astype(np.float64), shift, limit)
+        while len(groups.keys) > limit:
+            groups = groups.shifted(groups.shift + 4)
+        return groups
 
-    def shifted(self, shift: int) -> _Weights:
+    def shifted(self, shift: int) -> _ScoreGroups:
         """Remove low bits of the keys, so that `shift` bits are removed in total, and merge keys that become equal."""
         if shift == self.shift or not len(self.keys):
             return replace(self, shift=shift)
@@ -171,7 +172,7 @@ class _Weights:
         firsts = np.flatnonzero(np.diff(keys, prepend=keys[0] ^ np.uint64(1)))
         return replace(self, keys=keys[firsts], weights=np.add.reduceat(self.weights, firsts), shift=shift)
 
-    def __add__(self, other: _Weights) -> _Weights:
+    def __add__(self, other: _ScoreGroups) -> _ScoreGroups:
         shift = max(self.shift, other.shift)
         one, another = self.shifted(shift), other.shifted(shift)
         keys, weights = np.concatenate([one.keys, another.keys]), np.concatenate([one.weights, another.weights])
@@ -202,16 +203,16 @@ class ScoreReduction(Generic[S]):
         return block.sum_of(lambda leaf: self.of_leaf(self.task.call(leaf, state), leaf.row_weight))
 
 
-def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
+def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _ScoreGroups:
     """Group weights by key; keys below `low` form one group, and keys above `high` are left out."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
-    counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
-    keys = _keys(scores[counts])
-    weight = None if weight is None else weight[counts]
+    is_grouped = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
+    keys = _keys(scores[is_grouped])
+    weight = None if weight is None else weight[is_grouped]
     is_below = keys < low
     below = float(np.count_nonzero(is_below) if weight is None else weight[is_below].sum())
     keys, weight = keys[~is_below], None if weight is None else weight[~is_below]
-    return _Weights.from_keys(below, keys >> np.uint64(shift), weight, shift, limit)
+    return _ScoreGroups.from_keys(below, keys >> np.uint64(shift), weight, shift, limit)
 
 
 def _keys(scores: Array) -> Keys:

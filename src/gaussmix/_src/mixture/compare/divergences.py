@@ -140,18 +140,18 @@ def expectation(
     ValueError if values of f are too large for `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
-    of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
-    weights = of.weights / of.weights.sum()
+    p, random_numbers, value, variance = models[0], generator(rng, 0), 0.0, 0.0
+    weights = p.weights / p.weights.sum()
 
-    def drawn(component: int, shifted: Sequence[Model], n_rows: int) -> Array:
-        only = alone(component, of.n_components)
-        rows = draw(only, shifted[0].means, of.whitening, n_rows, source, engine)[0]
+    def draw_values(component: int, shifted: Sequence[Model], n_rows: int) -> Array:
+        only = alone(component, p.n_components)
+        rows = draw(only, shifted[0].means, p.whitening, n_rows, random_numbers, engine)[0]
         return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in shifted))
 
     for k in map(int, np.flatnonzero(weights)):
-        shifted = [_about(model, of.means[k]) for model in models]
+        shifted = [_about(model, p.means[k]) for model in models]
         n_own = max(2, int(np.ceil(n_draws * weights[k])))
-        mean, squared_error = mean_and_error(partial(drawn, k, shifted), n_own, of.n_features)
+        mean, squared_error = mean_and_error(partial(draw_values, k, shifted), n_own, p.n_features)
         value += float(weights[k]) * mean
         variance += float(weights[k]) ** 2 * squared_error
     return Estimate(value, float(np.sqrt(variance)))

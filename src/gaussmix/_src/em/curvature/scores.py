@@ -122,8 +122,8 @@ def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Ar
 class NumericalScores:
     """Function that sums products of scores over a leaf by numerical differences, if scores have no formulas.
 
-    The values x of a row are its responsibilities, the responsibility of the noise component, and its score (p,). The
-    result is Σ s x xᵀ and, if `has_squares` is true, also Σ s² x xᵀ.
+    The values x of a row are its responsibilities, the responsibility of the noise component, and its score (p,). With
+    the row weights s, the result is Σ s x xᵀ and, if `has_squares` is true, also Σ s² x xᵀ.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ class NumericalScores:
     def _sums(self, block: Block) -> Sums:
         responsibilities = self.engine.responsibilities(block, self.parameters).T
         of_noise = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
-        height, step = self.engine.log_density, 2 * DIFFERENCE_STEP
-        scores = [(height(block, up) - height(block, down)) / step for up, down in self.step_parameters]
+        log_density, step = self.engine.log_density, 2 * DIFFERENCE_STEP
+        scores = [(log_density(block, up) - log_density(block, down)) / step for up, down in self.step_parameters]
         values, weight = np.array([*responsibilities, *of_noise, *scores]), block.weight
         return Sums(weighted_gram(self.engine, values, each) for each in [weight, weight**2][: 1 + self.has_squares])
 

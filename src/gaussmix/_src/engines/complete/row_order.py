@@ -117,6 +117,14 @@ class RowOrdering(NamedTuple):
         return RowOrdering(None if is_refresh and not writes_labels else by, n_passes, writes_labels)
 
 
+class _StoredBounds(NamedTuple):
+    """Lower bounds on distances, (n_groups, n_components), that a pass left for the next pass over the same block."""
+
+    values: NDArray[np.float32]
+    label_mixture: PackedMixture  # mixture whose labels ordered the rows, and thus divided them into groups
+    mixture: PackedMixture  # mixture for which the bounds hold
+
+
 @dataclass(eq=False)
 class RowOrderCache:
     """Order and bounds that are stored with a block. If this cache is lost, the results are still bit-identical.
@@ -131,55 +139,54 @@ class RowOrderCache:
     n_features: int
     # The mixture that labelled the rows, and the order by these labels, which the next pass will probably use.
     _order: tuple[PackedMixture, NDArray[np.uint16]] | None = None
-    # The bounds; the mixture whose labels ordered the rows; and the mixture for which the bounds hold.
-    _bounds: tuple[NDArray[np.float32], PackedMixture, PackedMixture] | None = None
+    _bounds: _StoredBounds | None = None
 
     @property
     def n_bytes(self) -> int:
         """Return the memory that the stored order and bounds take, in bytes."""
-        arrays = (self._order and self._order[1], self._bounds and self._bounds[0])
+        arrays = (self._order and self._order[1], self._bounds and self._bounds.values)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Return the order and bounds for a pass; if the order is not in the cache, `label_rows` labels the rows."""
         bounds, self._bounds = self._bounds, None  # removed, because an interrupted pass must not leave bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
-        by = ordering.label_mixture
-        if by is None:
+        label_mixture = ordering.label_mixture
+        if label_mixture is None:
             return RowPass(labels=labels)
-        if self._order is None or not self._order[0].is_same(by):
-            self._order = by, _sort_by_label(label_rows(by))
+        if self._order is None or not self._order[0].is_same(label_mixture):
+            self._order = label_mixture, _sort_by_label(label_rows(label_mixture))
         order = self._order[1]
-        if bounds is None or not bounds[1].is_same(by):
-            fresh = self._new_bounds()
-            none = np.zeros((2, self.n_components), dtype=np.float32)
-            return RowPass(order, labels, fresh, None if fresh is None else none)
-        values, _, before = bounds
+        if bounds is None or not bounds.label_mixture.is_same(label_mixture):
+            return self._begin_without_bounds(order, labels)
+        before = bounds.mixture
         motion = native_target().measure_motion(
             mixture.factor_shape, before.means, before.factors, mixture.means, mixture.factors
         )  # fmt: skip
-        return RowPass(order, labels, values, motion)
+        return RowPass(order, labels, bounds.values, motion)
 
     def end_pass(self, row_pass: RowPass, mixture: PackedMixture, ordering: RowOrdering, n_active: float) -> PassCounts:
         """Store the order and the bounds of a finished pass, and return the counts of the pass."""
         counts = PassCounts(n_active)
         if row_pass.labels is not None:
-            fresh = _sort_by_label(row_pass.labels)
+            new_order = _sort_by_label(row_pass.labels)
             old_changes = 0 if row_pass.order is None else _count_label_changes(row_pass.labels, row_pass.order)
-            counts = PassCounts(n_active, old_changes, _count_label_changes(row_pass.labels, fresh))
+            counts = PassCounts(n_active, old_changes, _count_label_changes(row_pass.labels, new_order))
             # Counts over all blocks decide the next order. Each block stores only the order that this block prefers,
             # because storing both orders would double the memory.
             if row_pass.order is None or counts.prefers_new_order(self.n_rows):
-                self._order = mixture, fresh
+                self._order = mixture, new_order
         if row_pass.distance_bounds is not None and ordering.label_mixture is not None:
-            self._bounds = row_pass.distance_bounds, ordering.label_mixture, mixture
+            self._bounds = _StoredBounds(row_pass.distance_bounds, ordering.label_mixture, mixture)
         return counts
 
-    def _new_bounds(self) -> NDArray[np.float32] | None:
+    def _begin_without_bounds(self, order: NDArray[np.uint16], labels: Labels | None) -> RowPass:
+        """Return bounds of 0, which hold for any mixture and stay 0 for any motion; no bounds if they do not pay."""
         n_groups = -(-self.n_rows // GROUP_ROWS)
         if n_groups * self.n_components > MAX_DISTANCE_BOUNDS or self.n_rows < MIN_ROWS_PER_FEATURE * self.n_features:
-            return None
-        return np.zeros((n_groups, self.n_components), dtype=np.float32)
+            return RowPass(order, labels)
+        bounds, motion = (np.zeros((n, self.n_components), dtype=np.float32) for n in (n_groups, 2))
+        return RowPass(order, labels, bounds, motion)
 
 
 def _does_ordering_pay(n_active: float, mixture: PackedMixture, n_rows: int) -> bool:

@@ -215,9 +215,10 @@ class Acceleration:
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
             is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_rejected
-            is_doubtful = is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS
-            if was_proposed or is_doubtful:
-                outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + (not was_proposed)
+            if was_proposed:  # a small gain by a proposal does not show convergence, but the next EM step may
+                outcome = self._step_limit_outcome(state.trace)
+            elif is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS:
+                outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + 1
         proposal = None
         is_due = len(path.points) > 1 and not path.n_steps_to_wait
         if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):

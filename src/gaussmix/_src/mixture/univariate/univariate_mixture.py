@@ -140,10 +140,11 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
     x = np.full(len(p), -np.inf)
     positive = p > 0
     p = p[positive]
-    below = np.concatenate([[0.0], np.cumsum(line.weights)])
+    cumulative_weights = np.concatenate([[0.0], np.cumsum(line.weights)])
 
     def excess(at: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
-        return _log_ratio(line, at, below[np.searchsorted(line.means, at)] - p[indices])
+        weight_left = cumulative_weights[np.searchsorted(line.means, at)]
+        return _log_ratio(line, at, weight_left - p[indices])
 
     low, high = _bounds(line, p)
     x[positive] = increasing_roots(excess, low, high, line.deviations.min())

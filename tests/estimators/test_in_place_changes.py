@@ -210,6 +210,15 @@ def test_arrays_of_gaussian_mixture_ic_can_be_changed_in_place(X):
     assert search.results_["bic"][search.best_index_] == min(search.results_["bic"])
 
 
+def test_fitted_arrays_can_be_changed_in_place_again(X):
+    gm = fitted(X)
+    means, score = gm.means_, gm.score(X)
+    for distance in (1, 2):
+        means += 1
+        assert gm.score(X + distance) == pytest.approx(score, rel=1e-12)
+    assert gm.means_ is means
+
+
 def test_copies_and_pickles_do_not_share_arrays_with_the_original(X):
     gm = fitted(X)
     means = gm.means_

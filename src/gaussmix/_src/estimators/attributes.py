@@ -162,14 +162,16 @@ class MixtureAttributes(Estimator):
 
     def _update_arrays(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
         """Write the new mixture's values into the arrays whose shape and dtype still fit, and return these arrays."""
-        still, matrices = {}, set(MATRICES)
+        retained, has_new_matrix = {}, not changed.keys().isdisjoint(MATRICES)
         for name, array in arrays.items():
-            is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
-            now = getattr(type(self), name).of(self._fitted)
-            if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
+            if has_new_matrix and name in MATRICES and name not in changed:
+                continue  # follows from the new matrix, but an array that the user did not change keeps its values
+            attribute: FittedArray = getattr(type(self), name)
+            now = attribute.snapshot_of(self._fitted)
+            if (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
                 array.values[...] = now.values  # in place, because the user may have a reference to this array
-                array.before, still[name] = now.before, array
-        return still
+                array.before, retained[name] = now.before, array
+        return retained
 
     def _set_fit(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         """Replace the result of the fit by a model that the user has set; `dtype` is the type of the fitted arrays."""

@@ -61,7 +61,7 @@ class RayWorkers:
     def __init__(self, table: str) -> None:
         self._table = table
         self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
-        # Waits until a processor is free, and warns if this takes long.
+        # This task waits for a free processor. The cluster counts as empty until then, so that a long wait is reported.
         self.results([start_task("begin", bool)], has_workers=lambda: False)
         self.n_threads = _n_threads()
         self._actors: dict[str, Any] = {}
@@ -72,11 +72,11 @@ class RayWorkers:
             self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
         return self._actors[node]
 
-    def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
+    def run_pass(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of the calls of actors that `submit` makes, and run all calls again if an actor dies.
 
         After `MAX_DEATHS` deaths of actors, the pass fails. Ray's own retries are not enough, because they end before
-        Ray detects that a node has died. `passed` raises the same errors as `results`.
+        Ray detects that a node has died. Raises the same errors as `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -101,13 +101,13 @@ class RayWorkers:
         ImportError : a worker has no gaussmix, or another version than this process.
         TimeoutError : there was no worker until `max_time` had passed.
         """
-        value: list[Any] = []
+        finished: list[Any] = []
         try:
             for result in self._awaited(futures, has_workers):
-                value.append(result)
+                finished.append(result)
         except exceptions.RayError as error:
-            raise self._describe_error(error, where(len(value))) from error
-        return value
+            raise self._describe_error(error, where(len(finished))) from error
+        return finished
 
     def _awaited(self, futures: Sequence[Any], has_workers: Callable[[], object]) -> Iterator[Any]:
         advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
@@ -194,7 +194,7 @@ class RayCluster(Remote):
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began = perf_counter()
-        parts = self._workers.passed(lambda: self._visits(work, arguments, list, 1))
+        parts = self._workers.run_pass(lambda: self._visits(work, arguments, list, 1))
         results = [result for some in parts for result in some]
         log_pass(self, began, results)
         return results
@@ -213,7 +213,7 @@ class RayCluster(Remote):
             return [next(actors).total.remote(*merge_in_rounds(trees, merge)) for trees in parts]
 
         began = perf_counter()
-        result: list[S] = self._workers.passed(submit)
+        result: list[S] = self._workers.run_pass(submit)
         log_pass(self, began, result)
         return result
 

@@ -49,7 +49,7 @@ class NewPartition(NamedTuple):
     spans: Sequence[tuple[int, int, int]]
 
 
-def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[NewPartition]:
+def plan_partitions(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[NewPartition]:
     """Return new partitions for old partitions of `sizes` rows. `n_threads` has each worker's number of threads."""
     n_leaves = leaves_per_partition(sum(sizes), row_bytes, PARTITIONS_PER_WORKER * max(len(n_threads), 1))
     cuts = cut_partitions(sizes, n_leaves * LEAF_ROWS)

@@ -241,9 +241,10 @@ class DaskCluster(Remote):
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
         self.n_rows = sum(sizes)
-        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
-        self._stored = _aligned(workers.client, parts, cuts)
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # leaves per partition
+        partitions = remote.plan_partitions(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
+        self._stored = _aligned(workers.client, parts, partitions)
+        n_rows_of_first = partitions[1].first_row if len(partitions) > 1 else self.n_rows
+        self._n_leaves = count_leaves(n_rows_of_first)  # the same number for all partitions but the last
         workers.limit_deaths(self._stored)
 
     @property
@@ -332,19 +333,19 @@ def _named(future: Any) -> str:
     return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
-def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[remote.NewPartition]) -> list[Any]:
+def _aligned(client: Any, parts: Sequence[Any], new_partitions: Sequence[remote.NewPartition]) -> list[Any]:
     """Move the rows to new partitions, and return a future of `WorkerPartition` for each new partition.
 
     Adjacent partitions are placed on the same worker if possible, so that the sums of each worker consist of few nodes
     of the summation tree.
     """
-    taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
+    taken = [(parts[index], first, end) for new in new_partitions for index, first, end in new.spans]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
     keys = [f"{cut}-{index}" for index in range(len(taken))]
     pieces = map_all(_piece, *zip(*taken, strict=True), key=keys) if taken else []
     partitions: list[Any] = []
     whole = iter(pieces)
-    columns = [(owner, first, list(islice(whole, len(indices)))) for owner, first, indices in cuts]
+    columns = [(owner, first, list(islice(whole, len(spans)))) for owner, first, spans in new_partitions]
     for owner, group in groupby(columns, itemgetter(0)):
         _, firsts, some = zip(*group, strict=True)
         keys = [f"{join}-{first}" for first in firsts]

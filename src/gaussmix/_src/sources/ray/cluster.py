@@ -156,16 +156,16 @@ class RayCluster(Remote):
         super().__init__(about)
         self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
         self.n_rows = sum(sizes)
-        cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
-        self._nodes: Sequence[Any] = [node for node, *_ in cuts]
+        partitions = remote.plan_partitions(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
+        self._nodes: Sequence[Any] = [partition.owner for partition in partitions]
         joined = []
-        for node, first, indices in cuts:
-            some, bounds = [parts[index] for index, *_ in indices], [(start, end) for _, start, end in indices]
+        for node, first, spans in partitions:
+            some, bounds = [parts[index] for index, *_ in spans], [(start, end) for _, start, end in spans]
             join = partial(_joined, first, bounds, self._about, cut)
             joined.append(start_task("join", join, *some, num_returns=2, scheduling_strategy=_on(node)))
         self._blocks = [block for block, _ in joined]
-        name = [f"with the rows from {first:,} on of {about.name}" for _, first, _ in cuts]
-        reasons = workers.results([invalid_reason for _, invalid_reason in joined], name.__getitem__)
+        where = [f"with the rows from {first:,} on of {about.name}" for _, first, _ in partitions]
+        reasons = workers.results([invalid_reason for _, invalid_reason in joined], where.__getitem__)
         self.invalid_reason = next((why for why in reasons if why is not None), None)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -121,6 +121,14 @@ def _flat(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
+class _PartSchema(NamedTuple):
+    """Schema and number of rows of a partition, which are examined before the partition is loaded."""
+
+    schema: pa.Schema
+    has_names: bool  # whether the columns have their own names
+    n_rows: int
+
+
 def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     """Return the schema of the first partition with rows, and whether its columns have their own names.
 
@@ -130,26 +138,25 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
         raise ValueError(f"{name} has no rows.")
-    workers, result = RayWorkers(name), list[tuple[pa.Schema, bool, int]]()
+    workers, examined = RayWorkers(name), list[_PartSchema]()
     for index, part in enumerate(parts):
         task = start_task("look", _schema, part, index, name)
-        result += workers.results([task], f"with partition {index} of {name}".format)
-        if result[-1][-1]:
+        examined += workers.results([task], f"with partition {index} of {name}".format)
+        if examined[-1].n_rows:
             break
-    schema, has_names, n_rows = result[-1] if result[-1][-1] else result[0]
+    schema, has_names, n_rows = examined[-1] if examined[-1].n_rows else examined[0]
     if not n_rows and not any(is_numeric(kind) for kind in schema.types):  # columns without rows may have no types
         raise ValueError(f"{name} has no rows.")
     if n_rows and pa.null() in schema.types:
         tasks = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
-        found = workers.results(tasks, f"with partition {{}} of {name}".format)
-        schema = fill_null_types(schema, (one for one, _, _ in found))
+        all_parts = workers.results(tasks, lambda index: f"with partition {index} of {name}")
+        schema = fill_null_types(schema, (each.schema for each in all_parts))
     return schema, has_names
 
 
-def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
-    """Return the schema of a partition, whether its columns have their own names, and its number of rows."""
+def _schema(part: Any, index: int, name: str) -> _PartSchema:
     table = _table(part, f"partition {index} of {name}")
-    return table.schema, not isinstance(part, np.ndarray), table.num_rows
+    return _PartSchema(table.schema, not isinstance(part, np.ndarray), table.num_rows)
 
 
 def _like_first(table: pa.Table, columns: Columns) -> pa.Table:

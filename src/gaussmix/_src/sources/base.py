@@ -216,9 +216,9 @@ class Source(ABC):
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
         The sample does not depend on the partition into blocks. A row is drawn by the hash of its index with
-        probability p = min(1, weight / fair), where fair = total weight / `n_rows`; the row's weight becomes weight /
-        p. Rows of weight ≥ `fair` are always drawn, and rows of weight 0 are never drawn. For each feature, the first
-        rows with the minimum and the maximum are treated as drawn, so that no initialisation misses an outlier.
+        probability p = min(1, weight / w), where w = total weight / `n_rows`; the row's weight becomes weight / p.
+        Rows of weight ≥ w are always drawn, and rows of weight 0 are never drawn. For each feature, the first rows
+        with the minimum and the maximum are treated as drawn, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -228,9 +228,9 @@ class Source(ABC):
         return self.cached(("sample", n_rows), partial(self._draw, n_rows))
 
     def _draw(self, n_rows: int) -> Block:
-        fair = self.row_totals.total_weight / n_rows
-        blocks, is_drawn = zip(*self.map_rows(partial(_drawn, fair=fair)), strict=True)
-        return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
+        drawn_weight = self.row_totals.total_weight / n_rows
+        blocks, is_drawn = zip(*self.map_rows(partial(_drawn, drawn_weight=drawn_weight)), strict=True)
+        return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), drawn_weight)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the blocks that a picklable function of blocks returns, with `n_rows` rows in total.
@@ -316,11 +316,12 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
     log.debug("pass: %d rows, %.4g MB, %.3f s, %.3g rows/s%s", source.n_rows, n_bytes / 1e6, seconds, speed, received)
 
 
-def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
+def _drawn(block: Block, drawn_weight: float) -> tuple[Block, NDArray[np.bool_]]:
     """Return a block's drawn rows together with its rows of extreme values, and a mask that marks the drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.split():  # to save memory, hashes are computed for 65,520 rows at a time
-        drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
+        is_drawn = are_drawn(hashes(part), part.row_weight, drawn_weight)
+        drawn.append(is_drawn.nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     has_weight = block.n_rows > 0 if weight is None else weight.any()
     extreme = extreme_rows(block.rows, weight) if has_weight else indices

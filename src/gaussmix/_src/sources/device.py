@@ -78,15 +78,15 @@ class DeviceSource(Source):
         return super().sample(n_rows).on_host()
 
     def _draw(self, n_rows: int) -> Block:
-        fair, rows, xp = self.row_totals.total_weight / n_rows, self._rows, self._rows.namespace
+        drawn_weight, rows, xp = self.row_totals.total_weight / n_rows, self._rows, self._rows.namespace
         drawn = []
         for first in range(0, self.n_rows, ROWS_COPIED_AT_ONCE):
             some = slice(first, first + ROWS_COPIED_AT_ONCE)
             weight = 1.0 if self._weight is None else self._weight[some].values
-            drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * fair < weight)[0]) + first)
+            drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * drawn_weight < weight)[0]) + first)
         indices = np.concatenate(drawn)
         chosen = np.union1d(indices, extreme_indices(rows, self._weight))
-        return sampled(self._blocks[0].take(chosen, 0).on_host(), np.isin(chosen, indices), fair)
+        return sampled(self._blocks[0].take(chosen, 0).on_host(), np.isin(chosen, indices), drawn_weight)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which are computed once and stored."""

@@ -25,15 +25,17 @@ def hashes(block: Block) -> Array:
     return uniform(mix(mix(np.arange(block.row_slice.start, block.row_slice.stop, dtype=np.uint64))))
 
 
-def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
-    """Return a mask of the drawn rows, given hashes of rows; each drawn row represents at least the weight `fair`."""
-    return hashed * fair < (1.0 if row_weight is None else row_weight)
+def are_drawn(hashed: Array, row_weight: Array | None, drawn_weight: float) -> NDArray[np.bool_]:
+    """Return a mask of the drawn rows, given hashes of rows; a drawn row represents at least `drawn_weight`."""
+    return hashed * drawn_weight < (1.0 if row_weight is None else row_weight)
 
 
-def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
+def sampled(block: Block, drawn: NDArray[np.bool_], drawn_weight: float) -> Block:
     """Return the drawn rows and the rows with extreme values, with the weights that these rows represent."""
     sample = _with_extremes(Block(0, block.rows, block.row_weight), drawn)[1]
-    return sample if sample.row_weight is None else replace(sample, row_weight=np.maximum(sample.row_weight, fair))
+    if sample.row_weight is None:
+        return sample
+    return replace(sample, row_weight=np.maximum(sample.row_weight, drawn_weight))
 
 
 def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Block]:
@@ -73,11 +75,11 @@ class Survey:
 
     def sample(self) -> Block | None:
         """Return the same rows as `Source.sample(LEAF_ROWS)`; None if too few rows were stored."""
-        fair = self.findings[RowStatistics].total_weight / LEAF_ROWS
-        if not self._rows or self._limit * fair < 1 + 1e-9:
+        drawn_weight = self.findings[RowStatistics].total_weight / LEAF_ROWS
+        if not self._rows or self._limit * drawn_weight < 1 + 1e-9:
             return None
         hashed, block = self._joined()
-        return sampled(block, are_drawn(hashed, block.row_weight, fair), fair)
+        return sampled(block, are_drawn(hashed, block.row_weight, drawn_weight), drawn_weight)
 
     def _keep(self, part: Block) -> None:
         if part.row_weight is not None and not part.row_weight.any():

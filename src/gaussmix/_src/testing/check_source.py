@@ -160,8 +160,8 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
     in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
     assert_same_bits(some.rows, in_memory.rows, "a sample of the same rows in memory")
-    fair = weight.sum() / (N_ROWS // 3)
-    chance = np.minimum(weight / fair, 1.0)
+    drawn_weight = weight.sum() / (N_ROWS // 3)
+    chance = np.minimum(weight / drawn_weight, 1.0)
     present = np.flatnonzero(weight)
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
@@ -170,8 +170,8 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
     actual = np.array([indices[row.tobytes()] for row in some.rows])
     assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")
-    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], fair)
-    assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
+    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], drawn_weight)
+    assert_close(some.weight, stands_for, N_ROWS * EPS, drawn_weight, "weights of a sample")
     if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
         raise AssertionError("a sample lacks a row of large weight, or a row with the minimum or maximum of a feature")
     if (weight[actual] == 0).any():

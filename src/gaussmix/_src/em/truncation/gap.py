@@ -33,12 +33,12 @@ class GapTask:
     Parameters
     ----------
     engine, parameters : engine and parameters of the fit.
-    fair : row weight that each sampled row represents.
+    drawn_weight : row weight that each sampled row represents.
     """
 
     engine: Any  # a `TruncatedEngine`, which modules of `em` cannot import
     parameters: Parameters
-    fair: float
+    drawn_weight: float
 
     @property
     def key(self) -> tuple[Any, int]:
@@ -54,9 +54,9 @@ class GapTask:
         )
 
     def _sum_leaf(self, block: Block, candidates: NDArray[np.int32] | None) -> Sums:
-        drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.fair))
+        drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.drawn_weight))
         rows = block.take(drawn, 0)
-        weight = np.maximum(rows.weight / self.fair, 1.0)
+        weight = np.maximum(rows.weight / self.drawn_weight, 1.0)
         # Candidates are missing if no step was made with these components, or if the process that stored them was lost.
         own = self.engine.find_candidates(rows, self.parameters) if candidates is None else candidates[drawn]
         total = self._log_density(rows)
@@ -101,8 +101,8 @@ def _split(count: int, n_values: int) -> list[NDArray[np.intp]]:
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
     """Estimate the difference between the log-likelihood and the free energy, with a standard error."""
-    fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
-    count, first, second = source.map_merge(GapTask(engine, parameters, fair))
+    drawn_weight = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
+    count, first, second = source.map_merge(GapTask(engine, parameters, drawn_weight))
     mean = first / count if count else float("nan")
     variance = max(second / count - mean**2, 0.0) if count else float("nan")
     n_candidates, error = min(engine.n_candidates, len(parameters.means)), (variance / max(count, 1.0)) ** 0.5

@@ -43,7 +43,7 @@ class _Cells:
     n_cells: int = 0  # number of cells that are not missing
     n_bad: int = 0
     bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first cells that are not numbers
-    hints: set[str] = field(default_factory=set)
+    hints: set[str] = field(default_factory=set)  # "" for a cell that no other setting would make a number
 
     def add(self, line: int, text: str, hint: str) -> None:
         """Record a cell that is not a number."""
@@ -53,7 +53,7 @@ class _Cells:
 
     @property
     def is_text(self) -> bool:
-        """Return whether too many cells are not numbers for the column to be meant as numeric."""
+        """Return whether the column was meant as text, even if all cells that are still to be checked are numbers."""
         return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 

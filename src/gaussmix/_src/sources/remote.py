@@ -255,7 +255,7 @@ class Remote(Source):
         if self.whole is not None:
             return super().map_merge(task)
         sizes, n_parts = getattr(task, "sizes", None), 1
-        if sizes is not None:
+        if sizes is not None:  # the task predicts the size of its sums, which workers split by component if it is large
             sent = sizes(self.n_features)
             n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)

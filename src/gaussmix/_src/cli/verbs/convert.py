@@ -159,8 +159,8 @@ def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mix
     if family is None:
         raise ValueError(f"covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
     names = values["feature_names"].tolist() if "feature_names" in values else None
-    arrays_of = values["weights"], values["means"], values["covariances"]
-    return Mixture(*arrays_of, family, names, NoiseComponent.from_arrays(values))
+    noise = NoiseComponent.from_arrays(values)
+    return Mixture(values["weights"], values["means"], values["covariances"], family, names, noise)
 
 
 def write_npz(mixture: Mixture) -> bytes:

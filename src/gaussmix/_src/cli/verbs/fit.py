@@ -142,7 +142,7 @@ def fit(
         raise ValueError(f"{data} has only one row, but a fit needs at least two rows.")
     print_notices(collected)
     selection = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
-    with _terminated(checkpoint):
+    with _exit_on_sigterm(checkpoint):
         run_selection(selection, rows, known)
     selection.checkpoint = None  # the model does not depend on the checkpoint file, which is already removed
     total = rows.row_totals.total_weight
@@ -223,7 +223,7 @@ def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None
 
 
 @contextmanager
-def _terminated(checkpoint: str | None) -> Iterator[None]:
+def _exit_on_sigterm(checkpoint: str | None) -> Iterator[None]:
     """Convert SIGTERM to SystemExit with exit code `TERMINATED`, so that the fit can write a last checkpoint.
 
     If `checkpoint` is None, the handling of signals does not change.

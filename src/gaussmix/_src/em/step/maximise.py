@@ -60,15 +60,15 @@ def initial_models(
     else:
         indices = np.flatnonzero(empty)  # empty components keep their current covariances
         candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
-    models, wrong = [], set[int]()
+    models, singular = [], set[int]()
     for covariances in candidates:
         model = Model(weights, means, covariances, family)
-        result = find_collapsed(model, objective)
-        if not result:
+        collapsed = find_collapsed(model, objective)
+        if not collapsed:
             models.append(model)
-        wrong |= result
+        singular |= collapsed
     if not models:
-        raise SingularCovarianceError.from_components(sorted(wrong))
+        raise SingularCovarianceError.from_components(sorted(singular))
     return models
 
 

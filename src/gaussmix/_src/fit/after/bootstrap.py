@@ -126,15 +126,15 @@ def refit_resamples(
         the rows or labels of the problem.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
-    ascent = ObjectiveMaximiser(problem, total)
+    maximiser = ObjectiveMaximiser(problem, total)
     trace = Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))
-    em_end = ascent.run_em_from(EMState(model, trace), REFIT_START_TOL)
+    em_end = maximiser.run_em_from(EMState(model, trace), REFIT_START_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
-    component_rows, already = _ComponentMatcher.from_model(problem, model), [*ascent.find_degenerate(model)]
+    component_rows, already = _ComponentMatcher.from_model(problem, model), [*maximiser.find_degenerate(model)]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
     for states, some in _iterate_refits(problem, model, resampling, rng):
         stacked = StackedModels.from_models([state.model for state in states])
-        degenerate = ascent.degenerate_mask(stacked)
+        degenerate = maximiser.degenerate_mask(stacked)
         for i, state in enumerate(states):
             degenerate[i, [*state.trace.frozen_components]] = True
         degenerate[:, already] = False

@@ -87,23 +87,23 @@ class LocalMaximum:
         if why := unsupported_reason(model.family, *model.means.shape):
             raise NotSmooth(why)
         unit = problem.data.weight_unit
-        ascent = ObjectiveMaximiser(problem, problem.source.row_totals.total_weight * unit)
+        maximiser = ObjectiveMaximiser(problem, problem.source.row_totals.total_weight * unit)
         has_ridge = problem.objective.variance_floor.all()
         frozen = {} if has_ridge else dict.fromkeys(collapsed, FreezeReason.COLLAPSED)
         state = EMState(model, Trace(frozen_components=frozen))
         newton_end, tolerance, before = None, FIRST_TOLERANCE, None
         while newton_end is None and tolerance >= MIN_TOLERANCE:
-            state = ascent.run_em_from(state, tolerance)
+            state = maximiser.run_em_from(state, tolerance)
             before = state.trace.objective[0] if before is None else before
-            newton_end = ascent.run_newton(state)
+            newton_end = maximiser.run_newton(state)
             tolerance /= 10
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
-            information = ascent.compute_information(state, is_frequency)
+            information = maximiser.compute_information(state, is_frequency)
         if is_frequency is False:  # squared weights were divided by unit², but the total weight was divided by unit
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
-        return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
+        return cls(state.model, state.trace.frozen_components, information, before, maximiser.total_weight)
 
     @cached_property
     def parameter_vector(self) -> ParameterLayout:

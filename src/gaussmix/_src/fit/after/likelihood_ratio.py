@@ -122,15 +122,15 @@ def degenerate_error(
     problem: Problem, models: list[Model], names: Sequence[str], test: str = "likelihood_ratio_test"
 ) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
-    stacked, ascent = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
-    fractions = ascent.ridge_fractions(stacked).max(axis=(0, 1))
+    stacked, maximiser = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
+    fractions = maximiser.ridge_fractions(stacked).max(axis=(0, 1))
     n_components = models[0].n_components
     subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
     advice = "Test fewer components or, if values are rounded, set reg_covar to the variance of the rounding errors."
     if fractions.max() > MAX_RIDGE_FRACTION:
         where = f"in column {names[fractions.argmax()]!r}"
         advice = f"Leave out this column if it is constant. Otherwise, {advice[0].lower()}{advice[1:]}"
-    elif ascent.on_ridge_mask(stacked).any():
+    elif maximiser.on_ridge_mask(stacked).any():
         where = "in some direction"
     else:
         return ValueError(f"{subject} has lost its rows. Test fewer components.")

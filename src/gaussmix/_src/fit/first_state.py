@@ -285,15 +285,14 @@ class FirstState:
 
     def _source_from_user(self) -> Source:
         """Return the rows with the labels or responsibilities that the user passed or the user's function returned."""
-        problem, data, start = self.problem, self.problem.data, self.start
-        is_callable, assignment = callable(start), start
-        if callable(start):
-            assignment = start(_read_only_rows(data.make_source()), problem.n_components, self.plan.rng)
+        problem, data, assignment = self.problem, self.problem.data, self.start
+        if callable(assignment):
+            assignment = assignment(_read_only_rows(data.make_source()), problem.n_components, self.plan.rng)
         responsibilities = validation.initial.check_assignment(
             assignment,
             problem.source.row_weight,
             (problem.source.n_rows, problem.n_components),
-            returned=is_callable,
+            returned=callable(self.start),
             has_noise=data.noise is not None,
         )
         return data.trim_source(data.make_source(responsibilities))

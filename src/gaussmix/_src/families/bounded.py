@@ -62,12 +62,11 @@ class Boundable(Family):
         return Algebra(*_FORMS[self.kind.second][1] * [across])
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        least, largest = variances.min(), variances.max()
         if self.max_condition is None:
             return None
-        factor = max(
-            RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
-        )  # the relative rounding error of the smallest variances grows with the bound
+        least, largest = variances.min(), variances.max()
+        # The relative rounding error of the smallest variances grows with the bound.
+        factor = max(RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition)
         if largest * factor < self.max_condition * least:
             return None
         return variances <= factor * least, variances * factor >= largest

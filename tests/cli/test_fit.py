@@ -25,7 +25,7 @@ def load(place):
     return Mixture._from_model(model), record.details
 
 
-def test_old_faithful_has_two_full_components(cli, faithful, tmp_path):
+def test_fit_prints_the_candidates_and_the_best_mixture_of_old_faithful(cli, faithful, tmp_path):
     result = cli("fit", faithful, "-k", "1:6", "-s", "full", "-o", tmp_path / "faithful.gmm")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -38,7 +38,7 @@ def test_old_faithful_has_two_full_components(cli, faithful, tmp_path):
     assert lines[-1] == f"Model written to {tmp_path / 'faithful.gmm'}"
 
 
-def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
+def test_fit_writes_the_model_that_the_estimator_fits(cli, faithful, model):
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     estimator = GaussianMixture(2, random_state=0, **SETTINGS).fit(rows)
     mixture, details = load(model)
@@ -54,7 +54,7 @@ def test_the_model_is_what_the_estimator_gives(cli, faithful, model):
     assert np.array_equal(GaussianMixture.load(model).weights_, estimator.weights_)
 
 
-def test_json_is_for_programs(cli, faithful):
+def test_fit_prints_the_candidates_and_the_chosen_mixture_as_json(cli, faithful):
     result = cli("fit", faithful, "-k", "3,1:2,2", "-s", "full", "--json")
     said = json.loads(result.stdout)
     assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 3]
@@ -77,7 +77,7 @@ OPTIONS = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_cov
         (["--start", "random, kmeans"], {"init_params": ["random", "kmeans"]}, {"init_params": "random,kmeans"}),
     ],
 )
-def test_options_reach_the_estimator(options, asked, kept, cli, faithful, tmp_path):
+def test_fit_passes_its_options_to_the_estimator(options, asked, kept, cli, faithful, tmp_path):
     assert cli("fit", faithful, "-k", 4, "-s", "full", *options, "-o", tmp_path / "m.gmm").exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     mixture, details = load(tmp_path / "m.gmm")
@@ -89,7 +89,7 @@ def test_options_reach_the_estimator(options, asked, kept, cli, faithful, tmp_pa
         assert f"{name}={value}, " in cli("describe", tmp_path / "m.gmm").stdout
 
 
-def test_a_prior_and_equal_weights_reach_the_estimator_and_are_counted(cli, faithful, tmp_path):
+def test_fit_passes_prior_and_equal_weights_to_the_estimator(cli, faithful, tmp_path):
     options = ["-s", "full", "--prior", "default", "--equal-weights", "-o", tmp_path / "m.gmm"]
     assert cli("fit", faithful, "-k", 2, *options).exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
@@ -105,20 +105,20 @@ def test_a_prior_and_equal_weights_reach_the_estimator_and_are_counted(cli, fait
     assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["n_parameters"] == alone.n_parameters_
 
 
-def test_the_largest_as_best_is_pointed_out(cli, faithful):
+def test_fit_reports_that_the_best_k_is_the_largest_candidate(cli, faithful):
     assert "K = 2 is the largest tried" in cli("fit", faithful, "-k", "1:2").stdout
     assert "is the largest" not in cli("fit", faithful, "-k", "1:4").stdout
     assert "is the largest" not in cli("fit", faithful, "-k", "2").stdout
 
 
-def test_quiet_says_nothing(cli, csv_file):
+def test_quiet_fit_prints_nothing(cli, csv_file):
     result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", "1", "--quiet")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("verb", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
-def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkeypatch):
+def test_subcommands_report_columns_that_are_left_out(verb, cli, csv_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = csv_file(
         "name,,x,when,y\n" + "".join(f"{'ab'[i % 2]},{7 * i},{i % 5},2020-01-02,{i % 7}\n" for i in range(20))
@@ -135,7 +135,7 @@ def test_other_verbs_name_such_columns_too(verb, cli, csv_file, tmp_path, monkey
     ]
 
 
-def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
+def test_fit_reports_columns_with_only_two_values_first(cli, csv_file, rng):
     lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
     table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
     said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
@@ -147,12 +147,12 @@ def test_columns_of_two_values_are_named_before_the_fit(cli, csv_file, rng):
     assert "two values" not in cli("fit", csv_file("x\n1\n2\n1\n"), "-k", 1).stderr
 
 
-def test_help_and_errors_list_the_same_structures(cli):
+def test_fit_help_and_errors_list_the_same_structures(cli):
     listed = " ".join(cli("fit", "--help").stdout.split()).partition("or all: ")[2].partition(".")[0]
     assert f"is not one of {', '.join(map(repr, listed.split(', ')))}, 'all'" in cli("fit", "x.csv", "-s", "x").stderr
 
 
-def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_path):
+def test_all_subcommands_accept_missing_values(cli, csv_file, tmp_path):
     table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
     assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout
     assert json.loads(cli("fit", table, "-k", 1, "--missing", "--json").stdout)["n_missing"] == 2
@@ -163,13 +163,13 @@ def test_cells_may_be_missing_for_every_verb_and_are_counted(cli, csv_file, tmp_
     assert one.stdout.splitlines()[1].startswith("1,,0,1.0,")
 
 
-def test_wrong_options_are_told_before_the_table_is_read(cli, csv_file):
+def test_fit_rejects_invalid_options_before_it_reads_the_table(cli, csv_file):
     result = cli("fit", csv_file("name,x\na,1\nb,2\nc,4\n"), "-k", 1, "--n-factors", 2)
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_columns_can_be_chosen(cli, csv_file, tmp_path):
+def test_columns_option_selects_and_orders_the_features(cli, csv_file, tmp_path):
     path = csv_file("name,x,y,z\na,1,2,0\nb,3,4.5,\nc,5,1,0\n")
     result = cli("fit", path, "-k", 1, "--columns", "y,x", "--columns", "x", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -178,7 +178,7 @@ def test_columns_can_be_chosen(cli, csv_file, tmp_path):
     assert mixture.means[0] == pytest.approx([2.5, 3.0], rel=1e-15)
 
 
-def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
+def test_fit_lists_candidates_that_failed_and_fits_the_remaining_ones(cli, csv_file):
     path = csv_file("x,y\n1,2\n3,4.5\n5,1\n")
     result = cli("fit", path, "-k", "1,2,4", "-s", "full", "--reg-covar", 0)
     assert result.exit_code == 0
@@ -190,7 +190,7 @@ def test_a_k_that_cannot_be_fitted_is_shown_and_the_others_go_on(cli, csv_file):
     assert said["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
 
 
-def test_candidates_on_the_ridge_are_marked(cli, csv_file):
+def test_fit_marks_candidates_whose_covariance_rests_on_reg_covar(cli, csv_file):
     rows = [*np.random.default_rng(0).normal(size=(60, 2)), [90, 91], [90, 91]]
     path = csv_file("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
     how = "fit", path, "-k", "1,2", "-s", "full,diag", "--reg-covar", 1e-6
@@ -201,14 +201,14 @@ def test_candidates_on_the_ridge_are_marked(cli, csv_file):
     assert len(re.findall(r"\d\?", said)) == 4  # two candidates are marked in each of two tables
 
 
-def test_a_fit_that_has_not_converged_is_a_notice(cli, faithful):
+def test_fit_reports_candidates_that_have_not_converged(cli, faithful):
     result = cli("fit", faithful, "-k", "5,6", "-s", "full", "--start", "kmeans", "--max-iter", 2)
     assert result.exit_code == 0
     assert result.stderr == "gaussmix: K = 5, 6: not converged; raise --max-iter or --tol.\n"
     assert [line.split()[-1] for line in result.stdout.splitlines() if line[:3] == "6  "] == ["no"]
 
 
-def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path):
+def test_fit_prints_the_candidates_that_were_fitted_within_max_time(cli, faithful, tmp_path):
     result = cli("fit", faithful, "-k", "1:4", "-s", "full", "--max-time", 0, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
@@ -225,7 +225,7 @@ def test_time_that_is_up_leaves_the_fits_that_were_made(cli, faithful, tmp_path)
     assert (quiet.stdout, quiet.stderr) == ("", "")
 
 
-def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, faithful, tmp_path):
+def test_fit_passes_tol_auto_to_the_estimator_and_reports_why_em_ended(cli, faithful, tmp_path):
     result = cli("fit", faithful, "-k", 2, "-s", "full", "--tol", "auto", "-o", tmp_path / "m.gmm")
     said = "Less than 1e-4 nats per row are left to gain."
     assert re.search(
@@ -243,7 +243,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     assert (outcome["reason"], outcome["n_starts"]) == ("The mean log-likelihood changed by less than tol.", 1)
 
 
-def test_several_structures_are_a_list_of_the_best_and_a_matrix(cli, faithful):
+def test_fit_of_several_structures_prints_the_best_and_a_criterion_matrix(cli, faithful):
     result = cli("fit", faithful, "-k", "1:4", "-s", "full,tied,spherical")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -256,7 +256,7 @@ def test_several_structures_are_a_list_of_the_best_and_a_matrix(cli, faithful):
     assert "K = 3, tied covariances, mean ± sd:" in lines
 
 
-def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
+def test_a_criterion_matrix_wider_than_the_terminal_is_split(cli, faithful):
     lines = cli("fit", faithful, "-k", "1:8", "-s", "tied,diag", "--max-iter", 2, width=72).stdout.splitlines()
     headings = [line for line in lines if line.startswith("structure   K = ") or line.startswith("structure    K = ")]
     assert len(headings) == 2
@@ -265,21 +265,21 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
 
 
 @pytest.mark.heavy
-def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
+def test_fit_by_cross_validation_marks_the_simplest_candidate_within_an_error(cli, faithful):
     result = cli("fit", faithful, "-k", "1:8", "-s", "EII,VII,EEI,tied,full", "--criterion", "cv")
     assert result.exit_code == 0
     # the phrase occurs in the list and in the matrix
     assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2
 
 
-def test_all_structures_are_tried_by_default(cli, faithful):
+def test_fit_tries_all_structures_by_default(cli, faithful):
     said = json.loads(cli("fit", faithful, "-k", "1", "--json").stdout)
     assert [candidate["structure"] for candidate in said["candidates"]] == [
         name for name, family in FAMILIES.items() if family.in_all
     ]
 
 
-def test_stability_is_told_beside_bic(cli, faithful):
+def test_fit_by_stability_also_reports_the_lowest_bic(cli, faithful):
     result = cli("fit", faithful, "-k", "2:4", "-s", "full,tied", "--criterion", "stability")
     assert result.exit_code == 0
     # the phrase occurs in the list and in the matrix
@@ -288,7 +288,7 @@ def test_stability_is_told_beside_bic(cli, faithful):
     assert "BIC is lowest for " in result.stdout
 
 
-def test_wide_data_are_cut_not_squeezed(cli, csv_file, rng):
+def test_fit_limits_the_output_for_many_features_to_the_terminal_width(cli, csv_file, rng):
     rows = rng.normal(size=(30, 40))
     text = ",".join(f"feature_number_{at}" for at in range(40)) + "\n"
     text += "\n".join(",".join(map(repr, row)) for row in rows.tolist()) + "\n"
@@ -302,21 +302,21 @@ def test_wide_data_are_cut_not_squeezed(cli, csv_file, rng):
     assert ["…", "4", "more"] in lines  # rows: three features, and the nearest component with its overlap
 
 
-def test_markup_and_control_characters_in_names_are_text(cli, csv_file):
+def test_fit_prints_markup_in_column_names_literally(cli, csv_file):
     result = cli("fit", csv_file("[red]x:smile:,\x1b[31my\n1,2\n3,5\n4,4\n"), "-k", 1)
     assert result.exit_code == 0
     assert result.stdout.count("[red]x:smile:") == 2
     assert "\x1b" not in result.stdout
 
 
-def test_numbers_of_any_size_are_shown_in_few_digits(cli, csv_file):
+def test_fit_prints_as_many_digits_as_the_standard_deviation_needs(cli, csv_file):
     path = csv_file("a,b,c\n1e-9,1e12,1000000001\n3e-9,3e12,1000000003\n2e-9,2e12,1000000002\n")
     result = cli("fit", path, "-k", 1, "-s", "diag")
     assert "2e-09 ± 8.16e-10  2e+12 ± 8.16e+11  1000000002 ± 0.816" in result.stdout
 
 
 @pytest.mark.heavy
-def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
+def test_fit_compares_n_factors_and_stores_the_best(cli, tmp_path, rng):
     rows = np.vstack(
         [rng.normal(size=(200, 1)) * loadings + rng.normal(size=(200, 4)) for loadings in ([3, 2, 1, 0], [0, 1, 2, 3])]
     )
@@ -338,7 +338,7 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
 
 
 @pytest.mark.heavy
-def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
+def test_a_file_pattern_and_a_memory_limit_give_the_same_bits(cli, tmp_path, rng):
     """Check that a file, two files that a pattern selects, and a low memory limit give the same bits."""
     rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))
     np.save(tmp_path / "a.npy", rows)
@@ -353,7 +353,7 @@ def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
     assert models[0] == models[1] == models[2]
 
 
-def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
+def test_labels_option_assigns_components_to_sorted_labels(cli, tmp_path, rng):
     """Check that numbers are component indices, names are sorted, and empty cells are unknown labels."""
     truth = np.arange(120) % 2
     rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
@@ -367,7 +367,7 @@ def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
         assert mixture.means[of_second, 0] > 4
 
 
-def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
+def test_labels_listed_by_the_na_option_are_unknown(cli, csv_file, tmp_path):
     """Check that labels named by --na are unknown, even between blanks."""
     data = csv_file("x,kind\n" + "0,?\n1, a\n0.5,a \n9, ? \n8,b\n8.5,b\n" * 9)
     result = cli("fit", data, "-k", 2, "-s", "spherical", "--labels", "kind", "--na", "?", "-o", tmp_path / "m.gmm")
@@ -375,7 +375,7 @@ def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
     np.testing.assert_allclose(Mixture.load(tmp_path / "m.gmm").means[:, 0], [0.5, 8.5], atol=0.01)
 
 
-def test_labels_may_be_dates(cli, tmp_path):
+def test_labels_option_accepts_dates(cli, tmp_path):
     days = [None, date(2026, 5, 1), date(2026, 4, 1)] * 20
     table = pa.table({"x": np.tile([0.0, 1.0, 9.0], 20) + np.repeat([0.0, 0.5], 30), "day": days})
     parquet.write_table(table, tmp_path / "t.parquet")
@@ -385,7 +385,7 @@ def test_labels_may_be_dates(cli, tmp_path):
 
 
 @pytest.mark.parametrize("verb", [["describe", "MODEL"], ["sample", "MODEL", "-n", 3]], ids=lambda verb: verb[0])
-def test_every_verb_takes_quiet(verb, cli, model):
+def test_describe_and_sample_accept_quiet(verb, cli, model):
     result = cli(*[model if argument == "MODEL" else argument for argument in verb], "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout
@@ -393,7 +393,7 @@ def test_every_verb_takes_quiet(verb, cli, model):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("counts", ["5:6", "6"])
-def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
+def test_a_terminated_fit_resumes_from_its_checkpoint(cli, shell, tmp_path, rng, counts):
     data, path = tmp_path / "rows.npy", tmp_path / "fit.ckpt"
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
@@ -425,7 +425,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_checkpoint_of_the_command_line_goes_when_the_fit_ends(cli, faithful, tmp_path):
+def test_fit_deletes_its_checkpoint_at_the_end(cli, faithful, tmp_path):
     plain = cli("fit", faithful, "-k", "2", "--json")
     kept = cli("fit", faithful, "-k", "2", "--json", "--checkpoint", tmp_path / "fit.ckpt")
     assert kept.exit_code == 0
@@ -445,7 +445,7 @@ def readings(tmp_path):
     return tmp_path / "readings.csv", frame
 
 
-def test_the_mixtures_are_those_of_fit_many(cli, readings, tmp_path):
+def test_fit_by_groups_equals_fit_many(cli, readings, tmp_path):
     path, frame = readings
     result = cli("fit", path, "--by", "sensor", "-k", 2, "--weights", "w", "-o", tmp_path / "many.gmm")
     assert result.exit_code == 0
@@ -464,7 +464,7 @@ def test_the_mixtures_are_those_of_fit_many(cli, readings, tmp_path):
         assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
 
 
-def test_settings_that_are_given_count(cli, readings, tmp_path):
+def test_fit_by_groups_passes_its_options_to_fit_many(cli, readings, tmp_path):
     path, frame = readings
     options = ["--columns", "y", "--start", "hierarchical", "--tol", "1e-6", "-s", "diag", "--seed", 3, "-q"]
     result = cli("fit", path, "--by", "sensor", "-k", 3, *options, "-o", tmp_path / "many.gmm")
@@ -475,7 +475,7 @@ def test_settings_that_are_given_count(cli, readings, tmp_path):
     assert Mixtures.load(tmp_path / "many.gmm").means.tobytes() == expected.means.tobytes()
 
 
-def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
+def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     frame = pd.DataFrame({"cell": [30, 4] * 40, "x": rng.random(80)})
     frame.loc[1, "x"] = np.nan
     frame.to_parquet(tmp_path / "cells.parquet")
@@ -491,7 +491,7 @@ def test_parquet_has_keys_of_its_type(cli, tmp_path, rng):
     assert json.loads(with_holes)["groups"][1]["n_steps"] > 0
 
 
-def test_describe_says_how_many_groups_there_are(cli, readings, tmp_path):
+def test_describe_reports_the_groups_of_a_file(cli, readings, tmp_path):
     assert cli("fit", readings[0], "--by", "sensor", "-k", 2, "-q", "-o", tmp_path / "many.gmm").exit_code == 0
     lines = cli("describe", tmp_path / "many.gmm").stdout.splitlines()
     assert lines[0].endswith("many.gmm: 3 features (x, y, w), 4 groups")

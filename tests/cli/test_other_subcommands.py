@@ -32,7 +32,7 @@ def table(text):
 class TestImpute:
     TEXT = "id,eruptions,waiting,note\n007,,79,a\n8,1.8,NA,\n9,3.333,74,c\n10,,,d\n"
 
-    def test_empty_cells_are_filled_and_others_stay(self, cli, model, csv_file):
+    def test_only_missing_values_are_filled(self, cli, model, csv_file):
         result = cli("impute", model, csv_file(self.TEXT))
         header, rows = table(result.stdout)
         assert header == ["id", "eruptions", "waiting", "note"]
@@ -44,7 +44,7 @@ class TestImpute:
         np.testing.assert_allclose([float(cell) for cell in rows[3][1:3]], mixture.mean)
         assert "filled 4 cells" in result.stderr
 
-    def test_draws_follow_the_seed(self, cli, model, csv_file):
+    def test_draws_depend_on_the_seed(self, cli, model, csv_file):
         path = csv_file(self.TEXT)
         first, again, other = (cli("impute", model, path, "--draw", "--seed", seed).stdout for seed in (1, 1, 2))
         assert first == again
@@ -59,7 +59,7 @@ class TestImpute:
         assert found[0] == found[1] == [row[:2] for row in found[2]]
         assert found[0][1][1] != found[0][2][1]
 
-    def test_integers_of_typed_tables_are_filled_with_their_type(self, cli, model, tmp_path):
+    def test_missing_integers_of_parquet_files_are_filled(self, cli, model, tmp_path):
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -70,7 +70,7 @@ class TestImpute:
         assert found["waiting"].null_count == found["eruptions"].null_count == 0
 
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
-    def test_integers_become_floats_in_every_part_if_one_is_missing(self, kind, cli, model, tmp_path):
+    def test_integer_columns_with_missing_values_become_float_in_all_blocks(self, kind, cli, model, tmp_path):
         import pyarrow as pa
         from pyarrow import feather, parquet
 
@@ -99,7 +99,7 @@ class TestClassify:
         ]
         return csv_file("a,b,c,d,species\n" + "\n".join(lines) + "\n", "iris.csv")
 
-    def test_unlabelled_rows_get_their_class(self, cli, iris):
+    def test_classes_and_probabilities_equal_those_of_the_classifier(self, cli, iris):
         result = cli("classify", iris, iris, "--labels", "species")
         header, rows = table(result.stdout)
         assert header == ["a", "b", "c", "d", "species", "class", "probability"]
@@ -111,13 +111,13 @@ class TestClassify:
         probability = classifier.predict_proba(data.data).max(axis=1)
         np.testing.assert_allclose([float(row[6]) for row in rows], probability, atol=1e-12)
 
-    def test_other_rows_need_the_features_only(self, cli, iris, csv_file):
+    def test_rows_to_classify_need_only_the_features(self, cli, iris, csv_file):
         rows = csv_file("d,c,b,a\n0.2,1.4,3.5,5.1\n")
         result = cli("classify", iris, rows, "--labels", "species", "-s", "tied", "-q")
         assert (result.exit_code, result.stderr) == (0, "")
         assert table(result.stdout)[1][0][4] == "setosa"
 
-    def test_notices_are_those_of_predict(self, cli, iris, csv_file):
+    def test_classify_reports_renamed_columns_and_rows_left_out(self, cli, iris, csv_file):
         train = csv_file(iris.read_text() + ",1,2,3,setosa\n", "train.csv")
         data = csv_file("a,b,c,d,class\n5.1,3.5,1.4,0.2,x\n1,,2,3,y\n", "new.csv")
         result = cli("classify", train, data, "--labels", "species", "--drop-missing")
@@ -131,7 +131,7 @@ class TestClassify:
         result = cli("classify", bare, bare, "--labels", "x4", "-s", "spherical")
         assert result.stderr.count("begins with numbers") == 1
 
-    def test_minus_one_is_a_class_unless_na_names_it(self, cli, iris, csv_file):
+    def test_label_minus_one_is_a_class_unless_listed_by_the_na_option(self, cli, iris, csv_file):
         text = iris.read_text().replace("versicolor", "0").replace("virginica", "1").replace("setosa", "-1")
         data = csv_file(text, "signs.csv")
         result = cli("classify", data, data, "--labels", "species")
@@ -152,7 +152,7 @@ class TestMerge:
             assert cli("fit", path, "-k", 1, "-s", "full", "-q", "-o", tmp_path / f"{name}.gmm").exit_code == 0
         return tmp_path / "a.gmm", tmp_path / "b.gmm"
 
-    def test_components_are_those_of_all_by_their_rows(self, cli, halves, tmp_path):
+    def test_merged_weights_are_proportional_to_the_numbers_of_rows(self, cli, halves, tmp_path):
         result = cli("merge", *halves, "-o", tmp_path / "all.gmm")
         assert result.stdout == f"2 components, full; written to {tmp_path / 'all.gmm'}\n"
         merged, parts = Mixture.load(tmp_path / "all.gmm"), [Mixture.load(path) for path in halves]
@@ -160,7 +160,7 @@ class TestMerge:
         assert merged.feature_names == ("x", "y")
         np.testing.assert_array_equal(merged.means, np.concatenate([part.means for part in parts]))
 
-    def test_weights_and_fewer_components(self, cli, halves, tmp_path):
+    def test_merging_to_one_component_averages_the_means_by_weight(self, cli, halves, tmp_path):
         assert cli("merge", *halves, "--weights", "3,1", "-k", 1, "-o", tmp_path / "one.gmm", "-q").exit_code == 0
         merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in halves]
         assert merged.n_components == 1
@@ -172,14 +172,14 @@ class TestConvert:
     @pytest.mark.parametrize(
         "options", [[], ["--noise"], ["-s", "VEV"], ["-s", "factor_analyzer", "--noise-variance", "isotropic"]], ids=str
     )
-    def test_there_and_back_is_the_same_bits(self, extension, options, cli, faithful, tmp_path):
+    def test_conversion_to_a_format_and_back_gives_an_equal_mixture(self, extension, options, cli, faithful, tmp_path):
         start, middle, end = tmp_path / "m.gmm", tmp_path / f"x{extension}", tmp_path / "back.gmm"
         assert cli("fit", faithful, "-k", 2, *options, "-o", start, "-q").exit_code == 0
         for source, target in ((start, middle), (middle, end)):
             assert cli("convert", source, "-o", target, "-q").exit_code == 0
         assert Mixture.load(end) == Mixture.load(start)
 
-    def test_scikit_learn_and_back(self, cli, model, tmp_path, rng):
+    def test_conversion_to_scikit_learn_and_back_preserves_the_mixture(self, cli, model, tmp_path, rng):
         path = tmp_path / "m.joblib"
         assert cli("convert", model, path).exit_code == 0
         theirs, ours = joblib.load(path), Mixture.load(model)
@@ -191,7 +191,7 @@ class TestConvert:
         np.testing.assert_allclose(Mixture.load(tmp_path / "back.gmm").means, ours.means)
 
     @pytest.mark.parametrize("names", [None, ["a", "b"]])
-    def test_exports_of_a_detector_have_its_limit(self, names, cli, tmp_path, rng):
+    def test_exported_sql_and_c_contain_the_offset_of_a_detector(self, names, cli, tmp_path, rng):
         detector = GaussianMixtureDetector().fit(rng.normal(size=(90, 2)))
         detector._fitted = replace(detector._fitted, feature_names=names and tuple(names))
         detector.save(tmp_path / "d.gmm")
@@ -202,7 +202,7 @@ class TestConvert:
             assert repr(detector.offset_) in text
         assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x0", "x1"])
 
-    def test_arrays_that_are_larger_than_their_file_and_the_memory_are_refused(self, cli, tmp_path):
+    def test_arrays_larger_than_the_memory_limit_are_rejected(self, cli, tmp_path):
         np.savez_compressed(tmp_path / "x.npz", weights=np.zeros(10**6), means=np.zeros((1, 1)), covariances=np.eye(1))
         result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm", "--memory", "4MB")
         assert result.exit_code == 1
@@ -219,7 +219,7 @@ class TestConvert:
         assert "reading it runs code from the file: add --trust" in result.stderr
         assert not (tmp_path / "harm").exists()
 
-    def test_the_json_of_mclust(self, cli, tmp_path):
+    def test_mclust_json_is_converted_to_the_same_mixture(self, cli, tmp_path):
         source, target = tmp_path / "r.json", tmp_path / "m.gmm"
         fits = json.loads((MCLUST / "fits.json").read_text())["faithful"]["fits"]
         fit = next(each for each in fits if (each["model"], each["G"]) == ("VVV", 2))["tight"]
@@ -240,7 +240,7 @@ class TestConvert:
             ({"pro": 1, "mean": [1, 2], "sigma_tril": [3, 0.5, 4]}, [[1, 2]], [3]),
         ],
     )
-    def test_lists_of_one_number_are_numbers_in_r(self, values, means, variances, cli, csv_file, tmp_path):
+    def test_mclust_json_may_contain_scalars_instead_of_lists(self, values, means, variances, cli, csv_file, tmp_path):
         model = "EEE" if len(variances) < len(means) else "VVV"
         source = csv_file(json.dumps({"model": model, "parameters": values}), "r.json")
         result = cli("convert", source, tmp_path / "m.gmm")
@@ -252,7 +252,7 @@ class TestConvert:
 
     @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
     @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])
-    def test_mclust_and_back_keeps_numbers_and_structure(self, structure, noise, cli, faithful, tmp_path):
+    def test_conversion_to_mclust_and_back_keeps_density_and_structure(self, structure, noise, cli, faithful, tmp_path):
         assert cli("fit", faithful, "-k", 2, "-s", structure, *noise, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
         assert cli("convert", tmp_path / "m.gmm", tmp_path / "r.json", "--mclust").exit_code == 0
         assert cli("convert", tmp_path / "r.json", tmp_path / "back.gmm").exit_code == 0
@@ -261,7 +261,7 @@ class TestConvert:
         rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
         np.testing.assert_allclose(back.log_density(rows), ours.log_density(rows), rtol=1e-12)
 
-    def test_onnx_c_and_sql(self, cli, model, tmp_path):
+    def test_models_are_exported_to_onnx_c_and_sql(self, cli, model, tmp_path):
         pytest.importorskip("onnx")
         assert cli("convert", model, tmp_path / "m.onnx", "--dtype", "float64").exit_code == 0
         assert cli("convert", model, tmp_path / "old-faithful.h").exit_code == 0
@@ -272,7 +272,7 @@ class TestConvert:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_printed(shell, cli, monkeypatch):
+def test_completion_prints_a_shell_script(shell, cli, monkeypatch):
     monkeypatch.setenv("PATH", os.environ["PATH"])
     if shell == "bash" and shutil.which("bash") is None:
         pytest.skip("there is no bash")
@@ -286,7 +286,7 @@ def test_completion_scripts_are_printed(shell, cli, monkeypatch):
     ("words", "at", "expected"),
     [("gaussmix ", 1, "report"), ("gaussmix fit --crit", 2, "--criterion"), ("gaussmix fit ", 2, "file")],
 )
-def test_commands_options_and_files_are_completed(words, at, expected):
+def test_completion_suggests_subcommands_options_and_files(words, at, expected):
     variables = {**os.environ, "_GAUSSMIX_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
     run = subprocess.run([sys.executable, "-m", "gaussmix"], env=variables, capture_output=True, text=True, check=True)
     assert expected in run.stdout
@@ -297,7 +297,7 @@ BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("format", BEGINNINGS)
-def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_path):
+def test_plot_writes_the_format_of_the_file_extension(format, cli, model, faithful, tmp_path):
     path = tmp_path / f"picture.{format}"
     result = cli("plot", model, faithful, "-o", path, "--dpi", 40)
     assert (result.exit_code, result.stdout) == (0, f"Picture written to {path}\n")
@@ -307,7 +307,7 @@ def test_a_picture_has_the_format_of_its_name(format, cli, model, faithful, tmp_
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["pairs", "components", "profile", "uncertainty"])
 @pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
-def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
+def test_plot_draws_all_kinds_in_light_and_dark(kind, dark, cli, model, faithful, tmp_path):
     from matplotlib.image import imread
 
     path = tmp_path / "picture.png"
@@ -317,7 +317,7 @@ def test_every_kind_and_theme(kind, dark, cli, model, faithful, tmp_path):
     assert np.allclose(corner, 0.0 if dark else 1.0)
 
 
-def test_histograms_count_rows_by_the_column_of_weights(cli, tmp_path):
+def test_plot_weights_the_rows_of_histograms(cli, tmp_path):
     from matplotlib import pyplot
 
     data, weights = tmp_path / "rows.csv", ["--weights", "w"]
@@ -328,13 +328,13 @@ def test_histograms_count_rows_by_the_column_of_weights(cli, tmp_path):
     assert bars[0].get_height() == pytest.approx(3 * bars[-1].get_height())
 
 
-def test_a_model_alone(cli, model, tmp_path):
+def test_plot_draws_a_model_without_rows(cli, model, tmp_path):
     assert cli("plot", model, "-o", tmp_path / "alone.png", "--dpi", 40).exit_code == 0
     assert (tmp_path / "alone.png").stat().st_size > 1000
 
 
 @pytest.mark.heavy
-def test_without_matplotlib_the_extra_is_named(shell, model, faithful, tmp_path):
+def test_plot_and_report_without_matplotlib_name_the_extra(shell, model, faithful, tmp_path):
     prelude = "import sys\nsys.modules['matplotlib'] = None"
     for verb in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):
         said, complaints = shell(*verb, prelude=prelude).communicate(timeout=60)

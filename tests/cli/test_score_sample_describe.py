@@ -17,7 +17,7 @@ WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
 REPEATED = "x,y\n1,2\n1,2\n5,1\n2,2\n2,2\n2,2\n0,7\n"
 
 
-def test_score_is_the_estimator_s(cli, model, faithful, csv_file):
+def test_score_prints_the_scores_of_the_estimator(cli, model, faithful, csv_file):
     result = cli("score", model, faithful)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.split() for line in result.stdout.splitlines()[2:]] == [
@@ -34,7 +34,7 @@ def test_score_is_the_estimator_s(cli, model, faithful, csv_file):
         assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (n_rows, n_rows, 11)
 
 
-def test_score_of_each_row(cli, model, faithful, tmp_path):
+def test_score_rows_prints_the_log_density_of_each_row(cli, model, faithful, tmp_path):
     result = cli("score", model, faithful, "--rows")
     header, *values = result.stdout.splitlines()
     expected = Mixture.load(model).log_density(np.loadtxt(faithful, delimiter=",", skiprows=1))
@@ -45,7 +45,7 @@ def test_score_of_each_row(cli, model, faithful, tmp_path):
     assert json.loads(cli("score", model, faithful, "--rows", "--json").stdout)[0] == {"log_density": expected[0]}
 
 
-def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
+def test_a_frequency_weight_counts_as_repeated_rows(cli, csv_file, tmp_path):
     weighted, repeated = csv_file(WEIGHTED, "w.csv"), csv_file(REPEATED, "r.csv")
     arguments = ["-k", "1:2", "--json", "--reg-covar", 0.1]
     one = json.loads(cli("fit", weighted, "--weights", "w", *arguments, "-o", tmp_path / "m.gmm").stdout)
@@ -65,7 +65,7 @@ def test_a_weight_counts_as_so_many_rows(cli, csv_file, tmp_path):
     assert "5 rows of total weight 7" in cli("describe", tmp_path / "m.gmm").stdout
 
 
-def test_precisions_count_as_rows(cli, csv_file, tmp_path):
+def test_bic_does_not_depend_on_the_scale_of_precision_weights(cli, csv_file, tmp_path):
     rows = [(1, 2), (3, 4), (5, 7), (2, 2), (4, 6)]
     one, many = (csv_file("x,y,w\n" + "".join(f"{x},{y},{w}\n" for x, y in rows), f"{w}.csv") for w in (1, 50))
     options = ["--weights", "w", "--weight-type", "precision", "--json"]
@@ -77,7 +77,7 @@ def test_precisions_count_as_rows(cli, csv_file, tmp_path):
     assert abs(plain["bic"]) > 10 * abs(scores[0]["bic"])
 
 
-def test_sample_draws_what_the_mixture_draws(cli, model, tmp_path):
+def test_sample_equals_the_sample_method_with_the_same_seed(cli, model, tmp_path):
     rows, labels = Mixture.load(model).sample(7, np.random.default_rng(3))
     result = cli("sample", model, "-n", 7, "--seed", 3, "--components")
     header, *lines = result.stdout.splitlines()
@@ -87,12 +87,12 @@ def test_sample_draws_what_the_mixture_draws(cli, model, tmp_path):
     assert cli("sample", model, "-n", 7, "--seed", 3).stdout != cli("sample", model, "-n", 7).stdout
 
 
-def test_sample_names_what_has_no_name(cli, tmp_path):
+def test_sample_invents_names_for_unnamed_features(cli, tmp_path):
     Mixture([1.0], [[0.0, 1.0]], [1.0], FAMILIES["spherical"]).save(tmp_path / "m.gmm")
     assert cli("sample", tmp_path / "m.gmm", "-n", 1).stdout.startswith("x0,x1\n")
 
 
-def test_describe_says_what_the_file_says(cli, model):
+def test_describe_prints_the_contents_of_a_model_file(cli, model):
     result = cli("describe", model)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
@@ -111,7 +111,7 @@ def test_describe_says_what_the_file_says(cli, model):
     assert said["estimator"]["name"] == "GaussianMixture"
 
 
-def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
+def test_describe_reports_a_saved_estimator_and_a_mixture_without_a_fit(cli, rng, tmp_path):
     rows, weights = rng.normal(size=(40, 2)), rng.integers(1, 4, size=40)
     estimator = GaussianMixture(2, tol=0.1, init_params="kmeans").fit(rows, sample_weight=weights)
     estimator.save(tmp_path / "e.gmm")
@@ -129,14 +129,14 @@ def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
     assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["fit"] is None
 
 
-def test_invented_names_are_not_kept(cli, csv_file, tmp_path):
+def test_fit_does_not_store_invented_feature_names(cli, csv_file, tmp_path):
     assert cli("fit", csv_file("1,2\n3,4\n5,1\n"), "-k", 1, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
     assert model_file.read(tmp_path / "m.gmm")[1].details.feature_names is None
     assert cli("score", tmp_path / "m.gmm", csv_file("height,age\n1,2\n2,2\n")).exit_code == 0
 
 
 @pytest.mark.parametrize("verb", ["predict", "score"])
-def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
+def test_columns_option_matches_differently_named_columns_by_index(verb, cli, model, csv_file):
     path = csv_file("b,a,c\n79,3.6,1\n54,1.8,1\n")
     renamed = cli(verb, model, path, "--columns", "a,b", "--json")
     assert renamed.exit_code == 0
@@ -151,7 +151,7 @@ def test_columns_by_place_where_names_differ(verb, cli, model, csv_file):
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict", "describe", "plot"])
-def test_the_help_lists_each_option_once_and_those_of_tables_last(verb, cli):
+def test_help_lists_each_option_once_and_table_options_last(verb, cli):
     own, of_tables = cli(verb, "--help").stdout.split("\nOptions of tables:\n")
     listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
     assert "--delimiter" in listed[1]
@@ -161,7 +161,7 @@ def test_the_help_lists_each_option_once_and_those_of_tables_last(verb, cli):
     assert sorted([*listed[0], *listed[1]]) == sorted([*flags, "--help"])
 
 
-def test_outliers_are_left_out(cli, csv_file, tmp_path):
+def test_trim_option_excludes_outliers_from_the_fit(cli, csv_file, tmp_path):
     rows = [(0.1 * (i % 7), 0.1 * (i % 5)) for i in range(35)] + [(5 + 0.1 * (i % 5), 0.1 * (i % 7)) for i in range(35)]
     table = csv_file("x,y\n" + "".join(f"{x},{y}\n" for x, y in [*rows, (1e6, 1e6), (-1e6, 40), (900, -1e6)]), "t.csv")
     arguments = ["-k", 2, "-s", "diag", "--trim", 0.05, "--max-condition", 4, "-o", tmp_path / "m.gmm", "--json"]
@@ -172,7 +172,7 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
     assert "max_condition=4" in cli("describe", tmp_path / "m.gmm").stdout
 
 
-def test_verbs_agree_with_python_about_a_bayesian_fit(cli, faithful, tmp_path):
+def test_subcommands_equal_the_methods_of_a_bayesian_estimator(cli, faithful, tmp_path):
     """Check a fit to a part of the rows, whose predictive density differs from the density of its mixture."""
     rows, path = pd.read_csv(faithful), tmp_path / "b.gmm"
     found = BayesianGaussianMixture(5, weight_concentration_prior=1.0, random_state=0).fit(rows[::6])
@@ -212,7 +212,7 @@ TABLE = "x,y\n1,2\n2,\n,3\n4,5\n2,3.5\n9,1\n8,2\n9,2.5\n8.5,\n"
 ROWS = np.array([[float(cell or "nan") for cell in line.split(",")] for line in TABLE.splitlines()[1:]])
 
 
-def test_a_fit_to_missing_values_and_predictions_are_those_of_the_estimator(cli, csv_file, tmp_path):
+def test_fit_and_predict_with_missing_values_equal_the_estimator(cli, csv_file, tmp_path):
     table = csv_file(TABLE)
     model = tmp_path / "model.gmm"
     options = ["-k", "1", "--structure", "full"]
@@ -229,7 +229,7 @@ def test_a_fit_to_missing_values_and_predictions_are_those_of_the_estimator(cli,
     assert scores["mean_log_likelihood"] == pytest.approx(alone.score(ROWS), rel=1e-6)
 
 
-def test_noise_is_component_minus_one(cli, tmp_path, rng):
+def test_predict_assigns_noise_to_component_minus_one(cli, tmp_path, rng):
     rows = np.concatenate([rng.normal(size=(100, 2)), rng.uniform(-20, 20, size=(50, 2))])
     np.savetxt(tmp_path / "junk.csv", rows, delimiter=",", header="x,y", comments="")
     model = tmp_path / "model.gmm"
@@ -241,7 +241,7 @@ def test_noise_is_component_minus_one(cli, tmp_path, rng):
     assert all(0.5 <= float(row["probability"]) <= 1.0 for row in found)
 
 
-def test_rows_with_empty_cells_are_classified(cli, csv_file):
+def test_classify_accepts_rows_with_missing_values(cli, csv_file):
     lines = [f"{line},{'a' if row < 4 else 'b'}" for row, line in enumerate(TABLE.splitlines()[1:])]
     known = csv_file("x,y,kind\n" + "\n".join(lines) + "\n", "known.csv")
     result = cli("classify", known, known, "--labels", "kind", "-s", "diag", "-q")
@@ -267,13 +267,13 @@ def test_describe_prints_the_inference_of_the_estimator(cli, faithful, model):
     assert found["notes"] == []
 
 
-def test_other_rows_than_those_of_the_fit_are_noticed(cli, faithful, model, tmp_path):
+def test_describe_inference_warns_of_a_different_number_of_rows(cli, faithful, model, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("".join(faithful.read_text().splitlines(keepends=True)[:200]))
     assert "The fit had 272 rows, and DATA has 199." in cli("describe", model, "--inference", other).stderr
 
 
-def test_weights_change_no_log_density_of_a_row(cli, csv_file, tmp_path):
+def test_weights_do_not_change_the_log_density_of_rows(cli, csv_file, tmp_path):
     weighted, plain = csv_file("1,2,5\n3,4,1\n5,7,2\n2,2,1\n"), csv_file("1,2\n3,4\n5,7\n2,2\n", "plain.csv")
     assert cli("fit", plain, "-k", 1, "-o", tmp_path / "m.gmm", "--quiet").exit_code == 0
     found = cli("score", tmp_path / "m.gmm", weighted, "--weights", "x2", "--rows")

@@ -57,7 +57,7 @@ OUTPUTS = ["out.parquet", "out.arrow", "out.npy", "out.csv"]
 @pytest.mark.parametrize(
     ("name", "output"), [*((name, "out.parquet") for name in INPUTS), *(("table.npy", output) for output in OUTPUTS)]
 )
-def test_the_results_have_the_bits_of_all_rows_at_once(name, output, cli, folder, rows, mixture, tmp_path):
+def test_predict_in_blocks_gives_the_same_bits_as_all_rows_at_once(name, output, cli, folder, rows, mixture, tmp_path):
     result = cli("predict", folder / "model.gmm", folder / name, "-o", tmp_path / output)
     assert (result.exit_code, result.stderr, result.stdout) == (0, "", "")
     found = np.concatenate(list(open_table(str(tmp_path / output)).rows(names_of(name, output), N_ROWS)))
@@ -68,7 +68,7 @@ def test_the_results_have_the_bits_of_all_rows_at_once(name, output, cli, folder
 
 
 @pytest.mark.heavy
-def test_less_memory_gives_the_same_in_smaller_parts(cli, folder, tmp_path):
+def test_less_memory_gives_the_same_table_in_smaller_row_groups(cli, folder, tmp_path):
     few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
     assert cli("predict", folder / "model.gmm", folder / "parts", "-o", few).exit_code == 0
     assert cli("predict", folder / "model.gmm", folder / "parts", "-o", many, "--memory", "4MB").exit_code == 0
@@ -87,20 +87,20 @@ def names_of(name, output):
     return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
 
 
-def test_other_columns_pass_in_the_order_of_the_rows(cli, folder, tmp_path):
+def test_predict_copies_other_columns_in_row_order(cli, folder, tmp_path):
     assert cli("predict", folder / "model.gmm", folder / "parts", "-o", tmp_path / "out.parquet").exit_code == 0
     found = parquet.read_table(tmp_path / "out.parquet")
     assert found.column_names == ["id", *NAMES, *RESULTS]
     assert found["id"].to_pylist() == [str(row) for row in range(N_ROWS)]
 
 
-def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
+def test_score_in_blocks_gives_the_same_bits_as_all_rows_at_once(cli, folder, rows, mixture, tmp_path):
     assert cli("score", folder / "model.gmm", folder / "parts", "--rows", "-o", tmp_path / "a.npy").exit_code == 0
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], mixture.log_density(rows))
 
 
 @pytest.mark.heavy
-def test_a_column_of_categories_passes(cli, folder, tmp_path):
+def test_predict_copies_categorical_columns(cli, folder, tmp_path):
     """Check Arrow files, which have one dictionary per column, although batches of the column have different ones."""
     kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()
     table = pa.table({**{name: np.arange(100_000.0) for name in NAMES}, "kind": kinds})
@@ -113,7 +113,7 @@ def test_a_column_of_categories_passes(cli, folder, tmp_path):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
-def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_path):
+def test_an_error_in_a_late_row_leaves_no_output_file(output, cli, folder, rows, tmp_path):
     bad = rows.copy()
     bad[100_003, 1] = np.nan
     np.save(tmp_path / "bad.npy", bad)
@@ -127,7 +127,7 @@ def test_an_error_in_a_late_row_leaves_nothing(output, cli, folder, rows, tmp_pa
 
 @pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupt_leaves_nothing(shell, folder, tmp_path):
+def test_an_interrupt_leaves_no_output_file(shell, folder, tmp_path):
     heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
     process = shell("predict", folder / "model.gmm", folder / "table.csv", "-o", tmp_path / "out.csv", prelude=heeding)
     end = time.monotonic() + 60
@@ -140,7 +140,7 @@ def test_an_interrupt_leaves_nothing(shell, folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_changes_meanwhile_is_named(cli, folder, rows, tmp_path, monkeypatch):
+def test_predict_fails_if_the_input_file_changes_during_the_run(cli, folder, rows, tmp_path, monkeypatch):
     path = tmp_path / "rows.npy"
     np.save(path, rows)
     density = GaussianMixture.score_samples
@@ -153,7 +153,7 @@ def test_a_file_that_changes_meanwhile_is_named(cli, folder, rows, tmp_path, mon
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not say the peak of memory")
-def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
+def test_memory_of_predict_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
     said = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"
     peaks = []
     for n_rows in (200_000, 1_200_000):
@@ -168,7 +168,7 @@ def test_memory_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
-def test_written_predictions_are_read_again(format, cli, model, faithful, tmp_path, numbers):
+def test_predictions_of_all_formats_can_be_read_again(format, cli, model, faithful, tmp_path, numbers):
     target = tmp_path / f"out.{format}"
     assert cli("predict", model, faithful, "-o", target).exit_code == 0
     expected = numbers(open_table(str(tmp_path / "input.csv"))).rows
@@ -181,7 +181,7 @@ def test_written_predictions_are_read_again(format, cli, model, faithful, tmp_pa
     assert np.array_equal(found.rows[:, 4], mixture.log_density(expected))
 
 
-def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp_path):
+def test_predict_preserves_column_types_and_the_text_of_csv_files(cli, model, csv_file, tmp_path):
     path = csv_file("id,eruptions,waiting\n007,3.6,79\n008,1.8,54\n")
     assert cli("predict", model, path, "-o", tmp_path / "a.parquet").exit_code == 0
     found = parquet.read_table(tmp_path / "a.parquet")
@@ -194,7 +194,7 @@ def test_types_pass_through_and_text_of_csv_stays_text(cli, model, csv_file, tmp
 
 
 @pytest.mark.parametrize("format", WRITERS)
-def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_path):
+def test_standard_streams_accept_all_formats(format, cli, faithful, tmp_path):
     fitted = cli("fit", "-", "-k", 2, "-o", "-", input=faithful.read_bytes())
     assert fitted.exit_code == 0
     assert "Model written to standard output" in fitted.stderr
@@ -212,7 +212,7 @@ def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_pa
 
 
 @pytest.mark.heavy
-def test_a_pipe_between_processes(model):
+def test_sample_and_predict_write_only_the_table_to_a_pipe(model):
     """Check that standard output contains only the table."""
     run = [sys.executable, "-m", "gaussmix"]
     sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
@@ -226,7 +226,7 @@ def test_a_pipe_between_processes(model):
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
+def test_fit_reads_a_named_pipe_only_once(shell, faithful, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     table = pd.read_csv(faithful).assign(id=range(272))
     table.to_csv(faithful, index=False)
@@ -244,7 +244,7 @@ def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
 
 @pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
+def test_binary_formats_are_not_written_to_a_terminal(model, shell):
     import pty
 
     ours, theirs = pty.openpty()
@@ -259,7 +259,7 @@ def test_a_terminal_is_spared_what_it_cannot_show(model, shell):
 @pytest.mark.heavy
 @pytest.mark.parametrize("codec", ["gz", "bz2", "zst", "lz4"])
 @pytest.mark.parametrize("format", ["csv", "json"])
-def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, model, tmp_path):
+def test_outputs_are_compressed_according_to_the_file_extension(format, codec, cli, model, tmp_path):
     plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
     for path in (plain, packed):
         assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0

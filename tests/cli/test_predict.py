@@ -17,7 +17,7 @@ def read(text, delimiter=","):
     return header, [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def test_the_table_gains_three_columns(cli, model, faithful):
+def test_predict_adds_component_probability_and_log_density(cli, model, faithful):
     result = cli("predict", model, faithful)
     assert (result.exit_code, result.stderr) == (0, "")
     header, rows = read(result.stdout)
@@ -30,7 +30,7 @@ def test_the_table_gains_three_columns(cli, model, faithful):
     assert np.array_equal([float(row["log_density"]) for row in rows], mixture.log_density(given))
 
 
-def test_columns_are_matched_by_name_and_others_passed_on_as_written(cli, model, csv_file):
+def test_predict_matches_columns_by_name_and_copies_the_others_unchanged(cli, model, csv_file):
     path = csv_file('waiting,id,eruptions,note\n79,007,3.60,"a,b"\n54,008,1.8,\n')
     result = cli("predict", model, path)
     assert result.exit_code == 0
@@ -43,7 +43,7 @@ def test_columns_are_matched_by_name_and_others_passed_on_as_written(cli, model,
     assert [float(row["log_density"]) for row in read(result.stdout)[1]] == expected.tolist()
 
 
-def test_a_name_that_is_taken_gets_an_underscore(cli, model, csv_file):
+def test_a_new_column_gets_an_underscore_if_its_name_exists(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,waiting,component,component_\n3.6,79,x,y\n"))
     assert result.stdout.splitlines()[0].split(",")[2:5] == ["component", "component_", "component__"]
     assert "has a column 'component' already, so the new one is called 'component__'" in result.stderr
@@ -52,7 +52,7 @@ def test_a_name_that_is_taken_gets_an_underscore(cli, model, csv_file):
     assert piped.stderr.startswith("gaussmix: standard input has a column 'component' already")
 
 
-def test_a_failed_run_leaves_the_old_output(cli, model, csv_file, tmp_path):
+def test_a_failed_predict_preserves_the_old_output_file(cli, model, csv_file, tmp_path):
     (tmp_path / "out.csv").write_text("before")
     table = csv_file("eruptions,waiting\n3.6,\n")
     result = cli("predict", model, table, "-o", tmp_path / "out.csv", "--missing", "error")
@@ -60,7 +60,7 @@ def test_a_failed_run_leaves_the_old_output(cli, model, csv_file, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "before"
 
 
-def test_json_is_a_record_for_each_row(cli, model, csv_file):
+def test_predict_prints_one_json_record_per_row(cli, model, csv_file):
     records = json.loads(
         cli("predict", model, csv_file("eruptions,id,waiting\n3.6,007,79\n1.8,008,54\n"), "--json").stdout
     )
@@ -72,7 +72,7 @@ def test_json_is_a_record_for_each_row(cli, model, csv_file):
     assert [record["component"] for record in records] == [1, 0]
 
 
-def test_json_has_null_for_what_it_has_no_number_for():
+def test_write_json_writes_null_for_infinite_values():
     file = io.BytesIO()
     write_json(file, [pa.table({"log_density": [-np.inf, -1.5]})])
     assert json.loads(file.getvalue()) == [{"log_density": None}, {"log_density": -1.5}]
@@ -82,14 +82,14 @@ def test_json_has_null_for_what_it_has_no_number_for():
 
 
 @pytest.mark.parametrize("contents", ["3.6,79\n1.8,54\n", "when,eruptions,waiting\nnow,3.6,79\nthen,1.8,54\n"])
-def test_without_names_columns_are_matched_by_place(contents, cli, model, csv_file, tmp_path):
+def test_columns_are_matched_by_index_if_the_model_has_no_names(contents, cli, model, csv_file, tmp_path):
     mixture = Mixture.load(model)
     mixture.save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents))
     assert [row["component"] for row in read(result.stdout)[1]] == ["1", "0"]
 
 
-def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
+def test_targets_option_predicts_conditional_means_and_deviations(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,id\n3.6,a\n1.8,b\n"), "--targets", "waiting")
     assert (result.exit_code, result.stderr) == (0, "")
     header, rows = read(result.stdout)
@@ -103,7 +103,7 @@ def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
     )
 
 
-def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_file):
+def test_quantile_columns_are_named_as_the_quantiles_were_typed(cli, model, csv_file):
     path = csv_file("waiting,eruptions\n79,\n54,\n")  # the target column may exist and be empty
     result = cli("predict", model, path, "--targets", "eruptions", "--quantiles", "0.05,.5")
     header, rows = read(result.stdout)
@@ -115,7 +115,7 @@ def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_fi
 
 
 @pytest.mark.parametrize("contents", ["79\n54\n", "0,79\n0,54\n", "a,b\n0,79\n0,54\n"])
-def test_targets_of_tables_or_models_without_names_are_places(contents, cli, model, csv_file, tmp_path):
+def test_targets_without_feature_names_are_matched_by_index(contents, cli, model, csv_file, tmp_path):
     mixture = Mixture.load(model)
     mixture.with_feature_names(None).save(tmp_path / "nameless.gmm")
     result = cli("predict", tmp_path / "nameless.gmm", csv_file(contents), "--targets", "x0")
@@ -124,7 +124,7 @@ def test_targets_of_tables_or_models_without_names_are_places(contents, cli, mod
     assert [float(row["x0_predicted"]) for row in rows] == expected.tolist()
 
 
-def test_outliers_have_small_p_values(cli, model, csv_file):
+def test_outliers_option_adds_p_values_and_outlier_flags(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,waiting\n3.6,79\n1.8,95\n"), "--outliers", "--json")
     records = json.loads(result.stdout)
     mixture = Mixture.load(model)
@@ -134,7 +134,7 @@ def test_outliers_have_small_p_values(cli, model, csv_file):
     assert list(records[0])[2:] == ["component", "probability", "log_density", "p_value", "outlier"]
 
 
-def test_rows_where_the_model_has_no_mass_are_told(cli, model, csv_file):
+def test_predict_warns_of_rows_where_the_mixture_has_no_mass(cli, model, csv_file):
     table = "eruptions,waiting\n" + "".join(f"{minutes},{20 * minutes}\n" for minutes in range(100, 104))
     result = cli("predict", model, csv_file(table))
     assert result.exit_code == 0
@@ -146,17 +146,17 @@ def test_rows_where_the_model_has_no_mass_are_told(cli, model, csv_file):
     assert "4 of 4 rows lie where the mixture has no mass" in report.stdout
 
 
-def test_a_decimal_comma_is_written_as_it_was_read(cli, csv_file, model):
+def test_predict_writes_decimal_commas_if_the_input_uses_decimal_commas(cli, csv_file, model):
     result = cli("predict", model, csv_file("eruptions;waiting\n3,6;79\n"), "--decimal", ",")
     assert result.stdout.splitlines()[1].startswith("3,6;79;1;0,99")
 
 
-def test_excluded_columns_are_copied_by_predict_and_match_by_place(cli, csv_file, model):
+def test_predict_copies_excluded_columns_and_matches_the_others_by_index(cli, csv_file, model):
     result = cli("predict", model, csv_file("id,e,w\n7,3.6,79\n"), "--exclude", "id", "--columns", "e,w")
     assert result.stdout.splitlines()[1].startswith("7,3.6,79,1,0.99")
 
 
-def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
+def test_na_option_marks_missing_values_that_impute_fills(cli, csv_file, model):
     refused = cli("fit", csv_file("a,b\n1,2\n2,4\nk.A.,1\n5,3\n"), "-k", 1)
     assert (
         "'k.A.' in line 4: correct these cells, give --na TEXT if such a cell means a missing value, or"
@@ -169,7 +169,7 @@ def test_a_text_that_means_a_hole_is_named_and_filled(cli, csv_file, model):
     assert piped.stderr == "gaussmix: filled 1 cell of standard input.\n"
 
 
-def test_every_probability_and_a_threshold(cli, faithful, model, tmp_path):
+def test_predict_writes_all_probabilities_and_outliers_below_the_threshold(cli, faithful, model, tmp_path):
     path = tmp_path / "out.json"
     words = ["--probabilities", "--outliers", "--threshold", "0.3", "-q", "--to", "json"]
     result = cli("predict", model, faithful, *words, "-o", path)

@@ -18,7 +18,7 @@ def bars():
 
 
 @pytest.mark.parametrize("parts", [[40, 60, 40, 60], [40, 40, 60, 60], [100, 100], [40, 40, 40, 40, 40]])
-def test_passes_at_the_same_time_are_shown_one_after_the_other(parts, bars):
+def test_bars_show_simultaneous_passes_one_after_the_other(parts, bars):
     advance, seen = bars.rows(100, 8), []
     for part in parts:
         advance(part)
@@ -29,7 +29,7 @@ def test_passes_at_the_same_time_are_shown_one_after_the_other(parts, bars):
     assert seen[-1] == (2, 100)
 
 
-def test_of_a_table_of_unknown_size_rows_are_counted(bars):
+def test_bars_count_the_rows_of_a_table_of_unknown_size(bars):
     advance = bars.rows(None, 8)
     for _ in range(3):
         advance(50)
@@ -44,7 +44,7 @@ class SlowInt(int):
         return int(other) + int(self)
 
 
-def test_threads_lose_no_rows(bars):
+def test_bars_count_all_rows_of_concurrent_threads(bars):
     advance = bars.rows(1_000, 8)
     threads = [Thread(target=advance, args=(SlowInt(10),)) for _ in range(8)]
     for thread in threads:
@@ -56,7 +56,7 @@ def test_threads_lose_no_rows(bars):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("n_labels", [0, 2])
-def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
+def test_the_stability_bar_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich treat any output as a terminal
     rows = [f"{value},{number % 2 if number < n_labels else ''}" for number, value in enumerate(rng.normal(size=60))]
     (tmp_path / "t.csv").write_text("\n".join(["x,kind", *rows]))
@@ -67,7 +67,7 @@ def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path,
     assert done == total
 
 
-def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
+def test_the_progress_line_shows_the_gain_next_to_the_tolerance(bars, rng):
     steps, seen = [], []
     rows = np.concatenate([rng.normal(size=(50, 2)), rng.normal(1, 2, size=(50, 2))])
     calls = [steps.append, bars.steps(1e-4), lambda step: seen.append(bars.below)]
@@ -80,7 +80,7 @@ def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
     assert [str(each) for each in bars.get_renderables()][-1] == seen[-1]
 
 
-def test_a_line_tells_a_gain_only_after_the_step_before(bars):
+def test_the_progress_line_shows_a_gain_only_between_successive_steps(bars):
     """Check that no gain is shown at the first step of a resumed start, and without a tolerance."""
 
     def seen(tell, *where):
@@ -98,9 +98,7 @@ def test_a_line_tells_a_gain_only_after_the_step_before(bars):
 
 
 @pytest.mark.parametrize(("options", "is_told"), [((), True), (("--prior", "default"), False)])
-def test_no_gain_of_the_likelihood_stands_beside_the_tolerance_of_the_objective(
-    options, is_told, cli, tmp_path, monkeypatch, rng
-):
+def test_the_progress_line_of_a_penalised_fit_shows_no_gain(options, is_told, cli, tmp_path, monkeypatch, rng):
     monkeypatch.setenv("FORCE_COLOR", "1")
     np.save(tmp_path / "rows.npy", rng.normal(size=(70_000, 1)))
     how = "-k", 1, "-s", "full", "--tol", 1e-3, "--memory", "200kB"

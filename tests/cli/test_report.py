@@ -62,13 +62,13 @@ def test_a_report_describes_the_chosen_mixture(page):
     assert "By the Hessian of the objective." in text
 
 
-def test_a_report_is_one_file(tree):
+def test_a_report_refers_to_no_other_file(tree):
     sources = [element.get(name) for element in tree.iter() for name in ("src", "href") if element.get(name)]
     assert sources
     assert all(source.startswith("data:") for source in sources)
 
 
-def test_pictures_are_described_and_tables_sort(tree):
+def test_report_images_have_descriptions_and_tables_can_be_sorted(tree):
     images = list(tree.iter("img"))
     assert len(images) == 3
     assert all(len(image.get("alt")) > 30 for image in images)
@@ -80,7 +80,7 @@ def test_pictures_are_described_and_tables_sort(tree):
     assert all(np.isfinite(float(cell.get("data-value"))) for cell in tree.iter("td"))
 
 
-def test_worst_rows_are_those_of_the_lowest_density(tree, page):
+def test_the_worst_rows_of_a_report_have_the_lowest_density(tree, page):
     rows = np.loadtxt(page.parent / "data.csv", delimiter=",", skiprows=1)
     gm = GaussianMixture(2, random_state=0).fit(rows)
     worst = list(tree.iter("table"))[1]
@@ -88,7 +88,7 @@ def test_worst_rows_are_those_of_the_lowest_density(tree, page):
     assert set(shown) == set(np.argsort(gm.score_samples(rows))[:10].tolist())
 
 
-def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
+def test_worst_rows_of_data_with_missing_values_have_the_lowest_p_values(rng):
     """Check rows in small units, whose log densities increase with each observed value."""
     X = rng.normal(size=(1000, 3)) * 1e-6
     X[::12, 0] = np.nan
@@ -101,7 +101,7 @@ def test_worst_rows_have_the_lowest_p_values_even_if_cells_are_empty(rng):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n", "names", "words"), [(4, "ab", "one and two"), (5, "ab", "show two"), (5, "a", "curve")])
-def test_the_caption_states_what_is_drawn(rng, n, names, words):
+def test_the_caption_states_which_ellipses_or_curves_are_drawn(rng, n, names, words):
     mixture = Mixture(np.full(n, 1 / n), rng.normal(size=(n, len(names))), np.ones(n), FAMILIES["spherical"])
     element = _pairs(ReportData(mixture, names, mixture.sample(30, rng)[0]))
     assert words in element[element.index("<figcaption>") :]
@@ -109,21 +109,21 @@ def test_the_caption_states_what_is_drawn(rng, n, names, words):
 
 
 @pytest.mark.heavy
-def test_names_in_any_script_are_drawn_without_warnings(rng):
+def test_feature_names_in_any_script_are_drawn_without_warnings(rng):
     assert _font_families(["sans-serif"], ["Länge"]) == ["sans-serif"]
     has_font = any("CJK" in font.name for font in fontManager.ttflist)
     assert any("CJK" in name for name in _font_families(["sans-serif"], ["日本"])) == has_font
     assert _pairs(ReportData(Mixture([1.0], [[0.0]], 1.0, FAMILIES["EII"]), ["\U0010fffd"], rng.normal(size=(9, 1))))
 
 
-def test_cells_show_dates_in_full():
+def test_table_cells_show_all_digits_of_dates():
     assert [_cell(value)[0] for value in (20240615.0, 1699997349.88, 0.1 + 0.2)] == ["20240615", "1699997349.88", "0.3"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 @pytest.mark.heavy
 @pytest.mark.parametrize("width", [1200, 500])  # headless Chromium cannot make narrower windows
-def test_a_browser_opens_and_sorts_it_without_errors(page, width, tmp_path):
+def test_a_browser_opens_and_sorts_a_report_without_errors(page, width, tmp_path):
     probe = """<script>
     window.addEventListener("load", () => {
       for (const time of ["up", "down"]) document.querySelectorAll("th button")[1].click();
@@ -159,7 +159,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sentences_follow_from_the_numbers(shape):
+def test_report_sentences_describe_the_separation_of_groups_and_outliers(shape):
     weights, means = SHAPES[shape]
     mixture = Mixture(weights, np.array(means), np.ones(len(weights)), FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0, return_labels=False)
@@ -198,7 +198,7 @@ def run_code(page, folder):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", READ)
-def test_the_python_of_a_page_runs(kind, cli, tmp_path):
+def test_the_python_code_of_a_report_reads_the_same_table(kind, cli, tmp_path):
     write, name, options = READ[kind]
     write(tmp_path / name)
     result = cli("report", tmp_path / name, "-o", tmp_path / "page.html", "-k", "1:2", *options)
@@ -245,7 +245,7 @@ def test_a_report_and_its_python_code_fit_like_the_command_fit(way, cli, tmp_pat
 
 
 @pytest.mark.heavy
-def test_a_report_counts_rows_of_noise_and_rows_with_empty_cells(cli, tmp_path):
+def test_a_report_counts_rows_of_noise_and_rows_with_missing_values(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     frame = table_with_weights_and_gaps()
     frame.to_csv(table, index=False)
@@ -261,7 +261,7 @@ def test_a_report_counts_rows_of_noise_and_rows_with_empty_cells(cli, tmp_path):
     assert f"of {len(frame) - n_gaps} without empty cells lie outside the region" in said
 
 
-def test_weights_count_in_the_shares_that_it_names(cli, tmp_path):
+def test_the_percentages_of_a_report_use_the_row_weights(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     rows = np.concatenate([np.random.default_rng(0).normal(size=(200, 1)), [[9.0]]])
     pd.DataFrame({"a": rows[:, 0], "w": [1.0] * 200 + [0.5]}).to_csv(table, index=False)
@@ -270,7 +270,7 @@ def test_weights_count_in_the_shares_that_it_names(cli, tmp_path):
 
 
 @pytest.mark.heavy
-def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
+def test_the_python_code_for_a_saved_model_accepts_missing_values(cli, tmp_path):
     table, page, path = tmp_path / "t.csv", tmp_path / "page.html", tmp_path / "m.gmm"
     table_with_weights_and_gaps().to_csv(table, index=False)
     assert cli("fit", table, "-k", 2, "--columns", "a,b", "-o", path, "-q").exit_code == 0
@@ -282,7 +282,7 @@ def test_the_python_of_a_model_takes_empty_cells(cli, tmp_path):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["fit", "merge", "noise"])
-def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_path):
+def test_the_python_code_of_a_report_loads_its_model(kind, cli, model, faithful, tmp_path):
     if kind == "merge":
         assert cli("merge", model, "-k", 1, "-o", tmp_path / "one.gmm").exit_code == 0
         model = tmp_path / "one.gmm"
@@ -294,7 +294,7 @@ def test_the_python_of_a_page_loads_its_model(kind, cli, model, faithful, tmp_pa
 
 
 @pytest.mark.heavy
-def test_several_files_and_standard_input_have_python_too(cli, tmp_path):
+def test_the_python_code_covers_several_files_and_standard_input(cli, tmp_path):
     for at in range(2):
         FRAME[30 * at : 30 * (at + 1)].to_csv(tmp_path / f"t{at}.csv", index=False)
     assert cli("report", tmp_path / "t*.csv", "-k", 1, "-o", tmp_path / "page.html").exit_code == 0
@@ -305,7 +305,7 @@ def test_several_files_and_standard_input_have_python_too(cli, tmp_path):
 
 
 @pytest.mark.heavy
-def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
+def test_a_report_denies_groups_only_if_several_k_were_compared(cli, tmp_path, csv_file):
     data = csv_file(FRAME.to_csv(index=False))
     one = cli("report", data, "-k", 1, "-o", tmp_path / "page.html").stdout
     several = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html").stdout
@@ -315,7 +315,7 @@ def test_one_group_is_found_only_where_more_were_tried(cli, tmp_path, csv_file):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("criterion", ["stability", "cv"])
-def test_a_report_shows_stability_or_cross_validation_beside_bic(criterion, cli, faithful, tmp_path):
+def test_a_report_shows_stability_or_cross_validation_next_to_bic(criterion, cli, faithful, tmp_path):
     page = tmp_path / "page.html"
     said = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout
     text = page.read_text(encoding="utf-8")
@@ -329,7 +329,7 @@ def test_a_report_shows_stability_or_cross_validation_beside_bic(criterion, cli,
 
 
 @pytest.mark.heavy
-def test_candidates_that_failed_are_not_counted_and_are_named_beside_the_claim(cli, tmp_path, csv_file):
+def test_a_report_counts_fitted_and_failed_candidates_separately(cli, tmp_path, csv_file):
     data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
     said = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
     claim = re.search(
@@ -341,7 +341,7 @@ def test_candidates_that_failed_are_not_counted_and_are_named_beside_the_claim(c
     assert f"<li>{claim[2]} of 5 candidates could not be fitted: " in text
 
 
-def test_whether_the_fit_is_near_a_maximum_is_said_where_it_is_known():
+def test_a_report_claims_a_maximum_only_after_check_maximum():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [9.0, 0.0]], 100, axis=0)
     for check_maximum in (True, False):
         search = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)

@@ -84,7 +84,7 @@ TEXTS = {  # contents, names, rows, notices for the user
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text_is_read_as_what_it_is(name, csv_file, numbers):
+def test_open_table_detects_the_dialect_of_text_files(name, csv_file, numbers):
     text, names, rows, said = TEXTS[name]
     table = open_table(str(csv_file(text, "table.txt")), dialect=Dialect(**said))
     found = numbers(table)
@@ -105,7 +105,7 @@ DELIMITERS = {  # name of the case → text with text columns, its delimiter
 
 
 @pytest.mark.parametrize("name", DELIMITERS)
-def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
+def test_decimal_commas_next_to_text_are_not_taken_for_delimiters(name, csv_file):
     text, delimiter = DELIMITERS[name]
     assert open_table(str(csv_file(text)), dialect=Dialect(has_header=True)).delimiter == delimiter
 
@@ -114,12 +114,12 @@ def test_decimal_commas_beside_text_are_no_delimiters(name, csv_file):
     ("cells", "thousands"),
     [("1,234;2,345", None), ("1.5;2,5", None), ("1,5;2,5", ","), ("1;2", None), ("Rome, Bonn;2", None)],
 )
-def test_commas_that_may_be_other_marks_are_not_read_as_decimal_marks(cells, thousands, csv_file):
+def test_ambiguous_commas_are_not_read_as_decimal_marks(cells, thousands, csv_file):
     table = open_table(str(csv_file(f"a;b\n{cells}\n")), dialect=Dialect(delimiter=";", thousands=thousands))
     assert table.decimal == "."
 
 
-def test_a_guess_about_a_header_is_a_notice(csv_file):
+def test_open_table_reports_a_guess_about_the_header(csv_file):
     path = str(csv_file("1,2\n3,4\n"))
     said = f"{path} begins with numbers, so it is read as having no header; --header if it has."
     assert open_table(path).notices == (said,)
@@ -128,13 +128,13 @@ def test_a_guess_about_a_header_is_a_notice(csv_file):
 
 
 @pytest.mark.parametrize("missing", ["NA", "", "nan"])
-def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
+def test_a_missing_value_in_the_first_line_does_not_imply_a_header(missing, csv_file):
     table = open_table(str(csv_file(f"{missing},2.5\n0.1,-0.1\n")))
     assert not table.has_names
     np.testing.assert_array_equal(table.all_rows(table.names, may_miss=True), [[np.nan, 2.5], [0.1, -0.1]])
 
 
-def test_text_comes_back_as_it_was_written_wherever_a_block_ends(csv_file):
+def test_text_columns_are_read_unchanged_across_blocks(csv_file):
     """Check that Arrow, which reads blocks of about a megabyte, splits no field between two blocks."""
     table = open_table(str(csv_file('id,x,note\n007,1.50,"a,b"\n008,,"two\nlines"\n')))
     found = pa.Table.from_batches(table.batches(table.names))
@@ -143,14 +143,14 @@ def test_text_comes_back_as_it_was_written_wherever_a_block_ends(csv_file):
     assert pa.Table.from_batches(table.batches(table.names))["note"].to_pylist() == ["two\nlines"] * 150_000
 
 
-def test_rows_of_blanks_are_read_in_any_pieces(csv_file, numbers, rng):
+def test_tables_separated_by_blanks_are_read_across_blocks(csv_file, numbers, rng):
     rows = rng.normal(size=(60_000, 2)).round(6)
     text = "x   y\n" + "".join(f" {a}  {b}\n" for a, b in rows.tolist())
     np.testing.assert_array_equal(numbers(open_table(str(csv_file(text)))).rows, rows)
 
 
 @pytest.mark.heavy
-def test_types_are_those_of_the_whole_column(csv_file, numbers):
+def test_column_types_are_inferred_from_the_whole_column(csv_file, numbers):
     """Check types of whole columns, because Arrow infers types from the first block of about a megabyte."""
     many = "1\n" * 700_000
     assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
@@ -169,7 +169,7 @@ COMPRESSED = {
 
 
 @pytest.mark.parametrize("codec", COMPRESSED)
-def test_compressed_files_are_read_as_they_are_and_damage_is_a_sentence(codec, cli, csv_file, numbers):
+def test_compressed_files_are_read_and_damaged_ones_are_rejected(codec, cli, csv_file, numbers):
     contents = COMPRESSED[codec]
     assert np.array_equal(numbers(open_table(str(csv_file(contents)))).rows, LONG)
     assert json.loads(cli("fit", "-", "-k", 1, "--json", input=contents).stdout)["n_rows"] == len(LONG)
@@ -224,7 +224,7 @@ FILES = {  # extension, contents, column names
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
 @pytest.mark.parametrize("way", ["by extension", "by format", "by beginning"])
 @pytest.mark.parametrize("name", FILES)
-def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
+def test_all_formats_give_the_same_rows(name, way, csv_file, numbers):
     extension, contents, named = FILES[name]
     path = str(csv_file(contents, "data" + (extension if way == "by extension" else ".bin")))
     format = {".csv": "csv", ".pq": "parquet", ".parquet": "parquet", ".npy": "npy"}.get(extension, "arrow")
@@ -241,7 +241,7 @@ def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int64", "uint64", "float16", "float32"])
-def test_numbers_of_every_width(kind, csv_file, numbers):
+def test_numeric_types_of_all_widths_are_read(kind, csv_file, numbers):
     column = np.array([1, 2, 200 if kind == "uint8" else 100]).astype(kind)
     parquet_file = written(parquet.write_table, pa.table({"x": column}))
     for contents, name in ((npy(column), "a.npy"), (parquet_file, "a.parquet")):
@@ -252,7 +252,7 @@ LATER = "it contains dates, times or durations; write them as numbers first, suc
 
 
 @pytest.mark.parametrize("kind", ["timestamp[s]", "date32", "time64[us]", "duration[s]"])
-def test_columns_that_are_no_features_are_left_out_by_name(kind, tmp_path, numbers):
+def test_columns_that_are_not_numeric_are_left_out_and_reported(kind, tmp_path, numbers):
     frame = pd.DataFrame({"x": [1.0, 2], "name": ["a", "b"], "ok": [True, False]}, index=[5, 9])
     table = pa.Table.from_pandas(frame.assign(kind=pd.Categorical(["u", "v"])))
     times = pa.array([1, 2], pa.int32() if kind == "date32" else pa.int64()).cast(kind)
@@ -272,7 +272,7 @@ def test_columns_that_are_no_features_are_left_out_by_name(kind, tmp_path, numbe
         numbers(opened, ["x", "when"])
 
 
-def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, numbers):
+def test_requested_columns_must_exist_and_be_numeric(csv_file, numbers):
     table = open_table(str(csv_file("x,y\n1,a\n2,b\n")))
     with pytest.raises(ValueError, match="has no column 'z'; it has 'x', 'y'"):
         numbers(table, ["z"])
@@ -338,7 +338,7 @@ BAD = {  # contents, file name, error message
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_unusable_tables_are_refused(name, csv_file, numbers):
+def test_unusable_tables_raise_an_error_that_names_the_location(name, csv_file, numbers):
     contents, file, complaint = BAD[name]
     path = str(csv_file(contents, file))
     with pytest.raises(ValueError, match=f"^{re.escape(path + complaint)}") as caught:
@@ -359,7 +359,7 @@ REFUSED = {  # file name → first bytes, message
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_table_is_refused_by_its_name_and_by_how_it_begins(name, cli, csv_file):
+def test_files_of_other_types_are_rejected_by_extension_and_first_bytes(name, cli, csv_file):
     beginning, advice = REFUSED[name]
     path = csv_file(b"PK\x03\x04\0\0" if name != "d.json" else "[]", name)
     result = cli("fit", path)
@@ -382,7 +382,7 @@ def test_what_is_no_table_is_refused_by_its_name_and_by_how_it_begins(name, cli,
         (["1'234.5", "2\N{RIGHT SINGLE QUOTATION MARK}345.6", "7.5"], [], '--thousands "\'"'),
     ],
 )
-def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cells, given, advice):
+def test_errors_about_unusual_decimal_marks_suggest_options(cli, csv_file, cells, given, advice):
     path = csv_file("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
     result = cli("fit", path, "-k", 1, *given)
     assert result.exit_code == 1
@@ -403,7 +403,7 @@ def test_a_column_of_other_marks_is_an_error_that_names_them(cli, csv_file, cell
         ),
     ],
 )
-def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, options, said, cli, csv_file):
+def test_an_almost_numeric_column_is_rejected_instead_of_left_out(cell, rows, options, said, cli, csv_file):
     mark = ";" if options else ","
     path = csv_file(f"a{mark}b\n" + rows.format(cell) + f"3{mark}1\n5{mark}9\n" * 20)
     result = cli("fit", path, "-k", 1, "-q", *options)
@@ -414,14 +414,14 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
 
 @pytest.mark.parametrize("cell", ["oops", "3,5"])
 @pytest.mark.parametrize("n_before", [40, 30_000])  # both in the rows by which Arrow infers types
-def test_a_cell_of_text_is_an_error_however_many_rows_are_before_it(n_before, cell, csv_file):
+def test_text_in_a_numeric_column_is_rejected_in_early_and_late_rows(n_before, cell, csv_file):
     table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{cell};2\n" + "3;1\n" * 20)))
     with pytest.raises(ValueError, match=f"column 'a' contains only numbers except '{cell}' in line {n_before + 2}"):
         table.numeric_names()
 
 
 @pytest.mark.parametrize("n_whole", [0, 25])
-def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n_whole, cli, csv_file, model):
+def test_decimal_commas_are_detected_in_the_first_lines_or_suggested(n_whole, cli, csv_file, model):
     """Check decimal commas in columns that a fit could ignore, because there is another column of numbers."""
     rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
     data = csv_file("eruptions;waiting;n\n" + rows)
@@ -437,7 +437,7 @@ def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
-def test_europe_s_thousands_letters_and_missing_values_are_read(cli, tmp_path, encoding):
+def test_european_numbers_and_letters_are_read_in_several_encodings(cli, tmp_path, encoding):
     path = tmp_path / "x.csv"
     lines = ["Größe;Maß", "-6.139,43;1,5", "1.234.567;2,25", " 12,;k.A.", "999,5;1.000,"]
     path.write_text("\n".join(lines), encoding=encoding)
@@ -450,7 +450,7 @@ def test_europe_s_thousands_letters_and_missing_values_are_read(cli, tmp_path, e
     assert ("so it is read as cp1252; give --encoding if it is another" in result.stderr) == (encoding == "cp1252")
 
 
-def test_a_given_encoding_is_used(cli, tmp_path):
+def test_encoding_option_sets_the_encoding(cli, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("größe\n1\n2\n4\n", encoding="cp437")
     assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
@@ -458,13 +458,13 @@ def test_a_given_encoding_is_used(cli, tmp_path):
     assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8 or give --encoding.\n"
 
 
-def test_a_cell_far_down_is_named_by_its_line(cli, csv_file):
+def test_an_invalid_value_in_a_late_block_is_reported_with_its_line(cli, csv_file):
     path = csv_file("a;b\n" + "1.000;1\n" * 30_000 + "?;1\n")
     result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
     assert result.stderr == f"gaussmix: {path}, line 30002, column 'a': '?' is not a number.\n"
 
 
-def test_rows_with_missing_values_are_left_out_by_every_verb(cli, csv_file, model):
+def test_drop_missing_leaves_out_rows_with_missing_values(cli, csv_file, model):
     text = "waiting,eruptions,note\n79,3.6,a\nNA,2,b\n54,1.8,\n60,,d\n?,5,e\n"
     options = "--drop-missing", "--na", "?"
     written = cli("predict", model, csv_file(text), *options)
@@ -478,7 +478,7 @@ def test_rows_with_missing_values_are_left_out_by_every_verb(cli, csv_file, mode
     assert (none.exit_code, "every row has a missing value in one of the columns 'a', 'b'" in none.stderr) == (1, True)
 
 
-def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
+def test_columns_without_name_and_values_are_reported_as_empty(cli, csv_file):
     said = cli("fit", csv_file("a,b,\n" + "1,2,\n2,5,\n4,4,\n"), "-k", 1).stderr
     assert said == "gaussmix: left out column '': it is empty.\n"
 
@@ -496,7 +496,7 @@ class TestCounting:
     @pytest.mark.heavy(but=2)
     @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
-    def test_an_index_column_is_left_out_and_named(self, cli, tmp_path, rng, extension, first, name):
+    def test_an_index_column_is_left_out_and_reported(self, cli, tmp_path, rng, extension, first, name):
         path = self.table(tmp_path / f"x.{extension}", rng, first=first, name=name)
         result = cli("fit", path, "-k", 1)
         assert "2 features (size, mass)" in result.stdout
@@ -509,12 +509,12 @@ class TestCounting:
     @pytest.mark.parametrize(("first", "name", "kind"), [
         (1950, "year", ""), (5, "a", ""), (0, "id", "shuffled"), (0, "id", "repeated"), (0, "id", "with gaps"),
     ])  # fmt: skip
-    def test_columns_that_do_not_count_the_rows_stay(self, cli, tmp_path, rng, first, name, kind):
+    def test_columns_that_do_not_number_the_rows_remain_features(self, cli, tmp_path, rng, first, name, kind):
         orders = {"shuffled": rng.permutation(40), "repeated": np.arange(40) // 2, "with gaps": np.arange(0, 40, 2)}
         path = self.table(tmp_path / "x.csv", rng, first=first, name=name, order=orders.get(kind))
         assert "3 features" in cli("fit", path, "-k", 1).stdout
 
-    def test_every_verb_that_chooses_features_leaves_it_out(self, cli, tmp_path, rng):
+    def test_report_classify_and_fit_by_groups_leave_out_an_index_column(self, cli, tmp_path, rng):
         path = self.table(tmp_path / "x.csv", rng)
         pd.read_csv(path).assign(kind=["u", "v"] * 20).to_csv(path, index=False)
         for words in (
@@ -526,6 +526,6 @@ class TestCounting:
             assert result.exit_code == 0, result.stderr
             assert "left out column 'id': it counts the rows." in result.stderr
 
-    def test_a_table_of_nothing_else_is_fitted(self, cli, tmp_path):
+    def test_a_table_with_only_an_index_column_is_fitted(self, cli, tmp_path):
         pd.DataFrame({"id": np.arange(30)}).to_csv(tmp_path / "x.csv", index=False)
         assert "1 feature (id)" in cli("fit", tmp_path / "x.csv", "-k", 1).stdout

@@ -249,7 +249,7 @@ CANNOT = [
 
 
 @pytest.mark.parametrize(("words", "said", "code"), [*((*case, 2) for case in USAGE), *((*case, 1) for case in CANNOT)])
-def test_an_error_is_a_sentence_and_an_exit_code(words, said, code, cli, place, monkeypatch):
+def test_an_error_prints_one_sentence_and_sets_the_exit_code(words, said, code, cli, place, monkeypatch):
     monkeypatch.chdir(place)
     before = sorted(place.rglob("*"))
     result = cli(*shlex.split(words))
@@ -265,13 +265,13 @@ def test_an_error_is_a_sentence_and_an_exit_code(words, said, code, cli, place, 
     assert sorted(place.rglob("*")) == before
 
 
-def test_a_command_without_a_verb_is_wrong_usage(cli):
+def test_a_command_without_a_subcommand_exits_with_code_2(cli):
     assert cli().exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["X.csv", "tol.csv", "X", "data/X.csv", "memory=.csv"])
 @pytest.mark.parametrize("text", [None, "a,b\n"], ids=["absent", "no rows"])
-def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch):
+def test_errors_quote_file_names_unchanged(name, text, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     if text is not None:
@@ -294,7 +294,7 @@ def test_names_of_files_stay_as_they_are(name, text, cli, tmp_path, monkeypatch)
     ],
     ids=str,
 )
-def test_a_closed_stream_is_a_sentence(arguments, closed, shell, model):
+def test_a_closed_standard_stream_is_reported_in_one_sentence(arguments, closed, shell, model):
     arguments = [model if argument == "MODEL" else argument for argument in arguments]
     name = {"output": "stdout", "input": "stdin"}[closed]
     process = shell(*arguments, prelude=f"import sys; sys.{name} = None")
@@ -314,7 +314,7 @@ def test_a_quiet_fit_runs_without_standard_streams(shell, faithful, tmp_path):
 @pytest.mark.heavy(but=1)
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of text alone")
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "arrow"])
-def test_names_of_inputs_need_not_be_text(kind, cli, model, faithful, tmp_path):
+def test_subcommands_accept_file_names_that_are_not_utf_8(kind, cli, model, faithful, tmp_path):
     odd, plain = tmp_path / f"n\udcff.{kind}", tmp_path / f"n.{kind}"
     assert cli("predict", model, faithful, "-o", plain).exit_code == 0
     plain.rename(odd)
@@ -331,7 +331,7 @@ def test_names_of_inputs_need_not_be_text(kind, cli, model, faithful, tmp_path):
 
 
 @pytest.mark.heavy
-def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
+def test_report_replaces_bytes_of_a_file_name_that_are_not_utf_8(cli, faithful, tmp_path):
     pytest.importorskip("matplotlib")
     odd = faithful.rename(tmp_path / "n\udcff.csv")
     result = cli("report", odd, "-k", 1, "-o", tmp_path / "r.html")
@@ -373,7 +373,7 @@ def parts(rng, tmp_path, monkeypatch):
         ("parts", "parts-3.npy", False),
     ],
 )
-def test_no_file_is_written_that_the_input_names_or_would_name(given, output, is_refused, cli, parts):
+def test_outputs_that_match_the_input_pattern_are_rejected(given, output, is_refused, cli, parts):
     before, target = {path.name: path.read_bytes() for path in parts.iterdir()}, output.format(folder=parts)
     if not is_refused:
         assert cli("predict", "m.gmm", given, "-o", target).exit_code == 0
@@ -386,7 +386,7 @@ def test_no_file_is_written_that_the_input_names_or_would_name(given, output, is
         assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
 
 
-def test_a_pattern_without_quotes_is_told_to_have_them(cli, parts):
+def test_several_file_arguments_raise_an_error_that_suggests_a_quoted_pattern(cli, parts):
     names = sorted(str(path) for path in parts.iterdir())
     result = cli("fit", *names, names[0])
     assert result.exit_code == 2
@@ -395,14 +395,14 @@ def test_a_pattern_without_quotes_is_told_to_have_them(cli, parts):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["fit", "-h"], ["predict", "--help"], ["--version"]])
-def test_help_is_no_error(arguments, cli):
+def test_help_and_version_exit_with_code_0(arguments, cli):
     result = cli(*arguments)
     assert result.exit_code == 0
     assert "gaussmix" in result.stdout
 
 
 @pytest.mark.heavy
-def test_a_process_fits_or_fails_in_a_sentence(shell, faithful, tmp_path):
+def test_a_process_prints_results_to_stdout_and_errors_to_stderr(shell, faithful, tmp_path):
     fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
     said, complaints = fit.communicate(timeout=60)
     assert fit.returncode == 0
@@ -419,7 +419,7 @@ def test_a_process_fits_or_fails_in_a_sentence(shell, faithful, tmp_path):
 @pytest.mark.parametrize(
     ("package", "verb"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
 )
-def test_without_the_extra_one_sentence_says_what_to_install(package, verb, shell):
+def test_a_missing_package_is_reported_with_the_extra_to_install(package, verb, shell):
     process = shell(verb, prelude=f"import sys\nsys.modules[{package!r}] = None")
     said, complaints = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "")
@@ -428,7 +428,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(package, verb, shel
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("n_rows", [1, 20_000], ids=["at the end", "in the middle"])
-def test_a_closed_pipe_is_no_error(n_rows, shell, model, csv_file):
+def test_a_closed_output_pipe_ends_predict_without_a_message(n_rows, shell, model, csv_file):
     path = csv_file("eruptions,waiting\n" + "3.6,79\n" * n_rows)
     process = shell("predict", model, path)
     if n_rows > 1:
@@ -441,7 +441,7 @@ def test_a_closed_pipe_is_no_error(n_rows, shell, model, csv_file):
     assert "pipe" not in complaints.lower()
 
 
-def test_a_full_disk_of_copies_is_told_in_options(cli, faithful, tmp_path, monkeypatch):
+def test_a_full_cache_disk_is_reported_with_the_cache_option(cli, faithful, tmp_path, monkeypatch):
     def write(table, path, advice):
         raise OSError(errno.ENOSPC, f"No space left on device; {advice}", str(path))
 
@@ -452,7 +452,7 @@ def test_a_full_disk_of_copies_is_told_in_options(cli, faithful, tmp_path, monke
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
-def test_a_full_disk_is_a_sentence(shell, model, faithful):
+def test_a_full_disk_is_reported_in_one_sentence(shell, model, faithful):
     with open("/dev/full", "w") as full:
         process = shell("predict", model, faithful, stdout=full)
         _, complaints = process.communicate(timeout=60)
@@ -464,7 +464,7 @@ def test_a_full_disk_is_a_sentence(shell, model, faithful):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 class TestTerminal:
     @pytest.mark.heavy
-    def test_progress_is_shown_and_an_interrupt_is_quiet(self, shell, csv_file, rng):
+    def test_a_terminal_shows_progress_but_no_traceback_of_an_interrupt(self, shell, csv_file, rng):
         import pty
 
         text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
@@ -485,7 +485,7 @@ class TestTerminal:
 
     @pytest.mark.heavy
     @pytest.mark.parametrize("verb", ["fit", "predict"])
-    def test_progress_of_files_is_in_rows_and_bytes(self, verb, shell, tmp_path, rng):
+    def test_progress_of_files_shows_rows_and_bytes_per_second(self, verb, shell, tmp_path, rng):
         import pty
 
         np.save(tmp_path / "rows.npy", rng.normal(size=(300_000, 2)))

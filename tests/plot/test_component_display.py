@@ -51,7 +51,7 @@ def outline(ellipse):
     return ellipse.get_patch_transform().transform(path.vertices[on_curve])
 
 
-def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
+def test_ellipses_are_at_the_mahalanobis_distance_of_their_level(mixture, rows):
     """Check (x − μ)ᵀ Σ⁻¹ (x − μ) = level² on the ellipse, by a solver that displays do not use."""
     display = ComponentDisplay.from_estimator(mixture, rows, features=[2, 0], levels=(3, 1.5))
     dense = mixture._model.covariances.dense()
@@ -65,7 +65,7 @@ def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
             np.testing.assert_allclose(squares, level**2, rtol=1e-9)  # condition below 1e3, and an angle in degrees
 
 
-def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, rows):
+def test_row_colours_show_the_component_and_its_probability(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=(1, 2))
     shares = mixture.responsibilities(rows)
     assert shares.max(axis=1).min() < 0.9
@@ -78,7 +78,7 @@ def test_rows_have_the_colour_of_their_component_paler_where_in_doubt(mixture, r
         assert display.components_[k][0].get_edgecolor()[:3] == to_rgb(COLORS[k])
 
 
-def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
+def test_curves_of_one_feature_integrate_to_the_weights(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=1, levels=[6])
     dense = mixture._model.covariances.dense()
     for k, (curve,) in enumerate(display.components_):
@@ -93,7 +93,7 @@ def test_one_feature_is_drawn_as_curves_that_hold_the_weights(mixture, rows):
 
 
 @pytest.mark.parametrize("kind", [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay])
-def test_histograms_count_rows_by_their_weights(kind):
+def test_histograms_use_the_row_weights(kind):
     """Check that the bars equal the bars of repeated rows, without the row whose value is missing."""
     X, weight = np.array([[0.0], [0.0], [1.0], [np.nan]]), np.array([2.0, 1.0, 6.0, 9.0])
     mixture = Mixture([1.0], [[0.5]], [1.0], FAMILIES["spherical"])
@@ -104,18 +104,18 @@ def test_histograms_count_rows_by_their_weights(kind):
     assert (shares[0], shares[-1]) == pytest.approx((1 / 3, 2 / 3))
 
 
-def test_a_small_weight_is_not_rounded_to_zero():
+def test_percent_does_not_round_small_weights_to_zero():
     assert [*map(percent, (0.0, 0.0027, 0.25, 0.99973, 1.0))] == ["0%", "0.3%", "25%", "99.97%", "100%"]
     assert [*map(percent, (0.005, 0.995))] == ["0.5%", "99.5%"]
 
 
 @pytest.mark.heavy(but=1)
-def test_pairs_without_ellipses_and_rows_without_weight_are_drawn(mixture, rows):
+def test_pair_display_accepts_no_levels_and_rows_of_weight_0(mixture, rows):
     display = PairDisplay.from_estimator(mixture, rows, sample_weight=np.arange(len(rows)) == 0, levels=[])
     assert not any(display.component_displays[0][1].components_)
 
 
-def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():
+def test_a_narrow_curve_next_to_a_wide_one_is_drawn_up_to_its_peak():
     mixture = Mixture(WEIGHTS, np.array([[0.0], [5.0]]), np.array([1e-12, 1e6]), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture, np.array([[0.0], [5.0]]))
     narrow = display.components_[0][0].get_ydata()
@@ -123,7 +123,7 @@ def test_a_narrow_curve_beside_a_wide_one_keeps_its_peak():
     assert (narrow > narrow.max() / 2).sum() > 10
 
 
-def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
+def test_axis_labels_are_the_feature_names_of_the_fit(rng):
     frame = pd.DataFrame(rng.normal(size=(30, 3)), columns=["length", "width", "mass"])
     gm = GaussianMixture(2, random_state=0).fit(frame)
     ax = ComponentDisplay.from_estimator(gm, frame, features=["mass", 0]).ax_
@@ -140,7 +140,7 @@ def test_axes_are_named_as_the_frame_it_was_fitted_with(rng):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x0", "x1")
 
 
-def test_it_draws_where_it_is_told_and_again(mixture, rows):
+def test_component_display_draws_on_the_passed_axes_and_can_be_plotted_again(mixture, rows):
     figure, (left, right) = plt.subplots(1, 2)
     display = ComponentDisplay.from_estimator(mixture, rows, ax=left, legend=False)
     assert (display.ax_, display.figure_, left.get_legend()) == (left, figure, None)
@@ -153,7 +153,7 @@ def test_it_draws_where_it_is_told_and_again(mixture, rows):
 
 
 @pytest.mark.heavy(but=3)
-def test_options_reach_matplotlib(mixture, rows):
+def test_row_and_component_options_reach_matplotlib(mixture, rows):
     options = {"row_kwargs": {"s": 3, "alpha": 0.2}, "component_kwargs": {"linewidth": 4, "fill": False}}
     display = ComponentDisplay.from_estimator(mixture, rows, colors=["black", "0.5"], **options)
     assert display.rows_[0].get_sizes() == [3]
@@ -180,7 +180,7 @@ def test_five_components_have_one_ellipse_each_without_a_fill():
 
 
 @pytest.mark.parametrize("n_more", [0, 30])
-def test_the_features_that_separate_best_are_shown(n_more):
+def test_the_features_that_separate_components_best_are_shown(n_more):
     """Check features 1 and 2, which separate one of three components, and feature 4, which separates another."""
     means = np.zeros((3, 5 + n_more))
     means[0, [1, 2]], means[1, 4] = 6.0, 5.0
@@ -192,7 +192,7 @@ def test_the_features_that_separate_best_are_shown(n_more):
         assert ComponentDisplay.from_estimator(alike).features == [0, 1]
 
 
-def test_more_components_than_colours_take_another_marker_and_line_and_a_number():
+def test_components_beyond_the_palette_get_other_markers_lines_and_indices():
     """Check that no two of 20 components share both colour and marker, or both colour and line."""
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
@@ -204,7 +204,7 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
     assert [number.get_text() for number in display.texts_] == [str(k) for k in range(20)]
 
 
-def test_many_rows_are_an_image_that_counts_them():
+def test_many_rows_are_drawn_as_an_image_of_counts():
     """Check that opacity grows with a cell's rows, distant rows stay points, and the legend covers nothing."""
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [9.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = np.concatenate([mixture.sample(30_000, 1)[0], [[50.0, 50.0]]])
@@ -233,7 +233,7 @@ def test_a_mixture_is_drawn_without_rows(mixture):
     assert len(line.components_) == 2
 
 
-def test_rows_with_missing_cells_take_their_component_from_the_others(rng):
+def test_rows_with_missing_values_are_assigned_by_their_observed_values(rng):
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = np.array([[0.0, 0.0, np.nan], [9.0, np.nan, 9.0], [np.nan, 9.0, 9.0], [9.0, 9.0, np.nan]])
     display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1])
@@ -241,7 +241,7 @@ def test_rows_with_missing_cells_take_their_component_from_the_others(rng):
     assert [points.get_offsets().tolist() for points in display.rows_] == [[[0.0, 0.0]], [[9.0, 9.0]]]
 
 
-def test_missing_cells_beside_noise_of_a_volume_are_refused_as_by_predict(rng):
+def test_missing_values_with_noise_of_a_volume_raise_as_in_predict(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=Noise(volume=2000.0), missing="allow", random_state=0).fit(X)
     holed = np.where(X.max() == X, np.nan, X)
@@ -250,7 +250,7 @@ def test_missing_cells_beside_noise_of_a_volume_are_refused_as_by_predict(rng):
             use(holed)
 
 
-def test_noise_is_grey_crosses(rng):
+def test_rows_of_noise_are_drawn_and_named_in_the_legend(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = ComponentDisplay.from_estimator(gm, X)
@@ -259,7 +259,7 @@ def test_noise_is_grey_crosses(rng):
     assert [text.get_text() for text in display.legend_.get_texts()][1] == "noise"
 
 
-def test_colours_are_lighter_on_a_dark_page(mixture, rows):
+def test_colours_are_lighter_on_a_dark_background(mixture, rows):
     with plt.style.context("dark_background"):
         display = ComponentDisplay.from_estimator(mixture, rows)
     for color, own in zip(display.colors_, COLORS, strict=False):
@@ -284,7 +284,7 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
     ],
     ids=str,
 )
-def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
+def test_component_display_rejects_invalid_options(options, kind, said):
     mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
     with pytest.raises(kind, match=said):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
@@ -293,7 +293,7 @@ def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
 @pytest.mark.parametrize(
     "Estimator", [gaussmix.GaussianMixtureClassifier, gaussmix.GaussianMixtureRegressor, GaussianMixtureDetector]
 )
-def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
+def test_component_display_accepts_all_estimators_with_a_mixture(Estimator, rng):
     """Check estimators that predict components, classes or numbers, or have no probabilities."""
     X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)
     X[30:] += 4.0
@@ -304,7 +304,7 @@ def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
     assert len(display.colors_) == len(display.rows_) == estimator.mixture_.n_components
 
 
-def test_what_is_no_fitted_mixture_is_refused():
+def test_component_display_rejects_unfitted_and_foreign_estimators():
     with pytest.raises(NotFittedError):
         ComponentDisplay.from_estimator(GaussianMixture(), MEANS)
     with pytest.raises(TypeError, match=r"GaussianMixture.* can.t be drawn: pass a gaussmix estimator"):
@@ -321,7 +321,7 @@ def test_what_is_no_fitted_mixture_is_refused():
 
 
 @pytest.mark.heavy(but=1)
-def test_only_few_ellipses_are_filled_even_if_an_opacity_is_chosen(mixture):
+def test_ellipses_of_uncertainty_and_of_many_components_are_not_filled(mixture):
     """Check that thin ellipses, and ellipses of five or more components, are lines that hide nothing."""
     display = ComponentDisplay.from_estimator(mixture, features=[2, 0], uncertainty=[mixture])
     assert [ellipse.get_facecolor()[3] for ellipse in display.components_[0]] == [0.08] * 3
@@ -332,7 +332,7 @@ def test_only_few_ellipses_are_filled_even_if_an_opacity_is_chosen(mixture):
 
 
 @pytest.mark.heavy
-def test_the_uncertainty_of_ellipses_is_other_mixtures():
+def test_uncertainty_draws_the_ellipses_of_sampled_mixtures():
     """Check thin ellipses of other plausible mixtures, from the formula or from refits."""
     X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))
     gm = GaussianMixture(2, random_state=0).fit(X)

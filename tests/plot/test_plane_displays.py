@@ -16,7 +16,7 @@ def mixture():
     return Mixture([0.4, 0.6], [[0.0, 0.0], [4.0, 1.0]], covariances, FAMILIES["full"], ["length", "width"])
 
 
-def test_contours_hold_their_masses(mixture):
+def test_density_contours_contain_their_probability_mass(mixture):
     """Check that the expected number of 100,000 drawn rows lies inside, within 5 standard errors."""
     display = DensityDisplay.from_estimator(mixture, coverages=[0.9, 0.5])
     np.testing.assert_allclose(display.contours_.levels, display.levels_, rtol=1e-9)
@@ -28,7 +28,7 @@ def test_contours_hold_their_masses(mixture):
         np.testing.assert_allclose(mixture.log_density(paths.vertices), level, atol=0.02)
 
 
-def test_one_feature_is_a_curve_over_its_regions(mixture):
+def test_the_density_of_one_feature_is_a_curve_over_its_regions(mixture):
     display = DensityDisplay.from_estimator(mixture, features="length", coverages=[0.5])
     x, height = display.contours_.get_data()
     marginal = mixture.marginal(["length"])
@@ -39,7 +39,7 @@ def test_one_feature_is_a_curve_over_its_regions(mixture):
     assert [text.get_text() for text in display.legend_.get_texts()] == ["50% of the mass"]
 
 
-def test_rows_are_in_view(mixture):
+def test_density_display_shows_all_rows(mixture):
     display = DensityDisplay.from_estimator(mixture, [[0.0, 0.0], [30.0, -9.0]])
     np.testing.assert_array_equal(display.rows_[0].get_offsets(), [[0.0, 0.0], [30.0, -9.0]])
     assert display.ax_.get_xlim()[1] > 30
@@ -47,7 +47,7 @@ def test_rows_are_in_view(mixture):
 
 
 @pytest.mark.parametrize("masses", [[], [0.0], [0.5, 1.0]])
-def test_masses_are_between_0_and_1(mixture, masses):
+def test_density_display_rejects_coverages_outside_0_to_1(mixture, masses):
     with pytest.raises(ValueError, match="must be numbers above 0 and below 1"):
         DensityDisplay.from_estimator(mixture, coverages=masses)
 
@@ -58,7 +58,7 @@ def mixture_pairs():
     return Mixture([0.25, 0.75], means, np.ones((2, 3)), FAMILIES["diag"], ["length", "width", "mass"])
 
 
-def test_cells_are_pictures_of_their_two_features(mixture_pairs, rng):
+def test_panels_of_a_pair_display_equal_component_displays(mixture_pairs, rng):
     rows = mixture_pairs.sample(50, rng)[0]
     display = PairDisplay.from_estimator(mixture_pairs, rows, levels=[1.5])
     assert display.legend_.get_texts()[-1].get_text() == "67.5% within 1.5 σ\n(diagonal: 86.6%)"
@@ -75,7 +75,7 @@ def test_cells_are_pictures_of_their_two_features(mixture_pairs, rng):
             np.testing.assert_array_equal(cell.rows_[0].get_offsets(), alone.rows_[0].get_offsets())
 
 
-def test_each_feature_is_named_once_below_and_once_at_the_left(mixture_pairs):
+def test_pair_display_names_each_feature_once_below_and_once_at_the_left(mixture_pairs):
     axes = PairDisplay.from_estimator(mixture_pairs).axes_
     assert [ax.get_xlabel() for ax in axes[-1]] == ["length", "width", "mass"]
     assert [ax.get_ylabel() for ax in axes[:, 0]] == ["length", "width", "mass"]
@@ -85,7 +85,7 @@ def test_each_feature_is_named_once_below_and_once_at_the_left(mixture_pairs):
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1e-6, 1e5])
-def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
+def test_labels_of_a_pair_display_fit_and_each_feature_has_ticks(scale, n_features):
     means = scale * np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 8.0]])
     mixture = Mixture([0.5, 0.5], means, np.full(2, 0.01 * scale**2), FAMILIES["spherical"])
     names = ["the income of a household, before taxes, in a year", "b", "c"]
@@ -100,7 +100,7 @@ def test_no_label_is_cut_off_and_each_feature_has_a_scale(scale, n_features):
     assert {label.get_text()[-1] for label in numbers if label.get_text()} <= {"0", "k", "n", "µ"}
 
 
-def test_it_draws_on_axes_that_are_given(mixture_pairs):
+def test_pair_display_draws_on_the_passed_axes(mixture_pairs):
     figure, axes = plt.subplots(2, 2)
     display = PairDisplay.from_estimator(mixture_pairs, features=["mass", 0], ax=axes, legend=False)
     assert (display.figure_, display.legend_) == (figure, None)
@@ -111,7 +111,7 @@ def test_it_draws_on_axes_that_are_given(mixture_pairs):
         PairDisplay.from_estimator(mixture_pairs, ax=axes)
 
 
-def test_more_than_eight_features_must_be_chosen(rng):
+def test_pair_display_rejects_more_than_eight_features(rng):
     X = rng.normal(size=(60, 9))
     gm = GaussianMixture(1).fit(X)
     with pytest.raises(ValueError, match=r"There are 9 features, .* choose some of them with features=\[…\]"):
@@ -127,7 +127,7 @@ def X(rng):
     return rng.normal(size=(90, 4)) + np.repeat([[0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 7, 0]], 30, axis=0)
 
 
-def test_it_shows_what_the_reducer_gives(X):
+def test_projection_display_equals_the_dimension_reducer(X):
     reducer = GaussianMixtureDimensionReducer(3, random_state=0).fit(X)
     gm = GaussianMixture(3, random_state=0).fit(X)
     display = ProjectionDisplay.from_estimator(gm, X)
@@ -139,7 +139,7 @@ def test_it_shows_what_the_reducer_gives(X):
     assert display.ax_.get_xlabel().startswith("direction 0 (features in σ)\n")
 
 
-def test_a_direction_is_named_by_the_same_features_in_any_unit(X):
+def test_names_of_directions_do_not_depend_on_units(X):
     """Check that names state terms in standard deviations, with signs, instead of coefficients per unit."""
     terms = []
     for units in (1.0, np.array([1e4, 1.0, 1.0, 1e-3])):
@@ -152,7 +152,7 @@ def test_a_direction_is_named_by_the_same_features_in_any_unit(X):
     assert largest(np.array([-2.0, 0.0]), ["a", "b"]) == "−1 a"
 
 
-def test_one_component_has_a_plane_too(X):
+def test_the_projection_of_one_component_has_two_orthogonal_directions(X):
     """Check that the second direction is orthogonal if components are equal or differ along one direction only."""
     display = ProjectionDisplay.from_estimator(GaussianMixture(1).fit(X), X)
     np.testing.assert_allclose(display.directions @ display.directions.T, np.eye(2), atol=1e-12)
@@ -176,7 +176,7 @@ def places(display):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("reject_below", [0.0, 0.05])
-def test_classes_and_rejections_are_those_that_predict_says(data, reject_below):
+def test_decision_regions_of_a_classifier_equal_its_predictions(data, reject_below):
     X, y = data
     classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0, reject_below=reject_below).fit(X, y)
     display = DecisionRegionDisplay.from_estimator(classifier, X)
@@ -192,7 +192,7 @@ def test_classes_and_rejections_are_those_that_predict_says(data, reject_below):
 
 
 @pytest.mark.parametrize("contamination", ["auto", 0.2])
-def test_outliers_are_those_that_predict_says(data, contamination):
+def test_decision_regions_of_a_detector_equal_its_predictions(data, contamination):
     detector = GaussianMixtureDetector(3, contamination=contamination, random_state=0).fit(data[0])
     display = DecisionRegionDisplay.from_estimator(detector, data[0])
     drawn = 1 - 2 * np.asarray(display.regions_.get_array()).ravel()
@@ -200,7 +200,7 @@ def test_outliers_are_those_that_predict_says(data, contamination):
     np.testing.assert_array_equal(1 - 2 * display.labels, detector.predict(data[0]))
 
 
-def test_noise_is_a_decision_too(rng):
+def test_decision_regions_include_noise(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = DecisionRegionDisplay.from_estimator(gm, X)
@@ -209,7 +209,7 @@ def test_noise_is_a_decision_too(rng):
     assert display.region_names == ["component 0", "noise"]
 
 
-def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
+def test_legends_state_the_weight_of_noise_that_is_not_drawn(rng):
     X = np.concatenate([rng.normal(size=(200, 2)), rng.uniform(-9, 9, size=(100, 2))])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     noise = gm.mixture_.noise.weight
@@ -224,7 +224,7 @@ def test_displays_without_noise_say_so_and_state_the_same_weights(rng):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n", "n_listed"), [(24, 24), (40, 40), (61, 0)])
-def test_a_legend_of_many_decisions_fits_or_is_left_out(n, n_listed):
+def test_a_legend_of_many_regions_fits_or_is_left_out(n, n_listed):
     grid = {"x": np.arange(n), "y": np.arange(2), "scores": np.stack([np.eye(n)] * 2, axis=1)}
     none = {"rows": np.empty((0, 2)), "labels": np.empty(0, dtype=int)}
     display = DecisionRegionDisplay(region_names=[str(k) for k in range(n)], feature_names="ab", **grid, **none).plot()
@@ -234,13 +234,13 @@ def test_a_legend_of_many_decisions_fits_or_is_left_out(n, n_listed):
     assert all(text.get_window_extent().y0 >= 0 for text in texts)
 
 
-def test_boundaries_are_where_two_are_equally_probable():
+def test_boundaries_are_at_equal_responsibilities():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     (boundary,) = DecisionRegionDisplay.from_estimator(mixture).boundaries_
     np.testing.assert_allclose(boundary.get_paths()[0].vertices[:, 0], 2.0, atol=1e-2)
 
 
-def test_one_feature_shows_probabilities():
+def test_decision_regions_of_one_feature_are_responsibilities():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [4.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     display = DecisionRegionDisplay.from_estimator(mixture, features=0)
     shares = mixture.marginal([0]).responsibilities(display.x[:, None])
@@ -249,7 +249,7 @@ def test_one_feature_shows_probabilities():
     assert [line.get_xdata()[0] for line in display.boundaries_] == pytest.approx([2.0], abs=0.05)
 
 
-def test_features_that_are_not_shown_are_integrated_out():
+def test_decision_regions_integrate_out_hidden_features():
     """Check that the marginal of a detector has the region of the same mass."""
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
@@ -259,7 +259,7 @@ def test_features_that_are_not_shown_are_integrated_out():
     np.testing.assert_array_equal(np.asarray(display.regions_.get_array()).ravel() == 0, inside)
 
 
-def test_a_detector_judges_rows_and_regions_by_the_features_shown():
+def test_decision_regions_of_a_detector_use_only_the_shown_features():
     """Check that rows have their region's colour, or a third colour if only hidden features make them outliers."""
     X = np.random.default_rng(0).normal(size=(200, 4))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)

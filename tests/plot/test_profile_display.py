@@ -22,7 +22,7 @@ def curves(rng):
     return 50 + scores @ rng.normal(size=(3, 20)) + rng.normal(0, 0.5, (600, 20))
 
 
-def test_lines_are_means_and_bands_hold_their_deviations():
+def test_profile_lines_are_means_and_bands_are_standard_deviations():
     display = ProfileDisplay.from_estimator(MIXTURE, MIXTURE.means, standardize=False, level=2)
     for k, (line, band) in enumerate(zip(display.lines_, display.bands_, strict=True)):
         np.testing.assert_array_equal(line.get_ydata(), MIXTURE.means[k])
@@ -33,7 +33,7 @@ def test_lines_are_means_and_bands_hold_their_deviations():
     assert [text.get_text() for text in display.legend_.get_texts()] == named
 
 
-def test_standardised_features_have_mean_0_and_deviation_1():
+def test_standardised_profiles_have_mean_0_and_deviation_1():
     display = ProfileDisplay.from_estimator(MIXTURE, features=["mass", 0])
     assert display.feature_names == ["mass", "length"]
     assert display.legend_.get_title().get_text() == "2 of 3 features"
@@ -42,7 +42,7 @@ def test_standardised_features_have_mean_0_and_deviation_1():
     np.testing.assert_allclose([line.get_ydata() for line in display.lines_], heights)
 
 
-def test_bands_of_scores_are_bands_of_the_curves(curves):
+def test_profiles_of_a_pca_pipeline_are_transformed_back_to_curves(curves):
     """Check bands, even after a scaler, which contain the expected fraction of the points of X within 2 %."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
     search = GaussianMixtureIC(range(1, 4), random_state=0)
@@ -61,24 +61,24 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
     assert [label.get_text() for label in display.ax_.get_xticklabels()] == [f"{hour} h" for hour in range(0, 20, 3)]
 
 
-def test_a_pipeline_that_cannot_be_undone_is_refused(curves):
+def test_profile_display_rejects_pipelines_without_an_affine_inverse(curves):
     for step in PowerTransformer(), FunctionTransformer(np.log, np.exp), FunctionTransformer(np.log), Normalizer():
         pipe = make_pipeline(step, GaussianMixture(1)).fit(curves[:, :2] + 1000)
         with pytest.raises(ValueError, match="has no affine inverse_transform"):
             ProfileDisplay.from_estimator(pipe)
 
 
-def test_a_pipeline_of_one_step_is_that_step(curves):
+def test_the_profile_of_a_one_step_pipeline_is_that_of_its_step(curves):
     pipe = make_pipeline(GaussianMixture(2, random_state=0)).fit(curves)
     np.testing.assert_array_equal(ProfileDisplay.from_estimator(pipe, curves).means, pipe[-1].means_)
 
 
-def test_one_feature_has_no_profile():
+def test_profile_display_rejects_one_feature():
     with pytest.raises(ValueError, match="two or more features, but 'mass' is the only one: draw it with Component"):
         ProfileDisplay.from_estimator(MIXTURE, features="mass")
 
 
-def test_noise_is_grey_and_long_names_are_wrapped(rng):
+def test_profile_display_shows_noise_and_wraps_long_names(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = ProfileDisplay.from_estimator(gm, X, feature_names=["a" * 70, "b"])
@@ -87,7 +87,7 @@ def test_noise_is_grey_and_long_names_are_wrapped(rng):
     assert display.ax_.get_xticklabels()[0].get_text().count("\n") == 2
 
 
-def test_every_column_of_a_table_is_named(rng):
+def test_profile_display_labels_all_features(rng):
     gm, names = GaussianMixture(1).fit(rng.normal(size=(50, 14))), list("abcdefghijklmn")
     labels = ProfileDisplay.from_estimator(gm, feature_names=names).ax_.get_xticklabels()
     assert [label.get_text() for label in labels] == names

@@ -33,7 +33,7 @@ def X(rng):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("name", NAMES, ids=repr)
-def test_any_name_is_text(name):
+def test_as_text_escapes_any_name(name):
     figure, ax = new_figure()
     ax.set_xlabel(as_text(name))
     figure.canvas.draw()
@@ -44,7 +44,7 @@ def test_any_name_is_text(name):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("display", [*DISPLAYS, ConditionalDisplay], ids=lambda display: display.__name__)
-def test_pictures_show_any_name_as_it_is(display, X):
+def test_displays_show_feature_names_literally(display, X):
     name, which = "$\\frac$ \x1b", {"feature": 0, "target": 1} if display is ConditionalDisplay else {}
     made = display.from_estimator(GaussianMixture(2, random_state=0).fit(X), X=X, feature_names=[name, "b"], **which)
     assert any(r"\$\frac\$ " in text for text in drawn(made)) or display is ProjectionDisplay
@@ -52,7 +52,7 @@ def test_pictures_show_any_name_as_it_is(display, X):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: display.__name__)
-def test_long_names_are_shortened(display, X):
+def test_displays_shorten_long_feature_names(display, X):
     gm = GaussianMixture(2, random_state=0).fit(X)
     made = display.from_estimator(gm, X, feature_names=["a" * 2000, "b"])
     texts = [text for ax in made.figure_.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
@@ -62,7 +62,7 @@ def test_long_names_are_shortened(display, X):
     assert in_lines("width_ (cm)", 40) == "width_ (cm)"
 
 
-def test_a_dollar_sign_is_escaped_where_a_name_is_broken(X):
+def test_a_dollar_sign_is_escaped_at_the_line_break_of_a_name(X):
     gm = GaussianMixture(2, random_state=0).fit(X)
     made = ComponentDisplay.from_estimator(gm, X, feature_names=["a" * 39 + "$x$", "b"])
     assert made.ax_.get_xlabel() == "a" * 39 + r"\$" + "\n" + r"x\$"

@@ -34,7 +34,7 @@ def heights(area):
     return np.column_stack(list(ends))
 
 
-def test_bars_are_responsibilities_in_order(mixture):
+def test_responsibility_bars_are_sorted_by_component(mixture):
     rows = mixture.sample(40, rng=0)[0]
     display = ResponsibilityDisplay.from_estimator(mixture, rows)
     shares = mixture.responsibilities(rows)
@@ -46,7 +46,7 @@ def test_bars_are_responsibilities_in_order(mixture):
         np.testing.assert_allclose(drawn, ends[:, k : k + 2], atol=1e-12)
 
 
-def test_many_rows_are_averaged(mixture):
+def test_responsibility_display_averages_many_rows(mixture):
     rows = mixture.sample(2_500, rng=0)[0]
     display = ResponsibilityDisplay.from_estimator(mixture, rows)
     assert display.responsibilities.shape == (1_000, 3)
@@ -55,7 +55,7 @@ def test_many_rows_are_averaged(mixture):
     np.testing.assert_allclose(counts @ display.responsibilities, mixture.responsibilities(rows).sum(axis=0))
 
 
-def test_noise_has_the_rest(rng):
+def test_responsibility_display_assigns_noise_the_remaining_probability(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)
     display = ResponsibilityDisplay.from_estimator(gm, X)
@@ -65,13 +65,13 @@ def test_noise_has_the_rest(rng):
         ResponsibilityDisplay.from_estimator(gm, np.empty((0, 2)))
 
 
-def test_colors_may_be_arrays_and_those_alike_have_different_hatches(mixture):
+def test_components_of_equal_colours_get_different_hatches(mixture):
     colors = [np.array([0.0, 0.0, 1.0, 1.0]), "blue", (0, 0, 1)]
     display = ResponsibilityDisplay.from_estimator(mixture, np.zeros((3, 2)), colors=colors)
     assert len({area.get_hatch() for area in display.areas_}) == 3
 
 
-def test_merging_is_that_of_the_estimator(mixture):
+def test_merging_display_equals_the_merge_method(mixture):
     X = mixture.sample(400, rng=0)[0]
     gm = GaussianMixture(4, random_state=0).fit(X)
     display, merging = MergingDisplay.from_estimator(gm, X), gm.merge(X)
@@ -89,7 +89,7 @@ def test_merging_is_that_of_the_estimator(mixture):
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
-def test_merging_uses_row_weights_and_errors_as_the_estimator_does(mixture, rng):
+def test_merging_display_uses_row_weights_and_errors(mixture, rng):
     X = mixture.sample(400, rng=0)[0]
     gm = GaussianMixture(4, random_state=0).fit(X)
     for known in ({"sample_weight": rng.random(400) ** 4}, {"X_error": np.full(X.shape, 0.5)}):
@@ -98,7 +98,7 @@ def test_merging_uses_row_weights_and_errors_as_the_estimator_does(mixture, rng)
         assert not np.allclose(merging.entropy, gm.merge(X).entropy, rtol=0.01)
 
 
-def test_merging_refuses_noise_as_the_estimator_does(rng):
+def test_merging_display_rejects_noise_as_the_merge_method_does(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(2, noise=True, random_state=0).fit(X)
     for draw in (gm.merge, lambda X: MergingDisplay.from_estimator(gm, X)):
@@ -106,7 +106,7 @@ def test_merging_refuses_noise_as_the_estimator_does(rng):
             draw(X)
 
 
-def test_convergence_is_the_trace(mixture):
+def test_convergence_display_draws_the_traces_of_all_starts(mixture):
     X = mixture.sample(200, rng=0)[0]
     gm = GaussianMixture(3, n_init=3, init_params="random_from_data", random_state=0).fit(X)
     display = ConvergenceDisplay.from_estimator(gm)
@@ -128,7 +128,7 @@ def test_convergence_is_the_trace(mixture):
     assert other.ax_.get_ylabel() == "mean log posterior of the kept rows, nats"
 
 
-def test_convergence_of_what_made_no_step(mixture):
+def test_convergence_display_rejects_a_mixture_without_a_trace(mixture):
     with pytest.raises(TypeError, match="Mixture stores no EM steps"):
         ConvergenceDisplay.from_estimator(mixture)
 
@@ -138,7 +138,7 @@ def mixture_two():
     return Mixture([0.5, 0.5], [[0.0, 0.0], [3.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
 
 
-def test_points_grow_with_the_uncertainty(mixture_two, rng):
+def test_uncertainty_display_draws_uncertain_rows_larger(mixture_two, rng):
     rows = mixture_two.sample(100, rng)[0]
     display = UncertaintyDisplay.from_estimator(mixture_two, rows)
     shares = mixture_two.responsibilities(rows)
@@ -150,7 +150,7 @@ def test_points_grow_with_the_uncertainty(mixture_two, rng):
         np.testing.assert_allclose(points.get_sizes(), 8 + 102 * 2 * display.uncertainty[mine])
 
 
-def test_noise_is_an_outcome_too():
+def test_uncertainty_includes_the_probability_of_noise():
     noise = NoiseComponent(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
     mixture_two = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
     display = UncertaintyDisplay.from_estimator(mixture_two, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
@@ -162,13 +162,13 @@ def test_noise_is_an_outcome_too():
     assert [text.get_text() for text in sure][1:] == ["noise", "86.5% within 2 σ", "uncertainty 0.00"]
 
 
-def test_components_of_the_same_colour_are_numbered():
+def test_uncertainty_display_numbers_components_of_equal_colours():
     seven = Mixture(np.full(7, 1 / 7), np.arange(14.0).reshape(7, 2), np.ones(7), FAMILIES["spherical"])
     texts = UncertaintyDisplay.from_estimator(seven, seven.means).ax_.texts
     assert [text.get_text() for text in texts] == list("0123456")
 
 
-def test_in_one_feature_it_is_the_height(mixture_two, rng):
+def test_uncertainty_in_one_feature_is_drawn_as_height(mixture_two, rng):
     rows = mixture_two.sample(100, rng)[0]
     display = UncertaintyDisplay.from_estimator(mixture_two, rows, features=0)
     drawn = np.concatenate([points.get_offsets() for points in display.rows_])
@@ -177,14 +177,14 @@ def test_in_one_feature_it_is_the_height(mixture_two, rng):
     assert display.ax_.get_ylabel() == "uncertainty"
 
 
-def test_the_most_uncertain_of_many_rows_are_drawn(mixture_two, rng):
+def test_uncertainty_display_limits_many_rows_to_the_least_certain(mixture_two, rng):
     rows = mixture_two.sample(30_000, rng)[0]
     display = UncertaintyDisplay.from_estimator(mixture_two, rows)
     uncertainty = 1 - mixture_two.responsibilities(rows).max(axis=1)
     np.testing.assert_array_equal(np.sort(display.uncertainty), np.sort(uncertainty)[-20_000:])
 
 
-def test_it_needs_rows(mixture_two):
+def test_uncertainty_display_rejects_a_call_without_rows(mixture_two):
     with pytest.raises(ValueError, match=r"UncertaintyDisplay needs rows\. Pass X of shape"):
         UncertaintyDisplay.from_estimator(mixture_two, None)
 
@@ -195,7 +195,7 @@ def search(rng):
     return GaussianMixtureIC(range(1, 5), covariance_type=["full", "EII"], random_state=0).fit(X)
 
 
-def test_lines_are_the_results(search):
+def test_criterion_display_draws_the_results_of_the_selection(search):
     display = CriterionDisplay.from_estimator(search)
     table = search.results_
     assert list(display.lines_) == ["full", "EII"]
@@ -208,7 +208,7 @@ def test_lines_are_the_results(search):
     assert display.ax_.get_ylabel() == "BIC (lower is better)"
 
 
-def test_another_criterion(search):
+def test_criterion_display_draws_another_computed_criterion(search):
     display = CriterionDisplay.from_estimator(search, criterion="icl", legend=False)
     np.testing.assert_array_equal(display.lines_["full"].get_ydata(), search.results_["icl"][:4])
     assert display.legend_ is None
@@ -216,7 +216,7 @@ def test_another_criterion(search):
         CriterionDisplay.from_estimator(search, criterion="cv")
 
 
-def test_failures_are_crosses_above_their_number(rng):
+def test_criterion_display_counts_failed_candidates_at_crosses(rng):
     X = np.column_stack([rng.normal(size=(60, 2)), np.ones(60)])
     search = GaussianMixtureIC(range(1, 4), covariance_type=["EII", "full"], random_state=0)
     with pytest.warns(RuntimeWarning, match="3 of 6 candidates could not be fitted"):
@@ -232,13 +232,13 @@ def test_failures_are_crosses_above_their_number(rng):
     assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)
 
 
-def test_what_searched_for_nothing_is_refused(search):
+def test_criterion_display_rejects_an_estimator_without_candidates(search):
     gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
     with pytest.raises(TypeError, match="GaussianMixture does not compare candidates: pass a fitted GaussianMixtureIC"):
         CriterionDisplay.from_estimator(gm)
 
 
-def test_each_structure_has_its_marker_and_those_in_view_their_colours():
+def test_each_structure_has_a_marker_and_each_visible_one_a_colour():
     """Check a display in which the last three of fourteen structures are in view."""
     names, n_components = [f"S{k}" for k in range(14)], np.repeat([1, 2, 1, 2, 3, 4], [11, 11, 3, 3, 3, 3])
     results = {"structure": names[:-3] * 2 + names[-3:] * 4, "n_components": n_components, "failure": [None] * 34}
@@ -253,7 +253,7 @@ def test_each_structure_has_its_marker_and_those_in_view_their_colours():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_ten_best_decide_the_axis(sign):
+def test_the_ten_best_candidates_determine_the_criterion_axis(sign):
     bic = sign * np.array([3700.0 + 10 * k for k in range(12)] + [11_000.0, 10_500.0])
     results = {"n_components": [*range(1, 15)], "structure": ["full"] * 14, "bic": bic, "cv": bic}
     results |= {"failure": [None] * 14, "warning": [None, "Component 0 has 1 distinct row.", *[None] * 12]}
@@ -273,7 +273,7 @@ def test_the_ten_best_decide_the_axis(sign):
 
 
 @pytest.mark.parametrize("name", ["Merging", "Pair", "Profile", "Projection", "Responsibility"])
-def test_unknown_options_are_named(name, mixture):
+def test_displays_reject_unknown_options_by_name(name, mixture):
     display = getattr(gaussmix.plot, f"{name}Display")
     with pytest.raises(TypeError, match=rf"^{name}Display has no option 'zz'\. The options are .*color.*\.$"):
         display.from_estimator(mixture, mixture.sample(20, rng=0)[0], zz=1)
@@ -290,7 +290,7 @@ def regressor(data):
     return GaussianMixtureRegressor(3, random_state=0).fit(*data)
 
 
-def test_lines_are_what_the_regressor_predicts(regressor, data):
+def test_conditional_display_draws_the_predictions_of_the_regressor(regressor, data):
     display = ConditionalDisplay.from_estimator(regressor, *data, coverages=[0.8])
     x = display.x[:, None]
     np.testing.assert_allclose(display.mean_.get_ydata(), regressor.predict(x), rtol=1e-9)
@@ -304,7 +304,7 @@ def test_lines_are_what_the_regressor_predicts(regressor, data):
     assert (display.x[0], display.x[-1]) == (data[0].min(), data[0].max())
 
 
-def test_other_features_are_integrated_out():
+def test_conditional_display_integrates_out_other_features():
     """Compare p(x2 | x0) of three features with the mixture's own marginal and conditional distributions."""
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(2, 3, 3))
@@ -328,7 +328,7 @@ def test_other_features_are_integrated_out():
         ConditionalDisplay.from_estimator(mixture, target="d")
 
 
-def test_coverage_of_a_regressor_is_that_of_its_intervals(regressor, data):
+def test_coverage_of_a_regressor_equals_that_of_its_intervals(regressor, data):
     display = CoverageDisplay.from_estimator(regressor, *data)
     promised, observed = display.line_.get_data()
     X, y = data
@@ -338,7 +338,7 @@ def test_coverage_of_a_regressor_is_that_of_its_intervals(regressor, data):
         assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / len(y))
 
 
-def test_the_transform_is_the_mass_below(regressor, data):
+def test_probability_integral_transforms_count_rows_between_quantiles(regressor, data):
     display = CoverageDisplay.from_estimator(regressor, *data, kind="pit")
     quantiles = regressor.predict_quantiles(data[0], np.arange(1, 10) / 10)
     counts = np.bincount((data[1][:, None] >= quantiles).sum(axis=1), minlength=10)
@@ -346,7 +346,7 @@ def test_the_transform_is_the_mass_below(regressor, data):
 
 
 @pytest.mark.parametrize("targets", [None, "y"])
-def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
+def test_coverage_display_accepts_data_frames_without_a_warning(targets, data):
     frame = pd.DataFrame({"x": data[0][:, 0], "y": data[1]})
     rows = (frame[["x"]], frame["y"]) if targets is None else (frame,)
     regressors = (GaussianMixtureRegressor(targets=targets), *rows), (GaussianMixtureRegressor(), *data)
@@ -354,7 +354,7 @@ def test_a_regressor_of_a_frame_is_judged_without_a_warning(targets, data):
     np.testing.assert_array_equal(named.values, plain.values)
 
 
-def test_coverage_of_a_mixture_is_that_of_its_regions():
+def test_coverage_of_a_mixture_equals_that_of_its_regions():
     mixture = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0)[0]
     promised, observed = CoverageDisplay.from_estimator(mixture, rows).line_.get_data()
@@ -363,7 +363,7 @@ def test_coverage_of_a_mixture_is_that_of_its_regions():
         assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / 500)
 
 
-def test_what_cannot_be_judged_is_one_sentence(regressor, data):
+def test_coverage_display_rejects_invalid_arguments(regressor, data):
     with pytest.raises(ValueError, match='kind=\'both\' must be "coverage" or "pit"'):
         CoverageDisplay.from_estimator(regressor, *data, kind="both")
     with pytest.raises(ValueError, match="X has 300 rows, but y has 2"):

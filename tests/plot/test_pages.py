@@ -46,6 +46,6 @@ def test_the_picture_of_the_readme_is_shown_and_can_be_drawn_again(page, tmp_pat
     assert (tmp_path / "again.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_display_has_a_page_of_the_reference():
+def test_the_reference_lists_each_display():
     page = (ROOT / "docs/reference/displays.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^   gaussmix\.plot\.(\w+)$", page, re.MULTILINE)) == sorted(gaussmix.plot.__all__)

@@ -44,7 +44,7 @@ def pointer(values):
 
 
 @pytest.mark.heavy(but=2)
-def test_answers_are_those_of_the_mixture(case, compiled):
+def test_exported_c_equals_the_mixture(case, compiled):
     model, rows = case
     mixture, library = mixture_of(model), compiled(to_c(model))
     rows, shares = np.ascontiguousarray(rows), np.empty((len(rows), mixture.n_components))
@@ -56,7 +56,7 @@ def test_answers_are_those_of_the_mixture(case, compiled):
     assert [library.label(pointer(row)) for row in rows] == mixture.predict(rows).tolist()
 
 
-def test_a_detector_says_which_rows_are_outliers(compiled, rng):
+def test_exported_c_of_a_detector_flags_outliers(compiled, rng):
     rows = rng.normal(size=(200, 2))
     detector = GaussianMixtureDetector(1).fit(rows)
     library = compiled(to_c(detector), "int is_outlier(const double *x) { return gmm_is_outlier(x); }\n")
@@ -66,7 +66,7 @@ def test_a_detector_says_which_rows_are_outliers(compiled, rng):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "noise", "detector"])
-def test_a_row_with_nan_has_no_answer(kind, compiled):
+def test_exported_c_returns_nan_for_rows_with_nan(kind, compiled):
     model = fitted(kind, rows_at(0.0))
     more = "int is_outlier(const double *x) { return gmm_is_outlier(x); }\n" if kind == "detector" else ""
     library, shares = compiled(to_c(model), more), np.zeros(mixture_of(model).n_components)
@@ -80,7 +80,7 @@ def test_a_row_with_nan_has_no_answer(kind, compiled):
         assert library.is_outlier(pointer(np.full(3, 1e200))) == 1
 
 
-def test_a_row_of_density_0_has_no_component(compiled):
+def test_exported_c_assigns_no_component_to_rows_of_density_0(compiled):
     model = fitted("full", rows_at(0.0))
     library, shares, row = compiled(to_c(model)), np.zeros(3), np.full(3, 1e200)
     assert library.responsibilities(pointer(row), pointer(shares)) == -np.inf
@@ -88,12 +88,12 @@ def test_a_row_of_density_0_has_no_component(compiled):
     assert library.label(pointer(row)) == -2
 
 
-def test_features_without_names_are_called_as_in_summaries():
+def test_to_c_invents_names_for_unnamed_features():
     mixture = Mixture.from_parameters([1.0], [[0.0, 1.0]], [np.eye(2)])
     assert "2 features (x0, x1), written by gaussmix" in to_c(mixture)
 
 
-def test_the_name_is_one_of_c():
+def test_to_c_rejects_names_that_are_not_c_identifiers():
     mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
     assert "gauss_label(const double *x)" in to_c(mixture, "gauss")
     with pytest.raises(ValueError, match="name='2d' must be a C identifier"):
@@ -117,7 +117,7 @@ def test_the_name_is_one_of_c():
         "x" * 5000,
     ],
 )
-def test_names_of_features_stay_in_the_comment(name, standard, tmp_path):
+def test_feature_names_cannot_end_the_comment_of_the_header(name, standard, tmp_path):
     header = to_c(Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]], feature_names=[name]))
     (tmp_path / "gmm.h").write_text(header, encoding="utf-8", newline="")
     (tmp_path / "gmm.c").write_text(PROGRAM, encoding="utf-8")

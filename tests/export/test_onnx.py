@@ -34,7 +34,7 @@ def run(made, rows, dtype):
 @pytest.mark.heavy(but=13)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
-def test_answers_are_those_of_the_mixture(case, dtype):
+def test_exported_onnx_equals_the_mixture(case, dtype):
     model, rows = case
     found, tolerance = run(to_onnx(model, dtype=dtype), rows, dtype), TOLERANCE[dtype]
     read = rows.astype(dtype).astype(np.float64)
@@ -51,7 +51,7 @@ def test_answers_are_those_of_the_mixture(case, dtype):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(("n_components", "tolerance"), [(1, 1e-5), (2, 1e-2)])
-def test_p_values_are_close(n_components, tolerance, offset):
+def test_onnx_p_values_are_close_to_those_of_the_detector(n_components, tolerance, offset):
     rows = rows_at(offset)
     detector = GaussianMixtureDetector(n_components, random_state=0).fit(rows)
     found = run(to_onnx(detector, dtype=np.float64), rows, np.float64)
@@ -61,7 +61,7 @@ def test_p_values_are_close(n_components, tolerance, offset):
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-3), (np.float64, 1.2e-3)])
 @pytest.mark.parametrize("seed", range(3))
-def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
+def test_onnx_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
     rng = np.random.default_rng(seed)
     rows = rng.normal(rng.uniform(-10, 10, 3), 10 ** rng.uniform(-1, 1, 3), (200, 3)).reshape(-1, 1)
     detector = GaussianMixtureDetector(3, random_state=0).fit(rows)
@@ -73,7 +73,7 @@ def test_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
-def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
+def test_to_onnx_exports_a_pipeline_that_ends_with_a_mixture(kind, dtype, tmp_path):
     pytest.importorskip("skl2onnx")
     rows = rows_at(0.0)
     pipeline = make_pipeline(StandardScaler(), PCA(2), kind(2, random_state=0)).fit(rows)
@@ -87,7 +87,7 @@ def test_a_pipeline_may_end_with_a_mixture(kind, dtype, tmp_path):
 
 
 @pytest.mark.parametrize("skipped", ["passthrough", None])
-def test_steps_that_a_pipeline_skips_are_left_out(skipped):
+def test_to_onnx_leaves_out_passthrough_steps(skipped):
     pytest.importorskip("skl2onnx")
     rows = rows_at(0.0)
     pipeline = make_pipeline(skipped, StandardScaler(), skipped, GaussianMixture(2, random_state=0)).fit(rows)
@@ -95,7 +95,7 @@ def test_steps_that_a_pipeline_skips_are_left_out(skipped):
     np.testing.assert_allclose(found["log_density"], pipeline.score_samples(rows), rtol=1e-11)
 
 
-def test_noise_beside_a_component_of_weight_0():
+def test_to_onnx_exports_noise_next_to_a_component_of_weight_0():
     noise = NoiseComponent(0.1, np.log(50.0))
     mixture = Mixture([0.0, 0.9], np.array([[0.0], [5.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)
     rows = np.array([[4.5], [40.0]])
@@ -106,7 +106,7 @@ def test_noise_beside_a_component_of_weight_0():
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "detector"])
-def test_rows_whose_squares_overflow_get_numbers(kind):
+def test_onnx_outputs_are_finite_for_rows_whose_squares_overflow(kind):
     found = run(to_onnx(fitted(kind, rows_at(0.0))), np.full((2, 3), 1e20), np.float32)
     assert all(np.isfinite(values).all() for values in found.values())
     assert (found["log_density"] < -1e37).all()
@@ -115,7 +115,7 @@ def test_rows_whose_squares_overflow_get_numbers(kind):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_of_a_bayesian_mixture_the_components_with_rows_are_exported():
+def test_to_onnx_exports_only_bayesian_components_with_rows():
     rows = rows_at(0.0)
     fit = BayesianGaussianMixture(6, random_state=0).fit(rows)
     part = fit.mass_ > 0
@@ -127,14 +127,14 @@ def test_of_a_bayesian_mixture_the_components_with_rows_are_exported():
     np.testing.assert_allclose(found["probabilities"], used.responsibilities(rows), atol=1e-12)
 
 
-def test_another_last_step_is_refused():
+def test_to_onnx_rejects_pipelines_that_do_not_end_with_a_mixture():
     rows = rows_at(0.0)
     pytest.importorskip("skl2onnx")
     with pytest.raises(TypeError, match="is needed, not PCA"):
         to_onnx(make_pipeline(StandardScaler(), PCA(2)).fit(rows))
 
 
-def test_models_that_onnx_cannot_represent_are_refused():
+def test_to_onnx_rejects_models_that_onnx_cannot_represent():
     rows = rows_at(0.0)
     with pytest.raises(TypeError, match="is needed, not GaussianMixtureRegressor: give its mixture_"):
         to_onnx(GaussianMixtureRegressor(2, random_state=0).fit(rows[:, :2], rows[:, 2]))
@@ -145,7 +145,7 @@ def test_models_that_onnx_cannot_represent_are_refused():
 
 
 @pytest.mark.parametrize("unit", [1e-42, 1e42])
-def test_numbers_beyond_float32_are_refused(unit):
+def test_to_onnx_rejects_parameters_beyond_the_range_of_float32(unit):
     means, variances = np.array([[0.0, 0.0], [3.0, 3.0]]) * unit, np.full((2, 2), unit**2)
     mixture = Mixture([0.5, 0.5], means, variances, FAMILIES["diag"])
     with pytest.raises(ValueError, match="beyond the range of float32: set dtype to float64"):

@@ -27,7 +27,7 @@ def table_of(rows, names=None):
 
 
 @pytest.mark.heavy(but=7)
-def test_answers_are_those_of_the_mixture(case):
+def test_exported_sql_equals_the_mixture(case):
     model, rows = case
     mixture, found = mixture_of(model), run(to_sql(model), data=table_of(rows))
     np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)
@@ -39,7 +39,7 @@ def test_answers_are_those_of_the_mixture(case):
         assert found["outlier"] == (model.predict(rows) == -1).tolist()
 
 
-def test_columns_are_named_by_the_features_or_by_the_user():
+def test_to_sql_uses_the_feature_names_or_the_passed_columns():
     mixture = Mixture.from_parameters([1.0], [[0.0, 1.0]], [[[1.0, 0.2], [0.2, 1.0]]], feature_names=['a "b"', "c"])
     rows = np.array([[0.5, 2.0], [1.0, -1.0]])
     expected = mixture.log_density(rows)
@@ -58,12 +58,12 @@ def test_columns_are_named_by_the_features_or_by_the_user():
         (["", "x"], r"^A column can't have the name '' in SQL: name a column for each feature in columns=\.$"),
     ],
 )
-def test_columns_are_checked(columns, sentence):
+def test_to_sql_rejects_invalid_columns(columns, sentence):
     with pytest.raises(ValueError, match=sentence):
         to_sql(shared("far tied"), "wells", columns)
 
 
-def test_a_table_has_any_name_or_is_a_query():
+def test_to_sql_accepts_any_table_name_or_a_query():
     mixture, rows = shared("far tied"), np.array([[1.0, 2.0]])
     expected = pytest.approx(mixture.log_density(rows), rel=1e-12)
     for name in "joint", "largest", "compared", "shares", "row":
@@ -73,7 +73,7 @@ def test_a_table_has_any_name_or_is_a_query():
 
 
 @pytest.mark.parametrize("noise", [None, NoiseComponent(0.1, 3.0)], ids=["", "noise"])
-def test_a_row_without_a_feature_has_no_answer(noise):
+def test_exported_sql_returns_null_for_rows_with_null(noise):
     weights = np.array([0.4, 0.6]) * (1.0 if noise is None else 0.9)
     mixture = Mixture(weights, np.array([[0.0], [1.0]]), np.ones((2, 1)), FAMILIES["diag"], noise=noise)
     found = run(to_sql(mixture), data=pa.table({"x0": [1.0, None]}))
@@ -84,7 +84,7 @@ def test_a_row_without_a_feature_has_no_answer(noise):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("taken", ["_joint_0", "joint_0", "_total", "total", "_largest", "largest", "top", "row"])
 @pytest.mark.parametrize("structure", ["tied", "diag"])
-def test_any_other_column_may_be_in_the_table(structure, taken):
+def test_exported_sql_accepts_tables_with_any_other_column(structure, taken):
     covariances = {"tied": np.eye(2), "diag": np.ones((2, 2))}[structure]
     mixture = Mixture.from_parameters([0.5, 0.5], [[0.0, 0.0], [3.0, 3.0]], covariances, covariance_type=structure)
     rows = np.array([[1.0, 2.0], [0.0, 5.0]])
@@ -96,7 +96,7 @@ def test_any_other_column_may_be_in_the_table(structure, taken):
     assert list(found)[:3] == ["x0", "x1", taken]
 
 
-def test_names_that_differ_by_case_only_are_one_column():
+def test_to_sql_rejects_names_that_differ_only_in_case():
     mixture = shared("far tied").with_feature_names(["x", "X"])
     with pytest.raises(ValueError, match=r"'x' and 'X' are the same column in SQL.* columns="):
         to_sql(mixture, "t")
@@ -110,7 +110,7 @@ def test_names_that_differ_by_case_only_are_one_column():
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
 
 
-def test_a_limit_that_was_set_is_a_plain_number(rng):
+def test_exports_write_a_changed_offset_as_a_python_float(rng):
     rows = rng.normal(size=(100, 2))
     detector = GaussianMixtureDetector().fit(rows)
     detector.offset_ = np.quantile(detector.score_samples(rows), 0.05)
@@ -121,7 +121,7 @@ def test_a_limit_that_was_set_is_a_plain_number(rng):
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_nan_and_infinity_have_no_component(structure):
+def test_exported_sql_assigns_no_component_to_nan_and_infinity(structure):
     covariances = np.eye(2) if structure == "tied" else np.array([np.eye(2), 2 * np.eye(2)])
     mixture = Mixture.from_parameters([0.5, 0.5], [[0.0, 0.0], [3.0, 3.0]], covariances, covariance_type=structure)
     detector = GaussianMixtureDetector(2, random_state=0).fit(mixture.sample(500, rng=0)[0])

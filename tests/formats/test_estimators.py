@@ -36,7 +36,7 @@ def there_and_back(estimator, path):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_a_fitted_estimator_is_one_again(name, dtype, rng, tmp_path):
+def test_a_loaded_estimator_equals_the_saved_one(name, dtype, rng, tmp_path):
     rows = rng.normal(size=(80, 3)).astype(dtype)
     estimator = GaussianMixture(2, covariance_type=name, random_state=4, tol=0.1, reg_covar=1e-5).fit(rows)
     again = there_and_back(estimator, tmp_path / "m.gmm")
@@ -53,7 +53,7 @@ def test_a_fitted_estimator_is_one_again(name, dtype, rng, tmp_path):
     assert np.array_equal(again.sample(5)[0], estimator.sample(5)[0])
 
 
-def test_names_are_checked_at_predict(rng, tmp_path):
+def test_a_loaded_estimator_checks_feature_names(rng, tmp_path):
     frame = pd.DataFrame(rng.normal(size=(50, 2)), columns=["height", "weight"])
     again = there_and_back(GaussianMixture(1).fit(frame), tmp_path / "m.gmm")
     assert list(again.feature_names_in_) == ["height", "weight"]
@@ -76,7 +76,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_every_kind_of_parameter_comes_back(name, rng, tmp_path):
+def test_parameters_of_all_types_are_restored(name, rng, tmp_path):
     rows = rng.normal(size=(40, 2))
     estimator = GaussianMixture(2, **PARAMETERS[name]).fit(rows)
     again = there_and_back(estimator, tmp_path / "m.gmm")
@@ -91,13 +91,13 @@ def test_every_kind_of_parameter_comes_back(name, rng, tmp_path):
     clone(again).fit(rows)
 
 
-def test_a_start_without_steps_comes_back(rng, tmp_path):
+def test_a_fit_without_steps_is_restored(rng, tmp_path):
     rows = rng.normal(size=(40, 2))
     again = there_and_back(GaussianMixture(2, max_iter=0).fit(rows), tmp_path / "m.gmm")
     assert (again.lower_bound_, again.lower_bounds_, again.n_iter_) == (-math.inf, [], 0)
 
 
-def test_warm_start_goes_on_where_the_saved_fit_ended(rng, tmp_path):
+def test_warm_start_resumes_a_loaded_fit(rng, tmp_path):
     rows = rng.normal(size=(200, 2))
     estimator = GaussianMixture(3, max_iter=2, tol=0, warm_start=True, random_state=0)
     with pytest.warns(ConvergenceWarning):
@@ -111,7 +111,7 @@ def test_warm_start_goes_on_where_the_saved_fit_ended(rng, tmp_path):
 
 
 @pytest.mark.parametrize("value", [lambda rows, k, rng: np.arange(len(rows)) % k, {"a": 1}], ids=["function", "dict"])
-def test_parameters_that_no_file_can_store_are_named_and_leave_no_file(value, rng, tmp_path):
+def test_saving_unsupported_parameters_raises_and_writes_no_file(value, rng, tmp_path):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2))).set_params(init_params=value)
     with pytest.raises(ValueError, match=r"GaussianMixture: init_params is .* which can.t be saved"):
         estimator.save(tmp_path / "m.gmm")
@@ -123,7 +123,7 @@ def test_parameters_that_no_file_can_store_are_named_and_leave_no_file(value, rn
     [range(1, 4), range(7, 1, -2), range(3, 4), [1, 2, 3], (1, 2), np.array([2, 1]), 3],
     ids=repr,
 )
-def test_a_choice_comes_back_with_its_parameters(value, rng, tmp_path):
+def test_parameters_of_a_model_selection_are_restored(value, rng, tmp_path):
     names = ("full", "diag") if isinstance(value, tuple) else ["full", "diag"]
     chosen = GaussianMixtureIC(value, covariance_type=names, tol=0.1).fit(rng.normal(size=(40, 2)))
     again = there_and_back(chosen, tmp_path / "m.gmm")
@@ -133,7 +133,7 @@ def test_a_choice_comes_back_with_its_parameters(value, rng, tmp_path):
 
 
 @pytest.mark.parametrize("first", ["a", 1, 1.0, np.float64(1.0), np.int32(1)], ids=repr)
-def test_labels_of_components_come_back_as_keys_that_are_the_same(first, rng, tmp_path):
+def test_keys_of_label_components_are_restored(first, rng, tmp_path):
     rows, known = rng.normal(size=(40, 2)), {first: [0], 2: (1,)}
     fitted = GaussianMixture(2, label_components=known, random_state=0).fit(rows, labels=[first, 2, *[None] * 38])
     again = there_and_back(fitted, tmp_path / "m.gmm")
@@ -142,19 +142,19 @@ def test_labels_of_components_come_back_as_keys_that_are_the_same(first, rng, tm
 
 
 @pytest.mark.parametrize("key", [True, (1, 2), 1.5], ids=repr)
-def test_labels_that_would_come_back_as_text_are_named(key, rng, tmp_path):
+def test_saving_label_keys_that_would_become_text_raises(key, rng, tmp_path):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2))).set_params(label_components={key: [0]})
     with pytest.raises(ValueError, match=f"label_components has the key {re.escape(repr(key))}"):
         estimator.save(tmp_path / "m.gmm")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_older_versions_read_ranges_as_arrays():
+def test_ranges_are_stored_so_that_older_versions_read_arrays():
     assert plain("counts", range(1, 4)) == {"array": [1, 2, 3], "dtype": "int64", "as": ["range"]}
     assert from_plain("counts", {"array": [1, 2, 3], "dtype": "int64"}).tolist() == [1, 2, 3]
 
 
-def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
+def test_an_estimator_with_an_assigned_mixture_can_be_saved(rng, tmp_path):
     rows = rng.normal(size=(40, 2))
     mixture = GaussianMixture(2).fit(rows).mixture_
     by_hand = GaussianMixture(2)
@@ -172,7 +172,7 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
 
 
 @pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
-def test_a_header_that_lacks_something_is_refused(lacks, rng):
+def test_headers_with_missing_entries_are_rejected(lacks, rng):
     rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "'results_' is not a table"
     model = (
         gaussmix.GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
@@ -195,7 +195,7 @@ def test_a_header_that_lacks_something_is_refused(lacks, rng):
 @pytest.mark.parametrize(
     "path", [b"m.gmm", None, 3, 1.5, True, ["m.gmm"], io.StringIO()], ids=lambda value: type(value).__name__
 )
-def test_arguments_that_are_no_paths_are_refused(path, rng):
+def test_save_and_load_reject_arguments_that_are_not_paths(path, rng):
     estimator = GaussianMixture().fit(rng.normal(size=(40, 2)))
     for write in (estimator.save, estimator.mixture_.save):
         with pytest.raises(TypeError, match=r"^Pass a path as str or pathlib\.Path, or a binary file to write, not "):
@@ -205,7 +205,7 @@ def test_arguments_that_are_no_paths_are_refused(path, rng):
             read(path)
 
 
-def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
+def test_loading_a_mixture_as_an_estimator_raises(rng, tmp_path):
     GaussianMixture(2).fit(rng.normal(size=(40, 2))).mixture_.save(tmp_path / "m.gmm")
     with pytest.raises(ValueError, match=r"m\.gmm contains a mixture, not an estimator: read it with Mixture\.load"):
         GaussianMixture.load(tmp_path / "m.gmm")
@@ -215,14 +215,14 @@ class Other(GaussianMixture):
     """A subclass of the estimator, under another name."""
 
 
-def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
+def test_loading_an_estimator_of_another_class_raises(rng, tmp_path):
     again = there_and_back(Other(2).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
     assert type(again) is Other
     with pytest.raises(ValueError, match="contains a fitted Other, not a GaussianMixture"):
         GaussianMixture.load(tmp_path / "m.gmm")
 
 
-def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
+def test_load_returns_an_object_of_the_saved_type(rng, tmp_path):
     rows = rng.normal(size=(60, 2))
     search = GaussianMixtureIC([1, 2]).fit(rows)
     many = gaussmix.fit_many({"a": rows[:30], "b": rows[30:]}, random_state=0)
@@ -236,7 +236,7 @@ def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
     assert again.keys == many.keys
 
 
-def test_load_refuses_foreign_classes_and_damaged_files(rng, tmp_path):
+def test_load_rejects_foreign_classes_and_damaged_files(rng, tmp_path):
     path = tmp_path / "m.gmm"
     Other(2).fit(rng.normal(size=(40, 2))).save(path)
     with pytest.raises(ValueError, match=r"m\.gmm contains a fitted Other, not a class of gaussmix. Use Other\.load"):
@@ -289,7 +289,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("name", FALSE)
-def test_false_contents_are_named(name, rng):
+def test_invalid_estimator_entries_raise_an_error_that_names_the_entry(name, rng):
     part, changes, complaint = FALSE[name]
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
     details = make_details(estimator)
@@ -309,7 +309,7 @@ def test_unknown_attributes_are_ignored(rng):
     assert not hasattr(again, "colour_")
 
 
-def test_a_type_no_estimator_reads_is_named(rng):
+def test_an_unsupported_dtype_of_the_training_data_raises(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
     with pytest.raises(InvalidModelFileError, match="the training data have type 'int8'"):
         loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
@@ -336,13 +336,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_dictionary_of_something_else_is_refused(name):
+def test_from_dict_rejects_invalid_dictionaries(name):
     assert Mixture.from_dict(GOOD).means.dtype == np.float64
     changes, complaint = BAD[name]
     with pytest.raises(ValueError, match=complaint):
         Mixture.from_dict({**GOOD, **changes})
 
 
-def test_a_false_mixture_has_no_dictionary():
+def test_to_dict_rejects_an_invalid_mixture():
     with pytest.raises(ValueError, match="can't be saved: the covariance of component 1 is not positive"):
         Mixture([0.5, 0.5], [[0.0], [1.0]], [1.0, -1.0], FAMILIES["spherical"]).to_dict()

@@ -57,7 +57,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 @pytest.mark.parametrize("n_features", [1, 4])
-def test_every_family_comes_back_bit_for_bit(name, n_features, rng, tmp_path):
+def test_mixtures_of_all_structures_are_restored_bit_for_bit(name, n_features, rng, tmp_path):
     mixture = mixture_of(FAMILIES[name], rng, n_features=n_features)
     record = FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
     details = Details(tuple("abcd"[:n_features]), "float64", record)
@@ -67,7 +67,7 @@ def test_every_family_comes_back_bit_for_bit(name, n_features, rng, tmp_path):
     assert loaded_details == details
 
 
-def test_extreme_numbers_come_back(tmp_path):
+def test_extreme_parameters_are_restored_bit_for_bit(tmp_path):
     mixture = Mixture([0.0, 1.0], [[-0.0, 1.7e308], [5e-324, -1e-300]], [[1e-300, 1e300], [1.0, 2.0]], FAMILIES["diag"])
     save(tmp_path / "m.gmm", mixture)
     loaded, details = load(tmp_path / "m.gmm")
@@ -85,13 +85,13 @@ def test_equal_models_give_equal_files(tmp_path, rng):
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
-def test_samples_of_every_layout_load(path):
+def test_sample_files_of_all_layouts_can_be_loaded(path):
     mixture, details = load(path)
     assert same(mixture, made().MIXTURE)
     assert details == made().DETAILS
 
 
-def test_the_sample_was_never_written_again():
+def test_the_sample_file_is_unchanged():
     """Check the digest of a file; changing this digest means changing files that users have."""
     digest = sha256((HERE / "v1.gmm").read_bytes()).hexdigest()
     assert digest == "2d0044c2cafc1103b249fe0f8ee916c31dcc9d48388a9c0558a78dd24e7af80f"
@@ -104,7 +104,7 @@ def header_of(path):
     return json.loads(json.loads(contents[8 : 8 + length])["__metadata__"]["gaussmix"])
 
 
-def test_layout_1_is_written_as_it_was(tmp_path):
+def test_the_header_of_layout_1_is_written_unchanged(tmp_path):
     save(tmp_path / "m.gmm", made().MIXTURE, made().DETAILS)
     header = header_of(tmp_path / "m.gmm")
     assert header == header_of(HERE / "v1.gmm")
@@ -131,14 +131,14 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_foreign_files_are_turned_away(name, tmp_path):
+def test_foreign_files_are_rejected(name, tmp_path):
     contents, reason = FOREIGN[name]
     (tmp_path / "m.gmm").write_bytes(contents)
     with pytest.raises(InvalidModelFileError, match=reason):
         load(tmp_path / "m.gmm")
 
 
-def test_a_missing_file_is_pythons_own_error(tmp_path):
+def test_loading_a_missing_file_raises_the_error_of_open(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.gmm")
     with pytest.raises(IsADirectoryError):
@@ -146,7 +146,7 @@ def test_a_missing_file_is_pythons_own_error(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/m.gmm", Path("s3://bucket/m.gmm")], ids=["text", "path"])
-def test_a_url_is_no_place_for_a_model(place, tmp_path, monkeypatch):
+def test_models_are_not_saved_to_or_loaded_from_urls(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for use in (Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]).save, Mixture.load):
         with pytest.raises(FileNotFoundError, match=r"only tables can be read from URLs; give a local path: 's3:"):
@@ -154,7 +154,7 @@ def test_a_url_is_no_place_for_a_model(place, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_does_not_keep_us_waiting(tmp_path):
+def test_loading_a_named_pipe_raises_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "m.gmm")
     with pytest.raises(InvalidModelFileError, match="not a regular file"):
         load(tmp_path / "m.gmm")
@@ -194,7 +194,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("name", FALSE)
-def test_false_contents_are_named(name, tmp_path):
+def test_invalid_entries_raise_an_error_that_names_the_entry(name, tmp_path):
     header, tensors, reason = FALSE[name]
     tensors = {key: value for key, value in {**TENSORS, **tensors}.items() if value is not None}
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, **header}, tensors))
@@ -209,7 +209,7 @@ def test_valid_files_load_and_unknown_keys_are_ignored(tmp_path):
     assert details.fit == FitRecord(**FIT)
 
 
-def test_a_false_mixture_is_not_saved(tmp_path):
+def test_saving_an_invalid_mixture_raises_and_writes_no_file(tmp_path):
     good = Mixture(*TENSORS.values(), FAMILIES["full"])
     with pytest.raises(ValueError, match="can't be saved: the covariance of components 0, 1 is not positive definite"):
         save(tmp_path / "m.gmm", replace(good, covariances=-good.covariances))
@@ -219,7 +219,7 @@ def test_a_false_mixture_is_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "absent/", "absent/m.gmm", "file/m.gmm", "m" * 300])
-def test_a_file_that_cannot_be_made_is_named_as_the_user_does(name, tmp_path, monkeypatch):
+def test_saving_to_an_invalid_path_raises_the_same_error_as_open(name, tmp_path, monkeypatch):
     """Check that the error is the one that `open` raises, and that nothing is written elsewhere."""
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -233,7 +233,7 @@ def test_a_file_that_cannot_be_made_is_named_as_the_user_does(name, tmp_path, mo
     assert [*tmp_path.iterdir(), *folder.iterdir()] == [folder, folder / "file"]
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_whole_file_replaces_a_file_completely_or_not_at_all(tmp_path):
     path = tmp_path / "m.gmm"
     path.write_bytes(b"before")
 
@@ -250,7 +250,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
-def test_a_full_disk_is_an_error_that_names_the_target(tmp_path):
+def test_a_full_disk_raises_an_error_that_names_the_target(tmp_path):
     def fail():
         with open("/dev/full", "wb") as full, files.whole_file(tmp_path / "m.gmm") as file:
             os.dup2(full.fileno(), file.fileno())
@@ -262,7 +262,7 @@ def test_a_full_disk_is_an_error_that_names_the_target(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_replacing_keeps_permissions_and_follows_links(tmp_path):
+def test_replacing_a_file_preserves_permissions_and_follows_links(tmp_path):
     path, link = tmp_path / "m.gmm", tmp_path / "link.gmm"
     path.write_bytes(b"before")
     path.chmod(0o640)

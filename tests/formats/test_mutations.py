@@ -42,7 +42,7 @@ def what_it_holds(contents):
 
 
 @pytest.mark.parametrize("name", ["sample", "estimator"])
-def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
+def test_a_changed_byte_a_truncation_or_an_extension_is_detected(name, times, rng):
     contents = SAMPLE if name == "sample" else estimator_file()
     original, complaints = what_it_holds(contents), set()
     changes = [contents[:length] for length in range(len(contents))] + [contents + b"\0"]
@@ -61,7 +61,7 @@ def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
     assert len(complaints) >= 4, "the changes reach several checks"
 
 
-def test_the_estimator_s_file_is_whole_without_mutations():
+def test_the_unchanged_estimator_file_is_valid():
     """Check that the file is valid, because otherwise all changed files would be refused for another reason."""
     assert GaussianMixture.load(io.BytesIO(estimator_file())).n_iter_ > 0
     assert Mixture.load(io.BytesIO(estimator_file())).n_components == 2
@@ -116,7 +116,7 @@ FORGED = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_inconsistent_headers_with_a_valid_checksum_are_refused_or_usable(name, times, rng):
+def test_inconsistent_headers_with_a_valid_checksum_are_rejected_or_usable(name, times, rng):
     """Check that loaded models can be used, although invalid parameters may raise errors only when they are used."""
     rows = rng.normal(size=(60, 3))
     fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()
@@ -149,7 +149,7 @@ def test_inconsistent_headers_with_a_valid_checksum_are_refused_or_usable(name, 
     assert not any("\n" in complaint for complaint in complaints)
 
 
-def test_changed_numbers_under_a_true_seal_are_a_mixture_or_refused(times, rng):
+def test_changed_parameters_with_a_valid_checksum_are_rejected_or_usable(times, rng):
     header, tensors = unpack(io.BytesIO(SAMPLE))
     loaded = 0
     for _ in range(times * RESEALED):
@@ -169,7 +169,7 @@ def test_changed_numbers_under_a_true_seal_are_a_mixture_or_refused(times, rng):
 
 
 @pytest.mark.parametrize("weight", [-5.5, 0.0])
-def test_a_total_weight_that_is_not_positive_is_refused(weight):
+def test_a_total_weight_that_is_not_positive_is_rejected(weight):
     header, tensors = unpack(io.BytesIO(estimator_file()))
     columns = dict(header["estimator"]["attributes"]["_facts_table"]["table"])
     columns["row_weight"][0] = weight
@@ -177,7 +177,7 @@ def test_a_total_weight_that_is_not_positive_is_refused(weight):
         GaussianMixture.load(io.BytesIO(pack(header, tensors)))
 
 
-def test_a_shape_beyond_all_memory_is_one_sentence():
+def test_an_array_shape_beyond_all_memory_is_rejected():
     """Check the shape 0 × 2**63, which safetensors accepts."""
     contents = SAMPLE
     length = int.from_bytes(contents[:8], "little")

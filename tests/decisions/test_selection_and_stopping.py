@@ -23,13 +23,13 @@ def results(*sizes: int) -> list[Result]:
 
 
 @pytest.mark.parametrize("best", [-1e4, -3.0, 0.0, 1e6])
-def test_criteria_that_rounding_may_have_parted_are_equal(best: float) -> None:
+def test_criteria_that_differ_by_rounding_count_as_equal(best: float) -> None:
     step = 1e-10 * abs(best)
     assert select_lowest(results(9, 5), np.array([best, best + 0.5 * step])) == 1
     assert select_lowest(results(9, 5), np.array([best, best + max(2 * step, 1e-9)])) == 0
 
 
-def test_a_candidate_exactly_one_error_below_the_highest_is_within_it() -> None:
+def test_select_within_error_includes_candidates_exactly_one_error_below() -> None:
     assert select_within_error(results(9, 5), np.array([2.0, 1.5]), np.array([0.5, 9.0])) == 1
     assert select_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.5, 9.0])) == 0
     assert select_within_error(results(9, 5), np.array([2.0, 1.25]), np.array([0.0, 9.0])) == 0
@@ -41,7 +41,7 @@ def test_aicc_is_finite_from_two_rows_more_than_parameters() -> None:
     assert aicc(CriterionInputs(-7.0, -7.0, 3, 4.0)) == math.inf
 
 
-def test_advice_that_helps_against_several_failures_is_given_once() -> None:
+def test_describe_failures_does_not_repeat_advice() -> None:
     candidate = Candidate(FAMILIES["full"], 1)
     kinds = FailureKind.NOT_ENOUGH_ROWS, FailureKind.SINGULAR, FailureKind.SINGULAR
     failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
@@ -57,25 +57,25 @@ def test_a_tolerance_of_0_is_never_met() -> None:
     assert StopRule(1e-9, 9).outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED
 
 
-def test_the_defaults_are_those_of_the_estimator() -> None:
+def test_the_defaults_of_stop_rule_equal_those_of_the_estimator() -> None:
     assert (StopRule().tolerance, StopRule().max_steps) == (GaussianMixture().tol, GaussianMixture().max_iter)
 
 
-def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
+def test_the_forecast_for_geometrically_decreasing_gains_is_exact() -> None:
     objective = [-(0.9**step) for step in range(8)]
     remaining, rate = forecast_convergence(objective)
     assert rate == pytest.approx(0.9)
     assert remaining == pytest.approx(0.9**7)
 
 
-def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
+def test_the_forecast_for_gains_that_do_not_decrease_is_infinite() -> None:
     assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining_gain == math.inf
     assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # gains 0 and 1
     assert forecast_convergence([-1.0, -1.0, -1.0]).remaining_gain == 0.0
     assert math.isnan(forecast_convergence([-1.0, -0.5]).gain_ratio)
 
 
-def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_met() -> None:
+def test_the_stricter_rule_has_a_tolerance_that_no_step_has_met() -> None:
     rule = StopRule.at_maximum(100)
     assert rule.seeks_maximum
     assert not StopRule().seeks_maximum
@@ -85,7 +85,7 @@ def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_
     assert rule.stricter_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
-def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
+def test_a_start_agrees_with_the_best_if_its_remaining_gain_covers_the_difference() -> None:
     """Check a converged best run and two others that had 0.02 left to gain, and end 0.01 and 0.1 below."""
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
@@ -95,7 +95,7 @@ def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain(
     assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
 
 
-def test_time_is_up_after_the_other_reasons() -> None:
+def test_convergence_takes_precedence_over_the_time_limit() -> None:
     late = StopRule(1e-3, 9, deadline=0.0)
     assert late.outcome_of_step(3, -1.5, -1.0) is Outcome.TIME_LIMIT
     assert late.outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED

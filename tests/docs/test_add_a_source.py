@@ -26,7 +26,7 @@ def run_block(number: int, namespace: dict[str, Any]) -> None:
     exec(compile(code[number], str(PAGE), "exec"), namespace)
 
 
-def test_the_source_of_the_guide_obeys_the_laws(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_the_source_of_the_guide_passes_check_source(tmp_path: Path, rng: np.random.Generator) -> None:
     numbers, namespace = count(), dict[str, Any]()
     run_block(0, namespace)
 
@@ -43,7 +43,7 @@ def test_the_source_of_the_guide_obeys_the_laws(tmp_path: Path, rng: np.random.G
     check_source(make_source, rng)
 
 
-def test_the_source_of_the_guide_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_an_estimator_fits_and_predicts_with_the_source_of_the_guide(tmp_path: Path, rng: np.random.Generator) -> None:
     rows = np.concatenate([rng.standard_normal((300, 2)), rng.standard_normal((500, 2)) + 9])
     namespace: dict[str, Any] = {"paths": [tmp_path / "a.npy", tmp_path / "b.npy"]}
     for path, part in zip(namespace["paths"], np.split(rows, [450]), strict=True):
@@ -56,7 +56,7 @@ def test_the_source_of_the_guide_fits_and_predicts(tmp_path: Path, rng: np.rando
     np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))
 
 
-def test_open_finds_it(tmp_path: Path, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:
+def test_open_uses_registered_sources(tmp_path: Path, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(lambda: SOURCES.pop(".mynpy", None))
     namespace: dict[str, Any] = {}
     run_block(0, namespace)

@@ -26,7 +26,7 @@ def shared_diagonal() -> Iterator[Family]:
     del FAMILIES[NAME]
 
 
-def test_the_structure_of_the_guide_obeys_the_laws(shared_diagonal: Family, rng: np.random.Generator) -> None:
+def test_the_structure_of_the_guide_passes_check_family(shared_diagonal: Family, rng: np.random.Generator) -> None:
     check_family(shared_diagonal, rng)
 
 
@@ -43,7 +43,7 @@ def test_the_structure_of_the_guide_is_fitted_by_name(shared_diagonal: Family, r
     np.testing.assert_allclose(gm.score_samples(X), pooled.log_density(X), rtol=1e-12)
 
 
-def test_the_page_names_all_that_a_family_may_say() -> None:
+def test_the_page_lists_all_attributes_and_methods_of_a_family() -> None:
     text = PAGE.read_text(encoding="utf-8")
     derived = {"name", "has_alternatives"}
     hooks = {name for name in {*vars(Family), *Family.__annotations__} if not name.startswith("_")} - derived

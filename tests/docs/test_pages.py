@@ -78,9 +78,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         *WRITING,
     ],
 )
-def test_python_runs_and_prints_what_stands_below_it(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_blocks_print_the_output_shown_below(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path if page in WRITING else ROOT)
     namespace: dict[str, Any] = {}
     found = blocks(page)
@@ -106,7 +104,7 @@ def assert_same_words(printed: str, expected: str) -> None:
 
 
 @pytest.mark.heavy
-def test_the_commands_print_what_the_guide_shows(
+def test_commands_of_the_guide_print_the_output_shown_below(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = [block for block in blocks("docs/guide/command-line.md") if block[0] != "console"]  # outputs in full
@@ -126,12 +124,12 @@ def texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     return ((path, FENCE.sub("", path.read_text(encoding="utf-8"))) for path in paths)
 
 
-def test_links_lead_somewhere() -> None:
+def test_relative_links_lead_to_existing_files() -> None:
     links = [(path, target) for path, text in texts(PAGES) for target in LINK.findall(text)]
     assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
 
 
-def test_every_name_of_the_reference_is_public() -> None:
+def test_all_names_in_the_reference_are_public() -> None:
     entry = re.compile(r"^(?:\.\. (currentmodule|auto\w+):: | {3}~?(?=[\w.]+$))([\w.]+)$", re.MULTILINE)
     found = []
     for page in sorted((ROOT / "docs/reference").glob("*.md")):
@@ -159,7 +157,7 @@ def test_imports_of_pages_and_examples_run() -> None:
         exec(line, {})
 
 
-def test_files_that_a_page_names_exist() -> None:
+def test_files_that_pages_mention_exist() -> None:
     name = re.compile(r"`([\w.-]+/[\w./-]+\.(?:py|md|cpp|hpp|csv))`(?! \*new\*)")
     folders = [ROOT, ROOT / "src/gaussmix/_src", ROOT / "src", ROOT / "cpp"]
     named = [(path, file) for path, text in texts(PAGES) for file in name.findall(text)]
@@ -187,7 +185,7 @@ def test_the_guide_lists_all_structures_with_their_numbers_of_parameters() -> No
         assert value_of(formula, 3, 5) == FAMILIES[ALIASES.get(name, name)].n_parameters(3, 5)
 
 
-def test_the_map_of_the_core_names_every_file() -> None:
+def test_the_page_about_the_core_lists_all_files() -> None:
     text = (ROOT / "docs/develop/cpp.md").read_text(encoding="utf-8")
     named, folder = [], ""
     for line in text.splitlines():

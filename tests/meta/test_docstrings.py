@@ -65,7 +65,7 @@ def is_summary(text: str) -> bool:
     return bool(re.search(r"[.:;]( |$)", lines[0])) and (len(lines) == 1 or not lines[1])
 
 
-def test_a_class_says_what_it_is_and_describes_its_parameters() -> None:
+def test_class_docstrings_have_a_summary_and_describe_all_parameters() -> None:
     for cls in public_classes():
         text = vars(cls).get("__doc__") or ""
         assert is_summary(text), cls
@@ -73,11 +73,11 @@ def test_a_class_says_what_it_is_and_describes_its_parameters() -> None:
             assert described(text) == set(parameters(cls)), cls
 
 
-def test_a_method_says_what_it_does_in_one_line() -> None:
+def test_method_docstrings_begin_with_a_summary_line() -> None:
     assert [method for _, method in public_methods() if not is_summary(method.__doc__ or "")] == []
 
 
-def test_parameters_are_described_here_or_under_the_same_name_nearby() -> None:
+def test_parameters_are_described_by_a_method_of_their_class() -> None:
     """A parameter may be described by another method of the class, as X of `predict` is described by `fit`."""
     nearby = defaultdict[type, set[str]](set)
     for cls, method in public_methods():
@@ -87,7 +87,7 @@ def test_parameters_are_described_here_or_under_the_same_name_nearby() -> None:
     assert [method for cls, method in public_methods() if not set(parameters(method)) <= nearby[cls]] == []
 
 
-def test_attributes_are_described() -> None:
+def test_public_attributes_are_described() -> None:
     """A property has its own docstring, or a line in the section Attributes of its class."""
     for cls in public_classes():
         attributes = described(cls.__doc__ or "", "Attributes")
@@ -110,7 +110,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 @pytest.mark.heavy(but=7)
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_run(name: str) -> None:
+def test_docstring_examples_run(name: str) -> None:
     if ".spark" in name:
         pytest.importorskip("pyspark")
     module, runner = importlib.import_module(name), doctest.DocTestRunner()
@@ -142,7 +142,7 @@ def in_the_reference() -> dict[type, set[str]]:
     return found
 
 
-def test_the_reference_lists_every_public_class_and_method() -> None:
+def test_the_reference_lists_all_public_classes_and_methods() -> None:
     listed = in_the_reference()
     assert [cls.__name__ for cls in public_classes() if cls not in listed] == []
     methods = {(cls, method.__name__) for cls, method in public_methods() if not issubclass(cls, Value)}

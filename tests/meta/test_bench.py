@@ -29,7 +29,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.heavy
-def test_every_command_has_help_and_measures_nothing_for_it() -> None:
+def test_bench_commands_print_help_without_measuring() -> None:
     files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "bench").rglob("*.py")]
     names = sorted(
         ".".join(path.parts).removesuffix(".__main__")
@@ -45,14 +45,14 @@ def test_every_command_has_help_and_measures_nothing_for_it() -> None:
 
 
 @pytest.mark.heavy
-def test_parity_refuses_a_trimmed_reference_in_a_sentence() -> None:
+def test_bench_parity_rejects_a_trimmed_reference() -> None:
     words = [sys.executable, "-m", "bench.parity", str(ROOT / "tests" / "oracle" / "mclust")]
     run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].endswith("mclust/README.md says how to make it.")
 
 
-def test_documents_name_commands_that_are_there() -> None:
+def test_bench_commands_that_documents_mention_exist() -> None:
     documents = [*(ROOT / "docs" / "develop").rglob("*.md"), ROOT / "bench" / "README.md", ROOT / "README.md"]
     named = {name for path in documents for name in COMMAND.findall(path.read_text(encoding="utf-8"))}
     assert "bench.pages.roofline" in named
@@ -66,7 +66,7 @@ def classes(path: Path) -> list[ast.ClassDef]:
     return [node for node, names in zip(found, bases, strict=True) if "Peer" in names]
 
 
-def test_every_file_of_a_peer_is_registered_and_names_follow_from_the_classes() -> None:
+def test_all_peer_classes_are_registered_under_their_names() -> None:
     from bench.peers import PEERS
 
     in_files = {node.name for path in FOLDER.glob("*.py") for node in classes(path)}
@@ -75,7 +75,7 @@ def test_every_file_of_a_peer_is_registered_and_names_follow_from_the_classes() 
     assert next(iter(PEERS)) == "gaussmix"
 
 
-def test_no_peer_is_imported_before_it_is_used() -> None:
+def test_modules_of_peers_do_not_import_the_peers_at_the_top() -> None:
     known = {*sys.stdlib_module_names, "bench", "numpy"}
     for path in FOLDER.glob("*.py"):
         if classes(path) and path.name != "base.py":
@@ -85,7 +85,7 @@ def test_no_peer_is_imported_before_it_is_used() -> None:
             assert {name.partition(".")[0] for name in names} <= known, path.name
 
 
-def test_bars_are_set_against_peers_that_do_all_rows() -> None:
+def test_bars_compare_with_peers_that_process_all_rows() -> None:
     from bench.peers import PEERS
     from bench.peers.bars import BARS, KINDS
 
@@ -96,7 +96,7 @@ def test_bars_are_set_against_peers_that_do_all_rows() -> None:
     assert PEERS["gaussmix"].whole
 
 
-def test_a_peer_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_are_not_installed_report_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.peers import PEERS
 
     monkeypatch.setenv("PATH", "")
@@ -113,7 +113,7 @@ def rows_of_table(text: str, first: str) -> list[str]:
     return lines[: next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))]
 
 
-def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
+def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
     result = (ROOT / "bench/results/scikit_learn.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     factors: dict[str, list[float]] = {}
@@ -149,7 +149,7 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
 
 
 @pytest.mark.heavy
-def test_the_survey_is_drawn_and_its_figures_are_written(tmp_path: Path) -> None:
+def test_draw_writes_the_speed_table_and_the_picture(tmp_path: Path) -> None:
     from bench.pages.tables import draw
 
     (tmp_path / "_static").mkdir()

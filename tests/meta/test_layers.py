@@ -97,7 +97,7 @@ def forbidden(path: Path, layer: str) -> list[str]:
     return [name for name in imported(path) if name.startswith("gaussmix.") and not name.startswith(allowed)]
 
 
-def test_imports_point_down() -> None:
+def test_modules_import_only_from_lower_layers() -> None:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE)
@@ -106,7 +106,7 @@ def test_imports_point_down() -> None:
     assert found == []
 
 
-def test_folders_of_em_are_in_order() -> None:
+def test_folders_of_em_import_only_from_allowed_folders() -> None:
     folders = [path for path in (PACKAGE / "em").iterdir() if path.is_dir() and path.name != "__pycache__"]
     assert {path.name for path in folders} == set(MAY_IMPORT_OF_EM)
     found = []
@@ -142,7 +142,7 @@ def circle(graph: dict[Path, set[Path]]) -> list[Path]:
     return next(filter(None, (found([path]) for path in graph if path not in done)), [])
 
 
-def test_no_circle_of_files() -> None:
+def test_files_do_not_import_each_other_in_a_cycle() -> None:
     paths = sorted(PUBLIC.rglob("*.py"))
     dotted = {path: ".".join(path.relative_to(PUBLIC.parent).with_suffix("").parts) for path in paths}
     files = {name.removesuffix(".__init__"): path for path, name in dotted.items()}
@@ -151,7 +151,7 @@ def test_no_circle_of_files() -> None:
     assert [dotted[path] for path in found] == []
 
 
-def test_a_circle_is_found() -> None:
+def test_import_cycle_returns_the_files_of_a_cycle() -> None:
     a, b, c = map(Path, "abc")
     assert circle({a: {b, c}, b: {c}, c: set()}) == []
     assert circle({a: {b}, b: {c}, c: {b}}) == [b, c]

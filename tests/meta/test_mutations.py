@@ -6,7 +6,7 @@ ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tools" / "mutations.tsv"
 
 
-def test_each_change_is_of_one_line_and_names_a_test_or_a_reason():
+def test_each_mutation_changes_one_line_and_names_a_test_or_a_reason():
     rows = [line for line in TABLE.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
     assert rows
     for file, before, after, test in (row.split("\t") for row in rows):

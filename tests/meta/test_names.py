@@ -53,7 +53,7 @@ def syntax_trees() -> dict[Path, ast.Module]:
 
 
 @pytest.mark.heavy
-def test_no_name_is_of_the_private_vocabulary() -> None:
+def test_no_name_contains_a_private_word() -> None:
     found = set()
     for path, tree in syntax_trees().items():
         names = [path.stem if path.stem != "__init__" else path.parent.name]
@@ -66,7 +66,7 @@ def test_no_name_is_of_the_private_vocabulary() -> None:
     assert sorted(found ^ ALLOWED) == []
 
 
-def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:
+def test_names_of_classes_and_constants_are_unique() -> None:
     classes, constants = defaultdict[str, set[Path]](set), defaultdict[str, dict[Path, str]](dict)
     for path, tree in syntax_trees().items():
         for node in tree.body:
@@ -82,7 +82,7 @@ def test_a_class_has_a_name_of_its_own_and_so_has_a_constant() -> None:
     assert len(different) <= MAX_SHARED_CONSTANTS, different
 
 
-def test_a_constructor_says_what_it_is_built_from() -> None:
+def test_no_constructor_is_called_of() -> None:
     found = [f"{path.name}: {node.name}" for path, tree in syntax_trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.FunctionDef) and node.name in ("of", "_of")]  # fmt: skip
     assert found == []

@@ -21,7 +21,7 @@ def requirement(text):
     return name, bounds.replace(" ", "")
 
 
-def test_the_recipe_of_conda_has_our_version_dependencies_and_command():
+def test_the_conda_package_agrees_with_pyproject():
     recipe = read("packaging/conda/recipe.yaml")
     assert recipe["context"]["version"] == OURS["version"]
     needs = recipe["requirements"]
@@ -36,7 +36,7 @@ def test_the_recipe_of_conda_has_our_version_dependencies_and_command():
         assert (ROOT / file).exists()
 
 
-def test_the_citation_has_our_version_licence_and_addresses():
+def test_the_citation_agrees_with_pyproject():
     citation = read("CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # fields that the format requires
     assert (citation["version"], citation["license"]) == (OURS["version"], OURS["license"])
@@ -51,7 +51,7 @@ def test_the_citation_has_our_version_licence_and_addresses():
     assert shown == {"author": "The gaussmix developers", "url": citation["repository-code"], **of_file}
 
 
-def test_actions_are_pinned_by_hash_and_each_workflow_may_only_read():
+def test_actions_are_pinned_by_hash_and_workflows_can_only_read():
     for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
         workflow = read(path)
         used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]

@@ -61,14 +61,14 @@ def loaded(statement: str, code: int = 0) -> set[str]:
         ("run('--hlp')", 2),
     ],
 )
-def test_code_without_libraries_imports_none(statement: str, code: int) -> None:
+def test_import_help_and_usage_errors_load_no_library(statement: str, code: int) -> None:
     modules = loaded(statement, code)
     assert "gaussmix" in modules
     assert sorted(PACKAGES & modules) == []
 
 
 @pytest.mark.heavy
-def test_a_fit_loads_what_it_needs_of_scikit_learn_and_nothing_else_that_is_slow() -> None:
+def test_a_fit_loads_only_the_needed_modules_of_scikit_learn() -> None:
     needed = "import sklearn.base, sklearn.utils.validation, safetensors.numpy"
     fit = (
         "from gaussmix import GaussianMixture; GaussianMixture(2).fit([[0, 0], [0, 1], [1, 0], [5, 5], [5, 6], [6, 5]])"
@@ -94,7 +94,7 @@ def typed(package: ModuleType) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["mixture", "report"])
-def test_editors_and_the_interpreter_find_modules_in_the_same_folders(name: str) -> None:
+def test_lazy_modules_match_the_imports_for_type_checkers(name: str) -> None:
     package = import_module(f"gaussmix._src.{name}")
     modules = {module: home for module, home in typed(package).items() if home.startswith(package.__name__)}
     assert modules
@@ -105,7 +105,7 @@ def test_editors_and_the_interpreter_find_modules_in_the_same_folders(name: str)
 
 
 @pytest.mark.heavy
-def test_a_plain_fit_loads_what_it_runs() -> None:
+def test_a_default_fit_loads_a_limited_number_of_modules() -> None:
     root, modules, lines = Path(str(gaussmix.__file__)).parents[1], loaded(FIT), dict[str, int]()
     for path in root.rglob("gaussmix/**/*.py"):
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
@@ -117,7 +117,7 @@ def test_a_plain_fit_loads_what_it_runs() -> None:
     assert (len(lines) <= MOST_MODULES, sum(lines.values()) <= MOST_LINES) == (True, True)
 
 
-def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
+def test_lazy_names_match_the_imports_for_type_checkers() -> None:
     homes = {name: f"gaussmix.{home}" for name, home in gaussmix._HOMES.items()}
     assert {name: typed(gaussmix)[name] for name in [*gaussmix.__all__, "load", "open"]} == homes
     assert {*gaussmix.__all__, "__version__"} <= set(dir(gaussmix))
@@ -129,7 +129,7 @@ def test_editors_and_the_interpreter_find_names_in_the_same_modules() -> None:
     [("fit", "{data}"), ("report", "{data}", "-k", "1:2", "-o", "{folder}/page.html")],
     ids=lambda words: words[0],
 )
-def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(words, tmp_path: Path) -> None:
+def test_fit_and_report_load_neither_pandas_nor_scipy_stats(words, tmp_path: Path) -> None:
     data = Path(__file__).parents[2] / "examples" / "faithful.csv"
     given = [word.format(data=data, folder=tmp_path) for word in words]
     modules = loaded(f"run(*{given!r}, '-q')")
@@ -138,7 +138,7 @@ def test_a_verb_does_not_wait_for_packages_that_scikit_learn_imports_for_others(
 
 
 @pytest.mark.heavy
-def test_packages_that_are_imported_later_hold_what_they_always_hold() -> None:
+def test_lazily_imported_packages_have_their_usual_contents() -> None:
     later = """
 from gaussmix._src.cli.program import SLOW_PACKAGES, LazyModule, import_lazily
 import_lazily()
@@ -159,6 +159,6 @@ assert not any(isinstance(sys.modules[name], LazyModule) for name in SLOW_PACKAG
     assert {"pandas.core", "scipy.stats.distributions"} <= loaded(later)
 
 
-def test_a_package_that_is_not_installed_is_not_there_later_either() -> None:
+def test_lazy_imports_skip_packages_that_are_not_installed() -> None:
     absent = "from gaussmix._src.cli.program import import_lazily\nimport_lazily(('no_such_package',))"
     assert "no_such_package" not in loaded(absent)

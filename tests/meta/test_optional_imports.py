@@ -34,6 +34,6 @@ def fit_without(*blocked: str, folder: str = "", **environment: str) -> subproce
 
 
 @pytest.mark.heavy
-def test_fits_without_any_optional_package() -> None:
+def test_a_fit_runs_without_any_optional_package() -> None:
     run = fit_without("click", "rich", "pyarrow", "matplotlib", "pandas", "polars")
     assert (run.stdout, run.stderr, run.returncode) == ("True\nTrue\n", "", 0)

@@ -37,7 +37,7 @@ def functions_of_fit() -> set[CodeType]:
     return {code for code in found if PACKAGE in Path(code.co_filename).parents}
 
 
-def test_a_plain_fit_walks_a_short_way() -> None:
+def test_a_default_fit_runs_a_limited_number_of_functions() -> None:
     first, second = functions_of_fit(), functions_of_fit()
     files = {code.co_filename for code in second}
     long = {code.co_qualname: len(getsourcelines(code)[0]) for code in second}
@@ -48,7 +48,7 @@ def test_a_plain_fit_walks_a_short_way() -> None:
     assert len(first ^ second) <= MOST_IN_FIRST
 
 
-def test_a_fit_keeps_no_result_for_the_next() -> None:
+def test_consecutive_fits_return_equal_but_separate_results() -> None:
     one = GaussianMixture(3, random_state=0).fit(ROWS)
     other = GaussianMixture(3, random_state=0).fit(ROWS)
     assert one.mixture_.means.tobytes() == other.mixture_.means.tobytes()

@@ -93,16 +93,16 @@ def run(folder: Path, *words: str) -> str:
 
 
 @pytest.mark.heavy
-def test_the_parts_of_an_installed_package_are_found(installed: Path) -> None:
+def test_structures_and_sources_of_an_installed_package_can_be_used(installed: Path) -> None:
     run(installed, "-c", USE)
 
 
 @pytest.mark.heavy
-def test_the_command_line_found_them_too(installed: Path) -> None:
+def test_the_command_line_can_use_structures_and_sources_of_a_package(installed: Path) -> None:
     assert "plugin_compound" in run(installed, "-m", "gaussmix", "describe", "m.gmm")
 
 
-def test_a_package_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_cannot_be_imported_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = {
         "absent": EntryPoint("absent", "no_such_module", "gaussmix.families"),
         "empty": EntryPoint("empty", "json", "gaussmix.families"),

@@ -27,12 +27,12 @@ def the_tool() -> ModuleType:
     return module
 
 
-def test_public_names_and_signatures_are_those_promised() -> None:
+def test_public_names_and_signatures_equal_the_snapshot() -> None:
     promised = (HERE / "public_api.txt").read_text(encoding="utf-8")
     assert the_tool().snapshot() == promised, "if meant: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
 
 
-def test_estimators_stand_few_levels_above_scikit_learn_and_one_learns_from_streams() -> None:
+def test_estimator_hierarchies_are_shallow_and_one_estimator_has_partial_fit() -> None:
     public = (getattr(gaussmix, name) for name in gaussmix.__all__)
     estimators = [each for each in public if isinstance(each, type) and issubclass(each, BaseEstimator)]
     levels = {
@@ -42,7 +42,7 @@ def test_estimators_stand_few_levels_above_scikit_learn_and_one_learns_from_stre
     assert [each.__name__ for each in estimators if hasattr(each, "partial_fit")] == ["GaussianMixture"]
 
 
-def test_an_import_of_everything_leaves_open_to_python() -> None:
+def test_a_star_import_does_not_shadow_open() -> None:
     names: dict[str, object] = {}
     exec("from gaussmix import *", names)
     assert not {"open", "load"} & names.keys()
@@ -51,7 +51,7 @@ def test_an_import_of_everything_leaves_open_to_python() -> None:
     assert callable(gaussmix.load)
 
 
-def test_only_what_is_public_is_shown() -> None:
+def test_dir_lists_only_public_names() -> None:
     assert set(dir(gaussmix)) - {"anndata", "export", "extend", "plot", "spark", "testing"} == {
         *gaussmix.__all__,
         "__version__",
@@ -70,12 +70,12 @@ def test_only_what_is_public_is_shown() -> None:
         ("spark", "import gaussmix.spark"),
     ],
 )
-def test_names_that_people_type_first_lead_to_ours(name: str, hint: str) -> None:
+def test_names_from_other_packages_raise_an_error_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'.*{hint}$"):
         gaussmix.__getattr__(name)  # called directly, because another test may have imported gaussmix.spark
 
 
-def test_nothing_is_made_up_for_a_name_that_is_like_no_other() -> None:
+def test_unknown_names_raise_an_error_without_a_hint() -> None:
     for name in ("xyz", "_gmm", "x.y"):
         with pytest.raises(AttributeError, match=f"has no attribute '{name}'$"):
             getattr(gaussmix, name)
@@ -86,6 +86,6 @@ def test_all_is_sorted_and_complete() -> None:
     assert [name for name in gaussmix.__all__ if not hasattr(gaussmix, name)] == []
 
 
-def test_types_have_the_name_of_every_structure_and_initialisation() -> None:
+def test_literal_types_list_all_structures_and_initialisations() -> None:
     assert {*get_args(Structure)} == {*gaussmix.FAMILIES, *ALIASES}
     assert {*get_args(StartName)} == {AUTO, *STARTS}

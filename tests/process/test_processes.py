@@ -13,7 +13,7 @@ FAMILIES = "full", "tied", "diag", "spherical"
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("covariance_type", FAMILIES)
-def test_eight_fits_at_a_time_give_the_serial_bits(child, covariance_type):
+def test_eight_simultaneous_fits_give_the_same_bits_as_one_fit(child, covariance_type):
     answer = child("fit_in_threads", covariance_type=covariance_type)
     assert answer["together"] == [answer["alone"]] * 8
 
@@ -40,7 +40,7 @@ def test_fits_in_other_processes_give_the_same_bits(child, method):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
-def test_affinity_changes_no_bit(child):
+def test_a_fit_on_one_processor_gives_the_same_bits(child):
     answer = child("fit_with_affinity")
     assert answer["on one"] == answer["everywhere"]
 
@@ -49,7 +49,7 @@ def test_affinity_changes_no_bit(child):
 @LINUX
 @pytest.mark.parametrize("megabytes", [8, 64, 300])
 @pytest.mark.parametrize("what", ["fit", "predict_proba", "refit", "score_samples"])
-def test_no_memory_is_a_memory_error(child, what, megabytes):
+def test_lack_of_memory_raises_memory_error(child, what, megabytes):
     child.end()  # a new process, because memory freed by earlier calls would exceed the limit
     answer = child("out_of_memory", what=what, megabytes=megabytes)
     if megabytes < answer["needed"]:
@@ -66,7 +66,7 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
     ("fit", "n_kills"),
     [("small", 3), ("tied", 1)],
 )
-def test_a_killed_fit_goes_on_to_the_same_bits(child, fit, n_kills, tmp_path, request):
+def test_a_killed_fit_resumes_to_the_same_bits(child, fit, n_kills, tmp_path, request):
     """Check that a fit that resumes after kill -9 at random moments ends with the bits of an undisturbed fit."""
     seed = sum(request.node.name.encode())
     answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)
@@ -153,7 +153,7 @@ def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
 @pytest.mark.heavy
 @TIMERS
 @pytest.mark.parametrize("n_jobs", [3, 1])
-def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
+def test_an_interrupt_ends_fit_many(child, n_jobs):
     answer = child("interrupt_many", n_jobs=n_jobs)
     assert all(answer["interrupted"]), "the fits look for signals again and again"
     assert answer["same"], "the next fits give the bits of those before"
@@ -163,7 +163,7 @@ def test_an_interrupt_ends_the_fits_of_many_groups(child, n_jobs):
 @TIMERS
 @pytest.mark.parametrize("n_jobs", [3, 1])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
-def test_an_interrupt_ends_what_is_said_of_many_rows(child, method, n_jobs):
+def test_an_interrupt_ends_predictions_of_many_rows(child, method, n_jobs):
     answer = child("interrupt_call", method=method, n_jobs=n_jobs)
     assert answer["interrupted"], "the call looks for signals again and again"
     assert answer["same"], "the process says the same of rows as before"

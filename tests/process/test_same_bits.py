@@ -36,7 +36,7 @@ def others():
 @pytest.mark.heavy
 @pytest.mark.timeout(900)  # processes make all kinds of fits, one of them without fast instructions
 @pytest.mark.parametrize("names", [*(list(FAMILIES)[first::4] for first in range(4)), ["options"]], ids=" ".join)
-def test_another_instruction_set_another_blas_and_more_threads_change_no_bit(names):
+def test_instruction_set_blas_and_threads_do_not_change_a_fit(names):
     """Check all changes at once: to find the cause of a failure, leave out one after the other."""
     features = dispatched_features()
     assert features, "NumPy chooses nothing by the processor here"

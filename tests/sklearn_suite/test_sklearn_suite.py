@@ -59,7 +59,7 @@ def _reason(name: str) -> str | None:
 
 
 @pytest.mark.heavy
-def test_all_but_the_exceptions_pass(tmp_path: Path) -> None:
+def test_scikit_learn_tests_pass_except_the_expected_failures(tmp_path: Path) -> None:
     """Check that exceptions fail, and no test is skipped or lost of the more than 150 of scikit-learn 1.9."""
     found = outcomes(tmp_path)
     assert {name: what for name, what in found.items() if what != "passed" and _reason(name) is None} == {}

@@ -20,7 +20,7 @@ FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 @pytest.fixture
 def cli():
-    """Run a command in this process, with a terminal so wide that no table is cut."""
+    """Return a function that runs a command in this process, with a terminal that is wide enough for all tables."""
 
     def run(*arguments, width=120, input=None):
         runner = CliRunner(env={"COLUMNS": str(width)})
@@ -31,36 +31,37 @@ def cli():
 
 @pytest.fixture
 def shell():
-    """Start a command in a separate process."""
+    """Return a function that starts a command in a separate process."""
     source = str(Path(gaussmix.__file__).parents[1])
 
     started = []
 
     def start(*arguments, prelude="", **options):
         runs = [sys.executable, "-m", "gaussmix"]
-        if prelude:  # prelude: code that runs before the command line is imported
+        if prelude:  # the prelude is code that runs before the command line is imported
             runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix._src.cli import main\nmain()"]
         environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
-        environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, so that write errors come later
+        # Output is buffered, as for users, so that write errors are raised later.
+        environment.pop("PYTHONUNBUFFERED", None)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         started.append(subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes))
         return started[-1]
 
     yield start
-    for process in started:  # a process that a failed test left behind
+    for process in started:  # a failed test may have left a process running
         process.kill()
         process.wait()
 
 
 @pytest.fixture
 def faithful(tmp_path):
-    """Return a copy of Old Faithful, which a command may overwrite."""
+    """Return the path of a copy of Old Faithful, which a command may overwrite."""
     return Path(shutil.copy(FAITHFUL, tmp_path / "input.csv"))
 
 
 @pytest.fixture
 def csv_file(tmp_path):
-    """Write a file of the given text or bytes."""
+    """Return a function that writes text or bytes to a file."""
 
     def write(contents, name="data.csv"):
         path = tmp_path / name
@@ -71,8 +72,8 @@ def csv_file(tmp_path):
 
 
 @pytest.fixture
-def numbers():
-    """Read the features of a table: names, rows, and notices about other columns."""
+def read_features():
+    """Return a function that reads the features of a table: names, rows, and notices about other columns."""
 
     def read(table, columns=None):
         reader = TableReader(table, columns)

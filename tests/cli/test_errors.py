@@ -1,4 +1,4 @@
-"""Exit codes, one-sentence errors, and conditions of processes: pipes, interrupts, terminals, missing extras."""
+"""Tests of exit codes, of errors in one sentence, and of pipes, interrupts, terminals and missing packages."""
 
 import errno
 import os
@@ -20,12 +20,12 @@ from gaussmix._src.sources.files import batches
 
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 GROUPS = "g,x,y\n" + "".join(f"{'ab'[i % 2]},{i % 7},{i % 5}\n" for i in range(40))
-R = '{{"model": "{}", "pro": {}, "mean": {}, "sigma_tril": {}}}'
+MCLUST = '{{"model": "{}", "pro": {}, "mean": {}, "sigma_tril": {}}}'
 TILTED, DIAGONAL = "[[1, 0.9, 1], [4, 0, 9]]", "[[1, 0, 1], [4, 0, 9]]"
 FILES = {
     "x.csv": "x,y\n1,2\n3,4.5\n",
     "one.csv": "x,y\n1,2\n",
-    "hole.csv": "eruptions,waiting,s\n1,2,a\n,80,b\n4,76,b\n",
+    "missing.csv": "eruptions,waiting,s\n1,2,a\n,80,b\n4,76,b\n",
     "inf.csv": "eruptions,waiting,s\n1,2,a\ninf,80,b\n4,76,b\n",
     "constant.csv": "a,b\n" + "".join(f"{at},1\n" for at in range(30)),
     "named.csv": "eruptions,wait\n1,2\n",
@@ -46,20 +46,20 @@ FILES = {
     "a.json": "{}",
     "b.json": "{",
     "c.npz": "PK",
-    "lists.json": R.format("VVV", [0.5, 0.5], [[0, 0], [1, 1]], [[1, 0, 1]]),
-    "ragged.json": R.format("VVV", [0.5, 0.5], [[0, 0], [1, 1]], [[1, 0, 1], [1, 0]]),
-    **{f"{name}.json": R.format(name, [0.5, 0.5], [[0, 0], [1, 1]], TILTED) for name in ("EII", "VVI", "EEE")},
-    "one-mean.json": R.format("VVV", 1, [[0, 0]], DIAGONAL),
-    "mean.json": R.format("VVV", [0.5, 0.5], [[0, 0]], DIAGONAL),
-    "FOO.json": R.format("FOO", [0.5, 0.5], [[0, 0], [1, 1]], DIAGONAL),
+    "lists.json": MCLUST.format("VVV", [0.5, 0.5], [[0, 0], [1, 1]], [[1, 0, 1]]),
+    "ragged.json": MCLUST.format("VVV", [0.5, 0.5], [[0, 0], [1, 1]], [[1, 0, 1], [1, 0]]),
+    **{f"{name}.json": MCLUST.format(name, [0.5, 0.5], [[0, 0], [1, 1]], TILTED) for name in ("EII", "VVI", "EEE")},
+    "one-mean.json": MCLUST.format("VVV", 1, [[0, 0]], DIAGONAL),
+    "mean.json": MCLUST.format("VVV", [0.5, 0.5], [[0, 0]], DIAGONAL),
+    "FOO.json": MCLUST.format("FOO", [0.5, 0.5], [[0, 0], [1, 1]], DIAGONAL),
     "data/part.b": "", "data/part.c": "", "data/part.csv": "", "data/part.d": "", "data/part.e": "",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Return a folder with tables and models."""
-    folder = tmp_path_factory.mktemp("place")
+def input_folder(tmp_path_factory):
+    """Return a folder that contains tables and models."""
+    folder = tmp_path_factory.mktemp("inputs")
     for name in ("data", "empty"):
         (folder / name).mkdir()
     for name, text in FILES.items():
@@ -71,8 +71,8 @@ def place(tmp_path_factory):
         "fit groups.csv --by g -k 1 -o many.gmm -q",
         "fit x.csv -k 1 -s spherical --weights y -o other.gmm -q",
     ):
-        given = [folder / word if (folder / word).exists() or ".gmm" in word else word for word in words.split()]
-        assert CliRunner().invoke(program, list(map(str, given))).exit_code == 0
+        arguments = [folder / word if (folder / word).exists() or ".gmm" in word else word for word in words.split()]
+        assert CliRunner().invoke(program, list(map(str, arguments))).exit_code == 0
     Mixture.load(folder / "m.gmm").save(folder / "bare.gmm")
     Mixture([1.0], np.zeros((1, 9)), np.ones(1), FAMILIES["spherical"]).save(folder / "wide.gmm")
     rows = np.loadtxt(folder / "input.csv", delimiter=",", skiprows=1)
@@ -154,7 +154,7 @@ USAGE = [  # commands, and a part of their error message
     ("sample m.gmm -n 3 --to npy -o out.csv.zst", "out.csv.zst"),
     ("impute m.gmm input.csv --drop-missing", "--drop-missing excludes the rows that"),
     ("impute m.gmm input.csv --missing error", "--missing error excludes the rows that impute fills"),
-    ("plot m.gmm hole.csv -o p.png --missing no", "'no' is not one of 'allow', 'error'"),
+    ("plot m.gmm missing.csv -o p.png --missing no", "'no' is not one of 'allow', 'error'"),
     ("merge m.gmm m.gmm --weights 1 -o o.gmm", "--weights needs 2 numbers"),
     ("merge m.gmm m.gmm --weights 1,-1 -o o.gmm", "is not a number above 0"),
     ("convert m.gmm m.xyz", "must end in '.gmm'"),
@@ -172,7 +172,7 @@ USAGE = [  # commands, and a part of their error message
     ("report input.csv -m m.gmm --criterion icl --seed 1 --noise -o r.html", "--noise"),
 ]  # fmt: skip
 NOT_A_MODEL = "is not a usable gaussmix model: it is damaged or truncated, or not a model at all."
-CANNOT = [
+FAILED = [
     ("fit x.csv --criterion cv --max-time 9", "--criterion 'cv' does not support --max-time. Choose another"),
     ("fit none.csv", "none.csv: No such file or directory."),
     ("fit *.npy", "*.npy: no file name matches."),
@@ -196,12 +196,12 @@ CANNOT = [
     ("fit weights.csv -k 1 --weights w", "has no column of numbers to fit."),
     ("fit decimals.csv -k 2 --labels kind", "column 'kind' contains decimal numbers, but labels must be component"),
     ("fit kinds.csv -k 2 --labels kind", "has 3 different labels, and each needs a component: set -k 3 or more."),
-    ("fit hole.csv -k 1 --missing error", "Add --drop-missing, or fill such cells first."),
-    ("fit hole.csv -k 1 --weights eruptions", "the weight is missing (NaN or null). Give a number: 0 leaves"),
+    ("fit missing.csv -k 1 --missing error", "Add --drop-missing, or fill such cells first."),
+    ("fit missing.csv -k 1 --weights eruptions", "the weight is missing (NaN or null). Give a number: 0 leaves"),
     ("fit inf.csv -k 1", "the value is infinite. Remove or fill such rows first."),
-    ("plot m.gmm hole.csv -o p.png --missing error", "Add --drop-missing, or fill such cells first."),
-    ("classify hole.csv hole.csv --labels s --missing error", "Add --drop-missing, or fill such cells first."),
-    ("report hole.csv -o r.html --missing error", "Add --drop-missing, or fill"),
+    ("plot m.gmm missing.csv -o p.png --missing error", "Add --drop-missing, or fill such cells first."),
+    ("classify missing.csv missing.csv --labels s --missing error", "Add --drop-missing, or fill such cells first."),
+    ("report missing.csv -o r.html --missing error", "Add --drop-missing, or fill"),
     ("fit groups.csv --by place -k 2", "has no column 'place'; it has 'g', 'x', 'y'."),
     ("fit groups.csv --by g -k 60", "No mixture could be fitted to any group of "),
     ("fit nameless-group.csv --by g -k 1 --drop-missing --na ?", "line 5, column 'g': the cell with the name"),
@@ -217,7 +217,7 @@ CANNOT = [
     ("predict m.gmm waiting.csv --targets waiting", "has no column 'eruptions', which"),
     ("predict m.gmm bare.csv --targets waiting", "has 1 features in addition to the targets."),
     ("score m.gmm input.csv --weights foo", "has no column 'foo'; it has 'eruptions', 'waiting'."),
-    *((f"{verb} damaged.gmm {rest}", NOT_A_MODEL) for verb, rest in (("predict", "input.csv"), ("describe", ""))),
+    *((f"{command} damaged.gmm {rest}", NOT_A_MODEL) for command, rest in (("predict", "input.csv"), ("describe", ""))),
     *(
         (words.format("many.gmm"), "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads.")
         for words in ("predict {} input.csv", "score {} input.csv", "sample {} -n 3")
@@ -232,13 +232,13 @@ CANNOT = [
     ("describe classes.gmm --inference input.csv", "--inference needs a GaussianMixture"),
     ("merge m.gmm other.gmm -o o.gmm", "These mixtures have 1 and 2 features. They need the same features."),
     ("merge m.gmm bare.gmm -o o.gmm", "the number of rows of the fit is not stored in the file"),
-    ("classify hole.csv others.csv --labels s --drop-missing", "others.csv has no column 'eruptions'"),
+    ("classify missing.csv others.csv --labels s --drop-missing", "others.csv has no column 'eruptions'"),
     ("convert a.json o.gmm", "neither the keys of gaussmix nor mclust's keys 'pro'"),
     ("convert b.json o.gmm", "can't be read as .json"),
     ("convert c.npz o.gmm", "can't be read as .npz"),
     ("convert lists.json o.gmm", "sigma_tril has 1 list of 3 numbers, but model 'VVV' with 2 components"),
     ("convert ragged.json o.gmm", "sigma_tril must consist of numbers, in lists of the same"),
-    *((f"convert {of}.json o.gmm", f"do not have the structure of model '{of}'") for of in ("EII", "VVI", "EEE")),
+    *((f"convert {name}.json o.gmm", f"do not have the structure of model '{name}'") for name in ("EII", "VVI", "EEE")),
     ("convert one-mean.json o.gmm", "sigma_tril has 2 lists of 3 numbers, but model 'VVV' with 1 component and"),
     ("convert mean.json o.gmm", "pro has 2 weights, but mean has 1 component"),
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
@@ -248,21 +248,21 @@ CANNOT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "said", "code"), [*((*case, 2) for case in USAGE), *((*case, 1) for case in CANNOT)])
-def test_an_error_prints_one_sentence_and_sets_the_exit_code(words, said, code, cli, place, monkeypatch):
-    monkeypatch.chdir(place)
-    before = sorted(place.rglob("*"))
+@pytest.mark.parametrize(("words", "part", "code"), [*((*case, 2) for case in USAGE), *((*case, 1) for case in FAILED)])
+def test_an_error_prints_one_sentence_and_sets_the_exit_code(words, part, code, cli, input_folder, monkeypatch):
+    monkeypatch.chdir(input_folder)
+    before = sorted(input_folder.rglob("*"))
     result = cli(*shlex.split(words))
     assert (result.exit_code, result.stdout) == (code, "")
     *notices, sentence = result.stderr.splitlines()
     assert sentence.startswith("gaussmix: ")
-    assert said in sentence
+    assert part in sentence
     assert all(notice.startswith("gaussmix: ") for notice in notices)
     assert "noise_volume" not in sentence
     assert "reg_covar" not in sentence
     if code == 2 and words.partition(" ")[0] in program.commands:
         assert sentence.endswith(f" See 'gaussmix {words.partition(' ')[0]} --help'.")
-    assert sorted(place.rglob("*")) == before
+    assert sorted(input_folder.rglob("*")) == before
 
 
 def test_a_command_without_a_subcommand_exits_with_code_2(cli):
@@ -298,8 +298,8 @@ def test_a_closed_standard_stream_is_reported_in_one_sentence(arguments, closed,
     arguments = [model if argument == "MODEL" else argument for argument in arguments]
     name = {"output": "stdout", "input": "stdin"}[closed]
     process = shell(*arguments, prelude=f"import sys; sys.{name} = None")
-    said = process.communicate(timeout=60)[1]
-    assert (process.returncode, said) == (1, f"gaussmix: standard {closed} is closed.\n")
+    stderr = process.communicate(timeout=60)[1]
+    assert (process.returncode, stderr) == (1, f"gaussmix: standard {closed} is closed.\n")
 
 
 @pytest.mark.heavy
@@ -312,18 +312,18 @@ def test_a_quiet_fit_runs_without_standard_streams(shell, faithful, tmp_path):
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of text alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only text in file names")
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "arrow"])
 def test_subcommands_accept_file_names_that_are_not_utf_8(kind, cli, model, faithful, tmp_path):
-    odd, plain = tmp_path / f"n\udcff.{kind}", tmp_path / f"n.{kind}"
+    undecodable, plain = tmp_path / f"n\udcff.{kind}", tmp_path / f"n.{kind}"
     assert cli("predict", model, faithful, "-o", plain).exit_code == 0
-    plain.rename(odd)
+    plain.rename(undecodable)
     for arguments in (
-        ["fit", odd, "-k", 1, "-o", tmp_path / "m.gmm"],
-        ["fit", odd, "-k", 1, "--json"],
-        ["fit", odd, "-k", 1, "--checkpoint", tmp_path / "c.ck"],
-        ["score", model, odd],
-        ["predict", model, odd],
+        ["fit", undecodable, "-k", 1, "-o", tmp_path / "m.gmm"],
+        ["fit", undecodable, "-k", 1, "--json"],
+        ["fit", undecodable, "-k", 1, "--checkpoint", tmp_path / "c.ck"],
+        ["score", model, undecodable],
+        ["predict", model, undecodable],
     ):
         result = cli(*arguments)
         assert result.exit_code == 0, result.stderr
@@ -333,15 +333,15 @@ def test_subcommands_accept_file_names_that_are_not_utf_8(kind, cli, model, fait
 @pytest.mark.heavy
 def test_report_replaces_bytes_of_a_file_name_that_are_not_utf_8(cli, faithful, tmp_path):
     pytest.importorskip("matplotlib")
-    odd = faithful.rename(tmp_path / "n\udcff.csv")
-    result = cli("report", odd, "-k", 1, "-o", tmp_path / "r.html")
+    undecodable = faithful.rename(tmp_path / "n\udcff.csv")
+    result = cli("report", undecodable, "-k", 1, "-o", tmp_path / "r.html")
     assert result.exit_code == 0, result.stderr
     assert "n?.csv" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def parts(rng, tmp_path, monkeypatch):
-    """Make a folder of two files, a link to it, and a model of one component."""
+    """Create a folder of two files, a link to this folder, and a model of one component."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parts").mkdir()
     for name in "12":
@@ -351,9 +351,9 @@ def parts(rng, tmp_path, monkeypatch):
     return tmp_path / "parts"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows needs a privilege to create links")
 @pytest.mark.parametrize(
-    ("given", "output", "is_refused"),
+    ("pattern", "output", "is_rejected"),
     [
         ("parts", "parts/1.npy", True),
         ("p*s/**", "link/2.npy", True),
@@ -373,16 +373,16 @@ def parts(rng, tmp_path, monkeypatch):
         ("parts", "parts-3.npy", False),
     ],
 )
-def test_outputs_that_match_the_input_pattern_are_rejected(given, output, is_refused, cli, parts):
+def test_outputs_that_match_the_input_pattern_are_rejected(pattern, output, is_rejected, cli, parts):
     before, target = {path.name: path.read_bytes() for path in parts.iterdir()}, output.format(folder=parts)
-    if not is_refused:
-        assert cli("predict", "m.gmm", given, "-o", target).exit_code == 0
+    if not is_rejected:
+        assert cli("predict", "m.gmm", pattern, "-o", target).exit_code == 0
         assert os.path.exists(target)
         return
-    for verb in ["predict", "m.gmm"], ["score", "m.gmm", "--rows"], ["fit", "-k", 2, "--checkpoint", target], ["fit"]:
-        result = cli(*verb, given, "-o", "out.gmm" if "--checkpoint" in verb else target)
+    for words in ["predict", "m.gmm"], ["score", "m.gmm", "--rows"], ["fit", "-k", 2, "--checkpoint", target], ["fit"]:
+        result = cli(*words, pattern, "-o", "out.gmm" if "--checkpoint" in words else target)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert f"{target} is among the files of the input {given}: write the output elsewhere." in result.stderr
+        assert f"{target} is among the files of the input {pattern}: write the output elsewhere." in result.stderr
         assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
 
 
@@ -404,26 +404,26 @@ def test_help_and_version_exit_with_code_0(arguments, cli):
 @pytest.mark.heavy
 def test_a_process_prints_results_to_stdout_and_errors_to_stderr(shell, faithful, tmp_path):
     fit = shell("fit", faithful, "-k", "1:3", "-o", tmp_path / "m.gmm")
-    said, complaints = fit.communicate(timeout=60)
+    stdout, stderr = fit.communicate(timeout=60)
     assert fit.returncode == 0
-    assert "lowest BIC" in said
-    assert "fitting" not in said + complaints, "progress is for terminals"
-    assert "\x1b" not in said
+    assert "lowest BIC" in stdout
+    assert "fitting" not in stdout + stderr, "only terminals show progress"
+    assert "\x1b" not in stdout
     absent = shell("fit", "none.csv")
-    said, complaints = absent.communicate(timeout=60)
-    assert (absent.returncode, said) == (1, "")
-    assert complaints == "gaussmix: none.csv: No such file or directory.\n"
+    stdout, stderr = absent.communicate(timeout=60)
+    assert (absent.returncode, stdout) == (1, "")
+    assert stderr == "gaussmix: none.csv: No such file or directory.\n"
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
-    ("package", "verb"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
+    ("package", "command"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
 )
-def test_a_missing_package_is_reported_with_the_extra_to_install(package, verb, shell):
-    process = shell(verb, prelude=f"import sys\nsys.modules[{package!r}] = None")
-    said, complaints = process.communicate(timeout=60)
-    assert (process.returncode, said) == (1, "")
-    assert complaints == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
+def test_a_missing_package_is_reported_with_the_extra_to_install(package, command, shell):
+    process = shell(command, prelude=f"import sys\nsys.modules[{package!r}] = None")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr == f"gaussmix: the command line needs {package}: install gaussmix[cli].\n"
 
 
 @pytest.mark.heavy
@@ -435,10 +435,10 @@ def test_a_closed_output_pipe_ends_predict_without_a_message(n_rows, shell, mode
         process.stdout.readline()
     process.stdout.close()
     with process.stderr:
-        complaints = process.stderr.read()
+        stderr = process.stderr.read()
     assert process.wait(60) == 1
-    assert "Traceback" not in complaints
-    assert "pipe" not in complaints.lower()
+    assert "Traceback" not in stderr
+    assert "pipe" not in stderr.lower()
 
 
 def test_a_full_cache_disk_is_reported_with_the_cache_option(cli, faithful, tmp_path, monkeypatch):
@@ -446,8 +446,8 @@ def test_a_full_cache_disk_is_reported_with_the_cache_option(cli, faithful, tmp_
         raise OSError(errno.ENOSPC, f"No space left on device; {advice}", str(path))
 
     monkeypatch.setattr(batches, "write", write)
-    said = cli("fit", faithful, "-k", 1, "--cache", tmp_path / "kept").stderr
-    assert said.endswith("name a folder on a larger disk by --cache.\n")
+    stderr = cli("fit", faithful, "-k", 1, "--cache", tmp_path / "cache").stderr
+    assert stderr.endswith("name a folder on a larger disk by --cache.\n")
 
 
 @pytest.mark.heavy
@@ -455,51 +455,51 @@ def test_a_full_cache_disk_is_reported_with_the_cache_option(cli, faithful, tmp_
 def test_a_full_disk_is_reported_in_one_sentence(shell, model, faithful):
     with open("/dev/full", "w") as full:
         process = shell("predict", model, faithful, stdout=full)
-        _, complaints = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert complaints.endswith("gaussmix: No space left on device.\n")
-    assert "Traceback" not in complaints
+    assert stderr.endswith("gaussmix: No space left on device.\n")
+    assert "Traceback" not in stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and terminals")
 class TestTerminal:
     @pytest.mark.heavy
     def test_a_terminal_shows_progress_but_no_traceback_of_an_interrupt(self, shell, csv_file, rng):
         import pty
 
         text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
-        ours, theirs = pty.openpty()
+        controller, terminal = pty.openpty()
         # Python leaves SIGINT ignored if its parent process ignores it, for example behind "&" in a script.
-        heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+        default_handler = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
         endless = "-k", "20:500", "--tol", 0, "--max-iter", 100_000
-        process = shell("fit", csv_file("x,y\n" + text), *endless, stderr=theirs, prelude=heeding)
-        os.close(theirs)
-        seen = self.read_until(ours, b"fitting")
+        process = shell("fit", csv_file("x,y\n" + text), *endless, stderr=terminal, prelude=default_handler)
+        os.close(terminal)
+        seen = self.read_until(controller, b"fitting")
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-        seen += self.read_until(ours, None)
-        os.close(ours)
+        stdout, _ = process.communicate(timeout=60)
+        seen += self.read_until(controller, None)
+        os.close(controller)
         assert process.returncode == 130
-        assert said == ""
+        assert stdout == ""
         assert b"Traceback" not in seen
 
     @pytest.mark.heavy
-    @pytest.mark.parametrize("verb", ["fit", "predict"])
-    def test_progress_of_files_shows_rows_and_bytes_per_second(self, verb, shell, tmp_path, rng):
+    @pytest.mark.parametrize("command", ["fit", "predict"])
+    def test_progress_of_files_shows_rows_and_bytes_per_second(self, command, shell, tmp_path, rng):
         import pty
 
         np.save(tmp_path / "rows.npy", rng.normal(size=(300_000, 2)))
         Mixture([1.0], np.zeros((1, 2)), np.eye(2)[None], FAMILIES["full"]).save(tmp_path / "m.gmm")
-        ours, theirs = pty.openpty()
+        controller, terminal = pty.openpty()
         work = {
             "fit": ("fit", tmp_path / "rows.npy", "-k", 2, "--memory", "2MB", "--max-iter", 20, "--tol", 0),
             "predict": ("predict", tmp_path / "m.gmm", tmp_path / "rows.npy", "-o", tmp_path / "out.npy"),
         }
-        process = shell(*work[verb], stderr=theirs)
-        os.close(theirs)
-        seen = self.read_until(ours, None).decode()
+        process = shell(*work[command], stderr=terminal)
+        os.close(terminal)
+        seen = self.read_until(controller, None).decode()
         process.communicate(timeout=60)
-        os.close(ours)
+        os.close(controller)
         assert process.returncode == 0
         assert re.search(r"pass [1-9].* \d+\.\d\dM rows/s, \d+ MB/s", seen)
 

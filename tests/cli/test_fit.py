@@ -1,4 +1,4 @@
-"""`gaussmix fit`: the models that it chooses, prints and writes, its messages, and --by for a mixture per group."""
+"""Tests of `gaussmix fit`: the chosen models, the output, the messages, and --by for one mixture per group."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from pyarrow import parquet
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Mixtures, Restrictions, fit_many
 from gaussmix._src.formats import model_file
 
-# Defaults of the command line.
+# The defaults of the command line.
 SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "auto"}
 
 
-def load(place):
-    model, record = model_file.read(place)
+def load(path):
+    model, record = model_file.read(path)
     return Mixture._from_model(model), record.details
 
 
@@ -56,36 +56,36 @@ def test_fit_writes_the_model_that_the_estimator_fits(cli, faithful, model):
 
 def test_fit_prints_the_candidates_and_the_chosen_mixture_as_json(cli, faithful):
     result = cli("fit", faithful, "-k", "3,1:2,2", "-s", "full", "--json")
-    said = json.loads(result.stdout)
-    assert [candidate["n_components"] for candidate in said["candidates"]] == [1, 2, 3]
-    bics = [candidate["bic"] for candidate in said["candidates"]]
-    assert said["chosen"]["n_components"] == 1 + int(np.argmin(bics)) == 2
-    assert np.shape(said["chosen"]["covariances"]) == (2, 2, 2)
-    assert said["feature_names"] == ["eruptions", "waiting"]
-    assert said["model"] is None
-    assert said["candidates"][1]["has_converged"] is True
+    output = json.loads(result.stdout)
+    assert [candidate["n_components"] for candidate in output["candidates"]] == [1, 2, 3]
+    bics = [candidate["bic"] for candidate in output["candidates"]]
+    assert output["chosen"]["n_components"] == 1 + int(np.argmin(bics)) == 2
+    assert np.shape(output["chosen"]["covariances"]) == (2, 2, 2)
+    assert output["feature_names"] == ["eruptions", "waiting"]
+    assert output["model"] is None
+    assert output["candidates"][1]["has_converged"] is True
 
 
 OPTIONS = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_covar": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("options", "asked", "kept"),
+    ("options", "params", "stored"),
     [
         (["--seed", 7, "--n-init", 3, "--tol", 0.01, "--max-iter", 50, "--reg-covar", 0.5, "--jobs", 1], OPTIONS, {}),
         (["--start", "search"], {"init_params": "search"}, {}),
         (["--start", "random, kmeans"], {"init_params": ["random", "kmeans"]}, {"init_params": "random,kmeans"}),
     ],
 )
-def test_fit_passes_its_options_to_the_estimator(options, asked, kept, cli, faithful, tmp_path):
+def test_fit_passes_its_options_to_the_estimator(options, params, stored, cli, faithful, tmp_path):
     assert cli("fit", faithful, "-k", 4, "-s", "full", *options, "-o", tmp_path / "m.gmm").exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     mixture, details = load(tmp_path / "m.gmm")
-    alone = GaussianMixture(4, **({"random_state": 0} | SETTINGS | asked)).fit(rows)
-    assert np.array_equal(mixture.covariances, alone.mixture_.covariances)
-    assert {name: details.fit.settings[name] for name in asked} == asked | kept
-    assert {name: GaussianMixture.load(tmp_path / "m.gmm").get_params()[name] for name in asked} == asked
-    for name, value in kept.items():
+    estimator = GaussianMixture(4, **({"random_state": 0} | SETTINGS | params)).fit(rows)
+    assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
+    assert {name: details.fit.settings[name] for name in params} == params | stored
+    assert {name: GaussianMixture.load(tmp_path / "m.gmm").get_params()[name] for name in params} == params
+    for name, value in stored.items():
         assert f"{name}={value}, " in cli("describe", tmp_path / "m.gmm").stdout
 
 
@@ -94,15 +94,15 @@ def test_fit_passes_prior_and_equal_weights_to_the_estimator(cli, faithful, tmp_
     assert cli("fit", faithful, "-k", 2, *options).exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     terms = {"prior": "default", "restrictions": Restrictions(equal_weights=True)}
-    alone = GaussianMixture(2, random_state=0, **terms, **SETTINGS).fit(rows)
+    estimator = GaussianMixture(2, random_state=0, **terms, **SETTINGS).fit(rows)
     mixture, details = load(tmp_path / "m.gmm")
-    assert np.array_equal(mixture.covariances, alone.mixture_.covariances)
+    assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
     settings = details.fit.settings
     assert (settings["prior"], settings["restrictions"]) == ("default", "Restrictions(equal_weights=True)")
     scores = json.loads(cli("score", tmp_path / "m.gmm", faithful, "--json").stdout)
-    assert scores["n_parameters"] == alone.n_parameters_ == mixture.n_parameters - 1
-    assert scores["bic"] == pytest.approx(alone.bic(rows), rel=1e-12)
-    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["n_parameters"] == alone.n_parameters_
+    assert scores["n_parameters"] == estimator.n_parameters_ == mixture.n_parameters - 1
+    assert scores["bic"] == pytest.approx(estimator.bic(rows), rel=1e-12)
+    assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["n_parameters"] == estimator.n_parameters_
 
 
 def test_fit_reports_that_the_best_k_is_the_largest_candidate(cli, faithful):
@@ -117,18 +117,18 @@ def test_quiet_fit_prints_nothing(cli, csv_file):
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("verb", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
-def test_subcommands_report_columns_that_are_left_out(verb, cli, csv_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
+def test_subcommands_report_columns_that_are_left_out(command, cli, csv_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = csv_file(
         "name,,x,when,y\n" + "".join(f"{'ab'[i % 2]},{7 * i},{i % 5},2020-01-02,{i % 7}\n" for i in range(20))
     )
-    name, *more = verb.split()
+    name, *more = command.split()
     tables = [table] * (2 if name == "classify" else 1)
-    said = cli(name, *tables, *more).stderr.splitlines()
-    others = ["gaussmix: left out column 'name': line 2 contains 'a', not a number."] if name == "report" else []
-    assert said[: 2 + len(others)] == [
-        *others,
+    notices = cli(name, *tables, *more).stderr.splitlines()
+    first_notices = ["gaussmix: left out column 'name': line 2 contains 'a', not a number."] if name == "report" else []
+    assert notices[: 2 + len(first_notices)] == [
+        *first_notices,
         "gaussmix: left out column '': it is the index of a data frame.",
         "gaussmix: left out column 'when': it contains dates, times or durations; write them as numbers first, such as "
         "days since the first.",
@@ -138,11 +138,11 @@ def test_subcommands_report_columns_that_are_left_out(verb, cli, csv_file, tmp_p
 def test_fit_reports_columns_with_only_two_values_first(cli, csv_file, rng):
     lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
     table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
-    said = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
-    assert said[0].startswith("gaussmix: Only two values are in columns 'member', 'urban': labels, not measurements.")
-    assert "Leave such columns out by --exclude and compare" in said[0]
-    assert said[0].endswith("fit the rows of each value alone (--by).")
-    assert "could not be fitted" in said[1]
+    notes = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
+    assert notes[0].startswith("gaussmix: Only two values are in columns 'member', 'urban': labels, not measurements.")
+    assert "Leave such columns out by --exclude and compare" in notes[0]
+    assert notes[0].endswith("fit the rows of each value alone (--by).")
+    assert "could not be fitted" in notes[1]
     assert "two values" not in cli("fit", table, "-k", 1, "--columns", "x,y").stderr
     assert "two values" not in cli("fit", csv_file("x\n1\n2\n1\n"), "-k", 1).stderr
 
@@ -156,8 +156,8 @@ def test_all_subcommands_accept_missing_values(cli, csv_file, tmp_path):
     table, model = csv_file("a,b\n1,2\n2,\n,3\n4,6\n5,5\n"), tmp_path / "m.gmm"
     assert "5 rows, 2 features (a, b), 2 cells missing" in cli("fit", table, "-k", 1, "-o", model).stdout
     assert json.loads(cli("fit", table, "-k", 1, "--missing", "--json").stdout)["n_missing"] == 2
-    for verb in ("predict", "score", "impute", "describe --inference", f"plot -o {tmp_path / 'p.png'}"):
-        name, *more = verb.split()
+    for command in ("predict", "score", "impute", "describe --inference", f"plot -o {tmp_path / 'p.png'}"):
+        name, *more = command.split()
         assert cli(name, model, *more, table).exit_code == 0
     one = cli("predict", model, csv_file("a,b\n1,\n", "one.csv"))
     assert one.stdout.splitlines()[1].startswith("1,,0,1.0,")
@@ -186,19 +186,19 @@ def test_fit_lists_candidates_that_failed_and_fits_the_remaining_ones(cli, csv_f
     assert [line.split()[0] for line in failures] == ["2", "4"]
     assert "failed: singular covariance: component" in failures[0]
     assert "failed: fewer rows than components" in failures[1]
-    said = json.loads(cli("fit", path, "-k", "1,4", "-s", "full", "--json").stdout)
-    assert said["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
+    found = json.loads(cli("fit", path, "-k", "1,4", "-s", "full", "--json").stdout)
+    assert found["candidates"][1] == {"structure": "full", "n_components": 4, "failed": "fewer rows than components: 3"}
 
 
 def test_fit_marks_candidates_whose_covariance_rests_on_reg_covar(cli, csv_file):
     rows = [*np.random.default_rng(0).normal(size=(60, 2)), [90, 91], [90, 91]]
     path = csv_file("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
-    how = "fit", path, "-k", "1,2", "-s", "full,diag", "--reg-covar", 1e-6
-    said = cli(*how).stdout
-    assert re.search(r"\? Components have few distinct rows, or rest on --reg-covar: .* Component . rests on", said)
-    marked = [each["warning"] is not None for each in json.loads(cli(*how, "--json").stdout)["candidates"]]
+    arguments = "fit", path, "-k", "1,2", "-s", "full,diag", "--reg-covar", 1e-6
+    stdout = cli(*arguments).stdout
+    assert re.search(r"\? Components have few distinct rows, or rest on --reg-covar: .* Component . rests on", stdout)
+    marked = [each["warning"] is not None for each in json.loads(cli(*arguments, "--json").stdout)["candidates"]]
     assert marked == [False, True, False, True]
-    assert len(re.findall(r"\d\?", said)) == 4  # two candidates are marked in each of two tables
+    assert len(re.findall(r"\d\?", stdout)) == 4  # two candidates are marked in each of two tables
 
 
 def test_fit_reports_candidates_that_have_not_converged(cli, faithful):
@@ -227,13 +227,13 @@ def test_fit_prints_the_candidates_that_were_fitted_within_max_time(cli, faithfu
 
 def test_fit_passes_tol_auto_to_the_estimator_and_reports_why_em_ended(cli, faithful, tmp_path):
     result = cli("fit", faithful, "-k", 2, "-s", "full", "--tol", "auto", "-o", tmp_path / "m.gmm")
-    said = "Less than 1e-4 nats per row are left to gain."
+    sentence = "Less than 1e-4 nats per row are left to gain."
     assert re.search(
-        f"Ended after [0-9]+ steps. {said} Further steps may gain [0-9.e-]+ nats per row",
+        f"Ended after [0-9]+ steps. {sentence} Further steps may gain [0-9.e-]+ nats per row",
         " ".join(result.stdout.split()),
     )
     described = cli("describe", tmp_path / "m.gmm").stdout
-    assert f"ended       {said}" in described
+    assert f"ended       {sentence}" in described
     assert "The fit is near a maximum" not in described  # otherwise the sentence would appear twice in the output
     assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
     outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--check-maximum", "--json").stdout)["outcome"]
@@ -273,8 +273,8 @@ def test_fit_by_cross_validation_marks_the_simplest_candidate_within_an_error(cl
 
 
 def test_fit_tries_all_structures_by_default(cli, faithful):
-    said = json.loads(cli("fit", faithful, "-k", "1", "--json").stdout)
-    assert [candidate["structure"] for candidate in said["candidates"]] == [
+    output = json.loads(cli("fit", faithful, "-k", "1", "--json").stdout)
+    assert [candidate["structure"] for candidate in output["candidates"]] == [
         name for name, family in FAMILIES.items() if family.in_all
     ]
 
@@ -299,7 +299,7 @@ def test_fit_limits_the_output_for_many_features_to_the_terminal_width(cli, csv_
     assert ["component", "0"] in lines
     (row,) = (line for line in lines if line[:1] == ["feature_number_37"])
     assert row[2] == "±"
-    assert ["…", "4", "more"] in lines  # rows: three features, and the nearest component with its overlap
+    assert ["…", "4", "more"] in lines  # omitted rows: three features, and the nearest component with its overlap
 
 
 def test_fit_prints_markup_in_column_names_literally(cli, csv_file):
@@ -321,20 +321,20 @@ def test_fit_compares_n_factors_and_stores_the_best(cli, tmp_path, rng):
         [rng.normal(size=(200, 1)) * loadings + rng.normal(size=(200, 4)) for loadings in ([3, 2, 1, 0], [0, 1, 2, 3])]
     )
     np.save(tmp_path / "rows.npy", rows)
-    wanted = "-k", "1:2", "-s", "factor_analyzer,diag", "--n-factors", "1,2,9", "--noise-variance", "isotropic"
-    result = cli("fit", tmp_path / "rows.npy", *wanted, "-o", tmp_path / "m.gmm")
+    arguments = "-k", "1:2", "-s", "factor_analyzer,diag", "--n-factors", "1,2,9", "--noise-variance", "isotropic"
+    result = cli("fit", tmp_path / "rows.npy", *arguments, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert "factor_analyzer 2" in result.stdout
     assert "2 failed: too many factors." in result.stdout
     mixture = Mixture.load(tmp_path / "m.gmm")
-    said = f"factor_analyzer covariances (n_factors={mixture.family.n_factors}, noise=isotropic)"
-    assert said in result.stdout
-    assert said in cli("describe", tmp_path / "m.gmm").stdout
+    output = f"factor_analyzer covariances (n_factors={mixture.family.n_factors}, noise=isotropic)"
+    assert output in result.stdout
+    assert output in cli("describe", tmp_path / "m.gmm").stdout
     assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["options"]["noise"] == "isotropic"
-    again = GaussianMixture.load(tmp_path / "m.gmm")
-    assert again.covariance_type == mixture.family
-    said = json.loads(cli("fit", tmp_path / "rows.npy", *wanted, "--json").stdout)
-    assert [candidate.get("n_factors") for candidate in said["candidates"]] == [1, 1, 2, 2, 9, 9, None, None]
+    loaded = GaussianMixture.load(tmp_path / "m.gmm")
+    assert loaded.covariance_type == mixture.family
+    output = json.loads(cli("fit", tmp_path / "rows.npy", *arguments, "--json").stdout)
+    assert [candidate.get("n_factors") for candidate in output["candidates"]] == [1, 1, 2, 2, 9, 9, None, None]
 
 
 @pytest.mark.heavy
@@ -345,8 +345,8 @@ def test_a_file_pattern_and_a_memory_limit_give_the_same_bits(cli, tmp_path, rng
     np.save(tmp_path / "part-1.npy", rows[:10_001])
     np.save(tmp_path / "part-2.npy", rows[10_001:])
     models = []
-    whole = tmp_path / "a.npy"
-    for number, arguments in enumerate(([whole], [tmp_path / "part-*.npy"], [whole, "--memory", "1MB"])):
+    one_file = tmp_path / "a.npy"
+    for number, arguments in enumerate(([one_file], [tmp_path / "part-*.npy"], [one_file, "--memory", "1MB"])):
         model = tmp_path / f"{number}.gmm"
         assert cli("fit", *arguments, "-k", "2", "-o", model, "--quiet").exit_code == 0
         models.append(model.read_bytes())
@@ -354,12 +354,12 @@ def test_a_file_pattern_and_a_memory_limit_give_the_same_bits(cli, tmp_path, rng
 
 
 def test_labels_option_assigns_components_to_sorted_labels(cli, tmp_path, rng):
-    """Check that numbers are component indices, names are sorted, and empty cells are unknown labels."""
+    """Check that numbers are component indices, other labels are sorted, and empty labels are unknown."""
     truth = np.arange(120) % 2
     rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
     for names, of_second in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
-        cells = [names[0] if row % 3 else names[1 + group] for row, group in enumerate(truth)]
-        lines = [f"{x},{y},{cell}" for (x, y), cell in zip(rows, cells, strict=True)]
+        labels = [names[0] if row % 3 else names[1 + group] for row, group in enumerate(truth)]
+        lines = [f"{x},{y},{label}" for (x, y), label in zip(rows, labels, strict=True)]
         (tmp_path / "t.csv").write_text("\n".join(["x,y,kind", *lines]) + "\n")
         cli("fit", tmp_path / "t.csv", "-k", "2", "--labels", "kind", "-o", tmp_path / "m.gmm")
         mixture = Mixture.load(tmp_path / "m.gmm")
@@ -384,9 +384,9 @@ def test_labels_option_accepts_dates(cli, tmp_path):
     assert Mixture.load(tmp_path / "m.gmm").means[0, 0] > 8
 
 
-@pytest.mark.parametrize("verb", [["describe", "MODEL"], ["sample", "MODEL", "-n", 3]], ids=lambda verb: verb[0])
-def test_describe_and_sample_accept_quiet(verb, cli, model):
-    result = cli(*[model if argument == "MODEL" else argument for argument in verb], "--quiet")
+@pytest.mark.parametrize("words", [["describe", "MODEL"], ["sample", "MODEL", "-n", 3]], ids=lambda words: words[0])
+def test_describe_and_sample_accept_quiet(words, cli, model):
+    result = cli(*[model if argument == "MODEL" else argument for argument in words], "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout
 
@@ -407,17 +407,17 @@ def test_a_terminated_fit_resumes_from_its_checkpoint(cli, shell, tmp_path, rng,
         assert process.poll() is None, "the fit ended before the signal"
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + 15
-    assert said.splitlines()[-1] == f"gaussmix: terminated; {path} contains the fit: the same command resumes it."
+    assert stderr.splitlines()[-1] == f"gaussmix: terminated; {path} contains the fit: the same command resumes it."
     assert sorted(os.listdir(tmp_path)) == ["fit.ckpt", "rows.npy"]
-    kept = path.read_bytes()
+    contents = path.read_bytes()
     other = cli(*command[:-2], "--seed", "1", "--checkpoint", path)
     assert other.exit_code == 1
     assert other.stderr.splitlines()[-1].startswith(
         f"gaussmix: {path} is the checkpoint of another fit: --seed was 0 and is 1."
     )
-    assert path.read_bytes() == kept
+    assert path.read_bytes() == contents
     assert cli(*command, "-o", tmp_path / "resumed.gmm").exit_code == 0
     assert not path.exists()
     assert cli(*command[:-2], "-o", tmp_path / "whole.gmm").exit_code == 0
@@ -427,10 +427,10 @@ def test_a_terminated_fit_resumes_from_its_checkpoint(cli, shell, tmp_path, rng,
 
 def test_fit_deletes_its_checkpoint_at_the_end(cli, faithful, tmp_path):
     plain = cli("fit", faithful, "-k", "2", "--json")
-    kept = cli("fit", faithful, "-k", "2", "--json", "--checkpoint", tmp_path / "fit.ckpt")
-    assert kept.exit_code == 0
+    with_checkpoint = cli("fit", faithful, "-k", "2", "--json", "--checkpoint", tmp_path / "fit.ckpt")
+    assert with_checkpoint.exit_code == 0
     seconds = r'"seconds": [0-9.e-]+'
-    assert re.sub(seconds, "", kept.stdout) == re.sub(seconds, "", plain.stdout)
+    assert re.sub(seconds, "", with_checkpoint.stdout) == re.sub(seconds, "", plain.stdout)
     assert not (tmp_path / "fit.ckpt").exists()
 
 
@@ -479,16 +479,16 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     frame = pd.DataFrame({"cell": [30, 4] * 40, "x": rng.random(80)})
     frame.loc[1, "x"] = np.nan
     frame.to_parquet(tmp_path / "cells.parquet")
-    said = json.loads(
+    output = json.loads(
         cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--missing", "error", "--json").stdout
     )
-    assert said["by"] == "cell"
-    assert said["n_rows"] == 80
-    assert [group["key"] for group in said["groups"]] == [30, 4]
-    assert said["groups"][0]["n_steps"] > 0
-    assert said["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
-    with_holes = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
-    assert json.loads(with_holes)["groups"][1]["n_steps"] > 0
+    assert output["by"] == "cell"
+    assert output["n_rows"] == 80
+    assert [group["key"] for group in output["groups"]] == [30, 4]
+    assert output["groups"][0]["n_steps"] > 0
+    assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
+    with_missing = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
+    assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
 
 
 def test_describe_reports_the_groups_of_a_file(cli, readings, tmp_path):
@@ -497,6 +497,6 @@ def test_describe_reports_the_groups_of_a_file(cli, readings, tmp_path):
     assert lines[0].endswith("many.gmm: 3 features (x, y, w), 4 groups")
     assert lines[1] == "K = 2, full covariances: 3 fitted"
     assert lines[2].startswith("Without a mixture: 'roof'")
-    said = json.loads(cli("describe", tmp_path / "many.gmm", "--json").stdout)
-    assert [group["key"] for group in said["groups"]] == ["b", "a", "7", "roof"]
-    assert said["groups"][0]["means"] == Mixtures.load(tmp_path / "many.gmm")[0].means.tolist()
+    output = json.loads(cli("describe", tmp_path / "many.gmm", "--json").stdout)
+    assert [group["key"] for group in output["groups"]] == ["b", "a", "7", "roof"]
+    assert output["groups"][0]["means"] == Mixtures.load(tmp_path / "many.gmm")[0].means.tolist()

@@ -1,4 +1,4 @@
-"""Commands `impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
+"""Tests of the subcommands `impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 
 def table(text):
-    """Return header and rows of a CSV text."""
+    """Return the header and the rows of a CSV text."""
     header, *rows = csv.reader(io.StringIO(text))
     return header, rows
 
@@ -41,7 +41,7 @@ class TestImpute:
         mixture = Mixture.load(model).with_feature_names(None)
         assert float(rows[0][1]) == pytest.approx(mixture.conditional_mean([[79.0]], [1])[0, 0])
         assert float(rows[1][2]) == pytest.approx(mixture.conditional_mean([[1.8]], [0])[0, 0])
-        np.testing.assert_allclose([float(cell) for cell in rows[3][1:3]], mixture.mean)
+        np.testing.assert_allclose([float(value) for value in rows[3][1:3]], mixture.mean)
         assert "filled 4 cells" in result.stderr
 
     def test_draws_depend_on_the_seed(self, cli, model, csv_file):
@@ -91,7 +91,7 @@ class TestImpute:
 class TestClassify:
     @pytest.fixture
     def iris(self, csv_file):
-        """Write iris as CSV, with every third label removed."""
+        """Write the iris data as CSV without every third label."""
         data = load_iris()
         lines = [
             ",".join(map(str, row)) + f",{data.target_names[label] if at % 3 else ''}"
@@ -143,8 +143,8 @@ class TestClassify:
 
 class TestMerge:
     @pytest.fixture
-    def halves(self, cli, csv_file, tmp_path):
-        """Fit models of 100 and 300 rows."""
+    def two_models(self, cli, csv_file, tmp_path):
+        """Fit models to 100 and 300 rows, and return their paths."""
         rng = np.random.default_rng(0)
         for name, n_rows, centre in (("a", 100, 0.0), ("b", 300, 9.0)):
             rows = rng.normal(centre, size=(n_rows, 2))
@@ -152,17 +152,17 @@ class TestMerge:
             assert cli("fit", path, "-k", 1, "-s", "full", "-q", "-o", tmp_path / f"{name}.gmm").exit_code == 0
         return tmp_path / "a.gmm", tmp_path / "b.gmm"
 
-    def test_merged_weights_are_proportional_to_the_numbers_of_rows(self, cli, halves, tmp_path):
-        result = cli("merge", *halves, "-o", tmp_path / "all.gmm")
+    def test_merged_weights_are_proportional_to_the_numbers_of_rows(self, cli, two_models, tmp_path):
+        result = cli("merge", *two_models, "-o", tmp_path / "all.gmm")
         assert result.stdout == f"2 components, full; written to {tmp_path / 'all.gmm'}\n"
-        merged, parts = Mixture.load(tmp_path / "all.gmm"), [Mixture.load(path) for path in halves]
+        merged, parts = Mixture.load(tmp_path / "all.gmm"), [Mixture.load(path) for path in two_models]
         assert merged.weights.tolist() == [0.25, 0.75]
         assert merged.feature_names == ("x", "y")
         np.testing.assert_array_equal(merged.means, np.concatenate([part.means for part in parts]))
 
-    def test_merging_to_one_component_averages_the_means_by_weight(self, cli, halves, tmp_path):
-        assert cli("merge", *halves, "--weights", "3,1", "-k", 1, "-o", tmp_path / "one.gmm", "-q").exit_code == 0
-        merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in halves]
+    def test_merging_to_one_component_averages_the_means_by_weight(self, cli, two_models, tmp_path):
+        assert cli("merge", *two_models, "--weights", "3,1", "-k", 1, "-o", tmp_path / "one.gmm", "-q").exit_code == 0
+        merged, parts = Mixture.load(tmp_path / "one.gmm"), [Mixture.load(path) for path in two_models]
         assert merged.n_components == 1
         np.testing.assert_allclose(merged.means[0], 0.75 * parts[0].means[0] + 0.25 * parts[1].means[0])
 
@@ -182,23 +182,23 @@ class TestConvert:
     def test_conversion_to_scikit_learn_and_back_preserves_the_mixture(self, cli, model, tmp_path, rng):
         path = tmp_path / "m.joblib"
         assert cli("convert", model, path).exit_code == 0
-        theirs, ours = joblib.load(path), Mixture.load(model)
+        sklearn_mixture, mixture = joblib.load(path), Mixture.load(model)
         rows = rng.normal([3, 70], [1, 10], size=(50, 2))
-        assert type(theirs) is SklearnMixture
-        theirs.__dict__.pop("feature_names_in_")
-        np.testing.assert_allclose(theirs.score_samples(rows), ours.log_density(rows))
+        assert type(sklearn_mixture) is SklearnMixture
+        sklearn_mixture.__dict__.pop("feature_names_in_")
+        np.testing.assert_allclose(sklearn_mixture.score_samples(rows), mixture.log_density(rows))
         assert cli("convert", path, tmp_path / "back.gmm", "--trust").exit_code == 0
-        np.testing.assert_allclose(Mixture.load(tmp_path / "back.gmm").means, ours.means)
+        np.testing.assert_allclose(Mixture.load(tmp_path / "back.gmm").means, mixture.means)
 
     @pytest.mark.parametrize("names", [None, ["a", "b"]])
     def test_exported_sql_and_c_contain_the_offset_of_a_detector(self, names, cli, tmp_path, rng):
         detector = GaussianMixtureDetector().fit(rng.normal(size=(90, 2)))
         detector._fitted = replace(detector._fitted, feature_names=names and tuple(names))
         detector.save(tmp_path / "d.gmm")
-        for target, has in (("d.sql", 'AS "outlier"'), ("d.h", "int d_is_outlier(const double *x)")):
+        for target, expected in (("d.sql", 'AS "outlier"'), ("d.h", "int d_is_outlier(const double *x)")):
             assert cli("convert", tmp_path / "d.gmm", tmp_path / target).exit_code == 0
             text = (tmp_path / target).read_text()
-            assert has in text
+            assert expected in text
             assert repr(detector.offset_) in text
         assert all(f'"{name}"' in (tmp_path / "d.sql").read_text() for name in names or ["x0", "x1"])
 
@@ -256,10 +256,10 @@ class TestConvert:
         assert cli("fit", faithful, "-k", 2, "-s", structure, *noise, "-o", tmp_path / "m.gmm", "-q").exit_code == 0
         assert cli("convert", tmp_path / "m.gmm", tmp_path / "r.json", "--mclust").exit_code == 0
         assert cli("convert", tmp_path / "r.json", tmp_path / "back.gmm").exit_code == 0
-        ours, back = Mixture.load(tmp_path / "m.gmm"), Mixture.load(tmp_path / "back.gmm")
-        assert (back.family.name, back.feature_names) == (ours.family.name, ours.feature_names)
+        original, restored = Mixture.load(tmp_path / "m.gmm"), Mixture.load(tmp_path / "back.gmm")
+        assert (restored.family.name, restored.feature_names) == (original.family.name, original.feature_names)
         rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
-        np.testing.assert_allclose(back.log_density(rows), ours.log_density(rows), rtol=1e-12)
+        np.testing.assert_allclose(restored.log_density(rows), original.log_density(rows), rtol=1e-12)
 
     def test_models_are_exported_to_onnx_c_and_sql(self, cli, model, tmp_path):
         pytest.importorskip("onnx")
@@ -292,16 +292,16 @@ def test_completion_suggests_subcommands_options_and_files(words, at, expected):
     assert expected in run.stdout
 
 
-BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
+FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("format", BEGINNINGS)
+@pytest.mark.parametrize("format", FIRST_BYTES)
 def test_plot_writes_the_format_of_the_file_extension(format, cli, model, faithful, tmp_path):
     path = tmp_path / f"picture.{format}"
     result = cli("plot", model, faithful, "-o", path, "--dpi", 40)
     assert (result.exit_code, result.stdout) == (0, f"Picture written to {path}\n")
-    assert path.read_bytes().startswith(BEGINNINGS[format])
+    assert path.read_bytes().startswith(FIRST_BYTES[format])
 
 
 @pytest.mark.heavy(but=1)
@@ -336,7 +336,7 @@ def test_plot_draws_a_model_without_rows(cli, model, tmp_path):
 @pytest.mark.heavy
 def test_plot_and_report_without_matplotlib_name_the_extra(shell, model, faithful, tmp_path):
     prelude = "import sys\nsys.modules['matplotlib'] = None"
-    for verb in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):
-        said, complaints = shell(*verb, prelude=prelude).communicate(timeout=60)
-        assert said == ""
-        assert complaints == "gaussmix: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.\n"
+    for command in (["plot", model, "-o", tmp_path / "a.png"], ["report", faithful, "-o", tmp_path / "a.html"]):
+        stdout, stderr = shell(*command, prelude=prelude).communicate(timeout=60)
+        assert stdout == ""
+        assert stderr == "gaussmix: Pictures need matplotlib: install it with pip install 'gaussmix[plot]'.\n"

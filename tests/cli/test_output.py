@@ -1,4 +1,4 @@
-"""Outputs of every format and size: same bits as for all rows at once, bounded memory, and either whole or absent."""
+"""Tests of outputs of all formats: the same bits as for all rows at once, bounded memory, and no partial files."""
 
 import io
 import json
@@ -30,18 +30,18 @@ def mixture():
 
 @pytest.fixture(scope="module")
 def folder(mixture, tmp_path_factory):
-    """Make a model, and the same table in files of several formats, with a column that is not a feature."""
-    place = tmp_path_factory.mktemp("tables")
+    """Write a model and one table in several formats, with a column that is not a feature, and return the folder."""
+    path = tmp_path_factory.mktemp("tables")
     rows, _ = mixture.sample(N_ROWS, np.random.default_rng(1))
     table = pa.table({"id": pa.array(np.arange(N_ROWS)).cast(pa.string()), **dict(zip(NAMES, rows.T, strict=True))})
-    mixture.save(place / "model.gmm")
-    (place / "parts").mkdir()
-    parquet.write_table(table.slice(0, 50_001), place / "parts" / "1.parquet", row_group_size=10_000)
-    parquet.write_table(table.slice(50_001), place / "parts" / "2.parquet", compression="zstd")
-    feather.write_feather(table, place / "table.arrow")
-    pa.csv.write_csv(table, place / "table.csv")
-    np.save(place / "table.npy", rows)
-    return place
+    mixture.save(path / "model.gmm")
+    (path / "parts").mkdir()
+    parquet.write_table(table.slice(0, 50_001), path / "parts" / "1.parquet", row_group_size=10_000)
+    parquet.write_table(table.slice(50_001), path / "parts" / "2.parquet", compression="zstd")
+    feather.write_feather(table, path / "table.arrow")
+    pa.csv.write_csv(table, path / "table.csv")
+    np.save(path / "table.npy", rows)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,12 @@ def test_predict_in_blocks_gives_the_same_bits_as_all_rows_at_once(name, output,
 
 @pytest.mark.heavy
 def test_less_memory_gives_the_same_table_in_smaller_row_groups(cli, folder, tmp_path):
-    few, many = tmp_path / "few.parquet", tmp_path / "many.parquet"
-    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", few).exit_code == 0
-    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", many, "--memory", "4MB").exit_code == 0
-    assert parquet.read_metadata(few).num_row_groups == 3
-    assert parquet.read_metadata(many).num_row_groups == -(-N_ROWS // 4096)
-    assert parquet.read_table(many).equals(parquet.read_table(few))
+    default, limited = tmp_path / "few.parquet", tmp_path / "many.parquet"
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", default).exit_code == 0
+    assert cli("predict", folder / "model.gmm", folder / "parts", "-o", limited, "--memory", "4MB").exit_code == 0
+    assert parquet.read_metadata(default).num_row_groups == 3
+    assert parquet.read_metadata(limited).num_row_groups == -(-N_ROWS // 4096)
+    assert parquet.read_table(limited).equals(parquet.read_table(default))
 
 
 RESULTS = ["component", "probability", "log_density"]
@@ -83,7 +83,7 @@ RESULTS = ["component", "probability", "log_density"]
 def names_of(name, output):
     """Return the names of the numeric columns in an output."""
     if output == "out.npy":
-        return [f"x{place}" for place in range(6)]
+        return [f"x{index}" for index in range(6)]
     return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
 
 
@@ -126,10 +126,10 @@ def test_an_error_in_a_late_row_leaves_no_output_file(output, cli, folder, rows,
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_an_interrupt_leaves_no_output_file(shell, folder, tmp_path):
-    heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
-    process = shell("predict", folder / "model.gmm", folder / "table.csv", "-o", tmp_path / "out.csv", prelude=heeding)
+    prelude = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = shell("predict", folder / "model.gmm", folder / "table.csv", "-o", tmp_path / "out.csv", prelude=prelude)
     end = time.monotonic() + 60
     while not any(path.stat().st_size for path in tmp_path.iterdir()) and time.monotonic() < end:
         time.sleep(0.002)
@@ -144,7 +144,7 @@ def test_predict_fails_if_the_input_file_changes_during_the_run(cli, folder, row
     path = tmp_path / "rows.npy"
     np.save(path, rows)
     density = GaussianMixture.score_samples
-    monkeypatch.setattr(GaussianMixture, "score_samples", lambda *how: os.utime(path, (1, 1)) or density(*how))
+    monkeypatch.setattr(GaussianMixture, "score_samples", lambda *args: os.utime(path, (1, 1)) or density(*args))
     result = cli("predict", folder / "model.gmm", path, "-o", tmp_path / "out.parquet")
     assert result.exit_code == 1
     assert f"{path}: changed while it was read" in result.stderr
@@ -152,28 +152,28 @@ def test_predict_fails_if_the_input_file_changes_during_the_run(cli, folder, row
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not say the peak of memory")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not report peak memory")
 def test_memory_of_predict_does_not_grow_with_the_table(shell, folder, mixture, tmp_path):
-    said = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"
+    print_status = "import atexit\natexit.register(lambda: print(open('/proc/self/status').read()))"
     peaks = []
     for n_rows in (200_000, 1_200_000):
         np.save(tmp_path / "rows.npy", mixture.sample(n_rows, np.random.default_rng(0))[0])
         process = shell(
-            "predict", folder / "model.gmm", tmp_path / "rows.npy", "-o", tmp_path / "out.parquet", prelude=said
+            "predict", folder / "model.gmm", tmp_path / "rows.npy", "-o", tmp_path / "out.parquet", prelude=print_status
         )
         status, _ = process.communicate(timeout=60)
         peaks.append(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")))
     assert parquet.read_metadata(tmp_path / "out.parquet").num_rows == 1_200_000
-    assert peaks[1] - peaks[0] < 30_000, "kB; the rows that were added have 56,000 with their results"
+    assert peaks[1] - peaks[0] < 30_000, "the additional rows and their results occupy 56,000 kB"
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "csv"])
-def test_predictions_of_all_formats_can_be_read_again(format, cli, model, faithful, tmp_path, numbers):
+def test_predictions_of_all_formats_can_be_read_again(format, cli, model, faithful, tmp_path, read_features):
     target = tmp_path / f"out.{format}"
     assert cli("predict", model, faithful, "-o", target).exit_code == 0
-    expected = numbers(open_table(str(tmp_path / "input.csv"))).rows
+    expected = read_features(open_table(str(tmp_path / "input.csv"))).rows
     mixture = Mixture.load(model)
-    found = numbers(open_table(str(target)))
+    found = read_features(open_table(str(target)))
     if format != "npy":
         assert found.names == ("eruptions", "waiting", "component", "probability", "log_density")
     assert np.array_equal(found.rows[:, :2], expected)
@@ -233,27 +233,27 @@ def test_fit_reads_a_named_pipe_only_once(shell, faithful, tmp_path):
     writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', faithful, tmp_path / "pipe"])
     process = shell("fit", tmp_path / "pipe", "-k", 1, "--json")
     try:
-        said, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         writer.kill()
         writer.wait()
-    assert json.loads(said)["n_rows"] == 272
-    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # the index of rows is not a feature
+    assert json.loads(stdout)["n_rows"] == 272
+    assert json.loads(stdout)["feature_names"] == ["eruptions", "waiting"]  # the index of rows is not a feature
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX terminals")
 def test_binary_formats_are_not_written_to_a_terminal(model, shell):
     import pty
 
-    ours, theirs = pty.openpty()
-    process = shell("sample", model, "-n", 3, "--to", "npy", stdout=theirs)
-    _, complaints = process.communicate(timeout=60)
-    os.close(theirs)
-    os.close(ours)
+    controller, terminal = pty.openpty()
+    process = shell("sample", model, "-n", 3, "--to", "npy", stdout=terminal)
+    _, stderr = process.communicate(timeout=60)
+    os.close(terminal)
+    os.close(controller)
     assert process.returncode == 1
-    assert "a terminal can't show this format" in complaints
+    assert "a terminal can't show this format" in stderr
 
 
 @pytest.mark.heavy

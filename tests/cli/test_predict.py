@@ -1,4 +1,4 @@
-"""`gaussmix predict`: the output table for any columns of the input table."""
+"""Tests of the table that `gaussmix predict` writes."""
 
 import csv
 import io
@@ -23,11 +23,11 @@ def test_predict_adds_component_probability_and_log_density(cli, model, faithful
     header, rows = read(result.stdout)
     assert header == ["eruptions", "waiting", "component", "probability", "log_density"]
     mixture = Mixture.load(model)
-    given = np.loadtxt(faithful, delimiter=",", skiprows=1)
-    assert np.array_equal([[float(row["eruptions"]), float(row["waiting"])] for row in rows], given)
-    assert np.array_equal([int(row["component"]) for row in rows], mixture.predict(given))
-    assert np.array_equal([float(row["probability"]) for row in rows], mixture.responsibilities(given).max(axis=1))
-    assert np.array_equal([float(row["log_density"]) for row in rows], mixture.log_density(given))
+    features = np.loadtxt(faithful, delimiter=",", skiprows=1)
+    assert np.array_equal([[float(row["eruptions"]), float(row["waiting"])] for row in rows], features)
+    assert np.array_equal([int(row["component"]) for row in rows], mixture.predict(features))
+    assert np.array_equal([float(row["probability"]) for row in rows], mixture.responsibilities(features).max(axis=1))
+    assert np.array_equal([float(row["log_density"]) for row in rows], mixture.log_density(features))
 
 
 def test_predict_matches_columns_by_name_and_copies_the_others_unchanged(cli, model, csv_file):
@@ -95,8 +95,8 @@ def test_targets_option_predicts_conditional_means_and_deviations(cli, model, cs
     header, rows = read(result.stdout)
     assert header == ["eruptions", "id", "waiting_predicted", "waiting_std"]
     mixture = Mixture.load(model)
-    known = np.array([[3.6], [1.8]])
-    mean, covariance = mixture.conditional_mean(known, [0]), mixture.conditional_covariance(known, [0])
+    observed = np.array([[3.6], [1.8]])
+    mean, covariance = mixture.conditional_mean(observed, [0]), mixture.conditional_covariance(observed, [0])
     assert [float(row["waiting_predicted"]) for row in rows] == mean[:, 0].tolist()
     assert [float(row["waiting_std"]) for row in rows] == pytest.approx(
         np.sqrt(covariance[:, 0, 0]).tolist(), rel=1e-12
@@ -157,10 +157,10 @@ def test_predict_copies_excluded_columns_and_matches_the_others_by_index(cli, cs
 
 
 def test_na_option_marks_missing_values_that_impute_fills(cli, csv_file, model):
-    refused = cli("fit", csv_file("a,b\n1,2\n2,4\nk.A.,1\n5,3\n"), "-k", 1)
+    rejected = cli("fit", csv_file("a,b\n1,2\n2,4\nk.A.,1\n5,3\n"), "-k", 1)
     assert (
         "'k.A.' in line 4: correct these cells, give --na TEXT if such a cell means a missing value, or"
-        in refused.stderr
+        in rejected.stderr
     )
     text = "eruptions,waiting,note\n3.6,k.A.,k.A.\n1.8,54,\n"
     _, first, second = cli("impute", model, csv_file(text), "--na", "k.A.").stdout.splitlines()

@@ -1,4 +1,4 @@
-"""The progress bar of rows, which several fits advance at the same time."""
+"""Tests of the progress bars, which several fits may advance at the same time, and of the line below the bars."""
 
 import re
 from threading import Thread
@@ -37,7 +37,7 @@ def test_bars_count_the_rows_of_a_table_of_unknown_size(bars):
 
 
 class SlowInt(int):
-    """Integer whose addition takes so long that another thread may run in the meantime."""
+    """Integer whose addition takes long enough that another thread can run in the meantime."""
 
     def __radd__(self, other):
         sleep(0.02)
@@ -71,8 +71,8 @@ def test_the_progress_line_shows_the_gain_next_to_the_tolerance(bars, rng):
     steps, seen = [], []
     rows = np.concatenate([rng.normal(size=(50, 2)), rng.normal(1, 2, size=(50, 2))])
     calls = [steps.append, bars.steps(1e-4), lambda step: seen.append(bars.below)]
-    how = {"init_params": "random", "n_init": 2, "max_iter": 1000, "random_state": 0}
-    GaussianMixture(2, tol=1e-4, **how, callbacks=calls).fit(rows)
+    params = {"init_params": "random", "n_init": 2, "max_iter": 1000, "random_state": 0}
+    GaussianMixture(2, tol=1e-4, **params, callbacks=calls).fit(rows)
     assert seen[0] == f"step 1: {steps[0].log_likelihood:.6g} nats per row"
     gain = steps[2].log_likelihood - steps[1].log_likelihood
     assert seen[2] == f"step 3: {steps[2].log_likelihood:.6g} nats per row, gained {gain:.1e} (--tol 0.0001)"
@@ -83,26 +83,26 @@ def test_the_progress_line_shows_the_gain_next_to_the_tolerance(bars, rng):
 def test_the_progress_line_shows_a_gain_only_between_successive_steps(bars):
     """Check that no gain is shown at the first step of a resumed start, and without a tolerance."""
 
-    def seen(tell, *where):
-        start, iteration, value, candidate = where
-        tell(Step(start, iteration, value, None, 0.0, 0.0, candidate))
+    def gain(show, *details):
+        start, iteration, value, candidate = details
+        show(Step(start, iteration, value, None, 0.0, 0.0, candidate))
         return bars.below.partition(", gained ")[2]
 
-    tell = bars.steps(1e-3)
-    assert seen(tell, 0, 6, -5.0, None) == ""
-    assert seen(tell, 0, 7, -4.0, None) == "1.0e+00 (--tol 0.001)"
-    assert seen(tell, 1, 8, -3.0, None) == seen(tell, 1, 9, -3.0, 2) == seen(tell, 1, 12, -3.0, 2) == ""
-    assert seen(tell, 1, 13, -1.0, 2) == "2.0e+00 (--tol 0.001)"
+    show = bars.steps(1e-3)
+    assert gain(show, 0, 6, -5.0, None) == ""
+    assert gain(show, 0, 7, -4.0, None) == "1.0e+00 (--tol 0.001)"
+    assert gain(show, 1, 8, -3.0, None) == gain(show, 1, 9, -3.0, 2) == gain(show, 1, 12, -3.0, 2) == ""
+    assert gain(show, 1, 13, -1.0, 2) == "2.0e+00 (--tol 0.001)"
     without = bars.steps(None)
-    assert seen(without, 0, 1, -5.0, None) == seen(without, 0, 2, -4.0, None) == ""
+    assert gain(without, 0, 1, -5.0, None) == gain(without, 0, 2, -4.0, None) == ""
 
 
-@pytest.mark.parametrize(("options", "is_told"), [((), True), (("--prior", "default"), False)])
-def test_the_progress_line_of_a_penalised_fit_shows_no_gain(options, is_told, cli, tmp_path, monkeypatch, rng):
+@pytest.mark.parametrize(("options", "is_shown"), [((), True), (("--prior", "default"), False)])
+def test_the_progress_line_of_a_penalised_fit_shows_no_gain(options, is_shown, cli, tmp_path, monkeypatch, rng):
     monkeypatch.setenv("FORCE_COLOR", "1")
     np.save(tmp_path / "rows.npy", rng.normal(size=(70_000, 1)))
-    how = "-k", 1, "-s", "full", "--tol", 1e-3, "--memory", "200kB"
-    result = cli("fit", tmp_path / "rows.npy", *how, *options)
+    arguments = "-k", 1, "-s", "full", "--tol", 1e-3, "--memory", "200kB"
+    result = cli("fit", tmp_path / "rows.npy", *arguments, *options)
     assert result.exit_code == 0
     assert "nats per row" in result.stderr
-    assert ("(--tol 0.001)" in result.stderr) is is_told
+    assert ("(--tol 0.001)" in result.stderr) is is_shown

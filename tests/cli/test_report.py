@@ -1,4 +1,4 @@
-"""The page of `gaussmix report`: its contents, that it needs no other file, and that a browser opens it."""
+"""Tests of the page that `gaussmix report` writes, including its Python code."""
 
 import re
 import runpy
@@ -22,7 +22,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Write the page of Old Faithful, with a column name that HTML must quote."""
+    """Write the report on Old Faithful, with a column name that HTML must quote, and return its path."""
     from click.testing import CliRunner
 
     from gaussmix._src.cli.program import program
@@ -72,8 +72,8 @@ def test_report_images_have_descriptions_and_tables_can_be_sorted(tree):
     images = list(tree.iter("img"))
     assert len(images) == 3
     assert all(len(image.get("alt")) > 30 for image in images)
-    components, worst, sure = tree.iter("table")
-    assert len(list(sure.find("tbody"))) == 6
+    components, worst, errors = tree.iter("table")
+    assert len(list(errors.find("tbody"))) == 6
     assert len(list(components.find("tbody"))) == 2
     assert len(list(worst.find("tbody"))) == 10
     assert all(heading.find("button") is not None for heading in components.iter("th"))
@@ -148,13 +148,13 @@ def test_a_browser_opens_and_sorts_a_report_without_errors(page, width, tmp_path
 
 SHAPES = {
     "one group": ([1.0], [[0.0, 0.0]]),
-    "apart": ([0.5, 0.5], [[0.0, 0.0], [30.0, 0.0]]),
-    "mixed": ([0.5, 0.5], [[0.0, 0.0], [0.5, 0.0]]),
+    "separated": ([0.5, 0.5], [[0.0, 0.0], [30.0, 0.0]]),
+    "overlapping": ([0.5, 0.5], [[0.0, 0.0], [0.5, 0.0]]),
 }
-SAID = {
+SENTENCES = {
     "one group": ["One normal distribution with spherical covariances describes the rows."],
-    "apart": ["well apart: all of the rows", "high a (30.00 ± 1.00)", "low a (0.00 ± 1.00)"],
-    "mixed": ["strongly mixed: 0.0 % of the rows"],
+    "separated": ["well apart: all of the rows", "high a (30.00 ± 1.00)", "low a (0.00 ± 1.00)"],
+    "overlapping": ["strongly mixed: 0.0 % of the rows"],
 }
 
 
@@ -163,16 +163,16 @@ def test_report_sentences_describe_the_separation_of_groups_and_outliers(shape):
     weights, means = SHAPES[shape]
     mixture = Mixture(weights, np.array(means), np.ones(len(weights)), FAMILIES["spherical"])
     rows = mixture.sample(500, rng=0, return_labels=False)
-    said = " ".join(ReportData(mixture, ("a", "b"), rows).sentences())
-    assert all(sentence in said for sentence in SAID[shape])
-    assert "nothing unusual" in said
-    said = " ".join(ReportData(mixture, ("a", "b"), np.concatenate([rows[:200], np.full((9, 2), 70.0)])).sentences())
-    assert " rows of 209 lie outside" in said
-    assert "these are more" in said
+    text = " ".join(ReportData(mixture, ("a", "b"), rows).sentences())
+    assert all(sentence in text for sentence in SENTENCES[shape])
+    assert "nothing unusual" in text
+    text = " ".join(ReportData(mixture, ("a", "b"), np.concatenate([rows[:200], np.full((9, 2), 70.0)])).sentences())
+    assert " rows of 209 lie outside" in text
+    assert "these are more" in text
 
 
 FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"]).assign(b=lambda x: 3 * x.b)
-READ = {  # function that writes the table, file name, and options
+TABLES = {  # function that writes the table, file name, and options
     "commas": (lambda path: FRAME.to_csv(path, index=False), "t.csv", []),
     "semicolons": (lambda path: FRAME.to_csv(path, index=False, sep=";", decimal=","), "t.csv", ["--decimal", ","]),
     "no header": (lambda path: FRAME.to_csv(path, index=False, header=False), "t.csv", []),
@@ -181,8 +181,8 @@ READ = {  # function that writes the table, file name, and options
     "spaced names": (lambda path: path.write_text(" a, b ,c\n" + FRAME.to_csv(index=False, header=False)), "t.csv", []),
     "comments": (lambda path: path.write_text("# by me\n\n# twice\n" + FRAME.to_csv(index=False)), "t.csv", []),
     "sep=": (lambda path: path.write_text("sep=;\n" + FRAME.to_csv(index=False, sep=";")), "t.csv", []),
-    "another order": (lambda path: FRAME.to_csv(path, index=False), "t.csv", ["--columns", "c,a"]),
-    "gaps": (lambda path: FRAME.where(FRAME < 2).to_csv(path, index=False), "t.csv.gz", ["--drop-missing"]),
+    "columns in another order": (lambda path: FRAME.to_csv(path, index=False), "t.csv", ["--columns", "c,a"]),
+    "missing values": (lambda path: FRAME.where(FRAME < 2).to_csv(path, index=False), "t.csv.gz", ["--drop-missing"]),
     "Parquet": (lambda path: FRAME.to_parquet(path), "t.parquet", ["--exclude", "b"]),
     "Feather": (lambda path: FRAME.to_feather(path), "t.feather", []),
     "NumPy": (lambda path: np.save(path, FRAME.to_numpy()), "t.npy", []),
@@ -190,50 +190,50 @@ READ = {  # function that writes the table, file name, and options
 
 
 def run_code(page, folder):
-    """Run the Python code of a page, and return its variables; the code must not draw, because drawing takes long."""
+    """Run the Python code of a page without the slow line that draws, and return the variables."""
     found = unescape(re.search(r"<pre[^>]*>(?:<code[^>]*>)?(.*?)<", page.read_text(encoding="utf-8"), re.DOTALL)[1])
     (folder / "code.py").write_text(found.replace("PairDisplay.from_estimator(gm, X)\n", ""), encoding="utf-8")
     return runpy.run_path(str(folder / "code.py"))
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", READ)
+@pytest.mark.parametrize("kind", TABLES)
 def test_the_python_code_of_a_report_reads_the_same_table(kind, cli, tmp_path):
-    write, name, options = READ[kind]
+    write, name, options = TABLES[kind]
     write(tmp_path / name)
     result = cli("report", tmp_path / name, "-o", tmp_path / "page.html", "-k", "1:2", *options)
     assert result.exit_code == 0, result.stderr
     made = run_code(tmp_path / "page.html", tmp_path)
     words = f"{len(made['X']):,} rows, {made['X'].shape[1]} features"
     assert words in (tmp_path / "page.html").read_text(encoding="utf-8")
-    expected = FRAME[made["X"].columns] if kind in ("another order", "Parquet") else FRAME
-    if kind == "gaps":
+    expected = FRAME[made["X"].columns] if kind in ("columns in another order", "Parquet") else FRAME
+    if kind == "missing values":
         expected = expected.where(expected < 2).dropna()
     np.testing.assert_array_equal(made["X"].to_numpy(), expected.to_numpy())
 
 
-def table_with_weights_and_gaps():
-    """Return two groups with some empty cells, written "?", weights from 1 to 3, and two rows of neither group."""
+def table_with_weights_and_missing_values():
+    """Return two groups with some missing values, weights from 1 to 3, and two rows that belong to neither group."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(80, 2)), rng.normal(9, 1, size=(60, 2)), [[30.0, -30.0], [-25.0, 28.0]]])
     rows[:140][rng.random((140, 2)) < 0.06] = np.nan
     return pd.DataFrame(rows, columns=["a", "b"]).assign(w=rng.integers(1, 4, size=len(rows)))
 
 
-WAYS = {
+OPTIONS = {
     "weights": ["--weights", "w", "--drop-missing"],
     "precision": ["--weights", "w", "--weight-type", "precision", "--drop-missing"],
-    "gaps": ["--exclude", "w"],
+    "missing values": ["--exclude", "w"],
     "noise": ["--noise", "--weights", "w"],
 }
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("way", WAYS)
-def test_a_report_and_its_python_code_fit_like_the_command_fit(way, cli, tmp_path):
+@pytest.mark.parametrize("case", OPTIONS)
+def test_a_report_and_its_python_code_fit_like_the_command_fit(case, cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
-    table_with_weights_and_gaps().to_csv(table, index=False, na_rep="?")
-    options = ["-k", "1:3", "-s", "full", "--na", "?", *WAYS[way]]
+    table_with_weights_and_missing_values().to_csv(table, index=False, na_rep="?")
+    options = ["-k", "1:3", "-s", "full", "--na", "?", *OPTIONS[case]]
     result = cli("report", table, "-o", page, *options)
     assert result.exit_code == 0, result.stderr
     assert cli("fit", table, "-o", tmp_path / "m.gmm", "-q", *options).exit_code == 0
@@ -247,32 +247,32 @@ def test_a_report_and_its_python_code_fit_like_the_command_fit(way, cli, tmp_pat
 @pytest.mark.heavy
 def test_a_report_counts_rows_of_noise_and_rows_with_missing_values(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
-    frame = table_with_weights_and_gaps()
+    frame = table_with_weights_and_missing_values()
     frame.to_csv(table, index=False)
-    said = cli("report", table, "-o", page, "-k", 2, "--noise", "--columns", "a,b").stdout
+    stdout = cli("report", table, "-o", page, "-k", 2, "--noise", "--columns", "a,b").stdout
     assert re.search(
         r"A uniform background contains \S+ % of the distribution. 2 rows most probably belong to it, and to no group",
-        said,
+        stdout,
     )
-    n_gaps = frame[["a", "b"]].isna().any(axis=1).sum()
-    assert f"{n_gaps} rows with empty cells, by their other cells" in page.read_text(encoding="utf-8")
+    n_incomplete = frame[["a", "b"]].isna().any(axis=1).sum()
+    assert f"{n_incomplete} rows with empty cells, by their other cells" in page.read_text(encoding="utf-8")
     assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
-    said = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout
-    assert f"of {len(frame) - n_gaps} without empty cells lie outside the region" in said
+    stdout = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout
+    assert f"of {len(frame) - n_incomplete} without empty cells lie outside the region" in stdout
 
 
 def test_the_percentages_of_a_report_use_the_row_weights(cli, tmp_path):
     table, page = tmp_path / "t.csv", tmp_path / "page.html"
     rows = np.concatenate([np.random.default_rng(0).normal(size=(200, 1)), [[9.0]]])
     pd.DataFrame({"a": rows[:, 0], "w": [1.0] * 200 + [0.5]}).to_csv(table, index=False)
-    said = cli("report", table, "-o", page, "-k", 1, "--weights", "w").stdout
-    assert f"{100 * 0.5 / 200.5:.3g} % of the weight of rows lies outside the region" in said
+    stdout = cli("report", table, "-o", page, "-k", 1, "--weights", "w").stdout
+    assert f"{100 * 0.5 / 200.5:.3g} % of the weight of rows lies outside the region" in stdout
 
 
 @pytest.mark.heavy
 def test_the_python_code_for_a_saved_model_accepts_missing_values(cli, tmp_path):
     table, page, path = tmp_path / "t.csv", tmp_path / "page.html", tmp_path / "m.gmm"
-    table_with_weights_and_gaps().to_csv(table, index=False)
+    table_with_weights_and_missing_values().to_csv(table, index=False)
     assert cli("fit", table, "-k", 2, "--columns", "a,b", "-o", path, "-q").exit_code == 0
     assert cli("report", table, "-m", path, "--weights", "w", "-o", page, "-q").exit_code == 0
     made = run_code(page, tmp_path)
@@ -286,7 +286,7 @@ def test_the_python_code_of_a_report_loads_its_model(kind, cli, model, faithful,
     if kind == "merge":
         assert cli("merge", model, "-k", 1, "-o", tmp_path / "one.gmm").exit_code == 0
         model = tmp_path / "one.gmm"
-    if kind == "noise":  # the volume of this noise is known, but not its box
+    if kind == "noise":  # the file stores the volume of this noise, but not its bounds
         model = tmp_path / "noise.gmm"
         GaussianMixture(1, noise=Noise(volume=300.0)).fit(pd.read_csv(faithful)).save(model)
     assert cli("report", faithful, "--model", model, "-o", tmp_path / "page.html", "-q").exit_code == 0
@@ -317,7 +317,7 @@ def test_a_report_denies_groups_only_if_several_k_were_compared(cli, tmp_path, c
 @pytest.mark.parametrize("criterion", ["stability", "cv"])
 def test_a_report_shows_stability_or_cross_validation_next_to_bic(criterion, cli, faithful, tmp_path):
     page = tmp_path / "page.html"
-    said = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout
+    stdout = cli("report", faithful, "-k", "1:3", "-s", "full", "--criterion", criterion, "-o", page).stdout
     text = page.read_text(encoding="utf-8")
     made = GaussianMixtureIC(range(1, 4), covariance_type="full", criterion=criterion, random_state=0)
     made.fit(np.loadtxt(faithful, delimiter=",", skiprows=1))
@@ -325,15 +325,15 @@ def test_a_report_shows_stability_or_cross_validation_next_to_bic(criterion, cli
     assert (f"stability {best}, the highest" if criterion == "stability" else f"CV {best}, the simplest") in text
     assert f"{made.n_components_} components, full covariances" in text
     assert re.findall(r"(\w+) of every candidate", text) == [{"cv": "CV"}.get(criterion, criterion), "BIC"]
-    assert ("BIC is lowest for full, K = 2." in said) is (criterion == "stability")
+    assert ("BIC is lowest for full, K = 2." in stdout) is (criterion == "stability")
 
 
 @pytest.mark.heavy
 def test_a_report_counts_fitted_and_failed_candidates_separately(cli, tmp_path, csv_file):
     data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
-    said = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
+    stdout = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
     claim = re.search(
-        r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", said
+        r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", stdout
     )
     assert int(claim[1]) + int(claim[2]) == 5
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -344,6 +344,6 @@ def test_a_report_counts_fitted_and_failed_candidates_separately(cli, tmp_path, 
 def test_a_report_claims_a_maximum_only_after_check_maximum():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0, 0.0], [9.0, 0.0]], 100, axis=0)
     for check_maximum in (True, False):
-        search = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)
-        said = " ".join(ReportData(search.mixture_, ("a", "b"), rows, search).sentences())
-        assert ("The fit is near a maximum. " in said) is check_maximum
+        selection = GaussianMixtureIC(2, covariance_type="full", check_maximum=check_maximum).fit(rows)
+        sentences = " ".join(ReportData(selection.mixture_, ("a", "b"), rows, selection).sentences())
+        assert ("The fit is near a maximum. " in sentences) is check_maximum

@@ -1,4 +1,4 @@
-"""Commands `score`, `sample` and `describe`, weights and missing values: their results equal the estimator's."""
+"""Tests that the subcommands `score`, `sample` and `describe` give the results of the estimator."""
 
 import csv
 import io
@@ -27,11 +27,11 @@ def test_score_prints_the_scores_of_the_estimator(cli, model, faithful, csv_file
     ]
     estimator = GaussianMixture.load(model)
     for path, n_rows in (faithful, 272), (csv_file(faithful.read_text() + ",\n" * 30), 302):  # 30 empty rows
-        said = json.loads(cli("score", model, path, "--json").stdout)
+        output = json.loads(cli("score", model, path, "--json").stdout)
         rows = pd.read_csv(path)
-        assert said["mean_log_likelihood"] == estimator.score(rows)
-        assert (said["bic"], said["aic"]) == (estimator.bic(rows), estimator.aic(rows))
-        assert (said["n_rows"], said["row_weight"], said["n_parameters"]) == (n_rows, n_rows, 11)
+        assert output["mean_log_likelihood"] == estimator.score(rows)
+        assert (output["bic"], output["aic"]) == (estimator.bic(rows), estimator.aic(rows))
+        assert (output["n_rows"], output["row_weight"], output["n_parameters"]) == (n_rows, n_rows, 11)
 
 
 def test_score_rows_prints_the_log_density_of_each_row(cli, model, faithful, tmp_path):
@@ -52,14 +52,14 @@ def test_a_frequency_weight_counts_as_repeated_rows(cli, csv_file, tmp_path):
     two = json.loads(cli("fit", repeated, *arguments).stdout)
     assert (one["n_rows"], one["row_weight"], one["weights"]) == (5, 7.0, "w")
     assert one["feature_names"] == ["x", "y"]
-    for mine, theirs in zip(one["candidates"], two["candidates"], strict=True):
-        assert mine["bic"] == pytest.approx(theirs["bic"], rel=1e-12)
+    for actual, expected in zip(one["candidates"], two["candidates"], strict=True):
+        assert actual["bic"] == pytest.approx(expected["bic"], rel=1e-12)
     _, record = model_file.read(tmp_path / "m.gmm")
     assert (record.details.fit.n_rows, record.details.fit.row_weight) == (5, 7.0)
-    mine = json.loads(cli("score", tmp_path / "m.gmm", weighted, "--weights", "w", "--json").stdout)
-    theirs = json.loads(cli("score", tmp_path / "m.gmm", repeated, "--json").stdout)
+    actual = json.loads(cli("score", tmp_path / "m.gmm", weighted, "--weights", "w", "--json").stdout)
+    expected = json.loads(cli("score", tmp_path / "m.gmm", repeated, "--json").stdout)
     for name in ("mean_log_likelihood", "bic", "aic", "row_weight"):
-        assert mine[name] == pytest.approx(theirs[name], rel=1e-12)
+        assert actual[name] == pytest.approx(expected[name], rel=1e-12)
     assert "5 rows of total weight 7 (w), 2 features (x, y)" in cli("fit", weighted, "-k", 1, "--weights", "w").stdout
     assert "5 rows of total weight 7" in cli("score", tmp_path / "m.gmm", weighted, "--weights", "w").stdout
     assert "5 rows of total weight 7" in cli("describe", tmp_path / "m.gmm").stdout
@@ -99,33 +99,33 @@ def test_describe_prints_the_contents_of_a_model_file(cli, model):
     assert lines[0] == f"{model}: 2 components, 2 features, full covariances"
     assert any(line.split() == ["features", "eruptions,", "waiting"] for line in lines)
     assert any(line.startswith("fitted to   272 rows, float64") for line in lines)
-    assert not any("shared_noise" in line for line in lines)  # options of other structures are absent, too
+    assert not any("shared_noise" in line for line in lines)  # options of other structures are not printed
     assert any("-1130.26 nats after 2 steps, converged" in line for line in lines)
     assert any(line.startswith("        1  0.6441  4.290 ± 0.412  79.97 ± 6.00  ") for line in lines)
-    said = json.loads(cli("describe", model, "--json").stdout)
+    output = json.loads(cli("describe", model, "--json").stdout)
     mixture = Mixture.load(model)
-    assert np.array_equal(said["covariances"], mixture.covariances)
-    assert (said["layout"], said["structure"], said["n_parameters"]) == (1, "full", 11)
-    assert said["feature_names"] == ["eruptions", "waiting"]
-    assert said["fit"]["n_rows"] == 272
-    assert said["estimator"]["name"] == "GaussianMixture"
+    assert np.array_equal(output["covariances"], mixture.covariances)
+    assert (output["layout"], output["structure"], output["n_parameters"]) == (1, "full", 11)
+    assert output["feature_names"] == ["eruptions", "waiting"]
+    assert output["fit"]["n_rows"] == 272
+    assert output["estimator"]["name"] == "GaussianMixture"
 
 
 def test_describe_reports_a_saved_estimator_and_a_mixture_without_a_fit(cli, rng, tmp_path):
     rows, weights = rng.normal(size=(40, 2)), rng.integers(1, 4, size=40)
     estimator = GaussianMixture(2, tol=0.1, init_params="kmeans").fit(rows, sample_weight=weights)
     estimator.save(tmp_path / "e.gmm")
-    said = cli("describe", tmp_path / "e.gmm").stdout
-    assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in said
-    total = weights.sum() * estimator.lower_bound_  # lower_bound_ belongs to the parameters before the last step
-    assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in said
-    assert "ended       The mean log-likelihood changed by less than tol." in said  # Python's name of the option
-    assert "tol=0.1" in said
-    assert "The features have no names." in said
+    output = cli("describe", tmp_path / "e.gmm").stdout
+    assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in output
+    total = weights.sum() * estimator.lower_bound_  # lower_bound_ is that of the parameters before the last step
+    assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in output
+    assert "ended       The mean log-likelihood changed by less than tol." in output  # the name of the parameter
+    assert "tol=0.1" in output
+    assert "The features have no names." in output
     estimator.mixture_.save(tmp_path / "m.gmm")
-    said = cli("describe", tmp_path / "m.gmm").stdout
-    assert "settings" not in said
-    assert "converged" not in said
+    output = cli("describe", tmp_path / "m.gmm").stdout
+    assert "settings" not in output
+    assert "converged" not in output
     assert json.loads(cli("describe", tmp_path / "m.gmm", "--json").stdout)["fit"] is None
 
 
@@ -135,28 +135,28 @@ def test_fit_does_not_store_invented_feature_names(cli, csv_file, tmp_path):
     assert cli("score", tmp_path / "m.gmm", csv_file("height,age\n1,2\n2,2\n")).exit_code == 0
 
 
-@pytest.mark.parametrize("verb", ["predict", "score"])
-def test_columns_option_matches_differently_named_columns_by_index(verb, cli, model, csv_file):
+@pytest.mark.parametrize("subcommand", ["predict", "score"])
+def test_columns_option_matches_differently_named_columns_by_index(subcommand, cli, model, csv_file):
     path = csv_file("b,a,c\n79,3.6,1\n54,1.8,1\n")
-    renamed = cli(verb, model, path, "--columns", "a,b", "--json")
+    renamed = cli(subcommand, model, path, "--columns", "a,b", "--json")
     assert renamed.exit_code == 0
     same = csv_file("eruptions,waiting\n3.6,79\n1.8,54\n", "same.csv")
     for order in ("eruptions,waiting", "waiting,eruptions"):
-        named = cli(verb, model, same, "--columns", order, "--json")
+        named = cli(subcommand, model, same, "--columns", order, "--json")
         expected, found = (json.loads(result.stdout) for result in (named, renamed))
-        if verb == "score":
+        if subcommand == "score":
             assert found["bic"] == expected["bic"]
         else:
             assert [row["log_density"] for row in found] == [row["log_density"] for row in expected]
 
 
-@pytest.mark.parametrize("verb", ["fit", "predict", "describe", "plot"])
-def test_help_lists_each_option_once_and_table_options_last(verb, cli):
-    own, of_tables = cli(verb, "--help").stdout.split("\nOptions of tables:\n")
+@pytest.mark.parametrize("subcommand", ["fit", "predict", "describe", "plot"])
+def test_help_lists_each_option_once_and_table_options_last(subcommand, cli):
+    own, of_tables = cli(subcommand, "--help").stdout.split("\nOptions of tables:\n")
     listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
     assert "--delimiter" in listed[1]
     assert "--quiet" in listed[0]
-    command = getattr(import_module(f"gaussmix._src.cli.verbs.{verb}"), verb)
+    command = getattr(import_module(f"gaussmix._src.cli.verbs.{subcommand}"), subcommand)
     flags = [flag for each in command.params for flag in each.opts if flag.startswith("--")]
     assert sorted([*listed[0], *listed[1]]) == sorted([*flags, "--help"])
 
@@ -173,7 +173,7 @@ def test_trim_option_excludes_outliers_from_the_fit(cli, csv_file, tmp_path):
 
 
 def test_subcommands_equal_the_methods_of_a_bayesian_estimator(cli, faithful, tmp_path):
-    """Check a fit to a part of the rows, whose predictive density differs from the density of its mixture."""
+    """Check a fit to one sixth of the rows, whose predictive density differs from the density of its mixture."""
     rows, path = pd.read_csv(faithful), tmp_path / "b.gmm"
     found = BayesianGaussianMixture(5, weight_concentration_prior=1.0, random_state=0).fit(rows[::6])
     assert (found.mass_ > 0).sum() == 2
@@ -182,11 +182,11 @@ def test_subcommands_equal_the_methods_of_a_bayesian_estimator(cli, faithful, tm
     def table_of(*words):
         return pd.read_csv(io.StringIO(cli(*words).stdout), float_precision="round_trip")
 
-    table, shares = table_of("predict", path, faithful, "--probabilities"), found.predict_proba(rows)
+    table, responsibilities = table_of("predict", path, faithful, "--probabilities"), found.predict_proba(rows)
     np.testing.assert_array_equal(table["component"], found.predict(rows))
     np.testing.assert_array_equal(table["log_density"], found.score_samples(rows))
-    np.testing.assert_array_equal(table["probability"], shares.max(axis=1))
-    np.testing.assert_array_equal(table[["probability_0", "probability_1"]], shares[:, :2])
+    np.testing.assert_array_equal(table["probability"], responsibilities.max(axis=1))
+    np.testing.assert_array_equal(table[["probability_0", "probability_1"]], responsibilities[:, :2])
     assert "probability_2" not in table
     assert np.abs(table["log_density"] - found.mixture_.log_density(rows.to_numpy())).max() > 0.1
     each = table_of("score", path, faithful, "--rows")
@@ -198,10 +198,10 @@ def test_subcommands_equal_the_methods_of_a_bayesian_estimator(cli, faithful, tm
     drawn = table_of("sample", path, "-n", 500, "--components", "--seed", 3)
     expected, labels = found.mixture_.sample(500, np.random.default_rng(3))
     np.testing.assert_array_equal(drawn, np.column_stack([expected, labels]))
-    assert labels.max() > 1  # a component without rows has a small weight, and can be drawn
-    said = cli("describe", path).stdout
-    assert "components  2 of at most 5 have rows" in said
-    assert f"lower bound {found.lower_bound_:.2f} nats" in said
+    assert labels.max() > 1  # a component without rows has a small weight, so that rows of this component can be drawn
+    output = cli("describe", path).stdout
+    assert "components  2 of at most 5 have rows" in output
+    assert f"lower bound {found.lower_bound_:.2f} nats" in output
     assert json.loads(cli("describe", path, "--json").stdout)["n_parameters"] == 2 * 5 + 1
     assert "In Python, its posterior_ has intervals" in cli("describe", path, "--inference", faithful).stderr
 
@@ -209,7 +209,7 @@ def test_subcommands_equal_the_methods_of_a_bayesian_estimator(cli, faithful, tm
 TABLE = "x,y\n1,2\n2,\n,3\n4,5\n2,3.5\n9,1\n8,2\n9,2.5\n8.5,\n"
 
 
-ROWS = np.array([[float(cell or "nan") for cell in line.split(",")] for line in TABLE.splitlines()[1:]])
+ROWS = np.array([[float(value or "nan") for value in line.split(",")] for line in TABLE.splitlines()[1:]])
 
 
 def test_fit_and_predict_with_missing_values_equal_the_estimator(cli, csv_file, tmp_path):
@@ -217,16 +217,16 @@ def test_fit_and_predict_with_missing_values_equal_the_estimator(cli, csv_file, 
     model = tmp_path / "model.gmm"
     options = ["-k", "1", "--structure", "full"]
     assert cli("fit", table, *options, "--tol", "1e-9", "--max-iter", "500", "-o", model).exit_code == 0
-    alone = GaussianMixture(1, reg_covar=0.0, tol=1e-9, max_iter=500).fit(ROWS)
-    np.testing.assert_allclose(Mixture.load(model).means, alone.means_, rtol=1e-9)
+    estimator = GaussianMixture(1, reg_covar=0.0, tol=1e-9, max_iter=500).fit(ROWS)
+    np.testing.assert_allclose(Mixture.load(model).means, estimator.means_, rtol=1e-9)
 
     found = list(csv.DictReader(io.StringIO(cli("predict", model, table, "--outliers").stdout)))
-    np.testing.assert_allclose([float(row["log_density"]) for row in found], alone.score_samples(ROWS), rtol=1e-6)
-    parts = [alone.mixture_.marginal(np.flatnonzero(~np.isnan(row))) for row in ROWS]
+    np.testing.assert_allclose([float(row["log_density"]) for row in found], estimator.score_samples(ROWS), rtol=1e-6)
+    parts = [estimator.mixture_.marginal(np.flatnonzero(~np.isnan(row))) for row in ROWS]
     tails = [part.density_p_value(row[None, ~np.isnan(row)])[0] for part, row in zip(parts, ROWS, strict=True)]
     np.testing.assert_allclose([float(row["p_value"]) for row in found], tails, rtol=1e-6)
     scores = json.loads(cli("score", model, table, "--json").stdout)
-    assert scores["mean_log_likelihood"] == pytest.approx(alone.score(ROWS), rel=1e-6)
+    assert scores["mean_log_likelihood"] == pytest.approx(estimator.score(ROWS), rel=1e-6)
 
 
 def test_predict_assigns_noise_to_component_minus_one(cli, tmp_path, rng):

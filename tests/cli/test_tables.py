@@ -1,4 +1,4 @@
-"""Tables of every format and dialect give the same rows, or an error of one sentence that names the location."""
+"""Tests that tables of all formats and dialects give the same rows, or an error that names the location."""
 
 import bz2
 import csv
@@ -27,7 +27,7 @@ SAVETXT = "".join("{:.18e} {:.18e}\n".format(*row) for row in FLOATS)
 PLAIN = "1.5,2.25\n3.5,-1.0\n4.25,0.5\n"
 COMMAS = [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
 
-TEXTS = {  # contents, names, rows, notices for the user
+TEXTS = {  # contents, names, rows, parameters of the dialect
     "plain": ("x,y\n1,2\n3,4.5\n", XY, TWO, {}),
     "windows lines": ("x,y\r\n1,2\r\n3,4.5\r\n", XY, TWO, {}),
     "byte order mark": ("\ufeffx,y\n1,2\n3,4.5\n", XY, TWO, {}),
@@ -40,10 +40,10 @@ TEXTS = {  # contents, names, rows, notices for the user
     "exponents": ("x,y\n1e0,20e-1\n+3,4.5\n", XY, TWO, {}),
     "truth values": ("x,y\ntrue,2\nFalse,4.5\n", XY, [[1, 2], [0, 4.5]], {}),
     "no header": ("1,2\n3,4.5\n", NUMBERED, TWO, {}),
-    "no header, said": ("1,2\n3,4.5\n", NUMBERED, TWO, {"has_header": False}),
-    "a header of numbers, said": ("1,2\n3,4\n", ("1", "2"), [[3, 4]], {"has_header": True}),
+    "no header by option": ("1,2\n3,4.5\n", NUMBERED, TWO, {"has_header": False}),
+    "a header of numbers by option": ("1,2\n3,4\n", ("1", "2"), [[3, 4]], {"has_header": True}),
     "a header of numbers by pandas": ("0,1,2\n0.5,2,3\n0.7,3,4\n", ("0", "1", "2"), [[0.5, 2, 3], [0.7, 3, 4]], {}),
-    "numbers that are no header": ("0,1\n5,7\n", NUMBERED, [[0, 1], [5, 7]], {}),
+    "numbers that are not a header": ("0,1\n5,7\n", NUMBERED, [[0, 1], [5, 7]], {}),
     "texts longer than Python's limit": (f"x,t,y\n1,{'a' * 2**17}b,2\n3,{'a' * 2**17}b,4.5\n", XY, TWO, {}),
     "an index by pandas": (",0,1\n0,1.5,2.5\n1,2.5,3\n", ("0", "1"), [[1.5, 2.5], [2.5, 3]], {}),
     "columns without names": ("a,b,,\n1,2,,\n3,4.5,,\n", AB, TWO, {}),
@@ -71,7 +71,7 @@ TEXTS = {  # contents, names, rows, notices for the user
     "VCF": ("##fileformat=VCF\n#CHROM\tPOS\n1\t2\n3\t4.5\n", ("CHROM", "POS"), TWO, {}),
     "decimal commas": ("a;b\n0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", AB, COMMAS, {}),
     "decimal commas, no header": ("0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", NUMBERED, COMMAS, {}),
-    "decimal commas, said": ("a;b\n0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", AB, COMMAS, {"decimal": ","}),
+    "decimal commas by option": ("a;b\n0,126;-0,132\n0,64;0,105\n-0,536;0,362\n", AB, COMMAS, {"decimal": ","}),
     "one column of decimal commas": ("length\n1,5\n2,25\n", ("length",), [[1.5], [2.25]], {"decimal": ","}),
     "quoted decimal commas": ('x,y\n"1,5","2,25"\n"3,5","4,0"\n', XY, [[1.5, 2.25], [3.5, 4]], {"decimal": ","}),
     "quoted, without names": ('"1,5","2,25"\n"3,5","4,0"\n', NUMBERED, [[1.5, 2.25], [3.5, 4]], {"decimal": ","}),
@@ -84,17 +84,17 @@ TEXTS = {  # contents, names, rows, notices for the user
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_open_table_detects_the_dialect_of_text_files(name, csv_file, numbers):
-    text, names, rows, said = TEXTS[name]
-    table = open_table(str(csv_file(text, "table.txt")), dialect=Dialect(**said))
-    found = numbers(table)
+def test_open_table_detects_the_dialect_of_text_files(name, csv_file, read_features):
+    text, names, rows, options = TEXTS[name]
+    table = open_table(str(csv_file(text, "table.txt")), dialect=Dialect(**options))
+    found = read_features(table)
     assert found.names == names
     np.testing.assert_array_equal(found.rows, rows)
     assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
     assert csv.field_size_limit() == 2**17  # reading must not change this setting of the whole process
 
 
-DELIMITERS = {  # name of the case → text with text columns, its delimiter
+DELIMITERS = {  # contents with columns of text, and the delimiter
     "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
     "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
     "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
@@ -111,18 +111,18 @@ def test_decimal_commas_next_to_text_are_not_taken_for_delimiters(name, csv_file
 
 
 @pytest.mark.parametrize(
-    ("cells", "thousands"),
+    ("line", "thousands"),
     [("1,234;2,345", None), ("1.5;2,5", None), ("1,5;2,5", ","), ("1;2", None), ("Rome, Bonn;2", None)],
 )
-def test_ambiguous_commas_are_not_read_as_decimal_marks(cells, thousands, csv_file):
-    table = open_table(str(csv_file(f"a;b\n{cells}\n")), dialect=Dialect(delimiter=";", thousands=thousands))
+def test_ambiguous_commas_are_not_read_as_decimal_marks(line, thousands, csv_file):
+    table = open_table(str(csv_file(f"a;b\n{line}\n")), dialect=Dialect(delimiter=";", thousands=thousands))
     assert table.decimal == "."
 
 
 def test_open_table_reports_a_guess_about_the_header(csv_file):
     path = str(csv_file("1,2\n3,4\n"))
-    said = f"{path} begins with numbers, so it is read as having no header; --header if it has."
-    assert open_table(path).notices == (said,)
+    notice = f"{path} begins with numbers, so it is read as having no header; --header if it has."
+    assert open_table(path).notices == (notice,)
     assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
     assert "--no-header if these are values" in open_table(str(csv_file("5.1,3.5,setosa\n4.9,3,setosa\n"))).notices[0]
 
@@ -143,19 +143,19 @@ def test_text_columns_are_read_unchanged_across_blocks(csv_file):
     assert pa.Table.from_batches(table.batches(table.names))["note"].to_pylist() == ["two\nlines"] * 150_000
 
 
-def test_tables_separated_by_blanks_are_read_across_blocks(csv_file, numbers, rng):
+def test_tables_separated_by_blanks_are_read_across_blocks(csv_file, read_features, rng):
     rows = rng.normal(size=(60_000, 2)).round(6)
     text = "x   y\n" + "".join(f" {a}  {b}\n" for a, b in rows.tolist())
-    np.testing.assert_array_equal(numbers(open_table(str(csv_file(text)))).rows, rows)
+    np.testing.assert_array_equal(read_features(open_table(str(csv_file(text)))).rows, rows)
 
 
 @pytest.mark.heavy
-def test_column_types_are_inferred_from_the_whole_column(csv_file, numbers):
+def test_column_types_are_inferred_from_the_whole_column(csv_file, read_features):
     """Check types of whole columns, because Arrow infers types from the first block of about a megabyte."""
     many = "1\n" * 700_000
-    assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
+    assert read_features(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
     with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is not a number"):
-        numbers(open_table(str(csv_file(f"x\n{many}oops\n"))))
+        read_features(open_table(str(csv_file(f"x\n{many}oops\n"))))
 
 
 LONG = np.arange(2000.0).reshape(1000, 2) ** 2 % 97
@@ -169,27 +169,27 @@ COMPRESSED = {
 
 
 @pytest.mark.parametrize("codec", COMPRESSED)
-def test_compressed_files_are_read_and_damaged_ones_are_rejected(codec, cli, csv_file, numbers):
+def test_compressed_files_are_read_and_damaged_ones_are_rejected(codec, cli, csv_file, read_features):
     contents = COMPRESSED[codec]
-    assert np.array_equal(numbers(open_table(str(csv_file(contents)))).rows, LONG)
+    assert np.array_equal(read_features(open_table(str(csv_file(contents)))).rows, LONG)
     assert json.loads(cli("fit", "-", "-k", 1, "--json", input=contents).stdout)["n_rows"] == len(LONG)
     half = len(contents) // 2
-    for harmed in contents[:half], contents[:half] + bytes(byte ^ 0xFF for byte in contents[half:]):
-        path = csv_file(harmed, f"data.csv.{codec}")
+    for damaged in contents[:half], contents[:half] + bytes(byte ^ 0xFF for byte in contents[half:]):
+        path = csv_file(damaged, f"data.csv.{codec}")
         result = cli("fit", path)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith(f"gaussmix: {path} can't be read as CSV: ")
         assert result.stderr.count("\n") == 1
 
 
-def written(write, *arguments):
+def bytes_of(write, *arguments):
     file = io.BytesIO()
     write(*arguments, file)
     return file.getvalue()
 
 
 def npy(array):
-    return written(lambda array, file: np.save(file, array, allow_pickle=True), array)
+    return bytes_of(lambda array, file: np.save(file, array, allow_pickle=True), array)
 
 
 def stream(table):
@@ -202,16 +202,16 @@ def stream(table):
 def feather_1(table):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return written(lambda table, file: feather.write_feather(table, file, version=1), table)
+        return bytes_of(lambda table, file: feather.write_feather(table, file, version=1), table)
 
 
 ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
 FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
 FILES = {  # extension, contents, column names
     "csv": (".csv", b"x,y\n1.5,2\n3,0.3333333333333333\n-1e-300,7\n", True),
-    "parquet": (".parquet", written(parquet.write_table, FRAME), True),
-    "parquet, short": (".pq", written(parquet.write_table, FRAME), True),
-    "arrow file": (".arrow", written(feather.write_feather, FRAME), True),
+    "parquet": (".parquet", bytes_of(parquet.write_table, FRAME), True),
+    "parquet, short": (".pq", bytes_of(parquet.write_table, FRAME), True),
+    "arrow file": (".arrow", bytes_of(feather.write_feather, FRAME), True),
     "arrow stream": (".arrows", stream(FRAME), True),
     "feather, version 1": (".feather", feather_1(FRAME), True),
     "npy": (".npy", npy(ROWS), False),
@@ -222,74 +222,74 @@ FILES = {  # extension, contents, column names
 
 
 @pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
-@pytest.mark.parametrize("way", ["by extension", "by format", "by beginning"])
+@pytest.mark.parametrize("detection", ["by extension", "by format", "by beginning"])
 @pytest.mark.parametrize("name", FILES)
-def test_all_formats_give_the_same_rows(name, way, csv_file, numbers):
+def test_all_formats_give_the_same_rows(name, detection, csv_file, read_features):
     extension, contents, named = FILES[name]
-    path = str(csv_file(contents, "data" + (extension if way == "by extension" else ".bin")))
+    path = str(csv_file(contents, "data" + (extension if detection == "by extension" else ".bin")))
     format = {".csv": "csv", ".pq": "parquet", ".parquet": "parquet", ".npy": "npy"}.get(extension, "arrow")
-    table = open_table(path, format if way == "by format" else None)
-    found = numbers(table)
+    table = open_table(path, format if detection == "by format" else None)
+    found = read_features(table)
     assert np.array_equal(found.rows, ROWS)
     assert found.rows.dtype == np.float64
     assert found.names == (("x", "y") if named else ("x0", "x1"))
     assert (table.has_names, found.notices) == (named, [])
-    if way != "by format":
-        source = gaussmix.open(path)  # `open` detects formats as the command line does
+    if detection != "by format":
+        source = gaussmix.open(path)  # `open` and the command line detect formats alike
         assert np.array_equal(source.whole.rows, ROWS)
         assert source.feature_names == (found.names if named else None)
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int64", "uint64", "float16", "float32"])
-def test_numeric_types_of_all_widths_are_read(kind, csv_file, numbers):
+def test_numeric_types_of_all_widths_are_read(kind, csv_file, read_features):
     column = np.array([1, 2, 200 if kind == "uint8" else 100]).astype(kind)
-    parquet_file = written(parquet.write_table, pa.table({"x": column}))
+    parquet_file = bytes_of(parquet.write_table, pa.table({"x": column}))
     for contents, name in ((npy(column), "a.npy"), (parquet_file, "a.parquet")):
-        assert numbers(open_table(str(csv_file(contents, name)))).rows[:, 0].tolist() == column.tolist()
+        assert read_features(open_table(str(csv_file(contents, name)))).rows[:, 0].tolist() == column.tolist()
 
 
-LATER = "it contains dates, times or durations; write them as numbers first, such as days since the first."
+DATE_ADVICE = "it contains dates, times or durations; write them as numbers first, such as days since the first."
 
 
 @pytest.mark.parametrize("kind", ["timestamp[s]", "date32", "time64[us]", "duration[s]"])
-def test_columns_that_are_not_numeric_are_left_out_and_reported(kind, tmp_path, numbers):
+def test_columns_that_are_not_numeric_are_left_out_and_reported(kind, tmp_path, read_features):
     frame = pd.DataFrame({"x": [1.0, 2], "name": ["a", "b"], "ok": [True, False]}, index=[5, 9])
     table = pa.Table.from_pandas(frame.assign(kind=pd.Categorical(["u", "v"])))
     times = pa.array([1, 2], pa.int32() if kind == "date32" else pa.int64()).cast(kind)
     parquet.write_table(table.append_column("when", times), tmp_path / "a.parquet")
     opened = open_table(str(tmp_path / "a.parquet"))
     assert opened.notices == ("left out column '__index_level_0__': it is the index of a data frame.",)
-    found = numbers(opened)
+    found = read_features(opened)
     assert found.names == ("x", "ok")
     assert found.rows.tolist() == [[1.0, 1.0], [2.0, 0.0]]
     assert sorted(found.notices) == [
         *opened.notices,
         "left out column 'kind': it contains categories, not numbers.",
         "left out column 'name': it contains text, not numbers.",
-        f"left out column 'when': {LATER}",
+        f"left out column 'when': {DATE_ADVICE}",
     ]
-    with pytest.raises(ValueError, match=re.escape(f"column 'when': {LATER}") + "$"):
-        numbers(opened, ["x", "when"])
+    with pytest.raises(ValueError, match=re.escape(f"column 'when': {DATE_ADVICE}") + "$"):
+        read_features(opened, ["x", "when"])
 
 
-def test_requested_columns_must_exist_and_be_numeric(csv_file, numbers):
+def test_requested_columns_must_exist_and_be_numeric(csv_file, read_features):
     table = open_table(str(csv_file("x,y\n1,a\n2,b\n")))
     with pytest.raises(ValueError, match="has no column 'z'; it has 'x', 'y'"):
-        numbers(table, ["z"])
+        read_features(table, ["z"])
     with pytest.raises(ValueError, match="column 'y': line 2 contains 'a', not a number"):
-        numbers(table, ["x", "y"])
-    assert numbers(table, ["x"]).rows.tolist() == [[1.0], [2.0]]
+        read_features(table, ["x", "y"])
+    assert read_features(table, ["x"]).rows.tolist() == [[1.0], [2.0]]
 
 
 MISSING = "the value is missing (NaN or null)"
 NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8 or pass its encoding."
-BAD = {  # contents, file name, error message
+UNUSABLE = {  # contents, file name, error message
     "nothing": (b"\n\n \n", "a.csv", " is empty."),
     "header only": (b"x,y\n", "a.csv", " has a header but no rows."),
     "header without newline": (b"x,y", "a.csv", " has a header but no rows."),
     "binary": (b"ab\0\0\1\2", "a.csv", " contains binary data, not CSV."),
-    "no letters of any kind, in names": (b"n\x81,y\n1,2\n", "a.csv", NOT_UTF_8),
-    "no letters of any kind, in values": (b"n,y\n\x81,a\n", "a.csv", NOT_UTF_8),
+    "invalid UTF-8 in names": (b"n\x81,y\n1,2\n", "a.csv", NOT_UTF_8),
+    "invalid UTF-8 in values": (b"n,y\n\x81,a\n", "a.csv", NOT_UTF_8),
     "one name twice": (b"x,x\n1,2\n", "a.csv", " has two columns called 'x': rename one."),
     "a value too many": (b"x,y\n1,2\n\n3,4,5\n", "a.csv", ", line 4: 3 values for 2 columns."),
     "a value too few": (b"x,y\n1,2\n3\n", "a.csv", ", line 3: 1 value for 2 columns."),
@@ -300,24 +300,24 @@ BAD = {  # contents, file name, error message
     "text below blanks": (b"\n  \ny\na\n", "a.csv", ", column 'y': line 4 contains 'a', not a number."),
     "a value too few below blanks": (b"  \n\nx,y\n1,2\n3\n", "a.csv", ", line 5: 1 value for 2 columns."),
     "infinity below blanks": (b"\t\n1,2\n3,inf\n", "a.csv", ", line 3, column 'x1': the value is infinite."),
-    "a number of Python's": (b"y\n1_000\n", "a.csv", ", column 'y': line 2 contains '1_000', not a number."),
+    "a number with underscores": (b"y\n1_000\n", "a.csv", ", column 'y': line 2 contains '1_000', not a number."),
     "digits of other scripts": ("y\n\uff11\n".encode(), "a.csv", ", column 'y': line 2 contains '\uff11', not a"),
     "a missing value": (b"x,y\n1,2\n\n3,\n", "a.csv", f", line 4, column 'y': {MISSING}."),
     "NA": (b"x,y\n1,2\nNA,NaN\n3,NA\n", "a.csv", f", line 3, column 'x': {MISSING}."),
     "a missing value after a long field": (b'x,t,y\n1,"a\nb",2\n,c,4\n', "a.csv", f", line 4, column 'x': {MISSING}."),
-    "marks of both kinds": (
+    "two decimal marks": (
         b"0,126;-0,132\n0,64;0,105\n-0,536;0.362\n", "a.csv",
         " begins with '0,126;-0,132' (if the comma is a decimal mark",
     ),
     "thousands in the first line": (b"1,500;2\n1,600;3\n", "a.csv", " begins with '1,500;2' (if ',' marks"),
-    "no Parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
+    "CSV named .parquet": (b"x,y\n1,2\n", "a.parquet", " can't be read as Parquet: "),
     "cut Parquet": (FILES["parquet"][1][:-20], "a.parquet", " can't be read as Parquet: "),
     "Parquet with a damaged name": (
         b"\xdd".join(FILES["parquet"][1].rsplit(b"x", 1)), "a.parquet", " can't be read as Parquet: 'utf-8' codec"
     ),
     "cut Arrow": (FILES["arrow file"][1][:-20], "a.arrow", " can't be read as Arrow or Feather: "),
     "empty": (b"", "a.feather", " can't be read as Arrow or Feather: "),
-    "no npy": (b"x,y\n1,2\n", "a.npy", " can't be read as .npy: "),
+    "CSV named .npy": (b"x,y\n1,2\n", "a.npy", " can't be read as .npy: "),
     "cut npy": (npy(ROWS)[:-8], "a.npy", " is truncated: it ends before the 3 rows that its header declares."),
     "an open bracket in an npy header": (
         npy(ROWS).replace(b"(3, 2)", b"(3, 2 "), "a.npy", " can't be read as .npy: a bracket or quote is not closed.",
@@ -328,25 +328,25 @@ BAD = {  # contents, file name, error message
     "complex": (npy(np.ones((2, 2), complex)), "a.npy", " contains complex128 of shape (2, 2), not rows and columns"),
     "a cube": (npy(np.ones((2, 2, 2))), "a.npy", " contains float64 of shape (2, 2, 2), not rows and columns of"),
     "a missing value of Parquet": (
-        written(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})), "a.parquet",
+        bytes_of(parquet.write_table, pa.table({"x": [1.0, None, 3.0]})), "a.parquet",
         f", row group 0, row 1, column 'x': {MISSING}",
     ),
     "infinity of npy": (npy(np.array([[1.0], [np.inf]])), "a.npy", ", row 1, column 'x0': the value is infinite"),
-    "no columns": (written(parquet.write_table, pa.table({})), "a.parquet", " has no columns"),
+    "no columns": (bytes_of(parquet.write_table, pa.table({})), "a.parquet", " has no columns"),
     "one name twice in Arrow": (stream(pa.table([[1], [2]], names=["x", "x"])), "a.arrow", " has two columns called"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_unusable_tables_raise_an_error_that_names_the_location(name, csv_file, numbers):
-    contents, file, complaint = BAD[name]
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_tables_raise_an_error_that_names_the_location(name, csv_file, read_features):
+    contents, file, message = UNUSABLE[name]
     path = str(csv_file(contents, file))
-    with pytest.raises(ValueError, match=f"^{re.escape(path + complaint)}") as caught:
-        numbers(open_table(path))
+    with pytest.raises(ValueError, match=f"^{re.escape(path + message)}") as caught:
+        read_features(open_table(path))
     assert "\n" not in str(caught.value)
 
 
-REFUSED = {  # file name → first bytes, message
+OTHER_FILES = {  # file name → first bytes, message
     "d.json": (b'[{"a": 1}]\n', "is JSON, which is unsupported: write it as CSV or Parquet first."),
     "d.gmm": (None, "is a model, not a table: name the rows to read."),
     "d.npz": (None, "contains several arrays: save the one to read as .npy."),
@@ -358,9 +358,9 @@ REFUSED = {  # file name → first bytes, message
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", OTHER_FILES)
 def test_files_of_other_types_are_rejected_by_extension_and_first_bytes(name, cli, csv_file):
-    beginning, advice = REFUSED[name]
+    beginning, advice = OTHER_FILES[name]
     path = csv_file(b"PK\x03\x04\0\0" if name != "d.json" else "[]", name)
     result = cli("fit", path)
     assert result.exit_code == 1
@@ -370,7 +370,7 @@ def test_files_of_other_types_are_rejected_by_extension_and_first_bytes(name, cl
 
 
 @pytest.mark.parametrize(
-    ("cells", "given", "advice"),
+    ("values", "options", "advice"),
     [
         (["1.234,5", "2.345,6", "7,5"], [], "--thousands ."),
         (["1.234,5", "2.345,6", "3.456,5"], [], "--decimal , --thousands ."),
@@ -382,52 +382,52 @@ def test_files_of_other_types_are_rejected_by_extension_and_first_bytes(name, cl
         (["1'234.5", "2\N{RIGHT SINGLE QUOTATION MARK}345.6", "7.5"], [], '--thousands "\'"'),
     ],
 )
-def test_errors_about_unusual_decimal_marks_suggest_options(cli, csv_file, cells, given, advice):
-    path = csv_file("id;a\n" + "".join(f"{number};{cell}\n" for number, cell in enumerate(cells)))
-    result = cli("fit", path, "-k", 1, *given)
+def test_errors_about_unusual_decimal_marks_suggest_options(cli, csv_file, values, options, advice):
+    path = csv_file("id;a\n" + "".join(f"{number};{value}\n" for number, value in enumerate(values)))
+    result = cli("fit", path, "-k", 1, *options)
     assert result.exit_code == 1
     assert f"pass {advice})" in result.stderr
-    assert cli("fit", path, "-k", 1, *given, *shlex.split(advice), "--columns", "a").exit_code == 0
+    assert cli("fit", path, "-k", 1, *options, *shlex.split(advice), "--columns", "a").exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("cell", "rows", "options", "said"),
+    ("value", "rows", "options", "message"),
     [
         ("?", "1,2\n2,5\n{},4\n", [], "column 'a' contains only numbers except '?' in line 4"),
         ('"1,000.5"', "1,2\n2,5\n{},4\n", [], "column 'a' contains only numbers except '1,000.5' in line 4"),
         ('"2,5"', "1,2\n2,5\n{},4\n", [], "--decimal ,"),
         *(
-            (cell, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' contains only numbers except '{cell}' in line 4")
-            for cell in ("1.23", "1.2345", "12.34.567", "1.234.", "x")
+            (value, "1.000;1\n2.000;2\n{};3\n", decimal, f"column 'a' contains only numbers except '{value}' in line 4")
+            for value in ("1.23", "1.2345", "12.34.567", "1.234.", "x")
             for decimal in (["--thousands", "."], ["--thousands", ".", "--decimal", ","])
         ),
     ],
 )
-def test_an_almost_numeric_column_is_rejected_instead_of_left_out(cell, rows, options, said, cli, csv_file):
-    mark = ";" if options else ","
-    path = csv_file(f"a{mark}b\n" + rows.format(cell) + f"3{mark}1\n5{mark}9\n" * 20)
+def test_an_almost_numeric_column_is_rejected_instead_of_left_out(value, rows, options, message, cli, csv_file):
+    delimiter = ";" if options else ","
+    path = csv_file(f"a{delimiter}b\n" + rows.format(value) + f"3{delimiter}1\n5{delimiter}9\n" * 20)
     result = cli("fit", path, "-k", 1, "-q", *options)
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert "1 feature (b)" in cli("fit", path, "-k", 1, "--exclude", "a", *options).stdout
 
 
-@pytest.mark.parametrize("cell", ["oops", "3,5"])
-@pytest.mark.parametrize("n_before", [40, 30_000])  # both in the rows by which Arrow infers types
-def test_text_in_a_numeric_column_is_rejected_in_early_and_late_rows(n_before, cell, csv_file):
-    table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{cell};2\n" + "3;1\n" * 20)))
-    with pytest.raises(ValueError, match=f"column 'a' contains only numbers except '{cell}' in line {n_before + 2}"):
+@pytest.mark.parametrize("value", ["oops", "3,5"])
+@pytest.mark.parametrize("n_before", [40, 30_000])  # both are within the rows from which Arrow infers types
+def test_text_in_a_numeric_column_is_rejected_in_early_and_late_rows(n_before, value, csv_file):
+    table = open_table(str(csv_file("a;b\n" + "1;2\n" * n_before + f"{value};2\n" + "3;1\n" * 20)))
+    with pytest.raises(ValueError, match=f"column 'a' contains only numbers except '{value}' in line {n_before + 2}"):
         table.numeric_names()
 
 
-@pytest.mark.parametrize("n_whole", [0, 25])
-def test_decimal_commas_are_detected_in_the_first_lines_or_suggested(n_whole, cli, csv_file, model):
-    """Check decimal commas in columns that a fit could ignore, because there is another column of numbers."""
-    rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
+@pytest.mark.parametrize("n_integers", [0, 25])
+def test_decimal_commas_are_detected_in_the_first_lines_or_suggested(n_integers, cli, csv_file, model):
+    """Check columns that a fit could leave out, because there is another column of numbers."""
+    rows = n_integers * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
     data = csv_file("eruptions;waiting;n\n" + rows)
     for words in (["fit", data, "-k", 1], ["predict", model, data]):
         result = cli(*words)
-        if n_whole:
+        if n_integers:
             assert result.exit_code == 1
             assert "column 'eruptions'" in result.stderr
             assert "(if the comma is a decimal mark, pass --decimal ,)" in result.stderr
@@ -467,9 +467,9 @@ def test_an_invalid_value_in_a_late_block_is_reported_with_its_line(cli, csv_fil
 def test_drop_missing_leaves_out_rows_with_missing_values(cli, csv_file, model):
     text = "waiting,eruptions,note\n79,3.6,a\nNA,2,b\n54,1.8,\n60,,d\n?,5,e\n"
     options = "--drop-missing", "--na", "?"
-    written = cli("predict", model, csv_file(text), *options)
-    assert [line.split(",")[2] for line in written.stdout.splitlines()] == ["note", "a", ""]
-    assert "left out 3 rows" in written.stderr
+    predicted = cli("predict", model, csv_file(text), *options)
+    assert [line.split(",")[2] for line in predicted.stdout.splitlines()] == ["note", "a", ""]
+    assert "left out 3 rows" in predicted.stderr
     assert json.loads(cli("score", model, csv_file(text), *options, "--json").stdout)["n_rows"] == 2
     assert json.loads(cli("fit", csv_file(text), "-k", 1, "-s", "diag", "--json", *options).stdout)["n_rows"] == 2
     infinite = cli("predict", model, csv_file("eruptions,waiting\n1,2\n,3\n4,inf\n"), "--drop-missing")
@@ -479,11 +479,11 @@ def test_drop_missing_leaves_out_rows_with_missing_values(cli, csv_file, model):
 
 
 def test_columns_without_name_and_values_are_reported_as_empty(cli, csv_file):
-    said = cli("fit", csv_file("a,b,\n" + "1,2,\n2,5,\n4,4,\n"), "-k", 1).stderr
-    assert said == "gaussmix: left out column '': it is empty.\n"
+    stderr = cli("fit", csv_file("a,b,\n" + "1,2,\n2,5,\n4,4,\n"), "-k", 1).stderr
+    assert stderr == "gaussmix: left out column '': it is empty.\n"
 
 
-class TestCounting:
+class TestRowNumbers:
     """Check that a column that numbers the rows is not a feature, unless the user names this column."""
 
     def table(self, path, rng, *, first=0, name="id", order=None):

@@ -1,4 +1,4 @@
-"""The display of components: shapes, positions, and labels. No pictures are compared."""
+"""Tests of shapes, positions and labels in `ComponentDisplay`; no pictures are compared."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -46,7 +46,7 @@ def rows(mixture, rng):
 def outline(ellipse):
     """Return points of an ellipse as matplotlib draws it, in data units: (n_points, 2)."""
     path = ellipse.get_path()
-    # other vertices are control points of its Bézier curves
+    # Other vertices are control points of the Bézier curves of the ellipse.
     on_curve = np.linalg.norm(path.vertices, axis=1) < 1 + 1e-9
     return ellipse.get_patch_transform().transform(path.vertices[on_curve])
 
@@ -62,19 +62,20 @@ def test_ellipses_are_at_the_mahalanobis_distance_of_their_level(mixture, rows):
             assert len(offsets) >= 8
             covariance = dense[k][np.ix_([2, 0], [2, 0])]
             squares = np.einsum("ij,ij->i", offsets, np.linalg.solve(covariance, offsets.T).T)
-            np.testing.assert_allclose(squares, level**2, rtol=1e-9)  # condition below 1e3, and an angle in degrees
+            # The condition number is below 1e3, and the angle of the ellipse is stored in degrees.
+            np.testing.assert_allclose(squares, level**2, rtol=1e-9)
 
 
 def test_row_colours_show_the_component_and_its_probability(mixture, rows):
     display = ComponentDisplay.from_estimator(mixture, rows, features=(1, 2))
-    shares = mixture.responsibilities(rows)
-    assert shares.max(axis=1).min() < 0.9
+    responsibilities = mixture.responsibilities(rows)
+    assert responsibilities.max(axis=1).min() < 0.9
     for k, points in enumerate(display.rows_):
-        mine = shares.argmax(axis=1) == k
-        np.testing.assert_array_equal(points.get_offsets(), rows[mine][:, [1, 2]])
+        is_member = responsibilities.argmax(axis=1) == k
+        np.testing.assert_array_equal(points.get_offsets(), rows[is_member][:, [1, 2]])
         colors = points.get_facecolors()
-        np.testing.assert_allclose(colors[:, :3], [to_rgb(COLORS[k])] * mine.sum())
-        np.testing.assert_allclose(colors[:, 3], 0.6 * shares[mine, k])
+        np.testing.assert_allclose(colors[:, :3], [to_rgb(COLORS[k])] * is_member.sum())
+        np.testing.assert_allclose(colors[:, 3], 0.6 * responsibilities[is_member, k])
         assert display.components_[k][0].get_edgecolor()[:3] == to_rgb(COLORS[k])
 
 
@@ -83,7 +84,8 @@ def test_curves_of_one_feature_integrate_to_the_weights(mixture, rows):
     dense = mixture._model.covariances.dense()
     for k, (curve,) in enumerate(display.components_):
         points, density = curve.get_data()
-        assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)  # error if steps are σ / 13
+        # The tolerance allows for the error of the trapezoidal rule with steps of σ / 13.
+        assert np.trapezoid(density, points) == pytest.approx(WEIGHTS[k], rel=1e-2)
         assert points[density.argmax()] == pytest.approx(MEANS[k, 1])
         assert density.max() == pytest.approx(WEIGHTS[k] / np.sqrt(2 * np.pi * dense[k, 1, 1]))
         assert curve.get_color() == COLORS[k]
@@ -100,8 +102,8 @@ def test_histograms_use_the_row_weights(kind):
     options = {"n_directions": 1} if kind is ProjectionDisplay else {}
     display = kind.from_estimator(mixture, X, sample_weight=weight, **options)
     bars = (display.component_displays[0][0] if kind is PairDisplay else display).rows_
-    shares = [bar.get_height() * bar.get_width() for bar in bars]
-    assert (shares[0], shares[-1]) == pytest.approx((1 / 3, 2 / 3))
+    areas = [bar.get_height() * bar.get_width() for bar in bars]
+    assert (areas[0], areas[-1]) == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_percent_does_not_round_small_weights_to_zero():
@@ -193,24 +195,24 @@ def test_the_features_that_separate_components_best_are_shown(n_more):
 
 
 def test_components_beyond_the_palette_get_other_markers_lines_and_indices():
-    """Check that no two of 20 components share both colour and marker, or both colour and line."""
+    """Check that no two of 20 components have the same colour and marker, or the same colour and line."""
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten of the components have no rows
-    looks = component_pens(20)
-    assert [look.color for look in looks] == display.colors_
-    assert len({(look.color, look.marker) for look in looks}) == 20
-    assert len({(look.color, look.line_style) for look in looks}) == 20
+    pens = component_pens(20)
+    assert [pen.color for pen in pens] == display.colors_
+    assert len({(pen.color, pen.marker) for pen in pens}) == 20
+    assert len({(pen.color, pen.line_style) for pen in pens}) == 20
     assert [number.get_text() for number in display.texts_] == [str(k) for k in range(20)]
 
 
 def test_many_rows_are_drawn_as_an_image_of_counts():
-    """Check that opacity grows with a cell's rows, distant rows stay points, and the legend covers nothing."""
+    """Check that opacity increases with the rows of a pixel, distant rows are points, and the legend covers nothing."""
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [9.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = np.concatenate([mixture.sample(30_000, 1)[0], [[50.0, 50.0]]])
     display = ComponentDisplay.from_estimator(mixture, rows)
-    image, far = display.rows_
-    np.testing.assert_array_equal(far.get_offsets(), [[50.0, 50.0]])
+    image, distant = display.rows_
+    np.testing.assert_array_equal(distant.get_offsets(), [[50.0, 50.0]])
     shades = np.asarray(image.get_array())
     left, right, low, high = image.get_extent()
     counts = np.histogram2d(rows[:-1, 1], rows[:-1, 0], shades.shape[0], [[low, high], [left, right]])[0]
@@ -244,10 +246,10 @@ def test_rows_with_missing_values_are_assigned_by_their_observed_values(rng):
 def test_missing_values_with_noise_of_a_volume_raise_as_in_predict(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=Noise(volume=2000.0), missing="allow", random_state=0).fit(X)
-    holed = np.where(X.max() == X, np.nan, X)
-    for use in gm.predict, lambda holed: ComponentDisplay.from_estimator(gm, holed):
+    incomplete = np.where(X.max() == X, np.nan, X)
+    for use in gm.predict, lambda incomplete: ComponentDisplay.from_estimator(gm, incomplete):
         with pytest.raises(ValueError, match="X has missing values, and noise with only a volume has no density"):
-            use(holed)
+            use(incomplete)
 
 
 def test_rows_of_noise_are_drawn_and_named_in_the_legend(rng):
@@ -264,12 +266,12 @@ def test_colours_are_lighter_on_a_dark_background(mixture, rows):
         display = ComponentDisplay.from_estimator(mixture, rows)
     for color, own in zip(display.colors_, COLORS, strict=False):
         np.testing.assert_allclose(color, 0.75 * np.array(to_rgb(own)) + 0.25)
-    with plt.rc_context({"axes.facecolor": "none"}):  # the page is that of the figure, which is white
+    with plt.rc_context({"axes.facecolor": "none"}):  # the background is that of the figure, which is white
         assert ComponentDisplay.from_estimator(mixture, rows).colors_ == list(COLORS[:2])
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "said"),
+    ("options", "kind", "message"),
     [
         ({"features": ["x0", "x7"]}, ValueError, "'x7' is not one of 'x0', 'x1', 'x2'"),
         ({"features": [0, 3]}, ValueError, "There is no feature 3: the mixture has features 0 to 2"),
@@ -284,9 +286,9 @@ def test_colours_are_lighter_on_a_dark_background(mixture, rows):
     ],
     ids=str,
 )
-def test_component_display_rejects_invalid_options(options, kind, said):
+def test_component_display_rejects_invalid_options(options, kind, message):
     mixture = Mixture(WEIGHTS, MEANS, np.ones(2), FAMILIES["spherical"])
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         ComponentDisplay.from_estimator(mixture, MEANS, **options)
 
 
@@ -294,7 +296,7 @@ def test_component_display_rejects_invalid_options(options, kind, said):
     "Estimator", [gaussmix.GaussianMixtureClassifier, gaussmix.GaussianMixtureRegressor, GaussianMixtureDetector]
 )
 def test_component_display_accepts_all_estimators_with_a_mixture(Estimator, rng):
-    """Check estimators that predict components, classes or numbers, or have no probabilities."""
+    """Check estimators that predict components, classes or target values, or that have no probabilities."""
     X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)
     X[30:] += 4.0
     estimator = Estimator(2).fit(X, y)
@@ -333,7 +335,7 @@ def test_ellipses_of_uncertainty_and_of_many_components_are_not_filled(mixture):
 
 @pytest.mark.heavy
 def test_uncertainty_draws_the_ellipses_of_sampled_mixtures():
-    """Check thin ellipses of other plausible mixtures, from the formula or from refits."""
+    """Check thin ellipses of mixtures that are drawn from the sandwich covariance or from bootstrap fits."""
     X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))
     gm = GaussianMixture(2, random_state=0).fit(X)
     for mixtures in (
@@ -347,8 +349,8 @@ def test_uncertainty_draws_the_ellipses_of_sampled_mixtures():
         np.testing.assert_allclose(centres.mean(axis=0), gm.means_[:, [2, 0]], atol=0.05)
         errors = gm.inference(X, kind="sandwich").bse[[4, 2, 7, 5]].reshape(2, 2)
         np.testing.assert_allclose(centres.std(axis=0), errors, rtol=0.2)
-    whole = ComponentDisplay.from_estimator(gm, X, uncertainty=gm.inference(X))
-    assert len(whole.uncertain_) == len(gm.inference(X).sample_mixtures())
+    display = ComponentDisplay.from_estimator(gm, X, uncertainty=gm.inference(X))
+    assert len(display.uncertain_) == len(gm.inference(X).sample_mixtures())
     line = ComponentDisplay.from_estimator(gm, X, features=[1], uncertainty=mixtures[:3])
     assert [len(curves) for curves in line.uncertain_] == [2, 2, 2]
     with pytest.raises(ValueError, match="as many components and features as the plotted mixture"):

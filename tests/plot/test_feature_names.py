@@ -1,4 +1,4 @@
-"""Pictures show names literally, whatever characters they contain."""
+"""Tests that displays show the names of features literally, with any characters."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, De
 
 
 def drawn(display):
-    """Draw a complete picture with warnings as errors, and return the texts next to its axes."""
+    """Draw the figure with warnings as errors, and return the labels of its axes."""
     figure = display.figure_
     figure.canvas.draw()
     return [text for ax in figure.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
@@ -37,7 +37,7 @@ def test_as_text_escapes_any_name(name):
     figure, ax = new_figure()
     ax.set_xlabel(as_text(name))
     figure.canvas.draw()
-    shown = "".join(mark if mark.isprintable() else "?" for mark in name)
+    shown = "".join(character if character.isprintable() else "?" for character in name)
     assert as_text(name).replace(r"\$", "$") == shown
     assert "$" not in as_text(name).replace(r"\$", "")
 

@@ -1,4 +1,4 @@
-"""Displays of rows, model selections and regressions agree with direct computations."""
+"""Tests that displays of rows, model selections and regressions agree with direct computations."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def mixture():
 
 
 def heights(area):
-    """Return lower and upper end of each bar of a filled area with steps, (n_bars, 2)."""
+    """Return the lower and the upper end of each bar of a filled area with steps, (n_bars, 2)."""
     corners = area.get_paths()[0].vertices
     middles = np.arange(corners[:, 0].max()) + 0.5
     half = len(corners) // 2
@@ -37,9 +37,9 @@ def heights(area):
 def test_responsibility_bars_are_sorted_by_component(mixture):
     rows = mixture.sample(40, rng=0)[0]
     display = ResponsibilityDisplay.from_estimator(mixture, rows)
-    shares = mixture.responsibilities(rows)
-    order = np.lexsort([-shares.max(axis=1), shares.argmax(axis=1)])
-    np.testing.assert_array_equal(display.responsibilities, shares[order])
+    responsibilities = mixture.responsibilities(rows)
+    order = np.lexsort([-responsibilities.max(axis=1), responsibilities.argmax(axis=1)])
+    np.testing.assert_array_equal(display.responsibilities, responsibilities[order])
     ends = np.cumsum(np.column_stack([np.zeros(40), display.responsibilities]), axis=1)
     for k, area in enumerate(display.areas_):
         drawn = np.sort(heights(area), axis=1)
@@ -119,8 +119,8 @@ def test_convergence_display_draws_the_traces_of_all_starts(mixture):
     np.testing.assert_array_equal(best.get_xdata(), np.arange(1, gm.n_iter_ + 1))
     ends = f"{gm.n_iter_} steps,\nlast value −{-gm.lower_bound_:.6g}"
     assert display.legend_.get_texts()[0].get_text() == f"kept: {ends}"
-    alone = ConvergenceDisplay(traces=[gm.lower_bounds_], best_index=0).plot()
-    assert alone.legend_.get_texts()[0].get_text() == f"one start: {ends}"
+    single = ConvergenceDisplay(traces=[gm.lower_bounds_], best_index=0).plot()
+    assert single.legend_.get_texts()[0].get_text() == f"one start: {ends}"
     assert display.ax_.get_ylabel() == "mean log-likelihood, nats"
     bayesian = ConvergenceDisplay.from_estimator(gaussmix.BayesianGaussianMixture(3, random_state=0).fit(X))
     assert bayesian.ax_.get_ylabel() == "bound, nats"
@@ -141,25 +141,25 @@ def mixture_two():
 def test_uncertainty_display_draws_uncertain_rows_larger(mixture_two, rng):
     rows = mixture_two.sample(100, rng)[0]
     display = UncertaintyDisplay.from_estimator(mixture_two, rows)
-    shares = mixture_two.responsibilities(rows)
-    np.testing.assert_array_equal(display.uncertainty, 1 - shares.max(axis=1))
+    responsibilities = mixture_two.responsibilities(rows)
+    np.testing.assert_array_equal(display.uncertainty, 1 - responsibilities.max(axis=1))
     for k, points in enumerate(display.rows_):
-        mine = np.flatnonzero(shares.argmax(axis=1) == k)
-        mine = mine[np.argsort(display.uncertainty[mine], kind="stable")]
-        np.testing.assert_array_equal(points.get_offsets(), rows[mine])
-        np.testing.assert_allclose(points.get_sizes(), 8 + 102 * 2 * display.uncertainty[mine])
+        members = np.flatnonzero(responsibilities.argmax(axis=1) == k)
+        members = members[np.argsort(display.uncertainty[members], kind="stable")]
+        np.testing.assert_array_equal(points.get_offsets(), rows[members])
+        np.testing.assert_allclose(points.get_sizes(), 8 + 102 * 2 * display.uncertainty[members])
 
 
 def test_uncertainty_includes_the_probability_of_noise():
-    noise = NoiseComponent(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # as dense as the component in its middle
+    noise = NoiseComponent(0.2, np.log(0.2 / 0.8 * 2 * np.pi))  # noise has the density of the component at its mean
     mixture_two = Mixture([0.8], np.zeros((1, 2)), [1.0], FAMILIES["spherical"], noise=noise)
     display = UncertaintyDisplay.from_estimator(mixture_two, [[0.0, 0.0], [1.0, 0.0], [9.0, 9.0]])
     sizes = np.concatenate([points.get_sizes() for points in display.rows_])
     np.testing.assert_allclose(np.sort(sizes), 8 + 102 * 2 * np.sort(display.uncertainty))
     assert sizes.max() == pytest.approx(110)
     assert [text.get_text() for text in display.legend_.get_texts()][-1] == "uncertainty 0.50"
-    sure = UncertaintyDisplay.from_estimator(mixture_two, [[9.0, 9.0]]).legend_.get_texts()
-    assert [text.get_text() for text in sure][1:] == ["noise", "86.5% within 2 σ", "uncertainty 0.00"]
+    certain = UncertaintyDisplay.from_estimator(mixture_two, [[9.0, 9.0]]).legend_.get_texts()
+    assert [text.get_text() for text in certain][1:] == ["noise", "86.5% within 2 σ", "uncertainty 0.00"]
 
 
 def test_uncertainty_display_numbers_components_of_equal_colours():
@@ -190,49 +190,49 @@ def test_uncertainty_display_rejects_a_call_without_rows(mixture_two):
 
 
 @pytest.fixture
-def search(rng):
+def selection(rng):
     X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(8, 1, size=(40, 2))])
     return GaussianMixtureIC(range(1, 5), covariance_type=["full", "EII"], random_state=0).fit(X)
 
 
-def test_criterion_display_draws_the_results_of_the_selection(search):
-    display = CriterionDisplay.from_estimator(search)
-    table = search.results_
+def test_criterion_display_draws_the_results_of_the_selection(selection):
+    display = CriterionDisplay.from_estimator(selection)
+    table = selection.results_
     assert list(display.lines_) == ["full", "EII"]
     for name, line in display.lines_.items():
-        mine = [i for i, structure in enumerate(table["structure"]) if structure == name]
-        np.testing.assert_array_equal(line.get_xdata(), [table["n_components"][i] for i in mine])
-        np.testing.assert_array_equal(line.get_ydata(), [table["bic"][i] for i in mine])
-    chosen = table["n_components"][search.best_index_], table["bic"][search.best_index_]
+        members = [i for i, structure in enumerate(table["structure"]) if structure == name]
+        np.testing.assert_array_equal(line.get_xdata(), [table["n_components"][i] for i in members])
+        np.testing.assert_array_equal(line.get_ydata(), [table["bic"][i] for i in members])
+    chosen = table["n_components"][selection.best_index_], table["bic"][selection.best_index_]
     np.testing.assert_array_equal(display.best_.get_offsets(), [chosen])
     assert display.ax_.get_ylabel() == "BIC (lower is better)"
 
 
-def test_criterion_display_draws_another_computed_criterion(search):
-    display = CriterionDisplay.from_estimator(search, criterion="icl", legend=False)
-    np.testing.assert_array_equal(display.lines_["full"].get_ydata(), search.results_["icl"][:4])
+def test_criterion_display_draws_another_computed_criterion(selection):
+    display = CriterionDisplay.from_estimator(selection, criterion="icl", legend=False)
+    np.testing.assert_array_equal(display.lines_["full"].get_ydata(), selection.results_["icl"][:4])
     assert display.legend_ is None
     with pytest.raises(ValueError, match="criterion='cv' is not one of 'bic', 'icl', 'aic', 'aicc'"):
-        CriterionDisplay.from_estimator(search, criterion="cv")
+        CriterionDisplay.from_estimator(selection, criterion="cv")
 
 
 def test_criterion_display_counts_failed_candidates_at_crosses(rng):
     X = np.column_stack([rng.normal(size=(60, 2)), np.ones(60)])
-    search = GaussianMixtureIC(range(1, 4), covariance_type=["EII", "full"], random_state=0)
+    selection = GaussianMixtureIC(range(1, 4), covariance_type=["EII", "full"], random_state=0)
     with pytest.warns(RuntimeWarning, match="3 of 6 candidates could not be fitted"):
-        search.fit(X)
-    display = CriterionDisplay.from_estimator(search)
+        selection.fit(X)
+    display = CriterionDisplay.from_estimator(selection)
     crosses = [(k, text.get_text(), *text.get_position()) for k, text in display.failures_.items()]
-    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # crosses lie above the axes
-    many = {name: [*values] * 5 for name, values in search.results_.items()} | {"n_components": range(30)}
+    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # the crosses are above the axes
+    many = {name: [*values] * 5 for name, values in selection.results_.items()} | {"n_components": range(30)}
     turned = CriterionDisplay(results=many, best_index=display.best_index, criterion="bic").plot().failures_.values()
     assert [text.get_rotation() for text in turned] == [90] * 15
     named = [text.get_text() for text in display.legend_.get_texts()]
-    # the legend does not contain "full"
+    # The legend does not contain "full".
     assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)
 
 
-def test_criterion_display_rejects_an_estimator_without_candidates(search):
+def test_criterion_display_rejects_an_estimator_without_candidates(selection):
     gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
     with pytest.raises(TypeError, match="GaussianMixture does not compare candidates: pass a fitted GaussianMixtureIC"):
         CriterionDisplay.from_estimator(gm)
@@ -263,7 +263,7 @@ def test_the_ten_best_candidates_determine_the_criterion_axis(sign):
     assert 3790 < high < 3900
     assert display.weak_.get_xdata().tolist() == [2]
     assert "few distinct rows" in [text.get_text() for text in display.legend_.get_texts()]
-    # the candidate with 3810 is one of them
+    # The candidate with the criterion 3810 is one of the three.
     assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"
     near = {name: column[:12] for name, column in results.items()}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
@@ -312,11 +312,11 @@ def test_conditional_display_integrates_out_other_features():
     mixture = Mixture([0.4, 0.6], rng.normal(size=(2, 3)) * 3, covariances, FAMILIES["full"], ["a", "b", "c"])
     display = ConditionalDisplay.from_estimator(mixture, feature="a", target="c", coverages=[0.9, 0.5])
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("a", "c")
-    for place in (0, 77, 200):
-        given = mixture.marginal(["a", "c"]).condition({"a": display.x[place]})
-        assert display.mean[place] == pytest.approx(given.mean[0])
-        quantiles = given.quantile([0.05, 0.25, 0.5, 0.75, 0.95])
-        np.testing.assert_allclose(display.quantiles[place], quantiles, rtol=1e-8)
+    for index in (0, 77, 200):
+        conditional = mixture.marginal(["a", "c"]).condition({"a": display.x[index]})
+        assert display.mean[index] == pytest.approx(conditional.mean[0])
+        quantiles = conditional.quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+        np.testing.assert_allclose(display.quantiles[index], quantiles, rtol=1e-8)
     with pytest.raises(AttributeError, match=r"^ConditionalDisplay has no savefig\. Use figure_\.savefig\.$"):
         display.savefig("a.png")
     regressor = GaussianMixtureRegressor().fit(np.eye(3), [0.0, 1.0, 3.0])

@@ -1,4 +1,4 @@
-"""The code in the guide and in the README makes their pictures."""
+"""Tests that the code of the guide and of the README draws their pictures."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""Profiles of components, and of curves that a pipeline reduced, agree with direct computations."""
+"""Tests that profiles of components agree with direct computations, also for pipelines that reduce curves."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ MIXTURE = Mixture([0.25, 0.75], MEANS, VARIANCES, FAMILIES["diag"], NAMES)
 
 @pytest.fixture
 def curves(rng):
-    """Return two kinds of curves of 20 points, from three scores and noise."""
+    """Return two groups of curves with 20 points, computed from three scores and noise."""
     scores = rng.normal(size=(600, 3)) * [3.0, 2.0, 1.0] + np.repeat([[0.0], [9.0]], 300, axis=0)
     return 50 + scores @ rng.normal(size=(3, 20)) + rng.normal(0, 0.5, (600, 20))
 
@@ -45,13 +45,13 @@ def test_standardised_profiles_have_mean_0_and_deviation_1():
 def test_profiles_of_a_pca_pipeline_are_transformed_back_to_curves(curves):
     """Check bands, even after a scaler, which contain the expected fraction of the points of X within 2 %."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
-    search = GaussianMixtureIC(range(1, 4), random_state=0)
-    pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), search).fit(frame)
+    selection = GaussianMixtureIC(range(1, 4), random_state=0)
+    pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), selection).fit(frame)
     display = ProfileDisplay.from_estimator(pipe, standardize=False)
     assert display.feature_names == list(frame.columns)
     axes = pipe[1].components_ * np.sqrt(pipe[1].explained_variance_)[:, None] * pipe[0].scale_
-    np.testing.assert_allclose(display.means, search.means_ @ axes + pipe[0].mean_)
-    dense = search.mixture_._model.covariances.dense()
+    np.testing.assert_allclose(display.means, selection.means_ @ axes + pipe[0].mean_)
+    dense = selection.mixture_._model.covariances.dense()
     np.testing.assert_allclose(display.deviations**2, [np.diag(axes.T @ each @ axes) for each in dense])
     display = ProfileDisplay.from_estimator(pipe, frame, standardize=False)
     np.testing.assert_array_equal(display.labels, pipe.predict(frame))

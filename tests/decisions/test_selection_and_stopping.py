@@ -1,4 +1,4 @@
-"""Choice among candidates that are equally good, and the end of EM."""
+"""Tests of the choice among candidates, of the rule that stops EM, and of forecasts of convergence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaussmix._src.fit.fitted import Ending
 
 
 def results(*sizes: int) -> list[Result]:
-    """Return candidates of one structure with these numbers of parameters."""
+    """Return results of one structure with the numbers of parameters `sizes`."""
     candidate = Candidate(FAMILIES["full"], 1)
     return [Result(candidate, None, size, None, None, 0.0) for size in sizes]
 
@@ -86,12 +86,12 @@ def test_the_stricter_rule_has_a_tolerance_that_no_step_has_met() -> None:
 
 
 def test_a_start_agrees_with_the_best_if_its_remaining_gain_covers_the_difference() -> None:
-    """Check a converged best run and two others that had 0.02 left to gain, and end 0.01 and 0.1 below."""
+    """Check a converged best run, and two runs that end 0.01 and 0.1 below and expect to gain 0.02."""
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
-    near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
+    close, lower = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model
     run = EMState(model, best, Outcome.CONVERGED)
-    ending = Ending.from_run(run, [best, near, far], StopRule(1e-3), None, OptimalityCertificate())
+    ending = Ending.from_run(run, [best, close, lower], StopRule(1e-3), None, OptimalityCertificate())
     assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
 
 

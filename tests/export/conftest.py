@@ -1,4 +1,4 @@
-"""Models of every kind that can be exported to other systems."""
+"""Models of all types that can be exported to other systems."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ import pytest
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, Mixture
 
 OFFSETS = (0.0, 1e4)
-SHARED = {"far tied": [[1.0, 0.0], [0.0, 1.0]], "far EEI": [1.0, 4.0], "far EII": 1.0}
+SHARED = {"distant tied": [[1.0, 0.0], [0.0, 1.0]], "distant EEI": [1.0, 4.0], "distant EII": 1.0}
 KINDS = [*FAMILIES, *SHARED, "noise", "a component of weight 0", "one feature", "detector"]
 
 
 def rows_at(offset, n_features=3, n_rows=400):
     """Return two groups with different scales, shifted from the origin by an offset."""
     rng = np.random.default_rng(5)
-    near, far = rng.normal(size=(n_rows // 2, n_features)), rng.normal(size=(n_rows // 2, n_features))
-    return np.concatenate([near, far * np.linspace(0.3, 2.0, n_features) + 4.0]) + offset
+    first, second = rng.normal(size=(n_rows // 2, n_features)), rng.normal(size=(n_rows // 2, n_features))
+    return np.concatenate([first, second * np.linspace(0.3, 2.0, n_features) + 4.0]) + offset
 
 
 def fitted(kind, rows):
@@ -42,20 +42,20 @@ def offset(request):
 
 @pytest.fixture(params=KINDS)
 def case(request, offset):
-    """Return a model, and rows: some of the data, and some far away."""
+    """Return a model and rows: some of its data, and some rows with a large distance from the data."""
     if request.param in SHARED:
-        return shared(request.param), FAR_ROWS
+        return shared(request.param), DISTANT_ROWS
     data = rows_at(offset, 1 if request.param == "one feature" else 3)
-    far = data[:20] + np.random.default_rng(1).normal(scale=8.0, size=data[:20].shape)
-    return fitted(request.param, data), np.concatenate([data[::5], far])
+    distant = data[:20] + np.random.default_rng(1).normal(scale=8.0, size=data[:20].shape)
+    return fitted(request.param, data), np.concatenate([data[::5], distant])
 
 
-# Rows of mixtures with one covariance, so far away that squared distances to both means are equal in doubles.
-FAR_ROWS = np.array([[-0.25, 1e9], [0.25, 1e12], [0.25, -1e9], [1e17, 0.0]])
+# Rows for mixtures with a shared covariance. The squared distances of each row to both means are equal in doubles.
+DISTANT_ROWS = np.array([[-0.25, 1e9], [0.25, 1e12], [0.25, -1e9], [1e17, 0.0]])
 
 
 def shared(kind):
     """Return a mixture whose components share one covariance."""
     return Mixture.from_parameters(
-        [0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], SHARED[kind], covariance_type=kind.removeprefix("far ")
+        [0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], SHARED[kind], covariance_type=kind.removeprefix("distant ")
     )

@@ -1,4 +1,4 @@
-"""The C header compiles without warnings, and its functions give gaussmix's results."""
+"""Tests that the exported C header compiles without warnings, and its functions give the results of gaussmix."""
 
 import ctypes
 import shutil
@@ -47,12 +47,12 @@ def pointer(values):
 def test_exported_c_equals_the_mixture(case, compiled):
     model, rows = case
     mixture, library = mixture_of(model), compiled(to_c(model))
-    rows, shares = np.ascontiguousarray(rows), np.empty((len(rows), mixture.n_components))
+    rows, probabilities = np.ascontiguousarray(rows), np.empty((len(rows), mixture.n_components))
     found = [library.log_density(pointer(row)) for row in rows]
     np.testing.assert_allclose(found, mixture.log_density(rows), rtol=1e-12)
-    again = [library.responsibilities(pointer(row), pointer(out)) for row, out in zip(rows, shares, strict=True)]
+    again = [library.responsibilities(pointer(row), pointer(out)) for row, out in zip(rows, probabilities, strict=True)]
     assert again == found
-    np.testing.assert_allclose(shares, mixture.responsibilities(rows), atol=1e-12)
+    np.testing.assert_allclose(probabilities, mixture.responsibilities(rows), atol=1e-12)
     assert [library.label(pointer(row)) for row in rows] == mixture.predict(rows).tolist()
 
 
@@ -69,11 +69,11 @@ def test_exported_c_of_a_detector_flags_outliers(compiled, rng):
 def test_exported_c_returns_nan_for_rows_with_nan(kind, compiled):
     model = fitted(kind, rows_at(0.0))
     more = "int is_outlier(const double *x) { return gmm_is_outlier(x); }\n" if kind == "detector" else ""
-    library, shares = compiled(to_c(model), more), np.zeros(mixture_of(model).n_components)
+    library, probabilities = compiled(to_c(model), more), np.zeros(mixture_of(model).n_components)
     row = np.array([1.0, np.nan, 2.0])
     assert np.isnan(library.log_density(pointer(row)))
-    assert np.isnan(library.responsibilities(pointer(row), pointer(shares)))
-    assert np.isnan(shares).all()
+    assert np.isnan(library.responsibilities(pointer(row), pointer(probabilities)))
+    assert np.isnan(probabilities).all()
     assert library.label(pointer(row)) == -2
     if kind == "detector":
         assert library.is_outlier(pointer(row)) == 0
@@ -82,9 +82,9 @@ def test_exported_c_returns_nan_for_rows_with_nan(kind, compiled):
 
 def test_exported_c_assigns_no_component_to_rows_of_density_0(compiled):
     model = fitted("full", rows_at(0.0))
-    library, shares, row = compiled(to_c(model)), np.zeros(3), np.full(3, 1e200)
-    assert library.responsibilities(pointer(row), pointer(shares)) == -np.inf
-    assert np.isnan(shares).all()
+    library, probabilities, row = compiled(to_c(model)), np.zeros(3), np.full(3, 1e200)
+    assert library.responsibilities(pointer(row), pointer(probabilities)) == -np.inf
+    assert np.isnan(probabilities).all()
     assert library.label(pointer(row)) == -2
 
 

@@ -1,4 +1,4 @@
-"""ONNX models give gaussmix's results in onnxruntime."""
+"""Tests that exported ONNX models give the results of gaussmix in onnxruntime."""
 
 import numpy as np
 import pytest

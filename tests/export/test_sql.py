@@ -1,4 +1,4 @@
-"""Exported SQL gives gaussmix's results in DuckDB."""
+"""Tests that exported SQL gives the results of gaussmix in DuckDB."""
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,8 @@ def test_exported_sql_equals_the_mixture(case):
     model, rows = case
     mixture, found = mixture_of(model), run(to_sql(model), data=table_of(rows))
     np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)
-    shares = np.transpose([found[f"probability_{k}"] for k in range(mixture.n_components)])
-    np.testing.assert_allclose(shares, mixture.responsibilities(rows), atol=1e-12)
+    responsibilities = np.transpose([found[f"probability_{k}"] for k in range(mixture.n_components)])
+    np.testing.assert_allclose(responsibilities, mixture.responsibilities(rows), atol=1e-12)
     assert found["component"] == mixture.predict(rows).tolist()
     assert found["x0"] == rows[:, 0].tolist()
     if isinstance(model, GaussianMixtureDetector):
@@ -60,11 +60,11 @@ def test_to_sql_uses_the_feature_names_or_the_passed_columns():
 )
 def test_to_sql_rejects_invalid_columns(columns, sentence):
     with pytest.raises(ValueError, match=sentence):
-        to_sql(shared("far tied"), "wells", columns)
+        to_sql(shared("distant tied"), "wells", columns)
 
 
 def test_to_sql_accepts_any_table_name_or_a_query():
-    mixture, rows = shared("far tied"), np.array([[1.0, 2.0]])
+    mixture, rows = shared("distant tied"), np.array([[1.0, 2.0]])
     expected = pytest.approx(mixture.log_density(rows), rel=1e-12)
     for name in "joint", "largest", "compared", "shares", "row":
         assert run(to_sql(mixture, name), **{name: table_of(rows)})["log_density"] == expected
@@ -97,7 +97,7 @@ def test_exported_sql_accepts_tables_with_any_other_column(structure, taken):
 
 
 def test_to_sql_rejects_names_that_differ_only_in_case():
-    mixture = shared("far tied").with_feature_names(["x", "X"])
+    mixture = shared("distant tied").with_feature_names(["x", "X"])
     with pytest.raises(ValueError, match=r"'x' and 'X' are the same column in SQL.* columns="):
         to_sql(mixture, "t")
     with pytest.raises(ValueError, match="'a' and 'a' are the same column in SQL"):
@@ -105,7 +105,7 @@ def test_to_sql_rejects_names_that_differ_only_in_case():
     rows = np.array([[0.0, 100.0]])
     found = run(to_sql(mixture, "t", ["x", "X_1"]), t=table_of(rows, ["x", "X_1"]))
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
-    rows, names = rows / 100, ["ä", "Ä"]  # DuckDB distinguishes upper and lower case of these
+    rows, names = rows / 100, ["ä", "Ä"]  # DuckDB distinguishes the upper and the lower case of these letters
     found = run(to_sql(mixture.with_feature_names(names), "t"), t=table_of(rows, names))
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
 

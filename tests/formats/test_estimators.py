@@ -1,4 +1,4 @@
-"""`GaussianMixture.save` and `load`: the loaded estimator equals the saved one."""
+"""Tests of `save` and `load` of estimators: the loaded estimator equals the saved one."""
 
 import io
 import math
@@ -26,10 +26,10 @@ from gaussmix._src.formats.envelope import pack, unpack
 from gaussmix._src.formats.values import from_plain, plain
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
-FOUND = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]
+RESULTS = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]
 
 
-def there_and_back(estimator, path):
+def save_and_load(estimator, path):
     estimator.save(path)
     return type(estimator).load(path)
 
@@ -39,13 +39,13 @@ def there_and_back(estimator, path):
 def test_a_loaded_estimator_equals_the_saved_one(name, dtype, rng, tmp_path):
     rows = rng.normal(size=(80, 3)).astype(dtype)
     estimator = GaussianMixture(2, covariance_type=name, random_state=4, tol=0.1, reg_covar=1e-5).fit(rows)
-    again = there_and_back(estimator, tmp_path / "m.gmm")
+    again = save_and_load(estimator, tmp_path / "m.gmm")
     assert again.get_params() == estimator.get_params()
     for attribute in ATTRIBUTES:
         value = getattr(estimator, attribute)
         assert np.array_equal(getattr(again, attribute), value)
         assert np.asarray(getattr(again, attribute)).dtype == np.asarray(value).dtype
-    for attribute in FOUND:
+    for attribute in RESULTS:
         assert getattr(again, attribute) == getattr(estimator, attribute)
         assert type(getattr(again, attribute)) is type(getattr(estimator, attribute))
     for method in ("predict", "predict_proba", "score_samples", "score", "bic"):
@@ -55,7 +55,7 @@ def test_a_loaded_estimator_equals_the_saved_one(name, dtype, rng, tmp_path):
 
 def test_a_loaded_estimator_checks_feature_names(rng, tmp_path):
     frame = pd.DataFrame(rng.normal(size=(50, 2)), columns=["height", "weight"])
-    again = there_and_back(GaussianMixture(1).fit(frame), tmp_path / "m.gmm")
+    again = save_and_load(GaussianMixture(1).fit(frame), tmp_path / "m.gmm")
     assert list(again.feature_names_in_) == ["height", "weight"]
     assert again.feature_names_in_.dtype == object
     with pytest.raises(ValueError, match="feature names should match"):
@@ -79,21 +79,21 @@ PARAMETERS = {
 def test_parameters_of_all_types_are_restored(name, rng, tmp_path):
     rows = rng.normal(size=(40, 2))
     estimator = GaussianMixture(2, **PARAMETERS[name]).fit(rows)
-    again = there_and_back(estimator, tmp_path / "m.gmm")
+    again = save_and_load(estimator, tmp_path / "m.gmm")
     for key in PARAMETERS[name]:
-        mine, theirs = getattr(again, key), getattr(estimator, key)
+        restored, saved = getattr(again, key), getattr(estimator, key)
         if key == "random_state":
-            assert np.array_equal(mine.random_sample(5), theirs.random_sample(5))
+            assert np.array_equal(restored.random_sample(5), saved.random_sample(5))
         else:
-            assert np.array_equal(mine, theirs)
-            assert np.asarray(mine).dtype == np.asarray(theirs).dtype
-            assert type(theirs) not in (list, tuple) or repr(mine) == repr(theirs)
+            assert np.array_equal(restored, saved)
+            assert np.asarray(restored).dtype == np.asarray(saved).dtype
+            assert type(saved) not in (list, tuple) or repr(restored) == repr(saved)
     clone(again).fit(rows)
 
 
 def test_a_fit_without_steps_is_restored(rng, tmp_path):
     rows = rng.normal(size=(40, 2))
-    again = there_and_back(GaussianMixture(2, max_iter=0).fit(rows), tmp_path / "m.gmm")
+    again = save_and_load(GaussianMixture(2, max_iter=0).fit(rows), tmp_path / "m.gmm")
     assert (again.lower_bound_, again.lower_bounds_, again.n_iter_) == (-math.inf, [], 0)
 
 
@@ -102,7 +102,7 @@ def test_warm_start_resumes_a_loaded_fit(rng, tmp_path):
     estimator = GaussianMixture(3, max_iter=2, tol=0, warm_start=True, random_state=0)
     with pytest.warns(ConvergenceWarning):
         estimator.fit(rows)
-    again = there_and_back(estimator, tmp_path / "m.gmm")
+    again = save_and_load(estimator, tmp_path / "m.gmm")
     with pytest.warns(ConvergenceWarning):
         again.fit(rows)
     with pytest.warns(ConvergenceWarning):
@@ -126,7 +126,7 @@ def test_saving_unsupported_parameters_raises_and_writes_no_file(value, rng, tmp
 def test_parameters_of_a_model_selection_are_restored(value, rng, tmp_path):
     names = ("full", "diag") if isinstance(value, tuple) else ["full", "diag"]
     chosen = GaussianMixtureIC(value, covariance_type=names, tol=0.1).fit(rng.normal(size=(40, 2)))
-    again = there_and_back(chosen, tmp_path / "m.gmm")
+    again = save_and_load(chosen, tmp_path / "m.gmm")
     assert type(again.n_components) is type(value)
     assert np.array_equal(again.n_components, value)
     assert again.covariance_type == names
@@ -136,7 +136,7 @@ def test_parameters_of_a_model_selection_are_restored(value, rng, tmp_path):
 def test_keys_of_label_components_are_restored(first, rng, tmp_path):
     rows, known = rng.normal(size=(40, 2)), {first: [0], 2: (1,)}
     fitted = GaussianMixture(2, label_components=known, random_state=0).fit(rows, labels=[first, 2, *[None] * 38])
-    again = there_and_back(fitted, tmp_path / "m.gmm")
+    again = save_and_load(fitted, tmp_path / "m.gmm")
     assert again.label_components == {first: [0], 2: [1]}
     assert again.fit(rows, labels=[first, 2, *[None] * 38]).mixture_ == fitted.mixture_
 
@@ -159,7 +159,7 @@ def test_an_estimator_with_an_assigned_mixture_can_be_saved(rng, tmp_path):
     mixture = GaussianMixture(2).fit(rows).mixture_
     by_hand = GaussianMixture(2)
     by_hand.mixture_ = mixture
-    again = there_and_back(by_hand, tmp_path / "m.gmm")
+    again = save_and_load(by_hand, tmp_path / "m.gmm")
     assert np.array_equal(again.means_, by_hand.means_)
     assert np.array_equal(again.score_samples(rows), mixture.log_density(rows))
     for predictor in (
@@ -171,24 +171,24 @@ def test_an_estimator_with_an_assigned_mixture_can_be_saved(rng, tmp_path):
             predictor.mixture_ = mixture
 
 
-@pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
-def test_headers_with_missing_entries_are_rejected(lacks, rng):
-    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "'results_' is not a table"
+@pytest.mark.parametrize("entry", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
+def test_headers_with_missing_entries_are_rejected(entry, rng):
+    rows, file, message = rng.normal(size=(60, 2)), io.BytesIO(), "'results_' is not a table"
     model = (
-        gaussmix.GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
+        gaussmix.GaussianMixtureClassifier() if entry in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
     )
     model.fit(rows, np.arange(60) % 2).save(file)
     header, tensors = unpack(io.BytesIO(file.getvalue()))
-    if lacks == "bic_":
+    if entry == "bic_":
         del header["estimator"]["attributes"]["bic_"]
-        said = "it lacks 'bic_'"
-    elif lacks == "name":
+        message = "it lacks 'bic_'"
+    elif entry == "name":
         header["estimator"]["name"] = ""
-        said = "estimator.s name is not the name of a class"
+        message = "estimator.s name is not the name of a class"
     else:
         table = header["estimator"]["attributes"]["results_"]["table"]
-        table[:] = [] if lacks == "all" else [each for each in table if each[0] != lacks]
-    with pytest.raises(InvalidModelFileError, match=said):
+        table[:] = [] if entry == "all" else [each for each in table if each[0] != entry]
+    with pytest.raises(InvalidModelFileError, match=message):
         type(model).load(io.BytesIO(pack(header, tensors)))
 
 
@@ -212,11 +212,11 @@ def test_loading_a_mixture_as_an_estimator_raises(rng, tmp_path):
 
 
 class Other(GaussianMixture):
-    """A subclass of the estimator, under another name."""
+    """A subclass of the estimator with another name."""
 
 
 def test_loading_an_estimator_of_another_class_raises(rng, tmp_path):
-    again = there_and_back(Other(2).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
+    again = save_and_load(Other(2).fit(rng.normal(size=(40, 2))), tmp_path / "m.gmm")
     assert type(again) is Other
     with pytest.raises(ValueError, match="contains a fitted Other, not a GaussianMixture"):
         GaussianMixture.load(tmp_path / "m.gmm")
@@ -242,19 +242,19 @@ def test_load_rejects_foreign_classes_and_damaged_files(rng, tmp_path):
     with pytest.raises(ValueError, match=r"m\.gmm contains a fitted Other, not a class of gaussmix. Use Other\.load"):
         gaussmix.load(path)
     path.write_bytes(b"nothing")
-    for place in (path, io.BytesIO(b"nothing")):
+    for file in (path, io.BytesIO(b"nothing")):
         with pytest.raises(InvalidModelFileError, match="is not a usable gaussmix model"):
-            gaussmix.load(place)
+            gaussmix.load(file)
 
 
 def loaded_with(details, mixture):
-    """Load the estimator from a file with these details."""
+    """Write a model file with the details, and return the loaded estimator."""
     file = io.BytesIO()
     model_file.write(file, mixture._model, details)
     return GaussianMixture.load(io.BytesIO(file.getvalue()))
 
 
-# Wrong contents about an estimator that a file with a valid checksum may have.
+# Invalid entries about an estimator in a file with a valid checksum: part of the header, changes, error message.
 ENDING = {
     "reason": ["settled"],
     "is_maximum": [True],
@@ -264,7 +264,7 @@ ENDING = {
     "n_starts": [1],
     "n_starts_at_best": [1],
 }
-FALSE = {
+INVALID_ENTRIES = {
     "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer version may have it"),
     "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in the header is not a value"),
     "a list": ("parameters", {"tol": [1]}, "'tol' in the header is not a value"),
@@ -288,14 +288,14 @@ FALSE = {
 }
 
 
-@pytest.mark.parametrize("name", FALSE)
+@pytest.mark.parametrize("name", INVALID_ENTRIES)
 def test_invalid_estimator_entries_raise_an_error_that_names_the_entry(name, rng):
-    part, changes, complaint = FALSE[name]
+    part, changes, message = INVALID_ENTRIES[name]
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
     details = make_details(estimator)
     values = {**getattr(details.estimator, part), **changes}
     details = replace(details, estimator=replace(details.estimator, **{part: values}))
-    with pytest.raises(InvalidModelFileError, match=complaint):
+    with pytest.raises(InvalidModelFileError, match=message):
         loaded_with(details, estimator.mixture_)
 
 
@@ -315,7 +315,7 @@ def test_an_unsupported_dtype_of_the_training_data_raises(rng):
         loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
 
 
-GOOD = {
+VALID_DICTIONARY = {
     "format": "gaussmix-mixture",
     "version": 1,
     "family": "spherical",
@@ -323,7 +323,7 @@ GOOD = {
     "means": [[0, 1], [2, 3]],
     "covariances": [1, 2],
 }
-BAD = {
+INVALID_CHANGES = {
     "another format": ({"format": "x"}, "its 'format' is not 'gaussmix-mixture'"),
     "a later version": ({"version": 2}, "its 'version' is not 1"),
     "an unknown family": ({"family": "cubist"}, "its 'family' is not one of 'full'|'diag'"),
@@ -335,12 +335,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", INVALID_CHANGES)
 def test_from_dict_rejects_invalid_dictionaries(name):
-    assert Mixture.from_dict(GOOD).means.dtype == np.float64
-    changes, complaint = BAD[name]
-    with pytest.raises(ValueError, match=complaint):
-        Mixture.from_dict({**GOOD, **changes})
+    assert Mixture.from_dict(VALID_DICTIONARY).means.dtype == np.float64
+    changes, message = INVALID_CHANGES[name]
+    with pytest.raises(ValueError, match=message):
+        Mixture.from_dict({**VALID_DICTIONARY, **changes})
 
 
 def test_to_dict_rejects_an_invalid_mixture():

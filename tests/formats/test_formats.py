@@ -1,4 +1,4 @@
-"""Model files: saved models are loaded bit for bit, and damaged, foreign or inconsistent files are not loaded."""
+"""Tests that model files restore models bit for bit, and damaged, foreign or inconsistent files are rejected."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))
 
 
-def made():
+def make_format_module():
     """Import the module that wrote the samples, which is not part of a package."""
     spec = importlib.util.spec_from_file_location("make_format", HERE / "make_format.py")
     module = importlib.util.module_from_spec(spec)
@@ -31,12 +31,12 @@ def made():
     return module
 
 
-def save(place, mixture, details=None):
-    model_file.write(place, mixture._model, details)
+def save(path, mixture, details=None):
+    model_file.write(path, mixture._model, details)
 
 
-def load(place):
-    model, record = model_file.read(place)
+def load(path):
+    model, record = model_file.read(path)
     return Mixture._from_model(model), record.details
 
 
@@ -87,8 +87,8 @@ def test_equal_models_give_equal_files(tmp_path, rng):
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_sample_files_of_all_layouts_can_be_loaded(path):
     mixture, details = load(path)
-    assert same(mixture, made().MIXTURE)
-    assert details == made().DETAILS
+    assert same(mixture, make_format_module().MIXTURE)
+    assert details == make_format_module().DETAILS
 
 
 def test_the_sample_file_is_unchanged():
@@ -105,14 +105,14 @@ def header_of(path):
 
 
 def test_the_header_of_layout_1_is_written_unchanged(tmp_path):
-    save(tmp_path / "m.gmm", made().MIXTURE, made().DETAILS)
+    save(tmp_path / "m.gmm", make_format_module().MIXTURE, make_format_module().DETAILS)
     header = header_of(tmp_path / "m.gmm")
     assert header == header_of(HERE / "v1.gmm")
     assert (header["format"], header["version"]) == ("gaussmix-mixture", 1)
     assert header["feature_names"] == ["height", 'Größe, "cm"']
 
 
-FOREIGN = {
+FOREIGN_FILES = {
     "empty": (b"", "it is empty"),
     "text": (b"eruptions,waiting\n3.6,79\n", "not have the format of gaussmix models"),
     "pickle": (pickle.dumps({"weights": [1.0]}, protocol=5), "not have the format of gaussmix models"),
@@ -130,9 +130,9 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", FOREIGN_FILES)
 def test_foreign_files_are_rejected(name, tmp_path):
-    contents, reason = FOREIGN[name]
+    contents, reason = FOREIGN_FILES[name]
     (tmp_path / "m.gmm").write_bytes(contents)
     with pytest.raises(InvalidModelFileError, match=reason):
         load(tmp_path / "m.gmm")
@@ -145,12 +145,12 @@ def test_loading_a_missing_file_raises_the_error_of_open(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("place", ["s3://bucket/m.gmm", Path("s3://bucket/m.gmm")], ids=["text", "path"])
-def test_models_are_not_saved_to_or_loaded_from_urls(place, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", ["s3://bucket/m.gmm", Path("s3://bucket/m.gmm")], ids=["text", "path"])
+def test_models_are_not_saved_to_or_loaded_from_urls(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for use in (Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]]).save, Mixture.load):
         with pytest.raises(FileNotFoundError, match=r"only tables can be read from URLs; give a local path: 's3:"):
-            use(place)
+            use(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -171,8 +171,8 @@ HEADER = {
 FIT = asdict(FitRecord(9, 9.0, -1.0, 3, True, {}))
 TENSORS = {"weights": np.array([0.5, 0.5]), "means": np.zeros((2, 2)), "covariances": np.array([np.eye(2)] * 2)}
 
-# Wrong contents that a file with a valid checksum may have: changes to the header, changes to the tensors, the error.
-FALSE = {
+# Invalid entries in a file with a valid checksum: changes of the header, changes of the tensors, error message.
+INVALID_ENTRIES = {
     "later layout": ({"version": 2}, {}, "can't read layout version 2; a newer version may"),
     "no layout": ({"version": [1]}, {}, "layout version"),
     "unknown family": ({"family": "cubist"}, {}, "structure 'cubist' is not registered"),
@@ -193,9 +193,9 @@ FALSE = {
 }
 
 
-@pytest.mark.parametrize("name", FALSE)
+@pytest.mark.parametrize("name", INVALID_ENTRIES)
 def test_invalid_entries_raise_an_error_that_names_the_entry(name, tmp_path):
-    header, tensors, reason = FALSE[name]
+    header, tensors, reason = INVALID_ENTRIES[name]
     tensors = {key: value for key, value in {**TENSORS, **tensors}.items() if value is not None}
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, **header}, tensors))
     with pytest.raises(InvalidModelFileError, match=reason):

@@ -1,4 +1,4 @@
-"""Valid files, cut and changed in many ways, load as before or raise an error of one sentence."""
+"""Tests that truncated or changed files load unchanged or raise an error of one sentence."""
 
 import copy
 import io
@@ -16,7 +16,7 @@ from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixture
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
 
-RESEALED = 500
+N_CHANGES = 500
 SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()
 
 
@@ -35,7 +35,7 @@ def estimator_file():
     return file.getvalue()
 
 
-def what_it_holds(contents):
+def read_contents(contents):
     model, record = model_file.read(io.BytesIO(contents))
     arrays = model.weights, model.means, model.covariances.array
     return [array.tobytes() for array in arrays], model.family.name, record.details
@@ -44,49 +44,49 @@ def what_it_holds(contents):
 @pytest.mark.parametrize("name", ["sample", "estimator"])
 def test_a_changed_byte_a_truncation_or_an_extension_is_detected(name, times, rng):
     contents = SAMPLE if name == "sample" else estimator_file()
-    original, complaints = what_it_holds(contents), set()
+    original, messages = read_contents(contents), set()
     changes = [contents[:length] for length in range(len(contents))] + [contents + b"\0"]
-    for place in np.tile(np.arange(len(contents)), times):
+    for index in np.tile(np.arange(len(contents)), times):
         changed = bytearray(contents)
-        changed[place] ^= int(rng.integers(1, 256))
+        changed[index] ^= int(rng.integers(1, 256))
         changes.append(bytes(changed))
     for changed in changes:
         try:
-            assert what_it_holds(changed) == original
+            assert read_contents(changed) == original
         except InvalidModelFileError as error:
-            complaints.add(str(error))
+            messages.add(str(error))
         else:
             assert len(changed) == len(contents)
-    assert all(c.startswith("the file is not a usable gaussmix model: ") and c.endswith(".") for c in complaints)
-    assert len(complaints) >= 4, "the changes reach several checks"
+    assert all(text.startswith("the file is not a usable gaussmix model: ") and text.endswith(".") for text in messages)
+    assert len(messages) >= 4, "the changed files fail fewer than four checks"
 
 
 def test_the_unchanged_estimator_file_is_valid():
-    """Check that the file is valid, because otherwise all changed files would be refused for another reason."""
+    """Check that the file is valid, because otherwise changed files would be rejected for another reason."""
     assert GaussianMixture.load(io.BytesIO(estimator_file())).n_iter_ > 0
     assert Mixture.load(io.BytesIO(estimator_file())).n_components == 2
 
 
-JUNK = [None, True, -1, 3, 10**400, 1e308, "", "full", "float32", "x" * 300, [], [[1], [1, 2]], {}, {"float": "nan"}]
+VALUES = [None, True, -1, 3, 10**400, 1e308, "", "full", "float32", "x" * 300, [], [[1], [1, 2]], {}, {"float": "nan"}]
 
 
-def places(value, path=()):
-    """Yield every key and index in nested objects and lists."""
+def paths_in(value, path=()):
+    """Yield the path of each key and index in nested objects and lists."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*path, key)
-        yield from places(inner, (*path, key))
+        yield from paths_in(inner, (*path, key))
 
 
-def forged(header, junk, share_dropped, rng):
+def changed_header(header, replacements, removal_probability, rng):
     """Return the header with one entry replaced or removed."""
-    found, everywhere = copy.deepcopy(header), list(places(header))
-    *path, key = everywhere[rng.integers(len(everywhere))]
-    inner = reduce(getitem, path, found)
-    inner[key] = copy.deepcopy(junk[rng.integers(len(junk))])
-    if rng.random() < share_dropped:
+    changed, paths = copy.deepcopy(header), list(paths_in(header))
+    *path, key = paths[rng.integers(len(paths))]
+    inner = reduce(getitem, path, changed)
+    inner[key] = copy.deepcopy(replacements[rng.integers(len(replacements))])
+    if rng.random() < removal_probability:
         del inner[key]
-    return found
+    return changed
 
 
 ESTIMATORS = {
@@ -97,7 +97,7 @@ ESTIMATORS = {
     "GaussianMixtureRegressor": lambda X: gaussmix.GaussianMixtureRegressor(2, targets=[2, 0], random_state=0).fit(X),
     "GaussianMixtureClassifier": lambda X: GaussianMixtureClassifier(2, random_state=0).fit(X, np.arange(len(X)) % 3),
 }
-FORGED = [
+ENTRIES = [
     {"array": [7, -1], "dtype": "int64"},
     {"array": [0, 0, 1, 1, 2, 2], "dtype": "int64"},
     {"array": [1, 0, 2, 0, 1, 2], "dtype": "int64"},
@@ -122,13 +122,13 @@ def test_inconsistent_headers_with_a_valid_checksum_are_rejected_or_usable(name,
     fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()
     fitted.save(file)
     header, tensors = unpack(io.BytesIO(file.getvalue()))
-    n_loaded, complaints = 0, set()
-    for _ in range(times * RESEALED // 5):
-        contents = io.BytesIO(pack(forged(header, JUNK + FORGED, 0.1, rng), tensors))
+    n_loaded, messages = 0, set()
+    for _ in range(times * N_CHANGES // 5):
+        contents = io.BytesIO(pack(changed_header(header, VALUES + ENTRIES, 0.1, rng), tensors))
         try:
             estimator = type(fitted).load(contents)
         except ValueError as error:
-            complaints.add(str(error) if isinstance(error, InvalidModelFileError) or "contains" in str(error) else "\n")
+            messages.add(str(error) if isinstance(error, InvalidModelFileError) or "contains" in str(error) else "\n")
             continue
         n_loaded += 1
         assert np.isfinite(estimator.mixture_.log_density(estimator.mixture_.means)).all()
@@ -136,23 +136,23 @@ def test_inconsistent_headers_with_a_valid_checksum_are_rejected_or_usable(name,
             try:
                 getattr(estimator, method, lambda rows: None)(rows[:4, : estimator.n_features_in_])
             except (TypeError, ValueError) as error:
-                complaints.add(str(error))
+                messages.add(str(error))
         for method in ("summary", "glance", "tidy"):
             try:
                 str(getattr(estimator, method, lambda: None)())
             except (TypeError, ValueError) as error:
-                complaints.add(str(error))
+                messages.add(str(error))
         if name == "GaussianMixture":
             estimator.set_params(**GaussianMixture(3, warm_start=True).get_params()).fit(rows)
         estimator._repr_html_()
-    assert 0 < n_loaded < times * RESEALED // 5
-    assert not any("\n" in complaint for complaint in complaints)
+    assert 0 < n_loaded < times * N_CHANGES // 5
+    assert not any("\n" in message for message in messages)
 
 
 def test_changed_parameters_with_a_valid_checksum_are_rejected_or_usable(times, rng):
     header, tensors = unpack(io.BytesIO(SAMPLE))
     loaded = 0
-    for _ in range(times * RESEALED):
+    for _ in range(times * N_CHANGES):
         changed = {name: tensor.copy() for name, tensor in tensors.items()}
         name = list(changed)[rng.integers(3)]
         bits = changed[name].reshape(-1).view(np.uint64)
@@ -165,7 +165,7 @@ def test_changed_parameters_with_a_valid_checksum_are_rejected_or_usable(times, 
             continue
         loaded += 1
         assert not np.isnan(mixture.log_density(mixture.means)).any()
-    assert 0 < loaded < times * RESEALED
+    assert 0 < loaded < times * N_CHANGES
 
 
 @pytest.mark.parametrize("weight", [-5.5, 0.0])

@@ -50,10 +50,10 @@ def test_an_estimator_fits_and_predicts_with_the_source_of_the_guide(tmp_path: P
         np.save(path, part)
     run_block(0, namespace)
     run_block(1, namespace)
-    whole = GaussianMixture(2, random_state=0).fit(rows)
+    expected = GaussianMixture(2, random_state=0).fit(rows)
     # Both fits run the same steps up to rounding, which does not grow because components are 12 deviations apart.
-    np.testing.assert_allclose(namespace["gm"].means_, whole.means_, rtol=1e-9, atol=1e-9)
-    np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))
+    np.testing.assert_allclose(namespace["gm"].means_, expected.means_, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(namespace["labels"], expected.predict(rows))
 
 
 def test_open_uses_registered_sources(tmp_path: Path, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-WRITING = ["docs/guide/model-files.md", "docs/guide/streams.md"]  # pages whose code writes files
+WRITING = ["docs/guide/model-files.md", "docs/guide/streams.md"]  # pages with code that writes files
 NEED_PYSPARK = {"from gaussmix.spark import GaussianMixture"}
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 

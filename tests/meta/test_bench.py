@@ -39,9 +39,9 @@ def test_bench_commands_print_help_without_measuring() -> None:
     run = subprocess.run(
         [sys.executable, "-c", HELP_OF_EACH, *names], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
-    said = run.stdout.splitlines()
-    assert [line for line in said if line in {f"{name} 0" for name in names}] == [f"{name} 0" for name in names], run
-    assert sum(line.startswith("usage: ") for line in said) == len(names)
+    lines = run.stdout.splitlines()
+    assert [line for line in lines if line in {f"{name} 0" for name in names}] == [f"{name} 0" for name in names], run
+    assert sum(line.startswith("usage: ") for line in lines) == len(names)
 
 
 @pytest.mark.heavy
@@ -128,24 +128,24 @@ def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
     assert list(shown) == list(factors)
     rounding = 0.5 + 0.05  # rounding of a whole number, and of the same number with one decimal
     assert np.abs(np.array(list(shown.values())) - list(factors.values())).max() <= rounding
-    every = sorted(factor for of_size in shown.values() for factor in of_size)
-    range_of_all = f"On two cores, an EM iteration is {every[0]} to {every[-1]} times as fast as scikit-learn's"
+    ratios = sorted(factor for of_size in shown.values() for factor in of_size)
+    range_of_all = f"On two cores, an EM iteration is {ratios[0]} to {ratios[-1]} times as fast as scikit-learn's"
     assert range_of_all in readme
     index = " ".join((ROOT / "docs/index.md").read_text(encoding="utf-8").split())
     assert range_of_all.replace("On", "on") in index
-    ours, *_ = cells = rows_of_table(result, "| 500,000, 8, 16 |")[0].strip("| ").split(" | ")[1:]
-    times = f"took {ours} ms, and in scikit-learn {cells[2]} ms, {factors['500,000, 8, 16'][0]:.0f} times"
+    gaussmix_ms, *_ = cells = rows_of_table(result, "| 500,000, 8, 16 |")[0].strip("| ").split(" | ")[1:]
+    times = f"took {gaussmix_ms} ms, and in scikit-learn {cells[2]} ms, {factors['500,000, 8, 16'][0]:.0f} times"
     assert times in index
     of_guide = (ROOT / "docs/guide/devices.md").read_text(encoding="utf-8")
     other = rows_of_table(result, "| 100,000, 32, 32 |")[0].split(" | ")[1]
-    assert f"{ours} ms for an EM iteration over 500,000" in of_guide
+    assert f"{gaussmix_ms} ms for an EM iteration over 500,000" in of_guide
     assert f"{other} ms over 100,000 × 32" in of_guide
-    whole = [line.split(" | ")[1:3] for line in rows_of_table(result, "| 500,000, 8, 16, apart |")]
-    (apart, theirs_apart), (mixed, theirs_mixed) = whole
-    assert f"took {apart} s if clusters are separate, and {theirs_apart} s in scikit-learn." in index
-    assert f"took {mixed} s, and {theirs_mixed} s in scikit-learn." in index
-    said = f"{apart} s if clusters are separate and {mixed} s if clusters overlap. scikit-learn's default fits took"
-    assert f"one core) took {said} {float(theirs_apart):.1f} and {float(theirs_mixed):.1f} s." in readme
+    fit_times = [line.split(" | ")[1:3] for line in rows_of_table(result, "| 500,000, 8, 16, apart |")]
+    (separate, sklearn_separate), (mixed, sklearn_mixed) = fit_times
+    assert f"took {separate} s if clusters are separate, and {sklearn_separate} s in scikit-learn." in index
+    assert f"took {mixed} s, and {sklearn_mixed} s in scikit-learn." in index
+    claim = f"{separate} s if clusters are separate and {mixed} s if clusters overlap. scikit-learn's default fits took"
+    assert f"one core) took {claim} {float(sklearn_separate):.1f} and {float(sklearn_mixed):.1f} s." in readme
 
 
 @pytest.mark.heavy

@@ -82,7 +82,7 @@ def test_parameters_are_described_by_a_method_of_their_class() -> None:
     nearby = defaultdict[type, set[str]](set)
     for cls, method in public_methods():
         here = described(method.__doc__ or "")
-        assert here <= set(parameters(method)), f"{method} describes what is no parameter"
+        assert here <= set(parameters(method)), f"{method} describes a name that is not a parameter"
         nearby[cls] |= here
     assert [method for cls, method in public_methods() if not set(parameters(method)) <= nearby[cls]] == []
 

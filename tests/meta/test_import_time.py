@@ -75,8 +75,8 @@ def test_a_fit_loads_only_the_needed_modules_of_scikit_learn() -> None:
     )
     beyond = loaded(fit) - loaded(needed)
     assert sorted(name for name in beyond if name.partition(".")[0] in PACKAGES) == []
-    others = {"estimators.classifier", "estimators.regressor", "estimators.detector", "fit.selection", "plot", "cli"}
-    assert sorted(name for name in others if f"gaussmix._src.{name}" in beyond) == []
+    unrelated = {"estimators.classifier", "estimators.regressor", "estimators.detector", "fit.selection", "plot", "cli"}
+    assert sorted(name for name in unrelated if f"gaussmix._src.{name}" in beyond) == []
 
 
 def test_a_mixture_loads_numpy_and_no_other_library() -> None:
@@ -131,8 +131,8 @@ def test_lazy_names_match_the_imports_for_type_checkers() -> None:
 )
 def test_fit_and_report_load_neither_pandas_nor_scipy_stats(words, tmp_path: Path) -> None:
     data = Path(__file__).parents[2] / "examples" / "faithful.csv"
-    given = [word.format(data=data, folder=tmp_path) for word in words]
-    modules = loaded(f"run(*{given!r}, '-q')")
+    arguments = [word.format(data=data, folder=tmp_path) for word in words]
+    modules = loaded(f"run(*{arguments!r}, '-q')")
     assert {"sklearn.base", "numpy"} <= modules
     assert sorted({"pandas.core", "scipy.stats.distributions"} & modules) == []
 

@@ -1,4 +1,4 @@
-"""Tests that modules import only from lower layers, as in docs/develop/architecture.md, and never in a circle."""
+"""Tests that modules import only from lower layers, as in docs/develop/architecture.md, and never in a cycle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 PUBLIC = Path(__file__).parents[2] / "src" / "gaussmix"
 PACKAGE = PUBLIC / "_src"
 
-# The folders and modules that a folder or a top-level module may import besides itself, `errors` and `lazy`.
+# The folders and modules that a folder or a top-level module may import in addition to itself, `errors` and `lazy`.
 MAY_IMPORT = {
     "__init__": "",
     "errors": "",
@@ -100,9 +100,9 @@ def forbidden(path: Path, layer: str) -> list[str]:
 def test_modules_import_only_from_lower_layers() -> None:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        place = path.relative_to(PACKAGE)
-        names = forbidden(path, place.parts[0].removesuffix(".py"))
-        found += [f"{place}: {name}" for name in names]
+        module = path.relative_to(PACKAGE)
+        names = forbidden(path, module.parts[0].removesuffix(".py"))
+        found += [f"{module}: {name}" for name in names]
     assert found == []
 
 
@@ -126,20 +126,20 @@ def files_imported(path: Path, files: dict[str, Path]) -> set[Path]:
     return {files.get(name) or files.get(name.rpartition(".")[0], path) for name in names} - {path}
 
 
-def circle(graph: dict[Path, set[Path]]) -> list[Path]:
-    """Return a circle of files in which each imports the next, and the last imports the first; [] if there is none."""
+def import_cycle(graph: dict[Path, set[Path]]) -> list[Path]:
+    """Return a cycle of files, in which each file imports the next and the last the first, or [] if there is none."""
     done: set[Path] = set()
 
-    def found(way: list[Path]) -> list[Path]:
-        for other in sorted(graph[way[-1]] - done):
-            if other in way:
-                return way[way.index(other) :]
-            if circle := found([*way, other]):
-                return circle
-        done.add(way[-1])
+    def search(chain: list[Path]) -> list[Path]:
+        for other in sorted(graph[chain[-1]] - done):
+            if other in chain:
+                return chain[chain.index(other) :]
+            if cycle := search([*chain, other]):
+                return cycle
+        done.add(chain[-1])
         return []
 
-    return next(filter(None, (found([path]) for path in graph if path not in done)), [])
+    return next(filter(None, (search([path]) for path in graph if path not in done)), [])
 
 
 def test_files_do_not_import_each_other_in_a_cycle() -> None:
@@ -147,11 +147,11 @@ def test_files_do_not_import_each_other_in_a_cycle() -> None:
     dotted = {path: ".".join(path.relative_to(PUBLIC.parent).with_suffix("").parts) for path in paths}
     files = {name.removesuffix(".__init__"): path for path, name in dotted.items()}
     del files["gaussmix"]  # other files import only its modules, not the package itself
-    found = circle({path: files_imported(path, files) for path in paths})
+    found = import_cycle({path: files_imported(path, files) for path in paths})
     assert [dotted[path] for path in found] == []
 
 
 def test_import_cycle_returns_the_files_of_a_cycle() -> None:
     a, b, c = map(Path, "abc")
-    assert circle({a: {b, c}, b: {c}, c: set()}) == []
-    assert circle({a: {b}, b: {c}, c: {b}}) == [b, c]
+    assert import_cycle({a: {b, c}, b: {c}, c: set()}) == []
+    assert import_cycle({a: {b}, b: {c}, c: {b}}) == [b, c]

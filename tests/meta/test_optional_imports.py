@@ -14,7 +14,7 @@ sys.modules.update(dict.fromkeys({blocked!r}))  # None in sys.modules makes an i
 import gaussmix
 import numpy as np
 from gaussmix import GaussianMixture
-gaussmix.__path__.insert(0, {folder!r})  # of another extension, if any
+gaussmix.__path__.insert(0, {folder!r})  # the folder of another extension module, if any
 rows = np.random.default_rng(0).normal(size=(60, 2))
 for _ in range(2):
     print(GaussianMixture(2, random_state=0, max_iter=1000).fit(rows).converged_)

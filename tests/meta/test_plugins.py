@@ -77,8 +77,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "rows.sqlite")) as database, database:
         database.execute("CREATE TABLE rows (a, b, w)")
         database.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows.tolist())
-    given = ["fit", "rows.sqlite", "--weights", "w", "-k", "2", "-s", "plugin_compound", "-q", "-o", "m.gmm"]
-    run(folder, "-m", "gaussmix", *given)
+    arguments = ["fit", "rows.sqlite", "--weights", "w", "-k", "2", "-s", "plugin_compound", "-q", "-o", "m.gmm"]
+    run(folder, "-m", "gaussmix", *arguments)
     return folder
 
 

@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-OURS = PROJECT["project"]
+FIELDS = PROJECT["project"]
 
 
 def read(name):
@@ -23,15 +23,15 @@ def requirement(text):
 
 def test_the_conda_package_agrees_with_pyproject():
     recipe = read("packaging/conda/recipe.yaml")
-    assert recipe["context"]["version"] == OURS["version"]
+    assert recipe["context"]["version"] == FIELDS["version"]
     needs = recipe["requirements"]
-    wanted = {requirement(text) for text in [*OURS["dependencies"], *OURS["optional-dependencies"]["cli"]]}
+    wanted = {requirement(text) for text in [*FIELDS["dependencies"], *FIELDS["optional-dependencies"]["cli"]]}
     assert {requirement(text) for text in needs["run"]} == {*wanted, ("python", "")}
     built = {requirement(text) for text in PROJECT["build-system"]["requires"]}
     assert {requirement(text) for text in needs["host"]} == {*built, ("python", ""), ("pip", "")}
     (command,) = recipe["build"]["python"]["entry_points"]
-    assert command == " = ".join(["gaussmix", OURS["scripts"]["gaussmix"]])
-    assert recipe["about"]["license"] == OURS["license"]
+    assert command == " = ".join(["gaussmix", FIELDS["scripts"]["gaussmix"]])
+    assert recipe["about"]["license"] == FIELDS["license"]
     for file in recipe["tests"][1]["files"]["source"]:
         assert (ROOT / file).exists()
 
@@ -39,10 +39,10 @@ def test_the_conda_package_agrees_with_pyproject():
 def test_the_citation_agrees_with_pyproject():
     citation = read("CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # fields that the format requires
-    assert (citation["version"], citation["license"]) == (OURS["version"], OURS["license"])
-    assert (citation["repository-code"], citation["url"]) == (OURS["urls"]["Source"], OURS["urls"]["Documentation"])
+    assert (citation["version"], citation["license"]) == (FIELDS["version"], FIELDS["license"])
+    assert (citation["repository-code"], citation["url"]) == (FIELDS["urls"]["Source"], FIELDS["urls"]["Documentation"])
     assert [author["name"].lower() for author in citation["authors"]] == [
-        each["name"].lower() for each in OURS["authors"]
+        each["name"].lower() for each in FIELDS["authors"]
     ]
     entry = re.search(r"```bibtex\n(.*?)```", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.DOTALL)
     assert entry is not None

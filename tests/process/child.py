@@ -64,7 +64,7 @@ def long_fit(name):
     rng = np.random.default_rng(0)
     if name == "many rows":
         return rows_of(2_000_000, 2), {"n_components": 4}
-    if name == "ties":  # 100 columns are equal before the first that differs
+    if name == "ties":  # the first 100 columns are constant
         rows = np.ones((65_520, 128))
         rows[:, 100:] = rng.integers(0, 2, (65_520, 28))
         return rows, {"n_components": 2}
@@ -74,9 +74,9 @@ def long_fit(name):
         return rows_of(500, 3), {"n_components": 3, "init_params": "kmeans"}
     if name == "many integers":
         return rng.integers(0, 250, (1_000_000, 50), dtype=np.uint8), {"n_components": 2}
-    if name == "many shares":
-        shares = np.full((1_000_000, 50), 1 / 50)
-        return rows_of(1_000_000, 2), {"n_components": 50, "covariance_type": "diag", "init_params": shares}
+    if name == "many responsibilities":
+        responsibilities = np.full((1_000_000, 50), 1 / 50)
+        return rows_of(1_000_000, 2), {"n_components": 50, "covariance_type": "diag", "init_params": responsibilities}
     sizes = {
         "full": (20_000, 32, 32),
         "tied": (20_000, 32, 128),
@@ -87,7 +87,7 @@ def long_fit(name):
     n_rows, n_features, n_components = sizes[name]
     structure = name if name in FAMILY_NAMES else "full"
     rows = rows_of(n_rows, n_features)
-    if name == "many of both":  # a start from labels takes long
+    if name == "many of both":  # an initialisation from labels would take long
         start = {
             "means_init": rows,
             "covariances_init": np.ones(rows.shape),
@@ -103,32 +103,32 @@ def long_fit(name):
 
 
 class Returned(Exception):
-    """The error if a function returns before it has seen the required number of signals."""
+    """Error that is raised if a function returns before Python has handled the required number of signals."""
 
 
-def was_interrupted(call, owner, name, delay, n_looks=1):
+def was_interrupted(call, owner, name, delay, n_signals=1):
     """Return whether KeyboardInterrupt ends a call, during which signals come every `delay` seconds.
 
-    KeyboardInterrupt is raised when Python sees the last of `n_looks` signals. Python sees only one of all signals that
+    KeyboardInterrupt is raised when Python sees the last of `n_signals` signals. Python sees only one of all signals that
     arrive between two checks. All required signals must be seen before the function returns. Seconds are processor time
     of this process, so that other processes do not change them.
     """
     function, seen = getattr(owner, name), []
 
-    def look(number, frame):
+    def handle(number, frame):
         seen.append(number)
-        if len(seen) == n_looks:
+        if len(seen) == n_signals:
             raise KeyboardInterrupt
 
     def armed(*arguments, **keywords):
         setattr(owner, name, function)
         signal.setitimer(signal.ITIMER_PROF, delay, delay)
         result = function(*arguments, **keywords)
-        if n_looks > 1:
+        if n_signals > 1:
             raise Returned
         return result
 
-    signal.signal(signal.SIGPROF, look)
+    signal.signal(signal.SIGPROF, handle)
     setattr(owner, name, armed)
     try:
         call()
@@ -144,7 +144,7 @@ def was_interrupted(call, owner, name, delay, n_looks=1):
 
 MOMENTS = {
     "converting": (gaussmix._src.validation.rows, "copied"),
-    "checking shares": (gaussmix._src.validation.initial, "check_assignment"),
+    "checking responsibilities": (gaussmix._src.validation.initial, "check_assignment"),
     "finding distinct rows": (gaussmix._src.fit.problem, "distinct_rows"),
     "sampling": (ArraySource, "sample"),
     "sorting": (distinct, "native_target"),
@@ -156,7 +156,7 @@ MOMENTS = {
     "factorising": (triangular, "factorise"),
 }
 LONG = ["k-means", "factorising"]  # calls that check for signals many times
-MANY_LOOKS = {"delay": 0.01, "n_looks": 10}
+SIGNALS = {"delay": 0.01, "n_signals": 10}
 
 
 def interrupt_fit(fit, moment, delays, n_jobs):
@@ -169,7 +169,7 @@ def interrupt_fit(fit, moment, delays, n_jobs):
     old = GaussianMixture(2, random_state=0).fit(small)
     estimator._fitted, estimator.n_features_in_ = old._fitted, old.n_features_in_
     state = {name: id(value) for name, value in vars(estimator).items()}
-    signals = [{"delay": delay} for delay in delays] + [MANY_LOOKS] * (moment in LONG)
+    signals = [{"delay": delay} for delay in delays] + [SIGNALS] * (moment in LONG)
     interrupted = [was_interrupted(lambda: estimator.fit(rows), *MOMENTS[moment], **each) for each in signals]
     unchanged = {name: id(value) for name, value in vars(estimator).items()} == state
     after = digest(clone(other).fit(small))
@@ -178,16 +178,16 @@ def interrupt_fit(fit, moment, delays, n_jobs):
 
 def interrupt_many(n_jobs):
     """Return whether signals end fits of many groups, in the core and one by one, and leave later fits unchanged."""
-    few = [rows_of(200, 2)] * 20
-    expected = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
+    groups = [rows_of(200, 2)] * 20
+    expected = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
     interrupted = [
         was_interrupted(
-            lambda start=start: fit_many(few * 100, 3, init_params=start, **options), _GroupFits, name, **MANY_LOOKS
+            lambda start=start: fit_many(groups * 100, 3, init_params=start, **options), _GroupFits, name, **SIGNALS
         )
         for start, name in [("kmeans", "by_core"), ("random_from_data", "one_by_one")]
     ]
-    same = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected
+    same = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected
     return {"interrupted": interrupted, "same": same}
 
 
@@ -198,7 +198,7 @@ def interrupt_call(method, n_jobs):
     fitted = GaussianMixture(64, max_iter=1, init_params=labels, reg_covar=0.1, n_jobs=n_jobs).fit(rows)
     many = np.broadcast_to(rows[0], (200_000 if method == "predict_proba" else 1_000_000, 64))
     expected = getattr(fitted, method)(rows).tobytes()
-    interrupted = was_interrupted(lambda: getattr(fitted, method)(many), GaussianMixture, method, **MANY_LOOKS)
+    interrupted = was_interrupted(lambda: getattr(fitted, method)(many), GaussianMixture, method, **SIGNALS)
     return {"interrupted": interrupted, "same": getattr(fitted, method)(rows).tobytes() == expected}
 
 
@@ -270,7 +270,7 @@ def fit_in_processes(method):
     return {"here": here, "there": there}
 
 
-def out_of_memory(what, megabytes):
+def out_of_memory(method, megabytes):
     """Return the error of a call with little memory, the megabytes it needs, and whether the process can go on."""
     import resource
 
@@ -287,7 +287,7 @@ def out_of_memory(what, megabytes):
         "predict_proba": (lambda: fitted.predict_proba(many), fitted.n_components * n_rows),
         "score_samples": (lambda: fitted.score_samples(many), n_rows),
     }
-    call, numbers = calls[what]
+    call, numbers = calls[method]
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (in_use + megabytes * 2**20, limits[1]))
@@ -303,9 +303,9 @@ def out_of_memory(what, megabytes):
     return {"raised": raised, "needed": 8 * numbers / 2**20, "unchanged": unchanged, "same": same}
 
 
-def kept_fit(name, path):
-    """Return rows, and an estimator with a checkpoint at a path."""
-    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # EM steps take tens of milliseconds
+def checkpointed_fit(name, path):
+    """Return rows, and an estimator that writes a checkpoint to a path."""
+    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # an EM step takes tens of milliseconds
     if name == "tied":
         rows, parameters = rows_of(150_000, 6), {"n_components": 8, "covariance_type": "tied", **one}
     else:
@@ -319,7 +319,7 @@ def killed_fits(name, path, n_kills, seed):
 
     Fits are repeated until there were `n_kills` kills. The result counts kills, ends, and ends with other bits.
     """
-    rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
+    rng, rows = np.random.default_rng(seed), checkpointed_fit(name, path)[0]
     gaussmix._src.fit.checkpoint.SECONDS_BETWEEN_WRITES = 0.01
     began = time.monotonic()
     expected = fit_in_a_fork(name, path, rows, None)
@@ -342,7 +342,7 @@ def fit_in_a_fork(name, path, rows, seconds):
     if child == 0:
         try:
             os.close(reading)
-            os.write(writing, digest(kept_fit(name, path)[1].fit(rows)).encode())
+            os.write(writing, digest(checkpointed_fit(name, path)[1].fit(rows)).encode())
         finally:
             os._exit(0)
     os.close(writing)

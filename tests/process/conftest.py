@@ -1,4 +1,4 @@
-"""A persistent child process: one start of the interpreter serves many tests, unless a test ends it."""
+"""A persistent child process, which serves many tests unless a test ends the process."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Threads, forks, processors, memory and Ctrl-C: same bits in all cases, and nothing is partly changed."""
+"""Tests of fits in threads and processes, with little memory, and of kills and interrupts."""
 
 import os
 import signal
@@ -48,16 +48,16 @@ def test_a_fit_on_one_processor_gives_the_same_bits(child):
 @pytest.mark.heavy
 @LINUX
 @pytest.mark.parametrize("megabytes", [8, 64, 300])
-@pytest.mark.parametrize("what", ["fit", "predict_proba", "refit", "score_samples"])
-def test_lack_of_memory_raises_memory_error(child, what, megabytes):
+@pytest.mark.parametrize("method", ["fit", "predict_proba", "refit", "score_samples"])
+def test_lack_of_memory_raises_memory_error(child, method, megabytes):
     child.end()  # a new process, because memory freed by earlier calls would exceed the limit
-    answer = child("out_of_memory", what=what, megabytes=megabytes)
+    answer = child("out_of_memory", method=method, megabytes=megabytes)
     if megabytes < answer["needed"]:
         assert answer["raised"] == "MemoryError"
     else:
         assert answer["raised"] in ("MemoryError", "nothing")
-    assert answer["unchanged"], "the estimator is what it was"
-    assert answer["same"], "the process goes on"
+    assert answer["unchanged"], "the estimator has changed"
+    assert answer["same"], "a later fit in the process gives other bits"
 
 
 @pytest.mark.heavy
@@ -72,7 +72,7 @@ def test_a_killed_fit_resumes_to_the_same_bits(child, fit, n_kills, tmp_path, re
     answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)
     assert answer["kills"] >= n_kills
     assert answer["ends"] > 0
-    assert answer["other"] == 0, "every end has the bits of the fit that was never killed"
+    assert answer["other"] == 0, "a resumed fit gives other bits than the undisturbed fit"
     assert os.listdir(tmp_path) == []
 
 
@@ -123,7 +123,7 @@ TIMERS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSI
 DELAYS = [0.002, 0.03, 0.15]  # delays of the signals after the moment, in processor seconds
 QUICK = [("many rows", "sampling"), ("k-means", "k-means++"), ("full", "EM"), ("small table", "EM")]
 SLOW = [
-    ("many shares", "checking shares"),
+    ("many responsibilities", "checking responsibilities"),
     ("ties", "sorting"),
     ("many rows", "EM"),
     ("k-means", "k-means"),
@@ -143,11 +143,11 @@ SLOW = [
     [(*case, n_jobs) for cases, n_jobs in [(QUICK, 3), (QUICK, 1), (SLOW, 3)] for case in cases],
 )
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
-    """Check fits with a million steps, which do not end by themselves while the test waits for the child."""
+    """Check fits with a million steps, which would not end while the test waits for the child."""
     answer = child("interrupt_fit", fit=fit, moment=moment, delays=DELAYS, n_jobs=n_jobs)
     assert all(answer["interrupted"])
-    assert answer["unchanged"], "the estimator is what it was"
-    assert answer["same"], "the next fit gives the bits of the one before"
+    assert answer["unchanged"], "the estimator has changed"
+    assert answer["same"], "a later fit gives other bits"
 
 
 @pytest.mark.heavy
@@ -155,8 +155,8 @@ def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
 @pytest.mark.parametrize("n_jobs", [3, 1])
 def test_an_interrupt_ends_fit_many(child, n_jobs):
     answer = child("interrupt_many", n_jobs=n_jobs)
-    assert all(answer["interrupted"]), "the fits look for signals again and again"
-    assert answer["same"], "the next fits give the bits of those before"
+    assert all(answer["interrupted"]), "the fits do not check for signals repeatedly"
+    assert answer["same"], "later fits give other bits"
 
 
 @pytest.mark.heavy(but=1)
@@ -165,5 +165,5 @@ def test_an_interrupt_ends_fit_many(child, n_jobs):
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])
 def test_an_interrupt_ends_predictions_of_many_rows(child, method, n_jobs):
     answer = child("interrupt_call", method=method, n_jobs=n_jobs)
-    assert answer["interrupted"], "the call looks for signals again and again"
-    assert answer["same"], "the process says the same of rows as before"
+    assert answer["interrupted"], "the call does not check for signals repeatedly"
+    assert answer["same"], "a later call gives other bits"

@@ -1,4 +1,4 @@
-"""A whole fit gives the same bits with other instruction sets, in the core, in NumPy and in the BLAS."""
+"""Tests that a fit gives the same bits with other instruction sets in the core, in NumPy and in the BLAS."""
 
 import os
 import subprocess
@@ -27,20 +27,20 @@ def dispatched_features():
     return [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
 
 
-def others():
-    """Return instruction sets that this processor can run besides the fastest, or the fastest if there is no other."""
+def targets():
+    """Return the instruction sets of this processor without the fastest one, or only that one if there is no other."""
     names = [target.isa for target in _core.targets()]
     return names[:-1] or names
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(900)  # processes make all kinds of fits, one of them without fast instructions
+@pytest.mark.timeout(900)  # the processes run many fits, some of them without fast instructions
 @pytest.mark.parametrize("names", [*(list(FAMILIES)[first::4] for first in range(4)), ["options"]], ids=" ".join)
 def test_instruction_set_blas_and_threads_do_not_change_a_fit(names):
     """Check all changes at once: to find the cause of a failure, leave out one after the other."""
     features = dispatched_features()
-    assert features, "NumPy chooses nothing by the processor here"
+    assert features, "NumPy does not choose kernels by processor features on this machine"
     other = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Nehalem"}
     found = digests(names)
-    for isa in others() if names == ["options"] else others()[-1:]:  # portable kernels take up to 16 times as long
+    for isa in targets() if names == ["options"] else targets()[-1:]:  # portable kernels take up to 16 times as long
         assert digests(names, GAUSSMIX_ISA=isa, **other, OPENBLAS_NUM_THREADS="3", OMP_NUM_THREADS="3") == found

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its Gaussian mixture pass on gaussmix's, with the exceptions listed here."""
+"""Tests that scikit-learn's own mixture tests pass on gaussmix's classes, with the exceptions listed here."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MODULES = [f"sklearn.mixture.tests.test_{name}" for name in ("gaussian_mixture",
 # Pattern of a test's name → reason why it can only pass on scikit-learn's class. These tests must fail.
 EXPECTED_FAILURES = {
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters[[]*]": (
-        "counts the calls of scikit-learn's private function _estimate_gaussian_parameters, which we never call"
+        "counts the calls of scikit-learn's private function _estimate_gaussian_parameters, which gaussmix never calls"
     ),
     "test_gaussian_mixture_raises_where_array_api_not_implemented[[]*]": (
-        "array-API case: asks that k-means starts be refused under array_api_dispatch; ours take them"
+        "expects an error for k-means initialisation under array_api_dispatch, which gaussmix supports"
     ),
     "test_compare_covar_type": (
         "calls the private methods _check_parameters and _initialize_parameters of scikit-learn's Bayesian class; and "
-        "it asks that the tied posterior divide the rows by the number of components, which is wrong"
+        "it expects that the tied posterior divides the rows by the number of components, which is wrong"
     ),
     "test_mixture_n_components_greater_than_n_samples_error[[]estimator1]": (
-        "refuses more components than rows in the Bayesian class, where n_components is a limit and ours takes it"
+        "expects an error for more components than rows in the Bayesian class, where n_components is only a maximum"
     ),
 }
 
@@ -60,13 +60,13 @@ def _reason(name: str) -> str | None:
 
 @pytest.mark.heavy
 def test_scikit_learn_tests_pass_except_the_expected_failures(tmp_path: Path) -> None:
-    """Check that exceptions fail, and no test is skipped or lost of the more than 150 of scikit-learn 1.9."""
+    """Check that the exceptions fail, and that none of the more than 150 tests of scikit-learn 1.9 is skipped."""
     found = outcomes(tmp_path)
-    assert {name: what for name, what in found.items() if what != "passed" and _reason(name) is None} == {}
+    assert {name: outcome for name, outcome in found.items() if outcome != "passed" and _reason(name) is None} == {}
     for pattern in EXPECTED_FAILURES:
-        listed = {name: what for name, what in found.items() if fnmatchcase(name, pattern)}
+        listed = {name: outcome for name, outcome in found.items() if fnmatchcase(name, pattern)}
         assert listed, pattern
-        assert all(what.startswith("failed") for what in listed.values()), listed
+        assert all(outcome.startswith("failed") for outcome in listed.values()), listed
     assert len(found) >= 150
     for name in (
         "test_score[float32]",

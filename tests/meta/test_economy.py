@@ -1,7 +1,7 @@
-"""A ratchet: the repository has at most the lines and files that it had at the last landing.
+"""Tests that the repository does not grow: limits on its lines, its files and the imports of its tests.
 
-A landing lowers `MOST` to what it leaves; one that adds a feature raises it by what its issue states. Lines are those
-with code: blank lines, comments and docstrings do not count.
+A change that removes code lowers `MOST`. A change that adds a feature raises `MOST` by the numbers that its issue
+states. Only lines with code count, without blank lines, comments and docstrings.
 """
 
 import ast

@@ -17,7 +17,7 @@ from gaussmix._src.families import ALIASES, Structure
 HERE = Path(__file__).parent
 
 
-def the_tool() -> ModuleType:
+def api_tool() -> ModuleType:
     """Import tools/make_api_snapshot.py as a module."""
     spec = importlib.util.spec_from_file_location("make_api_snapshot", HERE.parents[1] / "tools/make_api_snapshot.py")
     assert spec is not None
@@ -28,8 +28,8 @@ def the_tool() -> ModuleType:
 
 
 def test_public_names_and_signatures_equal_the_snapshot() -> None:
-    promised = (HERE / "public_api.txt").read_text(encoding="utf-8")
-    assert the_tool().snapshot() == promised, "if meant: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
+    saved = (HERE / "public_api.txt").read_text(encoding="utf-8")
+    assert api_tool().snapshot() == saved, "if intended: python tools/make_api_snapshot.py > tests/meta/public_api.txt"
 
 
 def test_estimator_hierarchies_are_shallow_and_one_estimator_has_partial_fit() -> None:

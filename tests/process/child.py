@@ -109,9 +109,9 @@ class Returned(Exception):
 def was_interrupted(call, owner, name, delay, n_signals=1):
     """Return whether KeyboardInterrupt ends a call, during which signals come every `delay` seconds.
 
-    KeyboardInterrupt is raised when Python sees the last of `n_signals` signals. Python sees only one of all signals that
-    arrive between two checks. All required signals must be seen before the function returns. Seconds are processor time
-    of this process, so that other processes do not change them.
+    The handler raises KeyboardInterrupt at the last of `n_signals` signals. Python handles only one of all signals that
+    arrive between two checks. Python must handle all required signals before the function returns. The delay is
+    processor time of this process, which other processes do not change.
     """
     function, seen = getattr(owner, name), []
 

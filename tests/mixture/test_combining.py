@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from common import EPS, assert_close, dense, transformed
-from fifty_digits import DIGITS, components, deviations, doubles, rounding
+from exact_mixtures import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture, SingularCovarianceError
@@ -23,50 +23,51 @@ def mixture(family):
     return Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
 
 
-def another(name, size=0.7):
-    """Return another mixture of the same features."""
-    return Mixture._from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
+def shifted(name, offset=0.7):
+    """Return a mixture of the same features whose rows are shifted by `offset`."""
+    return Mixture._from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + offset).start(FAMILIES[name]))
 
 
-def matrix(numbers):
-    return mp.matrix(np.asarray(numbers, dtype=np.float64).tolist())
+def matrix(values):
+    return mp.matrix(np.asarray(values, dtype=np.float64).tolist())
 
 
-def assert_same(found, expected, tolerance):
-    """Check that both are the same mixture, whatever their structures."""
+def assert_same(actual, expected, tolerance):
+    """Check that both are the same mixture, although their structures may differ."""
     units = np.sqrt(np.diagonal(dense(expected), axis1=1, axis2=2))
-    assert_close(found.weights, expected.weights, tolerance, 1.0, "weights")
-    assert_close(found.means / units, expected.means / units, tolerance, 1 + np.abs(found.means / units).max(), "means")
+    assert_close(actual.weights, expected.weights, tolerance, 1.0, "weights")
+    means = actual.means / units
+    assert_close(means, expected.means / units, tolerance, 1 + np.abs(means).max(), "means")
     scale = units[:, :, None] * units[:, None, :]
-    assert_close(dense(found) / scale, dense(expected) / scale, tolerance, 1.0, "covariances")
+    assert_close(dense(actual) / scale, dense(expected) / scale, tolerance, 1.0, "covariances")
 
 
 @families
 @pytest.mark.parametrize("n_new", [1, 2, 3])
-def test_transform(mixture, family, n_new, rng):
+def test_transform_agrees_with_50_digits(mixture, family, n_new, rng):
     A, b = rng.normal(size=(n_new, 3)), rng.normal(size=n_new)
-    found, tolerance = mixture.transform(A, b), rounding(mixture)
-    assert found.feature_names is None
-    assert found.family.is_shared is family.is_shared
+    actual, tolerance = mixture.transform(A, b), rounding(mixture)
+    assert actual.feature_names is None
+    assert actual.family.is_shared is family.is_shared
     size = np.abs(A) @ deviations(mixture).max(axis=0)
     with mp.workdps(DIGITS):
         for k, (_, mean, covariance) in enumerate(components(mixture)):
             moved, turned = matrix(A) * mean + matrix(b), matrix(A) * covariance * matrix(A).T
             assert_close(
-                found.means[k], doubles(moved)[:, 0], 16 * EPS, np.abs(A) @ np.abs(mixture.means[k]) + 1, "mean"
+                actual.means[k], doubles(moved)[:, 0], 16 * EPS, np.abs(A) @ np.abs(mixture.means[k]) + 1, "mean"
             )
-            assert_close(dense(found)[k], doubles(turned), tolerance, np.outer(size, size), "covariance")
+            assert_close(dense(actual)[k], doubles(turned), tolerance, np.outer(size, size), "covariance")
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_scaling_and_dropping_features_keeps_the_structure(name):
-    mixture = another(name)
+def test_transform_that_scales_and_drops_features_keeps_the_structure(name):
+    mixture = shifted(name)
     scaled, same = mixture.transform([[0, 0, -2.0], [3.0, 0, 0]]), mixture.transform([[0, 0, -2.0], [2.0, 0, 0]])
     general = {"spherical": "diag", "EII": "EEI"}.get(name, name)
     assert (scaled.family.name, same.family.name) == (general, name)
-    kept = dense(mixture)[:, [2, 0]][:, :, [2, 0]]
-    np.testing.assert_allclose(dense(scaled), kept * [[4.0, -6.0], [-6.0, 9.0]], rtol=64 * EPS)
-    np.testing.assert_allclose(dense(same), kept * [[4.0, -4.0], [-4.0, 4.0]], rtol=64 * EPS)
+    selected = dense(mixture)[:, [2, 0]][:, :, [2, 0]]
+    np.testing.assert_allclose(dense(scaled), selected * [[4.0, -6.0], [-6.0, 9.0]], rtol=64 * EPS)
+    np.testing.assert_allclose(dense(same), selected * [[4.0, -4.0], [-4.0, 4.0]], rtol=64 * EPS)
     with pytest.raises(ValueError, match="The rows of A"):
         mixture.transform([[1.0, 0, 0], [2.0, 0, 0]])
     mixed = mixture.transform([[1.0, 1.0, 0.0]])
@@ -75,17 +76,17 @@ def test_scaling_and_dropping_features_keeps_the_structure(name):
 
 @families
 @pytest.mark.parametrize("noise", [0.0, 0.3, [0.1, 0.0, 2.0], [[2.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
-def test_convolve(mixture, family, noise):
-    found = mixture.convolve(noise)
+def test_convolve_adds_the_noise_to_the_covariances(mixture, family, noise):
+    actual = mixture.convolve(noise)
     added = noise * np.eye(3) if np.ndim(noise) < 2 else np.array(noise)
-    np.testing.assert_allclose(dense(found), dense(mixture) + added, rtol=2 * EPS)
-    np.testing.assert_array_equal(found.means, mixture.means)
-    assert found.feature_names == NAMES
-    assert found.family.is_shared is family.is_shared
+    np.testing.assert_allclose(dense(actual), dense(mixture) + added, rtol=2 * EPS)
+    np.testing.assert_array_equal(actual.means, mixture.means)
+    assert actual.feature_names == NAMES
+    assert actual.family.is_shared is family.is_shared
     if family.name in PLAIN[2:]:
-        assert dense(found).shape == (3, 3, 3)
-        assert found.family.kind.is_matrix is (np.ndim(noise) == 2)
-    np.testing.assert_allclose(dense(mixture.convolve(added)), dense(found), rtol=2 * EPS)
+        assert dense(actual).shape == (3, 3, 3)
+        assert actual.family.kind.is_matrix is (np.ndim(noise) == 2)
+    np.testing.assert_allclose(dense(mixture.convolve(added)), dense(actual), rtol=2 * EPS)
 
 
 def exact_product(one, other):
@@ -93,10 +94,10 @@ def exact_product(one, other):
     logs, means, covariances = [], [], []
     with mp.workdps(DIGITS):
         for weight, mean, first in components(one):
-            for share, centre, second in components(other):
-                total, apart = first + second, centre - mean
-                squared = (apart.T * mp.lu_solve(total, apart))[0]
-                logs.append(mp.log(weight * share) - (mp.log(mp.det(total)) + squared) / 2)
+            for other_weight, centre, second in components(other):
+                total, offset = first + second, centre - mean
+                squared = (offset.T * mp.lu_solve(total, offset))[0]
+                logs.append(mp.log(weight * other_weight) - (mp.log(mp.det(total)) + squared) / 2)
                 covariance = mp.inverse(mp.inverse(first) + mp.inverse(second))
                 means.append(doubles(covariance * (mp.lu_solve(first, mean) + mp.lu_solve(second, centre)))[:, 0])
                 covariances.append(doubles(covariance))
@@ -106,32 +107,32 @@ def exact_product(one, other):
 
 
 @pairs
-def test_product(first, second):
-    one, other = another(first, 0.0), another(second)
-    found = one.product(other)
+def test_product_agrees_with_50_digits(first, second):
+    one, other = shifted(first, 0.0), shifted(second)
+    actual = one.product(other)
     tolerance = rounding(one) + rounding(other)
-    assert_same(found, exact_product(one, other), tolerance)
+    assert_same(actual, exact_product(one, other), tolerance)
     if first == second:
-        assert found.family.name == first
+        assert actual.family.name == first
     rows = PROBLEMS["overlapping"].rows[:10]
-    ratio = one.log_density(rows) + other.log_density(rows) - found.log_density(rows)
+    ratio = one.log_density(rows) + other.log_density(rows) - actual.log_density(rows)
     assert_close(ratio, np.full(10, ratio.mean()), tolerance, 100.0, "log p + log q − log product")
 
 
 @pytest.mark.parametrize("name", ["EII", "EEI", "tied"])
 @pytest.mark.parametrize("of_one", ["full", "tied", "spherical", "EII"])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_product_of_shared_covariances_with_one_component(name, of_one, is_first):
-    shared = another(name, 0.0)
-    first = another(of_one)._model.take([0])
+def test_product_of_shared_covariances_and_a_single_component_is_exact(name, of_one, is_first):
+    shared = shifted(name, 0.0)
+    first = shifted(of_one)._model.take([0])
     alone = Mixture([1.0], first.means, first.covariances.array, first.family)
     one, other = (shared, alone) if is_first else (alone, shared)
     assert_same(one.product(other), exact_product(one, other), rounding(one) + rounding(other))
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
-def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
-    """Check a component 1e310 deviations away, a number that float64 does not have."""
+def test_product_and_gradient_ignore_a_distant_component_of_weight_0(name):
+    """Check a component 1e310 deviations away, which is beyond the range of float64."""
     family = FAMILIES[name]
     covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.kind.is_matrix else 1.0, family.shape(2, 2))
     mixture = Mixture([0.0, 1.0], [[1e300, 1e300], [0.0, 0.0]], covariances, family)
@@ -141,23 +142,23 @@ def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
     np.testing.assert_allclose(mixture.gradient([[1e-10, 0.0]]), [[-1e10, 0.0]], rtol=8 * EPS)
 
 
-def test_product_of_sharp_and_flat_keeps_the_digits_of_the_sharp():
+def test_product_of_narrow_and_wide_components_keeps_its_precision():
     one = Mixture([1.0], [[1.0, 2.0]], [np.diag([1e-12, 1e-12])], FAMILIES["full"])
     other = Mixture([0.4, 0.6], np.zeros((2, 2)), 1e12 * np.array([np.eye(2), np.eye(2)]), FAMILIES["full"])
-    found = one.product(other)
-    np.testing.assert_allclose(found.covariances, 1e-12 * np.array(2 * [np.eye(2)]), rtol=16 * EPS)
-    np.testing.assert_allclose(found.means, [[1.0, 2.0]] * 2, rtol=4 * EPS)
-    np.testing.assert_allclose(found.weights, [0.4, 0.6], rtol=64 * EPS)
+    actual = one.product(other)
+    np.testing.assert_allclose(actual.covariances, 1e-12 * np.array(2 * [np.eye(2)]), rtol=16 * EPS)
+    np.testing.assert_allclose(actual.means, [[1.0, 2.0]] * 2, rtol=4 * EPS)
+    np.testing.assert_allclose(actual.weights, [0.4, 0.6], rtol=64 * EPS)
 
 
-def test_zero_weights_and_single_components_far_apart():
+def test_product_accepts_weights_of_0_and_distant_single_components():
     one = Mixture([0.0, 1.0], [[0.0], [1.0]], [1.0, 1.0], FAMILIES["spherical"])
     assert one.product(one).weights.tolist() == [0.0, 0.0, 0.0, 1.0]
     alone = [Mixture([1.0], [[mean]], [1.0], FAMILIES["spherical"]) for mean in (0.0, 1e200)]
     assert alone[0].product(alone[1]).means.tolist() == [[5e199]]
-    far = one.transform([[1.0]], [1e5])
+    distant = one.transform([[1.0]], [1e5])
     with pytest.raises(ValueError, match=r"7.07e\+04 standard deviations apart"):
-        one.product(far)
+        one.product(distant)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +171,18 @@ def test_zero_weights_and_single_components_far_apart():
         (["VEE", "EII"], "full"),
     ],
 )
-def test_concatenate(names, expected, rng):
-    mixtures = [another(name, size) for name, size in zip(names, (0.0, 1.0), strict=True)]
-    found = Mixture.concatenate(mixtures, [0.3, 0.7])
-    assert found.family.name == expected
+def test_concatenate_gives_the_weighted_sum_of_densities(names, expected, rng):
+    mixtures = [shifted(name, size) for name, size in zip(names, (0.0, 1.0), strict=True)]
+    actual = Mixture.concatenate(mixtures, [0.3, 0.7])
+    assert actual.family.name == expected
     rows = PROBLEMS["overlapping"].rows[:20]
     density = 0.3 * np.exp(mixtures[0].log_density(rows)) + 0.7 * np.exp(mixtures[1].log_density(rows))
-    np.testing.assert_allclose(found.log_density(rows), np.log(density), rtol=1e-12)
-    np.testing.assert_array_equal(dense(found), np.concatenate([dense(m) for m in mixtures]))
+    np.testing.assert_allclose(actual.log_density(rows), np.log(density), rtol=1e-12)
+    np.testing.assert_array_equal(dense(actual), np.concatenate([dense(m) for m in mixtures]))
 
 
 @families
-def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng):
+def test_concatenating_a_mixture_with_itself_keeps_its_density(mixture, family, rng):
     twice = Mixture.concatenate((mixture for _ in range(2)), [0.25, 0.75])
     assert twice.family.is_shared is family.is_shared
     assert twice.feature_names == NAMES
@@ -190,7 +191,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda m: m.transform([[1.0, 2.0]]), ValueError, r"A must have shape \(n_new_features, 3\), not \(1, 2\)"),
         (lambda m: m.transform([1.0, 2.0, 0.0]), ValueError, r"A must have 2 axes, but has shape \(3,\)"),
@@ -221,7 +222,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: Mixture.concatenate([m, FLAT], [0.5, 0.5]), ValueError, "have 1 and 3 features"),
     ],
 )
-def test_what_cannot_be_combined_is_refused(asked, error, said):
-    mixture = another("full").with_feature_names(NAMES)
-    with pytest.raises(error, match=said):
-        asked(mixture)
+def test_invalid_combinations_are_rejected(call, error, message):
+    mixture = shifted("full").with_feature_names(NAMES)
+    with pytest.raises(error, match=message):
+        call(mixture)

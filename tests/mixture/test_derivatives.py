@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from common import assert_close
-from fifty_digits import deviations, log_density, rounding
+from exact_mixtures import deviations, log_density, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture
@@ -53,19 +53,19 @@ def assert_exact(mixture, rows):
 
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
-def test_gradient_and_hessian(family, problem):
+def test_gradient_and_hessian_agree_with_exact_differences(family, problem):
     mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     assert_exact(mixture, np.vstack([PROBLEMS[problem].rows[:3], mixture.means[:1], mixture.mean]))
 
 
 @families
-@pytest.mark.parametrize("far", [1e2, 1e6, 1e8])
-def test_gradient_and_hessian_far_away(family, far):
+@pytest.mark.parametrize("distance", [1e2, 1e6, 1e8])
+def test_gradient_and_hessian_of_distant_rows_are_exact(family, distance):
     mixture = Mixture._from_model(PROBLEMS["separate"].start(family))
-    assert_exact(mixture, far * np.array([[1.0, 0.3], [-0.2, 1.0], [1.0, 0.0]]))
+    assert_exact(mixture, distance * np.array([[1.0, 0.3], [-0.2, 1.0], [1.0, 0.0]]))
 
 
-def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance():
+def test_hessian_is_exact_at_a_distant_row_midway_between_two_components():
     """Check a row midway between two components, 1e8 standard deviations out, where errors of ε · 1e8 would show."""
     precision = np.linalg.inv([[1.0, 0.3], [0.3, 1.0]])
     mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[1.0, 0.3], [0.3, 1.0]], FAMILIES["tied"])
@@ -73,7 +73,7 @@ def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance()
     np.testing.assert_allclose(mixture.hessian([[3e7, 1e8]])[0], np.outer(pull, pull) - precision, rtol=1e-13)
 
 
-def test_zero_weights_and_enormous_rows():
+def test_derivatives_accept_weights_of_0_and_enormous_rows():
     mixture = Mixture([0.0, 1.0], [[9.0], [1.0]], [4.0, 4.0], FAMILIES["spherical"])
     np.testing.assert_array_equal(mixture.gradient([[9.0], [-1e200]]), [[-2.0], [2.5e199]])
     np.testing.assert_array_equal(mixture.hessian([[9.0], [-1e200]]), [[[-0.25]]] * 2)
@@ -82,7 +82,7 @@ def test_zero_weights_and_enormous_rows():
 
 
 @pytest.mark.parametrize("rows", [[[1.0]], [[np.nan, 0.0, 0.0]]])
-def test_rows_that_are_none_are_refused(rows):
+def test_derivatives_reject_invalid_rows(rows):
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(FAMILIES["full"]))
     for derivative in (mixture.gradient, mixture.hessian):
         with pytest.raises(ValueError, match="rows"):

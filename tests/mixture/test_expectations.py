@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 from common import EPS, assert_close
-from fifty_digits import DIGITS, components, deviations, doubles
+from exact_mixtures import DIGITS, components, deviations, doubles
 from mpmath import mp
 from scipy import stats
 
@@ -16,12 +16,12 @@ from gaussmix.testing import PROBLEMS
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
-def pairings(places):
+def pairings(indices):
     """Yield all ways to leave some indices single and pair the others: (singles, pairs)."""
-    if not places:
+    if not indices:
         yield (), ()
         return
-    first, *rest = places
+    first, *rest = indices
     for singles, pairs in pairings(rest):
         yield (first, *singles), pairs
     for j in range(len(rest)):
@@ -29,13 +29,13 @@ def pairings(places):
             yield singles, ((first, rest[j]), *pairs)
 
 
-def exact_moment(mixture, places, about):
+def exact_moment(mixture, indices, about):
     """Compute E[Π_j (x_j − a_j)] as a sum over all pairings: Isserlis (1918), with means."""
     total = mp.mpf(0)
     for weight, mean, covariance in components(mixture):
         terms = (
             mp.fprod([mean[j] - about[j] for j in singles]) * mp.fprod([covariance[i, j] for i, j in pairs])
-            for singles, pairs in pairings(list(places))
+            for singles, pairs in pairings(list(indices))
         )
         total += weight * mp.fsum(terms)
     return total / mp.fsum(weight for weight, _, _ in components(mixture))
@@ -49,7 +49,7 @@ def exact_mean(mixture):
 
 @families
 @pytest.mark.parametrize("problem", ["overlapping", "unlike units", "far from 0"])
-def test_mean_and_covariance(family, problem):
+def test_mean_and_covariance_agree_with_50_digits(family, problem):
     mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     n_features, spread = mixture.n_features, np.sqrt(np.diag(mixture.covariance))
     size = np.abs(mixture.means).max(axis=0) + spread
@@ -69,50 +69,50 @@ def test_mean_and_covariance(family, problem):
 @families
 @pytest.mark.parametrize("order", range(5))
 @pytest.mark.parametrize("raw", [False, True])
-def test_moments(family, order, raw):
+def test_moments_agree_with_50_digits(family, order, raw):
     """Check errors of c ε times the summed terms: (order)! pairings of numbers as large as deviations or offsets."""
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
-    found = mixture.moments(order, center=np.zeros(3) if raw else None)
-    assert found.shape == order * (3,)
+    actual = mixture.moments(order, center=np.zeros(3) if raw else None)
+    assert actual.shape == order * (3,)
     offset = np.abs(mixture.means - (0 if raw else mixture.mean)).max()
     size = prod(range(1, order + 1)) * (offset + deviations(mixture).max()) ** order
     with mp.workdps(DIGITS):
         about = [0] * 3 if raw else exact_mean(mixture)
-        for places in product(range(3), repeat=order):
-            expected = float(exact_moment(mixture, places, about))
-            assert abs(found[places] - expected) <= 8 * order * EPS * size
+        for indices in product(range(3), repeat=order):
+            expected = float(exact_moment(mixture, indices, about))
+            assert abs(actual[indices] - expected) <= 8 * order * EPS * size
     if order == 1 and not raw:
-        assert np.abs(found).max() <= 8 * EPS * size
+        assert np.abs(actual).max() <= 8 * EPS * size
     for axes in permutations(range(order)):
-        np.testing.assert_allclose(found.transpose(axes), found, rtol=0, atol=8 * order * EPS * size)
+        np.testing.assert_allclose(actual.transpose(axes), actual, rtol=0, atol=8 * order * EPS * size)
 
 
-def test_moments_beyond_float64_are_refused():
-    far = Mixture([0.5, 0.5], [[0.0], [1e200]], [1.0, 1.0], FAMILIES["spherical"])
-    said = "beyond the range of float64: rescale the features"
-    for ask in (lambda: far.covariance, lambda: far.moments(2), lambda: far.moments(4)):
-        with pytest.raises(ValueError, match=said):
-            ask()
-    assert far.mean == 0.5e200
-    without = Mixture([0.0, 1.0], [[1e200], [1.0]], [1.0, 1.0], FAMILIES["spherical"])
-    np.testing.assert_array_equal(without.moments(4), [[[[3.0]]]])
+def test_moments_that_overflow_float64_are_rejected():
+    distant = Mixture([0.5, 0.5], [[0.0], [1e200]], [1.0, 1.0], FAMILIES["spherical"])
+    message = "beyond the range of float64: rescale the features"
+    for call in (lambda: distant.covariance, lambda: distant.moments(2), lambda: distant.moments(4)):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert distant.mean == 0.5e200
+    near = Mixture([0.0, 1.0], [[1e200], [1.0]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_array_equal(near.moments(4), [[[[3.0]]]])
 
 
-def test_moments_of_one_gaussian_are_scipys():
+def test_moments_of_one_gaussian_equal_those_of_scipy():
     mixture = Mixture([1.0], [[0.7]], [2.25], FAMILIES["spherical"])
     for order in range(1, 8):
         expected = stats.norm(0.7, 1.5).moment(order)
         np.testing.assert_allclose(mixture.moments(order, center=[0.0]).item(), expected, rtol=64 * EPS)
 
 
-def test_weights_that_sum_to_nearly_one_are_shares():
+def test_mean_normalises_weights_that_sum_to_nearly_1():
     """Check that weights with seven digits do not shift the mean by 1e-7 of its distance from 0."""
     mixture = Mixture([0.3333333, 0.6666666], [[1e6], [1e6 + 3]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.mean - 1e6, [2.0], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         ((-1,), ValueError, "order=-1 must be an integer ≥ 0"),
         ((2.0,), TypeError, "order must be an integer ≥ 0, not 2.0"),
@@ -123,6 +123,6 @@ def test_weights_that_sum_to_nearly_one_are_shares():
         ((2, ["a", "b", "c"]), TypeError, "center must be real numbers"),
     ],
 )
-def test_moments_that_cannot_be_are_refused(arguments, error, said):
-    with pytest.raises(error, match=said):
+def test_moments_rejects_invalid_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
         Mixture._from_model(PROBLEMS["overlapping"].start(FAMILIES["full"])).moments(*arguments)

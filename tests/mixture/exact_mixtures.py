@@ -26,8 +26,8 @@ def conditional(mixture, row, known, digits=DIGITS):
             means.append(_column(mean, unknown) + across * solved)
             covariances.append(_part(covariance, unknown, unknown) - across * mp.inverse(block) * across.T)
         largest = max(joint)
-        shares = [mp.exp(each - largest) for each in joint]
-        weights = np.array([float(share / sum(shares)) for share in shares])
+        relative = [mp.exp(each - largest) for each in joint]
+        weights = np.array([float(ratio / sum(relative)) for ratio in relative])
         distance = max(float(q) for q, weight in zip(squared, weights, strict=True) if weight > EPS)
         means = np.array([doubles(m)[:, 0] for m in means])
         return weights, means, np.array([doubles(c) for c in covariances]), distance
@@ -52,7 +52,7 @@ def log_density(mixture):
 
 
 def components(mixture):
-    """Return (weight, mean, covariance) of each component, exactly as the doubles are."""
+    """Return (weight, mean, covariance) of each component, without rounding."""
     dense = mixture._model.covariances.dense()
     for weight, mean, covariance in zip(mixture.weights, mixture.means, dense, strict=True):
         yield mp.mpf(float(weight)), mp.matrix(mean.tolist()), mp.matrix(covariance.tolist())
@@ -83,5 +83,5 @@ def _part(matrix, rows, columns):
     return mp.matrix([[matrix[i, j] for j in columns] for i in rows])
 
 
-def _column(vector, places):
-    return mp.matrix([vector[j] for j in places])
+def _column(vector, indices):
+    return mp.matrix([vector[j] for j in indices])

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 from common import EPS, assert_close
-from fifty_digits import conditional, deviations, rounding
+from exact_mixtures import conditional, deviations, rounding
 
 from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.interfaces.parameters import MAX_REGULAR_DISTANCE
 from gaussmix.testing import PROBLEMS
 
 NAMES = tuple("abcdefghi")
-# Structures that marginals and conditionals keep; for other structures they are unconstrained.
-KEPT = ["full", "tied", "diag", "EEI", "spherical", "EII"]
+# Marginals and conditionals of these structures have the same structure; other structures become unconstrained.
+CLOSED_STRUCTURES = ["full", "tied", "diag", "EEI", "spherical", "EII"]
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
@@ -34,15 +34,15 @@ def assert_exact(mixture, rows, known):
     unknown = np.delete(np.arange(mixture.n_features), known)
     units, tolerance = deviations(mixture)[:, unknown].max(axis=0), rounding(mixture)
     assert tolerance < 0.1, "the case tests nothing"
-    mean, covariance, shared = (
-        getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
+    mean, covariance, conditional_weights = (
+        getattr(mixture, f"conditional_{quantity}")(rows, known) for quantity in ("mean", "covariance", "weights")
     )
     for i, row in enumerate(rows):
         weights, means, covariances, squared = conditional(mixture, row, known)
         one = mixture.condition(dict(zip(known, row, strict=True)))
         reach = 1 + np.sqrt(squared) + np.abs(means / units).max()
-        for found, what in ((shared[i], "conditional_weights"), (one.weights, "condition: weights")):
-            assert_close(found, weights, tolerance, 1 + squared, what)
+        for actual, quantity in ((conditional_weights[i], "conditional_weights"), (one.weights, "condition: weights")):
+            assert_close(actual, weights, tolerance, 1 + squared, quantity)
         assert_close(one.means, means, tolerance, reach * units, "condition: means")
         dense = one._model.covariances.dense()
         assert_close(dense, covariances, tolerance, np.outer(units, units), "condition: covariances")
@@ -55,7 +55,7 @@ def assert_exact(mixture, rows, known):
 
 @families
 @pytest.mark.parametrize("problem", ["wide", "unlike units", "far from 0", "overlapping"])
-def test_condition_and_conditional_mean_covariance_and_weights(family, problem, rng):
+def test_conditional_distributions_agree_with_50_digits(family, problem, rng):
     mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     known = rng.permutation(mixture.n_features)[: mixture.n_features // 2 + 1]
     known = known[: mixture.n_features - 1].tolist()
@@ -64,47 +64,47 @@ def test_condition_and_conditional_mean_covariance_and_weights(family, problem, 
 
 
 @pytest.mark.parametrize("gap", [1e-4, 1e-8, 1e-11])
-def test_nearly_singular_covariances_are_as_exact_as_they_can_be(gap):
+def test_conditionals_of_nearly_singular_covariances_agree_up_to_conditioning(gap):
     mixture = ill_conditioned(1 - gap)
     assert_exact(mixture, np.array([[0.0, 0.0], [1e-3, 0.1], [5e-4, 0.05]]), [0, 1])
     assert_exact(mixture, np.array([[0.0], [2000.0]]), [3])
 
 
-def test_singular_covariances_are_refused():
+def test_condition_rejects_singular_covariances():
     matrices = np.array([np.eye(3), np.ones((3, 3))])
     mixture = Mixture([0.5, 0.5], np.zeros((2, 3)), matrices, FAMILIES["full"])
     with pytest.raises(SingularCovarianceError, match="component 1"):
         mixture.condition({0: 1.0})
 
 
-@pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e150])
-def test_weights_of_a_far_row_are_right(far):
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e9, 1e150])
+def test_conditional_weights_of_a_distant_row_are_exact(distance):
     """Check a distant row, whose weights depend on differences smaller than ε times its squared distance."""
     covariances = np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.3], [0.3, 2.0]], [[0.5, 0.0], [0.0, 1.0]]])
-    mixture = Mixture([0.2, 0.3, 0.5], [[0.0, 0.0], [1 / far, 1.0], [0.0, 0.0]], covariances, FAMILIES["full"])
-    weights = conditional(mixture, [far], [0], digits=350)[0]
+    mixture = Mixture([0.2, 0.3, 0.5], [[0.0, 0.0], [1 / distance, 1.0], [0.0, 0.0]], covariances, FAMILIES["full"])
+    weights = conditional(mixture, [distance], [0], digits=350)[0]
     assert 0.1 < weights[0] < 0.9
-    found = mixture.conditional_weights([[far], [-far]], [0])
+    actual = mixture.conditional_weights([[distance], [-distance]], [0])
     # At smaller distances, engines subtract squared distances.
-    tolerance = 64 * EPS if far > MAX_REGULAR_DISTANCE else 4 * EPS * far**2
-    np.testing.assert_allclose(found[0], weights, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
-    np.testing.assert_array_equal(mixture.condition({0: far}).weights, found[0])
+    tolerance = 64 * EPS if distance > MAX_REGULAR_DISTANCE else 4 * EPS * distance**2
+    np.testing.assert_allclose(actual[0], weights, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(actual.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
+    np.testing.assert_array_equal(mixture.condition({0: distance}).weights, actual[0])
 
 
-def test_an_answer_beyond_float64_is_refused(rng):
+def test_conditionals_that_overflow_float64_are_rejected(rng):
     steep = Mixture([1.0], [[0.0, 0.0]], [[[1.0, 1e5], [1e5, 2e10]]], FAMILIES["full"])
     rows = [[0.0], [1e305]]
-    for ask in (steep.conditional_mean, steep.conditional_covariance):
+    for call in (steep.conditional_mean, steep.conditional_covariance):
         with pytest.raises(ValueError, match="X_known row 1 is so far away"):
-            ask(rows, [0])
+            call(rows, [0])
     with pytest.raises(ValueError, match="X_known row 1 is so far away"):
         steep.sample_conditional(rows, [0], rng)
     with pytest.raises(ValueError, match="These values are so far away"):
         steep.condition({0: 1e305})
 
 
-def test_components_far_apart_keep_their_digits():
+def test_conditional_mean_is_exact_for_distant_components():
     """Check components whose distance to a common centre, 1e9 standard deviations, would leave only 7 digits."""
     covariances = np.array([[[1.0, 0.4], [0.4, 1.0]], [[1.0, -0.4], [-0.4, 1.0]]])
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [1e9, 1.0]], covariances, FAMILIES["full"])
@@ -112,16 +112,16 @@ def test_components_far_apart_keep_their_digits():
 
 
 @families
-def test_marginal(mixture, family):
-    places = [4, 0, 7]
-    marginal = mixture.marginal(places)
+def test_marginal_selects_means_and_covariances(mixture, family):
+    indices = [4, 0, 7]
+    marginal = mixture.marginal(indices)
     dense, part = (m._model.covariances.dense() for m in (mixture, marginal))
-    np.testing.assert_array_equal(part, dense[:, places][:, :, places])
-    np.testing.assert_array_equal(marginal.means, mixture.means[:, places])
+    np.testing.assert_array_equal(part, dense[:, indices][:, :, indices])
+    np.testing.assert_array_equal(marginal.means, mixture.means[:, indices])
     np.testing.assert_array_equal(marginal.weights, mixture.weights)
     assert marginal.feature_names == mixture.marginal(["e", "a", "h"]).feature_names == ("e", "a", "h")
     assert mixture.marginal("i").feature_names == ("i",)
-    if family.name in KEPT:
+    if family.name in CLOSED_STRUCTURES:
         assert marginal.family is mixture.condition({2: 0.0}).family is family
 
 
@@ -136,12 +136,12 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 
 
 @families
-def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
+def test_conditionals_of_many_rows_equal_those_of_single_rows(mixture, family, monkeypatch, rng):
     for name, size in {"MAX_ROWS_PER_CALL": 17, "MIN_PRODUCT_ROWS": 1, "MAX_VALUES_AT_ONCE": 100}.items():
         monkeypatch.setattr(f"gaussmix._src.mixture.parts.expectations.{name}", size)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
     mean, covariance, weights = (
-        getattr(mixture, f"conditional_{what}")(rows, known) for what in ("mean", "covariance", "weights")
+        getattr(mixture, f"conditional_{quantity}")(rows, known) for quantity in ("mean", "covariance", "weights")
     )
     for i, row in enumerate(rows):
         one = mixture.condition(dict(zip(known, row, strict=True)))
@@ -153,7 +153,7 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
 
 
 @families
-def test_sample_conditional(mixture, family, rng):
+def test_sample_conditional_has_the_conditional_mean_and_covariance(mixture, family, rng):
     """Check that draws have the conditional mean and covariance within 6 standard errors."""
     known, n_rows = [1, 5, 6], 20_000
     row = mixture.means[0, known] + 0.5
@@ -165,8 +165,8 @@ def test_sample_conditional(mixture, family, rng):
     assert (np.abs(np.cov(drawn.T) - covariance) < 6 * units * np.sqrt(3 / n_rows)).all()
 
 
-def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
-    """Check that each component keeps its weight within 6 standard errors, as the known feature does not matter."""
+def test_sample_conditional_draws_components_by_their_conditional_weights(rng):
+    """Check each weight within 6 standard errors, because the known feature does not change the weights."""
     mixture = Mixture([0.25, 0.0, 0.75], [[0.0, -9.0], [0.0, 0.0], [0.0, 9.0]], 0.1 * np.ones(3), FAMILIES["spherical"])
     drawn = mixture.sample_conditional(np.zeros((40_000, 1)), [0], rng)[:, 0]
     assert (np.abs(drawn) > 5).all()
@@ -177,11 +177,11 @@ def test_sample_conditional_is_repeatable(rng):
     mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.normal(size=(50, 2))
     drawn = mixture.sample_conditional(rows, [0, 1], np.random.default_rng(1))
-    few = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
-    np.testing.assert_array_equal(drawn[:20], few)
+    first = mixture.sample_conditional(rows[:20], [0, 1], np.random.default_rng(1))
+    np.testing.assert_array_equal(drawn[:20], first)
 
 
-def test_a_component_of_no_weight_and_one_component_alone(rng):
+def test_conditionals_accept_weights_of_0_and_single_components(rng):
     covariances = np.array([[[1.0, 0.5], [0.5, 1.0]], [[2.0, 0.0], [0.0, 1.0]]])
     mixture = Mixture([0.0, 1.0], [[5.0, 5.0], [0.0, 1.0]], covariances, FAMILIES["full"])
     np.testing.assert_array_equal(mixture.conditional_weights([[5.0], [1e200]], [0]), [[0.0, 1.0]] * 2)
@@ -192,24 +192,24 @@ def test_a_component_of_no_weight_and_one_component_alone(rng):
     assert alone.conditional_covariance(np.empty((0, 1)), [0]).shape == (0, 1, 1)
 
 
-def test_rows_in_float32_and_integers(rng):
+def test_conditional_mean_accepts_float32_and_integers(rng):
     mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     rows = rng.integers(-3, 3, size=(5, 2))
     expected = mixture.conditional_mean(rows.astype(np.float64), [2, 3])
     for dtype in (np.float32, np.int64):
-        found = mixture.conditional_mean(rows.astype(dtype), [2, 3])
-        assert found.dtype == np.float64
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        actual = mixture.conditional_mean(rows.astype(dtype), [2, 3])
+        assert actual.dtype == np.float64
+        np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
-def test_names_given_later_are_those_of_the_conditional():
+def test_condition_keeps_names_from_with_feature_names():
     mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"]))
     assert mixture.condition({0: 1.0}).feature_names is None
     assert mixture.with_feature_names(NAMES).condition({"a": 1.0}).feature_names == NAMES[1:]
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda m: m.condition({"bb": 1.0}), ValueError, "Did you mean 'b'"),
         (lambda m: m.condition(dict.fromkeys(range(9), 1.0)), ValueError, "All features are known"),
@@ -225,7 +225,7 @@ def test_names_given_later_are_those_of_the_conditional():
         (lambda m: m.conditional_covariance([[1.0]], range(9)), ValueError, "All features are known"),
     ],
 )
-def test_invalid_conditions_and_marginals_are_refused(asked, error, said):
+def test_invalid_conditions_and_marginals_are_rejected(call, error, message):
     mixture = Mixture._from_model(PROBLEMS["wide"].start(FAMILIES["full"])).with_feature_names(NAMES)
-    with pytest.raises(error, match=said):
-        asked(mixture)
+    with pytest.raises(error, match=message):
+        call(mixture)

@@ -31,7 +31,7 @@ def test_modes_are_stationary_and_concave(family, problem):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_modes_of_one_feature_are_where_several_features_have_them(seed):
+def test_modes_of_one_feature_agree_with_the_algorithm_for_several_features(seed):
     """Check that a second feature, equal in all components, changes nothing, but uses the code for several features."""
     rng = np.random.default_rng(seed)
     n_components = int(rng.integers(1, 8))
@@ -39,19 +39,19 @@ def test_modes_of_one_feature_are_where_several_features_have_them(seed):
     variances = rng.gamma(2.0, size=(n_components, 1)) + 0.1
     alone = Mixture(weights, means, variances, FAMILIES["diag"]).modes()
     both = Mixture(weights, np.hstack([means, 0 * means]), np.hstack([variances, 0 * means + 1]), FAMILIES["diag"])
-    led_to = np.unique(alone.component_index)
-    np.testing.assert_allclose(both.modes().locations[:, 0], alone.locations[led_to, 0], atol=1e-6)
-    np.testing.assert_array_equal(both.modes().component_index, np.searchsorted(led_to, alone.component_index))
+    reached = np.unique(alone.component_index)
+    np.testing.assert_allclose(both.modes().locations[:, 0], alone.locations[reached, 0], atol=1e-6)
+    np.testing.assert_array_equal(both.modes().component_index, np.searchsorted(reached, alone.component_index))
 
 
-def test_components_that_overlap_share_a_mode():
+def test_overlapping_components_share_a_mode():
     mixture = Mixture([0.4, 0.4, 0.2], [[0, 0], [1, 0], [9, 9]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
     np.testing.assert_allclose(modes.locations, [[0.5, 0.0], [9.0, 9.0]], atol=1e-6)
     np.testing.assert_array_equal(modes.component_index, [0, 0, 1])
 
 
-def test_a_climb_goes_on_from_a_saddle():
+def test_modes_exclude_saddle_points():
     """Check that the middle is not reported as a mode, because by symmetry it is a saddle point."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
@@ -59,7 +59,7 @@ def test_a_climb_goes_on_from_a_saddle():
     np.testing.assert_allclose(np.abs(modes.locations[:, 0]), 2, atol=0.01)
 
 
-def test_more_modes_than_a_flat_top_has_digits_for():
+def test_a_density_with_a_flat_top_has_one_mode():
     """Check that two components exactly two deviations apart have one mode, where three derivatives are 0."""
     for mixture in (
         line([0.5, 0.5], [0, 2], [1, 1]),
@@ -84,21 +84,21 @@ def test_more_modes_than_a_flat_top_has_digits_for():
         ([0.5, 0.5], [3, 0], [1e30, 1e-60], [-np.sqrt(90 * np.log(10)) * 1e-30, np.sqrt(90 * np.log(10)) * 1e-30]),
     ],
 )
-def test_decision_boundary(weights, means, variances, boundaries):
-    found = line(weights, means, variances).decision_boundary()
-    np.testing.assert_allclose(found, boundaries, rtol=16 * EPS, atol=16 * EPS * min(variances) ** 0.5)
+def test_decision_boundary_equals_closed_forms(weights, means, variances, boundaries):
+    actual = line(weights, means, variances).decision_boundary()
+    np.testing.assert_allclose(actual, boundaries, rtol=16 * EPS, atol=16 * EPS * min(variances) ** 0.5)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, 7.7])
-def test_where_three_components_meet_there_is_one_boundary(shift):
+def test_decision_boundary_is_one_point_if_three_components_meet_there(shift):
     # at 0, the middle component is as probable as both others
     weights = np.array([1.0, np.exp(-2.0), 1.0]) / (2 + np.exp(-2.0))
-    found = line(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
-    assert found == pytest.approx([shift], abs=64 * EPS)
+    actual = line(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
+    assert actual == pytest.approx([shift], abs=64 * EPS)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_boundaries_are_where_predictions_change(seed):
+def test_predictions_change_at_decision_boundaries(seed):
     rng = np.random.default_rng(seed)
     n_components = int(rng.integers(2, 9))
     variances = rng.gamma(1.0, size=n_components) + 1e-2
@@ -114,14 +114,14 @@ def test_boundaries_are_where_predictions_change(seed):
     assert n_changes <= np.count_nonzero(np.abs(boundaries) <= 20)
 
 
-@pytest.mark.parametrize("far", [1e17, 1e150, 1e200, 1e300])
-def test_boundaries_however_far(far):
-    """Check means so far apart that deviations are below their rounding, and squares overflow: (far − x) / σ = ± x."""
-    equal, unlike = (line([0.5, 0.5], [0.0, far], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
-    np.testing.assert_allclose(equal, [far / 2], rtol=8 * EPS)
-    np.testing.assert_allclose(unlike, [2 * far / 3, 2 * far], rtol=8 * EPS)
+@pytest.mark.parametrize("distance", [1e17, 1e150, 1e200, 1e300])
+def test_decision_boundary_is_exact_for_distant_components(distance):
+    """Check distances d at which deviations are below the rounding of means and squares overflow: (d − x) / σ = ± x."""
+    equal, unlike = (line([0.5, 0.5], [0.0, distance], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
+    np.testing.assert_allclose(equal, [distance / 2], rtol=8 * EPS)
+    np.testing.assert_allclose(unlike, [2 * distance / 3, 2 * distance], rtol=8 * EPS)
 
 
-def test_boundaries_are_of_one_feature():
+def test_decision_boundary_rejects_mixtures_of_several_features():
     with pytest.raises(ValueError, match="decision_boundary needs one feature, but this mixture has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).decision_boundary()

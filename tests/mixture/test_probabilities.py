@@ -52,7 +52,7 @@ RECTANGLES = [
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("lower", "upper", "correlation"), RECTANGLES)
-def test_probability_of_two_features(lower, upper, correlation):
+def test_probability_of_two_features_agrees_with_30_digits(lower, upper, correlation):
     """Check errors of 1e-12, also relative to small masses; ρ as a double changes masses by ε / (1 − ρ²)."""
     with mp.workdps(30):
         exact = exact_pair(lower, upper, correlation)
@@ -62,7 +62,7 @@ def test_probability_of_two_features(lower, upper, correlation):
 
 
 @pytest.mark.parametrize("correlation", [-0.99, -0.5, 0.0, 0.5, 1 - 1e-9])
-def test_orthants_of_two_features(correlation):
+def test_orthant_probabilities_equal_the_closed_form(correlation):
     quarter = 0.25 + np.arcsin(correlation) / (2 * np.pi)
     mixture = pair(correlation)
     assert mixture.cdf([[0.0, 0.0]]) == pytest.approx(quarter, abs=1e-12)
@@ -70,8 +70,8 @@ def test_orthants_of_two_features(correlation):
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_limits_of_two_features(sign):
-    """Check that one feature decides the mass if ρ → ±1, and infinite limits leave only the other feature."""
+def test_cdf_of_two_features_is_exact_for_extreme_correlations_and_limits(sign):
+    """Check that one feature determines the mass if ρ → ±1, and infinite limits leave only the other feature."""
     mixture, h = pair(sign * (1 - 1e-12)), np.array([-2.0, -0.5, 0.0, 1.0])
     rows = np.array([(a, b) for a in h for b in h])
     least = ndtr(rows.min(axis=1)) if sign > 0 else np.maximum(ndtr(rows).sum(axis=1) - 1, 0)
@@ -83,8 +83,8 @@ def test_limits_of_two_features(sign):
 @pytest.mark.parametrize("correlation", [-0.99, 0.0, 0.6, 1 - 1e-6])
 @pytest.mark.parametrize("corner", [-9.0, -5.0, 3.0, 12.0])
 @pytest.mark.parametrize("side", [0.05, 0.4, 1.5, 6.0])
-def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner, side):
-    """Check cells with small and large sides and flat and steep densities, so that each integration method is used."""
+def test_probability_of_a_rectangle_is_the_sum_over_its_subrectangles(correlation, corner, side):
+    """Check small and large rectangles at flat and steep densities, so that each integration method is used."""
     m = Mixture([1.0], [[0.0, 0.0]], [[[1.0, correlation], [correlation, 1.0]]], FAMILIES["full"])
     edges = corner + np.array([0.0, 0.1, 0.3, 0.35, 0.7, 1.0]) * side
     lower, upper = (np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2) for ends in (edges[:-1], edges[1:]))
@@ -96,14 +96,14 @@ def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
-def test_every_component_of_two_features_that_counts_is_counted(far, rng):
+@pytest.mark.parametrize("distance", [0.0, 4.0, 30.0])
+def test_probability_is_the_weighted_sum_over_components(distance, rng):
     """Check that the mixture's mass is the weighted sum of its components' masses, also far from the means."""
     factors = rng.normal(size=(12, 2, 2))
     covariances, means = factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(2), rng.normal(size=(12, 2), scale=4)
     weights = np.append(rng.dirichlet(np.full(11, 0.3)), 1e-9)
     mixture = Mixture(weights / weights.sum(), means, covariances, FAMILIES["full"])
-    lower = mixture.sample(100, rng)[0] - far
+    lower = mixture.sample(100, rng)[0] - distance
     for upper in (lower + rng.exponential(size=lower.shape), np.full_like(lower, np.inf)):
         parts = [
             Mixture([1.0], mean[None], covariance[None], FAMILIES["full"]).log_probability(lower, upper)
@@ -116,7 +116,7 @@ def test_every_component_of_two_features_that_counts_is_counted(far, rng):
 
 @pytest.mark.parametrize("n_features", [3, 5, 8])
 @pytest.mark.parametrize(("limit", "precision"), [(-7.0, 0.05), (-1.0, 1e-3), (0.5, 1e-3)])
-def test_cdf_of_several_features(n_features, limit, precision):
+def test_cdf_of_several_features_is_within_the_reported_error(n_features, limit, precision):
     """Compare with ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt, for equal correlations ρ, within the reported error."""
     rho = 0.4
 
@@ -126,7 +126,7 @@ def test_cdf_of_several_features(n_features, limit, precision):
     exact = quad(integrand, -40, 40, points=[limit], limit=500, epsabs=0, epsrel=1e-11)[0] / np.sqrt(2 * np.pi)
     mixture, row = equicorrelated(n_features, rho), np.full((1, n_features), limit)
     value, error = mixture.cdf(row, return_error=True)
-    # error from 8 scrambles: exceeded less than once in 2000 by Student's t
+    # error from 8 scrambles: by Student's t, a draw in 2000 exceeds the bound
     assert abs(value[0] - exact) < 6 * error[0]
     assert error[0] < precision * exact
     assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
@@ -134,7 +134,7 @@ def test_cdf_of_several_features(n_features, limit, precision):
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("n_features", "rest"), [(4, 1e-8), (10, 1e-6), (10, 1e-4)])
-def test_errors_are_honest_where_no_point_hits_the_region_that_matters(n_features, rest):
+def test_cdf_is_within_the_reported_error_for_correlations_near_1(n_features, rest):
     """Check correlations near 1, for which conditional masses are 1 except next to the limit."""
     mixture = equicorrelated(n_features, 1 - rest)
     with mp.workdps(30):
@@ -150,7 +150,7 @@ def test_errors_are_honest_where_no_point_hits_the_region_that_matters(n_feature
         assert abs(value[0] - float(exact)) < 6 * error[0] < 1e-3
 
 
-def test_the_error_is_0_where_one_feature_decides():
+def test_error_of_cdf_is_0_if_one_feature_determines_the_result():
     rows = [[0.3, np.inf, np.inf], [np.inf, -2.0, np.inf], [np.inf, np.inf, np.inf], [0.0, -np.inf, 0.0]]
     value, error = equicorrelated(3, 0.4).cdf(rows, return_error=True)
     assert_close(value, ndtr([0.3, -2.0, np.inf, -np.inf]), 4 * EPS, 1.0, "cdf")
@@ -158,21 +158,21 @@ def test_the_error_is_0_where_one_feature_decides():
     assert not equicorrelated(3, 0.0).cdf([[0.3, 1.0, -0.5]], return_error=True).error.any()
 
 
-def test_features_are_taken_in_an_order_that_helps(rng):
+def test_cdf_does_not_depend_on_the_order_of_features(rng):
     """Check that the order of features does not matter, and that the error is below 1e-4 with the rarest first."""
     factor = rng.normal(size=(6, 6))
     covariance, upper = factor @ factor.T + np.eye(6), np.array([2.0, 1.0, -6.0, 3.0, 0.0, 4.0])
-    found = []
+    estimates = []
     for order in (np.arange(6), rng.permutation(6)):
         mixture = Mixture([1.0], np.zeros((1, 6)), covariance[None][:, order[:, None], order], FAMILIES["full"])
-        found.append(mixture.cdf(upper[None, order], return_error=True))
-    assert found[0].value == pytest.approx(found[1].value, rel=1e-10)
-    assert found[0].error < 1e-4 * found[0].value
+        estimates.append(mixture.cdf(upper[None, order], return_error=True))
+    assert estimates[0].value == pytest.approx(estimates[1].value, rel=1e-10)
+    assert estimates[0].error < 1e-4 * estimates[0].value
 
 
 @pytest.mark.parametrize("name", ["diag", "spherical", "EEI"])
-def test_probability_of_independent_features(name):
-    """Compare with a product, for any number of features, and with quasi-Monte Carlo by "full"."""
+def test_probability_of_independent_features_is_a_product(name):
+    """Compare with a product, for any number of features, and with the quasi-Monte Carlo result of "full"."""
     family, means = FAMILIES[name], np.array([[0.0, 1.0, 2.0], [1.0, -1.0, 0.0]])
     variances = np.full(family.shape(2, 3), 1.5)
     mixture = Mixture([0.25, 0.75], means, variances, family)
@@ -183,27 +183,27 @@ def test_probability_of_independent_features(name):
     dense = Mixture([0.25, 0.75], means, mixture._model.covariances.dense(), FAMILIES["full"])
     value, error = dense.probability(lower, upper, return_error=True)
     assert abs(value - mixture.probability(lower, upper)) <= 6 * error + 16 * EPS
-    far = np.full((1, 3), -60.0)
-    expected = np.logaddexp(*(log_ndtr((far - means) / scale).sum(axis=1) + np.log([0.25, 0.75])))
-    assert mixture.log_cdf(far)[0] == pytest.approx(expected, rel=16 * EPS)
+    distant = np.full((1, 3), -60.0)
+    expected = np.logaddexp(*(log_ndtr((distant - means) / scale).sum(axis=1) + np.log([0.25, 0.75])))
+    assert mixture.log_cdf(distant)[0] == pytest.approx(expected, rel=16 * EPS)
 
 
 @pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])
 @pytest.mark.parametrize("length", [1e-12, 1e-3, 0.1, 3.0, np.inf])
-def test_log_probabilities_of_intervals(middle, length):
+def test_log_probability_of_intervals_agrees_with_50_digits(middle, length):
     """Check short or long, near or far intervals on both sides; z is exact, so that only log Φ is rounded."""
     lower, upper = middle, middle + length
     with mp.workdps(50):
         exact = float(mp.log(mp.ncdf(-mp.mpf(lower)) - mp.ncdf(-mp.mpf(upper))))
     normal = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
-    found = normal.log_probability([lower], [upper])
-    assert_close(found, exact, 32 * EPS, 1 + abs(exact), "log_probability")
-    assert normal.log_probability([-upper], [-lower]) == found
+    actual = normal.log_probability([lower], [upper])
+    assert_close(actual, exact, 32 * EPS, 1 + abs(exact), "log_probability")
+    assert normal.log_probability([-upper], [-lower]) == actual
 
 
 @pytest.mark.parametrize("width", [1e-4, 1e-9, 1e-14])
 @pytest.mark.parametrize("n_features", [1, 2])
-def test_narrow_boxes_keep_their_digits(n_features, width):
+def test_probability_of_narrow_rectangles_keeps_its_precision(n_features, width):
     """Check limits that are not exact in standard deviations: only the difference of the limits is exact."""
     mean, variances = [0.3, 1.0][:n_features], [1.7, 0.3][:n_features]
     lower = np.array([1.3, 0.7][:n_features])
@@ -218,7 +218,7 @@ def test_narrow_boxes_keep_their_digits(n_features, width):
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
-def test_weights_of_0_and_no_rows(name):
+def test_probabilities_accept_weights_of_0_and_no_rows(name):
     family = FAMILIES[name]
     covariances = np.broadcast_to(np.eye(3) if family.kind.is_matrix else 1.0, family.shape(2, 3))
     mixture = Mixture([0.0, 1.0], [[0.0] * 3, [1.0] * 3], covariances, family)
@@ -229,18 +229,18 @@ def test_weights_of_0_and_no_rows(name):
 
 
 @pytest.mark.parametrize("n_features", [2, 3])
-def test_far_corners_of_correlated_features(n_features):
+def test_log_cdf_far_out_is_close_to_the_log_density_at_the_corner(n_features):
     """Check that far out the log mass is the log density at the corner, up to 2 d log a; Savage (1962)."""
     covariance = np.eye(n_features) + 0.5
     mixture, a = Mixture([1.0], np.zeros((1, n_features)), [covariance], FAMILIES["full"]), 10.0 ** np.arange(5, 16)
     height = -0.5 * a**2 * np.linalg.solve(covariance, np.ones(n_features)).sum()
-    found = mixture.log_cdf(np.tile(-a[:, None], n_features))
-    assert (np.abs(found - height) <= 2 * n_features * np.log(a) + 8 * EPS * np.abs(height)).all()
+    actual = mixture.log_cdf(np.tile(-a[:, None], n_features))
+    assert (np.abs(actual - height) <= 2 * n_features * np.log(a) + 8 * EPS * np.abs(height)).all()
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("n_features", [1, 2, 3])
-def test_log_cdf_as_far_as_float64_reaches(name, n_features):
+def test_log_cdf_of_extreme_rows_is_accurate_or_infinite(name, n_features):
     """Check a row 1e7 deviations away, whose log mass is below −½ 1e14, and one at 1e160, whose log exceeds float64."""
     family = FAMILIES[name]
     covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(2, n_features))
@@ -256,7 +256,7 @@ def test_log_cdf_as_far_as_float64_reaches(name, n_features):
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda m: m.cdf([[np.nan, 0.0]]), ValueError, r"rows contains NaN at \(0, 0\)"),
         (lambda m: m.cdf([0.0, 1.0]), ValueError, r"rows must have shape \(n_rows, 2\), not \(2,\)"),
@@ -268,6 +268,6 @@ def test_log_cdf_as_far_as_float64_reaches(name, n_features):
         (lambda m: m.probability(0.0, "b"), TypeError, "upper must be real numbers"),
     ],
 )
-def test_bad_limits_are_named(call, error, said):
-    with pytest.raises(error, match=said):
+def test_probabilities_reject_invalid_limits(call, error, message):
+    with pytest.raises(error, match=message):
         call(pair(0.5))

@@ -35,36 +35,36 @@ def exact_masses(mixture, x):
 
 
 @lines
-def test_cdf(name):
+def test_cdf_of_one_feature_agrees_with_50_digits(name):
     mixture = line(name)
     deviation = np.sqrt(max(mixture.covariances))
     x = np.concatenate([mixture.means[:, 0] + step * deviation for step in (-1e3, -40, -9, -1, 0, 0.5, 9, 40)])
     cdf, log_cdf = mixture.cdf(x[:, None]), mixture.log_cdf(x[:, None])
     with mp.workdps(50):
-        for place, found, log_found in zip(x, cdf, log_cdf, strict=True):
-            below, above = exact_masses(mixture, mp.mpf(float(place)))
+        for point, cdf_at_point, log_cdf_at_point in zip(x, cdf, log_cdf, strict=True):
+            below, above = exact_masses(mixture, mp.mpf(float(point)))
             log_below, lesser = (mp.log1p(-above), above) if above < below else (mp.log(below), below)
             # A relative rounding of z changes log Φ by the factor z² ≈ 2 |log Φ|, and Φ by this factor times log Φ.
             tail = 1 + abs(float(mp.log(lesser)))
             size = tail * float(lesser if above < below else 1)
-            assert_close(log_found, float(log_below), 8 * EPS, size, "log_cdf")
-            assert_close(found, float(below), 8 * EPS, tail * float(lesser) + float(below), "cdf")
+            assert_close(log_cdf_at_point, float(log_below), 8 * EPS, size, "log_cdf")
+            assert_close(cdf_at_point, float(below), 8 * EPS, tail * float(lesser) + float(below), "cdf")
 
 
 @pytest.mark.heavy(but=2)
 @lines
-def test_quantile(name):
+def test_quantile_inverts_the_exact_cdf(name):
     mixture = line(name)
     p = np.array([1e-300, 1e-20, 1e-3, 0.125, 0.25, 0.3, 0.5, 0.625, 0.8, 0.999, 1 - 1e-15])
     deviation = np.sqrt(max(mixture.covariances))
     with mp.workdps(400):  # between components that are far apart, 1e-300 matters
-        for wanted, found in zip(p, mixture.quantile(p), strict=True):
-            margin = 1e-12 * (abs(float(found)) + float(deviation))
-            low, high = (exact_masses(mixture, mp.mpf(float(found)) + side * margin)[0] for side in (-1, 1))
-            assert low <= mp.mpf(float(wanted)) <= high, wanted
+        for probability, quantile in zip(p, mixture.quantile(p), strict=True):
+            margin = 1e-12 * (abs(float(quantile)) + float(deviation))
+            low, high = (exact_masses(mixture, mp.mpf(float(quantile)) + side * margin)[0] for side in (-1, 1))
+            assert low <= mp.mpf(float(probability)) <= high, probability
 
 
-def test_ends_of_quantiles_and_shapes():
+def test_quantiles_have_the_shape_of_p_and_are_infinite_at_0_and_1():
     mixture = line("overlapping")
     np.testing.assert_array_equal(mixture.quantile([0.0, 1.0]), [-np.inf, np.inf])
     assert mixture.quantile([[0.1, 0.2], [0.3, 0.4]]).shape == (2, 2)
@@ -73,25 +73,25 @@ def test_ends_of_quantiles_and_shapes():
     np.testing.assert_array_equal(mixture.cdf([[-np.inf], [np.inf]]), [0.0, 1.0])
 
 
-def test_many_quantiles_are_those_of_few(rng):
-    """Check many quantiles, which are bracketed by a few of them."""
+def test_quantiles_of_many_probabilities_equal_those_of_small_subsets(rng):
+    """Check that many quantiles, which are bracketed by some of them, do not differ from quantiles of small subsets."""
     mixture, p = line("overlapping"), np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
-    few = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
-    finite = np.isfinite(few)
-    assert_close(mixture.quantile(p)[finite], few[finite], 64 * EPS, np.abs(few[finite]) + 3.0, "quantile")
+    subsets = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
+    finite = np.isfinite(subsets)
+    assert_close(mixture.quantile(p)[finite], subsets[finite], 64 * EPS, np.abs(subsets[finite]) + 3.0, "quantile")
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.5, 2.0]])
-def test_what_is_no_probability_is_refused(p):
+def test_quantile_rejects_probabilities_outside_0_to_1(p):
     with pytest.raises(ValueError, match=r"p contains .*, but probabilities must be from 0 to 1"):
         line("one").quantile(p)
 
 
-def test_probabilities_are_numbers():
+def test_quantile_rejects_text():
     with pytest.raises(TypeError, match="p must be real numbers, not text"):
         line("one").quantile(["half"])
 
 
-def test_quantiles_are_of_one_feature():
+def test_quantile_rejects_mixtures_of_several_features():
     with pytest.raises(ValueError, match="quantile needs one feature, but this mixture has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)

@@ -32,7 +32,7 @@ def line(name):
     return Mixture(weights, np.array(means)[:, None], variances, FAMILIES["spherical"])
 
 
-def apart(n_features):
+def two_distant_components(n_features):
     """Return two components so far apart that the mass below a level belongs to one of them."""
     means = np.zeros((2, n_features))
     means[1, 0] = 1e4
@@ -74,20 +74,20 @@ def exact_tail(mixture, row):
 
 @pytest.mark.heavy(but=2)
 @lines
-def test_density_p_value_of_one_feature(name):
+def test_density_p_value_of_one_feature_agrees_with_50_digits(name):
     """Check masses within the rounding |log p| ε of the level, which changes masses by this fraction or less."""
     mixture = line(name)
     rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
-    found = mixture.density_p_value(rows[:, None])
+    actual = mixture.density_p_value(rows[:, None])
     with mp.workdps(50):
         exact = np.array([float(exact_tail(mixture, row)) for row in rows])
-    np.testing.assert_allclose(found, exact, rtol=1e-12)
+    np.testing.assert_allclose(actual, exact, rtol=1e-12)
     np.testing.assert_allclose(mixture.log_density_p_value(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.heavy(but=3)
 @lines
-def test_levels_of_one_feature_are_the_inverse(name):
+def test_highest_density_level_of_one_feature_inverts_the_p_value(name):
     mixture, p = line(name), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])
     levels = mixture.highest_density_level(p)
     assert levels[0] == pytest.approx(mixture.log_density(mixture.modes().locations[:1])[0], rel=8 * EPS)
@@ -99,7 +99,7 @@ def test_levels_of_one_feature_are_the_inverse(name):
 
 
 @families
-def test_one_component_is_exact(family, rng):
+def test_density_p_value_of_one_component_is_a_chi_squared_tail(family, rng):
     """Compare the mass outside an ellipsoid with a tail of the chi-squared distribution."""
     shape = family.shape(1, 3)
     covariances = 4.0 * np.broadcast_to(
@@ -120,26 +120,26 @@ def test_one_component_is_exact(family, rng):
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 7, 40])
-def test_chi_squared_however_deep(n_features):
+def test_log_tail_and_half_square_agree_with_50_digits(n_features):
     squares = np.array([0.0, 1e-3, 1.0, 50.0, 600.0, 1e4, 1e7])
     with mp.workdps(50):
         exact = np.array([float(mp.log(mp.gammainc(mp.mpf(n_features) / 2, s, regularized=True))) for s in squares])
-    found = log_tail(squares, n_features)
-    assert_close(found, exact, 128 * EPS, 1 + np.abs(exact), "log_tail")
-    clear = found < -1e-3  # nearer to 0, the logarithm is not precise enough
-    assert_close(half_square(found, n_features)[clear], squares[clear], 1e-12, 1 + squares[clear], "half_square")
+    actual = log_tail(squares, n_features)
+    assert_close(actual, exact, 128 * EPS, 1 + np.abs(exact), "log_tail")
+    clear = actual < -1e-3  # nearer to 0, the logarithm is not precise enough
+    assert_close(half_square(actual, n_features)[clear], squares[clear], 1e-12, 1 + squares[clear], "half_square")
     np.testing.assert_array_equal(half_square(np.array([0.0, -np.inf]), n_features), [0.0, np.inf])
 
 
 @pytest.mark.parametrize("n_features", [2, 5])
-def test_density_p_value_of_several_features(n_features):
+def test_density_p_value_of_several_features_is_within_the_reported_error(n_features):
     """Check that results are within the stated error, which is small for masses down to 1e-17."""
-    mixture = apart(n_features)
+    mixture = two_distant_components(n_features)
     rows = np.zeros((6, n_features))
     rows[:, 1] = [0.5, 1.0, 2.0, 4.0, 6.0, 8.0]
     tail, error = mixture.density_p_value(rows, return_error=True)
     exact = chi2.sf(rows[:, 1] ** 2, n_features)
-    # error from 8 scrambles: exceeded less than once in 2000 by Student's t
+    # error from 8 scrambles: by Student's t, a draw in 2000 exceeds the bound
     assert (np.abs(tail - exact) <= 6 * error).all()
     assert (error < 0.05 * exact).all()
     p = np.array([0.1, 0.5, 0.95, 0.9999])
@@ -149,7 +149,7 @@ def test_density_p_value_of_several_features(n_features):
 
 
 @pytest.mark.parametrize("narrow", [0.97, 0.03])
-def test_unlike_components_have_their_own_shares(narrow):
+def test_density_p_value_is_accurate_for_components_of_different_widths(narrow):
     """Check mixtures with most weight on a narrow component, or on a wide one that has most of the mass outside."""
     mixture = Mixture([narrow, 1 - narrow], [[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]], [1.0, 1e4], FAMILIES["spherical"])
     rows = np.array([[1e4, step, 0.0] for step in (50.0, 100.0, 200.0, 400.0, 600.0)])
@@ -160,23 +160,23 @@ def test_unlike_components_have_their_own_shares(narrow):
     assert (error < 0.05 * exact).all()
 
 
-def test_all_of_the_mass_lies_above_no_level():
-    level, error = apart(2).highest_density_level([0.5, 1.0], return_error=True)
+def test_highest_density_level_of_mass_1_is_minus_infinity():
+    level, error = two_distant_components(2).highest_density_level([0.5, 1.0], return_error=True)
     assert (level[1], error[1]) == (-np.inf, 0.0)
     assert np.isfinite(level[0])
-    assert apart(2).in_highest_density_region([[1e150, 0.0]], 1.0).all()
+    assert two_distant_components(2).in_highest_density_region([[1e150, 0.0]], 1.0).all()
 
 
-def test_errors_are_honest_where_all_scrambles_agree():
-    """Check features so independent of direction that a net has as many points outside in every scramble."""
-    mixture, rows = apart(8), np.zeros((300, 8))
+def test_density_p_value_is_within_its_error_even_if_all_scrambles_agree():
+    """Check a density that depends so little on the direction that every scramble has as many points outside."""
+    mixture, rows = two_distant_components(8), np.zeros((300, 8))
     rows[:, 1] = np.linspace(0.5, 7, 300)
     tail, error = mixture.density_p_value(rows, return_error=True)
     assert (np.abs(tail - chi2.sf(rows[:, 1] ** 2, 8)) <= 6 * error + 1e-14).all()
 
 
-def test_p_values_in_far_tails_are_bounded_and_above_0():
-    mixture = apart(3)
+def test_density_p_values_in_far_tails_are_positive_and_bounded():
+    mixture = two_distant_components(3)
     rows = np.array([[0.0, 30.0, 0.0], [0.0, 300.0, 0.0], [0.0, 1e200, 0.0]])
     log_tail = mixture.log_density_p_value(rows)
     np.testing.assert_allclose(log_tail[:2], chi2.logsf(30.0**2, 3) * np.array([1, 0]) + [0, -45_000 + 6.2], rtol=1e-2)
@@ -186,7 +186,7 @@ def test_p_values_in_far_tails_are_bounded_and_above_0():
     assert log_tail[2] < -1e300  # near the limit of float64
 
 
-def test_a_row_keeps_its_density_p_value_in_company():
+def test_density_p_value_of_a_row_does_not_depend_on_other_rows():
     mixture = Mixture._from_model(PROBLEMS["separate"].start(FAMILIES["full"]))
     rows = np.vstack([mixture.means, mixture.means + 50.0])
     together = mixture.density_p_value(rows)
@@ -201,7 +201,7 @@ def test_a_row_keeps_its_density_p_value_in_company():
     np.testing.assert_allclose(other, together[:2], atol=0.05)
 
 
-def test_a_weight_of_0_and_no_rows():
+def test_density_levels_accept_weights_of_0_and_no_rows():
     means = np.array([[0.0, 0.0], [3.0, 3.0], [1.0, 0.0]])
     with_zero = Mixture([0.5, 0.0, 0.5], means, [1.0, 2.0, 1.0], FAMILIES["spherical"])
     without = Mixture([0.5, 0.5], means[[0, 2]], [1.0, 1.0], FAMILIES["spherical"])
@@ -212,7 +212,7 @@ def test_a_weight_of_0_and_no_rows():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda m: m.highest_density_level(1.5), "p contains 1.5, but probabilities"),
         (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p contains -1.0"),
@@ -221,39 +221,39 @@ def test_a_weight_of_0_and_no_rows():
         (lambda m: m.density_p_value([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),
     ],
 )
-def test_bad_input_is_named(call, said):
-    with pytest.raises(ValueError, match=said):
-        call(apart(2))
+def test_density_levels_reject_invalid_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(two_distant_components(2))
 
 
 @pytest.mark.parametrize("first", [0.0, 0.7])
 @pytest.mark.parametrize(("distance", "n_turns"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
-def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
-    """Check that two equal components have two modes from two deviations on, whatever rounding does at 0.7."""
+def test_turns_of_a_nearly_flat_top_are_exact(first, distance, n_turns):
+    """Check that two equal components have two modes from two deviations on, although 0.7 is rounded."""
     mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
-    found = turns(mixture._line)
-    assert len(found) == n_turns
-    assert found[n_turns // 2] == pytest.approx(first + distance / 2, abs=1e-4)
+    actual = turns(mixture._line)
+    assert len(actual) == n_turns
+    assert actual[n_turns // 2] == pytest.approx(first + distance / 2, abs=1e-4)
 
 
-@pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
-def test_turns_of_components_far_apart(far):
-    """Check that halving the interval between two equal components takes few cells, because it uses logarithms."""
-    mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
-    np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
-    found = mixture.density_p_value([[0.0], [2.0], [0.5 * far]])
-    np.testing.assert_allclose(found, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * far, atol=0)
+@pytest.mark.parametrize("distance", [1e4, 1e8, 1e12])
+def test_turns_of_distant_components_are_exact(distance):
+    """Check that halving the interval between two equal components takes few intervals, because it uses logarithms."""
+    mixture = Mixture([0.5, 0.5], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
+    np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * distance, distance], rtol=4 * EPS, atol=EPS)
+    actual = mixture.density_p_value([[0.0], [2.0], [0.5 * distance]])
+    np.testing.assert_allclose(actual, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * distance, atol=0)
 
 
-@pytest.mark.parametrize(("variance", "said"), [(1.0, r"1e\+200"), (1e-240, "inf")])
-def test_components_that_float64_can_not_tell_the_distance_of_are_refused(variance, said):
+@pytest.mark.parametrize(("variance", "distance"), [(1.0, r"1e\+200"), (1e-240, "inf")])
+def test_modes_and_p_values_reject_components_too_distant_for_float64(variance, distance):
     mixture = Mixture([0.5, 0.5], [[0.0], [1e200]], [variance, variance], FAMILIES["spherical"])
-    for ask in (mixture.modes, lambda: mixture.density_p_value([[0.0]])):
-        with pytest.raises(ValueError, match=rf"0 and 1e\+200, are {said} standard deviations apart.*one by one"):
-            ask()
+    for call in (mixture.modes, lambda: mixture.density_p_value([[0.0]])):
+        with pytest.raises(ValueError, match=rf"0 and 1e\+200, are {distance} standard deviations apart.*one by one"):
+            call()
 
 
-def test_no_mass_lies_above_the_highest_mode(rng):
+def test_highest_density_level_of_mass_0_is_the_density_of_the_highest_mode(rng):
     """Check several features, with quasi-Monte Carlo points close to the highest mode; other levels do not change."""
     mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
     level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)

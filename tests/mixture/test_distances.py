@@ -45,7 +45,7 @@ def test_l2_is_the_root_of_the_integrated_squared_error():
 
 
 @pytest.mark.parametrize("name", ["full", "diag"])
-def test_l2_and_cauchy_schwarz_are_their_integrals_in_two_dimensions(name):
+def test_l2_and_cauchy_schwarz_distances_equal_their_integrals_in_two_dimensions(name):
     p, q = overlapping("p", FAMILIES[name], 2, 2), overlapping("q", FAMILIES["full"], 2, 2)
     grid = np.linspace(-16, 16, 641)  # the trapezoidal rule is exact to rounding for integrands that fall so fast
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
@@ -67,7 +67,7 @@ def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
 
 
 @STRUCTURES
-def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
+def test_mw2_solves_the_transport_problem_of_delon_and_desolneux(family):
     """Compare with the paper's costs and a linear programme with all its constraints."""
     p, q = overlapping("p", family), overlapping("q", family, 2)
     costs = np.array(
@@ -84,7 +84,7 @@ def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
     assert p.distance(q) == pytest.approx(np.sqrt(plan.fun), rel=1e-7)
 
 
-def test_mw2_in_one_dimension_couples_in_order(rng):
+def test_mw2_in_one_dimension_couples_sorted_means(rng):
     """Compare with W₂ of the points, which quantile functions give, because all spreads are equal."""
     weights, points = rng.dirichlet(np.full(20, 0.1), size=2), np.sort(rng.normal(size=(2, 20)))
     p, q = (Mixture(w, x[:, None], np.ones(20), FAMILIES["spherical"]) for w, x in zip(weights, points, strict=True))
@@ -99,7 +99,7 @@ def test_mw2_in_one_dimension_couples_in_order(rng):
     assert p.distance(q) == pytest.approx(exact, rel=1e-11)
 
 
-def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
+def test_transport_cost_equals_the_optimal_assignment_of_equal_masses(rng):
     """Compare with SciPy's matching of 24 pieces with 24 others, because masses are multiples of 1/24."""
     for _ in range(100):
         n, m = rng.integers(1, 9, size=2)
@@ -110,20 +110,20 @@ def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
         assert transport_cost(costs, supply / 24, demand / 24) == pytest.approx(least, rel=100 * EPSILON)
 
 
-def test_the_smallest_weights_move_their_part():
+def test_mw2_includes_components_of_tiny_weight():
     """Check three components of weight 1e-10 that move by 1000 / √3e-10, so that the distance is 1000."""
-    weights, places = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
-    moved = places + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
-    p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (places, moved))
+    weights, positions = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
+    moved = positions + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
+    p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (positions, moved))
     # The means are rounded by 1e-7, relative to 6e7.
     assert p.distance(q) == pytest.approx(1000.0, rel=1e-13)
 
 
 @pytest.mark.parametrize("percent", range(1, 100))
-def test_a_split_component_has_moved_nowhere(percent, rng):
-    means, share = rng.normal(size=(2, 2)), percent / 100
+def test_mw2_to_a_mixture_with_a_duplicated_component_is_0(percent, rng):
+    means, part = rng.normal(size=(2, 2)), percent / 100
     whole = Mixture([0.5, 0.5], means, [1.0, 2.0], FAMILIES["spherical"])
-    split = Mixture([0.5 * share, 0.5 * (1 - share), 0.5], means[[0, 0, 1]], [1.0, 1.0, 2.0], FAMILIES["spherical"])
+    split = Mixture([0.5 * part, 0.5 * (1 - part), 0.5], means[[0, 0, 1]], [1.0, 1.0, 2.0], FAMILIES["spherical"])
     # Weights are rounded by ε, and this weight may move between components.
     assert whole.distance(split) == pytest.approx(0.0, abs=np.sqrt(4 * EPSILON) * np.abs(means).max())
     nearly = Mixture(split.weights, split.means + 1e-9, split.covariances, split.family)
@@ -132,7 +132,7 @@ def test_a_split_component_has_moved_nowhere(percent, rng):
 
 @STRUCTURES
 @pytest.mark.parametrize("metric", METRICS)
-def test_laws_of_a_distance(family, metric):
+def test_distances_are_symmetric_and_satisfy_the_triangle_inequality(family, metric):
     p, q, r = overlapping("p", family), overlapping("q", family, 2), overlapping("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
@@ -146,7 +146,7 @@ def test_laws_of_a_distance(family, metric):
 
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
-def test_near_gaussians_keep_their_digits_in_mw2(nearness, rng):
+def test_mw2_of_nearly_equal_gaussians_keeps_its_precision(nearness, rng):
     """Check that the distance of Σ and (1 + δ)² Σ is δ √(tr Σ), because one is a scaled copy of the other."""
     root = rng.normal(size=(4, 9))
     covariance = root @ root.T
@@ -158,7 +158,7 @@ def test_near_gaussians_keep_their_digits_in_mw2(nearness, rng):
 
 
 @pytest.mark.parametrize("unit", [2.0**-480, 2.0**480])
-def test_units_are_carried_by_distances(unit):
+def test_distances_scale_with_the_units(unit):
     p, q = (Mixture(m.weights, m.means * unit, m.covariances * unit * unit, m.family) for m in (ONE, OTHER))
     assert p.distance(q) / unit == pytest.approx(ONE.distance(OTHER), rel=1e-12)
     assert p.distance(q, "l2") * np.sqrt(unit) == pytest.approx(ONE.distance(OTHER, "l2"), rel=1e-12)
@@ -166,14 +166,14 @@ def test_units_are_carried_by_distances(unit):
 
 
 @pytest.mark.parametrize("unit", [2.0**-400, 2.0**400])
-def test_an_l2_distance_beyond_the_range_is_refused(unit):
+def test_an_l2_distance_that_overflows_float64_is_rejected(unit):
     p, q = (Mixture([1.0], np.full((1, 8), mean * unit), [unit * unit], FAMILIES["spherical"]) for mean in (0.0, 1.0))
     with pytest.raises(ValueError, match=r"The L2 distance is exp\(.*\), beyond the range of float64: rescale"):
         p.distance(q, "l2")
     assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # exact value ¼ ‖μ − ν‖² / σ²
 
 
-def test_far_groups_are_matched_within(rng):
+def test_mw2_matches_components_within_distant_groups(rng):
     """Check that rows are matched within groups, although these costs are only 1e-12 of the costs between groups."""
     one, other = np.sort(rng.normal(size=(2, 2, 10)), axis=2) + np.array([[0.0], [1e6]])
     p, q = (Mixture(np.full(20, 0.05), x.reshape(-1, 1), np.ones(20), FAMILIES["spherical"]) for x in (one, other))
@@ -181,18 +181,18 @@ def test_far_groups_are_matched_within(rng):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_components_of_weight_0_are_not_there(metric):
+def test_distances_ignore_components_of_weight_0(metric):
     with_none = Mixture([0.0, 0.3, 0.7], [[50.0], [0.0], [2.5]], [1.0, 1.0, 0.25], FAMILIES["spherical"])
     assert with_none.distance(OTHER, metric) == ONE.distance(OTHER, metric)
     assert with_none.distance(ONE, metric) == 0
 
 
-def test_an_unknown_metric_is_named():
+def test_an_unknown_metric_is_rejected():
     with pytest.raises(ValueError, match="metric='wasserstein2' is not one of 'mw2', 'l2', 'cauchy_schwarz'"):
         ONE.distance(OTHER, "wasserstein2")
 
 
-def test_weights_as_typed_and_equal_components_will_do():
+def test_mw2_accepts_rounded_weights_and_equal_components():
     typed = Mixture([0.3333333, 0.3333333, 0.3333333], [[0.0], [1.0], [2.0]], np.ones(3), FAMILIES["spherical"])
     thirds = Mixture(np.full(3, 1 / 3), typed.means, typed.covariances, typed.family)
     assert typed.distance(OTHER) == pytest.approx(thirds.distance(OTHER), rel=1e-12)
@@ -200,7 +200,7 @@ def test_weights_as_typed_and_equal_components_will_do():
     assert one.distance(other) == 0
 
 
-def test_small_components_beside_large_ones_are_there():
+def test_mw2_is_accurate_for_tiny_covariances():
     """Check components whose squared spreads vanish compared with others, although only they differ in the mixtures."""
     one, other = (
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), 4.0**n * 1e-300 * np.eye(2)], FAMILIES["full"])

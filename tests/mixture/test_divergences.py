@@ -47,7 +47,7 @@ def agree(estimate, expected):
     return abs(estimate.value - expected) < SIX_SIGMA * estimate.error
 
 
-def test_entropy():
+def test_entropy_equals_the_integral():
     exact = integral(lambda p: -p * mpmath.log(p), ONE)
     estimate = ONE.entropy()
     assert agree(estimate, exact)
@@ -57,7 +57,7 @@ def test_entropy():
 
 
 @pytest.mark.heavy
-def test_kl():
+def test_kl_divergence_equals_the_integral():
     for p, q in (ONE, OTHER), (OTHER, ONE):
         exact = integral(kl, p, q)
         assert agree(p.kl_divergence(q), exact)
@@ -67,12 +67,12 @@ def test_kl():
 
 
 @pytest.mark.heavy
-def test_js():
+def test_js_divergence_equals_the_integral():
     exact = integral(js, ONE, OTHER)
     assert agree(ONE.js_divergence(OTHER), exact)
 
 
-def test_the_variational_approximation_is_that_of_hershey_and_olsen():
+def test_kl_variational_equals_the_formula_of_hershey_and_olsen():
     """Compare with the explicit eq. 20 of the paper, with the usual divergences between normal distributions."""
 
     def between(p, i, q, j):
@@ -86,7 +86,7 @@ def test_the_variational_approximation_is_that_of_hershey_and_olsen():
     assert ONE.kl_variational(OTHER) == pytest.approx(expected, rel=1e-13)
 
 
-def test_single_gaussians_are_exact(rng):
+def test_divergences_and_entropies_of_single_gaussians_are_exact(rng):
     n_features = 4
     means, roots = rng.normal(size=(2, n_features)), rng.normal(size=(2, n_features, 9))
     p, q = (
@@ -105,19 +105,19 @@ def test_single_gaussians_are_exact(rng):
 
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
-def test_near_gaussians_lose_no_digits(nearness):
+def test_kl_divergence_of_nearly_equal_gaussians_keeps_its_precision(nearness):
     """Compare with log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ², the KL of N(0, 1) and N(δ, (1 + δ)²)."""
     p = Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], FAMILIES["full"])
     q = Mixture([1.0], [[nearness, 0.0]], [np.diag([(1 + nearness) ** 2, 1.0])], FAMILIES["full"])
     with mpmath.workdps(40):
         deviation = mpmath.sqrt(mpmath.mpf(q.covariances[0, 0, 0]))
-        there = mpmath.mpf(nearness)
-        exact = mpmath.log(deviation) - mpmath.mpf(0.5) + (1 + there**2) / (2 * deviation**2)
+        offset = mpmath.mpf(nearness)
+        exact = mpmath.log(deviation) - mpmath.mpf(0.5) + (1 + offset**2) / (2 * deviation**2)
     # The root of the variance is rounded, which is an error of ε in 1 + δ.
     assert p.kl_divergence(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / nearness + 1e-14)
 
 
-def test_rounding_takes_no_bound_below_0(rng):
+def test_rounding_makes_no_kl_bound_negative(rng):
     for factor in rng.normal(size=(20, 3, 3)):
         one = Mixture([1.0], np.zeros((1, 3)), [factor @ factor.T + np.eye(3)], FAMILIES["full"])
         lower, upper = one.kl_bounds(one)
@@ -125,7 +125,7 @@ def test_rounding_takes_no_bound_below_0(rng):
 
 
 @STRUCTURES
-def test_kl_of_a_mixture_and_itself_is_0(family):
+def test_divergences_of_a_mixture_from_itself_are_0(family):
     mixture = overlapping("p", family)
     for same in mixture, Mixture.from_dict(mixture.to_dict()):
         assert tuple(mixture.kl_divergence(same, n_draws=1000)) == (0.0, 0.0)
@@ -135,7 +135,7 @@ def test_kl_of_a_mixture_and_itself_is_0(family):
 
 
 @STRUCTURES
-def test_bounds_are_about_what_draws_find(family):
+def test_bounds_of_entropy_and_kl_enclose_the_monte_carlo_estimates(family):
     p, q = overlapping("p", family), overlapping("q", family, 2)
     entropy, divergence = p.entropy(), p.kl_divergence(q)
     for estimate, (lower, upper) in (entropy, p.entropy_bounds()), (divergence, p.kl_bounds(q)):
@@ -145,17 +145,17 @@ def test_bounds_are_about_what_draws_find(family):
 
 
 @STRUCTURES
-def test_js_is_symmetric_and_at_most_log_2(family):
+def test_js_divergence_is_symmetric_and_at_most_log_2(family):
     p, q = overlapping("p", family), overlapping("q", family, 2)
-    there, back = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)
+    forward, backward = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)
     # The tolerance is n_draws roundings of at most log 2, because the same numbers are summed.
-    np.testing.assert_allclose(tuple(there), tuple(back), rtol=1e-12)
-    assert 0 < there.value <= LOG_2
-    far = Mixture(q.weights, q.means + 1e6, q.covariances, q.family)
-    assert p.js_divergence(far, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
+    np.testing.assert_allclose(tuple(forward), tuple(backward), rtol=1e-12)
+    assert 0 < forward.value <= LOG_2
+    distant = Mixture(q.weights, q.means + 1e6, q.covariances, q.family)
+    assert p.js_divergence(distant, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
 
 
-def test_components_of_weight_0_are_not_there():
+def test_divergences_ignore_components_of_weight_0():
     with_none = Mixture(
         [0.0, 0.3, 0.7, 0.0], [[50.0], [0.0], [2.5], [-3.0]], [1.0, 1.0, 0.25, 9.0], FAMILIES["spherical"]
     )
@@ -171,7 +171,7 @@ def test_components_of_weight_0_are_not_there():
 
 
 @pytest.mark.parametrize("unit", [2.0**-500, 2.0**500])
-def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
+def test_a_change_of_units_adds_its_logarithm_to_the_entropy_and_keeps_divergences(unit):
     p, q = (Mixture(m.weights, m.means * unit, m.covariances * unit * unit, m.family) for m in (ONE, OTHER))
     assert p.kl_bounds(q) == pytest.approx(ONE.kl_bounds(OTHER), rel=1e-12)
     assert tuple(p.kl_divergence(q)) == pytest.approx(tuple(ONE.kl_divergence(OTHER)), rel=1e-9)
@@ -181,24 +181,24 @@ def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
 
 
 @pytest.mark.heavy
-def test_the_error_is_that_of_the_estimate():
+def test_the_reported_error_of_kl_divergence_matches_its_spread_over_seeds():
     """Check that deviations in units of the error have variance 1 over seeds, estimated with an error of √(2 / n)."""
     exact, n_seeds = integral(kl, ONE, OTHER), 300
-    found = [ONE.kl_divergence(OTHER, n_draws=1000, rng=np.random.default_rng(seed)) for seed in range(n_seeds)]
-    assert len({value for value, _ in found}) == n_seeds
-    squares = [((value - exact) / error) ** 2 for value, error in found]
+    estimates = [ONE.kl_divergence(OTHER, n_draws=1000, rng=np.random.default_rng(seed)) for seed in range(n_seeds)]
+    assert len({value for value, _ in estimates}) == n_seeds
+    squares = [((value - exact) / error) ** 2 for value, error in estimates]
     assert abs(np.mean(squares) - 1) < SIX_SIGMA * np.sqrt(2 / n_seeds)
 
 
-def test_chance_does_not_make_a_divergence_negative():
+def test_estimates_of_kl_divergence_are_never_negative():
     near = Mixture(ONE.weights, ONE.means + 1e-3, ONE.covariances, ONE.family)
-    found = [ONE.kl_divergence(near, n_draws=100, rng=np.random.default_rng(seed)) for seed in range(20)]
-    assert min(value for value, _ in found) == 0
-    assert max(value for value, _ in found) > 0
-    assert min(error for _, error in found) > 0
+    estimates = [ONE.kl_divergence(near, n_draws=100, rng=np.random.default_rng(seed)) for seed in range(20)]
+    assert min(value for value, _ in estimates) == 0
+    assert max(value for value, _ in estimates) > 0
+    assert min(error for _, error in estimates) > 0
 
 
-def test_spreads_of_any_ratio():
+def test_kl_variational_is_exact_for_any_ratio_of_variances():
     """Check that KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
     one = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     for sigma in (1e100, 1e-60):
@@ -207,7 +207,7 @@ def test_spreads_of_any_ratio():
         assert one.kl_variational(other) == pytest.approx(exact, rel=1e-14)
 
 
-def test_a_rare_component_is_not_missed():
+def test_kl_divergence_includes_a_rare_distant_component():
     """Check a component of weight ε at 1e6, far from N(0, 1): KL is ε 1e12 / 2 minus the entropy of the labels."""
     rare = 1e-6
     p = Mixture([1 - rare, rare], [[0.0], [1e6]], [1.0, 1.0], FAMILIES["spherical"])
@@ -216,7 +216,7 @@ def test_a_rare_component_is_not_missed():
     assert estimate.error < 2.0
 
 
-ASKED = [
+COMPARISONS = [
     lambda mixture, other: mixture.kl_divergence(other),
     lambda mixture, other: mixture.kl_bounds(other),
     lambda mixture, other: mixture.kl_variational(other),
@@ -226,80 +226,80 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("ask", ASKED)
-def test_another_that_cannot_be_compared_is_refused(ask):
+@pytest.mark.parametrize("call", COMPARISONS)
+def test_comparisons_reject_other_objects_and_other_features(call):
     with pytest.raises(ValueError, match=r"These mixtures have 1 and 3 features\. They need the same"):
-        ask(ONE, overlapping("p", FAMILIES["full"]))
+        call(ONE, overlapping("p", FAMILIES["full"]))
     with pytest.raises(TypeError, match=r"A mixture is needed, not \[1.0\]"):
-        ask(ONE, [1.0])
+        call(ONE, [1.0])
     with pytest.raises(TypeError, match=r"A mixture is needed, not GaussianMixture.*: pass its attribute mixture_\.$"):
-        ask(ONE, GaussianMixture().fit([[0.0], [1.0], [2.0]]))
+        call(ONE, GaussianMixture().fit([[0.0], [1.0], [2.0]]))
     plane = overlapping("p", FAMILIES["full"])
     with pytest.raises(ValueError, match=r"different features, .'a', 'b', 'c'. and .'b', 'a', 'c'.\. Use marginal"):
-        ask(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))
-    ask(plane, plane.with_feature_names(list("abc")))
+        call(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))
+    call(plane, plane.with_feature_names(list("abc")))
 
 
-@pytest.mark.parametrize("ask", [*ASKED, lambda mixture, other: other.entropy_bounds()])
-def test_a_singular_covariance_is_named(ask):
+@pytest.mark.parametrize("call", [*COMPARISONS, lambda mixture, other: other.entropy_bounds()])
+def test_comparisons_report_the_component_with_a_singular_covariance(call):
     flat = Mixture([0.0, 0.5, 0.5], np.zeros((3, 2)), [np.eye(2), np.eye(2), np.ones((2, 2))], FAMILIES["full"])
     round_one = Mixture([0.2, 0.3, 0.5], np.zeros((3, 2)), np.ones(3), FAMILIES["spherical"])
     with pytest.raises(SingularCovarianceError, match="component 2"):
-        ask(round_one, flat)
+        call(round_one, flat)
 
 
 @pytest.mark.parametrize("n_draws", [1, 0, -5, 10.0, True, "many"])
-def test_too_few_draws_are_refused(n_draws):
-    for ask in (lambda: ONE.kl_divergence(OTHER, n_draws=n_draws), lambda: ONE.entropy(n_draws=n_draws)):
+def test_invalid_n_draws_is_rejected(n_draws):
+    for call in (lambda: ONE.kl_divergence(OTHER, n_draws=n_draws), lambda: ONE.entropy(n_draws=n_draws)):
         with pytest.raises((TypeError, ValueError), match=r"n_draws.* must be an integer ≥ 2"):
-            ask()
+            call()
 
 
-@pytest.mark.parametrize("far", [1e100, 1e200])
+@pytest.mark.parametrize("distance", [1e100, 1e200])
 @pytest.mark.parametrize("n_components", [1, 2])
-def test_mixtures_beyond_the_range_are_refused(far, n_components):
-    weights, means = np.full(n_components, 1 / n_components), far * np.arange(1, n_components + 1)
-    away = Mixture(weights, means[:, None], np.ones(n_components), FAMILIES["spherical"])
+def test_divergences_that_overflow_float64_are_rejected(distance, n_components):
+    weights, means = np.full(n_components, 1 / n_components), distance * np.arange(1, n_components + 1)
+    distant = Mixture(weights, means[:, None], np.ones(n_components), FAMILIES["spherical"])
     near = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
-    for ask in (near.kl_divergence, near.kl_bounds, near.kl_variational):
+    for call in (near.kl_divergence, near.kl_bounds, near.kl_variational):
         with pytest.raises(ValueError, match="too far apart for float64"):
-            ask(away)
+            call(distant)
     with pytest.raises(ValueError, match="too far apart for float64"):
-        near.distance(away, "cauchy_schwarz")
-    assert near.js_divergence(away, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
+        near.distance(distant, "cauchy_schwarz")
+    assert near.js_divergence(distant, n_draws=1000).value == pytest.approx(LOG_2, rel=1e-15)
 
 
-def test_one_component_out_of_range_spoils_nothing():
-    """Check that an unreachable component makes only the other weights count: log (1 / 0.9) more."""
-    far = Mixture([0.45, 0.45, 0.1], [[0.0], [2.5], [1e200]], [1.0, 0.25, 1.0], FAMILIES["spherical"])
+def test_kl_divergence_is_exact_if_one_component_is_unreachable():
+    """Check that an unreachable component adds log (1 / 0.9), because only the other weights count."""
+    distant = Mixture([0.45, 0.45, 0.1], [[0.0], [2.5], [1e200]], [1.0, 0.25, 1.0], FAMILIES["spherical"])
     near = Mixture([0.5, 0.5], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
-    lower, upper = near.kl_bounds(far)
+    lower, upper = near.kl_bounds(distant)
     assert lower < np.log(1 / 0.9) <= upper * (1 + 1e-12)
-    assert near.kl_variational(far) == pytest.approx(np.log(1 / 0.9), rel=1e-12)
-    assert near.kl_divergence(far, n_draws=1000).value == pytest.approx(np.log(1 / 0.9), rel=1e-12)
+    assert near.kl_variational(distant) == pytest.approx(np.log(1 / 0.9), rel=1e-12)
+    assert near.kl_divergence(distant, n_draws=1000).value == pytest.approx(np.log(1 / 0.9), rel=1e-12)
 
 
-@pytest.mark.parametrize("apart", [0.5, 2.0, 6.0])
-def test_bounds_are_those_of_the_papers(apart):
-    """Compare equal halves at distance δ: KL is δ²/2, Bhattacharyya δ²/8, and ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
-    p = Mixture([0.5, 0.5], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"])
+@pytest.mark.parametrize("distance", [0.5, 2.0, 6.0])
+def test_bounds_of_entropy_and_kl_equal_the_formulas_of_the_papers(distance):
+    """Compare two equal weights at distance δ: KL is δ²/2, Bhattacharyya δ²/8, and ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
+    p = Mixture([0.5, 0.5], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
     q = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     own = 0.5 * np.log(2 * np.pi * np.e)
-    lower, upper = (own + LOG_2 - np.log1p(np.exp(-(apart**2) / part)) for part in (8, 2))
+    lower, upper = (own + LOG_2 - np.log1p(np.exp(-(distance**2) / part)) for part in (8, 2))
     assert p.entropy_bounds() == pytest.approx((lower, upper), rel=1e-14)
     # −∫ p log q is at most own + δ²/4, and at least the mean of −log ∫ p_i q = log √(4π) + (0, δ²/4).
-    crossed = own + apart**2 / 4, 0.5 * np.log(4 * np.pi) + apart**2 / 8
+    crossed = own + distance**2 / 4, 0.5 * np.log(4 * np.pi) + distance**2 / 8
     durrieu = max(crossed[1] - upper, 0.0), crossed[0] - lower
     # With one component in q, the variational bound is Σ π_i KL(p_i ‖ q), a mean of 0 and δ²/2.
-    variational = apart**2 / 4
+    variational = distance**2 / 4
     assert p.kl_bounds(q) == pytest.approx((durrieu[0], min(durrieu[1], variational)), rel=1e-13)
     assert p.kl_variational(q) == pytest.approx(crossed[0] - upper, rel=1e-13)
 
 
-@pytest.mark.parametrize("apart", [1.0, 3.0, 10.0])
-def test_the_variational_bound_is_the_divergence_of_the_weights_where_components_are_the_same(apart):
+@pytest.mark.parametrize("distance", [1.0, 3.0, 10.0])
+def test_upper_kl_bound_for_the_same_components_is_the_divergence_of_the_weights(distance):
     """Check section 8 of Hershey & Olsen (2007). The bound of Durrieu et al. (2012) is up to 18 times as large."""
-    p, q = (Mixture([w, 1 - w], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
+    p, q = (Mixture([w, 1 - w], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
     of_weights = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     upper = p.kl_bounds(q)[1]
     # The bound is found iteratively; the last step lowers it by a fraction of 1e-6.
@@ -308,16 +308,16 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
 
 
 @pytest.mark.parametrize("name", ["spherical", "full"])
-@pytest.mark.parametrize("far", [1e3, 1e17, 1e300])
-def test_distance_from_the_origin_costs_no_digits(name, far):
+@pytest.mark.parametrize("distance", [1e3, 1e17, 1e300])
+def test_divergences_keep_their_precision_far_from_the_origin(name, distance):
     """Check that results depend on parameters, not on rows, even if a deviation is below the spacing of float64."""
     family = FAMILIES[name]
     covariances = (np.reshape(variances, family.shape(2, 1)) for variances in ([1, 1], [4, 4]))
-    one, two = (Mixture([0.5, 0.5], [[0.0], [far]], each, family) for each in covariances)
+    one, two = (Mixture([0.5, 0.5], [[0.0], [distance]], each, family) for each in covariances)
     lower, upper = one.entropy_bounds()  # both are equal, because the components are separated
     entropy, kl = one.entropy(n_draws=10_000), one.kl_divergence(two, n_draws=10_000)
     assert lower - 5 * entropy.error <= entropy.value <= upper + 5 * entropy.error
     assert abs(kl.value - (LOG_2 + 1 / 8 - 1 / 2)) <= 5 * kl.error
     near = [Mixture([1.0], [[0.0]], [variance], FAMILIES["spherical"]) for variance in (1.0, 4.0)]
-    expected, found = near[0].js_divergence(near[1], n_draws=10_000), one.js_divergence(two, n_draws=10_000)
-    assert abs(found.value - expected.value) <= 5 * (found.error + expected.error)
+    expected, actual = near[0].js_divergence(near[1], n_draws=10_000), one.js_divergence(two, n_draws=10_000)
+    assert abs(actual.value - expected.value) <= 5 * (actual.error + expected.error)

@@ -1,4 +1,4 @@
-"""Orders of components that do not depend on their present order."""
+"""Orders of components that do not depend on their initial order."""
 
 import itertools
 
@@ -14,7 +14,7 @@ PEOPLE = Mixture(
 )
 
 
-def turned(mixture, order):
+def reordered(mixture, order):
     """Return the same distribution with its components in another order."""
     shared = mixture.family.is_shared
     covariances = mixture.covariances if shared else mixture.covariances[order]
@@ -37,25 +37,25 @@ def assert_same(mixture, other):
         ("size", None, [2, 0, 1]),
     ],
 )
-def test_sorted_by(by, feature, order):
-    assert_same(PEOPLE.sorted(by, feature=feature), turned(PEOPLE, order))
-    assert_same(PEOPLE.sorted(by, feature=feature, reverse=True), turned(PEOPLE, order[::-1]))
+def test_sorted_orders_components_by_weight_mean_or_size(by, feature, order):
+    assert_same(PEOPLE.sorted(by, feature=feature), reordered(PEOPLE, order))
+    assert_same(PEOPLE.sorted(by, feature=feature, reverse=True), reordered(PEOPLE, order[::-1]))
 
 
 @STRUCTURES
 @pytest.mark.parametrize("by", ["weight", "mean", "size"])
-def test_sorting_forgets_the_order(family, by, rng):
+def test_sorted_does_not_depend_on_the_initial_order(family, by, rng):
     mixture = overlapping("p", family, 4)
     expected = mixture.sorted(by)
     for order in itertools.permutations(range(4)):
-        assert_same(turned(mixture, np.array(order)).sorted(by), expected)
+        assert_same(reordered(mixture, np.array(order)).sorted(by), expected)
     rows = rng.normal(size=(20, 3))
     np.testing.assert_allclose(expected.log_density(rows), mixture.log_density(rows), rtol=1e-13)
 
 
 @pytest.mark.parametrize("unit", [1.0, 3.0, 0.1])
 @pytest.mark.parametrize("name", ["EVI", "EEV"])
-def test_components_of_equal_volume_are_sorted_by_their_means(name, unit, rng):
+def test_sorted_by_size_breaks_ties_by_means(name, unit, rng):
     axes, matrices = rng.normal(size=(5, 3)), rng.normal(size=(5, 3, 3))
     variances = np.exp(axes - axes.mean(axis=1, keepdims=True))
     turns = np.linalg.qr(matrices)[0]
@@ -65,14 +65,14 @@ def test_components_of_equal_volume_are_sorted_by_their_means(name, unit, rng):
     np.testing.assert_array_equal(ordered.means, means[np.lexsort(means.T[::-1])])
 
 
-def test_equal_weights_and_means_are_told_apart_by_covariances():
+def test_sorted_breaks_ties_by_covariances():
     mixture = Mixture(np.full(3, 1 / 3), np.zeros((3, 1)), [2.0, 3.0, 1.0], FAMILIES["spherical"])
     for order in itertools.permutations(range(3)):
-        np.testing.assert_array_equal(turned(mixture, np.array(order)).sorted().covariances, [1.0, 2.0, 3.0])
+        np.testing.assert_array_equal(reordered(mixture, np.array(order)).sorted().covariances, [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         ({"by": "wieght"}, ValueError, "by='wieght' is not one of 'weight', 'mean', 'size'. Did you mean 'weight'"),
         ({"by": "mean", "feature": "hight"}, ValueError, "Did you mean 'height'"),
@@ -81,21 +81,21 @@ def test_equal_weights_and_means_are_told_apart_by_covariances():
         ({"by": "mean", "feature": ["height", "weight"]}, TypeError, "one feature"),
     ],
 )
-def test_orders_that_are_not_there_are_named(arguments, error, said):
-    with pytest.raises(error, match=said):
+def test_sorted_rejects_invalid_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
         PEOPLE.sorted(**arguments)
 
 
 @STRUCTURES
-def test_match_to_finds_the_order_again(family):
+def test_match_to_restores_the_order_of_permuted_components(family):
     mixture = overlapping("p", family, 4)
     for order in itertools.permutations(range(4)):
-        assert_same(turned(mixture, np.array(order)).match_to(mixture), mixture)
+        assert_same(reordered(mixture, np.array(order)).match_to(mixture), mixture)
 
 
 @pytest.mark.parametrize("name", ["q", "r", "s", "t", "u", "v"])
-def test_match_to_is_the_least_of_all_orders(name):
-    """Compare with the best of all orders by the explicit divergence of labelled distributions."""
+def test_match_to_minimises_the_divergence_over_all_orders(name):
+    """Compare with the best of all orders according to the explicit divergence of labelled distributions."""
     reference, mixture = overlapping("p", FAMILIES["full"], 4), overlapping(name, FAMILIES["full"], 4)
     weights = np.array([0.05, 0.6, 0.25, 0.1])  # weights that influence the result
     reference = Mixture(weights, reference.means, reference.covariances, reference.family)
@@ -111,21 +111,21 @@ def test_match_to_is_the_least_of_all_orders(name):
         )
 
     best = min(itertools.permutations(range(4)), key=divergence)
-    assert_same(mixture.match_to(reference), turned(mixture, np.array(best)))
+    assert_same(mixture.match_to(reference), reordered(mixture, np.array(best)))
     assert divergence(best) > reference.kl_divergence(mixture).value  # the inequality of Do (2003)
 
 
-def test_two_fits_agree_on_their_labels():
+def test_match_to_aligns_the_labels_of_fits_from_different_seeds():
     """Check two fits of the same three clusters, from different seeds."""
     rows = groups("p", 600, 2, 3, distance=8.0, strangers=0.0)
     fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
     labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]
     assert any((fit.predict(rows.rows) != labels[0]).any() for fit in fits)
-    for found in labels[1:]:
-        np.testing.assert_array_equal(found, labels[0])
+    for aligned in labels[1:]:
+        np.testing.assert_array_equal(aligned, labels[0])
 
 
-def test_units_change_no_match(rng):
+def test_match_to_does_not_depend_on_units(rng):
     reference, mixture = overlapping("p", FAMILIES["full"], 4), overlapping("q", FAMILIES["full"], 4)
     scale = np.array([1e-8, 1.0, 1e8])
 
@@ -137,30 +137,30 @@ def test_units_change_no_match(rng):
     )
 
 
-def test_components_that_match_none_follow_by_weight():
+def test_match_to_sorts_unmatched_components_by_weight():
     reference = Mixture([0.5, 0.5], [[100.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
     mixture = Mixture(
         [0.1, 0.0, 0.3, 0.2, 0.4], [[50.0], [100.0], [0.1], [60.0], [99.0]], np.ones(5), FAMILIES["spherical"]
     )
-    assert_same(mixture.match_to(reference), turned(mixture, [4, 2, 3, 0, 1]))
+    assert_same(mixture.match_to(reference), reordered(mixture, [4, 2, 3, 0, 1]))
     with pytest.raises(ValueError, match="The reference has 5 components, but this mixture has only 2"):
         reference.match_to(mixture)
 
 
-def test_weights_of_0_match_last():
+def test_match_to_matches_components_of_weight_0_last():
     reference = Mixture([0.0, 1.0], [[5.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
     mixture = Mixture([1.0, 0.0], [[0.2], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
-    assert_same(mixture.match_to(reference), turned(mixture, [1, 0]))
-    far = Mixture([0.5, 0.5], [[1e200], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
-    assert_same(turned(far, [1, 0]).match_to(far), far)
+    assert_same(mixture.match_to(reference), reordered(mixture, [1, 0]))
+    distant = Mixture([0.5, 0.5], [[1e200], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
+    assert_same(reordered(distant, [1, 0]).match_to(distant), distant)
 
 
-def test_one_component_is_in_order():
+def test_sorted_and_match_to_keep_a_single_component():
     alone = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     assert_same(alone.sorted(), alone)
     assert_same(alone.match_to(alone), alone)
 
 
-def test_weights_tell_equal_components_apart():
+def test_match_to_distinguishes_equal_components_by_weight():
     reference = Mixture([0.3, 0.7], [[0.0], [0.0]], [1.0, 1.0], FAMILIES["spherical"])
-    assert_same(turned(reference, [1, 0]).match_to(reference), reference)
+    assert_same(reordered(reference, [1, 0]).match_to(reference), reference)

@@ -40,7 +40,7 @@ def runnalls(mixture, n_components):
 
 
 @STRUCTURES
-def test_reduce_is_runnalls_algorithm(family):
+def test_reduce_equals_runnalls_algorithm(family):
     mixture = overlapping("p", family, 12)
     reduced, expected = mixture.reduce(4), runnalls(mixture, 4)
     for weight, mean, covariance, (w, m, c) in zip(
@@ -51,7 +51,7 @@ def test_reduce_is_runnalls_algorithm(family):
         np.testing.assert_allclose(covariance, c, rtol=1e-11, atol=1e-12)
 
 
-def test_refinement_empties_no_component():
+def test_refinement_of_reduce_leaves_no_component_empty():
     """Check that one part of the middle component stays, although both parts are nearer to other components."""
     means = np.array([[-4.0], [-3.0], [3.0], [4.0]])
     parts = Gaussians(np.full(4, 0.25), means, np.full((4, 1, 1), 4.0))
@@ -59,7 +59,7 @@ def test_refinement_empties_no_component():
     np.testing.assert_allclose(np.sort(merged.weights), [0.25, 0.25, 0.5])
 
 
-def test_two_of_three_by_hand():
+def test_reduce_from_three_to_two_components_equals_the_closed_form():
     """Check N(0, 1), N(2, 1), N(9, 1) of weight ¼, ¼, ½: merging the first two costs ¼ log 2, other pairs more."""
     mixture = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], np.ones(3), FAMILIES["spherical"])
     reduced = mixture.reduce(2)
@@ -86,7 +86,7 @@ def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
     np.testing.assert_array_equal(reduced.covariances, reduced.covariances.swapaxes(1, 2))
 
 
-def test_refinement_comes_nearer():
+def test_refinement_of_reduce_never_increases_the_divergence():
     """Check that refinement never increases `divergence`, and reduces it for some mixtures."""
 
     def divergence(merged):
@@ -101,7 +101,7 @@ def test_refinement_comes_nearer():
 
 
 @pytest.mark.parametrize("scale", [2.0**-450, 1e-9, 1e9, 2.0**450])
-def test_units_change_nothing(scale):
+def test_reduce_does_not_depend_on_units(scale):
     mixture = overlapping("p", FAMILIES["full"], 12)
     units = np.array([scale, 1.0, 1.0 / scale])
     scaled = Mixture(
@@ -112,7 +112,7 @@ def test_units_change_nothing(scale):
     np.testing.assert_allclose(reduced.means / units, expected.means, rtol=1e-9, atol=1e-12)
 
 
-def test_components_of_weight_0_go_first():
+def test_reduce_removes_components_of_weight_0_first():
     mixture = Mixture(
         [0.0, 0.5, 0.0, 0.2, 0.3, 0.0], np.arange(6.0)[:, None], np.arange(1.0, 7.0), FAMILIES["spherical"]
     )
@@ -120,13 +120,13 @@ def test_components_of_weight_0_go_first():
         reduced = mixture.reduce(n_components)
         np.testing.assert_array_equal(reduced.means[:, 0], left)
         np.testing.assert_array_equal(reduced.covariances, mixture.covariances[left])
-    there = Mixture([0.5, 0.2, 0.3], [[1.0], [3.0], [4.0]], [2.0, 4.0, 5.0], FAMILIES["spherical"])
-    for reduced, expected in (mixture.reduce(2), there.reduce(2)), (mixture.reduce(1), there.reduce(1)):
+    without = Mixture([0.5, 0.2, 0.3], [[1.0], [3.0], [4.0]], [2.0, 4.0, 5.0], FAMILIES["spherical"])
+    for reduced, expected in (mixture.reduce(2), without.reduce(2)), (mixture.reduce(1), without.reduce(1)):
         np.testing.assert_array_equal(reduced.covariances, expected.covariances)
     assert mixture.reduce(6) is mixture
 
 
-def test_tiny_weights_and_equal_components():
+def test_reduce_accepts_tiny_weights_and_equal_components():
     mixture = Mixture([1.0 - 1e-16, 1e-300, 5e-324], [[0.0], [1.0], [1.0]], np.ones(3), FAMILIES["spherical"])
     np.testing.assert_array_equal(mixture.reduce(1).covariances, [[[1.0]]])
     same = Mixture(np.full(50, 0.02), np.full((50, 2), 1e5), np.full(50, 3.0), FAMILIES["spherical"])
@@ -134,33 +134,32 @@ def test_tiny_weights_and_equal_components():
 
 
 @pytest.mark.parametrize("n_components", [0, -1, 13])
-def test_a_number_of_components_that_cannot_be_is_refused(n_components):
+def test_reduce_rejects_n_components_out_of_range(n_components):
     with pytest.raises(ValueError, match=rf"n_components={n_components} must be an integer"):
         overlapping("p", FAMILIES["full"], 12).reduce(n_components)
 
 
 @pytest.mark.parametrize("n_components", [2.0, True, "few", None])
-def test_what_is_no_number_of_components_is_refused(n_components):
+def test_reduce_rejects_n_components_that_is_not_an_integer(n_components):
     with pytest.raises(TypeError, match="n_components must be an integer ≥ 1, not"):
         overlapping("p", FAMILIES["full"], 12).reduce(n_components)
 
 
-def test_a_singular_covariance_is_named():
+def test_reduce_reports_the_component_with_a_singular_covariance():
     with pytest.raises(SingularCovarianceError, match="component 1"):
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), np.ones((2, 2))], FAMILIES["full"]).reduce(1)
 
 
-@pytest.mark.parametrize("far", [1e9, 1e120])
-def test_components_too_far_apart_stay_apart(far):
-    """Check that close components are merged nevertheless."""
-    means = np.array([[0.0, 0.0], [far, far], [1.0, 0.0], [far * (1 + 1e-9), far]])
-    mixture = Mixture(np.full(4, 0.25), means, [1.0, far**2 * 1e-18, 1.0, far**2 * 1e-18], FAMILIES["spherical"])
-    np.testing.assert_allclose(mixture.reduce(2).means[:, 1], [0.0, far])
+@pytest.mark.parametrize("distance", [1e9, 1e120])
+def test_reduce_merges_close_components_and_rejects_merging_distant_ones(distance):
+    means = np.array([[0.0, 0.0], [distance, distance], [1.0, 0.0], [distance * (1 + 1e-9), distance]])
+    mixture = Mixture(np.full(4, 0.25), means, [1.0, distance**2 * 1e-18] * 2, FAMILIES["spherical"])
+    np.testing.assert_allclose(mixture.reduce(2).means[:, 1], [0.0, distance])
     with pytest.raises(ValueError, match=r"n_components=1 is too small: .* so far apart .*The smallest"):
         mixture.reduce(1)
 
 
-def test_components_beyond_all_squares_are_still_there():
+def test_reduce_keeps_components_whose_squared_distance_overflows():
     mixture = Mixture(np.full(3, 1 / 3), [[0.0], [1e160], [1.0]], np.ones(3), FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.reduce(2).means, [[0.5], [1e160]])
     with pytest.raises(ValueError, match=r"float64 cannot .*\. The smallest possible n_components is 2\."):

@@ -1,4 +1,4 @@
-"""Components of a mixture, and equality of mixtures, which compares numbers, structures and names."""
+"""Components of a mixture, and equality of mixtures, which compares parameters, structures and names."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ WEIGHTED = Mixture([0.2, 0.3, 0.5], [[0.0, 1.0], [3.0, 1.0], [5.0, 5.0]], np.one
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_components_make_the_mixture_again_and_are_whole_mixtures(family):
+def test_components_are_mixtures_whose_weighted_densities_sum_to_the_density(family):
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     rows = mixture.means + 0.5
     density = sum(weight * component.pdf(rows) for weight, component in zip(mixture.weights, mixture, strict=True))
@@ -26,24 +26,24 @@ def test_components_make_the_mixture_again_and_are_whole_mixtures(family):
     assert (len(one), one.weights.tolist(), one.family) == (1, [1.0], mixture.family)
 
 
-def test_a_mixture_of_a_model_computes_no_model_of_its_own():
+def test_mixture_attribute_reuses_the_model_of_the_fit():
     fitted = GaussianMixture(2, random_state=0).fit(ROWS)
     assert fitted.mixture_._model is fitted._fitted.model
 
 
-def test_names_stay_and_slices_have_weights_that_sum_to_1():
+def test_slices_keep_feature_names_and_have_weights_that_sum_to_1():
     assert WEIGHTED[1].feature_names == ("a", "b")
     np.testing.assert_allclose(WEIGHTED[1:].weights, [0.375, 0.625])
     np.testing.assert_array_equal(WEIGHTED[::-1].means, WEIGHTED.means[::-1])
     assert WEIGHTED[np.int64(2)] == WEIGHTED[-1] == WEIGHTED[2:]
 
 
-def test_a_component_without_weight_is_a_mixture_too():
+def test_a_component_of_weight_0_is_a_mixture_of_weight_1():
     empty = Mixture([1.0, 0.0], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family)
     assert empty[1].weights.tolist() == [1.0]
 
 
-def test_noise_is_no_component():
+def test_iteration_and_slices_exclude_noise():
     noise = NoiseComponent.from_bounds(0.5, np.array([[-9.0, -9.0], [9.0, 9.0]]))
     noisy = Mixture([0.2, 0.3], WEIGHTED.means[:2], WEIGHTED.covariances[:2], WEIGHTED.family, noise=noise)
     assert len(noisy) == 2
@@ -52,7 +52,7 @@ def test_noise_is_no_component():
 
 
 @pytest.mark.parametrize(
-    ("component", "error", "sentence"),
+    ("component", "error", "message"),
     [
         (3, IndexError, "There is no component 3: the mixture has components 0 to 2."),
         (-4, IndexError, "There is no component -4"),
@@ -62,12 +62,12 @@ def test_noise_is_no_component():
         (1.0, TypeError, "not 1.0"),
     ],
 )
-def test_invalid_indices_of_components_are_refused(component, error, sentence):
-    with pytest.raises(error, match=sentence.replace("(", r"\(")):
+def test_invalid_indices_of_components_are_rejected(component, error, message):
+    with pytest.raises(error, match=message.replace("(", r"\(")):
         WEIGHTED[component]
 
 
-def test_arrays_hold_mixtures_as_objects():
+def test_numpy_arrays_store_mixtures_as_objects():
     array = np.array([WEIGHTED, WEIGHTED[0]])
     assert array.shape == (2,)
     assert array[0] is WEIGHTED
@@ -77,7 +77,7 @@ PLAIN = Mixture([0.4, 0.6], [[0.0, 1.0], [3.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]], 
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-def test_copies_and_stored_mixtures_are_equal(family, tmp_path):
+def test_copied_and_loaded_mixtures_are_equal(family, tmp_path):
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(list("abc"))
     mixture.save(tmp_path / "m.gmm")
     arrays = mixture.weights, mixture.means, mixture.covariances
@@ -94,10 +94,10 @@ def test_copies_and_stored_mixtures_are_equal(family, tmp_path):
         assert len({other, mixture}) == 1
 
 
-def changed(place, by=None):
-    """Return the mixture with one number changed, by one bit unless specified."""
+def changed(index, value=None):
+    """Return the mixture with one parameter changed, by one bit unless specified."""
     arrays = [np.array(array) for array in (PLAIN.weights, PLAIN.means, PLAIN.covariances)]
-    arrays[place].flat[0] = np.nextafter(arrays[place].flat[0], 1) if by is None else by
+    arrays[index].flat[0] = np.nextafter(arrays[index].flat[0], 1) if value is None else value
     return Mixture(*arrays, PLAIN.family, PLAIN.feature_names)
 
 
@@ -115,18 +115,18 @@ def changed(place, by=None):
     ],
     ids=["weight", "mean", "covariance", "no names", "other names", "other features", "its model", "text"],
 )
-def test_another_is_not_equal(other):
+def test_mixtures_that_differ_in_any_part_are_not_equal(other):
     assert other != PLAIN
 
 
-def test_structures_tell_mixtures_apart():
+def test_mixtures_of_different_structures_are_not_equal():
     shape = np.array([1.0, 1.0])
     spherical, same = (Mixture(PLAIN.weights, PLAIN.means[:, :1], shape, FAMILIES["spherical"]) for _ in range(2))
     diagonal = Mixture(PLAIN.weights, PLAIN.means[:, :1], shape[:, None], FAMILIES["diag"])
     assert spherical == same != diagonal
 
 
-def test_zeros_of_either_sign_are_equal():
+def test_mixtures_with_zeros_of_either_sign_are_equal():
     minus = changed(1, -0.0)
     assert minus == PLAIN
     assert hash(minus) == hash(PLAIN)

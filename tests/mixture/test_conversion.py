@@ -1,4 +1,4 @@
-"""Mixtures from numbers, and conversions from and to scikit-learn."""
+"""Mixtures from parameters, and conversions from and to scikit-learn."""
 
 import pickle
 from types import SimpleNamespace
@@ -20,24 +20,24 @@ PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]
 
 
 @STRUCTURES
-def test_parameters_make_the_mixture_that_has_them(family):
+def test_from_parameters_restores_every_structure(family):
     mixture = overlapping("p", family)
-    given = mixture.weights.tolist(), mixture.means.tolist()
+    values = mixture.weights.tolist(), mixture.means.tolist()
     for name in [family, family.name, *(alias for alias in ("VVV", "EEE", "VVI", "VII") if family.name in alias)]:
-        again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names=list("abc"))
+        again = Mixture.from_parameters(*values, mixture.covariances, covariance_type=name, feature_names=list("abc"))
         np.testing.assert_array_equal(again.covariances, mixture.covariances)
         assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
     if family.kind is LowRank:  # its precisions do not have this form
         return
     precisions = mixture._model.covariances.inverse().array
-    by_precisions = Mixture.from_parameters(*given, precisions=precisions, covariance_type=family.name)
+    by_precisions = Mixture.from_parameters(*values, precisions=precisions, covariance_type=family.name)
     dense = mixture._model.covariances.dense()
     np.testing.assert_allclose(
         by_precisions.covariances, mixture.covariances, rtol=1e-9, atol=1e-12 * np.abs(dense).max()
     )
 
 
-def test_a_structure_comes_with_its_options():
+def test_from_parameters_uses_the_options_of_a_structure():
     """Check covariances ΛΛᵀ + diag ψ of two factors, where the default is one."""
     family = FactorAnalyzer(2)
     compact = [[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]]
@@ -45,14 +45,14 @@ def test_a_structure_comes_with_its_options():
     np.testing.assert_array_equal(mixture.covariance, [[3.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 4.0]])
 
 
-def test_precisions_are_inverted():
+def test_from_parameters_inverts_precisions():
     matrices = np.array(PAIR["covariances"])
     mixture = Mixture.from_parameters(**TWO, precisions=np.linalg.inv(matrices))
     np.testing.assert_allclose(mixture.covariances, matrices, rtol=1e-15, atol=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"covariances": None}, "Pass either covariances or precisions"),
         ({"precisions": PAIR["covariances"]}, "Pass either covariances or precisions"),
@@ -71,27 +71,27 @@ def test_precisions_are_inverted():
         ({"feature_names": ["a"]}, "feature_names has 1 name for 2 features"),
     ],
 )
-def test_numbers_that_make_no_mixture_are_refused_at_once(change, said):
-    with pytest.raises(ValueError, match=said):
+def test_from_parameters_rejects_invalid_values(change, message):
+    with pytest.raises(ValueError, match=message):
         Mixture.from_parameters(**{**PAIR, **change})
 
 
-def test_a_family_is_not_its_name():
+def test_mixture_rejects_the_name_of_a_structure():
     with pytest.raises(TypeError, match=r"family must be a covariance structure, such as FAMILIES\[\"full\"\]"):
         Mixture(**PAIR, family="full")
 
 
-def test_a_mixture_holds_copies_that_cannot_be_written_to():
-    given = {name: np.array(value) for name, value in PAIR.items()}
-    mixture = Mixture(**given, family=FAMILIES["full"])
-    for name, array in given.items():
+def test_a_mixture_stores_read_only_copies_of_its_arrays():
+    arrays = {name: np.array(value) for name, value in PAIR.items()}
+    mixture = Mixture(**arrays, family=FAMILIES["full"])
+    for name, array in arrays.items():
         array[...] = 7.0
         np.testing.assert_array_equal(getattr(mixture, name), PAIR[name])
         assert not getattr(mixture, name).flags.writeable
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"weights": ["a", "b"]}, "weights must be real numbers, not text"),
         ({"means": None}, "means must be real numbers, not None"),
@@ -100,23 +100,23 @@ def test_a_mixture_holds_copies_that_cannot_be_written_to():
         ({"feature_names": 3}, "feature_names must be a list of names, one for each feature, not 3"),
     ],
 )
-def test_what_is_no_numbers_or_names_is_refused_by_its_name(change, said):
-    with pytest.raises(TypeError, match=said):
+def test_errors_name_the_parameter_of_the_wrong_type(change, message):
+    with pytest.raises(TypeError, match=message):
         Mixture.from_parameters(**{**PAIR, **change})
     arguments = {**PAIR, "family": FAMILIES["full"], **change}
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises(TypeError, match=message):
         Mixture(**arguments)
 
 
 @pytest.mark.parametrize("values", [3, None, [("format", "gaussmix-mixture")]])
-def test_from_dict_refuses_other_objects(values):
+def test_from_dict_rejects_other_objects(values):
     with pytest.raises(TypeError, match="Pass a dictionary returned by `to_dict`, not"):
         Mixture.from_dict(values)
 
 
 @SKLEARN
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_from_sklearn_and_back(name, dtype):
+def test_from_sklearn_and_to_sklearn_are_inverse(name, dtype):
     rows = groups("p", 200, 3, 3, distance=2.0).rows.astype(dtype)
     theirs = Theirs(3, covariance_type=name, random_state=0, max_iter=500).fit(rows)
     mixture = Mixture.from_sklearn(theirs)
@@ -135,7 +135,7 @@ SHAPES = {"spherical": (3,), "diag": (3, 3), "tied": (3, 3), "full": (3, 3, 3)}
 
 
 @STRUCTURES
-def test_to_sklearn_is_fully_usable_at_once(family, rng):
+def test_to_sklearn_returns_a_fitted_estimator(family, rng):
     mixture = overlapping("p", family)
     theirs, rows = mixture.to_sklearn(), 3 * rng.normal(size=(40, 3))
     assert type(theirs) is Theirs
@@ -147,15 +147,15 @@ def test_to_sklearn_is_fully_usable_at_once(family, rng):
     assert theirs.score(rows) == pytest.approx(mixture.log_density(rows).mean(), rel=1e-11)
     drawn, labels = theirs.sample(2000)
     assert drawn.shape == (2000, 3)
-    shares = np.bincount(labels, minlength=3) / 2000
-    assert (np.abs(shares - mixture.weights) < 6.2 * np.sqrt(mixture.weights / 2000)).all()
+    fractions = np.bincount(labels, minlength=3) / 2000
+    assert (np.abs(fractions - mixture.weights) < 6.2 * np.sqrt(mixture.weights / 2000)).all()
     assert np.isfinite([theirs.aic(rows), theirs.bic(rows)]).all()
     assert theirs.n_features_in_ == 3
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(theirs)).predict(rows), theirs.predict(rows))
     assert not hasattr(clone(theirs), "weights_")
 
 
-def test_names_of_features_go_along():
+def test_from_sklearn_and_to_sklearn_keep_feature_names():
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(groups("p", 60, 3, 2, distance=2.0).rows, columns=["a", "b", "c"])
     mixture = Mixture.from_sklearn(Theirs(2, random_state=0).fit(table))
@@ -178,12 +178,12 @@ def test_from_sklearn_accepts_objects_with_the_same_attributes():
 
 
 @pytest.mark.parametrize("other", [Theirs(2), "a mixture", GaussianMixture(2)])
-def test_from_sklearn_refuses_other_objects(other):
+def test_from_sklearn_rejects_objects_without_the_attributes(other):
     with pytest.raises(TypeError, match=f"{type(other).__name__} has no .*: pass a fitted GaussianMixture"):
         Mixture.from_sklearn(other)
 
 
-def test_a_singular_covariance_is_refused_by_to_sklearn():
+def test_to_sklearn_rejects_a_singular_covariance():
     mixture = Mixture([1.0], [[0.0, 0.0]], [np.ones((2, 2))], FAMILIES["full"])
     with pytest.raises(ValueError, match="component 0"):
         mixture.to_sklearn()
@@ -199,25 +199,25 @@ class Module:
 
 
 @SKLEARN
-def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
+def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
     """Check factors of torchgmm and pycave, and buffers of cuVS, which have scikit-learn's conventions."""
     rows = rng.normal(np.repeat([0.0, 5.0], 50)[:, None], [1.0, 2.0, 0.1], size=(100, 3))
     theirs = Theirs(2, covariance_type=name, random_state=0).fit(rows)
     flat = theirs.covariances_.astype(np.float32).ravel()
-    found = [
+    mixtures = [
         Mixture.from_torch(Module(theirs)),
         Mixture.from_torch(SimpleNamespace(model_=Module(theirs))),
         Mixture.from_cuvs(theirs.weights_.astype(np.float32), theirs.means_, flat, covariance_type=name),
         Mixture.from_cuvs(theirs.weights_, theirs.means_, theirs.covariances_, covariance_type=name),
     ]
-    for each in found:
+    for each in mixtures:
         assert each.family.name == name
         np.testing.assert_allclose(each.log_density(rows), theirs.score_samples(rows), rtol=1e-4)
-    np.testing.assert_allclose(found[-1].covariances, theirs.covariances_, rtol=1e-12)
-    np.testing.assert_array_equal(found[0].log_density(rows), found[1].log_density(rows))
+    np.testing.assert_allclose(mixtures[-1].covariances, theirs.covariances_, rtol=1e-12)
+    np.testing.assert_array_equal(mixtures[0].log_density(rows), mixtures[1].log_density(rows))
 
 
-def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
+def test_from_torch_and_from_cuvs_reject_invalid_input():
     with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())
     with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and covariances with 3 numbers do not match"):
@@ -229,7 +229,7 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("covariances", "said"),
+    ("covariances", "message"),
     [
         ([1.0, 2.0, 2.0, 1.0], "the covariance of component 0 is not positive definite"),
         ([1.0, 1.0, 1.0, 1.0], "the covariance of component 0 is not positive definite"),
@@ -237,13 +237,13 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         ([0.0, 0.0, 0.0, 0.0], "the covariance of component 0 is not positive definite"),
     ],
 )
-def test_buffers_of_cuvs_without_a_density_are_refused_in_a_sentence(covariances, said):
-    with pytest.raises(ValueError, match=rf"^Not a valid mixture: {said}\.$"):
+def test_from_cuvs_rejects_covariances_that_are_not_positive_definite(covariances, message):
+    with pytest.raises(ValueError, match=rf"^Not a valid mixture: {message}\.$"):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], covariances)
 
 
 @pytest.mark.parametrize("scale", [5e-324, 1.0, 8e307])
-def test_weights_of_any_scale_come_over(scale):
+def test_from_cuvs_normalises_weights_of_any_scale(scale):
     mixture = Mixture.from_cuvs([scale, 3 * min(scale, 5e307)], np.eye(2), [1.0, 2.0], covariance_type="spherical")
     assert mixture.weights.sum() == pytest.approx(1.0, abs=1e-15)
     assert (mixture.weights > 0).all()
@@ -251,7 +251,7 @@ def test_weights_of_any_scale_come_over(scale):
 
 @pytest.mark.parametrize("name", ["full", "diag"])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"precisions_cholesky": np.zeros}, "a factor has a zero on its diagonal"),
         ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky contains NaN or infinity"),
@@ -263,11 +263,11 @@ def test_weights_of_any_scale_come_over(scale):
         ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights contain NaN or infinity"),
     ],
 )
-def test_numbers_of_torch_that_make_no_mixture_are_refused_in_a_sentence(name, change, said):
+def test_from_torch_rejects_invalid_parameters(name, change, message):
     shape = FAMILIES[name].shape(2, 2)
     factors = np.broadcast_to(np.eye(2), shape) if name == "full" else np.ones(shape)
-    numbers = {"component_probs": np.full(2, 0.5), "means": np.eye(2), "precisions_cholesky": factors}
-    Mixture.from_torch(SimpleNamespace(covariance_type=name, **numbers))
-    numbers |= {key: make(shape) for key, make in change.items()}
-    with pytest.raises(ValueError, match=f"Not a valid mixture: .*{said}"):
-        Mixture.from_torch(SimpleNamespace(covariance_type=name, **numbers))
+    parameters = {"component_probs": np.full(2, 0.5), "means": np.eye(2), "precisions_cholesky": factors}
+    Mixture.from_torch(SimpleNamespace(covariance_type=name, **parameters))
+    parameters |= {key: make(shape) for key, make in change.items()}
+    with pytest.raises(ValueError, match=f"Not a valid mixture: .*{message}"):
+        Mixture.from_torch(SimpleNamespace(covariance_type=name, **parameters))

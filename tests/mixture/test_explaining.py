@@ -1,4 +1,4 @@
-"""Explanations of rows' components: their parts add up, and agree with formulas from the literature."""
+"""Explanations of rows: their terms sum to the explained quantities, and agree with formulas from the literature."""
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def rows(mixture, rng):
     return mixture.sample(50, rng, return_labels=False)
 
 
-def test_parts_add_up_and_are_squares_of_the_nearest_uncorrelated_variables(mixture, rows):
+def test_contributions_are_squares_of_whitened_features_and_sum_to_the_distance(mixture, rows):
     why = fitted(mixture).explain(rows)
     np.testing.assert_array_equal(why.component, mixture.predict(rows))
     np.testing.assert_allclose(why.contributions.sum(axis=1), why.squared_distance, rtol=1e-14)
@@ -45,7 +45,7 @@ def test_parts_add_up_and_are_squares_of_the_nearest_uncorrelated_variables(mixt
         np.testing.assert_allclose(why.chi2_p_value[row], stats.chi2(4).sf(why.squared_distance[row]), rtol=1e-10)
 
 
-def test_the_log_ratio_is_that_to_the_runner_up_and_has_three_parts(mixture, rows):
+def test_log_ratio_compares_the_two_most_probable_components_and_has_three_terms(mixture, rows):
     why, each = fitted(mixture).explain(rows), np.arange(len(rows))
     log_joint = np.log(mixture.weights) + mixture.component_log_density(rows)
     order = np.argsort(-log_joint, axis=1)
@@ -59,7 +59,7 @@ def test_the_log_ratio_is_that_to_the_runner_up_and_has_three_parts(mixture, row
 
 
 @pytest.mark.parametrize("name", ["diag", "spherical", "tied", "factor_analyzer", "VVI"])
-def test_every_structure_is_explained(name, rng):
+def test_contributions_sum_to_the_squared_distance_for_other_structures(name, rng):
     X = np.concatenate([rng.normal(0, 1, size=(60, 3)), rng.normal(4, 2, size=(60, 3))])
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(X)
     why = gm.explain(X)
@@ -72,7 +72,7 @@ def test_every_structure_is_explained(name, rng):
         np.testing.assert_allclose(why.contributions, expected, rtol=1e-10)
 
 
-def test_units_do_not_matter(mixture, rows):
+def test_explanations_do_not_depend_on_units(mixture, rows):
     scale = np.array([1e-3, 1.0, 1e3, 7.0])
     other = mixture.transform(np.diag(scale))
     one, two = fitted(mixture).explain(rows), fitted(other).explain(rows * scale)
@@ -80,11 +80,11 @@ def test_units_do_not_matter(mixture, rows):
     np.testing.assert_allclose(two.feature_log_ratio, one.feature_log_ratio, rtol=1e-9, atol=1e-9)
 
 
-def test_cells_that_are_missing_have_no_part(mixture, rows):
-    holes = rows.copy()
-    holes[::2, 1] = np.nan
-    holes[3] = np.nan
-    why = fitted(mixture).explain(holes)
+def test_missing_values_do_not_contribute_to_explanations(mixture, rows):
+    incomplete = rows.copy()
+    incomplete[::2, 1] = np.nan
+    incomplete[3] = np.nan
+    why = fitted(mixture).explain(incomplete)
     of_some = fitted(mixture.marginal([0, 2, 3])).explain(np.delete(rows[::2], 1, axis=1))
     assert np.isnan(why.contributions[::2, 1]).all()
     np.testing.assert_allclose(why.contributions[::2][:, [0, 2, 3]], of_some.contributions, rtol=1e-12)
@@ -92,10 +92,10 @@ def test_cells_that_are_missing_have_no_part(mixture, rows):
     np.testing.assert_allclose(why.chi2_p_value[::2], of_some.chi2_p_value, rtol=1e-12)
     assert (why.squared_distance[3], why.chi2_p_value[3]) == (0.0, 1.0)
     np.testing.assert_allclose(why.log_ratio[3], np.log(0.5 / 0.3))
-    assert "every cell of the row is missing" in str(fitted(mixture).explain(holes[3:4]))
+    assert "every cell of the row is missing" in str(fitted(mixture).explain(incomplete[3:4]))
 
 
-def test_noise_is_a_candidate_like_another(rng):
+def test_explain_treats_noise_as_a_component(rng):
     X = np.concatenate([rng.normal(0, 1, size=(200, 2)), rng.uniform(-9, 9, size=(20, 2))])
     box = [[-9.0, -9.0], [9.0, 9.0]]
     gm = GaussianMixture(1, noise=Noise(volume=box), random_state=0).fit(X)
@@ -103,22 +103,18 @@ def test_noise_is_a_candidate_like_another(rng):
     assert set(why.component) == {-1, 0}
     np.testing.assert_array_equal(why.component, gm.predict(X))
     np.testing.assert_array_equal(why.second_component, -1 - why.component)
-    share = gm.predict_proba(X)[:, 0]
-    near = (share > 1e-6) & (share < 1 - 1e-6)
-    expected = np.where(why.component == 0, 1, -1) * np.log(share / (1 - share), where=near, out=np.zeros(len(X)))
+    proba = gm.predict_proba(X)[:, 0]
+    near = (proba > 1e-6) & (proba < 1 - 1e-6)
+    expected = np.where(why.component == 0, 1, -1) * np.log(proba / (1 - proba), where=near, out=np.zeros(len(X)))
     np.testing.assert_allclose(why.log_ratio[near], expected[near], rtol=1e-7, atol=1e-9)
     parts = why.log_weight_ratio + why.log_density_ratio + why.feature_log_ratio.sum(axis=1)
     np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
     assert "noise, probability" in str(gm.explain(X[why.component == -1][:1]))
 
 
-def test_a_single_component_has_no_runner_up():
+def test_a_single_component_has_an_infinite_log_ratio():
     why = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"])).explain([[4.0]])
-    assert (why.second_component.tolist(), why.log_ratio.tolist(), why.squared_distance.tolist()) == (
-        [0],
-        [np.inf],
-        [4.0],
-    )
+    assert (*why.second_component, *why.log_ratio, *why.squared_distance) == (0, np.inf, 4.0)
     assert str(why) == (
         "row 0: component 0, probability 1; there is no other\n"
         "  squared distance 4 (1 in the mean, p = 0.046):\n"
@@ -126,35 +122,35 @@ def test_a_single_component_has_no_runner_up():
     )
 
 
-def test_the_text_names_features_largest_first_and_counts_what_it_leaves_out(rng):
+def test_explanation_text_sorts_features_by_size_and_counts_omitted_rows(rng):
     frame = pd.DataFrame(rng.normal(size=(60, 7)), columns=[f"f{j}" for j in range(7)])
     gm = GaussianMixture(1, covariance_type="diag").fit(frame)
-    far = pd.DataFrame([[0.0, 9.0, 0, 0, -30.0, 0, 0]] * 12, columns=frame.columns)
-    text = str(gm.explain(far)).splitlines()
+    distant = pd.DataFrame([[0.0, 9.0, 0, 0, -30.0, 0, 0]] * 12, columns=frame.columns)
+    text = str(gm.explain(distant)).splitlines()
     assert [line.strip()[:2] for line in text[2:4]] == ["f4", "f1"]
     assert text[7] == "    …"
     assert text[-1] == "… and 2 more rows"
 
 
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
-def test_the_frame_is_of_the_library_of_the_rows(library, rng):
+def test_to_frame_returns_a_data_frame_of_the_same_library_as_the_rows(library, rng):
     frame = library.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)})
-    found = GaussianMixture(2, random_state=0).fit(frame).explain(frame)
-    table = found.to_frame()
+    why = GaussianMixture(2, random_state=0).fit(frame).explain(frame)
+    table = why.to_frame()
     assert type(table) is library.DataFrame
-    np.testing.assert_array_equal(table["contribution_b"], found.contributions[:, 1])
-    np.testing.assert_array_equal(table["feature_log_ratio_a"], found.feature_log_ratio[:, 0])
-    np.testing.assert_allclose(table["probability"], found.responsibilities.max(axis=1))
+    np.testing.assert_array_equal(table["contribution_b"], why.contributions[:, 1])
+    np.testing.assert_array_equal(table["feature_log_ratio_a"], why.feature_log_ratio[:, 0])
+    np.testing.assert_allclose(table["probability"], why.responsibilities.max(axis=1))
 
 
-def test_the_frame_keeps_the_index_of_the_rows(rng):
+def test_to_frame_keeps_the_index_of_the_rows(rng):
     frame = pd.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)}, index=range(100, 130))
     gm = GaussianMixture(2, random_state=0).fit(frame)
     table = gm.explain(frame[::2]).to_frame()
     assert table.index.equals(gm.augment(frame[::2]).index)
 
 
-def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
+def test_explain_rejects_files_and_unfitted_estimators(tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((200_000, 1)))
     gm = fitted(Mixture([1.0], [[0.0]], [4.0], FAMILIES["spherical"]))
     with pytest.raises(TypeError, match="explain needs an array or a data frame in memory"):
@@ -164,8 +160,8 @@ def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1e10, 1e100, 1e160, 1e300])
-def test_rows_whose_squared_distance_overflows_are_explained(size):
-    """Check that nothing warns. Far out, the t predictive density falls by a power of the distance."""
+def test_explain_accepts_rows_whose_squared_distance_overflows(size):
+    """Check that there is no warning. Far out, the predictive t density is a power of the distance."""
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     why = GaussianMixture(2, random_state=0).fit(X).explain([[size, 0.0]])
@@ -175,18 +171,18 @@ def test_rows_whose_squared_distance_overflows_are_explained(size):
     assert not np.isnan(why.feature_log_ratio).any()
     assert "p = 0" in str(why)
     for structure, power in (("full", 3.0), ("diag", None)):
-        found = BayesianGaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
-        near, far = found.score_samples([[size, 0.0], [size * 1e5, 0.0]])
-        slope = (near - far) / (5 * np.log(10))
+        fitted_mixture = BayesianGaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
+        log_density, farther = fitted_mixture.score_samples([[size, 0.0], [size * 1e5, 0.0]])
+        slope = (log_density - farther) / (5 * np.log(10))
         assert slope == pytest.approx(power, rel=1e-6) if power else np.isfinite(slope) and slope > 1
 
 
-def test_extreme_mixtures_are_shown_and_refused_in_a_sentence():
-    far = Mixture([0.5, 0.5], [[0.0, 0.0], [1e200, 1e200]], [np.eye(2) * 1e-300] * 2, FAMILIES["full"])
-    assert "1e+200" in repr(far) + far._repr_html_() + str(far)
+def test_mixtures_of_extreme_scale_are_displayed_and_their_overflow_is_reported():
+    distant = Mixture([0.5, 0.5], [[0.0, 0.0], [1e200, 1e200]], [np.eye(2) * 1e-300] * 2, FAMILIES["full"])
+    assert "1e+200" in repr(distant) + distant._repr_html_() + str(distant)
     with pytest.raises(ValueError, match="at row 0 are beyond the range of float64"):
-        far.gradient([[1e160, 0.0]])
+        distant.gradient([[1e160, 0.0]])
     with pytest.raises(ValueError, match=r"^n_rows=9223372036854775808 must be at most 576460752303423487"):
-        far.sample(2**63)
+        distant.sample(2**63)
     with pytest.raises(ValueError, match="rounding hides the covariances"):
         directions(Mixture([0.5, 0.5], [[0.0, 0.0], [1e10, 1e10]], [np.eye(2)] * 2, FAMILIES["full"])._model, 1.0)

@@ -27,7 +27,7 @@ def svg_of(html):
     return ET.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
 
 
-def test_the_line_says_how_large_it_is_and_fits_on_it():
+def test_repr_of_a_mixture_gives_sizes_and_weights_on_one_line():
     assert repr(TWO) == "<Mixture: 2 components, full, 2 features (<b>bill</b>, body & mass), weights 0.25, 0.75>"
     assert repr(NOISY) == "<Mixture: 2 components, full, 2 features, weights 0.4, 0.5, noise 0.1>"
     many = Mixture(np.full(50, 0.02), np.zeros((50, 40)), np.ones(50), FAMILIES["spherical"], [*map(str, range(40))])
@@ -38,7 +38,7 @@ def test_the_line_says_how_large_it_is_and_fits_on_it():
     assert "factor_analyzer (n_factors=2" in repr(Mixture._from_model(PROBLEMS["overlapping"].start(q2)))
 
 
-def test_the_table_has_every_number_and_no_markup_of_names():
+def test_html_table_lists_all_parameters_and_escapes_feature_names():
     html = TWO._repr_html_()
     assert "<b>" not in html
     assert "&lt;b&gt;bill&lt;/b&gt;" in html
@@ -48,15 +48,15 @@ def test_the_table_has_every_number_and_no_markup_of_names():
     assert re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", NOISY._repr_html_())[-4:] == ["noise", "0.1000", "", ""]
 
 
-def test_components_without_weight_are_drawn_flat():
+def test_html_sketch_draws_components_of_weight_0_as_flat_lines():
     noise = NoiseComponent(1.0, 0.0)
-    found = Mixture([0.0, 0.0], LINE.means, LINE.covariances, LINE.family, noise=noise)._repr_html_()
-    ends = {up for line in svg_of(found).iter("polyline") for _, up in re.findall(r"(\S+),(\S+)", line.get("points"))}
+    actual = Mixture([0.0, 0.0], LINE.means, LINE.covariances, LINE.family, noise=noise)._repr_html_()
+    ends = {up for line in svg_of(actual).iter("polyline") for _, up in re.findall(r"(\S+),(\S+)", line.get("points"))}
     assert len(ends) == 1
-    assert "nan" not in found
+    assert "nan" not in actual
 
 
-def test_wide_and_long_tables_are_cut_and_say_so():
+def test_html_table_is_truncated_and_counts_omitted_entries():
     many = Mixture(np.full(50, 0.02), np.zeros((50, 40)), np.ones(50), FAMILIES["spherical"])
     html = many._repr_html_()
     assert "… 32 more" in html
@@ -64,26 +64,26 @@ def test_wide_and_long_tables_are_cut_and_say_so():
     assert html.count("<ellipse") == 30
 
 
-def test_ellipses_are_where_the_components_are():
+def test_html_sketch_draws_each_component_as_an_ellipse():
     ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the heaviest is drawn first
     assert len(ellipses) == 2
-    place = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
+    transforms = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
     # The second ellipse is axis-parallel, and its horizontal deviation is twice the vertical one, which gives the
     # scales of both axes.
     across, up = (float(ellipses[1].get(name)) for name in ("rx", "ry"))
     scale = np.array([across / (RADIUS * 2.0), up / (RADIUS * 1.0)])
-    if place[1][2] % 180 > 45:  # the longer half-length is vertical in pixels
+    if transforms[1][2] % 180 > 45:  # the longer half-length is vertical in pixels
         scale = np.array([up / (RADIUS * 2.0), across / (RADIUS * 1.0)])
-    offset = np.subtract(place[1][:2], place[0][:2]) / scale
+    offset = np.subtract(transforms[1][:2], transforms[0][:2]) / scale
     np.testing.assert_allclose(offset, [6.0, -2.0], rtol=0.02)  # pixels have one decimal
     covariance = TWO.covariances[0] * np.outer(scale * [1, -1], scale * [1, -1])
     radii = RADIUS * np.sqrt(np.linalg.eigvalsh(covariance))
-    found = [float(ellipses[0].get(name)) for name in ("ry", "rx")]
-    np.testing.assert_allclose(found, radii, atol=0.2)
+    actual = [float(ellipses[0].get(name)) for name in ("ry", "rx")]
+    np.testing.assert_allclose(actual, radii, atol=0.2)
 
 
 @pytest.mark.parametrize("mixture", [TWO, LINE, NOISY, NOISY.marginal(0), TWO[0]], ids=range(5))
-def test_pictures_have_a_title_and_the_colours_of_components_and_stay_inside(mixture):
+def test_html_sketch_has_a_title_and_component_colours_and_stays_in_its_frame(mixture):
     text = sketch(mixture)
     svg = ET.fromstring(text)
     assert svg.find("title").text
@@ -96,7 +96,7 @@ def test_pictures_have_a_title_and_the_colours_of_components_and_stay_inside(mix
         assert (points <= [WIDTH, HEIGHT]).all()
 
 
-def test_the_thick_curve_is_the_density():
+def test_html_sketch_draws_the_density_as_the_thickest_curve():
     lines = sorted(ET.fromstring(sketch(LINE)).findall("polyline"), key=lambda line: line.get("stroke-width"))
     points = np.array([[float(x) for x in pair.split(",")] for pair in lines[-1].get("points").split()])
     height = points[:, 1].max() - points[:, 1]
@@ -105,15 +105,15 @@ def test_the_thick_curve_is_the_density():
     np.testing.assert_allclose(height / height.max(), density / density.max(), atol=0.02)
 
 
-def test_the_ends_of_an_axis_differ_even_if_values_are_large():
+def test_html_axis_labels_differ_even_if_values_are_large():
     dates = Mixture([1.0], np.full((1, 2), 20240615.0), [100.0**2], FAMILIES["spherical"])
     texts = [text.text for text in svg_of(dates._repr_html_()).iter("text")]
     assert (texts.count("20240395"), texts.count("20240835")) == (2, 2)
 
 
 @pytest.mark.parametrize("n_features", [1, 2])
-def test_components_narrower_than_rounding_are_drawn(n_features):
-    found = Mixture([1.0], np.full((1, n_features), 1e20), [1e-6], FAMILIES["spherical"])._repr_html_()
-    svg_of(found)
-    assert "nan" not in found
-    assert "inf" not in found
+def test_html_sketch_draws_components_narrower_than_rounding(n_features):
+    actual = Mixture([1.0], np.full((1, n_features), 1e20), [1e-6], FAMILIES["spherical"])._repr_html_()
+    svg_of(actual)
+    assert "nan" not in actual
+    assert "inf" not in actual

@@ -13,13 +13,13 @@ def named():
     return Mixture([1.0], [[2.0, 5.0, 7.0]], [[1.0, 4.0, 9.0]], FAMILIES["diag"], NAMES)
 
 
-def test_numbers_and_names_say_where(named):
-    for features, where in [("age", [2]), (-1, [2]), (["weight", 0], [1, 0]), (np.array([2, 0]), [2, 0]), ([], [])]:
-        np.testing.assert_array_equal(named._feature_indices(features), where)
+def test_features_are_selected_by_index_or_name(named):
+    for features, indices in [("age", [2]), (-1, [2]), (["weight", 0], [1, 0]), (np.array([2, 0]), [2, 0]), ([], [])]:
+        np.testing.assert_array_equal(named._feature_indices(features), indices)
 
 
 @pytest.mark.parametrize(
-    ("features", "error", "said"),
+    ("features", "error", "message"),
     [
         ("wieght", ValueError, "Did you mean 'weight'"),
         (["age", 2], ValueError, "Feature 'age' occurs twice"),
@@ -31,12 +31,12 @@ def test_numbers_and_names_say_where(named):
         ([True], TypeError, "an index or a name, not True"),
     ],
 )
-def test_a_feature_that_is_not_there_is_named(named, features, error, said):
-    with pytest.raises(error, match=said):
+def test_an_unknown_feature_is_rejected(named, features, error, message):
+    with pytest.raises(error, match=message):
         named._feature_indices(features)
 
 
-def test_a_name_that_two_have_is_refused(named):
+def test_an_ambiguous_feature_name_is_rejected(named):
     twice = named.with_feature_names(["a", "a", "b"])
     assert twice._feature_indices("b") == [2]
     with pytest.raises(ValueError, match="2 features are called 'a': pass an index"):
@@ -46,7 +46,7 @@ def test_a_name_that_two_have_is_refused(named):
 
 
 @pytest.mark.parametrize(("names", "error"), [(("a", "b"), ValueError), (("a", "b", 3), TypeError)])
-def test_wrong_names_are_refused(named, names, error):
+def test_invalid_feature_names_are_rejected(named, names, error):
     with pytest.raises(error, match="feature_names"):
         named.with_feature_names(names)
     with pytest.raises(ValueError, match="Not a valid mixture: feature_names"):
@@ -55,7 +55,7 @@ def test_wrong_names_are_refused(named, names, error):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize(
-    "ask",
+    "call",
     [
         lambda m, rows: m.log_density(rows),
         lambda m, rows: m.gradient(rows),
@@ -65,16 +65,16 @@ def test_wrong_names_are_refused(named, names, error):
     ],
     ids=["log_density", "gradient", "cdf", "probability", "conditional_mean"],
 )
-def test_columns_of_a_data_frame_are_in_the_order_of_the_features(ask, library, named):
+def test_data_frame_columns_must_be_in_the_order_of_the_features(call, library, named):
     rows = np.array([[1.0, 2.0, 3.0]])
-    frame = pytest.importorskip(library).DataFrame({name: rows[:, place] for place, name in enumerate(NAMES)})
-    expected = ask(named.with_feature_names(["height", "weight", "else"]), frame)
-    np.testing.assert_array_equal(ask(named, frame), expected)
+    frame = pytest.importorskip(library).DataFrame({name: rows[:, index] for index, name in enumerate(NAMES)})
+    expected = call(named.with_feature_names(["height", "weight", "else"]), frame)
+    np.testing.assert_array_equal(call(named, frame), expected)
     with pytest.raises(ValueError, match=r"has 'weight' in column 0, but the order of the features is \['height', "):
-        ask(named, frame[["weight", "height", "age"]])
+        call(named, frame[["weight", "height", "age"]])
 
 
-def test_an_estimator_hands_names_on(rng):
+def test_an_estimator_passes_feature_names_to_its_mixture(rng):
     pandas = pytest.importorskip("pandas")
     rows = rng.normal(size=(50, 3))
     gm = GaussianMixture(2, random_state=0).fit(pandas.DataFrame(rows, columns=NAMES))

@@ -1,4 +1,4 @@
-"""SciPy's names have the meaning that they have in SciPy."""
+"""Methods with SciPy's names behave as in SciPy."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=NoiseC
 
 
 @pytest.mark.parametrize("shape", [(2,), (5, 2), (3, 4, 2)])
-def test_densities_take_points_on_the_last_axis(shape, rng):
+def test_pdf_and_logpdf_take_features_on_the_last_axis(shape, rng):
     x = rng.normal(3, 3, size=shape)
     expected = sum(weight * theirs.pdf(x) for weight, theirs in zip(TWO.weights, THEIRS, strict=True))
     np.testing.assert_allclose(TWO.pdf(x), expected, rtol=1e-12)
@@ -30,20 +30,20 @@ def test_densities_take_points_on_the_last_axis(shape, rng):
 
 
 @pytest.mark.parametrize("x", [1.5, [1.5, 2.0], np.ones((3, 1)), np.ones((2, 3, 1))], ids=repr)
-def test_one_feature_takes_numbers(x):
+def test_pdf_of_one_feature_accepts_scalars(x):
     expected = stats.norm(3, 2).pdf(np.reshape(x, np.shape(x)[:-1] if np.ndim(x) > 1 else np.shape(x)))
     np.testing.assert_allclose(NORMAL.pdf(x), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize(("x", "row"), [([0.0] * 3, 0), ([[1.0] * 3, [0.0] * 3], 1), (np.zeros((2, 2, 3)), 0)])
-def test_a_density_beyond_float64_is_an_error(x, row):
+def test_pdf_raises_if_the_density_overflows_float64(x, row):
     narrow = Mixture([1.0], [[0.0] * 3], [[1e-300] * 3], FAMILIES["diag"])
     assert narrow.pdf([1.0] * 3) == 0
     with pytest.raises(ValueError, match=f"density of row {row} is beyond the range of float64: .* or use logpdf"):
         narrow.pdf(x)
 
 
-def test_frames_are_compared_by_name():
+def test_pdf_rejects_data_frame_columns_in_another_order():
     frame = pd.DataFrame({"b": [1.0], "a": [2.0]})
     assert TWO.pdf(frame[["a", "b"]]) == TWO.pdf([2.0, 1.0])
     with pytest.raises(ValueError, match="order of the features"):
@@ -51,12 +51,12 @@ def test_frames_are_compared_by_name():
 
 
 @pytest.mark.parametrize("x", [1.0, [1.0, 2.0, 3.0], np.ones((2, 3, 3))], ids=repr)
-def test_points_of_another_shape_are_refused(x):
+def test_logpdf_rejects_points_of_another_shape(x):
     with pytest.raises(ValueError, match="x must have shape"):
         TWO.logpdf(x)
 
 
-def test_draws_are_those_of_sample():
+def test_rvs_draws_the_same_rows_as_sample():
     rows, _ = TWO.sample(6, 0)
     np.testing.assert_array_equal(TWO.rvs(6, 0), rows)
     np.testing.assert_array_equal(TWO.rvs((2, 3), random_state=0), rows.reshape(2, 3, 2))
@@ -69,7 +69,7 @@ def test_draws_are_those_of_sample():
 
 
 @pytest.mark.parametrize(
-    ("size", "error", "sentence"),
+    ("size", "error", "message"),
     [
         (-2, ValueError, "^size=-2 must be an integer ≥ 0"),
         ((-1, -2), ValueError, "^size=-1 must be an integer ≥ 0"),
@@ -78,12 +78,12 @@ def test_draws_are_those_of_sample():
         ([2, 3], TypeError, r"^size must be an integer ≥ 0 or a tuple of such integers, not \[2, 3\]"),
     ],
 )
-def test_invalid_sizes_of_rvs_are_refused(size, error, sentence):
-    with pytest.raises(error, match=sentence):
+def test_rvs_rejects_invalid_sizes(size, error, message):
+    with pytest.raises(error, match=message):
         TWO.rvs(size)
 
 
-def test_deviations_and_intervals_are_those_of_the_features():
+def test_std_and_interval_agree_with_the_marginals():
     np.testing.assert_allclose(NORMAL.std(), [2.0], rtol=1e-15)
     np.testing.assert_allclose(np.ravel(NORMAL.interval(0.9)), stats.norm(3, 2).interval(0.9), rtol=1e-12)
     lower, upper = TWO.interval(0.8)
@@ -97,12 +97,12 @@ def test_deviations_and_intervals_are_those_of_the_features():
         TWO.interval([0.5, 0.9])
 
 
-def test_noise_without_a_place_is_refused_in_a_sentence():
+def test_std_interval_and_rvs_reject_noise_without_bounds():
     assert np.isfinite(NOISY.logpdf([0.0, 0.0]))
-    for call, sentence in (
+    for call, message in (
         (lambda: NOISY.std(), "std does not support noise"),
         (lambda: NOISY.interval(0.5), "interval does not support noise"),
         (lambda: NOISY.rvs(3), "rvs needs the box of the noise"),
     ):
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises(ValueError, match=message):
             call()

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.in_all])
-def test_a_module_computes_what_the_mixture_computes(name, rng):
+def test_to_torch_gives_the_same_densities_responsibilities_and_gradients(name, rng):
     X = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3))
     mixture = GaussianMixture(3, covariance_type=name, init_params="kmeans", random_state=0).fit(X).mixture_
     module, rows = mixture.to_torch(), 3 * X
@@ -25,7 +25,7 @@ def test_a_module_computes_what_the_mixture_computes(name, rng):
     np.testing.assert_allclose(module(x.reshape(2, 100, 3)).detach().reshape(-1), log_density.detach(), rtol=1e-14)
 
 
-def test_a_module_draws_from_the_mixture(rng):
+def test_to_torch_module_samples_from_the_mixture(rng):
     mixture = Mixture([0.3, 0.7], [[0.0, 0.0], [9.0, 5.0]], [[[2.0, 1.0], [1.0, 1.0]], np.eye(2)], FAMILIES["full"])
     drawn = mixture.to_torch().sample(20_000, torch.Generator().manual_seed(0)).numpy()
     near = drawn[mixture.predict(drawn) == 0]
@@ -33,7 +33,7 @@ def test_a_module_draws_from_the_mixture(rng):
     np.testing.assert_allclose(np.cov(near.T), [[2.0, 1.0], [1.0, 1.0]], atol=0.1)
 
 
-def test_a_module_can_be_stored_and_has_nothing_to_train(rng):
+def test_to_torch_module_can_be_pickled_and_has_no_trainable_parameters(rng):
     mixture = GaussianMixture(2, random_state=0).fit(rng.normal(size=(50, 2))).mixture_
     module = mixture.to_torch()
     x = torch.zeros(1, 2, dtype=torch.float64)
@@ -44,20 +44,20 @@ def test_a_module_can_be_stored_and_has_nothing_to_train(rng):
 
 @pytest.mark.parametrize("shape", [(5, 1), (5, 2), (2, 5, 4), (1,), ()])
 @pytest.mark.parametrize("method", ["forward", "log_density", "component_log_density", "responsibilities"])
-def test_rows_with_another_number_of_features_are_refused(method, shape):
+def test_to_torch_module_rejects_rows_of_another_shape(method, shape):
     module = Mixture([0.5, 0.5], [[0.0] * 3, [1.0] * 3], np.ones((2, 3)), FAMILIES["diag"]).to_torch()
     with pytest.raises(ValueError, match=re.escape(f"rows must have shape (…, 3), not {shape}.")):
         getattr(module, method)(torch.ones(shape, dtype=torch.float64))
 
 
-def test_noise_is_refused(rng):
+def test_to_torch_rejects_noise(rng):
     gm = GaussianMixture(2, noise=Noise(volume=100.0), random_state=0).fit(rng.normal(size=(50, 2)))
     with pytest.raises(ValueError, match="noise"):
         gm.mixture_.to_torch()
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_far_rows_have_exact_gradients_and_no_nan(kind):
+def test_to_torch_gradients_of_distant_rows_are_exact(kind):
     mixture = Mixture(np.full(8, 0.125), np.zeros((8, 1)), np.ones(8), FAMILIES["spherical"])
     module = mixture.to_torch().to(getattr(torch, kind))
     x = torch.tensor([[1e4], [1e9]], dtype=module.means.dtype, requires_grad=True)

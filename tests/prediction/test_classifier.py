@@ -28,7 +28,7 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
         ("diag", GaussianNB(var_smoothing=0)),
     ],
 )
-def test_one_component_each_is_discriminant_analysis(structure, other, classes):
+def test_classifier_with_one_component_per_class_is_discriminant_analysis(structure, other, classes):
     X, y = classes
     ours = GaussianMixtureClassifier(covariance_type=structure, reg_covar=0).fit(X, y)
     theirs = other.fit(X, y)
@@ -56,7 +56,7 @@ def log_normal(X, mean, covariance):
     )
 
 
-def test_a_mixture_for_each_class_is_fitted_to_its_rows_alone(classes):
+def test_class_mixtures_are_fitted_to_the_rows_of_their_class(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y)
     alone = [GaussianMixture(2, random_state=0).fit(X[y == c]).mixture_ for c in range(3)]
@@ -73,12 +73,12 @@ def test_a_mixture_for_each_class_is_fitted_to_its_rows_alone(classes):
 
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
-def test_every_structure_holds_within_classes_and_across_them(structure, classes):
+def test_classifier_supports_every_structure(structure, classes):
     X, y = classes
     for n_components in (None, 2):
         classifier = GaussianMixtureClassifier(n_components, covariance_type=structure, random_state=0).fit(X, y)
-        shares = classifier.predict_proba(X)
-        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-12)
+        proba = classifier.predict_proba(X)
+        np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
         assert classifier.score(X, y) > 0.9
         joint = sum(
             classifier.class_prior_[c] * np.exp(classifier.class_mixture(c).log_density(X)) for c in classifier.classes_
@@ -87,7 +87,7 @@ def test_every_structure_holds_within_classes_and_across_them(structure, classes
 
 
 @pytest.mark.heavy
-def test_a_structure_whose_update_is_a_step_is_iterated():
+def test_classifier_iterates_structures_without_a_closed_form_update():
     X, y = load_iris(return_X_y=True)
     parameters = {"covariance_type": "factor_analyzer", "tol": 1e-8, "max_iter": 5000}
     together = GaussianMixtureClassifier(**parameters).fit(X, y)
@@ -98,27 +98,27 @@ def test_a_structure_whose_update_is_a_step_is_iterated():
     assert each.mixture_.n_components == 3
 
 
-def test_bic_chooses_for_each_class(classes):
+def test_bic_selects_n_components_for_each_class(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier([1, 2], covariance_type=["full", "diag"], tol=1e-6, max_iter=500).fit(X, y)
     assert np.bincount(classifier.component_class_).tolist() == [1, 1, 2]
     assert classifier.covariance_type_.tolist() == ["diag"] * 3
 
 
-def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes):
+def test_predict_log_proba_is_finite_if_probabilities_underflow(classes):
     X, y = classes
     classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, y)
-    far = np.array([[1e6, 0.0], [0.0, 1e200], [-1e200, 1e200]])
-    log_proba = classifier.predict_log_proba(far)
+    distant = np.array([[1e6, 0.0], [0.0, 1e200], [-1e200, 1e200]])
+    log_proba = classifier.predict_log_proba(distant)
     assert np.isfinite(log_proba).all()
     assert log_proba.max(axis=1)[0] == 0
     assert log_proba.min() < -1e5
-    assert not np.isnan(classifier.predict_proba(far)).any()
+    assert not np.isnan(classifier.predict_proba(distant)).any()
 
 
 @pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
 @pytest.mark.parametrize("distance", [1e3, 1e8, 1e12])
-def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance, rng):
+def test_a_distant_row_is_classified_by_its_side_of_the_boundary(structure, distance, rng):
     """Check that a row stays on its side of the boundary: with a shared covariance, the log odds are linear in x."""
     X = rng.normal(size=(200, 2)) * [1.0, 2.0] + np.repeat([[0.0, 0.0], [3.0, 1.0]], 100, axis=0)
     y = np.repeat([0, 1], 100)
@@ -140,40 +140,40 @@ def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance
     np.testing.assert_array_equal(classifier.predict(rows)[clear], (log_odds > 0)[clear])
 
 
-def test_priors_are_the_shares_or_those_that_are_given(classes):
+def test_class_prior_is_the_proportion_of_each_class_or_the_parameter_priors(classes):
     X, y = classes
-    classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
+    weight = 1.0 + (y == 2)
+    classifier = GaussianMixtureClassifier(2, random_state=0).fit(X, y, weight)
     np.testing.assert_allclose(classifier.class_prior_, [0.25, 0.25, 0.5])
-    given = GaussianMixtureClassifier(2, priors=[0.5, 0.3, 0.2], random_state=0).fit(X, y, sample_weight=1.0 + (y == 2))
-    np.testing.assert_allclose(given.class_prior_, [0.5, 0.3, 0.2])
-    log_joint = given._classes.log_odds(Block(0, X), given._engine())[np.arange(len(y)), y]
-    assert given.log_likelihood_ == pytest.approx((1.0 + (y == 2)) @ log_joint, rel=1e-12)
-    assert given.n_parameters_ == classifier.n_parameters_ - 2
-    odds = np.log(given.class_prior_ / classifier.class_prior_)
-    change = given.predict_log_proba(X) - classifier.predict_log_proba(X) - odds
+    with_priors = GaussianMixtureClassifier(2, priors=[0.5, 0.3, 0.2], random_state=0).fit(X, y, weight)
+    np.testing.assert_allclose(with_priors.class_prior_, [0.5, 0.3, 0.2])
+    log_joint = with_priors._classes.log_odds(Block(0, X), with_priors._engine())[np.arange(len(y)), y]
+    assert with_priors.log_likelihood_ == pytest.approx(weight @ log_joint, rel=1e-12)
+    assert with_priors.n_parameters_ == classifier.n_parameters_ - 2
+    odds = np.log(with_priors.class_prior_ / classifier.class_prior_)
+    change = with_priors.predict_log_proba(X) - classifier.predict_log_proba(X) - odds
     np.testing.assert_allclose(change, change[:, :1] * np.ones(3), atol=1e-9)
 
 
 @pytest.mark.parametrize("n_components", [None, [1, 2]])
-def test_weights_that_are_shares_are_scaled_to_count_rows(n_components, classes):
+def test_sample_weights_that_sum_to_1_are_scaled_to_count_rows(n_components, classes):
     X, y = classes
-    shares = np.full(len(y), 1 / len(y))
-    alone = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(X, y)
+    fractions = np.full(len(y), 1 / len(y))
+    settings = {"n_components": n_components, "covariance_type": ["full", "diag"], "random_state": 0}
+    alone = GaussianMixtureClassifier(**settings).fit(X, y)
     with pytest.warns(RuntimeWarning, match="sample_weight sums to less than 2") as caught:
-        chosen = GaussianMixtureClassifier(n_components, covariance_type=["full", "diag"], random_state=0).fit(
-            X, y, shares
-        )
+        chosen = GaussianMixtureClassifier(**settings).fit(X, y, fractions)
     assert [warning.filename for warning in caught] == [__file__]
     assert chosen.covariance_type_.tolist() == alone.covariance_type_.tolist()
     assert chosen.bic_ == pytest.approx(alone.bic_, rel=1e-9)
     # nothing is chosen, so that there is no warning and bic_ is the same
-    plain = GaussianMixtureClassifier().fit(X, y, shares)
+    plain = GaussianMixtureClassifier().fit(X, y, fractions)
     assert plain.bic_ == pytest.approx(GaussianMixtureClassifier().fit(X, y).bic_, rel=1e-9)
 
 
 @pytest.mark.parametrize("n_components", [None, 2])
 @pytest.mark.parametrize("label", [int, str], ids=["numbers", "text"])
-def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components, classes, rng):
+def test_rows_of_unknown_class_increase_the_likelihood_of_the_fit(label, n_components, classes, rng):
     X, y = classes
     known = np.isin(np.arange(180), [*range(0, 20), *range(60, 80), *range(120, 130), *range(150, 160)])
     names = y.astype(label).astype(object)
@@ -191,7 +191,7 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
     assert classifier.log_likelihood_ > log_likelihood(alone)
 
 
-def test_known_labels_stay_what_they_are(classes):
+def test_known_labels_are_fixed_during_the_fit(classes):
     """Check that only the label decides if all rows look alike."""
     X, _ = classes
     y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
@@ -200,39 +200,39 @@ def test_known_labels_stay_what_they_are(classes):
 
 
 @pytest.mark.parametrize("n_components", [None, 2])
-def test_rows_far_out_in_every_class_are_unknown(n_components, classes):
+def test_reject_below_labels_outliers_of_all_classes_as_unknown(n_components, classes):
     X, y = classes
-    far = np.array([[40.0, -40.0], [0.0, 0.0], [3.0, 30.0]])
+    distant = np.array([[40.0, -40.0], [0.0, 0.0], [3.0, 30.0]])
     classifier = GaussianMixtureClassifier(n_components, reject_below=1e-3, random_state=0).fit(X, y)
-    assert classifier.predict(far).tolist() == [-1, 0, -1]
-    assert classifier.fit(X, np.array(["a", "b", "c"])[y]).predict(far).tolist() == ["unknown", "a", "unknown"]
+    assert classifier.predict(distant).tolist() == [-1, 0, -1]
+    assert classifier.fit(X, np.array(["a", "b", "c"])[y]).predict(distant).tolist() == ["unknown", "a", "unknown"]
     tail = classifier.density_p_value(X)
     assert tail.shape == (len(X), 3)
     for c, label in enumerate("abc"):
         np.testing.assert_array_equal(tail[:, c], classifier.class_mixture(label).density_p_value(X))
-    assert classifier.set_params(reject_below=0.0).predict(far).tolist() != ["unknown", "a", "unknown"]
+    assert classifier.set_params(reject_below=0.0).predict(distant).tolist() != ["unknown", "a", "unknown"]
 
 
 @pytest.mark.parametrize(("names", "label"), [([-1, 1], "-1"), (["unknown", "known"], "'unknown'")])
-def test_a_class_with_the_label_of_rejected_rows_is_refused(names, label, classes):
+def test_reject_below_raises_if_a_class_has_the_label_of_rejected_rows(names, label, classes):
     X, y = classes
     y = np.array(names)[(y > 0).astype(int)]
-    said = f"labelled {label}, but a class of y has this name. Rename the class"
-    with pytest.raises(ValueError, match=said):
+    message = f"labelled {label}, but a class of y has this name. Rename the class"
+    with pytest.raises(ValueError, match=message):
         GaussianMixtureClassifier(reject_below=0.01).fit(X, y)
     fitted = GaussianMixtureClassifier().fit(X, y)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         fitted.set_params(reject_below=0.01).predict(X)
 
 
-def test_a_class_loses_no_more_than_what_unknown_says(classes):
+def test_reject_below_bounds_the_fraction_of_rejected_rows_of_a_class(classes):
     """Check that a rare class loses at most `reject_below` plus 5 standard errors, for 10,000 draws."""
     X, y = classes
     classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01])
     classifier.fit(X, y)
     drawn, _ = classifier.class_mixture(1).sample(10_000, np.random.default_rng(0))
-    lost = (classifier.predict(drawn) == -1).mean()
-    assert lost < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
+    rejected = (classifier.predict(drawn) == -1).mean()
+    assert rejected < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 10_000)
 
 
 def some_unknown(y, unknown):
@@ -241,7 +241,7 @@ def some_unknown(y, unknown):
 
 
 @pytest.mark.parametrize("unknown", [-1, -1.0, np.nan], ids=str)
-def test_unknown_labels_beside_text_are_no_class_though_numpy_makes_them_text(unknown, classes):
+def test_unknown_labels_among_text_are_not_a_class(unknown, classes):
     X, y = classes
     names = np.array(["a", "b", "c"])[y]
     partly = some_unknown(names.tolist(), unknown)
@@ -271,10 +271,10 @@ def test_missing_labels_are_unknown(names, container, classes):
     X, y = classes
     labels = np.array(names, dtype=object)[y]
     expected = GaussianMixtureClassifier().fit(X, np.array(some_unknown(labels.tolist(), -1), dtype=object))
-    found = GaussianMixtureClassifier().fit(X, MISSING[container](labels.tolist()))
-    assert found.classes_.tolist() == names
-    assert found.log_likelihood_ == expected.log_likelihood_
-    assert found.predict(X).tolist() == expected.predict(X).tolist()
+    actual = GaussianMixtureClassifier().fit(X, MISSING[container](labels.tolist()))
+    assert actual.classes_.tolist() == names
+    assert actual.log_likelihood_ == expected.log_likelihood_
+    assert actual.predict(X).tolist() == expected.predict(X).tolist()
 
 
 NULLABLE = {
@@ -291,41 +291,41 @@ NULLABLE = {
 
 @pytest.mark.parametrize("unknown", [None, 2**60])
 @pytest.mark.parametrize("container", NULLABLE)
-def test_nullable_integers_and_booleans_do_not_become_floats(container, unknown, classes):
+def test_nullable_integer_and_boolean_labels_do_not_become_floats(container, unknown, classes):
     X, y = classes
     big = np.array([2**60, 2**60 + 1, 2**60 + 4096])[y]
     classifier = GaussianMixtureClassifier().fit(X, NULLABLE[container](some_unknown(big.tolist(), unknown), "Int64"))
     assert classifier.predict(X).dtype == np.int64
     assert classifier.classes_.tolist() == [2**60, 2**60 + 1, 2**60 + 4096]
-    truths = NULLABLE[container](some_unknown((y > 0).tolist(), unknown and False), "boolean")
-    assert GaussianMixtureClassifier().fit(X, truths).classes_.dtype == np.bool_
+    booleans = NULLABLE[container](some_unknown((y > 0).tolist(), unknown and False), "boolean")
+    assert GaussianMixtureClassifier().fit(X, booleans).classes_.dtype == np.bool_
 
 
 @pytest.mark.parametrize("missing", [-1, None, np.nan, pd.NA])
-def test_a_score_is_of_the_rows_whose_class_is_known(missing, classes):
+def test_score_ignores_rows_of_unknown_class(missing, classes):
     X, y = classes
     weight = 1.0 + np.arange(len(y)) % 3
-    few = y.astype(object)
-    few[::3] = missing
+    partly = y.astype(object)
+    partly[::3] = missing
     known = np.delete(np.arange(len(y)), np.s_[::3])
-    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, few)
-    assert classifier.score(X, few, weight) == classifier.score(X[known], y[known], weight[known]) > 0.5
-    assert not np.isnan(cross_val_score(GaussianMixtureClassifier(), X, few, cv=2)).any()
+    classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, partly)
+    assert classifier.score(X, partly, weight) == classifier.score(X[known], y[known], weight[known]) > 0.5
+    assert not np.isnan(cross_val_score(GaussianMixtureClassifier(), X, partly, cv=2)).any()
     with pytest.raises(ValueError, match="y contains no classes, because every label is missing"):
         classifier.score(X[:5], np.full(5, missing))
 
 
-def test_a_score_counts_minus_one_where_it_is_a_class_or_an_outlier(classes):
+def test_score_includes_minus_one_if_minus_one_is_a_class_or_marks_outliers(classes):
     X, y = classes
     signs = np.where(y == 0, -1, 1)
     classifier = GaussianMixtureClassifier().fit(X, signs)
     assert classifier.score(X, signs) == (classifier.predict(X) == signs).mean()
-    wary = GaussianMixtureClassifier(reject_below=0.5).fit(X, y)
-    far = np.where(wary.predict(X) == -1, -1, y)
-    assert wary.score(X, far) == (wary.predict(X) == far).mean()
+    rejecting = GaussianMixtureClassifier(reject_below=0.5).fit(X, y)
+    with_outliers = np.where(rejecting.predict(X) == -1, -1, y)
+    assert rejecting.score(X, with_outliers) == (rejecting.predict(X) == with_outliers).mean()
 
 
-def test_a_score_needs_classes_of_the_type_in_fit(classes):
+def test_score_rejects_labels_of_another_type_than_in_fit(classes):
     X, y = classes
     for labels, others in ((y, y.astype(str)), (y, y.astype(str).astype(object)), (y.astype(str), y)):
         classifier = GaussianMixtureClassifier(reject_below=0.01).fit(X, labels)
@@ -335,13 +335,13 @@ def test_a_score_needs_classes_of_the_type_in_fit(classes):
         assert classifier.score(X, np.full(len(y), -1)) < 0.1
 
 
-def test_minus_one_is_a_class_beside_one_other(classes):
+def test_minus_one_is_a_class_if_y_has_only_one_other_label(classes):
     X, y = classes
     for rows, labels in ((X[y < 2], 2 * y[y < 2] - 1), (X, np.where(y == 2, np.nan, 2.0 * y - 1))):
         assert GaussianMixtureClassifier().fit(rows, labels).classes_.tolist() == [-1, 1]
 
 
-def test_a_class_keeps_its_type(classes):
+def test_predict_returns_labels_of_the_dtype_of_y(classes):
     X, y = classes
     for labels in (y, y.astype(float), y > 0, np.array(["a", "bb", "ccc"])[y]):
         predicted = GaussianMixtureClassifier().fit(X, labels).predict(X)
@@ -350,7 +350,7 @@ def test_a_class_keeps_its_type(classes):
 
 
 @pytest.mark.parametrize("unknown", ["a", None, np.nan], ids=str)
-def test_text_that_came_as_objects_is_text_as_it_is_in_a_file(unknown, classes, tmp_path):
+def test_text_labels_of_dtype_object_have_a_text_dtype_before_and_after_save(unknown, classes, tmp_path):
     X, y = classes
     labels = np.array(some_unknown(np.array(["a", "bb", "ccc"])[y].tolist(), unknown), dtype=object)
     classifier = GaussianMixtureClassifier().fit(X, labels)
@@ -360,21 +360,21 @@ def test_text_that_came_as_objects_is_text_as_it_is_in_a_file(unknown, classes, 
     assert classifier.predict(X).dtype == again.predict(X).dtype
 
 
-def test_warnings_name_the_class_and_the_line_that_fits(classes):
+def test_warnings_name_the_class_and_the_line_that_calls_fit(classes):
     X, y = classes
-    with pytest.warns(ConvergenceWarning) as said:
+    with pytest.warns(ConvergenceWarning) as caught:
         GaussianMixtureClassifier(2, max_iter=1, tol=0).fit(X, y)
-    assert [str(warning.message).partition(" init")[0] for warning in said] == [
+    assert [str(warning.message).partition(" init")[0] for warning in caught] == [
         f"Class {c}: Best performing" for c in range(3)
     ]
-    assert {warning.filename for warning in said} == {__file__}
+    assert {warning.filename for warning in caught} == {__file__}
     partly = np.where(np.arange(len(y)) % 2, y, -1)
-    with pytest.warns(ConvergenceWarning, match="Best performing") as said:
+    with pytest.warns(ConvergenceWarning, match="Best performing") as caught:
         GaussianMixtureClassifier(max_iter=1, tol=0).fit(X, partly)
-    assert {warning.filename for warning in said} == {__file__}
-    with pytest.warns(RuntimeWarning, match="covariance_type='VVE' is 'V' for one feature") as said:
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(RuntimeWarning, match="covariance_type='VVE' is 'V' for one feature") as caught:
         GaussianMixtureClassifier(covariance_type="VVE").fit(X[:, :1], y)
-    assert {warning.filename for warning in said} == {__file__}
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 ROWS = np.arange(40.0).reshape(20, 2) % 7
@@ -411,55 +411,55 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_failing_fit_gives_its_reason_and_leaves_the_classifier(case):
-    parameters, y, sentence = BAD[case]
+def test_a_failed_fit_reports_the_reason_and_keeps_the_previous_classifier(case):
+    parameters, y, message = BAD[case]
     classifier = GaussianMixtureClassifier().fit(ROWS, LABELS)
     before = dict(vars(classifier.set_params(**parameters)))
     with pytest.raises(ValueError, match=r"\w") as caught:
         classifier.fit(ROWS, y)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert vars(classifier) == before
 
 
-def test_a_column_that_follows_from_others_is_named_for_the_classes():
-    said = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave it out, or raise reg_covar\."
-    frame = pd.DataFrame(ROWS, columns=[f"x{place}" for place in range(ROWS.shape[1])])
-    with pytest.raises(ValueError, match=said):
+def test_a_linearly_dependent_column_is_reported_with_its_classes():
+    message = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave it out, or raise reg_covar\."
+    frame = pd.DataFrame(ROWS, columns=[f"x{index}" for index in range(ROWS.shape[1])])
+    with pytest.raises(ValueError, match=message):
         GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), LABELS)
 
 
-def test_a_class_of_one_row_may_share_its_covariance():
+def test_a_class_of_one_row_warns_unless_covariances_are_shared():
     y = np.array([0] * 19 + [1])
-    with pytest.warns(RuntimeWarning, match="Class 1 rests on reg_covar, because it has 1 distinct row for 2 ") as said:
+    with pytest.warns(RuntimeWarning, match="Class 1 rests on reg_covar, because it has 1 distinct row for") as caught:
         GaussianMixtureClassifier().fit(ROWS, y)
-    assert {warning.filename for warning in said} == {__file__}
+    assert {warning.filename for warning in caught} == {__file__}
     assert GaussianMixtureClassifier(covariance_type="tied").fit(ROWS, y).class_prior_.tolist() == [0.95, 0.05]
 
 
-@pytest.mark.parametrize(("how", "who"), [({}, "Class 'few'"), ({"n_components": 1}, "Class 'few': Component 0")])
-def test_a_class_of_few_rows_is_named(how, who, rng):
+@pytest.mark.parametrize(("options", "name"), [({}, "Class 'few'"), ({"n_components": 1}, "Class 'few': Component 0")])
+def test_a_class_with_too_few_rows_is_reported(options, name, rng):
     X, y = rng.normal(size=(100, 8)), np.where(np.arange(100) < 93, "many", "few")
-    with pytest.warns(ConvergenceWarning, match=f"{who} rests on reg_covar, because it has 7 distinct rows for 8 "):
-        GaussianMixtureClassifier(**how, random_state=0).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match=f"{name} rests on reg_covar, because it has 7 distinct rows for 8 "):
+        GaussianMixtureClassifier(**options, random_state=0).fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         chosen = GaussianMixtureClassifier(reg_covar=1e-6).fit(X, np.where(np.arange(100) < 10, "-1", y))
     assert chosen.outcome_.on_ridge == [0]
 
 
-def test_a_class_without_weight_is_named():
+def test_a_class_of_total_weight_0_is_reported():
     with pytest.raises(ValueError, match="No row of class 1 has a positive sample_weight"):
         GaussianMixtureClassifier().fit(ROWS, LABELS, sample_weight=1 - LABELS)
 
 
-def test_an_unknown_class_is_named(classes):
+def test_class_mixture_rejects_an_unknown_class(classes):
     with pytest.raises(ValueError, match="'x' is not one of the classes 0, 1, 2"):
         GaussianMixtureClassifier().fit(*classes).class_mixture("x")
 
 
 @pytest.mark.parametrize("kind", [int, np.uint8, float, str, object])
-def test_masked_labels_are_of_no_known_class(kind, classes, rng):
+def test_masked_labels_are_unknown(kind, classes, rng):
     X, y = classes
     is_masked = rng.random(len(X)) < 0.3
     names = np.ma.masked_array(np.unique(y, return_inverse=True)[1].astype(kind), is_masked)
@@ -472,13 +472,13 @@ def test_masked_labels_are_of_no_known_class(kind, classes, rng):
     assert masked.score(X, names) == expected.score(X, plain)
 
 
-def test_a_column_of_a_frame_says_the_classes(classes):
+def test_y_may_be_the_name_of_a_data_frame_column(classes):
     X, y = classes
     names = np.array(["a", "b", None], dtype=object)[y]
     frame = pd.DataFrame(X).add_prefix("x").assign(kind=names)
-    found, expected = GaussianMixtureClassifier().fit(frame, "kind"), GaussianMixtureClassifier().fit(X, names)
-    np.testing.assert_array_equal(found.mixture_.means, expected.mixture_.means)
-    assert found.score(frame, "kind") == expected.score(X, names)
-    assert "kind" not in found.feature_names_in_
+    actual, expected = GaussianMixtureClassifier().fit(frame, "kind"), GaussianMixtureClassifier().fit(X, names)
+    np.testing.assert_array_equal(actual.mixture_.means, expected.mixture_.means)
+    assert actual.score(frame, "kind") == expected.score(X, names)
+    assert "kind" not in actual.feature_names_in_
     unnamed = pd.DataFrame(X).assign(kind=names)
-    assert GaussianMixtureClassifier().fit(unnamed, "kind").score(unnamed, "kind") == found.score(frame, "kind")
+    assert GaussianMixtureClassifier().fit(unnamed, "kind").score(unnamed, "kind") == actual.score(frame, "kind")

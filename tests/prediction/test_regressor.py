@@ -12,7 +12,7 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureRegressor, Mixtur
 from gaussmix._src.mixture.predictive import row_quantiles
 
 
-def test_one_component_is_linear_regression(rng):
+def test_regressor_of_one_component_is_linear_regression(rng):
     X = rng.normal(size=(100, 3))
     Y = X @ rng.normal(size=(3, 2)) + 0.3 * rng.normal(size=(100, 2))
     theirs = LinearRegression().fit(X, Y)
@@ -23,8 +23,8 @@ def test_one_component_is_linear_regression(rng):
     np.testing.assert_allclose(std, np.tile(np.sqrt((residual**2).mean(axis=0)), (100, 1)), rtol=1e-9)
 
 
-def test_it_is_the_mixture_of_both_conditioned(bent):
-    X, y = bent
+def test_regressor_predicts_the_conditional_of_the_joint_mixture(v_shaped):
+    X, y = v_shaped
     regressor = GaussianMixtureRegressor(3, random_state=0).fit(X, y)
     joint = GaussianMixture(3, random_state=0).fit(np.column_stack([X, y])).mixture_
     np.testing.assert_array_equal(regressor.mixture_.means, joint.means)
@@ -44,7 +44,7 @@ def test_it_is_the_mixture_of_both_conditioned(bent):
         np.testing.assert_allclose(quantiles, conditional.quantile([0.01, 0.3, 0.5, 0.9]), rtol=1e-11)
 
 
-def test_forecasts_are_scored_by_the_density_of_what_came(rng):
+def test_predictive_log_density_is_joint_minus_marginal_log_density(rng):
     X = rng.normal(size=(60, 2))
     Y = np.column_stack([X[:, 0] ** 2, X[:, 1]]) + 0.1 * rng.normal(size=(60, 2))
     for structure in ("full", "tied", "diag", "spherical"):
@@ -60,22 +60,22 @@ def test_forecasts_are_scored_by_the_density_of_what_came(rng):
         predictive.log_density(Y[:5])
 
 
-def test_shapes_are_those_of_y(bent):
-    X, y = bent
-    of_one = GaussianMixtureRegressor(2, random_state=0).fit(X, y)
-    of_column = GaussianMixtureRegressor(2, random_state=0).fit(X, y[:, None])
-    of_two = GaussianMixtureRegressor(2, random_state=0).fit(X, np.column_stack([y, -y + np.sin(9 * y)]))
-    assert of_one.predict(X[:5]).shape == (5,)
-    assert of_column.predict(X[:5]).shape == (5, 1)
-    assert of_two.predict(X[:5]).shape == of_two.predict(X[:5], return_std=True)[1].shape == (5, 2)
-    assert of_one.predict_quantiles(X[:5]).shape == (5, 3)
-    assert of_column.predict_quantiles(X[:5], [0.5]).shape == (5, 1, 1)
-    assert of_two.predict_quantiles(X[:5]).shape == (5, 2, 3)
-    np.testing.assert_array_equal(of_one.predict(X), of_column.predict(X)[:, 0])
+def test_predictions_have_the_shape_of_y(v_shaped):
+    X, y = v_shaped
+    one_target = GaussianMixtureRegressor(2, random_state=0).fit(X, y)
+    one_column = GaussianMixtureRegressor(2, random_state=0).fit(X, y[:, None])
+    two_targets = GaussianMixtureRegressor(2, random_state=0).fit(X, np.column_stack([y, -y + np.sin(9 * y)]))
+    assert one_target.predict(X[:5]).shape == (5,)
+    assert one_column.predict(X[:5]).shape == (5, 1)
+    assert two_targets.predict(X[:5]).shape == two_targets.predict(X[:5], return_std=True)[1].shape == (5, 2)
+    assert one_target.predict_quantiles(X[:5]).shape == (5, 3)
+    assert one_column.predict_quantiles(X[:5], [0.5]).shape == (5, 1, 1)
+    assert two_targets.predict_quantiles(X[:5]).shape == (5, 2, 3)
+    np.testing.assert_array_equal(one_target.predict(X), one_column.predict(X)[:, 0])
 
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
-def test_every_structure_predicts(structure, rng):
+def test_regressor_supports_every_structure(structure, rng):
     X = rng.normal(size=(120, 3))
     y = np.where(X[:, 0] > 0, X[:, 1], 3.0) + 0.1 * rng.normal(size=120)
     regressor = GaussianMixtureRegressor(3, covariance_type=structure, random_state=0, max_iter=500).fit(X, y)
@@ -95,34 +95,34 @@ def test_every_structure_predicts(structure, rng):
 
 
 @pytest.mark.parametrize("p", [1e-300, 1e-3, 0.3, 0.5, 1 - 1e-12])
-def test_quantiles_of_many_rows_are_those_of_each(p, rng):
+def test_row_quantiles_equal_the_quantiles_of_each_row(p, rng):
     weights, deviations = rng.dirichlet([0.3] * 4, size=50), np.array([1e-3, 0.5, 1.0, 30.0])
     weights[::7, 1:] = 0.0
     weights[::7, 0] = 1.0
     weights[1::7, 1] = 1e-320  # its reciprocal is infinite
     weights /= weights.sum(axis=1, keepdims=True)
     means = 5 * rng.normal(size=(50, 4))
-    found = row_quantiles(weights, means, deviations, p)
+    actual = row_quantiles(weights, means, deviations, p)
     for row in range(50):
         mixture = Mixture(weights[row], means[row][:, None], deviations**2, FAMILIES["spherical"])
-        assert found[row] == pytest.approx(mixture.quantile(p), rel=1e-9, abs=1e-9)
+        assert actual[row] == pytest.approx(mixture.quantile(p), rel=1e-9, abs=1e-9)
 
 
-def test_quantiles_where_a_component_has_hardly_any_weight():
+def test_row_quantiles_are_exact_for_components_of_tiny_weight():
     weights, means = np.array([[1.0, 5e-324], [1e-310, 1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
     np.testing.assert_allclose(row_quantiles(weights, means, np.ones(2), 0.1), ndtri(0.1), rtol=1e-12)
 
 
-@pytest.mark.parametrize("ask", ["predict", "predict_mixture", "predict_quantiles"])
-def test_a_row_beyond_float64_is_named(ask, rng):
+@pytest.mark.parametrize("method", ["predict", "predict_mixture", "predict_quantiles"])
+def test_predictions_that_overflow_float64_report_the_row(method, rng):
     X = rng.normal(size=(100, 1))
     regressor = GaussianMixtureRegressor().fit(X, 3 * X[:, 0])
     with pytest.raises(ValueError, match="row 1 is so far away that the result is beyond the range of float64"):
-        getattr(regressor, ask)([[0.0], [1e308]])
+        getattr(regressor, method)([[0.0], [1e308]])
 
 
-def test_rows_of_a_predictive_distribution_are_taken_one_by_one(bent):
-    predictive = GaussianMixtureRegressor(2, random_state=0).fit(*bent).predict_mixture(bent[0])
+def test_predict_mixture_is_indexed_by_single_rows(v_shaped):
+    predictive = GaussianMixtureRegressor(2, random_state=0).fit(*v_shaped).predict_mixture(v_shaped[0])
     np.testing.assert_array_equal(predictive[np.int64(3)].means, predictive[3].means)
     with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
         predictive[:2]
@@ -137,15 +137,15 @@ def table(rng):
 
 
 @pytest.mark.parametrize("frame", [lambda table: table, pl.from_pandas], ids=["pandas", "polars"])
-def test_targets_are_columns_by_name(frame, table):
+def test_targets_selects_columns_by_name(frame, table):
     data = frame(table)
     regressor = GaussianMixtureRegressor(2, targets="bmi", random_state=0).fit(data)
-    given = GaussianMixtureRegressor(2, random_state=0).fit(frame(table[["age", "bp"]]), frame(table[["bmi"]])["bmi"])
-    assert list(regressor.feature_names_in_) == list(given.feature_names_in_) == ["age", "bp"]
+    with_y = GaussianMixtureRegressor(2, random_state=0).fit(frame(table[["age", "bp"]]), frame(table[["bmi"]])["bmi"])
+    assert list(regressor.feature_names_in_) == list(with_y.feature_names_in_) == ["age", "bp"]
     assert regressor.n_features_in_ == 2
     assert regressor.mixture_.feature_names == ("age", "bmi", "bp")
-    assert given.mixture_.feature_names == ("age", "bp", "bmi")
-    expected = given.predict(frame(table[["age", "bp"]]))
+    assert with_y.mixture_.feature_names == ("age", "bp", "bmi")
+    expected = with_y.predict(frame(table[["age", "bp"]]))
     assert expected.shape == (300,)
     with_targets, without = regressor.predict(data), regressor.predict(frame(table[["age", "bp"]]))
     np.testing.assert_array_equal(with_targets, without)
@@ -161,7 +161,7 @@ def test_targets_are_columns_by_name(frame, table):
         regressor.predict(frame(table.rename(columns={"bmi": "other"})))
 
 
-def test_targets_are_columns_by_number(table):
+def test_targets_selects_columns_by_index(table):
     rows = table.to_numpy()
     regressor = GaussianMixtureRegressor(targets=[-1, 0], reg_covar=0).fit(rows)
     theirs = LinearRegression().fit(rows[:, [1]], rows[:, [2, 0]])
@@ -169,7 +169,7 @@ def test_targets_are_columns_by_number(table):
     np.testing.assert_array_equal(regressor.predict(rows), regressor.predict(rows[:, [1]]))
 
 
-def test_several_targets_come_in_the_order_they_were_named(table):
+def test_predictions_are_in_the_order_of_targets(table):
     first = GaussianMixtureRegressor(2, targets=["bp", "age"], random_state=0).fit(table)
     second = GaussianMixtureRegressor(2, targets=["age", "bp"], random_state=0).fit(table)
     np.testing.assert_array_equal(first.predict(table), second.predict(table)[:, ::-1])
@@ -180,8 +180,8 @@ def test_several_targets_come_in_the_order_they_were_named(table):
     assert first.predict_mixture(table)[0].feature_names == ("bp", "age")
 
 
-def test_a_target_that_is_a_predictor_too(bent):
-    X, y = bent
+def test_a_target_that_equals_a_predictor_is_rejected_without_reg_covar(v_shaped):
+    X, y = v_shaped
     both = np.column_stack([X, y])
     regressor = GaussianMixtureRegressor().fit(both, y)  # with a ridge of 1e-6 of the variance
     np.testing.assert_allclose(regressor.predict(both), y, atol=1e-5 * y.std())
@@ -191,7 +191,7 @@ def test_a_target_that_is_a_predictor_too(bent):
 
 @pytest.mark.parametrize("n_components", [1, [1, 2]])
 @pytest.mark.parametrize("named", [False, True])
-def test_messages_name_the_target(named, n_components):
+def test_errors_and_warnings_name_the_target(named, n_components):
     y = {name: pd.Series(values, name="price" if named else None) for name, values in SINGULAR.items()}
     regressor, name = GaussianMixtureRegressor(n_components, reg_covar=0), "price" if named else "y"
     with pytest.raises(ValueError, match=f"Column '{name}' is constant"):
@@ -204,10 +204,10 @@ def test_messages_name_the_target(named, n_components):
     assert not hasattr(fitted, "feature_names_in_")
 
 
-def test_bic_chooses_the_number_of_components(bent):
-    regressor = GaussianMixtureRegressor([1, 2, 3], tol=1e-6, max_iter=500, init_params="hierarchical").fit(*bent)
+def test_bic_selects_the_number_of_components(v_shaped):
+    regressor = GaussianMixtureRegressor([1, 2, 3], tol=1e-6, max_iter=500, init_params="hierarchical").fit(*v_shaped)
     assert regressor.mixture_.n_components == 2
-    assert regressor.score(*bent) > 0.9
+    assert regressor.score(*v_shaped) > 0.9
 
 
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
@@ -235,19 +235,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_failing_fit_gives_its_reason_and_leaves_the_regressor(case):
-    parameters, X, y, kind, sentence = BAD[case]
+def test_a_failed_fit_reports_the_reason_and_keeps_the_previous_regressor(case):
+    parameters, X, y, error, message = BAD[case]
     regressor = GaussianMixtureRegressor().fit(ROWS, Y)
     before = dict(vars(regressor.set_params(**parameters)))
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error) as caught:
         regressor.fit(X, y)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert vars(regressor) == before
 
 
 @pytest.mark.parametrize("p", [0.5, [-0.1, 0.5], [0.5, 2.0], [np.nan], ["a"], [[0.1, 0.2]]])
-def test_probabilities_of_quantiles_are_checked(p):
+def test_invalid_probabilities_of_quantiles_are_rejected(p):
     regressor = GaussianMixtureRegressor().fit(ROWS, Y)
     with pytest.raises(ValueError, match=r"quantiles (contains|must be)"):
         regressor.predict_quantiles(ROWS, p)
@@ -255,9 +255,9 @@ def test_probabilities_of_quantiles_are_checked(p):
         regressor.predict_mixture(ROWS).quantiles(p)
 
 
-def test_outer_quantiles_are_infinite(bent):
-    regressor, p = GaussianMixtureRegressor(2, random_state=0).fit(*bent), [0.0, 0.5, 1.0]
-    predictive = regressor.predict_mixture(bent[0][:3])
+def test_quantiles_at_0_and_1_are_infinite(v_shaped):
+    regressor, p = GaussianMixtureRegressor(2, random_state=0).fit(*v_shaped), [0.0, 0.5, 1.0]
+    predictive = regressor.predict_mixture(v_shaped[0][:3])
     each = [predictive[row].quantile(p) for row in range(3)]
     np.testing.assert_allclose(predictive.quantiles(p)[:, 0], each, rtol=1e-11)
-    np.testing.assert_allclose(regressor.predict_quantiles(bent[0][:3], p), each, rtol=1e-11)
+    np.testing.assert_allclose(regressor.predict_quantiles(v_shaped[0][:3], p), each, rtol=1e-11)

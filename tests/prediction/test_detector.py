@@ -13,7 +13,7 @@ def X(rng):
     return np.where(np.arange(400)[:, None] % 3, 0.0, 8.0) + rng.normal(size=(400, 2)) @ [[1.0, 0.6], [0.0, 0.5]]
 
 
-def test_one_component_is_the_robust_old_rule(X):
+def test_detector_of_one_component_compares_squared_distances_with_chi_squared(X):
     """Compare squared distances with chi² of d degrees of freedom, for one component."""
     detector = GaussianMixtureDetector(coverage=0.9, reg_covar=0).fit(X)
     offsets = X - X.mean(axis=0)
@@ -25,33 +25,33 @@ def test_one_component_is_the_robust_old_rule(X):
 @pytest.mark.heavy
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 @pytest.mark.parametrize("coverage", [0.8, 0.99])
-def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, coverage, X):
+def test_detector_reports_the_fraction_1_minus_coverage_of_new_rows(structure, coverage, X):
     """Check that the fraction is within 5 standard errors of 20,000 draws and of the level's estimate."""
     detector = GaussianMixtureDetector(2, coverage=coverage, covariance_type=structure, random_state=0).fit(X)
     rows, _ = detector.mixture_.sample(20_000, np.random.default_rng(1))
-    share = (detector.predict(rows) == -1).mean()
-    assert share == pytest.approx(1 - coverage, abs=5 * np.sqrt(coverage * (1 - coverage) / 20_000))
+    fraction = (detector.predict(rows) == -1).mean()
+    assert fraction == pytest.approx(1 - coverage, abs=5 * np.sqrt(coverage * (1 - coverage) / 20_000))
     assert kstest(detector.p_values(rows), "uniform").pvalue > 1e-4
     agree = (detector.p_values(rows) < 1 - coverage) == (detector.predict(rows) == -1)
-    assert agree.mean() > 0.999  # they estimate the same density level by two methods
+    assert agree.mean() > 0.999  # both estimate the same density level by two methods
 
 
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5])
-def test_contamination_is_a_share_of_the_training_rows(share, X):
-    detector = GaussianMixtureDetector(2, contamination=share, random_state=0).fit(X)
-    assert (detector.predict(X) == -1).sum() == round(share * len(X))
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.25, 0.5])
+def test_contamination_is_the_fraction_of_outliers_in_the_training_rows(fraction, X):
+    detector = GaussianMixtureDetector(2, contamination=fraction, random_state=0).fit(X)
+    assert (detector.predict(X) == -1).sum() == round(fraction * len(X))
     assert detector.fit_predict(X).tolist() == detector.predict(X).tolist()
 
 
-@pytest.mark.parametrize(("share", "n_rows", "n_outliers"), [(0.29, 100, 29), (0.145, 200, 29), (0.1, 30, 3)])
-def test_a_share_that_rounds_below_a_whole_number_of_rows_is_that_number(share, n_rows, n_outliers, X):
-    detector = GaussianMixtureDetector(contamination=share)
+@pytest.mark.parametrize(("fraction", "n_rows", "n_outliers"), [(0.29, 100, 29), (0.145, 200, 29), (0.1, 30, 3)])
+def test_contamination_gives_the_nearest_number_of_outliers_despite_rounding(fraction, n_rows, n_outliers, X):
+    detector = GaussianMixtureDetector(contamination=fraction)
     assert (detector.fit(X[:n_rows]).predict(X[:n_rows]) == -1).sum() == n_outliers
     tenths = np.full(n_rows, 0.1)
     assert (detector.fit(X[:n_rows], sample_weight=tenths).predict(X[:n_rows]) == -1).sum() == n_outliers
 
 
-def test_contamination_counts_weights(X):
+def test_contamination_respects_sample_weight(X):
     weight = np.arange(400) % 4
     weighted = GaussianMixtureDetector(contamination=0.1).fit(X, sample_weight=weight)
     repeated = GaussianMixtureDetector(contamination=0.1).fit(np.repeat(X, weight, axis=0))
@@ -60,7 +60,7 @@ def test_contamination_counts_weights(X):
     assert 0.1 * weight.sum() - 3 <= outside <= 0.1 * weight.sum()
 
 
-def test_scores_are_log_densities(X):
+def test_score_samples_returns_log_densities(X):
     detector = GaussianMixtureDetector(2, random_state=0).fit(X)
     mixture = GaussianMixture(2, random_state=0).fit(X)
     np.testing.assert_array_equal(detector.score_samples(X), mixture.score_samples(X))
@@ -68,12 +68,12 @@ def test_scores_are_log_densities(X):
     assert detector.offset_ == pytest.approx(mixture.mixture_.highest_density_level(0.95), rel=1e-12)
 
 
-def test_a_limit_that_was_set_decides_and_is_kept(X, tmp_path):
+def test_offset_that_was_set_determines_predictions_and_is_saved(X, tmp_path):
     detector = GaussianMixtureDetector(2, random_state=0).fit(X[::2])
-    held_out = detector.score_samples(X[1::2])
-    detector.offset_ = np.quantile(held_out, 0.1)
+    validation_scores = detector.score_samples(X[1::2])
+    detector.offset_ = np.quantile(validation_scores, 0.1)
     assert (detector.predict(X[1::2]) == -1).sum() == 20
-    np.testing.assert_array_equal(detector.decision_function(X[1::2]), held_out - detector.offset_)
+    np.testing.assert_array_equal(detector.decision_function(X[1::2]), validation_scores - detector.offset_)
     detector.save(tmp_path / "limit.gmm")
     assert GaussianMixtureDetector.load(tmp_path / "limit.gmm").offset_ == detector.offset_
 
@@ -84,7 +84,7 @@ def test_a_row_between_two_groups_is_an_outlier(X):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "kind", "sentence"),
+    ("parameters", "error", "message"),
     [
         ({"contamination": 0}, ValueError, 'contamination=0 must be a number above 0 and at most 0.5, or "auto".'),
         ({"contamination": 0.6}, ValueError, 'contamination=0.6 must be a number above 0 and at most 0.5, or "auto".'),
@@ -96,24 +96,24 @@ def test_a_row_between_two_groups_is_an_outlier(X):
         ({"coverage": None}, TypeError, "coverage must be a number"),
     ],
 )
-def test_thresholds_that_make_no_sense_are_refused(parameters, kind, sentence, X):
-    with pytest.raises(kind) as caught:
+def test_invalid_contamination_and_coverage_are_rejected(parameters, error, message, X):
+    with pytest.raises(error) as caught:
         GaussianMixtureDetector(**parameters).fit(X)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_too_few_rows_for_the_parameters_are_told(rng):
-    few = rng.normal(size=(100, 20))
+def test_fit_warns_if_rows_are_few_compared_with_parameters(rng):
+    X = rng.normal(size=(100, 20))
     with pytest.warns(RuntimeWarning, match="has 230 parameters, but X has 100 rows, so .* new rows than 0.05"):
-        detector = GaussianMixtureDetector().fit(few)
+        detector = GaussianMixtureDetector().fit(X)
     assert (detector.predict(rng.normal(size=(1000, 20))) == -1).mean() > 0.15
     with pytest.warns(RuntimeWarning, match="a much larger fraction of new rows than 0.1"):
-        GaussianMixtureDetector(contamination=0.1).fit(few)
-    assert GaussianMixtureDetector(covariance_type="diag").fit(few).n_parameters_ == 40
+        GaussianMixtureDetector(contamination=0.1).fit(X)
+    assert GaussianMixtureDetector(covariance_type="diag").fit(X).n_parameters_ == 40
 
 
 @pytest.mark.parametrize("value", ["x", None, [1.0, 2.0], True, np.nan, -np.inf])
-def test_the_limit_is_a_finite_number(value, rng):
+def test_offset_must_be_a_finite_number(value, rng):
     detector = GaussianMixtureDetector().fit(rng.normal(size=(50, 2)))
     before = detector.offset_
     with pytest.raises(ValueError if isinstance(value, float) else TypeError, match=r"offset_.* must be a finite"):

@@ -17,86 +17,86 @@ def X(rng):
 
 
 @pytest.fixture
-def holed(X, rng):
+def X_nan(X, rng):
     """Return the same rows with a fifth of the values missing, and some rows entirely missing."""
-    holed = np.where(rng.random(X.shape) < 0.2, np.nan, X)
-    holed[[3, 50]] = np.nan
-    return holed
+    X_nan = np.where(rng.random(X.shape) < 0.2, np.nan, X)
+    X_nan[[3, 50]] = np.nan
+    return X_nan
 
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
-def test_missing_values_are_conditional_means(structure, X, holed):
+def test_transform_fills_missing_values_with_conditional_means(structure, X, X_nan):
     imputer = GaussianMixtureImputer(2, covariance_type=structure, random_state=0, max_iter=500).fit(X)
-    mixture, filled, missing = imputer.mixture_, imputer.transform(holed), np.isnan(holed)
-    np.testing.assert_array_equal(filled[~missing], holed[~missing])
+    mixture, filled, missing = imputer.mixture_, imputer.transform(X_nan), np.isnan(X_nan)
+    np.testing.assert_array_equal(filled[~missing], X_nan[~missing])
     for row in range(len(X)):
         known = np.flatnonzero(~missing[row])
         if known.size == 0:
             expected = mixture.weights @ mixture.means
         elif known.size < 4:
-            expected = mixture.conditional_mean(holed[row : row + 1, known], known)[0]
+            expected = mixture.conditional_mean(X_nan[row : row + 1, known], known)[0]
         else:
             continue
         np.testing.assert_allclose(filled[row, missing[row]], expected, rtol=1e-9, atol=1e-9)
 
 
-def test_it_is_fitted_to_what_is_observed(holed):
+def test_imputer_is_fitted_to_the_observed_values(X_nan):
     weight = 1.0 + np.arange(200) % 2
-    imputer = GaussianMixtureImputer(2, random_state=0).fit(holed, sample_weight=weight)
-    expected = GaussianMixture(2, random_state=0).fit(holed, sample_weight=weight)
+    imputer = GaussianMixtureImputer(2, random_state=0).fit(X_nan, sample_weight=weight)
+    expected = GaussianMixture(2, random_state=0).fit(X_nan, sample_weight=weight)
     np.testing.assert_array_equal(imputer.mixture_.means, expected.mixture_.means)
 
 
 @pytest.mark.heavy
-def test_several_imputations_vary_as_the_missing_values_do(X, holed):
-    imputer = GaussianMixtureImputer(2, random_state=0).fit(holed)
-    copies = imputer.impute(holed, n_imputations=200)
-    assert copies.shape == (200, *holed.shape)
-    known = ~np.isnan(holed)
-    assert (copies[:, known] == holed[known]).all()
-    means, covariances = GaussianMixture(2, random_state=0).fit(holed).denoise(holed)
+def test_impute_draws_from_the_conditional_distributions(X, X_nan):
+    imputer = GaussianMixtureImputer(2, random_state=0).fit(X_nan)
+    copies = imputer.impute(X_nan, n_imputations=200)
+    assert copies.shape == (200, *X_nan.shape)
+    known = ~np.isnan(X_nan)
+    assert (copies[:, known] == X_nan[known]).all()
+    means, covariances = GaussianMixture(2, random_state=0).fit(X_nan).denoise(X_nan)
     spread = np.sqrt(np.einsum("nii->ni", covariances))[~known]
     assert (np.abs(copies.mean(axis=0)[~known] - means[~known]) < 5 * spread / np.sqrt(200)).all()
     assert copies.std(axis=0)[~known] @ spread == pytest.approx(spread @ spread, rel=0.05)
-    np.testing.assert_array_equal(copies, imputer.impute(holed, n_imputations=200))
+    np.testing.assert_array_equal(copies, imputer.impute(X_nan, n_imputations=200))
 
 
-def test_draws_vary_as_the_data_do(X):
+def test_sample_posterior_preserves_the_variance_of_the_data(X):
     """Check that imputed means have only the explained variance, and draws have all, within 5 standard errors."""
     imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
     rows, _ = imputer.mixture_.sample(4000, np.random.default_rng(1))
-    holed = rows.copy()
-    holed[::2, 1] = np.nan
-    drawn = imputer.transform(holed)[::2, 1]
-    expected = imputer.set_params(sample_posterior=False).transform(holed)[::2, 1]
+    X_nan = rows.copy()
+    X_nan[::2, 1] = np.nan
+    drawn = imputer.transform(X_nan)[::2, 1]
+    expected = imputer.set_params(sample_posterior=False).transform(X_nan)[::2, 1]
     error = np.sqrt(2 / 2000)
     assert drawn.std() == pytest.approx(rows[:, 1].std(), rel=5 * error)
     assert expected.std() < drawn.std()
     assert (drawn - expected).mean() == pytest.approx(0, abs=5 * (drawn - expected).std() / np.sqrt(2000))
 
 
-def test_draws_follow_the_seed(X, holed):
+def test_posterior_draws_are_reproducible_by_random_state(X, X_nan):
     imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
-    once = imputer.transform(holed)
-    np.testing.assert_array_equal(imputer.transform(holed), once)
-    assert (imputer.set_params(random_state=1).transform(holed) != once)[np.isnan(holed)].all()
+    once = imputer.transform(X_nan)
+    np.testing.assert_array_equal(imputer.transform(X_nan), once)
+    assert (imputer.set_params(random_state=1).transform(X_nan) != once)[np.isnan(X_nan)].all()
     assert not np.isnan(once).any()
 
 
-def test_a_complete_table_stays_what_it_is_and_the_input_is_not_changed(X, holed):
+def test_transform_keeps_complete_rows_and_does_not_modify_its_input(X, X_nan):
     imputer = GaussianMixtureImputer().fit(X)
     np.testing.assert_array_equal(imputer.transform(X), X)
-    before = holed.copy()
-    imputer.transform(holed)
-    np.testing.assert_array_equal(holed, before)
+    before = X_nan.copy()
+    imputer.transform(X_nan)
+    np.testing.assert_array_equal(X_nan, before)
     one_missing = X.copy()
     one_missing[:, 2] = np.nan
     assert not np.isnan(imputer.transform(one_missing)).any()
 
 
-def test_float32_stays_float32(X, holed):
+def test_transform_keeps_float32(X, X_nan):
     imputer = GaussianMixtureImputer(2, random_state=0).fit(X.astype(np.float32))
-    filled = imputer.transform(holed.astype(np.float32))
+    filled = imputer.transform(X_nan.astype(np.float32))
     assert filled.dtype == np.float32
 
 
@@ -104,12 +104,12 @@ NAMES = ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_frames_keep_their_columns(library, X, holed):
+def test_transform_keeps_data_frame_columns(library, X, X_nan):
     frame = pd.DataFrame(X, columns=NAMES) if library == "pandas" else pl.DataFrame(X, schema=NAMES)
     gaps = (
-        pd.DataFrame(holed, columns=NAMES)
+        pd.DataFrame(X_nan, columns=NAMES)
         if library == "pandas"
-        else pl.DataFrame(holed, schema=NAMES, nan_to_null=True)
+        else pl.DataFrame(X_nan, schema=NAMES, nan_to_null=True)
     )
     imputer = GaussianMixtureImputer(2, random_state=0).fit(frame)
     assert imputer.get_feature_names_out().tolist() == NAMES
@@ -117,21 +117,21 @@ def test_frames_keep_their_columns(library, X, holed):
     filled = imputer.set_output(transform=library).transform(gaps)
     assert type(filled) is type(frame)
     assert list(filled.columns) == NAMES
-    expected = GaussianMixtureImputer(2, random_state=0).fit(X).transform(holed)
+    expected = GaussianMixtureImputer(2, random_state=0).fit(X).transform(X_nan)
     np.testing.assert_allclose(filled.to_numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_an_imputer_in_a_pipeline(holed):
+def test_imputer_works_in_a_pipeline(X_nan):
     pipeline = make_pipeline(
         StandardScaler(), GaussianMixtureImputer(2, random_state=0), GaussianMixture(2, random_state=0)
     )
-    assert pipeline.fit(holed).predict(holed).shape == (200,)
+    assert pipeline.fit(X_nan).predict(X_nan).shape == (200,)
 
 
 ROWS = np.arange(60.0).reshape(20, 3) ** 1.5 % 7
 
 
-def test_rows_that_cannot_be_imputed_are_refused():
+def test_transform_rejects_infinity_and_another_number_of_features():
     imputer = GaussianMixtureImputer().fit(ROWS)
     with pytest.raises(ValueError, match="Input X contains infinity: row 0, column 1"):
         imputer.transform([[1.0, -np.inf, np.nan]])

@@ -25,7 +25,7 @@ def table(rng):
     return X, y
 
 
-def answers(estimator, X):
+def predictions(estimator, X):
     """Return the predictions of a fitted estimator for rows, by method."""
     methods = ("predict", "predict_proba", "predict_log_proba", "decision_function", "p_values", "transform")
     return {name: getattr(estimator, name)(X) for name in methods if hasattr(estimator, name)}

@@ -1,4 +1,4 @@
-"""Tables in files give the bits of the same rows in memory, need bounded memory, and report errors in one sentence."""
+"""Tables in files give the same bits as rows in memory, need bounded memory, and cause clear error messages."""
 
 import copy
 import gc
@@ -50,21 +50,21 @@ def table():
 def folder(table, tmp_path_factory):
     """Write the table to files of every format."""
     rows, _, arrow = table
-    place = tmp_path_factory.mktemp("files")
-    pa.parquet.write_table(arrow.slice(0, 70_001), place / "part-1.parquet", row_group_size=30_000)
-    pa.parquet.write_table(arrow.slice(70_001), place / "part-2.parquet", compression="none")
-    pa.parquet.write_table(arrow, place / "slow.pq", compression="zstd")
-    pa.feather.write_feather(arrow, place / "table.feather", compression="lz4")
-    pa.csv.write_csv(arrow, place / "table.csv")
-    np.save(place / "by-rows.npy", rows)
-    np.save(place / "by-columns.npy", np.asfortranarray(rows))
-    np.save(place / "single.npy", rows.astype("f4"))
-    np.save(place / "integers.npy", np.rint(10 * rows).astype("i2"))
-    return place
+    path = tmp_path_factory.mktemp("files")
+    pa.parquet.write_table(arrow.slice(0, 70_001), path / "part-1.parquet", row_group_size=30_000)
+    pa.parquet.write_table(arrow.slice(70_001), path / "part-2.parquet", compression="none")
+    pa.parquet.write_table(arrow, path / "slow.pq", compression="zstd")
+    pa.feather.write_feather(arrow, path / "table.feather", compression="lz4")
+    pa.csv.write_csv(arrow, path / "table.csv")
+    np.save(path / "by-rows.npy", rows)
+    np.save(path / "by-columns.npy", np.asfortranarray(rows))
+    np.save(path / "single.npy", rows.astype("f4"))
+    np.save(path / "integers.npy", np.rint(10 * rows).astype("i2"))
+    return path
 
 
-def fitted(X, **how):
-    return GaussianMixture(3, random_state=0, max_iter=4, **how).fit(X)
+def fitted(X, **options):
+    return GaussianMixture(3, random_state=0, max_iter=4, **options).fit(X)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ WEIGHTED = ["part-*.parquet", "slow.pq", "table.feather", "table.csv"]
     ("name", "weights"), [*((name, "w") for name in WEIGHTED), ("part-*.parquet", None), ("by-rows.npy", None),
                           ("by-columns.npy", None)],
 )  # fmt: skip
-def test_a_fit_of_files_has_the_bits_of_the_rows_in_memory(name, weights, memory, folder, table, expected):
+def test_fit_to_files_gives_the_same_bits_as_in_memory(name, weights, memory, folder, table, expected):
     source = open(folder / name, columns=None if name.endswith(".npy") else NAMES, weights=weights, memory=memory)
     assert isinstance(source, FileSource) == (memory == SMALL)
     assert_same_fit(fitted(source), expected[weights is not None])
@@ -99,7 +99,7 @@ def test_a_fit_of_files_has_the_bits_of_the_rows_in_memory(name, weights, memory
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["single.npy", "integers.npy"])
-def test_types_are_those_of_the_file(name, folder):
+def test_a_source_has_the_dtype_of_its_file(name, folder):
     rows = np.load(folder / name)
     source = open(folder / name, memory=SMALL)
     assert source.dtype == ("f4" if name == "single.npy" else "f8")
@@ -107,7 +107,7 @@ def test_types_are_those_of_the_file(name, folder):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
-def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected):
+def test_open_accepts_tables_of_pyarrow_polars_and_duckdb(folder, table, expected):
     import polars
 
     parts = [str(folder / f"part-{number}.parquet") for number in (1, 2)]
@@ -121,8 +121,8 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_path_is_X(folder, expected):
-    """Check that text columns are left out with a warning, and that the fit keeps the column names."""
+def test_fit_accepts_a_path(folder, expected):
+    """Check that text columns cause a warning, and that the fit stores the other column names."""
     with pytest.warns(RuntimeWarning, match="left out column 'text': it contains text, not numbers"):
         gm = fitted(str(folder / "part-*.parquet"))
     assert list(gm.feature_names_in_) == [*NAMES, "w"]
@@ -132,13 +132,13 @@ def test_a_path_is_X(folder, expected):
     assert chosen.n_components_ in (1, 2)
 
 
-def test_columns_must_be_those_of_the_fit(folder):
+def test_predict_rejects_columns_in_another_order_than_in_fit(folder):
     gm = GaussianMixture(1).fit(open(folder / "table.feather", columns=NAMES))
     with pytest.raises(ValueError, match=r"columns of X are 'c', 'b', 'a', .* columns=list"):
         gm.predict(open(folder / "table.feather", columns=NAMES[::-1]))
 
 
-def test_a_file_source_keeps_what_sources_promise(tmp_path, rng):
+def test_file_source_passes_check_source(tmp_path, rng):
     def make(rows, row_weight=None):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.npy"
         np.save(path, rows if row_weight is None else np.column_stack([rows, row_weight]))
@@ -148,11 +148,11 @@ def test_a_file_source_keeps_what_sources_promise(tmp_path, rng):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
+def test_fit_logs_each_pass_over_the_file(folder, caplog):
     caplog.set_level("DEBUG", "gaussmix")
     source = open(folder / "by-rows.npy", memory=SMALL)
     GaussianMixture(3, init_params="kmeans", random_state=0, max_iter=4, tol=0).fit(source)
-    survey, start, steps = 1, 2, 4  # a start takes means first, then the scatter about them
+    survey, start, steps = 1, 2, 4  # an initialisation computes means first, then the scatter about them
     lines = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
     assert len(lines) == survey + start + steps
     for line in lines:
@@ -160,20 +160,20 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
-def test_memory_of_engines_between_blocks_is_bounded(folder, expected, monkeypatch):
+def test_fit_gives_the_same_bits_if_block_states_exceed_the_memory(folder, expected, monkeypatch):
     monkeypatch.setattr("gaussmix._src.engines.complete.engine.CompleteState.n_bytes", 10**6, raising=False)
     assert_same_fit(fitted(open(folder / "by-rows.npy", memory=SMALL)), expected[False])
 
 
-class TestSentences:
-    def test_no_such_file(self):
+class TestErrorMessages:
+    def test_a_missing_file_raises_file_not_found_error(self):
         with pytest.raises(FileNotFoundError, match=r"no file name matches: 'nowhere/\*\.parquet'"):
             GaussianMixture().fit("nowhere/*.parquet")
         with pytest.raises(FileNotFoundError, match="path is empty: pass the name of a file"):
             open("")
 
     @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
-    def test_the_first_bad_cell_by_file_row_group_row_and_column(self, memory, tmp_path, table):
+    def test_the_first_invalid_value_is_reported_by_file_row_and_column(self, memory, tmp_path, table):
         _, _, arrow = table
         bad = arrow["b"].to_numpy().copy()
         bad[100_003] = np.nan
@@ -187,14 +187,14 @@ class TestSentences:
             GaussianMixture().fit(open(path, memory=memory))
 
     @pytest.mark.parametrize("weight", [-2.0, 2e150], ids=["negative", "sums overflow"])
-    def test_weights_that_no_fit_can_use(self, weight, tmp_path):
+    def test_invalid_weights_are_rejected(self, weight, tmp_path):
         path = tmp_path / "weights.parquet"
         pa.parquet.write_table(pa.table({"a": [1.0, 2.0, 4.0], "w": [1.0, weight, 1e150]}), path)
-        sentence = f"row 1, column 'w': the weight {weight:g} is not between 0 and 1e+150"
-        with pytest.raises(ValueError, match=re.escape(sentence)):
+        message = f"row 1, column 'w': the weight {weight:g} is not between 0 and 1e+150"
+        with pytest.raises(ValueError, match=re.escape(message)):
             open(path, weights="w")
 
-    def test_a_file_that_changes_between_passes(self, tmp_path, table):
+    def test_a_file_that_changes_between_passes_is_reported(self, tmp_path, table):
         path = tmp_path / "rows.npy"
         np.save(path, table[0])
         source = open(path, memory=SMALL)
@@ -204,7 +204,7 @@ class TestSentences:
             gm.fit(source)
         assert not hasattr(gm, "mixture_")
 
-    def test_a_file_that_is_cut_short_during_a_pass(self, tmp_path, table):
+    def test_a_file_truncated_during_a_pass_is_reported(self, tmp_path, table):
         """Check that there is no bus error, which a memory map would cause."""
         path = tmp_path / "rows.npy"
         np.save(path, table[0])
@@ -215,7 +215,7 @@ class TestSentences:
             list(blocks)
 
     @pytest.mark.parametrize("suffix", ["parquet", "feather", "npy"])
-    def test_a_file_that_changes_during_the_last_pass(self, suffix, tmp_path, table):
+    def test_a_file_that_changes_during_the_last_pass_is_reported(self, suffix, tmp_path, table):
         rows, _, arrow = table
         path = tmp_path / f"rows.{suffix}"
         if suffix == "npy":
@@ -229,7 +229,7 @@ class TestSentences:
         with pytest.raises(OSError, match="changed while it was read"):
             list(blocks)
 
-    def test_files_that_do_not_go_together(self, tmp_path):
+    def test_files_with_different_columns_or_extensions_are_rejected(self, tmp_path):
         np.save(tmp_path / "a.npy", np.zeros((3, 2)))
         np.save(tmp_path / "b.npy", np.zeros((3, 3)))
         with pytest.raises(ValueError, match=r"b.npy has 3 columns .* all files must have the same columns"):
@@ -244,7 +244,7 @@ class TestSentences:
                 open(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["", "*.parquet", "**/*.parquet"])
-    def test_a_table_of_delta_is_not_its_files(self, name, tmp_path):
+    def test_the_folder_of_a_delta_table_is_rejected(self, name, tmp_path):
         """Check the error, because some files may contain deleted rows."""
         (tmp_path / "_delta_log").mkdir()
         (tmp_path / "day=1").mkdir()
@@ -254,7 +254,7 @@ class TestSentences:
             open(tmp_path / name)
         assert open(file).n_rows == 1
 
-    def test_the_working_folder_may_be_part_of_a_table_of_delta(self, tmp_path, monkeypatch):
+    def test_a_pattern_in_a_folder_of_a_delta_table_is_rejected(self, tmp_path, monkeypatch):
         for folder in "delta/_delta_log", "delta/day=1", "other":
             (tmp_path / folder).mkdir(parents=True)
         for folder in "delta/day=1", "other":
@@ -274,13 +274,13 @@ class TestSentences:
             ({"a": [1.0], "b": pa.nulls(1)}, "column 'b' of null"),
         ],
     )
-    def test_a_file_with_other_columns_is_named_with_the_first_of_them(self, second, what, tmp_path):
+    def test_a_file_with_other_columns_is_reported_with_the_first_difference(self, second, what, tmp_path):
         pa.parquet.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "1.parquet")
         pa.parquet.write_table(pa.table(second), tmp_path / "2.parquet")
         with pytest.raises(ValueError, match=rf"2\.parquet has {what}, unlike .*1\.parquet: all files must have"):
             open(tmp_path)
 
-    def test_a_late_null_of_a_data_set_by_its_file(self, tmp_path):
+    def test_a_null_in_a_data_set_is_reported_with_its_file(self, tmp_path):
         pa.parquet.write_table(pa.table({"a": [1.0, 2.0]}), tmp_path / "1.parquet")
         pa.parquet.write_table(pa.table({"a": [3.0, None]}), tmp_path / "2.parquet")
         dataset = pyarrow.dataset.dataset(tmp_path)
@@ -289,7 +289,7 @@ class TestSentences:
         with pytest.raises(ValueError, match="the dataset, row 2, column 'a': the value is missing"):
             open(dataset.filter(~(pyarrow.dataset.field("a") == 1.0) | pyarrow.dataset.field("a").is_null()))
 
-    def test_an_empty_file_among_others(self, tmp_path):
+    def test_files_without_rows_are_ignored_and_files_without_bytes_are_rejected(self, tmp_path):
         for name, values in (("1", [1.0]), ("2", []), ("3", [2.0])):
             pa.parquet.write_table(pa.table({"a": pa.array(values, pa.float64())}), tmp_path / f"{name}.parquet")
         np.testing.assert_array_equal(open(tmp_path).whole.rows, [[1.0], [2.0]])
@@ -297,12 +297,12 @@ class TestSentences:
         with pytest.raises(ValueError, match=r"2\.parquet can't be read as Parquet: .* 0 bytes"):
             open(tmp_path)
 
-    def test_an_empty_table(self, tmp_path):
+    def test_a_table_without_rows_is_rejected(self, tmp_path):
         np.save(tmp_path / "a.npy", np.zeros((0, 2)))
         with pytest.raises(ValueError, match="has no rows"):
             open(tmp_path / "a.npy")
 
-    def test_open_refuses_lists_and_sets(self):
+    def test_open_rejects_lists_and_sets(self):
         with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not set"):
             open({1.0})
         several = r"To open several files, pass a pattern, their folder or pyarrow\.dataset\.dataset\(files\)"
@@ -311,18 +311,18 @@ class TestSentences:
         with pytest.raises(TypeError, match=rf"Input X is a list of text\. {several}"):
             GaussianMixture().fit(["a.csv", "b.csv"])
 
-    def test_a_source_says_how_much_it_has(self, folder):
-        few = open(folder / "by-rows.npy")
-        assert repr(few) == f"<ArraySource: {N_ROWS} rows, {few.n_features} features, {few.dtype}>"
+    def test_repr_of_a_source_gives_its_size(self, folder):
+        source = open(folder / "by-rows.npy")
+        assert repr(source) == f"<ArraySource: {N_ROWS} rows, {source.n_features} features, {source.dtype}>"
 
     @pytest.mark.parametrize("many", [False, True])
-    def test_an_unknown_object_is_called_by_its_class(self, many):
+    def test_fit_reports_the_class_of_an_unsupported_object(self, many):
         name = "list of threading" if many else "threading"
-        told = rf"Input X is a {name}\.Event, not a table\. See help\(gaussmix\.open\)"
-        with pytest.raises(TypeError, match=told):
+        message = rf"Input X is a {name}\.Event, not a table\. See help\(gaussmix\.open\)"
+        with pytest.raises(TypeError, match=message):
             GaussianMixture().fit([threading.Event(), threading.Event()] if many else threading.Event())
 
-    def test_memory_is_a_number_of_bytes_or_a_text_with_a_unit(self, tmp_path):
+    def test_memory_is_a_number_of_bytes_or_a_string_with_a_unit(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
         for wrong in ("much", 0, -1, 0.5, "1.2.3 MB"):
             with pytest.raises(ValueError, match="memory must be a number of bytes or a string such as '512 MB'"):
@@ -331,7 +331,7 @@ class TestSentences:
 
 class TestColumns:
     @pytest.mark.parametrize(
-        ("how", "sentence"),
+        ("options", "message"),
         [
             ({"columns": []}, r"columns must be a list of names, got \[\]"),
             ({"columns": "ab"}, "columns must be a list of names, got 'ab'"),
@@ -343,16 +343,16 @@ class TestColumns:
             ({"columns": ["a", "w"], "weights": "w"}, "'w' can't be both a feature and the column of weights"),
         ],
     )
-    def test_a_choice_that_cannot_be_meant(self, how, sentence, folder):
-        with pytest.raises(ValueError, match=sentence):
-            open(folder / "part-*.parquet", **how)
+    def test_open_rejects_invalid_columns_and_weights(self, options, message, folder):
+        with pytest.raises(ValueError, match=message):
+            open(folder / "part-*.parquet", **options)
 
-    def test_an_npy_of_weights_alone(self, tmp_path):
+    def test_a_file_that_contains_only_weights_is_rejected(self, tmp_path):
         np.save(tmp_path / "w.npy", np.ones((3, 1)))
         with pytest.raises(ValueError, match="no column of numbers to fit"):
             open(tmp_path / "w.npy", weights="x0")
 
-    def test_columns_without_names_are_called_as_in_summaries(self, tmp_path, rng):
+    def test_columns_without_names_have_the_same_names_as_in_summaries(self, tmp_path, rng):
         np.save(tmp_path / "a.npy", rng.normal(size=(90, 2)))
         with pytest.raises(ValueError, match="has no column 'x2'; it has 'x0', 'x1'"):
             open(tmp_path / "a.npy", weights="x2")
@@ -362,28 +362,28 @@ class TestColumns:
     @pytest.mark.filterwarnings("ignore:Best performing", "ignore:.* is slow to read")
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     @pytest.mark.parametrize("memory", ["64 MB", SMALL])
-    def test_large_integers_that_a_double_tells_apart(self, suffix, memory, tmp_path):
-        """Check that all rows decide: the first batch alone has too small a range, and so have few rows to predict."""
+    def test_large_integers_are_accepted_if_doubles_distinguish_them(self, suffix, memory, tmp_path):
+        """Check that all rows are used, because the first batch and the rows to predict have too small a range."""
         path, times = tmp_path / f"a.{suffix}", 17 * 10**17 + 5 * np.arange(150_000)
         times[-1] += 10**12  # nanoseconds of a quarter of an hour
         table = pa.table({"time": times, "x": np.where(np.arange(150_000) == 149_999, np.nan, times % 7)})
         (pa.parquet.write_table if suffix == "parquet" else pa.csv.write_csv)(table, path)
         source = open(path, missing=True, memory=memory)
         gm = GaussianMixture(max_iter=1, random_state=0).fit(source)
-        found = np.concatenate([block.rows.copy() for block in source.blocks()])
-        np.testing.assert_array_equal(found[:, 0], times)
-        assert np.isnan(found[-1, 1])
+        actual = np.concatenate([block.rows.copy() for block in source.blocks()])
+        np.testing.assert_array_equal(actual[:, 0], times)
+        assert np.isnan(actual[-1, 1])
         pa.parquet.write_table(table.slice(0, 9), tmp_path / "few.parquet")
         assert len(gm.predict(tmp_path / "few.parquet")) == 9
 
-    def test_large_integers_that_a_double_holds_exactly(self, tmp_path):
+    def test_large_integers_are_accepted_if_doubles_represent_them_exactly(self, tmp_path):
         seconds = 10**9 * (17 * 10**8 + np.arange(5))  # times in nanoseconds are multiples of 2**9
         pa.parquet.write_table(pa.table({"a": seconds, "b": np.arange(5) % 3}), tmp_path / "a.parquet")
         np.testing.assert_allclose(GaussianMixture().fit(tmp_path / "a.parquet").means_[0], [seconds[2], 0.8])
 
     @pytest.mark.parametrize("missing", [False, True])
     @pytest.mark.parametrize("integers", [10**17 + np.arange(9), np.full(9, 2**60), 10**17 + 16 * np.arange(9)])
-    def test_integers_have_one_verdict_wherever_they_are(self, integers, missing, tmp_path):
+    def test_integers_too_large_for_doubles_are_rejected_in_every_format(self, integers, missing, tmp_path):
         import pandas as pd
 
         frame = pd.DataFrame({"x": np.arange(9) % 4 / 2, "id": pd.array(integers, dtype="Int64")})
@@ -401,8 +401,8 @@ class TestColumns:
                 GaussianMixture(missing="allow" if missing else "error").fit(X)
 
     @pytest.mark.heavy
-    def test_columns_that_begin_empty(self, tmp_path):
-        """Check that all rows decide the type of a column, and not only the first rows or the first file."""
+    def test_column_types_are_inferred_from_all_rows(self, tmp_path):
+        """Check that neither the first rows nor the first file alone determine the type of a column."""
         rows = [f"{at % 7},,\n" for at in range(400_000)]
         (tmp_path / "1.csv").write_text("a,b,c\n" + "".join(rows))
         with pytest.warns(RuntimeWarning, match="left out column '[bc]': it is empty"):
@@ -415,7 +415,7 @@ class TestColumns:
             *_, last = source.blocks()
             assert last.rows[-1].tolist() == [3.0, 2.5]
 
-    def test_a_column_without_values_in_the_first_file_of_a_data_set(self, tmp_path):
+    def test_column_types_of_a_data_set_are_inferred_from_all_files(self, tmp_path):
         tables = [pa.table({"a": [1.0, 2.0], "b": pa.nulls(2)}), pa.table({"a": [3.0, 5.0], "b": [2.0, 3.0]})]
         for number, each in enumerate(tables):
             pa.parquet.write_table(each, tmp_path / f"{number}.parquet")
@@ -425,7 +425,7 @@ class TestColumns:
             open(pyarrow.dataset.dataset(tmp_path), missing=True)
 
 
-def test_hidden_files_and_folders_are_left_out(tmp_path):
+def test_hidden_files_and_folders_are_ignored(tmp_path):
     for name in ("a.npy", ".hidden.npy", "_temporary/a.npy", ".ipynb_checkpoints/a-checkpoint.npy", "deep/b.npy"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.save(tmp_path / name, np.arange(6.0).reshape(3, 2))
@@ -452,15 +452,15 @@ def slow_tables(folder, table):
 @pytest.mark.parametrize(
     "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )
-def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
+def test_tables_that_are_slow_to_decode_are_copied_once(name, folder, table):
     with pytest.warns(RuntimeWarning, match="is slow to read, so its values are copied to"):
         source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
 
 
 @pytest.mark.heavy
-def test_an_interrupt_while_a_copy_is_removed_is_heard(folder, tmp_path, monkeypatch):
-    def interrupted(place, **how):
+def test_an_interrupt_while_a_temporary_copy_is_removed_is_raised(folder, tmp_path, monkeypatch):
+    def interrupted(path, **options):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
@@ -472,7 +472,7 @@ def test_an_interrupt_while_a_copy_is_removed_is_heard(folder, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
+def test_a_file_of_a_data_set_is_closed_after_its_codec_is_read(folder, table):
     file = pa.OSFile(str(folder / "table.feather"))
     fragment = SimpleNamespace(format=SimpleNamespace(default_extname="feather"), open=lambda: file)
     dataset = SimpleNamespace(schema=table[2].schema, get_fragments=lambda: [fragment], count_rows=lambda: N_ROWS)
@@ -480,7 +480,7 @@ def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
     assert file.closed
 
 
-def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
+def test_columns_that_are_not_read_do_not_cause_a_temporary_copy(table, tmp_path):
     arrow = table[2].select(["a", "b", "w"])
     pa.parquet.write_table(arrow, tmp_path / "a.parquet", compression={"a": "none", "b": "snappy", "w": "zstd"})
     open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL)  # any warning would be an error
@@ -489,62 +489,62 @@ def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
 
 
 @pytest.fixture
-def one_batch(tmp_path):
+def write_one_batch(tmp_path):
     """Write a table as an Arrow file of one batch."""
 
     def write(table, compression=None):
-        how = pa.ipc.IpcWriteOptions(compression=compression)
-        with pa.ipc.new_file(str(tmp_path / "one.arrow"), table.schema, options=how) as writer:
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_file(str(tmp_path / "one.arrow"), table.schema, options=options) as writer:
             writer.write_table(table.combine_chunks())
         return tmp_path / "one.arrow"
 
     return write
 
 
-def most_of_arrow(path, columns, n_rows):
+def peak_arrow_memory(path, columns, n_rows):
     """Return the largest memory that Arrow takes to read some columns of a table of `n_rows` rows."""
-    before, most, n_read = pa.total_allocated_bytes(), 0, 0
+    before, peak, n_read = pa.total_allocated_bytes(), 0, 0
     for batch in open_table(str(path)).batches(columns):
-        most, n_read = max(most, pa.total_allocated_bytes() - before), n_read + batch.num_rows
+        peak, n_read = max(peak, pa.total_allocated_bytes() - before), n_read + batch.num_rows
     assert n_read == n_rows
-    return most
+    return peak
 
 
-def test_parquet_of_many_columns_is_decoded_a_few_rows_at_a_time(tmp_path):
-    """Check that Arrow holds two batches, and a page and a small buffer for each column, but no row group."""
+def test_parquet_files_with_many_columns_are_read_with_bounded_memory(tmp_path):
+    """Check that Arrow stores two batches, and a page and a small buffer for each column, but no row group."""
     page, names = 2**16, [f"x{column}" for column in range(64)]
     wide = pa.table([*np.random.default_rng(0).normal(size=(64, 70_000))], names)
     pa.parquet.write_table(wide, tmp_path / "a.parquet", data_page_size=page, use_dictionary=False)
-    assert most_of_arrow(tmp_path / "a.parquet", names, 70_000) < 2 * BATCH_BYTES + 2 * page * len(names)
+    assert peak_arrow_memory(tmp_path / "a.parquet", names, 70_000) < 2 * BATCH_BYTES + 2 * page * len(names)
 
 
-def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
+def test_a_large_arrow_batch_is_read_with_bounded_memory(table, write_one_batch):
     n_many = 3 * BATCH_ROWS + 5
-    path = one_batch(pa.table({name: np.zeros(n_many) for name in NAMES}))
+    path = write_one_batch(pa.table({name: np.zeros(n_many) for name in NAMES}))
     tracemalloc.start()
-    assert most_of_arrow(path, ["b"], n_many) < 100_000  # memory that Python allocates is not included
+    assert peak_arrow_memory(path, ["b"], n_many) < 100_000  # memory that Python allocates is not included
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * 8 * BATCH_ROWS < 8 * n_many
-    path = one_batch(table[2])
+    path = write_one_batch(table[2])
     source = open(path, columns=["b", "a"], memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0][:, [1, 0]])
 
 
-def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
+def test_numeric_types_of_a_large_arrow_batch_are_converted(write_one_batch, rng):
     """Check a part that begins inside a byte of the bits."""
     n_rows = BATCH_ROWS + 3
     numbers = rng.integers(0, 100, n_rows)
     kinds = ["bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]
     columns = {kind: pa.array(numbers % 2 == 0 if kind == "bool" else numbers.astype(kind)) for kind in kinds}
     columns["decimal"] = pa.array(numbers).cast(pa.decimal128(30, 3))
-    path = one_batch(pa.table(columns))
-    found = np.concatenate(list(open_table(str(path)).rows(list(columns), n_rows)))
-    for place, name in enumerate(columns):
-        np.testing.assert_array_equal(found[:, place], columns[name].cast("float64"))
+    path = write_one_batch(pa.table(columns))
+    actual = np.concatenate(list(open_table(str(path)).rows(list(columns), n_rows)))
+    for index, name in enumerate(columns):
+        np.testing.assert_array_equal(actual[:, index], columns[name].cast("float64"))
     missing = numbers.astype(float)
     missing[BATCH_ROWS + 1] = np.nan
-    path = one_batch(pa.table({"x": pa.array(missing, from_pandas=True)}))
+    path = write_one_batch(pa.table({"x": pa.array(missing, from_pandas=True)}))
     with pytest.raises(ValueError, match=f"row {BATCH_ROWS + 1}, column 'x': the value is missing"):
         open(path)
 
@@ -552,11 +552,11 @@ def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("sizes", [(0, 9), (5, 0, 4), (9, 0)])
-def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
+def test_empty_batches_of_arrow_files_are_ignored(sizes, compression, rng, tmp_path):
     rows, first = rng.normal(size=(9, 2)), 0
     schema = pa.schema([("a", pa.float64()), ("b", pa.float64())])
-    how = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_file(str(tmp_path / "a.arrow"), schema, options=how) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), schema, options=options) as writer:
         for size in sizes:
             writer.write_batch(pa.record_batch(list(rows[first : first + size].T), schema))
             first += size
@@ -565,7 +565,7 @@ def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
 
 @pytest.mark.parametrize("is_dictionary", [False, True])
 @pytest.mark.parametrize("write", [pa.ipc.new_file, pa.ipc.new_stream])
-def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_path):
+def test_an_arrow_offset_outside_its_buffer_is_rejected(write, is_dictionary, tmp_path):
     """Check that the offset, which would end the process, is not followed."""
     texts = pa.array(["x", "y", "z", "w"])
     arrow = pa.table({"a": [1.0, 2.0, 4.0, 7.0], "s": texts.dictionary_encode() if is_dictionary else texts})
@@ -577,11 +577,11 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
     path.write_bytes(contents.replace(offsets.tobytes(), np.where(offsets == 2, 2**30, offsets).tobytes()))
     with pytest.raises(ValueError, match=r"rows\.arrow, column 's' is damaged: .*out of bounds: 1073741824 > 4\.$"):
         list(open_table(str(path)).batches(["a", "s"]))
-    assert open(path, columns=["a"]).n_rows == 4, "the rest can be read"
+    assert open(path, columns=["a"]).n_rows == 4, "other columns can be read"
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("a,b\n1,2\n" + "0" * (2**20 + 1), r", line 3 has more than 1,048,576 characters: .* a larger value\.$"),
         ('a\n1\n"2' + "\n1" * 2**19, r", line 524291 has more than 1,048,576 characters: close the open quote"),
@@ -589,19 +589,19 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
         ("   1 " * 2**15, r" has 32,768 columns, and needs 269 MB"),
     ],
 )
-def test_what_a_line_may_take_is_bounded(text, sentence, tmp_path):
+def test_csv_lines_and_columns_beyond_the_limits_are_rejected(text, message, tmp_path):
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"a\.csv" + sentence):
+    with pytest.raises(ValueError, match=r"a\.csv" + message):
         open(tmp_path / "a.csv", memory="8 MB")
 
 
-def test_a_damaged_length_is_not_blamed_on_memory(folder, monkeypatch):
-    monkeypatch.setattr(pa.csv, "open_csv", lambda *how: no_room(size=2**56))
+def test_a_damaged_length_is_not_reported_as_a_lack_of_memory(folder, monkeypatch):
+    monkeypatch.setattr(pa.csv, "open_csv", lambda *args: raise_memory_error(size=2**56))
     with pytest.raises(ValueError, match=r"table\.csv is damaged: it claims a part of 72,057,594,037,927,936 bytes"):
         open(folder / "table.csv")
 
 
-def test_a_part_that_can_not_be_read_is_not_blamed_on_the_disk(folder, tmp_path):
+def test_a_damaged_row_group_is_not_reported_as_a_full_disk(folder, tmp_path):
     contents = bytearray((folder / "part-1.parquet").read_bytes())
     contents[4:40] = bytes(36)
     (tmp_path / "a.parquet").write_bytes(contents)
@@ -609,7 +609,7 @@ def test_a_part_that_can_not_be_read_is_not_blamed_on_the_disk(folder, tmp_path)
         spooled(TableReader(open_table(str(tmp_path / "a.parquet")), NAMES))
 
 
-def test_numbers_outside_their_buffer_are_not_read():
+def test_arrow_values_outside_their_buffer_are_rejected():
     """Check tables that PyArrow has read from a damaged stream, in memory or a batch at a time."""
     arrow, sink = pa.table({"a": np.arange(1000.0)}), pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, arrow.schema) as file:
@@ -623,37 +623,37 @@ def test_numbers_outside_their_buffer_are_not_read():
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
-def test_a_compressed_batch_that_exceeds_the_memory_is_refused(compression, table, one_batch):
-    path = one_batch(table[2], compression)
-    sentence = f"one.arrow has {N_ROWS} rows in a batch that can only be read as a whole: 3 MB. Set memory= to at least"
-    with pytest.raises(ValueError, match=sentence):
+def test_a_compressed_batch_that_exceeds_the_memory_is_rejected(compression, table, write_one_batch):
+    path = write_one_batch(table[2], compression)
+    message = f"one.arrow has {N_ROWS} rows in a batch that can only be read as a whole: 3 MB. Set memory= to at least"
+    with pytest.raises(ValueError, match=message):
         open(path, columns=NAMES, memory=SMALL)
     assert open(path, columns=NAMES, memory="8 MB").n_rows == N_ROWS
 
 
-def no_room(*how, size=1000000, **more):
+def raise_memory_error(*args, size=1000000, **kwargs):
     raise pa.ArrowMemoryError(f"realloc of size {size} failed")
 
 
-class TestNoMemory:
-    """Errors of missing memory, which is not a fault of the file, so that they suggest a remedy."""
+class TestLackOfMemory:
+    """Errors that report a lack of memory suggest a remedy, because the file is valid."""
 
-    SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Lower memory=\.$"
+    MESSAGE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Lower memory=\.$"
 
-    def test_no_memory_for_a_row_group_of_parquet(self, folder, monkeypatch):
+    def test_a_lack_of_memory_for_a_parquet_row_group_is_reported(self, folder, monkeypatch):
         source = open(folder / "part-*.parquet", columns=NAMES, memory=SMALL)
-        monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", no_room)
-        with pytest.raises(MemoryError, match=r"part-1\.parquet, row group 0" + self.SENTENCE):
+        monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", raise_memory_error)
+        with pytest.raises(MemoryError, match=r"part-1\.parquet, row group 0" + self.MESSAGE):
             GaussianMixture(1).fit(source)
 
-    def test_no_memory_for_a_copy_of_csv(self, folder, monkeypatch):
-        monkeypatch.setattr(pa.csv, "open_csv", no_room)
-        with pytest.raises(MemoryError, match=r"table\.csv" + self.SENTENCE):
+    def test_a_lack_of_memory_for_a_csv_copy_is_reported(self, folder, monkeypatch):
+        monkeypatch.setattr(pa.csv, "open_csv", raise_memory_error)
+        with pytest.raises(MemoryError, match=r"table\.csv" + self.MESSAGE):
             open(folder / "table.csv")
 
 
 @pytest.mark.parametrize("memory", [SMALL, "512 MB"])
-def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
+def test_a_column_with_too_small_a_range_is_reported(memory, table, tmp_path):
     """Check that the error is the same as for arrays."""
     rows = table[0].copy()
     rows[:, 1] *= 1e-200
@@ -662,7 +662,7 @@ def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
         GaussianMixture(2).fit(open(tmp_path / "a.npy", memory=memory))
 
 
-def test_truth_values_are_features(tmp_path, rng):
+def test_boolean_columns_are_features(tmp_path, rng):
     """Check that Boolean columns are features, as in data frames in memory."""
     import pandas as pd
 
@@ -677,8 +677,8 @@ def test_truth_values_are_features(tmp_path, rng):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-class TestSpool:
-    def test_weights_are_not_rounded_with_the_rows(self, tmp_path):
+class TestTemporaryCopy:
+    def test_weights_of_float32_rows_are_not_rounded(self, tmp_path):
         path = tmp_path / "slow.parquet"
         table = pa.table({"a": np.array([1, 2, 4], "f4"), "w": [16777217.0, 1e40, 1.0]})
         pa.parquet.write_table(table, path, compression="zstd")
@@ -686,36 +686,36 @@ class TestSpool:
         assert source.dtype == np.float32
         np.testing.assert_array_equal(source.row_weight, [16777217.0, 1e40, 1.0])
 
-    def test_a_bad_cell_is_named_by_the_table(self, tmp_path):
+    def test_an_invalid_value_of_a_csv_file_is_reported_by_its_line(self, tmp_path):
         (tmp_path / "a.csv").write_text("a,b\n1,2\n3,inf\n")
         with pytest.raises(ValueError, match=r"a\.csv, line 3, column 'b': the value is infinite"):
             open(tmp_path / "a.csv")
 
-    def test_a_temporary_copy_is_announced_and_removed(self, folder):
+    def test_a_temporary_copy_warns_and_is_removed_with_its_source(self, folder):
         with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read, so its values are copied to .* \(4 MB\)"):
             source = open(folder / "table.csv", columns=NAMES, weights="w", memory=SMALL)
-        place = source.reader.files[0].path
-        assert place.exists()
+        path = source.reader.files[0].path
+        assert path.exists()
         del source
-        assert not place.parent.exists()
+        assert not path.parent.exists()
 
-    def test_copies_share_it(self, folder, table):
+    def test_copied_and_pickled_sources_share_the_temporary_copy(self, folder, table):
         source = open(folder / "table.csv", columns=NAMES, memory=SMALL)
-        place = source.reader.files[0].path.parent
+        path = source.reader.files[0].path.parent
         twin, sent = copy.deepcopy(source), pickle.loads(pickle.dumps(source))
         del sent
-        assert place.exists()
+        assert path.exists()
         del source
         np.testing.assert_array_equal(twin.sample(N_ROWS).rows, table[0])
         del twin
-        assert not place.exists()
+        assert not path.exists()
 
-    def test_copies_of_what_was_read_once_share_it(self, table):
+    def test_copied_sources_of_a_record_batch_reader_share_the_temporary_copy(self, table):
         source = open(table[2].to_reader(), columns=NAMES, memory=SMALL)
         np.testing.assert_array_equal(copy.deepcopy(source).sample(N_ROWS).rows, table[0])
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).sample(N_ROWS).rows, table[0])
 
-    def test_a_full_disk_is_named(self, folder, monkeypatch):
+    def test_a_full_disk_is_reported(self, folder, monkeypatch):
         def full(*_):
             raise OSError(28, "No space left on device")
 
@@ -724,14 +724,14 @@ class TestSpool:
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 
 
-def test_the_reader_ends_when_a_pass_is_given_up(folder):
+def test_the_reader_thread_ends_when_a_pass_is_abandoned(folder):
     blocks = open(folder / "by-rows.npy", memory=SMALL).blocks()
     next(blocks)
     blocks.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gaussmix-reader")]
 
 
-def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(folder, tmp_path):
+def test_an_error_of_the_caller_is_not_replaced_by_that_of_a_changed_file(folder, tmp_path):
     path = tmp_path / "rows.npy"
     shutil.copy(folder / "by-rows.npy", path)
     blocks = open(path, memory=SMALL).blocks()
@@ -742,8 +742,8 @@ def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(fold
 
 
 @pytest.mark.heavy
-def test_python_ends_at_once_while_a_slow_file_is_read(folder):
-    """Check that a thread that still fits a file when the main thread has ended continues to its end."""
+def test_a_fit_in_a_thread_continues_after_the_main_thread_has_ended(folder):
+    """Check that a fit in a thread completes, although the main thread has ended."""
     path = folder / "by-rows.npy"
     program = f"""
 import threading, time
@@ -765,7 +765,7 @@ next(slow)
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("call", streamed.CALLS)
-def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, tmp_path, monkeypatch, rng):
+def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, tmp_path, monkeypatch, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
     path = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table(dict(zip(streamed.NAMES, rows.T, strict=True))), path)
@@ -777,7 +777,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, tmp_
     streamed.check_same_bits(call, X, with_labels, rows)
 
 
-def test_few_distinct_rows_of_a_file_are_told(tmp_path):
+def test_fit_warns_about_too_few_distinct_rows_in_a_file(tmp_path):
     np.save(tmp_path / "a.npy", np.repeat([[0.0, 1.0], [2.0, 5.0]], LEAF_ROWS, axis=0))
     with pytest.warns(RuntimeWarning, match="2 distinct rows"):
         GaussianMixture(3, random_state=0).fit(open(tmp_path / "a.npy", memory="1 MB"))

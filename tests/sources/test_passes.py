@@ -1,4 +1,4 @@
-"""Numbers of passes over a large file for each kind of fit, and results of one pass, such as quantiles."""
+"""Numbers of passes over a file for each kind of fit, and results of one pass, such as quantiles."""
 
 import logging
 from functools import partial
@@ -17,7 +17,7 @@ from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, Pairwis
 from gaussmix._src.sources.survey import Survey
 
 N_ROWS, STEPS = 2 * LEAF_ROWS + 1_000, 3
-SURVEY, START = 1, 2  # a start takes means first, then the scatter about them
+SURVEY, START = 1, 2  # an initialisation computes means first, then the scatter about them
 SETTINGS = {"max_iter": STEPS, "tol": 0, "init_params": "kmeans", "random_state": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -41,15 +41,15 @@ def source_of(folder, rows, weights=None, missing=False):
 
 @pytest.fixture
 def n_passes_made():
-    """Return how often files were read since the last call, because each pass is logged."""
-    log, handler, told = logging.getLogger("gaussmix"), logging.Handler(), []
-    handler.emit = lambda record: told.append(record.getMessage())
+    """Return a function that counts the passes, which are logged, since the last call."""
+    log, handler, messages = logging.getLogger("gaussmix"), logging.Handler(), []
+    handler.emit = lambda record: messages.append(record.getMessage())
     log.addHandler(handler)
     log.setLevel("DEBUG")
 
     def count():
-        made = sum(line.startswith("pass: ") for line in told)
-        told.clear()
+        made = sum(line.startswith("pass: ") for line in messages)
+        messages.clear()
         return made
 
     yield count
@@ -67,38 +67,38 @@ def n_passes_made():
         ({"prior": NormalInverseWishart()}, SURVEY + START + STEPS),
         ({"prior": NormalInverseWishart(), "covariance_type": "diag"}, SURVEY + START + STEPS),
         ({"noise": True}, SURVEY + START + STEPS + 1),  # one more for the box along principal axes
-        # each pass needs another one for its cutoff, and two of them a third, because the cutoff is far away
+        # Each pass needs another one for its cutoff. Two of them need a third one, because the cutoff is far away.
         ({"trim": 0.05}, SURVEY + 2 * (START + STEPS) + 2),
     ],
     ids=str,
 )
-def test_number_of_passes_of_a_fit(settings, n_passes, table, tmp_path, n_passes_made):
+def test_fit_makes_the_expected_number_of_passes(settings, n_passes, table, tmp_path, n_passes_made):
     GaussianMixture(3, **SETTINGS, **settings).fit(source_of(tmp_path, table[0]))
     assert n_passes_made() == n_passes
 
 
-def test_a_checkpoint_costs_no_pass(table, tmp_path, n_passes_made):
+def test_a_checkpoint_adds_no_pass(table, tmp_path, n_passes_made):
     GaussianMixture(3, checkpoint=tmp_path / "fit.ckpt", **SETTINGS).fit(source_of(tmp_path, table[0]))
     assert n_passes_made() == SURVEY + START + STEPS
 
 
-def test_weights_cost_no_pass(table, tmp_path, n_passes_made):
+def test_weights_add_no_pass(table, tmp_path, n_passes_made):
     rows, _, weights = table
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows, weights))
     assert n_passes_made() == SURVEY + START + STEPS
 
 
-def test_number_of_passes_of_a_fit_with_labels(table, tmp_path, n_passes_made):
+def test_fit_with_labels_makes_the_expected_number_of_passes(table, tmp_path, n_passes_made):
     rows, groups, _ = table
     labels = np.where(np.arange(N_ROWS) % 100 == 0, groups, -1)
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows), labels=labels)
-    matching, from_labels = 1, 1  # assigning parts of the start to components, and means of the rows of each label
+    matching, from_labels = 1, 1  # matching of initial components with labels, and means of the rows of each label
     before = SURVEY + matching + from_labels + START + STEPS
     assert before < n_passes_made() <= before + 20  # further passes assign parts to labels
 
 
 @pytest.mark.parametrize("some", [False, True])
-def test_missing_cells_cost_no_pass(some, table, tmp_path, n_passes_made):
+def test_missing_values_add_no_pass(some, table, tmp_path, n_passes_made):
     rows = table[0].copy()
     if some:
         rows[::10, 1] = np.nan
@@ -109,7 +109,7 @@ def test_missing_cells_cost_no_pass(some, table, tmp_path, n_passes_made):
 @pytest.mark.parametrize(
     ("candidates", "n_passes"), [([3], SURVEY + START + STEPS + 1), ([2, 3], SURVEY + 2 * (START + STEPS + 1))]
 )
-def test_a_search_adds_one_pass_for_the_criteria_of_a_candidate(candidates, n_passes, table, tmp_path, n_passes_made):
+def test_model_selection_adds_one_pass_for_each_candidate(candidates, n_passes, table, tmp_path, n_passes_made):
     GaussianMixtureIC(candidates, covariance_type="full", **SETTINGS).fit(source_of(tmp_path, table[0]))
     assert n_passes_made() == n_passes
 
@@ -117,14 +117,14 @@ def test_a_search_adds_one_pass_for_the_criteria_of_a_candidate(candidates, n_pa
 @pytest.mark.parametrize(
     ("method", "n_passes"), [("score", 1), ("predict", 1), ("predict_proba", 1), ("bic", 2), ("aic", 2)]
 )
-def test_number_of_passes_of_predictions(method, n_passes, table, tmp_path, n_passes_made):
+def test_predictions_make_the_expected_number_of_passes(method, n_passes, table, tmp_path, n_passes_made):
     gm = GaussianMixture(3, **SETTINGS).fit(table[0])
     getattr(gm, method)(source_of(tmp_path, table[0]))
     assert n_passes_made() == n_passes
 
 
 @pytest.mark.parametrize("method", ["bic", "summary"])
-def test_the_rows_of_a_fit_need_no_survey(method, table, tmp_path, n_passes_made):
+def test_bic_and_summary_of_the_fitted_rows_make_one_pass(method, table, tmp_path, n_passes_made):
     source = source_of(tmp_path, table[0])
     gm = GaussianMixture(3, **SETTINGS).fit(source)
     n_passes_made()
@@ -136,12 +136,12 @@ KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 
 
 @pytest.mark.heavy(but=2)
-@pytest.mark.parametrize("may_miss", [False, True])
+@pytest.mark.parametrize("may_have_nan", [False, True])
 @pytest.mark.parametrize("has_weights", [False, True])
-def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss, table, rng):
+def test_survey_statistics_give_the_same_bits_for_any_blocks(has_weights, may_have_nan, table, rng):
     rows, _, weights = table
     rows, weights = rows.copy(), weights * 1e3 ** (np.arange(N_ROWS) // LEAF_ROWS) if has_weights else None
-    if may_miss:
+    if may_have_nan:
         rows[rng.random(rows.shape) < 0.2] = np.nan
     expected, survey = ArraySource(rows, weights), Survey(N_ROWS, KINDS)
     by_columns = Block(0, np.asfortranarray(rows), weights)
@@ -150,32 +150,30 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
     for kind in KINDS:
         for name, value in vars(expected.collect(kind)).items():
             if name != "digests":
-                found = np.array([getattr(survey.findings[kind], name), value], dtype=np.float64)  # None becomes NaN
-                assert_same_bits(found[0], found[1], f"{kind.__name__}.{name}")
+                actual = np.array([getattr(survey.findings[kind], name), value], dtype=np.float64)  # None becomes NaN
+                assert_same_bits(actual[0], actual[1], f"{kind.__name__}.{name}")
     present = np.ones(N_ROWS, dtype=bool) if weights is None else weights > 0
     cells, empty = survey.findings[Cells], np.isnan(rows).all(axis=1) & present
     np.testing.assert_array_equal(cells.n_seen, (~np.isnan(rows[present])).sum(axis=0))
     np.testing.assert_array_equal(cells.n_missing, np.isnan(rows).sum(axis=0))
     np.testing.assert_array_equal(cells.ends, [np.nanmin(rows[present], axis=0), np.nanmax(rows[present], axis=0)])
-    assert (cells.n_empty > 0, cells.n_empty) == (may_miss, empty.sum())
+    assert (cells.n_empty > 0, cells.n_empty) == (may_have_nan, empty.sum())
     np.testing.assert_allclose(cells.empty_weight, empty.sum() if weights is None else weights[empty].sum())
     spread = survey.findings[Spread]
-    if may_miss:
+    if may_have_nan:
         assert np.isnan(spread.covariance).all()
     else:
         np.testing.assert_allclose(spread.mean, np.average(rows, axis=0, weights=weights), rtol=1e-12)
         np.testing.assert_allclose(spread.covariance, np.cov(rows.T, aweights=weights, ddof=0), rtol=1e-11)
 
 
-def test_a_sample_for_which_the_survey_kept_too_few_rows_takes_a_pass_of_its_own(
-    table, tmp_path, monkeypatch, n_passes_made
-):
+def test_sample_makes_a_pass_if_the_survey_stored_too_few_rows(table, tmp_path, monkeypatch, n_passes_made):
     monkeypatch.setattr("gaussmix._src.sources.survey.SPARE_ROWS", -LEAF_ROWS // 2)
     rows, weights = table[0], np.arange(1.0, 1 + N_ROWS)
-    found = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)
+    actual = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)
     expected = ArraySource(rows, weights).sample(LEAF_ROWS)
-    np.testing.assert_array_equal(found.rows, expected.rows)
-    np.testing.assert_array_equal(found.row_weight, expected.row_weight)
+    np.testing.assert_array_equal(actual.rows, expected.rows)
+    np.testing.assert_array_equal(actual.row_weight, expected.row_weight)
     assert n_passes_made() == SURVEY + 1
 
 
@@ -183,13 +181,13 @@ def first_column(block):
     return block.rows[:, 0]
 
 
-def of_sorted(scores, weight, share):
+def quantile_of_sorted(scores, weight, fraction):
     """Return the score below which rows have at most this fraction of the weight."""
     counts = ~np.isnan(scores) & (weight > 0)
     scores, weight = scores[counts], weight[counts]
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(weight[order])
-    return scores[order[np.flatnonzero(reached > share * reached[-1] * (1 + 1e-12))[0]]]
+    return scores[order[np.flatnonzero(reached > fraction * reached[-1] * (1 + 1e-12))[0]]]
 
 
 SCORES = {
@@ -203,26 +201,26 @@ SCORES = {
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("scores", SCORES)
-def test_a_quantile_is_that_of_sorted_rows(scores, is_weighted, rng):
+def test_lowest_inside_equals_the_quantile_of_sorted_rows(scores, is_weighted, rng):
     rows = SCORES[scores](rng)[:, None]
     weight = rng.integers(0, 4, len(rows)) / 4 + np.isclose(rows[:, 0], -3.5) if is_weighted else None
     cut = ManyBlocks(rows, weight)
     cut.each_row = None
-    for share in 0.001, 0.29, 0.5, 0.999:
-        expected = of_sorted(rows[:, 0], np.ones(len(rows)) if weight is None else weight, share)
-        assert lowest_inside(cut, first_column, share) == expected
-        assert lowest_inside(ArraySource(rows, weight), first_column, share) == expected
+    for fraction in 0.001, 0.29, 0.5, 0.999:
+        expected = quantile_of_sorted(rows[:, 0], np.ones(len(rows)) if weight is None else weight, fraction)
+        assert lowest_inside(cut, first_column, fraction) == expected
+        assert lowest_inside(ArraySource(rows, weight), first_column, fraction) == expected
 
 
-def test_a_column_without_values_has_no_quantile():
+def test_lowest_inside_of_a_column_without_values_is_none():
     assert lowest_inside(ArraySource(np.full((3, 1), np.nan)), first_column, 0.1) is None
 
 
-def test_contamination_of_a_file_has_the_bits_of_that_in_memory(tmp_path, rng):
+def test_contamination_gives_the_same_bits_for_a_file_as_for_an_array(tmp_path, rng):
     rows = rng.normal(size=(150_000, 2))
     detector = partial(gaussmix.GaussianMixtureDetector, 2, contamination=0.07, random_state=0, tol=1.0)
     source = source_of(tmp_path, rows)
     source.each_row = None
-    found, expected = detector().fit(source), detector().fit(rows)
-    assert found.offset_ == expected.offset_
-    assert (expected.score_samples(rows) < found.offset_).sum() == round(0.07 * len(rows))
+    actual, expected = detector().fit(source), detector().fit(rows)
+    assert actual.offset_ == expected.offset_
+    assert (expected.score_samples(rows) < actual.offset_).sum() == round(0.07 * len(rows))

@@ -25,7 +25,7 @@ sys.stdout.buffer.write(cloudpickle.dumps([(each.__module__, each.__qualname__, 
 
 
 @pytest.mark.heavy
-def test_a_process_that_imports_only_gaussmix_sends_no_copies_of_classes(tmp_path, rng):
+def test_cloudpickle_stores_gaussmix_classes_by_name_instead_of_copies(tmp_path, rng):
     np.save(tmp_path / "rows.npy", rng.normal(size=(100, 2)))
     words = [sys.executable, "-c", PICKLE_CLASSES, str(tmp_path / "rows.npy")]
     loaded = pickle.loads(subprocess.run(words, stdout=subprocess.PIPE, timeout=120, check=True).stdout)

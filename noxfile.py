@@ -193,7 +193,7 @@ def fuzz(session: nox.Session) -> None:
 
 
 CLUSTERS = {
-    "stores": [f"tests/sources/test_{name}.py" for name in ("stores", "clouds", "lakes")],
+    "stores": [f"tests/sources/test_{name}.py" for name in ("stores", "google_and_azure", "delta_and_iceberg")],
     "ray": ["tests/sources/test_ray.py"],
     "spark": [
         *("-k", "spark or Spark", "tests/sources/test_spark.py"),

@@ -1,6 +1,6 @@
-"""Files in object stores and on web servers: bits of local files, many requests at once, and errors in one sentence.
+"""Files in object stores and on web servers: the same bits as local files, concurrent requests, and error messages.
 
-The server is moto's, in a thread, behind a counter that can fail and hold requests.
+The server is moto's, in a thread, behind a counter that can make requests fail or wait.
 """
 
 import glob
@@ -35,21 +35,21 @@ SMALL = "3 MB"  # less memory than the rows take
 
 
 class ConcurrentRequests:
-    """Counts the requests under way, and holds each one until `wanted` requests are under way or 20 s have passed.
+    """Counts the running requests, and lets each one wait until `wanted` requests run or 20 s have passed.
 
-    Therefore no test depends on how long a request takes.
+    Therefore the tests do not depend on how long a request takes.
     """
 
     def __init__(self, wanted=0):
-        self._changed, self._wanted, self._n_now, self.n_most = threading.Condition(), wanted, 0, 0
+        self._changed, self._wanted, self._n_now, self.n_max = threading.Condition(), wanted, 0, 0
 
     def __enter__(self):
         with self._changed:
             self._n_now += 1
-            self.n_most = max(self.n_most, self._n_now)
+            self.n_max = max(self.n_max, self._n_now)
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self.n_most >= self._wanted, timeout=20):
-                self._wanted = 0  # holds no further requests
+            if not self._changed.wait_for(lambda: self.n_max >= self._wanted, timeout=20):
+                self._wanted = 0  # no further request waits
 
     def __exit__(self, *_):
         with self._changed:
@@ -57,7 +57,7 @@ class ConcurrentRequests:
 
 
 class Counted:
-    """A WSGI application that counts requests, and can fail or hold them."""
+    """A WSGI application that counts requests, and can make them fail or wait."""
 
     def __init__(self, application):
         self._application, self._lock = application, threading.Lock()
@@ -112,7 +112,7 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch, request):
+def short_retry_waits(monkeypatch, request):
     monkeypatch.setattr(stores, "RETRY_WAITS", (0.01, 0.01))
     if "server" in request.fixturenames:
         request.getfixturevalue("server").clear()
@@ -160,15 +160,15 @@ def opened(name, **how):
     ["s3://bucket/rows", "s3://bucket/rows/part-[0-9].parquet", "s3://bucket/by-rows.npy", "s3://bucket/by-columns.npy",
      "s3://bucket/table.feather", "s3://bucket/table.csv"],
 )  # fmt: skip
-def test_rows_in_a_store_are_those_of_the_local_file(name, bucket, table):
+def test_rows_in_an_object_store_equal_those_of_the_local_file(name, bucket, table):
     for memory in (SMALL, "128 MB"):
         source = opened(name, memory=memory)
         assert isinstance(source, FileSource) == (memory == SMALL)
         np.testing.assert_array_equal(rows_of(source), table[0])
 
 
-def test_a_web_server_is_a_store(bucket, table):
-    """Check addresses that end at a question mark, like signed ones, on a server without listings."""
+def test_files_on_a_web_server_can_be_read(bucket, table):
+    """Check URLs with a query, such as signed URLs, on a server that lists no files."""
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
     np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
     bucket.n_failures, bucket.status = 10**6, "403 Forbidden"
@@ -177,26 +177,26 @@ def test_a_web_server_is_a_store(bucket, table):
     assert "secret" not in str(refused.value)
 
 
-def test_sixteen_requests_are_under_way(bucket, table):
+def test_sixteen_requests_run_at_the_same_time(bucket, table):
     source = gaussmix.open("s3://bucket/by-rows.npy", memory=SMALL)
     bucket.clear()
     bucket.concurrent = ConcurrentRequests(stores.MAX_REQUESTS)
     np.testing.assert_array_equal(rows_of(source), table[0])
-    assert bucket.concurrent.n_most == stores.MAX_REQUESTS == 16
+    assert bucket.concurrent.n_max == stores.MAX_REQUESTS == 16
     n_requests = -(-table[0].nbytes // stores.MIN_REQUEST_BYTES)
     assert bucket.made == {("HEAD", "/bucket/by-rows.npy"): n_requests, ("GET", "/bucket/by-rows.npy"): n_requests}
 
 
-def test_the_guide(bucket, table, tmp_path, monkeypatch):
-    """Check that the guide's Python code and command run, and give the fit of the rows in memory."""
+def test_guide_code_for_object_stores_runs(bucket, table, tmp_path, monkeypatch):
+    """Check that the guide's Python code and command run, and give the same fit as rows in memory."""
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
     section = re.search(r"^## Object stores.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
     ((_, code), (_, command), *_) = re.findall(r"^```(python|bash)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    found = {}
+    namespace = {}
     with pytest.warns(RuntimeWarning, match="left out column 'text'"):
-        exec(code, found)
-    assert_same_fit(found["gm"], GaussianMixture(2, random_state=0).fit(table[0][:, :2]))
+        exec(code, namespace)
+    assert_same_fit(namespace["gm"], GaussianMixture(2, random_state=0).fit(table[0][:, :2]))
     words = [*shlex.split(command)[1:], "--max-iter", "5", "-o", "found.gmm"]
     assert CliRunner().invoke(program, words).exit_code == 0
     assert Mixture.load("found.gmm").n_features == 2
@@ -204,14 +204,14 @@ def test_the_guide(bucket, table, tmp_path, monkeypatch):
 
 
 class TestFailures:
-    def test_a_store_that_fails_is_asked_again(self, bucket, table):
+    def test_failed_requests_are_repeated(self, bucket, table):
         """Check that failed requests are repeated, even if a store's library tries only once, as for web servers."""
         for name in ("s3://bucket/rows", f"{bucket.url}/bucket/by-rows.npy"):
             source = opened(name, memory=SMALL)
             bucket.n_failures = 5
             np.testing.assert_array_equal(rows_of(source), table[0])
 
-    def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
+    def test_requests_that_are_repeated_for_long_warn_once(self, monkeypatch):
         """Check a store whose library retries for ten seconds before it reports that there is no server."""
         monkeypatch.setattr(stores, "MAX_SILENT_SECONDS", 0.0)
 
@@ -219,14 +219,14 @@ class TestFailures:
             raise TimeoutError("no answer")
 
         with (
-            pytest.warns(RuntimeWarning, match=r"^s3://b/a: the request failed and is retried \(no") as said,
+            pytest.warns(RuntimeWarning, match=r"^s3://b/a: the request failed and is retried \(no") as caught,
             pytest.raises(OSError, match=r"the store failed 3 times"),
         ):
             stores.patiently("s3://b/a", fail)
-        assert len(said) == 1
+        assert len(caught) == 1
 
     @pytest.mark.parametrize(
-        "said",
+        "reason",
         [
             "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server",
             "AWS Error NETWORK_CONNECTION during HeadBucket operation: curlCode: 6, Could not resolve hostname",
@@ -234,13 +234,13 @@ class TestFailures:
             "Cannot connect to host 127.0.0.1:9 ssl:default [Connect call failed ('127.0.0.1', 9)]",
         ],
     )
-    def test_the_first_request_is_made_once_where_no_server_is(self, said):
-        """Check the number of requests: the library of S3 retries for 6 s, so that five requests took 39 s."""
+    def test_the_first_request_is_not_repeated_if_there_is_no_server(self, reason):
+        """Check the number of requests, because the S3 library retries for 6 s, so that five requests took 39 s."""
         tried = []
 
         def fail():
             tried.append(None)
-            raise OSError(said)
+            raise OSError(reason)
 
         with pytest.raises(OSError, match="no server is there; check the address and the network"):
             stores.patiently("s3://b/a", fail, is_first=True)
@@ -248,13 +248,13 @@ class TestFailures:
         with pytest.raises(OSError, match="the store failed 3 times"):
             stores.patiently("s3://b/a", fail)
 
-    def test_a_store_that_fails_for_good(self, bucket):
+    def test_a_store_that_always_fails_raises_os_error(self, bucket):
         name = f"{bucket.url}/bucket/by-rows.npy"
         bucket.n_failures = 10**6
         with pytest.raises(OSError, match=r"the store failed 3 times; check its address, or try again later \(503"):
             gaussmix.open(name)
 
-    def test_denied_access_is_a_permission_error(self, bucket):
+    def test_denied_access_raises_permission_error(self, bucket):
         bucket.n_failures, bucket.status, bucket.failing = 10**6, "403 Forbidden", "by-rows"
         with pytest.raises(PermissionError, match=r"the store denies access; check its credentials .*:"):
             gaussmix.open("s3://bucket/by-rows.npy")
@@ -262,12 +262,12 @@ class TestFailures:
     @pytest.mark.parametrize(
         "name", ["s3://nowhere/*.npy", "s3://nowhere/a.npy", "s3://bucket/no.npy", "s3://bucket/no/*"]
     )
-    def test_absent_buckets_and_objects_are_named(self, name, bucket):
+    def test_missing_buckets_and_objects_raise_file_not_found_error(self, name, bucket):
         with pytest.raises(FileNotFoundError, match=f"(no such file, bucket|no file name matches).*{re.escape(name)}"):
             gaussmix.open(name)
 
     @pytest.mark.parametrize("suffix", ["npy", "parquet"])
-    def test_an_object_that_is_changed_or_deleted_between_passes(self, suffix, bucket, table):
+    def test_an_object_changed_or_deleted_between_passes_is_reported(self, suffix, bucket, table):
         def write(rows):
             if suffix == "npy":
                 return lambda file: np.save(file, rows)
@@ -284,7 +284,7 @@ class TestFailures:
         with pytest.raises(FileNotFoundError, match=rf"no such file.*'s3://bucket/changing.{suffix}'"):
             rows_of(source)
 
-    def test_a_table_of_delta_is_not_its_files(self, bucket):
+    def test_the_folder_of_a_delta_table_is_rejected(self, bucket):
         """Check the error, because some files may contain deleted rows."""
         put(bucket, "delta/1.parquet", lambda file: pa.parquet.write_table(pa.table({"a": [1.0]}), file))
         put(bucket, "delta/_delta_log/0.json", lambda file: file.write(b"{}"))
@@ -302,28 +302,28 @@ class TestFailures:
             (Path("s3://bucket/a.npy"), FileNotFoundError, "pass a URL as a string, because a Path removes one"),
         ],
     )
-    def test_invalid_urls_are_refused(self, name, kind, sentence):
+    def test_invalid_urls_are_rejected(self, name, kind, sentence):
         with pytest.raises(kind, match=re.escape(sentence)):
             gaussmix.open(name)
 
 
-def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
+def test_the_copy_in_a_cache_is_read_instead_of_the_object(bucket, table, tmp_path):
     put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1], file))
-    open_kept = lambda: opened("s3://bucket/kept.parquet", memory=SMALL, cache=tmp_path / "kept")  # noqa: E731
-    np.testing.assert_array_equal(rows_of(open_kept()), table[0])
+    open_copy = lambda: opened("s3://bucket/kept.parquet", memory=SMALL, cache=tmp_path / "kept")  # noqa: E731
+    np.testing.assert_array_equal(rows_of(open_copy()), table[0])
     bucket.clear()
-    np.testing.assert_array_equal(rows_of(open_kept()), table[0])
+    np.testing.assert_array_equal(rows_of(open_copy()), table[0])
     assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # two requests: for the first bytes, and for the footer
     assert len(os.listdir(tmp_path / "kept")) == 1
     put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1].slice(1), file))
-    np.testing.assert_array_equal(rows_of(open_kept()), table[0][1:])
+    np.testing.assert_array_equal(rows_of(open_copy()), table[0][1:])
     with pytest.raises(ValueError, match="cache= can store copies of files, but not of a RecordBatchReader"):
         gaussmix.open(table[1].to_reader(), cache=tmp_path)
     assert len(os.listdir(tmp_path / "kept")) == 2
 
 
 class Store(fsspec.spec.AbstractFileSystem):
-    """An fsspec store that counts its requests. `files` are its contents; "whole" files have no ranges."""
+    """An fsspec store that counts its requests, with contents `files`. For "whole" files it ignores ranges."""
 
     protocol, cachable = "test", False
     files: dict[str, bytes] = {}  # noqa: RUF012
@@ -340,8 +340,8 @@ class Store(fsspec.spec.AbstractFileSystem):
     def ls(self, path, detail=True, **_):
         path = self._strip_protocol(path)
         below = [each.removeprefix(f"{path}/").split("/")[0] for each in self.files if each.startswith(f"{path}/")]
-        found = [self.info(f"{path}/{each}") for each in sorted(set(below))]
-        return found if detail else [each["name"] for each in found]
+        entries = [self.info(f"{path}/{each}") for each in sorted(set(below))]
+        return entries if detail else [each["name"] for each in entries]
 
     def cat_file(self, path, start=None, end=None, **_):
         path = self._strip_protocol(path)
@@ -367,7 +367,7 @@ def store():
 
 @pytest.fixture
 def tree(store, tmp_path):
-    """Make the same names on this machine and in a store."""
+    """Create files of the same names on this machine and in a store."""
     for name in TREE:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -395,18 +395,18 @@ TREE = (
     ["a.csv", "*.csv", "d/*.csv", "**/*.csv", "*/*.csv", "d/**/b.csv", "[a-c].csv", "d/[!a].csv", "*", "e*", "**/d/*",
      ".*.csv", ".h/*", "**", "d/**", "**/**"],
 )  # fmt: skip
-def test_patterns_mean_what_they_mean_on_this_machine(pattern, tree):
+def test_patterns_match_the_same_files_in_a_store_as_locally(pattern, tree):
     expected = {path for path in glob.glob(pattern, root_dir=tree, recursive=True) if (tree / path).is_file()}
-    found = [str(file).removeprefix("test://root/") for file in stores.stored(f"test://root/{pattern}")]
-    assert found == [path.as_posix() for path in sorted(map(Path, expected))]
+    actual = [str(file).removeprefix("test://root/") for file in stores.stored(f"test://root/{pattern}")]
+    assert actual == [path.as_posix() for path in sorted(map(Path, expected))]
 
 
-def test_a_folder_means_what_it_means_on_this_machine(tree):
-    found = [str(file).removeprefix("test://root/") for file in stores.stored("test://root/")]
-    assert found == [path.relative_to(tree).as_posix() for path in list_files(str(tree))]
+def test_a_folder_lists_the_same_files_in_a_store_as_locally(tree):
+    actual = [str(file).removeprefix("test://root/") for file in stores.stored("test://root/")]
+    assert actual == [path.relative_to(tree).as_posix() for path in list_files(str(tree))]
 
 
-def test_row_groups_that_are_larger_than_what_may_be_held(store, table):
+def test_row_groups_larger_than_the_memory_limit_are_read(store, table):
     """Check that columns are requested one after the other, each with its own dictionary."""
     rows, arrow = table
     contents = BytesIO()
@@ -415,10 +415,10 @@ def test_row_groups_that_are_larger_than_what_may_be_held(store, table):
     source = opened("test://root/large.parquet", memory="1 MB")
     store.concurrent = ConcurrentRequests(8)
     np.testing.assert_array_equal(rows_of(source), rows)
-    assert store.concurrent.n_most >= 8
+    assert store.concurrent.n_max >= 8
 
 
-def test_data_sets_of_stores_are_read_by_many_requests(store, table):
+def test_data_sets_in_stores_are_read_by_concurrent_requests(store, table):
     rows, arrow = table
     for part in range(16):
         contents = BytesIO()
@@ -428,7 +428,7 @@ def test_data_sets_of_stores_are_read_by_many_requests(store, table):
     source = gaussmix.open(pa.dataset.dataset("root", filesystem=system), columns=NAMES, memory=SMALL)
     store.concurrent = ConcurrentRequests(6)
     np.testing.assert_array_equal(rows_of(source), rows)
-    assert store.concurrent.n_most >= 6
+    assert store.concurrent.n_max >= 6
     store.files["root/03.parquet"] = store.files["root/04.parquet"]
     with pytest.raises(OSError, match=r"changed while it was read.*root/03.parquet"):
         rows_of(source)
@@ -437,13 +437,13 @@ def test_data_sets_of_stores_are_read_by_many_requests(store, table):
         rows_of(source)
 
 
-def test_a_server_that_sends_whole_files_only(store):
+def test_a_server_without_range_requests_is_rejected(store):
     store.files["whole/a.npy"] = b"\x93NUMPY" + bytes(10**5)
     with pytest.raises(OSError, match="the server does not support range requests; download the file first:"):
         gaussmix.open("test://whole/a.npy")
 
 
-def test_a_url_of_this_machine_is_a_path(table, tmp_path):
+def test_a_file_url_is_read_as_a_local_path(table, tmp_path):
     path = tmp_path / "with space.npy"
     np.save(path, table[0])
     source = gaussmix.open(path.as_uri(), memory=SMALL)

@@ -1,4 +1,4 @@
-"""Files in the stores of Google and Azure, tested with these stores' emulators and users' ways to give credentials.
+"""Files in Google Cloud Storage and Azure, tested with emulators, which get credentials as users pass them.
 
 The emulators are separate processes, because PyArrow holds Python's lock while it waits for Google's store.
 """
@@ -52,14 +52,14 @@ def npy(rows):
 
 @pytest.fixture(scope="module")
 def google(parts):
-    """Return a function that makes URLs of names."""
+    """Return a function that converts names to URLs."""
     pytest.importorskip("gcp_storage_emulator")
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", GOOGLE], text=True, **pipe) as server:
         port = int(server.stdout.readline())
         for number, rows in enumerate(parts):
-            there = f"http://127.0.0.1:{port}/upload/storage/v1/b/bucket/o?uploadType=media&name=rows/{number}.npy"
-            urlopen(Request(there, data=npy(rows), method="POST"), timeout=60).close()
+            url = f"http://127.0.0.1:{port}/upload/storage/v1/b/bucket/o?uploadType=media&name=rows/{number}.npy"
+            urlopen(Request(url, data=npy(rows), method="POST"), timeout=60).close()
         yield lambda name: f"gs://anonymous@{name}?endpoint_override=127.0.0.1:{port}&scheme=http"
         server.stdin.close()
 
@@ -72,7 +72,7 @@ def of_azure(port):
 
 @pytest.fixture(scope="module")
 def azure(parts):
-    """Return a function that makes URLs of names; an environment variable contains the credentials."""
+    """Return a function that converts names to URLs; an environment variable contains the credentials."""
     pytest.importorskip("adlfs")
     program = shutil.which("azurite-blob") or pytest.skip("needs azurite: npm install --global azurite")
     with socket.socket() as free:
@@ -106,7 +106,7 @@ def url(request, monkeypatch):
 
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_has_the_bits_of_the_rows_in_memory(url, parts):
+def test_fit_to_files_in_the_cloud_gives_the_same_bits_as_in_memory(url, parts):
     rows, how = np.concatenate(parts), {"random_state": 0, "max_iter": 2}
     for memory in (SMALL, "64 MB"):
         source = gaussmix.open(url("bucket/rows/[01].npy"), memory=memory)
@@ -117,7 +117,7 @@ def test_a_fit_has_the_bits_of_the_rows_in_memory(url, parts):
 
 
 @pytest.mark.parametrize("name", ["nowhere/*.npy", "nowhere/a.npy", "bucket/no.npy", "bucket/no/*"])
-def test_absent_buckets_and_objects_are_named(name, url):
+def test_missing_buckets_and_objects_raise_file_not_found_error(name, url):
     with pytest.raises(
         FileNotFoundError, match=f"(no such file, bucket|no file name matches).*{re.escape(name)}"
     ) as absent:
@@ -125,13 +125,13 @@ def test_absent_buckets_and_objects_are_named(name, url):
     assert "scheme" not in str(absent.value), "what follows a question mark may be a secret"
 
 
-def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monkeypatch):
-    """Check requests to the test's own server instead of the emulator."""
-    kind, asked = pytest.importorskip("adlfs").AzureBlobFileSystem, []
+def test_azure_uses_credentials_of_the_environment_and_reports_denied_access(monkeypatch):
+    """Check requests to a server of the test instead of the emulator."""
+    kind, requests = pytest.importorskip("adlfs").AzureBlobFileSystem, []
 
-    class Refusing(BaseHTTPRequestHandler):
+    class DenyingHandler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append((self.path, self.headers["Authorization"]))
+            requests.append((self.path, self.headers["Authorization"]))
             self.send_response(403)
             self.send_header("x-ms-error-code", "AuthenticationFailed")
             self.send_header("Content-Length", "0")
@@ -142,7 +142,7 @@ def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monke
         def log_message(self, *_):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with HTTPServer(("127.0.0.1", 0), DenyingHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         kind.clear_instance_cache()
@@ -152,6 +152,6 @@ def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monke
         kind.clear_instance_cache()
         server.shutdown()
         thread.join()
-    path, authorization = asked[0]
+    path, authorization = requests[0]
     assert path.startswith("/devstoreaccount1/bucket/rows")
     assert authorization.startswith("SharedKey devstoreaccount1:")

@@ -1,4 +1,4 @@
-"""Delta and Iceberg tables give the bits of the rows that their own libraries read."""
+"""Delta and Iceberg tables give the same bits as the rows that their own libraries read."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def iceberg(parts, tmp_path):
 
 
 @pytest.mark.parametrize("memory", [SMALL, "128 MB"])
-def test_a_table_of_delta_has_the_bits_of_its_rows(memory, delta):
+def test_fit_to_a_delta_table_gives_the_same_bits_as_in_memory(memory, delta):
     source = gaussmix.open(delta, memory=memory)
     assert isinstance(source, FileSource) == (memory == SMALL)
     rows = delta.to_pyarrow_table().to_pandas().to_numpy()
@@ -54,14 +54,14 @@ def test_a_table_of_delta_has_the_bits_of_its_rows(memory, delta):
     assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
 
 
-def test_a_table_of_delta_whose_file_is_gone(delta, tmp_path):
+def test_a_missing_file_of_a_delta_table_is_reported(delta, tmp_path):
     source = gaussmix.open(delta, memory=SMALL)
     os.remove(next(tmp_path.glob("*.parquet")))
     with pytest.raises(FileNotFoundError, match=r"\.parquet"):
         list(source.blocks())
 
 
-def test_a_version_of_delta_whose_files_vacuum_has_removed(delta, parts, tmp_path):
+def test_files_of_a_delta_version_that_vacuum_removed_are_reported(delta, parts, tmp_path):
     deltalake, folder = pytest.importorskip("deltalake"), str(tmp_path)
     source = gaussmix.open(delta, memory=SMALL)
     deltalake.write_deltalake(folder, parts[0], mode="overwrite")
@@ -74,7 +74,7 @@ def test_a_version_of_delta_whose_files_vacuum_has_removed(delta, parts, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore:.* is slow to read")
-def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
+def test_fit_to_an_iceberg_table_gives_the_same_bits_as_in_memory(iceberg):
     positive = iceberg.scan(row_filter="a > 0")
     for table, scan in ((iceberg, iceberg.scan()), (positive, positive)):
         source = gaussmix.open(table, memory=SMALL)
@@ -82,26 +82,26 @@ def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
         assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
 
 
-def test_a_table_of_iceberg_without_rows(iceberg):
+def test_an_iceberg_scan_without_rows_is_rejected(iceberg):
     with pytest.raises(ValueError, match="the Iceberg table has no rows"):
         gaussmix.open(iceberg.scan(row_filter="a > 100"))
 
 
-def test_a_table_of_delta_that_others_write_to_stays_as_it_was(delta, parts, tmp_path):
+def test_a_delta_source_reads_its_version_while_others_write(delta, parts, tmp_path):
     source, rows = gaussmix.open(delta, memory=SMALL), delta.to_pyarrow_table().to_pandas().to_numpy()
     pytest.importorskip("deltalake").write_deltalake(str(tmp_path), parts[0], mode="overwrite")
     np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
 
 
-def test_the_guide_runs(delta, iceberg, parts, tmp_path, monkeypatch):
+def test_guide_code_for_delta_and_iceberg_runs(delta, iceberg, parts, tmp_path, monkeypatch):
     monkeypatch.setattr("pyiceberg.catalog.load_catalog", {"mine": iceberg.catalog}.get)
     text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
     section = re.search(r"^## Delta and Iceberg tables.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
     (code,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    shown = {"gaussmix": gaussmix}
-    exec(code.replace('"rows"', repr(str(tmp_path))), shown)
-    every = delta.to_pyarrow_table().to_pandas().to_numpy()
+    namespace = {"gaussmix": gaussmix}
+    exec(code.replace('"rows"', repr(str(tmp_path))), namespace)
+    all_rows = delta.to_pyarrow_table().to_pandas().to_numpy()
     first = parts[0].to_pandas().to_numpy()
     positive = iceberg.scan(row_filter="a > 0").to_arrow().to_pandas().to_numpy()
-    for name, rows in {"gm": every, "gm_of_first": first, "gm_of_positive": positive}.items():
-        assert_same_fit(shown[name], GaussianMixture(2, random_state=0).fit(rows))
+    for name, rows in {"gm": all_rows, "gm_of_first": first, "gm_of_positive": positive}.items():
+        assert_same_fit(namespace[name], GaussianMixture(2, random_state=0).fit(rows))

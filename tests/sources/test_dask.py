@@ -50,7 +50,7 @@ CUTS = {
 
 @pytest.fixture(scope="module", params=["no cluster", "cluster"])
 def cluster(request):
-    """Return nothing, or workers that are threads of this process."""
+    """Return None, or workers that are threads of this process."""
     if request.param == "no cluster":
         yield None
         return
@@ -64,7 +64,7 @@ def cluster(request):
 
 
 @pytest.fixture
-def never_whole(monkeypatch):
+def always_remote(monkeypatch):
     """Keep small tables from being copied to this process, so that every pass needs workers."""
     monkeypatch.setattr(dask_source.DaskCluster, "whole", None)
 
@@ -100,7 +100,7 @@ def array_of(path, ends, columns=N_FEATURES, dtype="f8"):
 
 
 def frame_of(path, ends):
-    """Return a Dask frame with a column of weights and one of text, whose numbers of rows are unknown."""
+    """Return a Dask frame with a column of weights and one of text, whose partitions have unknown numbers of rows."""
 
     def partition(first, end):
         frame = pd.DataFrame(np.load(path, mmap_mode="r")[first:end], columns=[*NAMES, "weight"])
@@ -118,7 +118,7 @@ def mixture(**parameters):
 @pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table, cluster, rng):
+def test_fit_to_a_dask_array_gives_the_same_bits_as_in_memory(structure, what, table, cluster, rng):
     whole, path = table
     cuts = np.sort(rng.integers(N_ROWS, size=rng.integers(12)))
     rows = whole[:, :N_FEATURES].astype("f4" if what else "f8")
@@ -129,17 +129,17 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
 
 
 @pytest.mark.heavy
-def test_candidates_live_with_their_rows(table, cluster):
-    """Check that truncated EM has the same bits, and so has the estimated gap."""
+def test_truncated_em_gives_the_same_bits_as_in_memory(table, cluster):
+    """Check that truncated EM and the estimated gap give the same bits."""
     whole, path = table
-    found, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
-    assert_same_fit(found, expected)
-    assert found.outcome_ == expected.outcome_
+    actual, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
+    assert_same_fit(actual, expected)
+    assert actual.outcome_ == expected.outcome_
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, table, cluster):
+def test_fit_to_a_weighted_dask_data_frame_gives_the_same_bits_as_in_memory(structure, table, cluster):
     whole, path = table
     expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match=r"left out column 'name': \w+ is not a type of real numbers\."):
@@ -152,7 +152,7 @@ def test_a_fit_to_a_frame_with_weights_has_the_bits_of_one_in_memory(structure, 
 
 
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
-def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table, cluster):
+def test_without_a_cluster_rows_beyond_the_memory_are_computed_in_every_pass(table, cluster):
     whole, path = table
     source = open(array_of(path, CUTS["ragged"]), memory="3 MB")
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
@@ -160,7 +160,7 @@ def test_without_a_cluster_rows_that_do_not_fit_are_computed_in_every_pass(table
 
 
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
-def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
+def test_a_table_that_loses_rows_between_passes_is_reported(table, cluster):
     rows, n_rows = table[0][:, :-1], [N_ROWS]
     part = da.from_delayed(dask.delayed(lambda: rows[: n_rows[0]], pure=False)(), rows.shape, "f8")
     source = open(part, memory="3 MB")
@@ -171,12 +171,12 @@ def test_a_table_that_loses_rows_between_passes_is_named(table, cluster):
 
 
 @pytest.mark.heavy(but=1)
-@pytest.mark.usefixtures("never_whole")
-def test_dask_keeps_the_laws_of_sources(cluster, rng):
+@pytest.mark.usefixtures("always_remote")
+def test_dask_source_passes_check_source(cluster, rng):
     def make_source(rows, row_weight):
-        every = rows if row_weight is None else np.column_stack([rows, row_weight])
-        chunks = ((7, 993, 0, len(rows) - 1000), every.shape[1])
-        return open(da.from_array(every, chunks=chunks), weights=None if row_weight is None else "x3")
+        columns = rows if row_weight is None else np.column_stack([rows, row_weight])
+        chunks = ((7, 993, 0, len(rows) - 1000), columns.shape[1])
+        return open(da.from_array(columns, chunks=chunks), weights=None if row_weight is None else "x3")
 
     check_source(make_source, rng)
 
@@ -184,7 +184,7 @@ def test_dask_keeps_the_laws_of_sources(cluster, rng):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", streamed.CALLS)
-def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, cluster, rng):
+def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, cluster, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
     frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
     streamed.check_same_bits(call, frame[streamed.NAMES[:2]], frame, rows)
@@ -193,8 +193,8 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
 @pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
-def test_changed_rows_may_miss_cells(call, cluster, rng):
-    """Check rows that are changed again: labelled or weighted, and then split."""
+def test_labelled_weighted_and_split_rows_may_have_missing_values(call, cluster, rng):
+    """Check rows that are labelled or weighted first, and then split."""
     rows = streamed.rows_of(3_000, rng)
     rows[:, :2][rng.random((3_000, 2)) < 0.1] = np.nan
     frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
@@ -203,26 +203,26 @@ def test_changed_rows_may_miss_cells(call, cluster, rng):
         return
     search = partial(gaussmix.GaussianMixtureIC, [3], covariance_type="diag", criterion="cv", n_folds=3, **streamed.FEW)
     if call == "labels and cv":
-        found, expected = search().fit(frame, labels="label"), search().fit(rows[:, :2], labels=rows[:, 2].astype(int))
+        actual, expected = search().fit(frame, labels="label"), search().fit(rows[:, :2], labels=rows[:, 2].astype(int))
     else:
         frame = frame.assign(label=frame["label"] + 1)
-        found = search().fit(open(frame, columns=streamed.NAMES[:2], weights="label", missing=True))
+        actual = search().fit(open(frame, columns=streamed.NAMES[:2], weights="label", missing=True))
         expected = search().fit(rows[:, :2], sample_weight=rows[:, 2] + 1)
     assert expected.results_["failure"] == [None]
-    assert found.results_["cv"] == expected.results_["cv"]
-    assert_same_fit(found, expected)
+    assert actual.results_["cv"] == expected.results_["cv"]
+    assert_same_fit(actual, expected)
 
 
 @pytest.mark.heavy
-def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
+def test_predictions_are_lazy_and_give_the_same_bits_as_in_memory(table, cluster):
     whole, path = table
     rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])
     lazy, frame = array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])
     for name in "predict", "predict_proba", "score_samples":
         expected = getattr(gm, name)(rows)
-        found = getattr(gm, name)(lazy)
-        assert (found.chunks[0], found.dtype, found.ndim) == (lazy.chunks[0], expected.dtype, expected.ndim)
-        assert_same_bits(found.compute(), expected, name)
+        actual = getattr(gm, name)(lazy)
+        assert (actual.chunks[0], actual.dtype, actual.ndim) == (lazy.chunks[0], expected.dtype, expected.ndim)
+        assert_same_bits(actual.compute(), expected, name)
         assert_same_bits(getattr(gm, name)(frame[NAMES]).compute(), expected, f"{name} of a frame")
     labelled = frame.assign(label=gm.predict(frame[NAMES]))
     assert_same_bits(labelled["label"].compute().to_numpy(), gm.predict(rows), "a new column")
@@ -230,7 +230,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
 
 
 @pytest.mark.heavy(but=1)
-def test_results_of_one_source_share_no_keys(table, cluster, caplog):
+def test_predictions_of_one_source_have_different_task_keys(table, cluster, caplog):
     """Check that Dask's scheduler does not warn of deadlocks, as it does if it receives two tasks for a key."""
     source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
     gm = mixture().fit(source)
@@ -245,28 +245,28 @@ def test_results_of_one_source_share_no_keys(table, cluster, caplog):
 
 @pytest.mark.heavy
 @no_cluster_first
-def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
-    """Check that births, merges and predictive density are those in memory, with weights or missing values."""
+def test_bayesian_fit_gives_the_same_bits_as_in_memory(table, cluster):
+    """Check that births, merges and predictive densities are the same as in memory, with weights or missing values."""
     whole, path = table
     rows, weight = whole[:, :N_FEATURES], whole[:, -1]
     bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=10)
     expected = clone(bayesian).fit(rows, sample_weight=weight)
     source = open(frame_of(path, CUTS["ragged"]), columns=NAMES, weights="weight")
-    found = clone(bayesian).fit(source)
-    assert_same_fit(found, expected)
-    assert found.score(source) == expected.score(rows, sample_weight=weight)
+    actual = clone(bayesian).fit(source)
+    assert_same_fit(actual, expected)
+    assert actual.score(source) == expected.score(rows, sample_weight=weight)
     lazy = array_of(path, CUTS["a few"])
     for name in "predict", "predict_proba", "score_samples":
-        assert_same_bits(getattr(found, name)(lazy).compute(), getattr(expected, name)(rows), name)
-    holed = np.where(np.random.default_rng(1).random(rows.shape) < 0.1, np.nan, rows)
-    lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
+        assert_same_bits(getattr(actual, name)(lazy).compute(), getattr(expected, name)(rows), name)
+    X_nan = np.where(np.random.default_rng(1).random(rows.shape) < 0.1, np.nan, rows)
+    lazy = da.from_array(X_nan, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
     short = clone(bayesian).set_params(max_iter=2, split_merge=False, init_params="kmeans")
-    assert_same_fit(clone(short).fit(lazy), clone(short).fit(holed))
+    assert_same_fit(clone(short).fit(lazy), clone(short).fit(X_nan))
 
 
 @pytest.mark.heavy
 @no_cluster_first
-def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cluster):
+def test_predictive_estimators_give_lazy_results_equal_to_those_in_memory(table, cluster):
     whole, path = table
     rows, lazy, frame = whole[:, :N_FEATURES], array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])[NAMES]
     settings, y = {"max_iter": 2, "tol": 0.0, "random_state": 0}, np.where(rows[:, 0] > 0, "up", "down")
@@ -284,37 +284,37 @@ def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cl
             estimator.fit(X, y if is_classifier else None).mixture_.means, expected.mixture_.means, "means"
         )
         for name in names:
-            in_memory, found = getattr(expected, name)(columns), getattr(estimator, name)(X)
-            assert (found.dtype, found.ndim) == (in_memory.dtype, in_memory.ndim)
-            assert_near(found.compute(), in_memory)
+            in_memory, actual = getattr(expected, name)(columns), getattr(estimator, name)(X)
+            assert (actual.dtype, actual.ndim) == (in_memory.dtype, in_memory.ndim)
+            assert_near(actual.compute(), in_memory)
         if hasattr(estimator, "score"):
-            told = (y,) if is_classifier else ()
-            assert estimator.score(X, *told) == pytest.approx(expected.score(columns, *told), rel=1e-12)
+            labels = (y,) if is_classifier else ()
+            assert estimator.score(X, *labels) == pytest.approx(expected.score(columns, *labels), rel=1e-12)
     quantiles = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(rows[:1000]).predict_quantiles(lazy)
     assert (quantiles.shape, quantiles.chunks[0]) == ((N_ROWS, 2, 3), lazy.chunks[0])
 
 
-def assert_near(found, expected):
+def assert_near(actual, expected):
     """Check that values agree up to rounding, because BLAS may round a row among others differently."""
     if expected.dtype.kind == "f":
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)
     else:
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.heavy
 @no_cluster_first
-def test_missing_values_are_filled_where_they_are(table, cluster):
-    holed = np.where(np.random.default_rng(1).random((N_ROWS, N_FEATURES)) < 0.1, np.nan, table[0][:, :-1])
-    lazy = da.from_array(holed, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
+def test_imputer_gives_lazy_results_equal_to_those_in_memory(table, cluster):
+    X_nan = np.where(np.random.default_rng(1).random((N_ROWS, N_FEATURES)) < 0.1, np.nan, table[0][:, :-1])
+    lazy = da.from_array(X_nan, chunks=((70_000, 1, N_ROWS - 70_001), N_FEATURES))
     frame = lazy.to_dask_dataframe(columns=NAMES)
-    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(holed)
+    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(X_nan)
     for X in lazy, open(frame, missing=True), frame:
         imputer = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(X)
         assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
         filled = imputer.transform(X)
         assert (filled.dtype, filled.ndim) == (np.float64, 2)
-        assert_near(filled.compute(), expected.transform(holed))
+        assert_near(filled.compute(), expected.transform(X_nan))
     assert imputer.transform(frame.astype("f4")).dtype == np.float32
     with pytest.raises(ValueError, match="Random draws depend on row indices, which rows of Dask, Spark or Ray"):
         imputer.set_params(sample_posterior=True).transform(lazy)
@@ -324,7 +324,7 @@ def test_missing_values_are_filled_where_they_are(table, cluster):
         mixture(missing="error").fit(open(lazy, missing=True))
 
 
-def test_nothing_is_computed_for_a_lazy_answer(table):
+def test_predict_does_not_compute_the_dask_array(table):
     def fail():
         raise AssertionError("computed")
 
@@ -336,16 +336,16 @@ def test_nothing_is_computed_for_a_lazy_answer(table):
         labels.compute()
 
 
-def broken(rows, places):
+def with_values(rows, changes):
     rows = rows.copy()
-    for row, column, value in places:
+    for row, column, value in changes:
         rows[row, column] = value
     return rows
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(
-    ("places", "sentence"),
+    ("changes", "sentence"),
     [
         ([(90_000, 1, np.nan), (150_000, 0, np.inf)], r"row 90000, column 'x1': the value is missing"),
         ([(150_000, 0, -np.inf)], r"row 150000, column 'x0': the value is infinite"),
@@ -353,14 +353,14 @@ def broken(rows, places):
         ([(70_001, 3, -1)], r"row 70001, column 'x3': the weight -1 is not"),
     ],
 )
-def test_the_first_number_that_no_fit_can_use_is_named(places, sentence, table, cluster):
+def test_fit_reports_the_first_invalid_value(changes, sentence, table, cluster):
     path = table[1]
     lazy = array_of(path, CUTS["a few"], N_FEATURES + 1)
 
     def damaged(chunk, block_id):
         first = [0, *CUTS["a few"]][block_id[0]]
-        here = [(row - first, *place) for row, *place in places if first <= row < first + len(chunk)]
-        return broken(chunk, here)
+        here = [(row - first, *change) for row, *change in changes if first <= row < first + len(chunk)]
+        return with_values(chunk, here)
 
     source = open(lazy.map_blocks(damaged, dtype="f8"), weights="x3")
     gm = mixture()
@@ -369,17 +369,17 @@ def test_the_first_number_that_no_fit_can_use_is_named(places, sentence, table, 
     assert not hasattr(gm, "mixture_")
 
 
-def test_a_bad_number_in_a_prediction_is_named_by_its_partition(table, cluster):
+def test_predict_reports_the_partition_of_an_invalid_value(table, cluster):
     whole, path = table
     gm = mixture().fit(whole[:1000, :N_FEATURES])
     lazy = array_of(path, CUTS["a few"]).map_blocks(
-        lambda chunk, block_id: broken(chunk, [(5, 1, np.inf)] if block_id[0] == 2 else []), dtype="f8"
+        lambda chunk, block_id: with_values(chunk, [(5, 1, np.inf)] if block_id[0] == 2 else []), dtype="f8"
     )
     with pytest.raises(ValueError, match=r"partition 2, row 5 of it, column 'x1': the value is infinite"):
         gm.predict(lazy).compute()
 
 
-def test_data_without_a_table_of_numbers_are_refused(table):
+def test_data_that_is_not_a_numeric_table_is_rejected(table):
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
         mixture().fit(da.zeros(5))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
@@ -404,7 +404,7 @@ def test_data_without_a_table_of_numbers_are_refused(table):
         gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
 
 
-def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
+def test_columns_of_other_types_are_converted_and_nulls_are_missing_values(cluster):
     values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
     nullable = values.convert_dtypes()
     values["d"] = np.arange(40) % 5 / 4
@@ -429,30 +429,30 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
     ],
 )
 @pytest.mark.parametrize("chosen", [{"columns": ["a", "b"]}, {"columns": ["a"], "weights": "b"}])
-def test_a_partition_without_numbers_is_named(values, kind, chosen, cluster):
+def test_a_partition_without_numbers_is_reported(values, kind, chosen, cluster):
     rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
     frame = dd.from_map(lambda number: rows.assign(b=values) if number == 3 else rows, range(5), meta=rows)
     with pytest.raises(ValueError, match=f"partition 3 of the Dask frame, column 'b': it contains {kind}"):
         mixture().fit(open(frame, **chosen))
 
 
-def test_a_partition_that_lacks_a_column_is_named():
+def test_a_partition_that_lacks_a_column_is_reported():
     rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
     parts = [dask.delayed(rows if number != 3 else rows[["a"]]) for number in range(5)]
     with pytest.raises(ValueError, match="partition 3 of the Dask frame has no column 'b'; it has 'a'"):
         mixture().fit(dd.from_delayed(parts, meta=rows, verify_meta=False))
 
 
-def test_a_partition_of_nulls_alone_misses_cells(cluster):
+def test_a_column_of_nulls_in_one_partition_means_missing_values(cluster):
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5})
     frame = dd.from_map(lambda number: rows.assign(b=None) if number == 1 else rows, range(3), meta=rows)
     whole = pd.concat([rows, rows.assign(b=np.nan), rows])
-    found, expected = (GaussianMixture(2, random_state=0, max_iter=3, tol=0).fit(each) for each in (frame, whole))
-    assert_same_fit(found, expected)
+    actual, expected = (GaussianMixture(2, random_state=0, max_iter=3, tol=0).fit(each) for each in (frame, whole))
+    assert_same_fit(actual, expected)
 
 
 @pytest.mark.parametrize("chunk", [np.ones((5, 4)), np.ones(5), np.ones((5, 3), dtype=complex)])
-def test_a_chunk_of_another_shape_or_type_is_named(chunk, cluster):
+def test_a_chunk_of_another_shape_or_type_is_reported(chunk, cluster):
     chunks = [np.ones((5, 3)), np.ones((5, 3)), chunk]
     lazy = da.concatenate([da.from_delayed(dask.delayed(each), (5, 3), float) for each in chunks])
     with pytest.raises(ValueError, match="partition 2 of the Dask array has the shape"):
@@ -460,7 +460,7 @@ def test_a_chunk_of_another_shape_or_type_is_named(chunk, cluster):
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
-def test_a_partition_that_cannot_be_computed_is_named(cluster):
+def test_a_partition_that_cannot_be_computed_is_reported(cluster):
     def read(number):
         if number == 2:
             raise OSError("the disk is gone")
@@ -473,16 +473,16 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
-def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
+def test_partial_fit_gathers_one_block_of_rows_at_a_time(table, cluster, monkeypatch):
     """Check that the bits agree with rows in memory, and that this process never has all rows."""
     whole, path = table
     gather, n_rows = dask_source.DaskWorkers.gathered, []
 
     def gathered(self, needed, submit):
-        found = gather(self, needed, submit)
-        lists = [each for each in found if isinstance(each, list)]
+        results = gather(self, needed, submit)
+        lists = [each for each in results if isinstance(each, list)]
         n_rows.append(sum(block.n_rows for each in lists for block in each if isinstance(block, Block)))
-        return found
+        return results
 
     expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
     monkeypatch.setattr(remote, "PARTITIONS_PER_WORKER", 1)  # makes a worker have partitions of several leaves
@@ -494,7 +494,7 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("theirs", [None, "0.0.1"])
-def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
+def test_workers_without_this_version_of_gaussmix_are_reported(theirs, cluster, monkeypatch):
     """Check the error, because workers would otherwise leave the cluster in turn, and the fit would wait forever."""
 
     def version(name):
@@ -513,7 +513,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
             work(da.zeros((50, 2)))
 
 
-def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
+def test_large_integers_are_checked_over_all_partitions():
     """Check integers of which each partition alone has too small a range."""
     frame = pd.DataFrame({"time": 17 * 10**17 + 5 * np.arange(1_000), "x": np.arange(1_000) % 7})
     with pytest.raises(ValueError, match=r"'time', contains integers of size 1.7e\+18 that differ by at most \d+: a"):
@@ -528,7 +528,7 @@ def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
 @pytest.mark.parametrize("n_parts", [1, 4])
-def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
+def test_workers_merge_the_sums_of_their_partitions(n_parts, cuts, table, cluster, monkeypatch):
     """Check that this process gets the sums of all rows once per pass, for any partitions and workers.
 
     Large sums are distributed, and arrive in parts.
@@ -539,17 +539,17 @@ def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
     gather, n_sums = dask_source.DaskWorkers.gathered, []
 
     def gathered(self, needed, submit):
-        found = gather(self, needed, submit)
-        assert not any(isinstance(each, Tree) for each in found)
-        n_sums.append(sum(isinstance(each, BlockMoments) for each in found))
-        return found
+        results = gather(self, needed, submit)
+        assert not any(isinstance(each, Tree) for each in results)
+        n_sums.append(sum(isinstance(each, BlockMoments) for each in results))
+        return results
 
     source = open(array_of(path, cuts))
     assert source.n_rows == N_ROWS
     assert len(source._rows._stored) == 4
     monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     monkeypatch.setattr(remote, "FAN_IN", 2)
-    monkeypatch.setattr(dask_source.DaskCluster, "_groups", lambda self: {place: [place] for place in (2, 0, 3, 1)})
+    monkeypatch.setattr(dask_source.DaskCluster, "_groups", lambda self: {worker: [worker] for worker in (2, 0, 3, 1)})
     assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
     assert n_sums.count(n_parts) >= 3
     assert max(n_sums) == n_parts
@@ -559,7 +559,7 @@ def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
-def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
+def test_persisted_rows_stay_in_memory_while_a_source_uses_them(cluster, rng):
     rows = rng.normal(size=(500, 3))
     gm = mixture().fit(rows)
     chunks = [da.from_array(rows + 0.0, chunks=(200, 3)).persist() for _ in range(2)]
@@ -572,8 +572,8 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
-@pytest.mark.usefixtures("never_whole")
-def test_rows_that_dask_discarded_are_told(cluster, rng):
+@pytest.mark.usefixtures("always_remote")
+def test_rows_that_dask_discarded_are_reported(cluster, rng):
     """Check that work is not restarted repeatedly, and that no worker is reported as dead."""
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
     mixture().fit(source)
@@ -583,8 +583,8 @@ def test_rows_that_dask_discarded_are_told(cluster, rng):
 
 
 @pytest.fixture
-def empty(request, monkeypatch):
-    """Make a cluster without workers, which would be threads, and let fits report this soon."""
+def empty_cluster(request, monkeypatch):
+    """Make a cluster without workers, which would be threads, and make fits warn soon."""
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
     settings = {"distributed.scheduler.no-workers-timeout": getattr(request, "param", None)}
@@ -601,13 +601,13 @@ def empty(request, monkeypatch):
 IDLE = r"The Dask cluster at inproc://.* has had no worker for \d+ s, and the work waits for a worker\. Start workers"
 
 
-def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
+def test_a_fit_without_workers_warns_and_resumes_when_a_worker_starts(empty_cluster):
     rows = np.random.default_rng(0).normal(size=(100, 2))
 
     def start_worker_after_warning():
         while not any("has had no worker" in str(each.message) for each in caught):
             sleep(0.01)
-        empty.scale(1)
+        empty_cluster.scale(1)
 
     def fitted():
         threading.Thread(target=start_worker_after_warning, daemon=True).start()
@@ -618,7 +618,7 @@ def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(empty):
     assert_same_fit(gm, mixture().fit(rows))
 
 
-def test_max_time_ends_a_wait_for_workers(empty):
+def test_max_time_ends_a_wait_for_workers(empty_cluster):
     gm = mixture(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
@@ -629,34 +629,34 @@ def test_max_time_ends_a_wait_for_workers(empty):
 
 
 @pytest.mark.heavy
-def test_an_interrupt_ends_a_wait_for_workers_and_leaves_nothing_behind(empty, caplog):
+def test_an_interrupt_ends_a_wait_for_workers_and_leaves_no_tasks(empty_cluster, caplog):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
         mixture().fit(da.zeros((50, 2)))
     until = monotonic() + 20
-    while empty.scheduler.tasks and monotonic() < until:
+    while empty_cluster.scheduler.tasks and monotonic() < until:
         gc.collect()
         sleep(0.02)
-    assert not empty.scheduler.tasks
+    assert not empty_cluster.scheduler.tasks
     gc.collect()
     assert "never retrieved" not in caplog.text  # errors of tasks that Dask's `gather` leaves behind
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("ended", ["client", "scheduler"])
-@pytest.mark.usefixtures("never_whole")
-def test_the_end_of_the_cluster_is_told(ended, empty):
-    empty.scale(1)
+@pytest.mark.usefixtures("always_remote")
+def test_the_end_of_the_cluster_raises_connection_error(ended, empty_cluster):
+    empty_cluster.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
     assert source.n_rows == 100
-    (distributed.default_client() if ended == "client" else empty).close()
+    (distributed.default_client() if ended == "client" else empty_cluster).close()
     with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
         mixture().fit(source)
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("empty", ["300ms"], indirect=True)
-def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
+@pytest.mark.parametrize("empty_cluster", ["300ms"], indirect=True)
+def test_the_timeout_of_dask_ends_a_wait_for_workers(empty_cluster):
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
         pytest.raises(TimeoutError, match=r"has had no worker for 0.3 s, as long as Dask waits\. Start workers"),
@@ -665,26 +665,26 @@ def test_the_limit_of_dask_ends_a_wait_for_workers(empty):
 
 
 @pytest.mark.heavy
-@pytest.mark.usefixtures("never_whole")
-def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeypatch):
+@pytest.mark.usefixtures("always_remote")
+def test_a_worker_that_joins_later_with_another_version_is_reported(empty_cluster, monkeypatch):
     ours = metadata.version("gaussmix")
-    empty.scale(1)
+    empty_cluster.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
-    found = mixture().fit(source)
+    expected = mixture().fit(source)
 
     def version(name):
         return ours if threading.current_thread() is threading.main_thread() else "0.0.1"
 
     monkeypatch.setattr(metadata, "version", version)
-    assert_same_fit(mixture().fit(source), found)  # the workers' versions are not checked again
-    empty.scale(2)
+    assert_same_fit(mixture().fit(source), expected)  # the workers' versions are not checked again
+    empty_cluster.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1, but this process has {ours}. "):
         mixture().fit(source)
 
 
 @pytest.mark.heavy
-def test_a_partition_that_kills_its_workers_is_given_up_by_name_after_three_deaths(tmp_path):
+def test_a_partition_that_kills_three_workers_is_reported(tmp_path):
     def read(number):
         if number == 3:
             tempfile.mkstemp(dir=tmp_path)
@@ -709,7 +709,7 @@ def kill(process):
 
 
 @pytest.mark.heavy
-def test_workers_may_die_at_any_moment(table, rng, request):
+def test_the_death_of_a_worker_does_not_change_the_fit(table, rng, request):
     """Check that a dead worker's data is computed again, and no row counts twice, so that the bits are the same."""
     whole, path = table
     expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])

@@ -46,8 +46,8 @@ RAGGED = [17, 17, LEAF_ROWS - 1, LEAF_ROWS + 5, 150_000, 150_001, N_ROWS - 1]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def local():
-    """Start a Ray with two processors for all tests."""
+def local_ray():
+    """Start Ray with two processors for all tests."""
     folder = tempfile.mkdtemp(prefix="ray")  # a short path, because it is used for sockets
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -77,7 +77,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def ragged(whole):
-    """Return references of arrays of the features, with any sizes."""
+    """Return references to arrays of the features, of different sizes."""
     return [ray.put(np.ascontiguousarray(rows)) for rows in np.split(whole[:, :-1], RAGGED)]
 
 
@@ -97,14 +97,14 @@ def mixture(**parameters):
 
 
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), ("tied", "f4")])
-def test_a_fit_to_arrays_has_the_bits_of_one_in_memory(structure, dtype, whole):
+def test_fit_to_ray_arrays_gives_the_same_bits_as_in_memory(structure, dtype, whole):
     rows = whole[:, :-1].astype(dtype)
     gm = mixture(covariance_type=structure).fit([ray.put(part) for part in np.split(rows, RAGGED)])
     assert_same_fit(gm, mixture(covariance_type=structure).fit(rows))
     assert not hasattr(gm, "feature_names_in_")
 
 
-def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, frames):
+def test_fit_to_a_weighted_ray_data_set_gives_the_same_bits_as_in_memory(whole, frames):
     expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Ray data set: left out column 'name': it contains text"):
         source = open(frames, weights="weight")
@@ -115,12 +115,12 @@ def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, f
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-def test_rows_of_a_data_set_are_in_its_order(whole, monkeypatch):
+def test_rows_of_a_ray_data_set_keep_their_order(whole, monkeypatch):
     """Check that Ray must keep the order while it computes the data set."""
-    kept, compute = [], ray.data.Dataset.to_arrow_refs
+    preserve_order, compute = [], ray.data.Dataset.to_arrow_refs
 
     def to_arrow_refs(self):
-        kept.append(self.context.execution_options.preserve_order)
+        preserve_order.append(self.context.execution_options.preserve_order)
         return compute(self)
 
     monkeypatch.setattr(ray.data.Dataset, "to_arrow_refs", to_arrow_refs)
@@ -128,11 +128,11 @@ def test_rows_of_a_data_set_are_in_its_order(whole, monkeypatch):
     source = open(lazy)
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:1000, :-1], "rows")
     assert source.feature_names == ("data[0]", "data[1]", "data[2]")
-    assert kept == [True]
+    assert preserve_order == [True]
     assert not lazy.context.execution_options.preserve_order
 
 
-def test_frames_with_holes_and_other_types_are_converted(whole):
+def test_data_frames_with_missing_values_and_other_types_are_converted(whole):
     values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
     expected = GaussianMixture(2, random_state=0).fit(values.astype("f8"))
     nullable = values.convert_dtypes()
@@ -142,32 +142,32 @@ def test_frames_with_holes_and_other_types_are_converted(whole):
     nullable.loc[31, "a"] = pd.NA
     with pytest.raises(ValueError, match=r"row 31, column 'a': the value is missing"):
         GaussianMixture(2, missing="error").fit(ray.put(nullable))
-    holed = np.where(np.random.default_rng(1).random((200, 3)) < 0.1, np.nan, whole[:200, :-1])
-    imputer = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit([ray.put(holed[:50]), ray.put(holed[50:])])
-    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(holed)
+    X_nan = np.where(np.random.default_rng(1).random((200, 3)) < 0.1, np.nan, whole[:200, :-1])
+    imputer = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit([ray.put(X_nan[:50]), ray.put(X_nan[50:])])
+    expected = GaussianMixtureImputer(2, max_iter=2, random_state=0).fit(X_nan)
     assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
 
 
-def test_the_index_of_a_frame_is_no_feature(whole):
+def test_the_index_of_a_data_frame_is_not_a_feature(whole):
     frame = pd.DataFrame(whole[:100, :-1], columns=NAMES, index=pd.Index(np.arange(100) ** 2, name="id"))
     gm = mixture().fit([ray.put(frame[:30]), ray.put(frame[30:])])
     assert_same_fit(gm, mixture().fit(frame))
     assert_same_bits(ray.get(gm.predict([ray.put(frame)]))[0], gm.predict(frame), "labels")
 
 
-def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
+def test_ray_source_passes_check_source(monkeypatch, rng):
     monkeypatch.setattr(cluster.RayCluster, "whole", None)  # otherwise small tables are copied to this process
 
     def make_source(rows, row_weight):
-        every = rows if row_weight is None else np.column_stack([rows, row_weight])
-        parts = [ray.put(part) for part in np.split(every, [7, 1000, 1000])]
+        columns = rows if row_weight is None else np.column_stack([rows, row_weight])
+        parts = [ray.put(part) for part in np.split(columns, [7, 1000, 1000])]
         return open(parts, weights=None if row_weight is None else "x3")
 
     check_source(make_source, rng)
 
 
 @pytest.mark.parametrize("call", ["merge", "trim", "cv", "labels", "classes"])
-def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng):
+def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
     tables = [pa.table(dict(zip(streamed.NAMES, part.T, strict=True))) for part in np.split(rows, [9, LEAF_ROWS - 1])]
     frame = ray.data.from_arrow(tables)
@@ -175,45 +175,45 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, rng)
 
 
 @pytest.mark.filterwarnings("ignore:Use .expr. instead of .fn.:UserWarning")
-def test_a_block_may_lose_all_its_rows_to_a_filter(whole):
+def test_a_filter_may_remove_all_rows_of_a_block(whole):
     parts = np.split(whole[:3_000].copy(), [1_000, 2_000])
     parts[1][:, 0] = -99.0
     chosen = ray.data.from_arrow(list(map(table_of, parts))).select_columns(NAMES).filter(lambda row: row["a"] > -99)
     rows = np.concatenate([parts[0], parts[2]])[:, :-1]
     gm, expected = mixture().fit(chosen), mixture().fit(rows)
     assert_same_fit(gm, expected)
-    found = gm.predict(chosen)
-    assert found.count() == 2_000
-    assert found.columns() == [*NAMES, "result"]
-    assert sorted(each["result"] for each in found.take_all()) == sorted(expected.predict(rows))
+    actual = gm.predict(chosen)
+    assert actual.count() == 2_000
+    assert actual.columns() == [*NAMES, "result"]
+    assert sorted(each["result"] for each in actual.take_all()) == sorted(expected.predict(rows))
 
 
 @pytest.mark.filterwarnings("ignore:Use .expr. instead of .fn.:UserWarning")
-def test_a_filter_may_remove_all_rows(whole):
+def test_a_filter_that_removes_all_rows_is_reported(whole):
     frame = pd.DataFrame(whole[:100, :-1], columns=NAMES)
     for data in ray.data.from_pandas(frame), ray.data.from_arrow(pa.table(frame)):
         with pytest.raises(ValueError, match=r"^the Ray data set has no rows\."):
             mixture().fit(data.filter(lambda row: row["a"] > 1e9))
 
 
-def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
+def test_bayesian_fit_gives_the_same_bits_as_in_memory(whole, ragged):
     bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=3)
     assert_same_fit(clone(bayesian).fit(ragged), clone(bayesian).fit(whole[:, :-1]))
 
 
-def test_a_stream_takes_a_part_at_a_time(whole, ragged):
+def test_partial_fit_gives_the_same_bits_as_in_memory(whole, ragged):
     assert_same_fit(mixture().partial_fit(open(ragged)), mixture().partial_fit(whole[:, :-1]))
 
 
-def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
+def test_predictions_give_the_same_bits_as_in_memory(whole, ragged, frames):
     rows, gm = whole[:, :-1], mixture().fit(whole[:20_000, :-1])
     chosen = frames.select_columns(NAMES)
     for name in "predict", "predict_proba", "score_samples":
         expected = getattr(gm, name)(rows)
         assert_same_bits(np.concatenate(ray.get(getattr(gm, name)(ragged))), expected, name)
-        found = getattr(gm, name)(chosen)
-        assert found.columns() == [*NAMES, "result"]
-        table = pa.concat_tables(ray.get(found.to_arrow_refs()))
+        actual = getattr(gm, name)(chosen)
+        assert actual.columns() == [*NAMES, "result"]
+        table = pa.concat_tables(ray.get(actual.to_arrow_refs()))
         column = table["result"].combine_chunks()
         flat = column.flatten() if name == "predict_proba" else column
         order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # index of its rows in memory
@@ -222,12 +222,12 @@ def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
         gm.predict(open(gm.predict(chosen), columns=NAMES))
 
 
-def test_estimators_that_predict_give_those_in_memory(whole, ragged):
+def test_classifier_and_regressor_predict_the_same_as_in_memory(whole, ragged):
     rows, settings = whole[:, :-1], {"max_iter": 2, "tol": 0.0, "random_state": 0}
     y = np.where(rows[:, 0] > 0, "up", "down")
-    found = GaussianMixtureClassifier(reject_below=0.01, **settings).fit(ragged, y)
+    actual = GaussianMixtureClassifier(reject_below=0.01, **settings).fit(ragged, y)
     expected = GaussianMixtureClassifier(reject_below=0.01, **settings).fit(rows, y)
-    assert (np.concatenate(ray.get(found.predict(ragged))) == expected.predict(rows)).all()
+    assert (np.concatenate(ray.get(actual.predict(ragged))) == expected.predict(rows)).all()
     regressor = GaussianMixtureRegressor(2, targets=[2, 0], **settings).fit(ragged)
     quantiles = np.concatenate(ray.get(regressor.predict_quantiles(ragged)))
     np.testing.assert_allclose(
@@ -243,7 +243,7 @@ def test_estimators_that_predict_give_those_in_memory(whole, ragged):
         (70_001, 3, -1, r"row 70001, column 'x3': the weight -1 is not"),
     ],
 )
-def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sentence, whole):
+def test_fit_reports_the_first_invalid_value(row, column, value, sentence, whole):
     damaged = whole.copy()
     damaged[row, column] = value
     gm = mixture()
@@ -252,7 +252,7 @@ def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sente
     assert not hasattr(gm, "mixture_")
 
 
-def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
+def test_predict_reports_the_partition_of_an_invalid_value(whole):
     gm = mixture().fit(whole[:1000, :-1])
     good, bad = gm.predict([ray.put(whole[:10, :-1]), ray.put(np.full((3, 3), np.inf))])
     assert ray.get(good).shape == (10,)
@@ -260,7 +260,7 @@ def test_a_bad_number_in_a_prediction_is_named_by_its_partition(whole):
         ray.get(bad)
 
 
-def test_data_without_a_table_of_numbers_are_refused(whole, frames):
+def test_data_that_is_not_a_numeric_table_is_rejected(whole, frames):
     one, two = ray.put(whole[:10, :3]), ray.put(whole[:10, :2])
     with pytest.raises(
         ValueError, match=r"partition 0 of the Ray list is an array \(10,\) of float64, not of two axes"
@@ -284,7 +284,7 @@ def test_data_without_a_table_of_numbers_are_refused(whole, frames):
         open(frames, columns=["a", "name"])
 
 
-def test_a_part_that_no_table_can_be_made_of_is_named():
+def test_a_partition_that_cannot_be_converted_to_a_table_is_reported():
     rows = pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 2.0]})
     for values, sentence in [([1j, 2j], "Unsupported numpy type .* for column b"), ([1.0, "x"], "x.* for column b")]:
         parts = [ray.put(rows), ray.put(rows.assign(b=np.array(values, complex if 1j in values else object)))]
@@ -292,7 +292,7 @@ def test_a_part_that_no_table_can_be_made_of_is_named():
             mixture().fit(parts)
 
 
-def test_a_part_that_cannot_be_computed_is_named():
+def test_a_partition_that_cannot_be_computed_is_reported():
     @ray.remote
     def read(number):
         if number == 1:
@@ -305,13 +305,13 @@ def test_a_part_that_cannot_be_computed_is_named():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_a_part_of_nulls_alone_misses_cells(dtype):
+def test_a_column_of_nulls_in_one_partition_means_missing_values(dtype):
     rows = pd.DataFrame({"a": np.arange(50) % 7, "b": np.arange(50) % 5}, dtype=dtype).assign(weight=1.0)
     parts = [rows, rows.assign(b=None), rows]
     whole = pd.concat([rows, rows.assign(b=np.nan), rows])[["a", "b"]].astype(dtype)
     how = {"columns": ["a", "b"], "weights": "weight"}
-    found = mixture().fit(open([*map(ray.put, parts)], **how, missing=True))
-    assert_same_fit(found, mixture().fit(whole, sample_weight=np.ones(150)))
+    actual = mixture().fit(open([*map(ray.put, parts)], **how, missing=True))
+    assert_same_fit(actual, mixture().fit(whole, sample_weight=np.ones(150)))
     with pytest.raises(ValueError, match="row 50, column 'b': the value is missing"):
         mixture().fit(open([*map(ray.put, parts)], **how))
     parts[1] = rows.assign(weight=None)
@@ -319,8 +319,8 @@ def test_a_part_of_nulls_alone_misses_cells(dtype):
         mixture().fit(open([*map(ray.put, parts)], **how))
 
 
-def test_nulls_alone_in_the_first_part_tell_no_type():
-    """Check that all parts decide the type of a column."""
+def test_column_types_do_not_depend_on_nulls_in_the_first_partition():
+    """Check that the type of a column is inferred from all partitions."""
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5, "c": ["x"] * 50})
     parts = [rows.assign(b=None, c=None), rows, rows]
     expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
@@ -331,8 +331,8 @@ def test_nulls_alone_in_the_first_part_tell_no_type():
         assert mixture().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1
 
 
-def test_parts_before_the_first_row_are_left_out(whole):
-    """Check parts without rows, whose columns may have no types."""
+def test_empty_partitions_before_the_first_row_are_ignored(whole):
+    """Check partitions without rows, whose columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)
     expected = mixture().fit(rows)
     empty = pd.DataFrame({name: [] for name in NAMES}, dtype=object)
@@ -342,25 +342,25 @@ def test_parts_before_the_first_row_are_left_out(whole):
     assert_same_fit(mixture().fit(data), expected)
 
 
-def test_the_guide_runs(tmp_path):
+def test_guide_code_for_ray_runs(tmp_path):
     rows = np.random.default_rng(0).normal(size=(5_000, 3)) + 4 * np.random.default_rng(1).integers(3, size=(5_000, 1))
     for part in range(2):
         columns = dict(zip("xyz", rows[part::2].T, strict=True)) | {"count": np.full(2_500, 2)}
         pq.write_table(pa.table(columns), tmp_path / f"{part}.parquet")
     page = Path(__file__).parents[2] / "docs" / "guide" / "clusters.md"
     (code,) = re.findall(r"^## Ray$.*?^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    shown = {}
-    exec(compile(code.replace('"rows/"', repr(str(tmp_path))), str(page), "exec"), shown)
-    assert shown["labelled"].columns() == ["x", "y", "z", "count", "label"]
-    assert sum(len(each) for each in ray.get(shown["labels"])) == 5 * 30_000
+    namespace = {}
+    exec(compile(code.replace('"rows/"', repr(str(tmp_path))), str(page), "exec"), namespace)
+    assert namespace["labelled"].columns() == ["x", "y", "z", "count", "label"]
+    assert sum(len(each) for each in ray.get(namespace["labels"])) == 5 * 30_000
     ordered = np.concatenate([rows[::2], rows[1::2]])
     expected = GaussianMixture(3, random_state=0).fit(ordered, sample_weight=np.full(len(rows), 2.0))
-    assert_same_fit(shown["gm"], expected)
-    labels = np.sort(shown["labelled"].to_pandas()["label"])
+    assert_same_fit(namespace["gm"], expected)
+    labels = np.sort(namespace["labelled"].to_pandas()["label"])
     assert_same_bits(labels, np.sort(expected.predict(ordered)), "labels")
 
 
-def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
+def test_workers_with_another_version_of_gaussmix_are_reported(monkeypatch, whole):
     monkeypatch.setattr(cluster, "package_version", lambda: "0.0.2")
     theirs = re.escape(package_version())
     with pytest.raises(
@@ -370,8 +370,8 @@ def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
 
 
 @pytest.fixture
-def busy(monkeypatch):
-    """Occupy all processors by other work, and let fits report this soon."""
+def busy_cluster(monkeypatch):
+    """Occupy all processors by other work, and make fits warn soon."""
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
 
@@ -388,15 +388,15 @@ def busy(monkeypatch):
 IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for a worker\. Add nodes, or see by"
 
 
-def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(busy, whole):
+def test_a_fit_without_workers_warns_and_resumes_when_a_worker_starts(busy_cluster, whole):
     parts = [ray.put(rows) for rows in np.split(whole[:100, :-1], [30])]
-    threading.Timer(0.5, ray.kill, [busy]).start()
+    threading.Timer(0.5, ray.kill, [busy_cluster]).start()
     with pytest.warns(RuntimeWarning, match=IDLE):
         gm = mixture().fit(parts)
     assert_same_fit(gm, mixture().fit(whole[:100, :-1]))
 
 
-def test_max_time_ends_a_wait_for_workers(busy, whole):
+def test_max_time_ends_a_wait_for_workers(busy_cluster, whole):
     gm = mixture(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
@@ -406,14 +406,14 @@ def test_max_time_ends_a_wait_for_workers(busy, whole):
     assert not hasattr(gm, "mixture_")
 
 
-def test_an_interrupt_ends_a_wait_for_workers(busy, whole):
+def test_an_interrupt_ends_a_wait_for_workers(busy_cluster, whole):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
         mixture().fit([ray.put(whole[:100, :-1])])
 
 
-def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
-    """Check that the partition is given up after three deaths."""
+def test_a_partition_that_kills_three_workers_is_reported(tmp_path):
+    """Check that the fit ends after three workers have died."""
 
     @ray.remote(max_retries=0)
     def read(number):
@@ -433,18 +433,18 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
 
 
 def workers():
-    """Return the processes of fits' actors in the Ray of these tests."""
-    found, mark = [], f"GAUSSMIX_TEST_OF={os.getpid()}".encode()
+    """Return the process ids of the actors that fit in these tests."""
+    pids, mark = [], f"GAUSSMIX_TEST_OF={os.getpid()}".encode()
     for number in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
             is_actor = Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::GaussmixWorker")
             if is_actor and mark in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
-                found.append(int(number))
-    return found
+                pids.append(int(number))
+    return pids
 
 
-def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
-    """Check that a dead worker's work is repeated, and no row counts twice, so that the bits are the same."""
+def test_the_death_of_a_worker_does_not_change_the_fit(whole, ragged, rng, request):
+    """Check that the work of a dead worker is repeated, and that no row counts twice."""
     expected = mixture(max_iter=60).fit(whole[:, :-1])
     source = open(ragged)
     for _ in range(request.config.getoption("kills")):

@@ -106,7 +106,7 @@ def folder(whole, tmp_path_factory):
 def written(whole, folder, dtype="f8"):
     folder.mkdir()
     for number, (first, end) in enumerate(pairwise([0, 5, 90_000, N_ROWS])):
-        columns = {name: whole[first:end, place].astype(dtype) for place, name in enumerate(NAMES)}
+        columns = {name: whole[first:end, index].astype(dtype) for index, name in enumerate(NAMES)}
         columns |= {"weight": whole[first:end, -1], "name": np.full(end - first, "x")}
         pq.write_table(pa.table(columns), folder / f"part {number}.parquet", row_group_size=20_000)
     return str(folder)
@@ -114,7 +114,7 @@ def written(whole, folder, dtype="f8"):
 
 @pytest.fixture(scope="module")
 def ragged(spark, whole, tmp_path_factory):
-    """Return a frame that does not come from files, with partitions of any sizes, including empty ones."""
+    """Return a frame that does not come from files, with partitions of different sizes, including empty ones."""
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
     np.save(path, whole)
     return frame_of(spark, path, RAGGED)
@@ -137,7 +137,7 @@ def mixture(**parameters):
 
 
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), pytest.param("tied", "f4", marks=pytest.mark.heavy)])
-def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, whole, spark, tmp_path):
+def test_fit_to_parquet_files_gives_the_same_bits_as_in_memory(structure, dtype, whole, spark, tmp_path):
     rows = whole[:, :-1].astype(dtype)
     frame = spark.read.parquet(written(whole, tmp_path / "rows", dtype)).select(NAMES)
     gm = mixture(covariance_type=structure).fit(frame)
@@ -146,7 +146,7 @@ def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, 
 
 
 def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder, monkeypatch):
-    """Check the order of the files, in whatever order Spark reads them, and even if some are left out."""
+    """Check the order of the files, although Spark reads them in another order, and if a filter removes rows."""
     # Capturing the output of `explain` would also capture what other threads print.
     monkeypatch.setattr(type(spark.range(1)), "explain", None)
     source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
@@ -156,11 +156,11 @@ def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folde
 
 
 @pytest.mark.heavy
-def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, spark, tmp_path):
+def test_files_of_a_delta_table_are_read_in_the_order_of_their_paths(whole, spark, tmp_path):
     """Check files of the latest version, read without Delta's own library, which no Python package index has."""
     deltalake = pytest.importorskip("deltalake")
     for mode, first, end in (("append", 0, 50), ("overwrite", 0, 90_000), ("append", 90_000, N_ROWS)):
-        part = pa.table({name: whole[first:end, place] for place, name in enumerate(NAMES)})
+        part = pa.table({name: whole[first:end, index] for index, name in enumerate(NAMES)})
         deltalake.write_deltalake(str(tmp_path), part, mode=mode)
     paths = deltalake.DeltaTable(str(tmp_path)).file_uris()
     assert len(paths) < len(list(tmp_path.glob("*.parquet")))
@@ -172,10 +172,10 @@ def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, sp
         assert_same_bits(rows, np.column_stack(expected.columns), "rows")
 
 
-def test_candidates_live_with_their_rows(whole, spark, ragged):
+def test_truncated_em_gives_the_same_bits_and_removes_old_candidates(whole, spark, ragged):
     """Check that truncated EM has the same bits, whichever workers run the tasks, and that old candidates are removed.
 
-    The estimated gap has the same bits, too.
+    The estimated gap has the same bits.
     """
     gc.collect()
     before, source = set(folders(spark)), open(ragged.select(NAMES).where("a < 1e8"))
@@ -188,7 +188,7 @@ def test_candidates_live_with_their_rows(whole, spark, ragged):
         assert len([*mine.iterdir()]) == source._rows._layout.n_partitions * (1 + 2 * n_fits)
 
 
-def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(whole, ragged):
+def test_fit_to_uneven_weighted_partitions_gives_the_same_bits_as_in_memory(whole, ragged):
     expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Spark frame: left out column 'name'"):
         source = open(ragged.withColumn("name", functions.lit("x")), weights="weight")
@@ -198,12 +198,12 @@ def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(w
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
+def test_spark_source_passes_check_source(spark, monkeypatch, rng):
     monkeypatch.setattr(spark_source.SparkCluster, "whole", None)  # otherwise small tables are copied to this process
 
     def make_source(rows, row_weight):
-        every = rows if row_weight is None else np.column_stack([rows, row_weight])
-        table = pa.table({f"x{place}": column for place, column in enumerate(every.T)})
+        columns = rows if row_weight is None else np.column_stack([rows, row_weight])
+        table = pa.table({f"x{index}": column for index, column in enumerate(columns.T)})
         return open(spark.createDataFrame(table), weights=None if row_weight is None else "x3")
 
     check_source(make_source, rng)
@@ -213,18 +213,18 @@ def are_chosen(block, chosen):
     return chosen[block.row_slice]
 
 
-def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
+def test_bayesian_fit_gives_the_same_bits_as_in_memory(whole, ragged):
     bayesian = BayesianGaussianMixture(6, random_state=0, max_iter=3)
     expected = clone(bayesian).fit(whole[:, :-1], sample_weight=whole[:, -1])
     source = open(ragged, weights="weight")
-    found = clone(bayesian).fit(source)
-    assert_same_fit(found, expected)
-    assert found.score(source) == expected.score(whole[:, :-1], sample_weight=whole[:, -1])
+    actual = clone(bayesian).fit(source)
+    assert_same_fit(actual, expected)
+    assert actual.score(source) == expected.score(whole[:, :-1], sample_weight=whole[:, -1])
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("call", ["trim", "cv", "labels", "classes"])
-def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, spark, tmp_path, rng):
+def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, spark, tmp_path, rng):
     import streamed  # imported here, because Spark's workers import this module without its neighbours
 
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
@@ -233,16 +233,16 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, spar
     streamed.check_same_bits(call, frame.select(streamed.NAMES[:2]), frame, rows)
 
 
-def test_results_of_rows_are_columns(whole, spark, folder):
+def test_predictions_are_spark_columns_with_the_same_bits_as_in_memory(whole, spark, folder):
     frame, gm = spark.read.parquet(folder).select(NAMES), mixture().fit(whole[:20_000, :-1])
     names = "predict", "predict_proba", "score_samples"
-    found = frame.select("a", *(getattr(gm, name)(frame).alias(name) for name in names)).toArrow()
+    actual = frame.select("a", *(getattr(gm, name)(frame).alias(name) for name in names)).toArrow()
     order = np.argsort(whole[:, 0])
-    assert_same_bits(np.sort(found["a"].to_numpy()), whole[order, 0], "rows")
-    back = np.empty(N_ROWS, dtype=np.intp)  # index in memory of each row of `found`
-    back[np.argsort(found["a"].to_numpy())] = order
+    assert_same_bits(np.sort(actual["a"].to_numpy()), whole[order, 0], "rows")
+    back = np.empty(N_ROWS, dtype=np.intp)  # index in memory of each row of `actual`
+    back[np.argsort(actual["a"].to_numpy())] = order
     for name in names:
-        column = found[name].combine_chunks()
+        column = actual[name].combine_chunks()
         flat = column.flatten() if name == "predict_proba" else column
         expected = getattr(gm, name)(whole[:, :-1])
         assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[back], name)
@@ -252,34 +252,34 @@ def test_results_of_rows_are_columns(whole, spark, folder):
 
 
 @pytest.mark.heavy
-def test_estimators_that_predict_give_columns(whole, spark, folder):
+def test_classifier_and_regressor_predict_spark_columns(whole, spark, folder):
     frame, rows, settings = spark.read.parquet(folder).select(NAMES), whole[:, :-1], {"max_iter": 2, "random_state": 0}
     table, y = pd.DataFrame(rows, columns=NAMES), np.where(rows[:, 0] > 0, "up", "down")
     classifier = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(frame, y)
     expected = GaussianMixtureClassifier(reject_below=0.001, **settings).fit(table, y)
     assert_same_bits(classifier.mixture_.means, expected.mixture_.means, "means")
     regressor = gaussmix.GaussianMixtureRegressor(2, targets=["c", "b"], **settings).fit(table)
-    answers = {"label": classifier.predict(frame), "cb": regressor.predict(frame)}
-    answers["q"] = regressor.predict_quantiles(frame, [0.1, 0.5])
-    chosen = frame.where("a > 6").select("a", *(column.alias(name) for name, column in answers.items()))
-    found = chosen.toArrow()
-    taken = pd.DataFrame({"a": rows[:, 0], "row": np.arange(N_ROWS)}).set_index("a")["row"][found["a"].to_numpy()]
+    columns = {"label": classifier.predict(frame), "cb": regressor.predict(frame)}
+    columns["q"] = regressor.predict_quantiles(frame, [0.1, 0.5])
+    chosen = frame.where("a > 6").select("a", *(column.alias(name) for name, column in columns.items()))
+    actual = chosen.toArrow()
+    taken = pd.DataFrame({"a": rows[:, 0], "row": np.arange(N_ROWS)}).set_index("a")["row"][actual["a"].to_numpy()]
     some = table.iloc[taken.to_numpy()]
-    assert found["label"].to_pylist() == expected.predict(some).tolist()
-    np.testing.assert_allclose(found["cb"].to_pylist(), regressor.predict(some), rtol=1e-9)
-    np.testing.assert_allclose(found["q"].to_pylist(), regressor.predict_quantiles(some, [0.1, 0.5]), rtol=1e-9)
+    assert actual["label"].to_pylist() == expected.predict(some).tolist()
+    np.testing.assert_allclose(actual["cb"].to_pylist(), regressor.predict(some), rtol=1e-9)
+    np.testing.assert_allclose(actual["q"].to_pylist(), regressor.predict_quantiles(some, [0.1, 0.5]), rtol=1e-9)
 
 
-def test_missing_values_are_filled_in_a_column(whole, spark, folder):
+def test_imputer_returns_a_spark_column_of_filled_values(whole, spark, folder):
     rows = whole[whole[:, 0] < 1e8, :-1]  # the distant row would make a covariance nearly singular
     frame = spark.read.parquet(folder).select(NAMES).where("a < 1e8")
-    holed = frame.withColumn("b", functions.expr("IF(a > 4, NULL, b)"))
+    X_nan = frame.withColumn("b", functions.expr("IF(a > 4, NULL, b)"))
     missing = np.where((rows[:, :1] > 4) & [False, True, False], np.nan, rows)
-    imputer = GaussianMixtureImputer(max_iter=2, random_state=0).fit(holed)
+    imputer = GaussianMixtureImputer(max_iter=2, random_state=0).fit(X_nan)
     expected = GaussianMixtureImputer(max_iter=2, random_state=0).fit(missing)
     assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
-    found = holed.where("a > 4").select("a", imputer.transform(holed).alias("filled")).toArrow()
-    filled, order = np.array(found["filled"].to_pylist()), np.argsort(found["a"].to_numpy())
+    actual = X_nan.where("a > 4").select("a", imputer.transform(X_nan).alias("filled")).toArrow()
+    filled, order = np.array(actual["filled"].to_pylist()), np.argsort(actual["a"].to_numpy())
     some = missing[rows[:, 0] > 4]
     np.testing.assert_allclose(filled[order], expected.transform(some)[np.argsort(some[:, 0])], rtol=1e-9)
 
@@ -292,7 +292,7 @@ def test_missing_values_are_filled_in_a_column(whole, spark, folder):
         (70_001, "weight", "-1.0", r"row 70001, column 'weight': the weight -1 is not"),
     ],
 )
-def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sentence, spark, folder, whole):
+def test_fit_reports_the_first_invalid_value(row, column, value, sentence, spark, folder, whole):
     frame = spark.read.parquet(folder).drop("name")
     damaged = functions.expr(f"IF(a = {float(whole[row, 0])!r}D, {value}, {column})")
     gm = mixture()
@@ -301,14 +301,14 @@ def test_the_first_number_that_no_fit_can_use_is_named(row, column, value, sente
     assert not hasattr(gm, "mixture_")
 
 
-def test_a_bad_number_in_a_prediction_is_named(spark, whole):
+def test_predict_reports_an_invalid_value(spark, whole):
     gm = mixture().fit(whole[:1000, :-1])
     frame = spark.createDataFrame([(1.0, 2.0, 3.0), (1.0, float("inf"), 3.0)], NAMES)
     with pytest.raises(Exception, match="the Spark frame, one of its rows, column 'b': the value is infinite"):
         frame.select(gm.predict(frame)).toArrow()
 
 
-def test_data_without_a_table_of_numbers_are_refused(spark, whole):
+def test_data_that_is_not_a_numeric_table_is_rejected(spark, whole):
     frame = spark.createDataFrame([(1.0, "x", 2**62), (2.0, "y", 2**62 + 1)], ["a", "text", "long"])
     with pytest.raises(ValueError, match="column 'text': it contains text, not numbers"):
         open(frame, columns=["a", "text"])
@@ -322,9 +322,9 @@ def test_data_without_a_table_of_numbers_are_refused(spark, whole):
 
 
 def folders(spark):
-    """Return the folders in which this session keeps rows."""
-    place = spark.range(1).mapInArrow(lambda batches: map(_local_dirs, batches), "place string").toArrow()
-    return [*Path(place["place"][0].as_py()).glob("gaussmix-*")]
+    """Return the folders in which this session stores rows."""
+    table = spark.range(1).mapInArrow(lambda batches: map(_local_dirs, batches), "place string").toArrow()
+    return [*Path(table["place"][0].as_py()).glob("gaussmix-*")]
 
 
 def _local_dirs(batch):
@@ -332,7 +332,7 @@ def _local_dirs(batch):
 
 
 @pytest.mark.heavy
-def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark, ragged):
+def test_lost_files_are_written_again_and_deleted_with_the_source(whole, spark, ragged):
     gc.collect()
     before = set(folders(spark))
     source = open(ragged.select(NAMES))
@@ -345,18 +345,18 @@ def test_files_that_are_lost_are_made_again_and_go_with_the_source(whole, spark,
     assert sorted(mine.iterdir()) == files
     del source
     gc.collect()
-    assert comes_true(lambda: not mine.exists())
+    assert becomes_true(lambda: not mine.exists())
 
 
-def comes_true(claim):
+def becomes_true(condition):
     until = monotonic() + 60
-    while not claim() and monotonic() < until:
+    while not condition() and monotonic() < until:
         sleep(0.1)
-    return claim()
+    return condition()
 
 
 @pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
-def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
+def test_executors_merge_the_sums_of_their_partitions(n_parts, whole, spark, ragged, monkeypatch):
     """Check that this process gets one tree, even if a task has several partitions and some files are lost.
 
     If sums are large, it gets one tree for each part of the components.
@@ -367,11 +367,11 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
     answers, n_trees, lost = spark_source.SparkCluster._answers, [], []
 
     def counted(self, frame):
-        found = answers(self, frame)
-        if (0, 3) in found and not lost:  # a part of a partition, as happens if files are lost between tasks of a job
-            lost.append(found.pop((0, 3)))
-        n_trees.append(sum(isinstance(pickle.loads(each), Tree) for each in found.values() if each))
-        return found
+        parts = answers(self, frame)
+        if (0, 3) in parts and not lost:  # a part of a partition, as happens if files are lost between tasks of a job
+            lost.append(parts.pop((0, 3)))
+        n_trees.append(sum(isinstance(pickle.loads(each), Tree) for each in parts.values() if each))
+        return parts
 
     gc.collect()
     before = set(folders(spark))
@@ -389,8 +389,8 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
     assert max(n_trees) == n_parts
 
 
-def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
-    """Check that the bits agree with rows in memory, even if files are lost, and that rows are never all here."""
+def test_partial_fit_reads_one_block_of_rows_at_a_time(whole, spark, ragged):
+    """Check that lost files do not change the bits, and that this process never has all rows."""
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")
@@ -404,7 +404,7 @@ def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
 
 
 @pytest.mark.heavy
-def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark, whole, tmp_path):
+def test_a_data_frame_that_differs_when_it_is_computed_again_is_rejected(spark, whole, tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, whole)
     before = set(folders(spark))
@@ -412,31 +412,31 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     assert source.row_totals.n_rows == N_ROWS
     (mine,) = set(folders(spark)) - before
     source._rows._pieces.unpersist(blocking=True)
-    refused = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
+    raises = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
     chosen = np.arange(N_ROWS) % 2 == 0
     for other in whole[::-1], whole[:150_000]:  # in the second table, partitions have fewer rows or none
         np.save(path, other)
         for file in mine.iterdir():
             file.unlink()
-        for _ in range(2):  # the second fit is refused, too
-            with refused():
+        for _ in range(2):  # the second fit raises the same error
+            with raises():
                 mixture().fit(source)
-        with refused():
+        with raises():
             source.part(partial(are_chosen, chosen=chosen), int(chosen.sum()))
     np.save(path, whole)
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), whole[:, :-1], "rows")
     np.save(path, whole[::-1])
     source._rows._stored.unpersist(blocking=True)
-    with refused():
+    with raises():
         mixture().fit(source)
     path.unlink()  # the executors' files are deleted without computing them again
     del source
     gc.collect()
-    assert comes_true(lambda: not mine.exists())
+    assert becomes_true(lambda: not mine.exists())
 
 
 @pytest.mark.heavy
-def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request):
+def test_the_death_of_a_python_worker_does_not_change_the_fit(whole, spark, ragged, rng, request):
     expected, source = mixture(max_iter=5).fit(whole[:, :-1]), open(ragged.select(NAMES))
     for _ in range(min(2, request.config.getoption("kills"))):
         pids = spark.range(0, 4, 1, 4).mapInArrow(lambda batches: map(_pid, batches), "pid long").toArrow()["pid"]
@@ -449,7 +449,7 @@ def test_python_workers_may_die_at_any_moment(whole, spark, ragged, rng, request
             killer.join()
 
 
-def test_a_partition_that_kills_its_workers_is_given_up_by_name(spark):
+def test_a_partition_that_kills_its_workers_is_reported(spark):
     def read(batches):
         for batch in batches:
             if batch.column(0).to_pylist() == [3]:
@@ -466,33 +466,33 @@ def _pid(batch):
     return pa.RecordBatch.from_arrays([pa.array([os.getpid()])], ["pid"])
 
 
-def test_the_estimator_works_in_a_pipeline_and_is_saved_with_it(whole, spark, tmp_path):
+def test_spark_estimator_works_in_a_pipeline_and_can_be_saved(whole, spark, tmp_path):
     from pyspark.ml import Pipeline, PipelineModel
     from pyspark.ml.feature import VectorAssembler
 
     from gaussmix.spark import GaussianMixture as SparkMixture
 
-    few = whole[:5000]
-    frame = spark.createDataFrame(pa.table(dict(zip([*NAMES, "weight"], few.T, strict=True)))).coalesce(1)
+    table = whole[:5000]
+    frame = spark.createDataFrame(pa.table(dict(zip([*NAMES, "weight"], table.T, strict=True)))).coalesce(1)
     settings = {"k": 3, "covarianceType": "VVI", "weightCol": "weight", "maxIter": 5, "logDensityCol": "log p(x)"}
     stages = [VectorAssembler(inputCols=NAMES, outputCol="features"), SparkMixture(**settings)]
     Pipeline(stages=stages).write().overwrite().save(str(tmp_path / "pipeline"))
     model = Pipeline.load(str(tmp_path / "pipeline")).fit(frame)
     model.save(str(tmp_path / "model"))
-    rows, weight = few[:, :-1], few[:, -1]
+    rows, weight = table[:, :-1], table[:, -1]
     expected = GaussianMixture(3, covariance_type="VVI", max_iter=5, random_state=0).fit(rows, sample_weight=weight)
     for each in model, PipelineModel.load(str(tmp_path / "model")):
         assert_same_fit(each.stages[1].estimator, expected)
-        found = each.transform(frame).toPandas()
-        assert list(found) == [*NAMES, "weight", "features", "prediction", "probability", "log p(x)"]
-        assert (found["prediction"].dtype, found["weight"].tolist()) == (np.int32, weight.tolist())
-        assert_same_bits(found["prediction"].to_numpy().astype(np.int64), expected.predict(rows), "labels")
-        shares = np.array([vector.toArray() for vector in found["probability"]])
-        assert_same_bits(shares, expected.predict_proba(rows), "responsibilities")
-        assert_same_bits(found["log p(x)"].to_numpy(), expected.score_samples(rows), "log densities")
+        actual = each.transform(frame).toPandas()
+        assert list(actual) == [*NAMES, "weight", "features", "prediction", "probability", "log p(x)"]
+        assert (actual["prediction"].dtype, actual["weight"].tolist()) == (np.int32, weight.tolist())
+        assert_same_bits(actual["prediction"].to_numpy().astype(np.int64), expected.predict(rows), "labels")
+        proba = np.array([vector.toArray() for vector in actual["probability"]])
+        assert_same_bits(proba, expected.predict_proba(rows), "responsibilities")
+        assert_same_bits(actual["log p(x)"].to_numpy(), expected.score_samples(rows), "log densities")
 
 
-def test_a_column_of_vectors_is_for_the_estimator_of_spark(spark):
+def test_a_column_of_vectors_is_rejected_with_a_hint_to_the_spark_estimator(spark):
     frame = spark.createDataFrame([(1.0, Vectors.dense([1.0, 2.0]))], ["a", "features"])
     advice = r"it contains vectors; use gaussmix\.spark\.GaussianMixture for vectors, or pass the original columns\.$"
     with pytest.raises(ValueError, match=rf"^the Spark frame, column 'features': {advice}"):
@@ -501,17 +501,17 @@ def test_a_column_of_vectors_is_for_the_estimator_of_spark(spark):
         assert open(frame).n_features == 1
 
 
-def test_columns_of_times_are_left_out(spark):
+def test_columns_of_times_are_excluded_with_a_warning(spark):
     times = "current_timestamp() AS t", "make_interval(1) AS i", "array(current_timestamp()) AS many"
     frame = spark.range(9).selectExpr("double(id) AS a", *times)
-    with pytest.warns(RuntimeWarning, match="left out") as told:
+    with pytest.warns(RuntimeWarning, match="left out") as caught:
         assert open(frame).feature_names == ("a",)
-    kinds = [re.search(r"left out column '(.*)': it contains (.*?)[,;]", str(each.message)).groups() for each in told]
+    kinds = [re.search(r"left out column '(.*)': it contains (.*?)[,;]", str(each.message)).groups() for each in caught]
     assert kinds == [("t", "dates"), ("i", "dates"), ("many", "array<timestamp>")]
     assert GaussianMixture(1).fit(open(frame, columns=["a"])).n_features_in_ == 1
 
 
-def test_vectors_of_several_sizes_are_refused(spark):
+def test_vectors_of_different_sizes_are_rejected(spark):
     from gaussmix.spark import GaussianMixture as SparkMixture
 
     frame = spark.createDataFrame([([1.0, 2.0],), ([3.0],)], ["features"]).coalesce(1)
@@ -522,7 +522,7 @@ def test_vectors_of_several_sizes_are_refused(spark):
 
 
 @pytest.mark.parametrize("kind", [ArrayType(DoubleType()), VectorUDT()])
-def test_a_row_without_a_vector_is_named(kind, spark):
+def test_a_row_without_a_vector_is_reported(kind, spark):
     from gaussmix.spark import GaussianMixture as SparkMixture
 
     numbers = [1.0, 2.0] if isinstance(kind, ArrayType) else Vectors.dense([1.0, 2.0])
@@ -534,7 +534,7 @@ def test_a_row_without_a_vector_is_named(kind, spark):
         SparkMixture(k=1).fit(frame.where("features IS NULL"))
 
 
-def test_names_of_columns_may_have_dots(spark, rng):
+def test_column_names_may_contain_dots(spark, rng):
     from gaussmix.spark import GaussianMixture as SparkMixture
 
     rows, weight = rng.normal(size=(50, 2)), rng.integers(1, 4, size=50).astype(float)
@@ -544,26 +544,26 @@ def test_names_of_columns_may_have_dots(spark, rng):
     model = SparkMixture(k=2, **settings).fit(frame)
     expected = GaussianMixture(2, random_state=0).fit(rows, sample_weight=weight)
     assert_same_bits(model.estimator.means_, expected.means_, "means")
-    found = model.transform(frame).toPandas()
-    assert list(found) == ["f.x", "w.t", "p.q", "p.r"]
-    assert found["p.q"].tolist() == expected.predict(rows).tolist()
+    actual = model.transform(frame).toPandas()
+    assert list(actual) == ["f.x", "w.t", "p.q", "p.r"]
+    assert actual["p.q"].tolist() == expected.predict(rows).tolist()
 
 
 @pytest.mark.heavy
-def test_the_guide_runs(whole, spark):
+def test_guide_code_for_spark_runs(whole, spark):
     frame = spark.createDataFrame(pa.table(dict(zip(["x", "y", "z", "count"], whole[:2000].T, strict=True)))).coalesce(
         1
     )
     page = Path(__file__).parents[2] / "docs" / "guide" / "clusters.md"
-    shown = {"frame": frame}
+    namespace = {"frame": frame}
     for code in re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
         if "import ray" not in code:
-            exec(compile(code, str(page), "exec"), shown)
-    assert shown["labelled"].columns == [*frame.columns, "label", "p"]
-    assert_same_bits(shown["means"], shown["gm"].means_, "means of the Pipeline")
+            exec(compile(code, str(page), "exec"), namespace)
+    assert namespace["labelled"].columns == [*frame.columns, "label", "p"]
+    assert_same_bits(namespace["means"], namespace["gm"].means_, "means of the Pipeline")
 
 
-def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
+def test_executors_without_this_version_of_gaussmix_are_reported(spark, monkeypatch):
     frame = spark.createDataFrame([(1.0, 2.0), (2.0, 2.0)], ["a", "b"]).coalesce(1)  # each task is tried four times
     monkeypatch.setattr(jobs, "package_version", lambda: "0.0.2")
     with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+, but your program has 0.0.2\."):
@@ -583,7 +583,7 @@ def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
         jobs.answered(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
 
 
-def test_a_file_that_is_gone_is_named(spark, whole, tmp_path):
+def test_a_deleted_file_is_reported(spark, whole, tmp_path):
     folder = Path(written(whole, tmp_path / "rows of today"))
     frame = spark.read.parquet(str(folder)).select(NAMES)
     (folder / "part 1.parquet").unlink()
@@ -591,7 +591,7 @@ def test_a_file_that_is_gone_is_named(spark, whole, tmp_path):
         mixture().fit(frame)
 
 
-def test_a_file_of_another_type_is_named(spark, whole, tmp_path):
+def test_a_file_with_another_column_type_is_reported(spark, whole, tmp_path):
     for number in range(2):
         column = whole[:9, 0] if number == 0 else np.arange(9)
         pq.write_table(pa.table({"a": column, "b": whole[:9, 1]}), tmp_path / f"{number}.parquet")
@@ -600,7 +600,7 @@ def test_a_file_of_another_type_is_named(spark, whole, tmp_path):
         mixture().fit(spark.read.parquet(str(tmp_path)))
 
 
-def test_results_beyond_the_limit_of_spark_are_told(spark):
+def test_results_larger_than_the_limit_of_spark_raise_memory_error(spark):
     def make(batches):
         for _ in batches:
             yield pa.RecordBatch.from_arrays([pa.array([bytes(2**24)])], ["content"])
@@ -618,7 +618,7 @@ def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
     monkeypatch.setattr(jobs, "_has_executors", lambda context: False)
     with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time has"):
         mixture(max_time=0.001).fit(source)
-    assert comes_true(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
+    assert becomes_true(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
 
 
 CONNECT = """
@@ -683,8 +683,8 @@ def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     expected = mixture().fit(whole[:, :-1])
     assert_same_fit(GaussianMixture.load(model), expected)
-    counts, told = done.stdout.splitlines()[-2:]
+    counts, warning = done.stdout.splitlines()[-2:]
     assert counts == str(np.bincount(expected.predict(whole[:, :-1])).tolist())
     assert re.fullmatch(
-        r"1000 The Spark application has had no worker for \d s, and the work waits for a worker\. See in .*", told
+        r"1000 The Spark application has had no worker for \d s, and the work waits for a worker\. See in .*", warning
     )

@@ -16,9 +16,9 @@ _MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with eigenval
 class Directions(NamedTuple):
     """Axes (n_directions, n_features) that separate components, sorted by decreasing eigenvalues (n_directions,).
 
-    Each axis has length 1, and its entry with the largest absolute value is positive. The eigenvalue of an axis
-    measures how well the axis separates the components; it has no unit. `centre` (n_features,) is the mean of the
-    mixture, in data units.
+    Each axis has length 1. Its largest entry is positive, where entries are multiplied by the standard deviations of
+    the features, so that the sign does not depend on units. The eigenvalue of an axis measures how well the axis
+    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
     """
 
     centre: Array
@@ -53,7 +53,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
     values, axes = values[::-1], (root.T @ vectors[:, ::-1]).T
     n_directions = max(1, int(np.count_nonzero(values > _MIN_EIGENVALUE)))
     axes = axes[:n_directions] / np.linalg.norm(axes[:n_directions], axis=1, keepdims=True)
-    indices = abs(axes).argmax(axis=1)
+    indices = abs(axes * scale).argmax(axis=1)
     signs = np.sign(axes[np.arange(n_directions), indices])
     return Directions(centre, axes * signs[:, None], values[:n_directions])
 

@@ -61,20 +61,20 @@ class Problem:
         """Return the same problem with some arguments changed."""
         return replace(self, **changes)
 
-    def with_component(self, place, mean):
-        """Return the same problem with an additional component at index `place`, for triangular factors."""
+    def with_component(self, index, mean):
+        """Return the same problem with an additional component at `index`, for triangular factors."""
         return self.but(
-            log_scale=np.insert(self.log_scale, place, 0),
-            means=np.insert(self.means, place, mean, axis=0),
-            factors=np.insert(self.factors, place, np.eye(len(mean)), axis=0),
-            anchor=None if self.anchor is None else np.insert(self.anchor, place, mean, axis=0),
-            projection=None if self.projection is None else np.insert(self.projection, place, 1.0, axis=0),
+            log_scale=np.insert(self.log_scale, index, 0),
+            means=np.insert(self.means, index, mean, axis=0),
+            factors=np.insert(self.factors, index, np.eye(len(mean)), axis=0),
+            anchor=None if self.anchor is None else np.insert(self.anchor, index, mean, axis=0),
+            projection=None if self.projection is None else np.insert(self.projection, index, 1.0, axis=0),
         )
 
 
 @pytest.fixture
 def make_problem(rng):
-    """Make overlapping components, so that most responsibilities matter; every argument is used."""
+    """Return a function that makes problems of overlapping components, so that most responsibilities are not 0 or 1."""
 
     def make(n_rows, n_features, n_components=3, factor_shape=TRIANGULAR, rule=SOFT, second=FULL):
         shape = (n_components, n_features)
@@ -87,11 +87,11 @@ def make_problem(rng):
             SHARED: triangles[:1],
             LOW_RANK: low_rank(rng, shape, int(rng.integers(n_features + 1))),
         }
-        given = rng.dirichlet(np.ones(n_components), n_rows) if rule == ASSIGNMENT else None
+        assignment = rng.dirichlet(np.ones(n_components), n_rows) if rule == ASSIGNMENT else None
         return Problem(
             rows=2 * rng.normal(size=(n_rows, n_features)) + 5,
             row_weight=rng.integers(0, 4, n_rows) / 2,
-            assignment=given,
+            assignment=assignment,
             origin=np.full(n_features, 5.0),
             log_scale=rng.normal(size=n_components),
             means=means,
@@ -107,8 +107,8 @@ def make_problem(rng):
 
 
 @pytest.fixture
-def apart(make_problem, rng):
-    """Make clusters so far apart that most components are negligible for most rows; rows may be sorted by cluster."""
+def make_clusters(make_problem, rng):
+    """Return a function that makes distant clusters, so that most components are negligible for most rows."""
 
     def make(n_rows, n_features, n_components, factor_shape, is_sorted=True):
         problem = make_problem(n_rows, n_features, n_components, factor_shape)
@@ -160,8 +160,8 @@ def exact_responsibilities(problem):
     gap = table - table.max(1, keepdims=True, initial=-np.inf)
     if problem.rule == HARD:
         return np.eye(table.shape[1])[table.argmax(1)].astype(np.longdouble), table.max(1, initial=-np.inf)
-    kept = np.where(gap > -CUT, np.exp(gap), 0)
-    return kept / kept.sum(1, keepdims=True), table.max(1, initial=-np.inf) + np.log(kept.sum(1))
+    densities = np.where(gap > -CUT, np.exp(gap), 0)
+    return densities / densities.sum(1, keepdims=True), table.max(1, initial=-np.inf) + np.log(densities.sum(1))
 
 
 def exact_step(problem):
@@ -192,16 +192,16 @@ def allowed_errors(problem, eps):
     unit = 4 * eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
     total = float(weight.sum())
     anchor = 0 if problem.anchor is None else problem.anchor
-    reach = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
+    largest_offset = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
     trace = problem.rows.shape[1] if problem.second == TRACE else 1
     if problem.projection is not None:
         trace = max(1.0, float(np.abs(problem.projection).sum(axis=1).max(initial=0)))
-    return unit * total * largest, unit * total, unit * total * reach, unit * total * reach**2 * trace
+    return unit * total * largest, unit * total, unit * total * largest_offset, unit * total * largest_offset**2 * trace
 
 
 @pytest.fixture
-def agrees_with_definition():
-    """Check that a step's results agree with the definition, within rounding."""
+def check_step():
+    """Return a function that compares the results of a step with their definition, up to rounding."""
 
     def check(problem, results, eps=2.0**-52):
         exact = exact_step(problem)
@@ -218,7 +218,7 @@ def agrees_with_definition():
 
 @pytest.fixture
 def same_bits():
-    """Check that two steps or evaluations agree in every bit, where 0 and -0 are one number."""
+    """Return a function that checks that two results have the same bits, except that 0 equals -0."""
 
     def check(one, other):
         if isinstance(one, np.ndarray):
@@ -230,8 +230,8 @@ def same_bits():
 
 
 @pytest.fixture
-def agree(targets, same_bits):
-    """Check that a call has the same bits on every target."""
+def check_targets(targets, same_bits):
+    """Return a function that checks that a call has the same bits on every target."""
 
     def check(call):
         expected = call(targets[0])
@@ -242,20 +242,20 @@ def agree(targets, same_bits):
 
 
 @pytest.fixture
-def exact_shares():
-    """Compute responsibilities by their definition, in long double."""
+def responsibilities_of():
+    """Return a function that computes responsibilities by their definition, in long double."""
     return lambda problem: exact_responsibilities(problem)[0]
 
 
 @pytest.fixture
 def exact_log_densities():
-    """Return `weighted_log_densities`, for tests that need the table."""
+    """Return the function `weighted_log_densities`."""
     return weighted_log_densities
 
 
 @pytest.fixture
 def no_bounds():
-    """Return bounds without information for a problem, and a motion that makes them stay so."""
+    """Return a function that makes trivial bounds for a problem, with a motion after which they remain trivial."""
 
     def make(problem):
         shape = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
@@ -266,7 +266,7 @@ def no_bounds():
 
 @pytest.fixture
 def move(rng):
-    """Move a problem's components a little, and write the motion into `visit`."""
+    """Return a function that moves a problem's components slightly, and writes the motion into `visit`."""
 
     def moved(problem, visit, target):
         after = problem.but(
@@ -282,7 +282,7 @@ def move(rng):
 
 @pytest.fixture
 def assert_bounds():
-    """Check that bounds are at most the distance of a group's nearest row, and mostly above `part` of this distance."""
+    """Return a check that bounds are at most the distance of a group's nearest row, and mostly above `part` of it."""
 
     def check(bounds, problem, part):
         rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)

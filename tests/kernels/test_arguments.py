@@ -1,4 +1,4 @@
-"""A wrong argument raises an error with its name, before anything is read."""
+"""Tests of the arguments of a step: an invalid argument raises an error that names it, before anything is read."""
 
 import os
 
@@ -35,7 +35,7 @@ def cases(table):
 
 
 @pytest.mark.parametrize(("name", "value"), cases(WRONG_VALUES))
-def test_wrong_values(target, make_problem, name, value):
+def test_step_rejects_invalid_arguments(target, make_problem, name, value):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match=r"must|goes with|missing|n_components|no features"):
         problem.but(**{name: value}).step(target)
@@ -44,33 +44,33 @@ def test_wrong_values(target, make_problem, name, value):
 @pytest.mark.parametrize(
     "change", [{"factors": np.ones((2, 4, 2))}, {"factors": np.ones((2, 3, 0))}, {"projection": None}]
 )
-def test_wrong_factors_and_projections(target, make_problem, change):
+def test_step_rejects_invalid_low_rank_factors_and_projections(target, make_problem, change):
     problem = make_problem(10, 3, 2, factor_shape=4, second=4)
     with pytest.raises(ValueError, match=r"must have shape|goes with"):
         problem.but(**change).step(target)
 
 
 @pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))
-def test_wrong_types(target, make_problem, name, value):
+def test_step_rejects_arguments_of_wrong_types(target, make_problem, name, value):
     problem = make_problem(10, 3, 2, rule=2 if name == "assignment" else 0)
     with pytest.raises(TypeError):
         problem.but(**{name: value}).step(target)
 
 
 @pytest.mark.parametrize("assignment", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
-def test_wrong_given(target, make_problem, assignment):
+def test_step_rejects_invalid_assignments(target, make_problem, assignment):
     problem = make_problem(10, 3, 2, rule=2)
     with pytest.raises(ValueError, match="assignment"):
         problem.but(assignment=assignment).step(target)
 
 
-def test_labels_alone_do_not_tell_the_number_of_components(target):
+def test_step_with_labels_alone_requires_n_components(target):
     rows, labels = np.zeros((4, 2)), np.zeros(4, np.int32)
     with pytest.raises(ValueError, match="n_components"):
         target.step(rows, None, labels, None, None, None, 0, None, None, 2, 0, 1)
 
 
-def test_threads_and_outputs_are_counted(target, make_problem):
+def test_n_threads_and_outputs_out_of_range_are_rejected(target, make_problem):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match="n_threads"):
         problem.step(target, 0)
@@ -78,14 +78,14 @@ def test_threads_and_outputs_are_counted(target, make_problem):
         problem.evaluate(target, 4)
 
 
-@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer aborts where new would throw")
-def test_no_memory(target):
-    endless = np.broadcast_to(np.zeros((1, 1)), (10**15, 1))
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer aborts instead of throwing")
+def test_evaluate_raises_memory_error(target):
+    huge_rows = np.broadcast_to(np.zeros((1, 1)), (10**15, 1))
     with pytest.raises(MemoryError):
-        target.evaluate(endless, None, np.zeros(1), np.zeros((1, 1)), 2, np.ones((1, 1, 1)), 0, 1)
+        target.evaluate(huge_rows, None, np.zeros(1), np.zeros((1, 1)), 2, np.ones((1, 1, 1)), 0, 1)
 
 
-def test_results_are_fresh(target, make_problem):
+def test_results_are_contiguous_and_writable(target, make_problem):
     problem = make_problem(10, 3, 2)
     for array in (*problem.step(target)[1:], problem.evaluate(target, 1), problem.evaluate(target, 3)):
         assert array.flags.c_contiguous

@@ -1,4 +1,4 @@
-"""Results of single rows, which have no threshold and are as exact as exp and log allow."""
+"""Tests of the results for each row, which have no threshold and are as accurate as exp and log."""
 
 import mpmath
 import numpy as np
@@ -10,7 +10,7 @@ LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 8, 9, 17, 33])
-def test_evaluations_are_their_definitions(target, make_problem, exact_log_densities, n_features, factor_shape):
+def test_evaluate_equals_its_definition(target, make_problem, exact_log_densities, n_features, factor_shape):
     for n_rows, n_components in [(0, 2), (1, 1), (25, 3), (145, 9), (300, 17)]:
         problem = make_problem(n_rows, n_features, n_components, factor_shape)
         table = exact_log_densities(problem)
@@ -27,7 +27,7 @@ def test_evaluations_are_their_definitions(target, make_problem, exact_log_densi
 
 
 @pytest.mark.parametrize("n_features", [32, 33, 40])
-def test_few_rows_have_the_bits_that_they_have_beside_others(target, make_problem, n_features):
+def test_evaluate_has_the_same_bits_for_few_rows_and_for_many(target, make_problem, n_features):
     problem = make_problem(49, n_features, 3)
     for output in range(4):
         every = problem.evaluate(target, output)
@@ -42,38 +42,38 @@ def two_components(target, gaps, output):
     return np.array([target.evaluate(rows, None, np.array([0, -g]), means, 2, factors, output, 1)[0] for g in gaps])
 
 
-def in_ulps(got, exact):
+def in_ulps(found, exact):
     """Return errors of doubles in units of their last place."""
-    return [float(abs(mpmath.mpf(float(g)) - e)) / np.spacing(float(e)) for g, e in zip(got, exact, strict=True)]
+    return [float(abs(mpmath.mpf(float(g)) - e)) / np.spacing(float(e)) for g, e in zip(found, exact, strict=True)]
 
 
-def test_exp_is_within_its_last_place(target, rng):
+def test_responsibilities_are_accurate_to_the_last_place(target, rng):
     """Check that r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
     gaps = np.concatenate([rng.uniform(0, 1, 500), rng.uniform(0, 700, 1500)])
-    got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
+    found = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
     with mpmath.workdps(40):
         exact = [1 / (1 + mpmath.exp(mpmath.mpf(g))) for g in gaps]
-        assert max(in_ulps(got, exact)) < 1.7
+        assert max(in_ulps(found, exact)) < 1.7
 
 
-def test_log_is_within_its_last_place(target, rng):
+def test_log_densities_are_accurate_to_the_last_place(target, rng):
     """Check that log(1 + e) for sums in 1..2 loses less than 2^-53 to the sum, and at most one place to log."""
     gaps = rng.uniform(0, 40, 1000)
-    got = two_components(target, gaps, LOG_DENSITY)
+    found = two_components(target, gaps, LOG_DENSITY)
     with mpmath.workdps(40):
         exact = [mpmath.log1p(mpmath.exp(-mpmath.mpf(g))) for g in gaps]
-        assert max(abs(mpmath.mpf(g) - e) for g, e in zip(got, exact, strict=True)) < 2.0**-52
+        assert max(abs(mpmath.mpf(g) - e) for g, e in zip(found, exact, strict=True)) < 2.0**-52
 
 
-def test_log_of_many_equal_components(target):
+def test_log_density_of_equal_components_is_accurate(target):
     for n_components in [1, 2, 3, 1000]:
         flat = np.zeros((n_components, 1))
-        (got,) = target.evaluate(np.zeros((1, 1)), None, flat[:, 0].copy(), flat, 1, np.ones_like(flat), LOG_DENSITY, 1)
-        assert abs(got - np.log(n_components)) <= np.spacing(np.log(n_components))
+        (log,) = target.evaluate(np.zeros((1, 1)), None, flat[:, 0].copy(), flat, 1, np.ones_like(flat), LOG_DENSITY, 1)
+        assert abs(log - np.log(n_components)) <= np.spacing(np.log(n_components))
 
 
-def test_small_responsibilities_are_not_cut(target):
+def test_evaluate_does_not_set_small_responsibilities_to_zero(target):
     gaps = np.array([41.0, 42.0, 100.0, 700.0, 720.0, 740.0])
-    got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
-    np.testing.assert_allclose(got, np.exp(-gaps), rtol=1e-13, atol=np.finfo(float).smallest_subnormal)
+    found = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
+    np.testing.assert_allclose(found, np.exp(-gaps), rtol=1e-13, atol=np.finfo(float).smallest_subnormal)
     np.testing.assert_array_equal(two_components(target, [800.0, 1e10, np.inf], RESPONSIBILITIES), [[1, 0]] * 3)

@@ -1,4 +1,4 @@
-"""Distant rows and components of weight 0 give sensible results without NaN."""
+"""Tests of distant rows and of components of weight 0, which must give finite results."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 @pytest.mark.parametrize("n_features", [1, 3, 6, 12])
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
 @pytest.mark.parametrize("every", [1, 3])
-def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, factor_shape):
-    """Check far rows that fill whole groups, for which no component is near enough to eliminate another."""
+def test_distant_rows_have_finite_results(target, make_problem, every, distance, n_features, factor_shape):
+    """Check distant rows that fill whole groups, for which no component is near enough to eliminate another."""
     problem = make_problem(30, n_features, 3, factor_shape, SOFT, 0)
     problem.rows[::every] *= distance
     problem = problem.but(row_weight=None)
@@ -27,7 +27,7 @@ def test_far_rows_have_an_answer(target, make_problem, every, distance, n_featur
 
 
 @pytest.mark.parametrize("n_features", [2, 12])
-def test_a_distance_that_is_nan_counts_as_the_largest(target, n_features):
+def test_a_distance_of_nan_counts_as_the_largest_distance(target, n_features):
     """Check a difference that overflows and is multiplied by 0 in W (x - mean)."""
     edge = np.full((1, n_features), 0.9 * np.finfo(float).max)
     factors = np.stack([np.eye(n_features)] * 2)
@@ -37,7 +37,7 @@ def test_a_distance_that_is_nan_counts_as_the_largest(target, n_features):
 
 @pytest.mark.parametrize("rule", [SOFT, HARD])
 @pytest.mark.parametrize("n_features", [2, 7, 12])
-def test_a_component_of_weight_zero_gets_nothing(target, make_problem, same_bits, n_features, rule):
+def test_a_component_of_weight_zero_gets_no_rows(target, make_problem, same_bits, n_features, rule):
     problem = make_problem(200, n_features, 4, rule=rule)
     problem.log_scale[1] = -np.inf
     log_likelihood, mass, first, second = problem.step(target)
@@ -56,7 +56,7 @@ def test_a_component_of_weight_zero_gets_nothing(target, make_problem, same_bits
     same_bits([log_likelihood], without.step(target)[:1])
 
 
-def test_no_component_has_weight(target, make_problem):
+def test_step_without_positive_weights_returns_minus_infinity_and_zeros(target, make_problem):
     problem = make_problem(50, 3)
     problem.log_scale[:] = -np.inf
     log_likelihood, mass, first, second = problem.step(target)

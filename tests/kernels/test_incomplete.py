@@ -1,4 +1,4 @@
-"""Sums and densities of rows with missing values and errors agree with a simple evaluation of single rows."""
+"""Tests of sums and densities of rows with missing values and errors against a simple evaluation row by row."""
 
 from dataclasses import dataclass, replace
 
@@ -28,14 +28,14 @@ class Problem:
         return target.step_incomplete(*self.__dict__.values(), second, n_threads)
 
     @property
-    def known(self):
+    def density_arguments(self):
         return self.rows, self.log_prior, self.prior_indices, self.error, self.log_weight, self.means, self.factors
 
     def evaluate(self, target, n_threads=1):
-        return target.evaluate_incomplete(*self.known, n_threads)
+        return target.evaluate_incomplete(*self.density_arguments, n_threads)
 
     def denoise(self, target, n_threads=1):
-        return target.denoise(*self.known, n_threads)
+        return target.denoise(*self.density_arguments, n_threads)
 
     def but(self, **changes):
         return replace(self, **changes)
@@ -43,7 +43,7 @@ class Problem:
 
 @pytest.fixture
 def make_problem(rng):
-    """Make overlapping components; `missing` is the missing fraction, `error` is None, "variances" or "full"."""
+    """Return a function that makes problems with missing values and with errors None, "variances" or "full"."""
 
     def make(n_rows, n_features, n_components=3, missing=0.2, error=None, has_prior=True, has_noise=True):
         shape = (n_components, n_features)
@@ -92,13 +92,13 @@ def conditional(problem, i, k):
 
 
 def prior_of(problem, i, k):
-    place = i if problem.prior_indices is None else problem.prior_indices[i]
-    if problem.log_prior is None or place < 0 or k == problem.log_prior.shape[1]:
+    index = i if problem.prior_indices is None else problem.prior_indices[i]
+    if problem.log_prior is None or index < 0 or k == problem.log_prior.shape[1]:
         return 0.0
-    return problem.log_prior[place, k]
+    return problem.log_prior[index, k]
 
 
-def shared(problem):
+def conditionals(problem):
     """Return log p(x, k) and that of noise, (n_rows, n_components + 1), and the true rows' means and covariances."""
     n_rows, (n_components, n_features) = len(problem.rows), problem.means.shape
     log_joint = np.empty((n_rows, n_components + 1))
@@ -113,16 +113,16 @@ def shared(problem):
 
 def expected_step(problem):
     """Return results of a step: log-likelihood, masses, the mass of noise, and moments about the means."""
-    log_joint, means, covariances = shared(problem)
+    log_joint, means, covariances = conditionals(problem)
     largest = log_joint.max(axis=1, keepdims=True)
-    kept = np.where(log_joint - largest > -CUT, np.exp(log_joint - largest), 0)
-    total = kept.sum(axis=1)
-    weight = np.ones(len(kept)) if problem.row_weight is None else problem.row_weight
-    share = weight[:, None] * kept / total[:, None]
-    noise_mass, share = share[:, -1].sum(), share[:, :-1]
-    first = np.einsum("ik,ikd->kd", share, means)
-    second = np.einsum("ik,ikd,ike->kde", share, means, means) + np.einsum("ik,ikde->kde", share, covariances)
-    return weight @ (largest[:, 0] + np.log(total)), share.sum(axis=0), noise_mass, first, second
+    densities = np.where(log_joint - largest > -CUT, np.exp(log_joint - largest), 0)
+    total = densities.sum(axis=1)
+    weight = np.ones(len(densities)) if problem.row_weight is None else problem.row_weight
+    weighted = weight[:, None] * densities / total[:, None]
+    noise_mass, weighted = weighted[:, -1].sum(), weighted[:, :-1]
+    first = np.einsum("ik,ikd->kd", weighted, means)
+    second = np.einsum("ik,ikd,ike->kde", weighted, means, means) + np.einsum("ik,ikde->kde", weighted, covariances)
+    return weight @ (largest[:, 0] + np.log(total)), weighted.sum(axis=0), noise_mass, first, second
 
 
 def assert_close(found, expected, rtol=1e-10):
@@ -135,52 +135,52 @@ ERRORS = [None, "variances", "full"]
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 8, 9, 17])
-def test_step(target, make_problem, n_features, error):
+def test_incomplete_step_equals_its_definition(target, make_problem, n_features, error):
     problem = make_problem(60, n_features, 3, 0.3, error)
     assert_close(problem.step(target), expected_step(problem))
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.05, 0.6, 1.0])
 @pytest.mark.parametrize("n_components", [1, 8, 11])
-def test_shares_of_missing_cells(target, make_problem, missing, n_components):
+def test_incomplete_step_equals_its_definition_for_any_missing_fraction(target, make_problem, missing, n_components):
     problem = make_problem(50, 6, n_components, missing)
     assert_close(problem.step(target), expected_step(problem))
 
 
-def test_moments_that_are_not_wanted(target, make_problem):
+def test_incomplete_step_leaves_out_moments_that_are_not_required(target, make_problem):
     problem = make_problem(100, 5)
     *others, full = problem.step(target)
     assert_close([*others, np.einsum("kii->ki", full)], problem.step(target, DIAGONAL), 0)
-    *same, nothing = problem.step(target, NONE)
+    *same, second = problem.step(target, NONE)
     assert_close(others, same, 0)
-    assert nothing is None
+    assert second is None
 
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("n_features", [2, 7])
-def test_evaluate(target, make_problem, n_features, error):
+def test_incomplete_densities_equal_their_definition(target, make_problem, n_features, error):
     for has_prior in (False, True):
         problem = make_problem(120, n_features, 5, 0.1, error, has_prior)
         problem.rows[:50, 0] = np.nan  # many rows have the same pattern
         problem.rows[:50, 1:] = 1.0
-        log_joint, *_ = shared(problem)
+        log_joint, *_ = conditionals(problem)
         np.testing.assert_allclose(problem.evaluate(target), log_joint[:, :-1], rtol=1e-10)
 
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("n_features", [1, 2, 6])
-def test_denoise(target, make_problem, n_features, error):
+def test_denoise_equals_its_definition(target, make_problem, n_features, error):
     problem = make_problem(40, n_features, 4, 0.3, error)
-    log_joint, means, covariances = shared(problem.but(log_noise_density=-np.inf))
-    share = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))[:, :-1]
+    log_joint, means, covariances = conditionals(problem.but(log_noise_density=-np.inf))
+    responsibilities = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))[:, :-1]
     means += problem.means
-    mean = np.einsum("ik,ikd->id", share, means)
+    mean = np.einsum("ik,ikd->id", responsibilities, means)
     spread = means - mean[:, None]
-    covariance = np.einsum("ik,ikde->ide", share, covariances + spread[..., None] * spread[..., None, :])
+    covariance = np.einsum("ik,ikde->ide", responsibilities, covariances + spread[..., None] * spread[..., None, :])
     assert_close(problem.denoise(target), (mean, covariance))
 
 
-def test_cells_without_error_stay_as_they_are(target, make_problem):
+def test_denoise_keeps_observed_values_without_error(target, make_problem):
     problem = make_problem(30, 4)
     means, covariances = problem.denoise(target)
     seen = ~np.isnan(problem.rows)
@@ -189,7 +189,7 @@ def test_cells_without_error_stay_as_they_are(target, make_problem):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_layouts(target, make_problem, same_bits, error):
+def test_incomplete_step_has_the_same_bits_for_any_layout_and_dtype(target, make_problem, same_bits, error):
     """Check float32 rows, any strides, one common error, and any values in the upper triangles of factors."""
     problem = make_problem(90, 5, error=error)
     problem = problem.but(rows=problem.rows.astype(np.float32))
@@ -201,35 +201,35 @@ def test_layouts(target, make_problem, same_bits, error):
     if error is not None:
         common = np.broadcast_to(problem.error[0], problem.error.shape)
         same_bits(problem.but(error=common).step(target), problem.but(error=common.copy()).step(target))
-        behind = np.asfortranarray(problem.error)
-        same_bits(problem.but(error=behind).step(target), expected)
+        fortran = np.asfortranarray(problem.error)
+        same_bits(problem.but(error=fortran).step(target), expected)
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_distance_that_overflows_is_the_largest_double(target, make_problem, error):
+def test_overflowing_distances_of_incomplete_rows_give_finite_densities(target, make_problem, error):
     problem = make_problem(20, 2, 3, 0.0, error, has_prior=False, has_noise=False)
     problem.rows[3] = 1e200, np.nan
     np.testing.assert_array_equal(problem.evaluate(target)[3], -0.5 * np.finfo(np.float64).max)
     assert np.isfinite(problem.step(target)[1]).all()
 
 
-def test_prior_of_each_row(target, make_problem, same_bits):
+def test_indices_of_priors_give_the_same_bits_as_one_prior_per_row(target, make_problem, same_bits):
     problem = make_problem(90, 3)
     table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_indices]
     same_bits(problem.but(log_prior=table, prior_indices=None).step(target), problem.step(target))
 
 
-def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
+def test_errors_of_missing_values_are_not_read(target, make_problem, same_bits):
     for error in ("variances", "full"):
         problem = make_problem(50, 4, error=error)
         missing = np.isnan(problem.rows)
         if error == "full":
             missing = missing[:, :, None] | missing[:, None, :]
-        unknown = np.where(missing, np.nan, problem.error)
-        same_bits(problem.but(error=unknown).step(target), problem.step(target))
+        error_with_nan = np.where(missing, np.nan, problem.error)
+        same_bits(problem.but(error=error_with_nan).step(target), problem.step(target))
 
 
-def test_more_than_64_features(target, make_problem):
+def test_incomplete_step_supports_more_than_64_features(target, make_problem):
     """Check patterns that differ beyond the first word of a mask."""
     problem = make_problem(90, 70, 2, 0.0, has_noise=False)
     problem.rows[:40, 66] = np.nan
@@ -238,23 +238,23 @@ def test_more_than_64_features(target, make_problem):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_instruction_sets_agree(agree, make_problem, error):
+def test_incomplete_results_have_the_same_bits_on_every_instruction_set(check_targets, make_problem, error):
     for n_features in (1, 2, 4, 5, 8, 9, 13):
         problem = make_problem(150, n_features, 9, 0.15, error)
         problem.rows[50:] = np.where(np.isnan(problem.rows[3]), np.nan, np.nan_to_num(problem.rows[50:]))
         for method in (problem.step, problem.denoise, problem.evaluate):
-            agree(method)
+            check_targets(method)
 
 
-def patterned(problem, rng, n_patterns=40):
+def with_few_patterns(problem, rng, n_patterns=40):
     patterns = rng.uniform(size=(n_patterns, problem.rows.shape[1])) < 0.2
     return problem.but(rows=np.where(patterns[rng.integers(n_patterns, size=len(problem.rows))], np.nan, problem.rows))
 
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("error", [None, "variances"])
-def test_threads_agree(target, make_problem, rng, same_bits, error):
-    problem = patterned(make_problem(70_001, 3, 5, 0.001, error), rng)
+def test_incomplete_results_have_the_same_bits_for_any_number_of_threads(target, make_problem, rng, same_bits, error):
+    problem = with_few_patterns(make_problem(70_001, 3, 5, 0.001, error), rng)
     expected = problem.step(target)
     for n_threads in (2, 5):
         same_bits(problem.step(target, n_threads=n_threads), expected)
@@ -263,20 +263,20 @@ def test_threads_agree(target, make_problem, rng, same_bits, error):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("error", [None, "variances"])
-def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
+def test_incomplete_sums_of_leaves_merge_to_the_sums_of_all_rows(target, make_problem, rng, error):
     """Check that two leaves and a part of a third, as nodes of the tree, merge to the bits of one call."""
-    problem = patterned(make_problem(2 * LEAF_ROWS + 1_000, 2, 2, 0.0, error, has_prior=False), rng)
+    problem = with_few_patterns(make_problem(2 * LEAF_ROWS + 1_000, 2, 2, 0.0, error, has_prior=False), rng)
 
-    def of(rows):
+    def step_of(rows):
         error = None if problem.error is None else problem.error[rows]
         return problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows], error=error).step(target)
 
-    node, rest = of(slice(2 * LEAF_ROWS)), of(slice(2 * LEAF_ROWS, None))
+    node, rest = step_of(slice(2 * LEAF_ROWS)), step_of(slice(2 * LEAF_ROWS, None))
     for whole, a, b in zip(problem.step(target), node, rest, strict=True):
         np.testing.assert_array_equal(whole, a + b)
 
 
-def test_bad_arguments(target, make_problem):
+def test_incomplete_step_rejects_invalid_arguments(target, make_problem):
     problem = make_problem(10, 3)
     bad = {
         "means": np.zeros((3, 2)),

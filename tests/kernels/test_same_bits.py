@@ -1,4 +1,4 @@
-"""No bit depends on the instruction set, on the number of threads, or on the memory layout of rows."""
+"""Tests that no bit depends on the instruction set, on the number of threads, or on the memory layout of rows."""
 
 import itertools
 from functools import partial
@@ -8,33 +8,33 @@ import numpy as np
 import pytest
 
 TRIANGULAR, LOW_RANK = 2, 4
-FACTOR_SHAPES, MAX_CALL_SECONDS, RULES = range(5), range(5), range(3)
+FACTOR_SHAPES, SECOND_MOMENTS, RULES = range(5), range(5), range(3)
 
 
 @pytest.mark.heavy(but=6)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
-def test_instruction_sets_agree(agree, make_problem, n_features):
-    for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, MAX_CALL_SECONDS):
-        agree(make_problem(333, n_features, 6, factor_shape, rule, second).step)
+def test_a_step_has_the_same_bits_on_every_instruction_set(check_targets, make_problem, n_features):
+    for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECOND_MOMENTS):
+        check_targets(make_problem(333, n_features, 6, factor_shape, rule, second).step)
 
 
-def test_instruction_sets_agree_in_evaluations(agree, make_problem):
+def test_evaluate_has_the_same_bits_on_every_instruction_set(check_targets, make_problem):
     for factor_shape, n_features, output in itertools.product(FACTOR_SHAPES, [1, 3, 8, 10, 33], range(4)):
-        agree(partial(make_problem(333, n_features, 9, factor_shape).evaluate, output=output))
+        check_targets(partial(make_problem(333, n_features, 9, factor_shape).evaluate, output=output))
 
 
-def test_instruction_sets_agree_in_factors(agree, rng):
+def test_factorise_has_the_same_bits_on_every_instruction_set(check_targets, rng):
     for n_features in [1, 2, 7, 8, 9, 40]:
         roots = rng.normal(size=(3, n_features, n_features))
         covariances = roots @ roots.transpose(0, 2, 1)
-        agree(methodcaller("factorise", covariances))
+        check_targets(methodcaller("factorise", covariances))
 
 
 @pytest.mark.heavy(but=5)
 @pytest.mark.pairwise
-@pytest.mark.parametrize("second", MAX_CALL_SECONDS)
+@pytest.mark.parametrize("second", SECOND_MOMENTS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
-def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
+def test_threads_change_no_bit_of_a_step(target, make_problem, same_bits, n_rows, n_features, second):
     """Check several spans and several threads, with a shorter last span."""
     for factor_shape in (TRIANGULAR, LOW_RANK):
         problem = make_problem(n_rows, n_features, 16, factor_shape, second=second)
@@ -45,7 +45,7 @@ def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, seco
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("output", range(4))
-def test_threads_agree_in_evaluations(target, make_problem, same_bits, output):
+def test_threads_change_no_bit_of_evaluate(target, make_problem, same_bits, output):
     problem = make_problem(30_001, 8, 12)
     expected = problem.evaluate(target, output, 1)
     for n_threads in [2, 3, 8]:
@@ -53,12 +53,12 @@ def test_threads_agree_in_evaluations(target, make_problem, same_bits, output):
 
 
 @pytest.mark.heavy(but=1)
-def test_more_threads_than_spans(target, make_problem, same_bits):
+def test_a_step_has_the_same_bits_with_more_threads_than_spans(target, make_problem, same_bits):
     problem = make_problem(3000, 40, 16)
     same_bits(problem.step(target, 64), problem.step(target, 1))
 
 
-def test_spans_are_merged_from_the_first(target, make_problem):
+def test_appended_rows_of_weight_0_change_no_bit(target, make_problem):
     """Check that a span's sums do not depend on the rows after it: rows of weight 0 change no bit."""
     problem = make_problem(60_000, 4, 16)
     head = problem.but(rows=problem.rows[:30_000], row_weight=problem.row_weight[:30_000])
@@ -98,14 +98,14 @@ LAYOUTS = {
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 8, 9, 17])
-def test_layout_changes_no_bit(target, make_problem, same_bits, n_features, layout, dtype):
+def test_the_layout_and_the_dtype_of_rows_change_no_bit(target, make_problem, same_bits, n_features, layout, dtype):
     for n_rows in [1, 7, 31, 150]:
         problem = make_problem(n_rows, n_features)
         rows = problem.rows.astype(dtype)
         same_bits(problem.but(rows=layout(rows)).step(target), problem.but(rows=rows.astype(float)).step(target))
 
 
-def test_strides_of_weights_and_responsibilities(target, make_problem, same_bits):
+def test_strides_of_weights_and_responsibilities_change_no_bit(target, make_problem, same_bits):
     problem = make_problem(100, 4, 3, rule=2)
     wide = np.repeat(problem.row_weight, 3)[::3]
     for layout in (np.asfortranarray, every_other, LAYOUTS["features reversed"]):

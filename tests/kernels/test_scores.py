@@ -1,4 +1,4 @@
-"""Products of scores equal their definition, with the same bits on every target."""
+"""Tests that products of scores equal their definition, and have the same bits on every target."""
 
 import numpy as np
 import pytest
@@ -25,15 +25,15 @@ class Case:
 
     def products(self, target, n_threads=1):
         p = self.problem
-        known = p.rows, p.row_weight, p.log_scale, p.means, p.factor_shape, p.factors, None, None, -np.inf
-        return target.score_products(*known, self.whitening, self.second, self.order, n_threads)
+        density = p.rows, p.row_weight, p.log_scale, p.means, p.factor_shape, p.factors, None, None, -np.inf
+        return target.score_products(*density, self.whitening, self.second, self.order, n_threads)
 
-    def expected(self, exact_shares):
+    def expected(self, responsibilities_of):
         """Compute the products by their definition, in long double."""
         p, d = self.problem, self.problem.rows.shape[1]
-        shares = exact_shares(p)
+        responsibilities = responsibilities_of(p)
         weight = np.ones(len(p.rows)) if p.row_weight is None else p.row_weight
-        every, tails, own = [], 0, []
+        columns, tails, own = [], 0, []
         for k, mean in enumerate(p.means):
             whitening = self.whitening[k if len(self.whitening) > 1 else 0].astype(np.longdouble)
             offsets = p.rows.astype(np.longdouble) - mean
@@ -45,13 +45,13 @@ class Case:
             if self.second == FULL:
                 i, j = np.tril_indices(d, -1)
                 tail = np.concatenate((tail, z[:, i] * z[:, j]), axis=1)
-            share, numbers = shares[:, k, None], np.concatenate((z, tail), axis=1)
+            responsibility, numbers = responsibilities[:, k, None], np.concatenate((z, tail), axis=1)
             both = np.concatenate((padded(numbers), np.ones((len(z), 1)), np.zeros((len(z), 3))), axis=1)
-            own.append((both * share * weight[:, None]).T @ both)
-            every.append(share * padded(z if len(self.whitening) == 1 else numbers))
-            tails = tails + share * padded(tail)
-        every += [tails] if len(self.whitening) == 1 else []
-        scores = np.concatenate((*every, padded(shares)), axis=1)
+            own.append((both * responsibility * weight[:, None]).T @ both)
+            columns.append(responsibility * padded(z if len(self.whitening) == 1 else numbers))
+            tails = tails + responsibility * padded(tail)
+        columns += [tails] if len(self.whitening) == 1 else []
+        scores = np.concatenate((*columns, padded(responsibilities)), axis=1)
         return (scores * weight[:, None]).T @ scores, np.array(own)
 
 
@@ -62,20 +62,20 @@ def make_case(make_problem, rng):
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
 @pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
-@pytest.mark.parametrize(("n_features", "n_components"), [(1, 1), (1, 5), (2, 4), (3, 9), (5, 2), (8, 3)])
-def test_products_are_their_definition(target, make_case, exact_shares, n_features, n_components, second, is_shared):
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 4), (3, 9), (5, 2), (8, 3)])
+def test_score_products_equal_their_definition(target, make_case, responsibilities_of, shape, second, is_shared):
     for n_rows in (0, 1, 25, 151, 2000):
-        case = make_case(n_rows, n_features, n_components, second, is_shared)
-        for found, expected in zip(case.products(target), case.expected(exact_shares), strict=True):
+        case = make_case(n_rows, *shape, second, is_shared)
+        for found, expected in zip(case.products(target), case.expected(responsibilities_of), strict=True):
             np.testing.assert_allclose(found, expected.astype(float), rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
 
-def test_components_apart_are_left_out_and_rows_may_come_in_any_order(target, make_case, exact_shares, rng):
+def test_score_products_of_separate_clusters_are_right_in_any_row_order(target, make_case, responsibilities_of, rng):
     case = make_case(700, 3, 6, FULL, False)
     means = 20 * rng.normal(size=(6, 3))
     rows = means[np.arange(700) % 6] + rng.normal(size=(700, 3))
     case.problem = case.problem.but(rows=rows, means=means, row_weight=None)
-    expected = case.expected(exact_shares)
+    expected = case.expected(responsibilities_of)
     for order in None, np.argsort(np.arange(700) % 6, kind="stable").astype(np.uint16):
         case.order = order
         for found, exact in zip(case.products(target), expected, strict=True):
@@ -84,7 +84,7 @@ def test_components_apart_are_left_out_and_rows_may_come_in_any_order(target, ma
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
-def test_no_bit_depends_on_the_instruction_set_or_the_number_of_threads(targets, make_case, same_bits, second):
+def test_score_products_have_the_same_bits_for_any_target_and_number_of_threads(targets, make_case, same_bits, second):
     for n_features, is_shared in ((1, False), (4, True), (7, False)):
         case = make_case(30_001, n_features, 5, second, is_shared)
         expected = case.products(targets[0])
@@ -95,7 +95,7 @@ def test_no_bit_depends_on_the_instruction_set_or_the_number_of_threads(targets,
 @pytest.mark.parametrize(
     ("shape", "second"), [((2, 1, 3), FULL), ((5, 3, 3), FULL), ((3, 3, 3), DIAGONAL), ((3, 3, 3), 4)]
 )
-def test_other_shapes_are_refused(targets, make_case, shape, second):
+def test_score_products_reject_whitening_of_wrong_shape(targets, make_case, shape, second):
     case = make_case(10, 3, 3, FULL, False)
     case.whitening, case.second = np.ones(shape), second
     with pytest.raises(ValueError, match=r"whitening must have shape|second must be"):

@@ -1,4 +1,4 @@
-"""Steps with candidate components for each row equal the definition on all targets, or raise an error."""
+"""Tests of steps with candidate components for each row: same bits on all targets, candidates, and errors."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
 
 @pytest.fixture
 def make_call(make_problem, rng):
-    """Call `step_truncated` with some arguments changed, and return its results and the new candidates."""
+    """Return a function that makes calls of `step_truncated`, which return its results and the new candidates."""
 
     def make(factor_shape=TRIANGULAR, n_features=3, second=FULL, rule=0, n_rows=500, n_components=30):
         arguments = dict(vars(make_problem(n_rows, n_features, n_components, factor_shape, rule, second)))
@@ -23,9 +23,9 @@ def make_call(make_problem, rng):
         arguments["rank"] = rng.permutation(n_components).astype(np.int32)
 
         def call(target, n_threads=1, **changes):
-            given = arguments | changes
-            given["candidates"] = given["candidates"].copy()
-            return *target.step_truncated(**given, n_threads=n_threads), given["candidates"]
+            changed = arguments | changes
+            changed["candidates"] = changed["candidates"].copy()
+            return *target.step_truncated(**changed, n_threads=n_threads), changed["candidates"]
 
         return call
 
@@ -37,14 +37,16 @@ def make_call(make_problem, rng):
 @pytest.mark.parametrize("factor_shape", [SPHERICAL, DIAGONAL, TRIANGULAR, LOW_RANK])
 @pytest.mark.parametrize("n_features", [1, 2, 4, 5, 9, 20, 40])
 @pytest.mark.parametrize("rule", [0, 1])
-def test_targets_and_threads_agree(agree, make_call, factor_shape, n_features, second, rule):
+def test_truncated_step_has_the_same_bits_on_any_target(
+    check_targets, make_call, factor_shape, n_features, second, rule
+):
     call = make_call(factor_shape, n_features, second, rule)
     for n_threads in (1, 3):
-        agree(lambda target, n=n_threads: [0.0 if each is None else each for each in call(target, n)])
+        check_targets(lambda target, n=n_threads: [0.0 if each is None else each for each in call(target, n)])
 
 
 @pytest.mark.parametrize("tried", [(1, 2, 0), (0, 0, 8)], ids=["in_turn", "drawn"])
-def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call, tried):
+def test_truncated_step_keeps_the_best_candidates_neighbours_and_random_draws(target, make_call, tried):
     """Check bunches of 8 or 24 rows with one candidate each, which try the candidates of all rows and neighbours."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
@@ -59,28 +61,28 @@ def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target,
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize(("K", "n_sampled"), [(1, 0), (5, 60), (3000, 9000)])
-def test_neighbours_are_near_components_then_overlapping_ones(target, rng, K, n_sampled, n_threads):
+def test_list_neighbours_returns_near_and_then_overlapping_components(target, rng, K, n_sampled, n_threads):
     """Compare with dictionaries that count pairs of a row's best candidate and another candidate."""
     near = np.argsort(abs(np.arange(K)[:, None] - np.arange(K)), axis=1, kind="stable")[:, :6].astype(np.int32)
     near[K // 2 :, 3:], near[-1] = -1, -1
     sampled = (rng.integers(K, size=(n_sampled, 1)) + np.arange(4) * rng.integers(1, 9, (n_sampled, 1))) % max(K, 40)
     sampled = np.where((sampled < K) & (rng.random(sampled.shape) < 0.8), sampled, -1).astype(np.int32)
-    shared = [Counter() for _ in range(K)]
+    n_shared = [Counter() for _ in range(K)]
     for best, *others in sampled.tolist():
         for other in others:
             if best >= 0 and other >= 0:
-                shared[best][other] += 1
-                shared[other][best] += 1
+                n_shared[best][other] += 1
+                n_shared[other][best] += 1
     n_neighbours = 200  # with fewer neighbours, all lists would be written in one thread
     found = target.list_neighbours(near, sampled, n_neighbours, n_threads)
     for k in range(K):
         first = sorted(set(near[k].tolist()) - {-1})
-        rest = sorted(shared[k].keys() - set(first), key=lambda other: (-shared[k][other], other))
+        rest = sorted(n_shared[k].keys() - set(first), key=lambda other: (-n_shared[k][other], other))
         expected = (first + rest)[:n_neighbours] or [-1]
         assert found[k].tolist() == (expected * n_neighbours)[:n_neighbours]
 
 
-def test_neighbours_of_wrong_arguments_are_refused(target):
+def test_list_neighbours_rejects_invalid_arguments(target):
     near, sampled = np.zeros((3, 2), np.int32), np.zeros((4, 2), np.int32)
     for wrong in ((near + 3, sampled, 5), (near, sampled - 2, 5), (near, sampled, 0), (near[:0], sampled, 5)):
         with pytest.raises(ValueError, match="must"):
@@ -100,6 +102,6 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_wrong_arguments_are_refused(target, make_call, name, value):
+def test_truncated_step_rejects_invalid_arguments(target, make_call, name, value):
     with pytest.raises((ValueError, TypeError), match=r"must|goes with|assignment|needs|incompatible"):
         make_call()(target, **{name: value})

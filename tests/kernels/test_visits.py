@@ -1,4 +1,4 @@
-"""The order of visits changes bits only through the order of sums, and bounds change no bit."""
+"""Tests of steps with rows in another order, which changes sums by rounding, and of bounds, which change no bit."""
 
 import numpy as np
 import pytest
@@ -9,17 +9,17 @@ LABELS = 3
 N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 
 
-@pytest.mark.parametrize("as_stored", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("n_features", [3, 9])
-def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng, n_features, as_stored, dtype):
+def test_step_with_an_order_equals_sorted_rows(target, make_problem, same_bits, rng, n_features, layout, dtype):
     n_rows = LEAF_ROWS + 500
     problem = make_problem(n_rows, n_features, 2)
     problem = problem.but(rows=problem.rows.astype(dtype))
     order = np.concatenate([rng.permutation(LEAF_ROWS), rng.permutation(500)])
     rows = order + np.repeat([0, LEAF_ROWS], [LEAF_ROWS, 500])
     moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
-    stored, order = problem.but(rows=as_stored(problem.rows)), order.astype(np.uint16)
+    stored, order = problem.but(rows=layout(problem.rows)), order.astype(np.uint16)
     same_bits(stored.step(target, 2, order=order), moved.step(target))
 
 
@@ -27,9 +27,9 @@ def test_an_order_is_the_rows_in_that_order(target, make_problem, same_bits, rng
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_features, factor_shape, n_rows):
+def test_labels_and_bounds_change_no_bit(target, make_clusters, no_bounds, same_bits, n_features, factor_shape, n_rows):
     for is_sorted in (True, False):
-        problem = apart(n_rows, n_features, 11, factor_shape, is_sorted)
+        problem = make_clusters(n_rows, n_features, 11, factor_shape, is_sorted)
         expected = problem.step(target)
         likeliest = problem.evaluate(target, LABELS)
         labels, visit = np.empty(n_rows, np.uint16), no_bounds(problem)
@@ -41,11 +41,11 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
 
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_bounds_are_bounds_while_components_move(
-    target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
+def test_bounds_stay_below_the_distances_while_components_move(
+    target, make_clusters, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
 ):
-    """Check that bounds never exceed the distance of the group's nearest row, and mostly have the same order."""
-    problem = apart(240, n_features, 7, factor_shape)
+    """Check that bounds never exceed the distance of a group's nearest row, and mostly have its order of magnitude."""
+    problem = make_clusters(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
     for _ in range(6):
         problem = move(problem, visit, target)
@@ -53,17 +53,17 @@ def test_bounds_are_bounds_while_components_move(
         assert_bounds(visit["bounds"], problem, part=1 / 4)
 
 
-def test_motion_of_what_overflows_is_no_bound(target):
-    """Check that a bound that such a motion moves becomes 0."""
+def test_motion_that_overflows_resets_a_bound_to_zero(target):
+    """Check that a motion that overflows changes any bound to 0."""
     means, factors = np.zeros((3, 1)), np.array([[[1.0]], [[1e300]], [[1.0]]])
-    far, inverse = np.array([[1e300], [1e300], [0.0]]), np.array([[[1.0]], [[1e-300]], [[np.nan]]])
-    ratio, shift = target.measure_motion(TRIANGULAR, means, factors, far, inverse)
+    distant, inverse = np.array([[1e300], [1e300], [0.0]]), np.array([[[1.0]], [[1e-300]], [[np.nan]]])
+    ratio, shift = target.measure_motion(TRIANGULAR, means, factors, distant, inverse)
     with np.errstate(invalid="ignore"):
         assert not (ratio * (np.float32(1e30) - shift) > 0)[[0, 1]].any()
     assert ratio[2] == 0
 
 
-def test_wrong_visits_are_refused(target, make_problem, no_bounds):
+def test_step_rejects_invalid_orders_labels_and_bounds(target, make_problem, no_bounds):
     problem, hard = make_problem(30, 3, 2), make_problem(30, 3, 2, rule=1)
     order, labels = np.zeros(30, np.uint16), np.zeros(30, np.uint16)
     visit = no_bounds(problem)

@@ -1,4 +1,4 @@
-"""A split-and-merge search in the core: same bits on every target and for any number of threads, and its errors."""
+"""Tests of the split-and-merge search in the core: same bits for any target and number of threads, and errors."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,13 @@ from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 AFTER_MOVE = (1e-5, 30)
-JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 5, 2.0, 10.0, 5e-6
+ACCEPTANCE = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 5, 2.0, 10.0, 5e-6
 OTHERS = [name for name, family in FAMILIES.items() if family.algebra is not None and name not in ("full", "EVE")]
-MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another part for k-means
+SAMPLE_SIZES = 2_000, 1_500, 2_200, 800, 160  # two subsamples, and another one for k-means
 
 
-def settings(rng, acceptance=JUDGED, n_rows=MANY_ROWS, uniform_draws=None, misfit_gain=0.0, min_slow_steps=0):
-    """Return the fields of `SearchSettings`: two ascents are crossed if the best split indicates a misfit."""
+def settings(rng, acceptance=ACCEPTANCE, n_rows=SAMPLE_SIZES, uniform_draws=None, misfit_gain=0.0, min_slow_steps=0):
+    """Return the fields of `SearchSettings`: two ascents are combined if the best split indicates a misfit."""
     uniform_draws = rng.random((1, 101)) if uniform_draws is None else uniform_draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
     patience, factors = (40, 16, 20, 8), (1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps)
@@ -37,11 +37,11 @@ def arguments(rng, name="full", n_rows=1_500, **changes):
     return values | changes
 
 
-def made(target, values):
-    """Return whether the search found a mixture, where ascents began, and the mixture, whose copy the core changes."""
-    written = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
-    has_result, starts, *_ = target.search(**values | written)
-    return has_result, starts.reshape(-1, 2), written
+def run_search(target, values):
+    """Return whether the search found a mixture, where its ascents began, and a copy of the mixture at its end."""
+    copies = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
+    has_result, starts, *_ = target.search(**values | copies)
+    return has_result, starts.reshape(-1, 2), copies
 
 
 @pytest.mark.heavy(but=1)
@@ -54,55 +54,56 @@ def made(target, values):
         *((name, 6_000) for name in ("full", "tied", "EVE")),
     ],
 )
-def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
+def test_search_has_the_same_bits_for_any_target_and_number_of_threads(targets, name, n_rows, rng):
     # Ends of searches are never combined if covariances depend on each other.
     misfit_gain = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
     values = arguments(rng, name, n_rows)
     values["packed_search"] = settings(rng, misfit_gain=misfit_gain)
-    expected, starts, mixture = made(targets[0], values)
+    expected, starts, mixture = run_search(targets[0], values)
     assert expected
     assert len(starts) > 1
     for target in targets:
-        _, found, again = made(target, values | {"n_threads": 3})
+        _, found, again = run_search(target, values | {"n_threads": 3})
         assert found.tobytes() == starts.tobytes()
-        for part, same in mixture.items():
-            assert again[part].tobytes() == same.tobytes()
+        for part, array in mixture.items():
+            assert again[part].tobytes() == array.tobytes()
 
 
-def test_where_em_is_unusual_the_mixture_stays(target, rng):
+def test_search_leaves_the_mixture_unchanged_if_em_exceeds_the_limits(target, rng):
     values = arguments(rng, limits=(0.5, 1e-15, 1e3, 1e8))
-    has_result, starts, mixture = made(target, values)
+    has_result, starts, mixture = run_search(target, values)
     assert not has_result
     assert not len(starts)
-    for name, same in mixture.items():
-        np.testing.assert_array_equal(same, values[name])
+    for name, array in mixture.items():
+        np.testing.assert_array_equal(array, values[name])
 
 
 @pytest.mark.heavy(but=1)
-def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
+def test_search_combines_the_ends_of_several_ascents_only_if_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
-        made(target, values | {"packed_search": settings(np.random.default_rng(0), min_slow_steps=steps)})[1]
+        run_search(target, values | {"packed_search": settings(np.random.default_rng(0), min_slow_steps=steps)})[1]
         for steps in (11, 10)
     )
     assert len(plain) < len(crossed)
 
 
 @pytest.mark.heavy(but=1)
-def test_a_search_that_is_not_wanted_ends_soon(target, rng):
+def test_search_ends_soon_if_should_stop_returns_true(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)
-    values["packed_search"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # a sample of this size includes all rows
-    made(target, values)
+    # A sample of 60,001 rows includes all rows.
+    values["packed_search"] = settings(rng, n_rows=(60_001, *SAMPLE_SIZES[1:]))
+    run_search(target, values)
     assert len(calls) == 3
 
 
-def test_an_error_of_the_callable_is_raised(target, rng):
+def test_search_raises_an_error_of_should_stop(target, rng):
     def fails():
-        raise ValueError("as asked")
+        raise ValueError("stop callback")
 
-    with pytest.raises(ValueError, match="as asked"):
-        made(target, arguments(rng, n_rows=60_000, should_stop=fails))
+    with pytest.raises(ValueError, match="stop callback"):
+        run_search(target, arguments(rng, n_rows=60_000, should_stop=fails))
 
 
 @pytest.mark.parametrize(
@@ -117,11 +118,11 @@ def test_an_error_of_the_callable_is_raised(target, rng):
         {"packed_search": {"uniform_draws": np.ones((1, 0))}},
         {"packed_search": {"uniform_draws": np.ones((0, 9))}},
         {"packed_search": {"n_rows": (2_000, 0, 1, 1, 1)}},
-        {"packed_search": {"acceptance": ((1e-5, 0), *JUDGED[1:])}},
+        {"packed_search": {"acceptance": ((1e-5, 0), *ACCEPTANCE[1:])}},
     ],
     ids=str,
 )
-def test_wrong_arguments(target, changes, rng):
+def test_search_rejects_invalid_arguments(target, changes, rng):
     values = arguments(rng, n_rows=4)
     if "packed_search" in changes:
         changes = {"packed_search": settings(rng, **changes["packed_search"])}

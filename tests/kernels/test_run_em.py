@@ -1,4 +1,4 @@
-"""Steps that the core makes by itself: errors, where it stops, and the same bits on every target."""
+"""Tests of runs of EM steps in the core: same bits on every target, the limits at which a run stops, and errors."""
 
 import numpy as np
 import pytest
@@ -29,38 +29,38 @@ def arguments(family, rows=None, **changes):
     return values | changes
 
 
-def beside_noise(family):
-    """Return the same arguments with uniform noise, whose initial weight is 0.1."""
+def with_noise(family):
+    """Return the same arguments with uniform noise, which has an initial weight of 0.1."""
     values = arguments(family, centre=None, total=None, log_noise_volume=9.0)
     return values | {"weights": np.append(0.9 * values["weights"], 0.1)}
 
 
-@pytest.mark.parametrize("made", [arguments, beside_noise])
+@pytest.mark.parametrize("make_arguments", [arguments, with_noise])
 @pytest.mark.parametrize("name", ALGEBRAS)
-def test_every_target_gives_the_same_bits(targets, name, made):
+def test_run_em_has_the_same_bits_on_every_target(targets, name, make_arguments):
     ends = []
     for target in targets:
-        values = made(FAMILIES[name])
-        course = target.run_em(**values)[0]
-        assert len(course) == 5
-        ends.append([course.tobytes(), *(values[part].tobytes() for part in ("weights", "means", "covariances"))])
+        values = make_arguments(FAMILIES[name])
+        trace = target.run_em(**values)[0]
+        assert len(trace) == 5
+        ends.append([trace.tobytes(), *(values[part].tobytes() for part in ("weights", "means", "covariances"))])
     assert all(end == ends[0] for end in ends)
 
 
 @pytest.mark.parametrize("name", ALGEBRAS)
-def test_every_target_makes_the_same_covariances(targets, name, rng):
+def test_update_gives_the_same_covariances_on_every_target(targets, name, rng):
     root = rng.normal(size=(3, 4, 4))
     full, mass = root @ root.swapaxes(1, 2), rng.uniform(1, 9, 3)
     second = {1: np.trace(full, axis1=1, axis2=2), 2: np.diagonal(full, axis1=1, axis2=2), 3: full}
     spec = FAMILIES[name].moment_spec(None)
     scatter = second[spec.second].sum(axis=0) if spec.is_pooled else second[spec.second]
     first = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, None) for target in targets]
-    then = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, first[0]) for target in targets]
-    for made in first, then:
-        assert all(one.tobytes() == made[0].tobytes() for one in made)
+    second_update = [target.update(ALGEBRAS[name], mass, scatter.reshape(-1), 4, first[0]) for target in targets]
+    for found in first, second_update:
+        assert all(each.tobytes() == found[0].tobytes() for each in found)
 
 
-def test_float32_rows_are_read_as_they_are(target):
+def test_run_em_of_float32_rows_equals_float64_rows(target):
     rows = PROBLEMS["overlapping"].rows.astype(np.float32)
     in_single, in_double = arguments(FAMILIES["full"], rows), arguments(FAMILIES["full"], rows.astype(np.float64))
     np.testing.assert_array_equal(target.run_em(**in_single)[0], target.run_em(**in_double)[0])
@@ -75,25 +75,25 @@ def test_float32_rows_are_read_as_they_are(target):
         {"limits": (LIMITS[0], 1e3, *LIMITS[2:])},
         {"limits": (*LIMITS[:2], -1.0, LIMITS[3])},
     ],
-    ids=["singular", "lost", "noise", "loss"],
+    ids=["singular", "empty", "noise", "decrease"],
 )
-def test_a_step_beyond_the_limits_is_not_made(target, change):
-    """Check that the step is refused and that the mixture does not change."""
+def test_run_em_makes_no_step_beyond_the_limits(target, change):
+    """Check that the core rejects the step and does not change the mixture."""
     values = arguments(FAMILIES["full"], **change)
     before = [values[part].copy() for part in ("weights", "means", "covariances")]
     assert target.run_em(**values)[0].size == 0
-    for part, was in zip(("weights", "means", "covariances"), before, strict=True):
-        np.testing.assert_array_equal(values[part], was)
+    for part, array in zip(("weights", "means", "covariances"), before, strict=True):
+        np.testing.assert_array_equal(values[part], array)
 
 
-def test_weights_sum_to_1_with_that_of_noise(target):
-    values = beside_noise(FAMILIES["tied"])
+def test_weights_of_components_and_noise_sum_to_1(target):
+    values = with_noise(FAMILIES["tied"])
     target.run_em(**values)
     assert values["weights"].sum() == pytest.approx(1.0)
     assert 0 < values["weights"][-1] != 0.1
     for change in {"incompleteness": (True, None)}, {"centre": np.zeros(3), "total": np.eye(3)}:
         with pytest.raises(ValueError, match="noise"):
-            target.run_em(**beside_noise(FAMILIES["tied"]) | change)
+            target.run_em(**with_noise(FAMILIES["tied"]) | change)
 
 
 WRONG = {
@@ -109,7 +109,7 @@ CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, 
 
 
 @pytest.mark.parametrize("change", CASES)
-def test_wrong_arguments(target, change):
+def test_run_em_rejects_invalid_arguments(target, change):
     with pytest.raises(ValueError, match=r"must|algebra|n_components|goe?s? with"):
         target.run_em(**arguments(FAMILIES["full"], **change))
 
@@ -122,7 +122,7 @@ def test_wrong_arguments(target, change):
         ({"current": np.zeros(8)}, "current"),
     ],
 )
-def test_wrong_arguments_of_an_update(target, change, match):
+def test_update_rejects_invalid_arguments(target, change, match):
     values = {"algebra": FULL, "mass": np.ones(2), "second": np.ones(18), "n_features": 3, "current": None}
     with pytest.raises(ValueError, match=match):
         target.update(**values | change)

@@ -1,4 +1,4 @@
-"""Fits of many groups in the core: same bits on every target, groups that are left to Python, and errors."""
+"""Tests of fits of many groups in the core: same bits on every target, groups that are left to Python, and errors."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures
 FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
-N_STEPS, HEIGHTS = 6, 8  # positions of steps and log-likelihoods in the results
-JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 5, 2.0, 10.0, 5e-6
-LATER = (
-    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 15, 4, 20, 4, 50, 20, 40, 30, 10, 1e3, 1e3,
-    2, 2.0, 0.0, 2, 0,
+N_STEPS, TRACES = 6, 8  # positions of the numbers of steps and of the traces in the results
+ACCEPTANCE = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 5, 2.0, 10.0, 5e-6
+SEARCH_SETTINGS = (
+    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), ACCEPTANCE, 15, 4, 20, 4, 50, 20, 40, 30, 10, 1e3,
+    1e3, 2, 2.0, 0.0, 2, 0,
 )  # fmt: skip
 
 
@@ -43,28 +43,28 @@ def arguments(rng, **changes):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", BY_CORE)
-def test_every_target_gives_the_same_bits(targets, name, dtype, rng):
+def test_fit_many_has_the_same_bits_on_every_target(targets, name, dtype, rng):
     values = arguments(rng, structure=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
     values["rows"] = np.repeat(values["rows"].astype(dtype), 2, axis=1)[:, ::2]
     ends = [target.fit_many(**values) for target in targets]
     assert (ends[0][N_STEPS] >= 0).tolist() == [True, True] + 5 * [False]
     for end in ends:
-        assert [part.tobytes() for part in made(end)] == [part.tobytes() for part in made(ends[0])]
+        assert [part.tobytes() for part in fitted_groups(end)] == [part.tobytes() for part in fitted_groups(ends[0])]
 
 
-def made(fits, places=slice(2)):
+def fitted_groups(fits, groups=slice(2)):
     """Return the results of the fitted groups, because the arrays of other groups are undefined."""
-    return *(part[places] for part in fits[:HEIGHTS]), *fits[HEIGHTS:]
+    return *(part[groups] for part in fits[:TRACES]), *fits[TRACES:]
 
 
-def searched(rng, n_starts=2):
-    """Return settings of a search that takes a part of the rows of groups of fifty."""
-    return rng.random((n_starts, 101)), *LATER
+def search_settings(rng, n_starts=2):
+    """Return settings of a search that uses a subsample of groups of fifty rows or more."""
+    return rng.random((n_starts, 101)), *SEARCH_SETTINGS
 
 
 @pytest.mark.parametrize("name", BY_CORE)
-def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
-    values = arguments(rng, structure=FAMILIES[name].algebra, search=searched(rng), is_scaled=True)
+def test_fit_many_with_a_search_has_the_same_bits_on_every_target(targets, name, rng):
+    values = arguments(rng, structure=FAMILIES[name].algebra, search=search_settings(rng), is_scaled=True)
     values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
     values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
     ends = [target.fit_many(**values) for target in targets]
@@ -72,18 +72,18 @@ def test_searches_give_the_same_bits_on_every_target(targets, name, rng):
     assert (ends[0][N_STEPS] >= 0).all()
     assert (plain[N_STEPS] >= 0).all()
     for end in ends:
-        assert [part.tobytes() for part in made(end)] == [part.tobytes() for part in made(ends[0])]
+        assert [part.tobytes() for part in fitted_groups(end)] == [part.tobytes() for part in fitted_groups(ends[0])]
 
 
-def test_a_group_is_the_same_alone(target, rng):
+def test_fit_many_fits_a_group_as_if_alone(target, rng):
     values = arguments(rng)
-    together, alone = target.fit_many(**values), target.fit_many(**one(values))
-    assert [part.tobytes() for part in alone[:HEIGHTS]] == [part[:1].tobytes() for part in together[:HEIGHTS]]
-    np.testing.assert_array_equal(alone[HEIGHTS], together[HEIGHTS][: alone[N_STEPS][0]])
-    assert together[HEIGHTS].size == np.maximum(together[N_STEPS], 0).sum()
+    together, alone = target.fit_many(**values), target.fit_many(**one_group(values))
+    assert [part.tobytes() for part in alone[:TRACES]] == [part[:1].tobytes() for part in together[:TRACES]]
+    np.testing.assert_array_equal(alone[TRACES], together[TRACES][: alone[N_STEPS][0]])
+    assert together[TRACES].size == np.maximum(together[N_STEPS], 0).sum()
 
 
-def one(values, group=0, **changes):
+def one_group(values, group=0, **changes):
     """Return the arguments for one of the groups alone."""
     first, size = (int(part[group]) for part in values["ranges"])
     table = {"rows": values["rows"][first:][:size], "ranges": (np.zeros(1, int), np.array([size])),
@@ -91,7 +91,7 @@ def one(values, group=0, **changes):
     return values | table | changes
 
 
-def test_no_groups(target, rng):
+def test_fit_many_without_groups_returns_empty_arrays(target, rng):
     nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
     found = target.fit_many(**arguments(rng, ranges=nothing, weights=(np.zeros(0), np.zeros(0))))
     assert [part.shape for part in found] == [(0, 3), (0, 3, 2), (0, 12), (0, 12), (0, 3), (0, 2), *[(0,)] * 4, (0, 3)]
@@ -113,7 +113,7 @@ WRONG = {
     "weights": [(np.ones(6), np.ones(7)), (np.ones(7), np.ones(6))],
     "row_weight": [np.ones(9)],
     "uniform_draws": [np.ones((2, 6)), np.ones((0, 7))],
-    "search": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
+    "search": [(np.ones((3, 9)), *SEARCH_SETTINGS), (np.ones((2, 0)), *SEARCH_SETTINGS)],
     "unit": [np.ones(2)],  # not allowed without centres
     "n_components": [0, 2],
     "n_candidates": [0],
@@ -130,12 +130,12 @@ CASES += [{"start": INITIAL, "ridge": np.ones(2)} | change for change in ({"n_co
 
 
 @pytest.mark.parametrize("change", CASES)
-def test_wrong_arguments(target, change, rng):
+def test_fit_many_rejects_invalid_arguments(target, change, rng):
     with pytest.raises(ValueError, match=r"must|algebra|moments|n_components|not there|max_steps|features"):
         target.fit_many(**arguments(rng, **change))
 
 
 @pytest.mark.parametrize("change", [{"rows": np.zeros((143, 2), int)}, {"ranges": 7}])
-def test_wrong_types(target, change, rng):
+def test_fit_many_rejects_arguments_of_wrong_types(target, change, rng):
     with pytest.raises(TypeError):
         target.fit_many(**arguments(rng, **change))

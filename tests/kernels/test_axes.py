@@ -1,4 +1,4 @@
-"""Axes of one matrix, and axes that several matrices share."""
+"""Tests of the principal axes of one matrix, and of axes that several matrices share."""
 
 import mpmath
 import numpy as np
@@ -28,7 +28,7 @@ def assert_axes(matrices, spectra, axes):
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])
-def test_matrices_are_put_together_again(target, rng, n_features):
+def test_principal_axes_and_variances_reproduce_the_matrix(target, rng, n_features):
     matrices = products(rng, n_features, 2 * n_features)
     spectra, axes = target.principal_axes(matrices)
     assert_axes(matrices, spectra, axes)
@@ -37,7 +37,7 @@ def test_matrices_are_put_together_again(target, rng, n_features):
 
 
 @pytest.mark.parametrize(("n_features", "rank"), [(2, 1), (5, 2), (9, 8), (30, 3), (4, 0)])
-def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank):
+def test_principal_axes_of_a_singular_matrix_are_orthonormal(target, rng, n_features, rank):
     matrices = products(rng, n_features, rank)
     spectra, axes = target.principal_axes(matrices)
     assert_axes(matrices, spectra, axes)
@@ -45,14 +45,14 @@ def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
-def test_what_hardly_differs_keeps_what_it_shares_with_others(target, order):
+def test_principal_axes_of_nearly_equal_features_keep_a_small_covariance(target, order):
     """Check y = x + δz, for which δ² is lost next to 1, but the covariance δ of y and z is not."""
     matrix = np.array([[1, 1, 0], [1, 1, 1e-8], [0, 1e-8, 1]])[np.ix_(order, order)]
     assert_axes(matrix[None], *target.principal_axes(matrix[None]))
 
 
 @pytest.mark.parametrize("order", ["largest first", "smallest first", "mixed"])
-def test_small_variances_keep_their_digits(target, rng, order):
+def test_variances_along_principal_axes_keep_their_digits(target, rng, order):
     """Check A = DBD with features 10⁶ apart in size: eigenvalues have the digits that B determines."""
     root = rng.normal(size=(6, 12))
     correlations = root @ root.T
@@ -76,7 +76,7 @@ def test_small_variances_keep_their_digits(target, rng, order):
 
 @pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
-def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
+def test_principal_axes_decorrelate_features_of_very_different_scales(target, rng, ratio, order):
     """Check A = DBD, where the axis of the smallest feature needs an entry below ε for the largest feature.
 
     Without this entry, the two features would remain correlated in UᵀAU, which structures with shared axes use.
@@ -92,11 +92,11 @@ def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target,
     np.testing.assert_allclose(correlations, np.eye(3), rtol=0, atol=6 * ROUNDING * np.linalg.cond(root @ root.T))
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [(0, 0), (1, 2)])
-def test_what_is_not_finite_is_taken_for_nothing_alone(target, rng, wrong, place):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("index", [(0, 0), (1, 2)])
+def test_principal_axes_treat_a_matrix_that_is_not_finite_as_zero(target, rng, value, index):
     matrices = products(rng, 3, 6, count=3)
-    matrices[1][place] = wrong
+    matrices[1][index] = value
     spectra, axes = target.principal_axes(matrices)
     np.testing.assert_array_equal(spectra[1], np.zeros(3))
     np.testing.assert_array_equal(axes[1], np.eye(3))
@@ -108,23 +108,23 @@ def test_axes_have_the_same_bits_on_every_target(targets, rng):
     start = np.linalg.qr(rng.normal(size=(13, 13)))[0]
     first, *others = targets
     for target in others:
-        for got, want in zip(target.principal_axes(matrices), first.principal_axes(matrices), strict=True):
-            np.testing.assert_array_equal(got, want)
+        for found, expected in zip(target.principal_axes(matrices), first.principal_axes(matrices), strict=True):
+            np.testing.assert_array_equal(found, expected)
         for importance in (None, np.arange(1.0, 12)):
-            want = first.shared_axes(matrices, start, importance, 20)
-            np.testing.assert_array_equal(target.shared_axes(matrices, start, importance, 20), want)
+            expected = first.shared_axes(matrices, start, importance, 20)
+            np.testing.assert_array_equal(target.shared_axes(matrices, start, importance, 20), expected)
 
 
 @pytest.mark.parametrize("exponent", [-500, 500])
-def test_shared_axes_are_of_no_unit(target, rng, exponent):
+def test_shared_axes_do_not_depend_on_the_unit(target, rng, exponent):
     mass, scatters = random_scatters(rng, 3, 4)
     for importance in (mass, None):
-        want = target.shared_axes(scatters, np.eye(4), importance, 100)
-        got = target.shared_axes(np.ldexp(scatters, exponent), np.eye(4), importance, 100)
-        np.testing.assert_array_equal(got, want)
+        expected = target.shared_axes(scatters, np.eye(4), importance, 100)
+        found = target.shared_axes(np.ldexp(scatters, exponent), np.eye(4), importance, 100)
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_arguments_of_other_shapes_are_refused(target):
+def test_functions_for_axes_reject_arrays_of_wrong_shapes(target):
     with pytest.raises(ValueError, match="matrices must have shape"):
         target.principal_axes(np.zeros((1, 2, 3)))
     with pytest.raises(ValueError, match="scatters must have shape"):

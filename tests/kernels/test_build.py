@@ -1,4 +1,4 @@
-"""Results of the compiler: no symbol of one instruction set that another could use, and a correct stub."""
+"""Tests of the compiled core: kernels share no symbols, processors occur only in backends, and the stub is correct."""
 
 import re
 import shutil
@@ -41,24 +41,24 @@ def check_weak_symbols(isa, path):
 
 
 @pytest.mark.heavy
-def test_kernels_share_no_symbols(tmp_path):
+def test_kernels_share_no_weak_symbols_with_other_instruction_sets(tmp_path):
     answer = check_weak_symbols("avx2", compile_object(tmp_path, ROOT / "cpp" / "kernels" / "kernels.cpp", "avx2"))
     assert answer.returncode == 0, answer.stdout
 
 
-def test_only_backends_know_processors():
+def test_intrinsics_occur_only_in_backends_and_in_the_dispatch():
     """Check that intrinsics and processors' names occur only in cpp/simd and in the dispatch."""
-    known = re.compile(
+    processor_names = re.compile(
         r"_mm\d*_|__m(128|256|512)|immintrin|arm_neon|__(aarch64|x86_64|AVX|FMA)|avx|neon", re.IGNORECASE
     )
     files = (ROOT / "cpp").rglob("*.[ch]pp")
     sources = [path for path in files if path.parent.name != "simd" and path.stem != "dispatch"]
     if not sources:
         pytest.skip("needs the repository")
-    assert [str(path) for path in sources if known.search(path.read_text(encoding="utf-8"))] == []
+    assert [str(path) for path in sources if processor_names.search(path.read_text(encoding="utf-8"))] == []
 
 
-def test_the_stub_is_generated_from_the_core(tmp_path):
+def test_the_committed_stub_equals_the_stub_generated_from_the_core(tmp_path):
     pytest.importorskip("nanobind", reason="nanobind generates the stub")
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     if ruff is None:

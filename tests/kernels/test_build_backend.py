@@ -1,4 +1,4 @@
-"""The compiler that the build backend selects, and its error if there is none."""
+"""Tests of the compiler that the build backend selects, and of its error if there is no compiler."""
 
 import importlib.util
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-scikit_build = pytest.importorskip("scikit_build_core.build", reason="what builds gaussmix is not installed")
+scikit_build = pytest.importorskip("scikit_build_core.build", reason="the build requirements are not installed")
 requirements = pytest.importorskip("packaging.requirements")
 
 ROOT = Path(__file__).parents[2]
@@ -56,21 +56,21 @@ def test_without_a_compiler_ziglang_is_required(backend):
 
 
 @pytest.mark.parametrize("name", ["c__", "g__", "clang__"])
-def test_a_compiler_that_works_is_taken(backend, name):
+def test_the_build_uses_a_compiler_that_works(backend, name):
     install(**{"c__": FAILS, name: WORKS})
     assert not needs_zig(backend)
     backend.prepared(None)
     assert os.environ["CXX"] == name.replace("_", "+")
 
 
-def test_a_compiler_that_does_not_work_is_none(backend, monkeypatch):
+def test_a_broken_compiler_makes_the_build_require_ziglang(backend, monkeypatch):
     install(c__=WORKS)
     for broken in "/bin/false", "/bin/true", "/no/such/file":
         monkeypatch.setenv("CXX", broken)
         assert needs_zig(backend)
 
 
-def test_flags_of_the_environment_reach_the_compiler(backend, monkeypatch):
+def test_the_check_of_a_compiler_uses_cxxflags_and_ldflags(backend, monkeypatch):
     install(c__="#!/bin/sh\n" + '[ "$2 $3" = "-stdlib=libc++ -fuse-ld=lld" ] || exit 1\n' + WORKS)
     assert needs_zig(backend)
     monkeypatch.setenv("CXXFLAGS", "-stdlib=libc++")
@@ -78,8 +78,8 @@ def test_flags_of_the_environment_reach_the_compiler(backend, monkeypatch):
     assert not needs_zig(backend)
 
 
-def test_this_machine_has_a_compiler(backend, monkeypatch):
-    """Check that the compiler compiles the ten lines as C++20, and fails to compile them as C++17."""
+def test_compiles_requires_cpp20(backend, monkeypatch):
+    """Check that the compiler of this machine compiles the test program as C++20, but not as C++17."""
     monkeypatch.setenv("PATH", os.defpath + os.pathsep + "/usr/local/bin")
     compiler = backend.choose(None)
     if compiler == "zig":
@@ -89,7 +89,7 @@ def test_this_machine_has_a_compiler(backend, monkeypatch):
     assert not backend.compiles(compiler)
 
 
-def test_the_environment_decides(backend, monkeypatch):
+def test_gaussmix_compiler_selects_zig_or_the_system_compiler(backend, monkeypatch):
     install(c__=WORKS)
     monkeypatch.setenv("GAUSSMIX_COMPILER", "zig")
     assert needs_zig(backend)
@@ -100,7 +100,7 @@ def test_the_environment_decides(backend, monkeypatch):
         needs_zig(backend)
 
 
-def test_what_cmake_was_told_is_left_to_it(backend, monkeypatch):
+def test_cmake_settings_of_a_compiler_prevent_the_use_of_zig(backend, monkeypatch):
     assert not needs_zig(backend, {"cmake.define.CMAKE_CXX_COMPILER": "/opt/cross/c++"})
     assert not needs_zig(backend, {"wheel.cmake": "false"})
     assert needs_zig(backend, {"cmake.define.CMAKE_CXX_COMPILER_LAUNCHER": "ccache"})
@@ -108,7 +108,7 @@ def test_what_cmake_was_told_is_left_to_it(backend, monkeypatch):
     assert not needs_zig(backend)
 
 
-def test_the_sentence(backend, monkeypatch):
+def test_a_build_without_any_compiler_exits_with_instructions(backend, monkeypatch):
     """Check the error if there is neither a compiler nor ziglang, which pip could not install."""
     monkeypatch.setattr(backend, "find_spec", lambda name: None)
     monkeypatch.setenv("CXX", "/bin/false")
@@ -124,17 +124,17 @@ def test_the_sentence(backend, monkeypatch):
         backend.get_requires_for_build_wheel()
 
 
-def test_zig_gets_a_folder_of_its_own_and_compiles_for_any_processor(backend, monkeypatch):
+def test_zig_builds_in_a_separate_folder_for_any_processor(backend, monkeypatch):
     package = Path("ziglang")
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "zig").write_text('#!/bin/sh\necho "$@"\n')
     (package / "zig").chmod(0o755)
     monkeypatch.syspath_prepend(str(Path.cwd()))
-    made = []
-    monkeypatch.setattr(backend.scikit_build, "build_wheel", lambda *arguments: made.append(arguments))
+    built = []
+    monkeypatch.setattr(backend.scikit_build, "build_wheel", lambda *arguments: built.append(arguments))
     backend.build_wheel("wheels", {"logging.level": "INFO"})
-    assert made == [("wheels", {"build-dir": "build/zig/{wheel_tag}", "logging.level": "INFO"}, None)]
+    assert built == [("wheels", {"build-dir": "build/zig/{wheel_tag}", "logging.level": "INFO"}, None)]
     compiler = Path(os.environ["CXX"])
     assert compiler.is_absolute()
     assert backend.subprocess.check_output([compiler, "-c", "a b.cpp"], text=True) == "c++ -mcpu=baseline -c a b.cpp\n"

@@ -1,4 +1,4 @@
-"""Drawn rows: correct normal numbers, and the same bits for any number of threads and rows and any instruction set."""
+"""Tests of drawn rows: accurate normal numbers, and the same bits for any number of rows and threads on any target."""
 
 import mpmath
 import numpy as np
@@ -14,7 +14,7 @@ TURNS = [((eighth << 29) + step) % 2**32 for eighth in range(8) for step in (-1,
 
 
 def words_of(pairs):
-    """Return random bits that stand for pairs of words of u and of v."""
+    """Return random bits that consist of pairs of words of u and of v."""
     return np.array(pairs, np.uint32).reshape(-1, 4)
 
 
@@ -34,18 +34,18 @@ def relative_errors(target, words):
     return np.array([float(abs(f - e) / abs(e)) if e else abs(f) for f, e in pairs]) / EPS
 
 
-def test_normal_numbers_are_right_to_the_last_bits(target, rng):
+def test_drawn_normal_numbers_are_accurate_to_the_last_bits(target, rng):
     """Check that the error is at most the logarithm's ε / 2, root's ε / 2, cosine's 0.85 ε and product's ε / 2."""
     assert relative_errors(target, rng.integers(2**32, size=(2000, 4), dtype=np.uint32)).max() <= 2.35
 
 
-def test_normal_numbers_at_the_edges(target):
+def test_drawn_normal_numbers_of_extreme_words_are_accurate(target):
     words = words_of([(*u, turn, low) for u in EDGES for turn in TURNS for low in (0, ONES)])
     assert relative_errors(target, words).max() <= 2.35
 
 
 @pytest.mark.heavy(but=1)
-def test_cosine_and_sine(target, rng):
+def test_cosine_and_sine_of_drawn_normal_numbers_are_accurate(target, rng):
     """Check errors relative to the radius, the number for v = 0, so that only 0.85 ε and the product's ½ ε are left."""
     turns = rng.integers(2**32, size=(2000, 2), dtype=np.uint32)
     found = target.normals(np.hstack([np.zeros_like(turns), turns]))
@@ -57,7 +57,7 @@ def test_cosine_and_sine(target, rng):
                 assert abs(number - exact) <= 1.35 * EPS * abs(exact)
 
 
-def test_the_largest_normal_number(target):
+def test_the_largest_and_the_smallest_drawn_normal_numbers(target):
     largest = target.normals(words_of([(0, 0, 0, 0)]))[0]
     assert largest[0] == pytest.approx(np.sqrt(2 * 53 * np.log(2)), rel=3 * EPS)
     assert largest[1] == 0
@@ -66,7 +66,7 @@ def test_the_largest_normal_number(target):
 
 @pytest.fixture
 def make_mixture(rng):
-    """Make the arguments of a draw that describe the mixture: cumulative weights, means, factor_shape, factors."""
+    """Return a function that makes the arguments of a draw: cumulative weights, means, factor_shape, factors."""
 
     def make(n_features, n_components, factor_shape):
         shape = (n_components, n_features)
@@ -93,7 +93,7 @@ def draw(target, mixture, n_rows, n_threads=1, key=KEY):
 
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 17, 33])
-def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, factor_shape):
+def test_a_drawn_row_depends_only_on_its_index(targets, make_mixture, same_bits, n_features, factor_shape):
     """Check sizes on both sides of lanes, groups and blocks, and components with one row or many, on all targets."""
     for n_components in (1, 3, 300):
         mixture = make_mixture(n_features, n_components, factor_shape)
@@ -104,7 +104,7 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
                 same_bits(draw(target, mixture, n_rows), (rows[:n_rows], labels[:n_rows]))
 
 
-def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
+def test_drawn_rows_are_means_plus_unwhitened_normal_numbers(target, make_mixture):
     """Compare with normal numbers of the same key, which are computed from the unit mixture."""
     for n_features in (1, 6, 20):
         cumulative, means, factor_shape, factors = make_mixture(n_features, 4, TRIANGULAR)
@@ -130,7 +130,7 @@ def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
         ("n_threads", 0),
     ],
 )
-def test_wrong_values(target, name, value):
+def test_draw_rejects_invalid_arguments(target, name, value):
     arguments = {
         "cumulative": np.array([0.5, np.inf]),
         "means": np.zeros((2, 3)),
@@ -156,12 +156,12 @@ def test_wrong_values(target, name, value):
         (None, np.zeros(4, np.int64)),
     ],
 )
-def test_results_that_cannot_be_written_are_refused(target, rows, labels):
+def test_draw_rejects_output_arrays_that_cannot_be_written(target, rows, labels):
     with pytest.raises(TypeError):
         target.draw(np.array([np.inf]), np.zeros((1, 3)), SPHERICAL, np.ones(1), 1, rows, labels, 1)
 
 
-def test_words_come_in_fours(target):
+def test_normals_requires_four_words_per_row(target):
     assert target.normals(np.zeros((0, 4), np.uint32)).shape == (0, 2)
     with pytest.raises(ValueError, match="words"):
         target.normals(np.zeros((4, 3), np.uint32))

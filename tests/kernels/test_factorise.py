@@ -1,4 +1,4 @@
-"""Whitening factors of covariances, and covariances that have none."""
+"""Tests of whitening factors of covariances, and of matrices without such factors."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ EPS = np.finfo(float).eps
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])
-def test_factors_whiten(target, rng, n_features):
+def test_factorise_returns_whitening_factors(target, rng, n_features):
     roots = rng.normal(size=(4, n_features, 2 * n_features))
     covariances = roots @ roots.transpose(0, 2, 1)
     factors, log_abs_det, failed = target.factorise(covariances)
@@ -36,7 +36,7 @@ def test_factors_whiten(target, rng, n_features):
     ],
     ids=["singular", "indefinite", "zero", "negative", "nan", "inf", "singular to rounding"],
 )
-def test_what_is_not_positive_definite_fails_alone(target, matrix):
+def test_factorise_fails_only_for_matrices_that_are_not_positive_definite(target, matrix):
     covariances = np.stack([4 * np.eye(2), np.array(matrix), np.eye(2)])
     factors, log_abs_det, failed = target.factorise(covariances)
     np.testing.assert_array_equal(failed, [False, True, False])
@@ -46,14 +46,14 @@ def test_what_is_not_positive_definite_fails_alone(target, matrix):
     np.testing.assert_allclose(log_abs_det[[0, 2]], [-2 * np.log(2), 0], rtol=1e-15)
 
 
-def test_a_pivot_above_rounding_is_enough(target):
+def test_factorise_accepts_a_pivot_slightly_above_rounding(target):
     _, _, failed = target.factorise(np.array([[[1.0, 1], [1, 1 + 20 * EPS]]]))
     assert not failed.any()
 
 
 @pytest.mark.parametrize(("count", "n_features"), [(1, 1), (3, 5), (33, 4), (2, 40), (70, 9)])
-def test_products_of_factors_are_their_definition(targets, count, n_features, rng):
-    """Check products of more factors than are multiplied together, with the same bits on every target."""
+def test_gram_equals_its_definition(targets, count, n_features, rng):
+    """Check products of more factors than one call multiplies together, with the same bits on every target."""
     factors = np.tril(rng.normal(size=(count, n_features, n_features)))
     products = [target.gram(factors) for target in targets]
     expected = factors.swapaxes(1, 2) @ factors
@@ -61,12 +61,12 @@ def test_products_of_factors_are_their_definition(targets, count, n_features, rn
     assert all(product.tobytes() == products[0].tobytes() for product in products)
 
 
-def test_products_of_wrong_factors(target):
+def test_gram_rejects_factors_that_are_not_square(target):
     with pytest.raises(ValueError, match="factors must have shape"):
         target.gram(np.zeros((2, 3, 4)))
 
 
-def test_roots_are_lapack_s(rng):
-    halves = rng.normal(size=(4, 7, 9))
-    covariances = halves @ halves.swapaxes(1, 2)
+def test_lower_roots_agree_with_lapack(rng):
+    roots = rng.normal(size=(4, 7, 9))
+    covariances = roots @ roots.swapaxes(1, 2)
     np.testing.assert_allclose(lower_roots(covariances), np.linalg.cholesky(covariances), rtol=0, atol=1e-13)

@@ -1,4 +1,4 @@
-"""Kernels that a build compiles, and the warning on a processor whose kernels were left out."""
+"""Tests of the kernels that a build compiles, and of the warning on a processor whose kernels were left out."""
 
 import os
 import platform
@@ -35,7 +35,7 @@ def configured(folder, native, **environment):
 @needs_repository
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("native", "asked", "compiled"),
+    ("native", "requested", "compiled"),
     [
         ("-march=x86-64-v4", "", {"portable", "avx512"}),
         ("-march=x86-64-v3", "", {"portable", "avx2"}),
@@ -44,8 +44,8 @@ def configured(folder, native, **environment):
         ("-march=x86-64", "all", {"portable", "avx2", "avx512"}),
     ],
 )
-def test_a_build_leaves_out_what_the_processor_would_not_run(tmp_path, native, asked, compiled):
-    answer = configured(tmp_path, native, GAUSSMIX_INSTRUCTION_SETS=asked)
+def test_a_build_omits_kernels_that_the_native_processor_would_not_run(tmp_path, native, requested, compiled):
+    answer = configured(tmp_path, native, GAUSSMIX_INSTRUCTION_SETS=requested)
     assert answer.returncode == 0, answer.stderr
     rules = (tmp_path / "build" / "build.ninja").read_text()
     names = {isa for isa in ("portable", "avx2", "avx512") if f"gaussmix_kernels_{isa}.dir/" in rules}
@@ -55,7 +55,7 @@ def test_a_build_leaves_out_what_the_processor_would_not_run(tmp_path, native, a
 
 @pytest.mark.heavy
 @needs_repository
-def test_an_unknown_choice_is_refused(tmp_path):
+def test_an_unknown_gaussmix_instruction_sets_is_rejected(tmp_path):
     answer = configured(tmp_path, "-march=native", GAUSSMIX_INSTRUCTION_SETS="sse9")
     assert answer.returncode != 0
     assert "is 'sse9'. Set it to all, or unset it" in " ".join(answer.stderr.split())
@@ -63,7 +63,7 @@ def test_an_unknown_choice_is_refused(tmp_path):
 
 @pytest.mark.heavy
 @needs_repository
-def test_without_faster_kernels_the_portable_ones_run(tmp_path):
+def test_portable_kernels_run_if_the_build_omitted_faster_kernels(tmp_path):
     """Check a core that was compiled as if on a processor without AVX2, whose dispatch runs on this processor."""
     source, program = tmp_path / "ask.cpp", tmp_path / "ask"
     source.write_text(
@@ -72,8 +72,8 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
         'const KernelTable kKernels{.isa = "portable"};\n}\nint main() {\n'
         '    std::printf("%s %s", gaussmix::active_kernels().isa, gaussmix::omitted_kernels());\n}\n'
     )
-    built = [f"-DGAUSSMIX_{what}" for what in ("HAS_PORTABLE", "OMITS_AVX2", "OMITS_AVX512")]
-    options = ["-std=c++20", "-w", *built, f"-I{ROOT / 'cpp'}"]
+    definitions = [f"-DGAUSSMIX_{name}" for name in ("HAS_PORTABLE", "OMITS_AVX2", "OMITS_AVX512")]
+    options = ["-std=c++20", "-w", *definitions, f"-I{ROOT / 'cpp'}"]
     subprocess.run([COMPILER, *options, source, ROOT / "cpp" / "dispatch.cpp", "-o", program], check=True)
     own = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
     active, _, omitted = subprocess.check_output([program], env=own, text=True).partition(" ")
@@ -83,15 +83,15 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
-def test_one_warning_names_the_option(forced, n_warnings):
+def test_one_warning_names_the_build_option_for_omitted_kernels(forced, n_warnings):
     """Check that there is one warning for any number of fits, and none if the user has chosen kernels."""
     program = (
         "import warnings, gaussmix, gaussmix._core as core\n"
         "core.omitted = lambda: 'avx512'\n"
-        "with warnings.catch_warnings(record=True) as said:\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
         "    warnings.simplefilter('always')\n"
         "    for k in 1, 2: gaussmix.GaussianMixture(k).fit([[0.0], [1.0], [5.0], [7.0]])\n"
-        "print(sum('(avx512)' in text and 'GAUSSMIX_INSTRUCTION_SETS=all' in text for text in map(str, said)))\n"
+        "print(sum('(avx512)' in text and 'GAUSSMIX_INSTRUCTION_SETS=all' in text for text in map(str, caught)))\n"
     )
     environment = os.environ | {"GAUSSMIX_ISA": forced}
     answer = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)

@@ -1,4 +1,4 @@
-"""Threads of one call: an interrupt ends all of them, and other Python threads continue during the call."""
+"""Tests of threads: other Python threads continue during a call, calls may be concurrent, and limits are respected."""
 
 import threading
 import time
@@ -9,33 +9,33 @@ from gaussmix._src.numerics.threads import allowed, cached_property, granted, li
 
 
 @pytest.mark.heavy(but=1)
-def test_the_interpreter_is_free_meanwhile(target, make_problem):
+def test_other_python_threads_run_during_a_step(target, make_problem):
     """Check that another thread, which sleeps for 1 ms at a time, runs often within a step of 0.1 s."""
-    naps = 0
+    n_sleeps = 0
     is_done = threading.Event()
 
-    def nap():
-        nonlocal naps
+    def sleep_repeatedly():
+        nonlocal n_sleeps
         while not is_done.is_set():
             time.sleep(0.001)
-            naps += 1
+            n_sleeps += 1
 
-    napper = threading.Thread(target=nap)
-    napper.start()
+    sleeper = threading.Thread(target=sleep_repeatedly)
+    sleeper.start()
     for n_rows in (2_000, 30_000):  # the first is long enough with portable kernels
         problem = make_problem(n_rows, 64, 32)
-        before = naps
+        before = n_sleeps
         problem.step(target, 1)
-        meanwhile = naps - before
-        if meanwhile > 5:
+        n_sleeps_during_step = n_sleeps - before
+        if n_sleeps_during_step > 5:
             break
     is_done.set()
-    napper.join()
-    assert meanwhile > 5
+    sleeper.join()
+    assert n_sleeps_during_step > 5
 
 
 @pytest.mark.heavy(but=1)
-def test_calls_at_the_same_time(target, make_problem, same_bits):
+def test_concurrent_steps_have_the_same_bits(target, make_problem, same_bits):
     problem = make_problem(20_000, 16, 8)
     expected = problem.step(target, 1)
     results = [None] * 4
@@ -52,7 +52,7 @@ def test_calls_at_the_same_time(target, make_problem, same_bits):
         same_bits(result, expected)
 
 
-def test_a_limit_on_threads_ends_with_its_block():
+def test_limit_threads_ends_with_its_with_block():
     with limit_threads(2):
         with limit_threads(3):
             assert allowed(8) == 2
@@ -61,8 +61,8 @@ def test_a_limit_on_threads_ends_with_its_block():
     assert granted() == 1
 
 
-def test_no_thread_waits_for_a_property_of_another_object():
-    """Check forks, because Python 3.11 has one lock per class, for which a process forked meanwhile waits forever."""
+def test_a_cached_property_does_not_block_other_objects():
+    """In Python 3.11 a cached property has one lock per class, for which a forked process could wait forever."""
     has_begun, may_end = threading.Event(), threading.Event()
 
     class Named:

@@ -1,10 +1,10 @@
-"""Cells of rows follow the rule, whatever the origin, the unit and the order of the rows are."""
+"""Tests of `partition_cells`: cells equal their definition for any origin, unit and order of the rows."""
 
 import numpy as np
 import pytest
 
 
-def labels_by_rule(rows, weight, n_cells):
+def labels_by_definition(rows, weight, n_cells):
     """Compute the labels by their definition, in long double."""
     labels = np.zeros(len(rows), int)
     for n in range(1, n_cells):
@@ -18,14 +18,14 @@ def labels_by_rule(rows, weight, n_cells):
 
 
 @pytest.mark.parametrize(("size", "n_cells"), [((1, 1), 1), ((2, 3), 2), ((40, 1), 40), ((300, 2), 80), ((99, 7), 9)])
-def test_cells_are_those_of_the_rule(size, n_cells, target, rng):
+def test_partition_cells_equals_its_definition(size, n_cells, target, rng):
     rows, weight = rng.normal(size=size) * rng.uniform(0.5, 2, size[1]), rng.integers(1, 5, size[0]) / 2
     labels = target.partition_cells(rows, weight, n_cells)
-    np.testing.assert_array_equal(labels, labels_by_rule(rows, weight, n_cells))
+    np.testing.assert_array_equal(labels, labels_by_definition(rows, weight, n_cells))
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
-def test_cells_follow_rows(factor, shift, target, rng):
+def test_partition_cells_does_not_depend_on_order_unit_and_origin(factor, shift, target, rng):
     """Check rows of 20 bits, which move exactly, so that their order changes sums only by rounding."""
     rows = np.round(rng.normal(size=(2000, 3)) * 2.0**10) * 2.0**-10
     order, weight = rng.permutation(2000), rng.integers(4, size=2000) / 2
@@ -35,7 +35,7 @@ def test_cells_follow_rows(factor, shift, target, rng):
 
 
 @pytest.mark.parametrize("values", [[3.0, 3.0, -1.0, 0.1, 0.1, 0.1], [1 + 2.0**-52, 1.0, 1.0], [0.7] * 9])
-def test_distinct_rows_are_the_last_cells(values, target):
+def test_partition_cells_ends_with_one_cell_per_distinct_row(values, target):
     labels = target.partition_cells(np.array(values)[:, None], np.full(len(values), 0.1), 100)
     np.testing.assert_array_equal(labels, np.unique(values, return_inverse=True)[1])
 
@@ -43,11 +43,11 @@ def test_distinct_rows_are_the_last_cells(values, target):
 @pytest.mark.parametrize(
     ("values", "weight", "expected"),
     [
-        ([11.0, 0.0, 1.0, 10.0], [1.0] * 4, [2, 0, 1, 2]),  # splits the lower one of equal cells
-        ([0.0, 1.0, 2.0], [1e-20, 1.0, 0.0], [0, 1, 1]),  # the mean is rounded to an end
+        ([11.0, 0.0, 1.0, 10.0], [1.0] * 4, [2, 0, 1, 2]),  # the lower of two equal cells is split
+        ([0.0, 1.0, 2.0], [1e-20, 1.0, 0.0], [0, 1, 1]),  # the mean is rounded to one of the values
         ([8.0, 0.7, 0.7, 0.7], [0.0, 0.1, 0.1, 0.1], [0] * 4),  # rows without weight are not separated from others
         ([5.0, 2.0], [0.0, 0.0], [0, 0]),
     ],
 )
-def test_ties_and_ends(values, weight, expected, target):
+def test_partition_cells_with_ties_rounding_and_zero_weights(values, weight, expected, target):
     np.testing.assert_array_equal(target.partition_cells(np.array(values)[:, None], np.array(weight), 3), expected)

@@ -23,7 +23,7 @@ NOISE, PRIOR, EQUAL = (OPTIONS[name] for name in ("noise", "prior", "equalpro"))
 NOISE_ROWS = rows_of("noise")
 ROWS = {name: rows_of(name) for name in ("faithful", "iris")}
 # With equalPro, mclust 6.0.0 ends far below gaussmix for these models, and the weights of its VVI do not sum to 1.
-LOST = {"VVI", "VEE", "EVE", "VVE", "EVV"}
+MCLUST_FAILURES = {"VVI", "VEE", "EVE", "VVE", "EVV"}
 
 
 def with_noise(fit: dict[str, Any]) -> GaussianMixture:

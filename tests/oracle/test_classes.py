@@ -7,21 +7,21 @@ from tables import rows_of
 
 from gaussmix import GaussianMixtureClassifier
 
-FACTS = OPTIONS["classes"]
-DATA_SETS = FACTS["data_sets"]
-# Relative errors of structures for which mclust stops its iterative updates early; for EVE of the bank notes it ends
-# 3e-4 nats below gaussmix in the common objective, Σ log p(x | c).
-SEARCHED = {"EVE": 1e-4, "VEE": 1e-6, "VEI": 1e-9, "VEV": 1e-9}
+REFERENCE = OPTIONS["classes"]
+DATA_SETS = REFERENCE["data_sets"]
+# Relative errors of structures for which mclust stops its iterative updates early. For EVE of the bank notes, mclust
+# ends 3e-4 nats below gaussmix in the common objective, Σ log p(x | c).
+RELATIVE_ERRORS = {"EVE": 1e-4, "VEE": 1e-6, "VEI": 1e-9, "VEV": 1e-9}
 
-named = pytest.mark.parametrize("name", DATA_SETS)
+data_sets = pytest.mark.parametrize("name", DATA_SETS)
 
 
 def labelled(name):
     return rows_of(name), np.array(DATA_SETS[name]["labels"])
 
 
-@named
-def test_one_component_for_each_class_under_each_structure(name):
+@data_sets
+def test_classifiers_with_one_component_per_class_agree_with_mclust(name):
     X, y = labelled(name)
     for structure, expected in DATA_SETS[name]["EDDA_by_model"].items():
         classifier = GaussianMixtureClassifier(covariance_type=structure, reg_covar=0).fit(X, y)
@@ -31,12 +31,12 @@ def test_one_component_for_each_class_under_each_structure(name):
         if structure == "VVE":  # mclust does not reach the maximum
             assert log_likelihood == pytest.approx(expected["loglik"], rel=1e-2)
         else:
-            assert log_likelihood == pytest.approx(expected["loglik"], rel=SEARCHED.get(structure, 1e-13))
+            assert log_likelihood == pytest.approx(expected["loglik"], rel=RELATIVE_ERRORS.get(structure, 1e-13))
 
 
-@named
+@data_sets
 @pytest.mark.parametrize("part", ["full", "half"])
-def test_bic_chooses_the_structure_of_all_classes(name, part):
+def test_classifiers_choose_the_same_structure_by_bic_as_mclust(name, part):
     X, y = labelled(name)
     expected, step = DATA_SETS[name][f"EDDA_{part}"], 1 if part == "full" else 2
     classifier = GaussianMixtureClassifier(covariance_type="all").fit(X[::step], y[::step])
@@ -48,9 +48,9 @@ def test_bic_chooses_the_structure_of_all_classes(name, part):
         assert (wrong**2).sum(axis=1).mean() / 2 == pytest.approx(expected["test_brier"], rel=1e-3)
 
 
-@named
+@data_sets
 @pytest.mark.filterwarnings("ignore:Class .* nearly singular covariance:RuntimeWarning")
-def test_a_mixture_for_each_class_of_bic_s_choice(name):
+def test_classifiers_choose_the_same_mixtures_by_bic_as_mclust(name):
     X, y = labelled(name)
     expected = DATA_SETS[name]["MclustDA_full"]
     structures = ["EEI", "VVI", "EEE", "EVE", "VVV"]  # including mclust's choices
@@ -67,10 +67,10 @@ def test_a_mixture_for_each_class_of_bic_s_choice(name):
     np.testing.assert_allclose(classifier.predict_proba(X[:5]), expected["z5"], atol=1e-6)
 
 
-def test_rows_of_unknown_class_are_shared_as_by_mclust():
-    """For EVV, VVE and VVV, EM of gaussmix ends higher than mclust."""
+def test_partly_labelled_classifiers_agree_with_mclust():
+    """Check rows of unknown class; for EVV, VVE and VVV, EM of gaussmix ends higher than mclust."""
     X, y = labelled("iris")
-    expected = FACTS["partly_labelled"]
+    expected = REFERENCE["partly_labelled"]
     partly = np.where(np.arange(1, len(y) + 1) % 5, -1, y.astype(object))
     for structure, bic in zip(*expected["bic_by_model"].values(), strict=True):
         classifier = GaussianMixtureClassifier(covariance_type=structure, reg_covar=0, tol=1e-9, max_iter=5000)

@@ -11,7 +11,7 @@ from tables import rows_of
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test
 
 FAITHFUL = rows_of("faithful")
-ORACLE = OPTIONS["bootstrap"]
+REFERENCE = OPTIONS["bootstrap"]
 BOOT_SE, EM_TESTS = (
     json.loads((Path(__file__).parent / f"{name}.json").read_text()) for name in ("boot_se", "em_test")
 )
@@ -21,7 +21,7 @@ COLUMNS = {
     "iris": "Sepal.Length Sepal.Width Petal.Length Petal.Width",
     "banknote": "Length Left Right Bottom Top Diagonal",
 }
-MCLUST, TESTS = ORACLE["kinds"], {test["model"]: test for test in ORACLE["tests"]}
+MCLUST, TESTS = REFERENCE["kinds"], {test["model"]: test for test in REFERENCE["tests"]}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def fit():
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("kind", ["weighted", "nonparametric", "parametric"])
-def test_a_bootstrap_agrees_within_its_error(fit, kind):
+def test_bootstrap_standard_errors_agree_with_mclust_within_monte_carlo_error(fit, kind):
     """A standard error from 999 normal draws has an error of 2.2 %, in gaussmix and in mclust."""
     theirs = MCLUST[kind]
     found = fit.bootstrap(FAITHFUL, theirs["n"], kind, random_state=20)
@@ -51,11 +51,11 @@ def test_the_parametric_bootstrap_agrees_with_mixtools(fit):
     assert np.abs(np.log(found.bse / BOOT_SE["bse"])).max() < 4 * np.sqrt(2) * 0.022
 
 
-def test_the_jackknife_agrees_as_far_as_mclust_converged(fit):
+def test_jackknife_standard_errors_agree_with_mclust(fit):
     np.testing.assert_allclose(fit.bootstrap(FAITHFUL, kind="jackknife").bse, MCLUST["jackknife"]["bse"], rtol=0.035)
 
 
-def test_formulas_agree_with_the_bootstrap(fit):
+def test_sandwich_and_hessian_standard_errors_agree_with_resampling(fit):
     """The sandwich is the limit of the jackknife; the Hessian assumes, like draws, that the mixture is correct."""
     jackknife = fit.bootstrap(FAITHFUL, kind="jackknife").bse
     np.testing.assert_allclose(fit.inference(FAITHFUL, kind="sandwich").bse, jackknife, rtol=0.035)
@@ -78,16 +78,19 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     assert found.statistic[0] == pytest.approx(theirs["lrt"][0], abs=5e-3)
     assert (np.cumsum(found.statistic) > np.cumsum(theirs["lrt"]) - 5e-3).all()
     assert found.p_value[0] == 1 / 200
-    places = [1, 2, 3, 4]  # columns of the 25, 50, 75 and 90 % quantiles
+    columns = [1, 2, 3, 4]  # columns of the 25, 50, 75 and 90 % quantiles
     drawn = np.quantile(found.null_statistics, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
-    assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
-    assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
+    assert (drawn > np.array(theirs["boot_quantiles"])[:, columns] - 1.5).all()
+    assert (drawn < np.array(theirs["boot_quantiles"])[:, columns] + 6).all()
 
 
 @pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("case", EM_TESTS)
-def test_the_em_test_is_that_of_its_authors(case):
-    """MixtureInf divides the variance by n − 1 under the null hypothesis, which changes its statistic slightly."""
+def test_em_test_agrees_with_mixtureinf(case):
+    """MixtureInf, by the authors of the test, divides the variance under the null hypothesis by n − 1.
+
+    This changes its statistic slightly.
+    """
     table, column = case.split(".", 1)
     statistic = em_test(rows_of(table)[:, COLUMNS[table].split().index(column)]).statistic[0]
     assert statistic == pytest.approx(EM_TESTS[case]["maximum"], abs=2e-4)

@@ -82,7 +82,7 @@ def expected_covariances(expected, shape):
 @pytest.mark.heavy(but=35)
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "n_components", "model"), MORE_COMPONENTS)
-def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engine):
+def test_bic_agrees_with_mclust_and_fails_where_mclust_fails(name, n_components, model, engine):
     """Check the other entries of the BIC table; empty entries mean a singular covariance in mclust and in gaussmix."""
     table = FITS[name]["bic"]
     expected = table["table"][n_components - 1][table["models"].index(model)]
@@ -106,16 +106,16 @@ def bic_or_failed_components(name, n_components, family, engine):
     )
 
 
-SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # structures with iterative M-steps
+ITERATIVE = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # structures with iterative M-steps
 
 
-def cases(wanted):
-    """Return the fits for which `wanted(name, model, n_components)` is true, as parameters of a test."""
+def cases(is_included):
+    """Return the fits for which `is_included(name, model, n_components)` is true, as parameters of a test."""
     return [
         pytest.param(name, fit, id=f"{name}-{fit['model']}{fit['G']}")
         for name, reference in FITS.items()
         for fit in reference["structures"]
-        if wanted(name, fit["model"], fit["G"])
+        if is_included(name, fit["model"], fit["G"])
     ]
 
 
@@ -129,14 +129,14 @@ def fitted(name, fit, kind):
     if trace.frozen_components:
         raise SingularCovarianceError(trace.frozen_components)
     total = trace.last_objective * len(rows)
-    surest = np.log(engine.responsibilities(source.whole, source.parameters).max(axis=1)).sum()
-    icl = 2 * total - mixture.n_parameters * np.log(len(rows)) + 2 * surest
+    log_largest = np.log(engine.responsibilities(source.whole, source.parameters).max(axis=1)).sum()
+    icl = 2 * total - mixture.n_parameters * np.log(len(rows)) + 2 * log_largest
     return total, trace.n_steps, mixture.n_parameters, icl
 
 
 @pytest.mark.heavy(but=74)
-@pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model not in SEARCHED))
-def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
+@pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model not in ITERATIVE))
+def test_structures_with_closed_form_m_steps_take_the_same_steps_as_mclust(name, fit):
     if fit["default"]["loglik"] is None:
         with pytest.raises(SingularCovarianceError):
             fitted(name, fit, "default")
@@ -149,8 +149,8 @@ def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model in SEARCHED))
-def test_a_search_ends_as_high_as_any_other(name, fit):
+@pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model in ITERATIVE))
+def test_structures_with_iterative_m_steps_end_as_high_as_mclust(name, fit):
     """Compare with mclust at two tolerances and, if available, with a monotone EM in NumPy."""
     values = fit["default"]["loglik"], fit["tight"]["loglik"], fit["monotone"]
     reached = [value for value in values if value is not None]
@@ -164,19 +164,19 @@ def test_a_search_ends_as_high_as_any_other(name, fit):
 
 
 AXES = json.loads((Path(__file__).parent / "mclust_axes.json").read_text())["fits"]
-# mclust's VVE sometimes lowers the likelihood, so that its steps reach maxima to which no start of gaussmix leads.
-LOWER = {("iris", 3, "EVE", 4), ("iris", 3, "VVE", 4), ("banknote", 4, "EVE", 4), ("banknote", 4, "VVE", 4)}
+# mclust's VVE sometimes lowers the likelihood, so that it reaches maxima to which no initial axes of gaussmix lead.
+OTHER_MAXIMA = {("iris", 3, "EVE", 4), ("iris", 3, "VVE", 4), ("banknote", 4, "EVE", 4), ("banknote", 4, "VVE", 4)}
 
 
-def reason(name, column, model, n_components):
-    is_lower = (name, column, model, n_components) in LOWER
-    return [pytest.mark.xfail(strict=True, reason="mclust's end is another maximum")] if is_lower else []
+def xfail(name, column, model, n_components):
+    is_other_maximum = (name, column, model, n_components) in OTHER_MAXIMA
+    return [pytest.mark.xfail(strict=True, reason="mclust's end is another maximum")] if is_other_maximum else []
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "model", "n_components", "theirs"), [pytest.param(*fit, marks=reason(*fit[:4])) for fit in AXES]
+    ("name", "column", "model", "n_components", "theirs"), [pytest.param(*fit, marks=xfail(*fit[:4])) for fit in AXES]
 )
-def test_several_beginnings_end_as_high_as_mclust(name, column, model, n_components, theirs):
+def test_eve_and_vve_from_several_initial_axes_end_as_high_as_mclust(name, column, model, n_components, theirs):
     rows = rows_of(name)
     labels = np.empty(len(rows), np.int32)
     labels[np.argsort(rows[:, column], kind="stable")] = np.arange(len(rows)) * n_components // len(rows)

@@ -5,7 +5,7 @@ import pytest
 from common import family_named
 from mclust_extras import (
     EQUAL,
-    LOST,
+    MCLUST_FAILURES,
     ROWS,
     joint_labels,
     objective_for,
@@ -18,26 +18,26 @@ from gaussmix import GaussianMixture, Outcome
 
 # mclust stops when a step changes the log-likelihood by a relative 1e-10. Because EM with a prior does not maximise the
 # likelihood, slow fits stop at a relative distance of up to 3e-7 from the end.
-CLOSE = 5e-7
+RELATIVE_ERROR = 5e-7
 PRIOR_FITS = [pytest.param(data, fit, id=f"{data}-{fit['model']}{fit['G']}") for data, fit in prior_fits()]
 EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL["datasets"]["faithful"]["fits"]]
 
 
 @pytest.mark.parametrize(("data", "fit"), PRIOR_FITS)
-def test_mclusts_ten_structures_end_where_mclust_does(data, fit):
+def test_fits_with_a_prior_agree_with_mclust(data, fit):
     end, rows = with_prior(data, fit), ROWS[data]
     assert end.outcome is Outcome.CONVERGED
     if fit["loglik"] is None:  # mclust failed, but gaussmix must end with finite values
         assert np.isfinite(end.trace.last_objective)
         return
-    assert end.trace.log_likelihood[-1] * len(rows) == pytest.approx(fit["loglik"], rel=CLOSE)
-    # The relative error of weights and means in slow fits is about the square root of CLOSE.
+    assert end.trace.log_likelihood[-1] * len(rows) == pytest.approx(fit["loglik"], rel=RELATIVE_ERROR)
+    # The relative error of weights and means in slow fits is about the square root of RELATIVE_ERROR.
     np.testing.assert_allclose(end.model.weights, fit["pro"], atol=2e-5)
     np.testing.assert_allclose(end.model.means, fit["mean"], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("data", "fit"), PRIOR_FITS)
-def test_the_hyperparameters_are_those_of_mclust(data, fit):
+def test_default_hyperparameters_agree_with_mclust(data, fit):
     rows, hyper, family = ROWS[data], fit["hyper"], family_named(fit["model"])
     prior, n_features = objective_for(rows, family, fit["G"]).prior, rows.shape[1]
     np.testing.assert_allclose(prior.mean, hyper["mean"], rtol=1e-12)
@@ -60,11 +60,11 @@ def denominators(model, nu, n, n_k, d, n_components):
 
 @pytest.mark.parametrize("data", ROWS)
 @pytest.mark.parametrize("model", ["EII", "VII", "EEI", "VVI", "EEE", "VVV"])
-def test_a_step_is_the_formula_of_the_paper(model, data):
+def test_an_m_step_with_a_prior_equals_the_formula_of_the_paper(model, data):
     """Compare with the formula of Fraley & Raftery (2007), row by row; mclust deviates from it for EII and EEI."""
     rows, n_components, kappa = ROWS[data], 3, 0.01
     (n, d), labels = rows.shape, joint_labels(data, 3)
-    nu, place = d + 2, rows.mean(axis=0)
+    nu, prior_mean = d + 2, rows.mean(axis=0)
     scale = np.cov(rows.T) / n_components ** (2 / d)
     if model[2] == "I":
         scale = np.trace(scale) / d * np.eye(d)
@@ -76,30 +76,30 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
     for row, k in zip(rows, labels, strict=True):
         sums[k] += np.outer(row - means[k], row - means[k])
     for k in range(n_components):
-        sums[k] += kappa * counts[k] / (kappa + counts[k]) * np.outer(means[k] - place, means[k] - place)
+        sums[k] += kappa * counts[k] / (kappa + counts[k]) * np.outer(means[k] - prior_mean, means[k] - prior_mean)
     expected = []
     for k in range(n_components):
-        of_all = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
+        total = scale + (sums.sum(axis=0) if model[0] == "E" else sums[k])
         if model[1:] == "II":
-            of_all = (scale[0, 0] + np.trace(of_all - scale)) * np.eye(d)
+            total = (scale[0, 0] + np.trace(total - scale)) * np.eye(d)
         if model[2] == "I":
-            of_all = np.diag(np.diag(of_all))
-        expected.append(of_all / denominators(model, nu, n, counts[k], d, n_components))
+            total = np.diag(np.diag(total))
+        expected.append(total / denominators(model, nu, n, counts[k], d, n_components))
     gm = GaussianMixture(3, covariance_type=model, prior="default", init_params=labels, max_iter=0).fit(rows)
     np.testing.assert_allclose(gm.mixture_._model.covariances.dense(), expected, rtol=1e-10, atol=1e-12)
-    shrunk = (counts[:, None] * means + kappa * place) / (counts + kappa)[:, None]
+    shrunk = (counts[:, None] * means + kappa * prior_mean) / (counts + kappa)[:, None]
     np.testing.assert_allclose(gm.means_, shrunk, rtol=1e-12)
 
 
 @pytest.mark.heavy(but=31)
 @pytest.mark.parametrize("fit", EQUAL_FITS)
-def test_equal_weights_end_where_mclust_does(fit):
+def test_fits_with_equal_weights_agree_with_mclust(fit):
     """gaussmix may end far above, because mclust 6.0.0 ends below the fit of one component for some structures."""
     gm, rows = with_equal_weights(fit), ROWS["faithful"]
     assert gm.n_parameters_ == fit["npar"]
     log_likelihood = gm.score(rows) * len(rows)
     assert gm.bic(rows) == pytest.approx(fit["npar"] * np.log(len(rows)) - 2 * log_likelihood, rel=1e-12)
-    if fit["model"] not in LOST:
+    if fit["model"] not in MCLUST_FAILURES:
         assert log_likelihood == pytest.approx(fit["loglik"], rel=1e-8)
     elif fit["model"] == "VVI":
         assert sum(fit["pro"]) == pytest.approx(len(rows) / fit["G"])

@@ -21,7 +21,7 @@ COMBINED = OPTIONS["clustcombi"]["examples"]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_bic_and_icl_are_those_of_mclust(name):
+def test_bic_and_icl_agree_with_mclust(name):
     """mclust's criteria have the opposite sign and belong to the parameters before its last M-step."""
     rows = rows_of(name)
     labels = FITS[name]["start_labels"]
@@ -44,7 +44,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", FITS)
-def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
+def test_model_selection_ends_at_a_bic_as_low_as_that_of_mclust(name):
     """gaussmix and mclust use their defaults. EM is slow on eruptions, where tol=1e-5 would end 0.5 above."""
     rows = rows_of(name)
     table = FITS[name]["bic"]["table"]
@@ -82,7 +82,7 @@ def test_components_are_merged_in_the_order_of_mclust(example):
         assert (merging.predict(rows, n_clusters) == labels).all()
 
 
-def test_the_entropy_is_that_of_mclust(example):
+def test_the_entropy_of_merged_clusters_agrees_with_mclust(example):
     """mclust's entropies belong to the step before its parameters, and each EM step is about half as large as the last.
 
     The entropies of the next step show how large this difference may be.
@@ -106,7 +106,7 @@ def test_the_entropy_is_that_of_mclust(example):
     assert (np.abs(merging.entropy - expected["entropy"]) <= 3 * step + rounding).all()
 
 
-def test_the_overlap_is_that_of_fpc(name, example):
+def test_the_overlap_of_merged_clusters_agrees_with_fpc(name, example):
     """Compare the overlap of the merged pair at each merge; fpc computes the overlap of all pairs."""
     _, _, merging = example
     for n_clusters, matrix in zip(range(len(merging.overlap), 0, -1), DEMP[name]["overlap"], strict=True):
@@ -116,7 +116,7 @@ def test_the_overlap_is_that_of_fpc(name, example):
         assert merging.overlap[n_clusters - 1] == pytest.approx(matrix[i][j], rel=1e-9, abs=1e-15)
 
 
-def test_clusters_are_those_of_fpc(name, example):
+def test_merged_clusters_agree_with_fpc(name, example):
     """fpc merges the pair with the largest overlap first, but must end with the same clusters."""
     _, rows, merging = example
     mixture = merging.mixture

@@ -32,28 +32,28 @@ class Prior:
     scale: Array
 
 
-def moments(rows: Array, shares: Array, prior: Prior) -> tuple[Array, Array, Array]:
+def moments(rows: Array, responsibilities: Array, prior: Prior) -> tuple[Array, Array, Array]:
     """Compute mass, mean and scatter of each component; spherical components have the mean scatter per feature."""
-    mass = shares.sum(axis=0)
-    means = shares.T @ rows / np.maximum(mass, 1e-300)[:, None]
+    mass = responsibilities.sum(axis=0)
+    means = responsibilities.T @ rows / np.maximum(mass, 1e-300)[:, None]
     offsets = rows[:, None] - means
     if prior.form == "full":
-        return mass, means, np.einsum("nk,nki,nkj->kij", shares, offsets, offsets)
-    scatter = np.einsum("nk,nki->ki", shares, offsets**2)
+        return mass, means, np.einsum("nk,nki,nkj->kij", responsibilities, offsets, offsets)
+    scatter = np.einsum("nk,nki->ki", responsibilities, offsets**2)
     return mass, means, scatter if prior.form == "diag" else scatter.mean(axis=1)
 
 
-def after_m_step(rows: Array, shares: Array, prior: Prior) -> float:
+def after_m_step(rows: Array, responsibilities: Array, prior: Prior) -> float:
     """Compute the bound, in nats, for responsibilities and the q that is optimal for them."""
-    (n, d), k = rows.shape, shares.shape[1]
-    mass, means, scatter = moments(rows, shares, prior)
+    (n, d), k = rows.shape, responsibilities.shape[1]
+    mass, means, scatter = moments(rows, responsibilities, prior)
     beta = prior.precision + mass
     shift = prior.precision * mass / beta
-    apart = means - prior.mean
+    offsets = means - prior.mean
     if prior.form == "full":
-        scatter = scatter + shift[:, None, None] * apart[:, :, None] * apart[:, None, :]
+        scatter = scatter + shift[:, None, None] * offsets[:, :, None] * offsets[:, None, :]
     else:
-        squares = apart**2 if prior.form == "diag" else (apart**2).mean(axis=1)
+        squares = offsets**2 if prior.form == "diag" else (offsets**2).mean(axis=1)
         scatter = scatter + (shift[:, None] * squares if prior.form == "diag" else shift * squares)
     if prior.is_shared:
         found = _of_covariance(prior, d, prior.dof + n, prior.scale + scatter.sum(axis=0))
@@ -62,7 +62,7 @@ def after_m_step(rows: Array, shares: Array, prior: Prior) -> float:
         found = sum(_of_covariance(prior, d, prior.dof + mass[j], prior.scale + scatter[j]) for j in range(k))
         found -= k * _of_covariance(prior, d, prior.dof, prior.scale)
     found += 0.5 * d * np.log(prior.precision / beta).sum() - 0.5 * n * d * np.log(2 * np.pi)
-    return float(found + _of_weights(prior, mass) - xlogy(shares, shares).sum())
+    return float(found + _of_weights(prior, mass) - xlogy(responsibilities, responsibilities).sum())
 
 
 def _of_covariance(prior: Prior, d: int, dof: float, scale: Array) -> float:
@@ -92,16 +92,16 @@ def evidence_of_one(rows: Array, prior: Prior) -> float:
         beta, dof = prior.precision + i, prior.dof + i
         mean = (prior.precision * prior.mean + past.sum(axis=0)) / beta
         centre = past.mean(axis=0) if i else prior.mean
-        offsets, apart = past - centre, centre - prior.mean
-        wide = 1 + 1 / beta
+        offsets, shift = past - centre, centre - prior.mean
+        inflation = 1 + 1 / beta
         if prior.form == "full":
-            scale = prior.scale + offsets.T @ offsets + prior.precision * i / beta * np.outer(apart, apart)
+            scale = prior.scale + offsets.T @ offsets + prior.precision * i / beta * np.outer(shift, shift)
             df = dof + 1 - d
-            total += multivariate_t(mean, scale * wide / df, df).logpdf(row)
+            total += multivariate_t(mean, scale * inflation / df, df).logpdf(row)
             continue
-        scale = prior.scale + (offsets**2).sum(axis=0) + prior.precision * i / beta * apart**2
+        scale = prior.scale + (offsets**2).sum(axis=0) + prior.precision * i / beta * shift**2
         if prior.form == "diag":
-            total += student(dof, mean, np.sqrt(scale * wide / dof)).logpdf(row).sum()
+            total += student(dof, mean, np.sqrt(scale * inflation / dof)).logpdf(row).sum()
         else:
-            total += multivariate_t(mean, np.eye(d) * scale.mean() * wide / dof, d * dof).logpdf(row)
+            total += multivariate_t(mean, np.eye(d) * scale.mean() * inflation / dof, d * dof).logpdf(row)
     return float(total)

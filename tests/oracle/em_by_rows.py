@@ -1,7 +1,7 @@
 """One EM step in NumPy, row by row, with missing values, measurement errors, noise, labels and trimming.
 
-`test_real_data` uses this module as its reference. The formulas are written as in the literature (Ghahramani & Jordan
-1994; Bovy, Hogg & Roweis 2011), with inverses and determinants, and do not use gaussmix.
+This module is the reference of `tests/laws/test_combined_options.py`. The formulas are written as in the literature
+(Ghahramani & Jordan 1994; Bovy, Hogg & Roweis 2011), with inverses and determinants, and do not use gaussmix.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def expect(
     """
     n_components = len(means)
     sums = Sums(0.0, 0.0, np.zeros(n_components), np.zeros(means.shape), np.zeros(covariances.shape))
-    shared = []
+    evaluated = []
     for i, row in enumerate(rows):
         seen = np.flatnonzero(~np.isnan(row))
         density, expected, spread = np.zeros(n_components), [], []
@@ -82,21 +82,21 @@ def expect(
         noise = noise_density if sides is None else noise_density * np.prod(sides[missing])
         if log_prior is not None and log_prior.shape[1] > n_components:
             noise *= np.exp(log_prior[i, -1])
-        shared.append((density, noise, expected, spread))
-    kept = np.ones(len(rows)) if row_weight is None else np.array(row_weight)
-    left = trim * kept.sum()
-    for i in np.argsort([density.sum() + noise for density, noise, _, _ in shared]):
-        left_out = min(left, kept[i])
-        kept[i], left = kept[i] - left_out, left - left_out
-    for s, (density, noise, expected, spread) in zip(kept, shared, strict=True):
+        evaluated.append((density, noise, expected, spread))
+    remaining = np.ones(len(rows)) if row_weight is None else np.array(row_weight)
+    left = trim * remaining.sum()
+    for i in np.argsort([density.sum() + noise for density, noise, _, _ in evaluated]):
+        left_out = min(left, remaining[i])
+        remaining[i], left = remaining[i] - left_out, left - left_out
+    for s, (density, noise, expected, spread) in zip(remaining, evaluated, strict=True):
         sums.log_likelihood += s * np.log(density.sum() + noise)
         sums.total += s
         sums.noise_mass += s * noise / (density.sum() + noise)
-        for k, share in enumerate(s * density / (density.sum() + noise)):
+        for k, mass in enumerate(s * density / (density.sum() + noise)):
             offset = expected[k] - means[k]
-            sums.mass[k] += share
-            sums.first[k] += share * expected[k]
-            sums.second[k] += share * (np.outer(offset, offset) + spread[k])
+            sums.mass[k] += mass
+            sums.first[k] += mass * expected[k]
+            sums.second[k] += mass * (np.outer(offset, offset) + spread[k])
     return sums
 
 

@@ -24,7 +24,7 @@ def fitted(rows, family, engine):
     return run_from_labels(source, engine, 1, family, StopRule(1e-13, 5000))
 
 
-def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
+def test_one_component_agrees_with_factor_analysis_of_scikit_learn(engine, rng):
     rows = rows_of_factors(rng)
     theirs = FactorAnalysis(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(rows)
     mixture, trace, _ = fitted(rows, FactorAnalyzer(3), engine)
@@ -34,7 +34,7 @@ def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
     np.testing.assert_allclose(found, theirs.get_covariance(), atol=1e-5 * found.max())
 
 
-def test_isotropic_noise_makes_principal_components(engine, rng):
+def test_isotropic_noise_agrees_with_probabilistic_principal_components(engine, rng):
     """The noise is the mean of the d − q smallest eigenvalues, here with q = 3.
 
     See Tipping & Bishop (1999), Neural Computation 11, eq. 3.12.
@@ -48,7 +48,7 @@ def test_isotropic_noise_makes_principal_components(engine, rng):
 
 
 @pytest.mark.parametrize("n_factors", [1, 4, 19])
-def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
+def test_densities_of_factor_analyzers_agree_with_scipy(n_factors, engine, rng):
     family, covariances = FactorAnalyzer(n_factors), rng.uniform(0.2, 2.0, size=(3, 20, n_factors + 1))
     covariances[..., :-1] = rng.normal(size=(3, 20, n_factors))
     mixture = Mixture(np.full(3, 1 / 3), 3 * rng.normal(size=(3, 20)), covariances, family)
@@ -61,7 +61,7 @@ def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-5, 1e-8])
-def test_little_noise_beside_the_factors_keeps_its_digits(noise, engine, rng):
+def test_densities_of_factor_analyzers_with_little_noise_keep_their_digits(noise, engine, rng):
     """The relative error of a squared distance is ε √(λ / ψ), because z − F Fᵀz has an error of ε times z.
 
     The difference of the squares of z and of its projection would have an error of ε λ / ψ: some nats at 1e-8².
@@ -85,7 +85,7 @@ def test_little_noise_beside_the_factors_keeps_its_digits(noise, engine, rng):
             assert abs(float(exact - density)) <= scale * float(square)
 
 
-def test_groups_are_found_where_matrices_would_have_more_numbers_than_there_are_rows(rng):
+def test_factor_analyzers_find_groups_with_more_features_than_rows(rng):
     """Each group has 60 rows and 200 features; a full covariance has 20,100 parameters, a factor analyser 400."""
     groups = [
         rows_of_factors(np.random.default_rng(seed), 60, 200, 1) + 3.0 * rng.normal(size=200) for seed in range(3)

@@ -15,7 +15,7 @@ TOLERANCE = N_STEPS * 10 * 30**2 * np.finfo(np.float64).eps
 
 @pytest.mark.parametrize("n_features", [1, 3, 7])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
-def test_steps_agree_with_scikit_learn(family, n_features, rng):
+def test_em_steps_agree_with_scikit_learn(family, n_features, rng):
     """Check three groups of different spread, which are about four standard deviations apart."""
     centres = np.arange(3)[:, None] * 4.0 + rng.normal(size=(3, n_features))
     factors = rng.normal(size=(3, n_features, n_features)) / 2 + np.eye(n_features)

@@ -50,9 +50,9 @@ def objective_of(prior, total):
     return VariationalObjective(ridge, prior.conjugate, gauss_wishart=prior, total_weight=float(total))
 
 
-def m_step(rows, shares, objective):
-    source = ArraySource(rows, assignment=shares)
-    moments = InitialMoments(source, complete_engine(), shares.shape[1], Partition())
+def m_step(rows, responsibilities, objective):
+    source = ArraySource(rows, assignment=responsibilities)
+    moments = InitialMoments(source, complete_engine(), responsibilities.shape[1], Partition())
     return moments.model(objective.gauss_wishart.family, objective)
 
 
@@ -62,13 +62,13 @@ def bound_of(rows, model, objective):
     return state.trace.objective[-1] * len(rows)
 
 
-def shares_of(rows, model, objective):
+def responsibilities_of(rows, model, objective):
     return complete_engine().responsibilities(Block(0, rows), objective.parameters(model))
 
 
 @families
 @pytest.mark.parametrize("d", [1, 4])
-def test_the_bound_of_one_component_is_the_evidence(name, d) -> None:
+def test_the_lower_bound_of_one_component_equals_the_log_evidence(name, d) -> None:
     rng = np.random.default_rng(d)
     rows = rng.normal(size=(20, d)) @ rng.normal(size=(d, d)) + 3
     theirs, objective = prior_of(name, rows, 1)
@@ -79,35 +79,35 @@ def test_the_bound_of_one_component_is_the_evidence(name, d) -> None:
 
 @families
 @weights
-def test_the_bound_rises_at_each_half_step(name, has_sticks) -> None:
+def test_no_e_step_or_m_step_lowers_the_lower_bound(name, has_sticks) -> None:
     """gaussmix computes the bound after E-steps, and the reference after M-steps, from the same responsibilities."""
     rng = np.random.default_rng(1)
     rows = np.concatenate((rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + 2.5)) @ rng.normal(size=(3, 3))
     theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks)
-    shares, last = rng.dirichlet(np.ones(4), 70), -np.inf
+    responsibilities, last = rng.dirichlet(np.ones(4), 70), -np.inf
     for _ in range(15):
-        after_m = after_m_step(rows, shares, theirs)
-        model = m_step(rows, shares, objective)
+        after_m = after_m_step(rows, responsibilities, theirs)
+        model = m_step(rows, responsibilities, objective)
         after_e = bound_of(rows, model, objective)
         assert last - 1e-9 <= after_m <= after_e + 1e-9
-        shares, last = shares_of(rows, model, objective), after_e
+        responsibilities, last = responsibilities_of(rows, model, objective), after_e
 
 
 @families
 @weights
-def test_the_forms_agree_where_steps_no_longer_change(name, has_sticks) -> None:
+def test_both_forms_of_the_lower_bound_agree_after_convergence(name, has_sticks) -> None:
     rng = np.random.default_rng(2)
     rows = np.concatenate((rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + 6))
     theirs, objective = prior_of(name, rows, 2, has_sticks=has_sticks)
     model = m_step(rows, np.repeat(np.eye(2), [40, 30], axis=0), objective)
     end = final_state(run_em(ArraySource(rows), complete_engine(), model, objective, STEPS))
-    after_m = after_m_step(rows, shares_of(rows, end.model, objective), theirs)
+    after_m = after_m_step(rows, responsibilities_of(rows, end.model, objective), theirs)
     assert after_m == pytest.approx(end.trace.last_objective * 70, rel=1e-11)
 
 
 @families
 @weights
-def test_the_bound_is_below_the_evidence_by_enumeration(name, has_sticks) -> None:
+def test_the_lower_bound_is_below_the_enumerated_log_evidence(name, has_sticks) -> None:
     """The evidence of 8 rows and 2 components is a sum over 256 allocations."""
     rng = np.random.default_rng(3)
     rows = np.concatenate((rng.normal(size=(4, 2)), rng.normal(size=(4, 2)) + 2.5))
@@ -136,11 +136,11 @@ def test_the_predictive_density_integrates_to_1(name, has_sticks, n_rows) -> Non
 
 
 @pytest.mark.parametrize("name", CONJUGATE)
-def test_a_missing_cell_is_integrated_out_of_the_predictive_density(name) -> None:
+def test_the_predictive_density_integrates_over_missing_values(name) -> None:
     rows = np.random.default_rng(7).normal(size=(40, 2))
     objective = prior_of(name, rows, 2)[1]
-    shares = np.random.default_rng(8).dirichlet(np.ones(2), 40)
-    predictive = objective.variational_posterior(m_step(rows, shares, objective)).predictive_density
+    responsibilities = np.random.default_rng(8).dirichlet(np.ones(2), 40)
+    predictive = objective.variational_posterior(m_step(rows, responsibilities, objective)).predictive_density
     grid = np.sinh(np.linspace(-14, 14, 20001))
     whole = np.exp(predictive.log_density(Block(0, np.column_stack((np.full(20001, 0.3), grid))), complete_engine()))
     part = predictive.log_density(Block(0, np.array([[0.3, np.nan], [np.nan, np.nan]])), complete_engine())
@@ -150,7 +150,7 @@ def test_a_missing_cell_is_integrated_out_of_the_predictive_density(name) -> Non
 
 @pytest.mark.parametrize("d", [3, 20])
 @one_blas_thread()  # on busy processors, threads wait for each other
-def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
+def test_the_lower_bound_equals_that_of_scikit_learn_up_to_constants(d) -> None:
     """For full covariances scikit-learn's bound is correct up to constants of K, the prior and the number of rows."""
     rng = np.random.default_rng(9)
     rows = np.concatenate((rng.normal(size=(150, d)), rng.normal(size=(150, d)) + 1.5))
@@ -170,7 +170,7 @@ def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
     )
 
 
-def test_gamma_functions_are_scipy_s() -> None:
+def test_gamma_functions_agree_with_scipy() -> None:
     numbers = np.concatenate((np.logspace(-8, 8, 200), np.linspace(0.5, 30, 100)))
     np.testing.assert_allclose(gammas(numbers)[1], scipy.special.digamma(numbers), rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(log_gamma(numbers), gammaln(numbers), rtol=1e-13, atol=2e-14)
@@ -180,7 +180,7 @@ def test_gamma_functions_are_scipy_s() -> None:
 @weights
 @pytest.mark.parametrize("d", [1, 3])
 @pytest.mark.parametrize("unit", [1.0, 4.0])
-def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit) -> None:
+def test_variational_steps_of_the_core_equal_the_python_loop(rng, name, has_sticks, d, unit) -> None:
     rows, weight = rng.normal(size=(60, d)), rng.integers(1, 4, 60) / unit
     prior = prior_of(name, rows, 4, has_sticks=has_sticks)[1].gauss_wishart
     of_rows = {"total_weight": unit * weight.sum(), "weight_unit": unit, "gauss_wishart": prior}
@@ -197,7 +197,7 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
 
 
 @weights
-def test_components_without_rows_change_nothing(has_sticks) -> None:
+def test_empty_components_change_neither_divergence_nor_predictive_density(has_sticks) -> None:
     """The bound has the constants for `n_components`, even if empty components are left out."""
     rows = np.random.default_rng(10).normal(size=(50, 2))
     objective = prior_of("full", rows, 5, has_sticks=has_sticks)[1]
@@ -211,8 +211,8 @@ def test_components_without_rows_change_nothing(has_sticks) -> None:
 
 
 @families
-def test_the_e_step_integrates_missing_cells_out(name) -> None:
-    """Compare with integration over missing values by the trapezoidal rule; q then covers the missing values, too."""
+def test_the_variational_e_step_integrates_over_missing_values(name) -> None:
+    """Compare with integration by the trapezoidal rule; in EM, the bound of q also covers the missing values."""
     rows = np.random.default_rng(12).normal(size=(40, 2))
     objective = prior_of(name, rows, 2)[1]
     model = m_step(rows, np.random.default_rng(13).dirichlet(np.ones(2), 40), objective)
@@ -222,9 +222,9 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
     assert engine.log_density(Block(0, np.array([[0.3, np.nan]])), q)[0] == pytest.approx(
         np.log(np.trapezoid(np.exp(whole), grid)), abs=1e-9
     )
-    holes = np.array(rows)
-    holes[::3, 1] = holes[1::5, 0] = np.nan
-    source = ArraySource(holes)
+    incomplete = np.array(rows)
+    incomplete[::3, 1] = incomplete[1::5, 0] = np.nan
+    source = ArraySource(incomplete)
     source.may_miss = True
     trace = final_state(run_em(source, engine, model, objective, StopRule(0.0, 30))).trace
     assert (np.diff(trace.objective) >= -1e-13).all()
@@ -232,27 +232,27 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
 
 @families
 @weights
-def test_the_gain_of_a_merge_is_known_without_em(name, has_sticks) -> None:
+def test_find_merges_predicts_the_gain_of_a_merge(name, has_sticks) -> None:
     """The gain is the difference of the reference bound when the responsibilities of a pair are added."""
     rng = np.random.default_rng(14)
-    rows = np.concatenate([rng.normal(size=(60, 2)) + place for place in (0.0, 0.5, 3.0, 3.5)])
+    rows = np.concatenate([rng.normal(size=(60, 2)) + location for location in (0.0, 0.5, 3.0, 3.5)])
     theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks, alpha=2.0)
     model = m_step(rows, np.repeat(np.eye(4), 60, axis=0) * 0.4 + 0.15, objective)
-    shares = shares_of(rows, model, objective)
-    shares = shares[:, np.argsort(-shares.sum(axis=0))]  # the order that merges use
-    q = objective.variational_posterior(m_step(rows, shares, objective))
-    pairs, most, _ = find_merges(q)
+    responsibilities = responsibilities_of(rows, model, objective)
+    responsibilities = responsibilities[:, np.argsort(-responsibilities.sum(axis=0))]  # the order that merges use
+    q = objective.variational_posterior(m_step(rows, responsibilities, objective))
+    pairs, gains, _ = find_merges(q)
     assert len(pairs)
-    before = after_m_step(rows, shares, theirs)
-    expected = shares_of(rows, objective.to_model(q), objective)
+    before = after_m_step(rows, responsibilities, theirs)
+    expected = responsibilities_of(rows, objective.to_model(q), objective)
     entropy = merge_sums(Block(0, rows), complete_engine(), q.e_step_parameters, pairs, np.array([], dtype=np.intp))[0]
-    for pair, gain, mixed in zip(pairs, most, entropy, strict=True):
-        together = np.delete(shares, pair[1], axis=1)
-        together[:, pair[0]] = shares[:, pair].sum(axis=1)
-        together = np.column_stack((together[:, np.argsort(-together.sum(axis=0))], np.zeros(240)))
-        both = shares[:, pair].sum(axis=1)
-        lost = xlogy(both, both).sum() - xlogy(shares[:, pair], shares[:, pair]).sum()
-        assert gain - lost == pytest.approx(after_m_step(rows, together, theirs) - before, abs=1e-8)
+    for pair, gain, mixed in zip(pairs, gains, entropy, strict=True):
+        merged = np.delete(responsibilities, pair[1], axis=1)
+        merged[:, pair[0]] = responsibilities[:, pair].sum(axis=1)
+        merged = np.column_stack((merged[:, np.argsort(-merged.sum(axis=0))], np.zeros(240)))
+        both = responsibilities[:, pair].sum(axis=1)
+        lost = xlogy(both, both).sum() - xlogy(responsibilities[:, pair], responsibilities[:, pair]).sum()
+        assert gain - lost == pytest.approx(after_m_step(rows, merged, theirs) - before, abs=1e-8)
         both = expected[:, pair].sum(axis=1)
         lost = xlogy(both, both).sum() - xlogy(expected[:, pair], expected[:, pair]).sum()
         assert mixed == pytest.approx(lost, abs=1e-6)

@@ -89,16 +89,16 @@ def floats(value):
     return [floats(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
 
 
-def course(case):
+def with_em_steps(case):
     """Return the case with the log-likelihood before each step, and the parameters after the steps in KEPT_STEPS."""
     rows, family = case["rows"], case["family"]
     parameters = case["weights"], case["means"], case["covariances"]
     log_likelihood, after = [], {}
     for step in range(1, KEPT_STEPS[-1] + 1):
-        before, shared, parameters = em_step(family, rows, *parameters)
+        before, responsibilities, parameters = em_step(family, rows, *parameters)
         log_likelihood.append(float(before))
         if step == 1:
-            case["responsibilities"] = floats(shared)
+            case["responsibilities"] = floats(responsibilities)
         if step in KEPT_STEPS:
             after[step] = dict(zip(("weights", "means", "covariances"), floats(parameters), strict=False))
     return case | {"log_likelihood": log_likelihood, "after": after}
@@ -118,20 +118,20 @@ def in_form(family, matrices):
     return {"full": matrices, "tied": matrices[0], "diag": diagonals, "spherical": [d[0] for d in diagonals]}[family]
 
 
-def problem(name, family, n_rows, n_features, n_components, offset=0.0, far=0.0):
-    """Draw a case with overlapping groups; `offset` is added to all values, and `far` moves the initial means."""
+def problem(name, family, n_rows, n_features, n_components, offset=0.0, distance=0.0):
+    """Draw a case with overlapping groups; `offset` is added to all values, `distance` separates the initial means."""
     rng = random.Random(f"{name} {n_features} {n_components}")
     centres = [[rng.gauss(0, 2) for _ in range(n_features)] for _ in range(n_components)]
     rows = [[rng.gauss(c, 1) + offset for c in centres[i % n_components]] for i in range(n_rows)]
     means = [[c + rng.gauss(0, 0.5) + offset for c in centre] for centre in centres]
     for k, mean in enumerate(means):
-        mean[0] += far * (-1) ** k
+        mean[0] += distance * (-1) ** k
     matrices = [spread(rng, n_features) for _ in range(n_components)]
-    if far:  # with different covariances, every row would belong to the widest component
+    if distance:  # with different covariances, every row would belong to the widest component
         matrices = [matrices[0]] * n_components
     weights = [0.5, 0.5] if n_components == 2 else [0.5, 0.25, 0.25]
     case = {"name": f"{name}-{family}", "family": family, "rows": rows, "weights": weights, "means": means}
-    return course(case | {"covariances": in_form(family, matrices)})
+    return with_em_steps(case | {"covariances": in_form(family, matrices)})
 
 
 def tails(family, n_features):
@@ -161,8 +161,8 @@ def main():
             problem("overlapping", family, 30, 2, 3),
             problem("wide", family, 36, 5, 2),
             problem("offset", family, 24, 3, 2, offset=1e6),
-            problem("far-start", family, 24, 2, 2, far=1e6),
-            problem("far-start-by-1e3", family, 24, 2, 2, far=1e3),
+            problem("far-start", family, 24, 2, 2, distance=1e6),
+            problem("far-start-by-1e3", family, 24, 2, 2, distance=1e3),
         ]
     densities = [tails(family, n_features) for family in FAMILIES for n_features in (1, 2, 6)]
     out = {"made_by": f"exact.py, mpmath {mpmath.__version__}, 50 digits"}

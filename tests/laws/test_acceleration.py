@@ -26,9 +26,9 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
 
 
-def states(given, family, engine, stopping, *, is_accelerated=True, **more):
-    start = given.start(family)
-    return list(run_em(given.source, engine, start, given.objective, stopping, is_accelerated=is_accelerated, **more))
+def states(case, family, engine, stopping, *, is_accelerated=True, **more):
+    start = case.start(family)
+    return list(run_em(case.source, engine, start, case.objective, stopping, is_accelerated=is_accelerated, **more))
 
 
 def slow_mixture():
@@ -36,7 +36,7 @@ def slow_mixture():
     return groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5)
 
 
-def slow_in_two():
+def slow_mixture_with_two_features():
     """Return a problem with three overlapping components of different spread in two features."""
     rng = np.random.default_rng(2)
     labels = rng.integers(3, size=450)
@@ -57,7 +57,7 @@ SLOW = {
 
 
 @families
-def test_no_pass_lowers_the_objective(family, engine):
+def test_an_accelerated_run_never_lowers_the_objective(family, engine):
     run = states(PROBLEMS["overlapping"], family, engine, StopRule(0.0, 60))
     assert any(is_accelerated(state.trace) for state in run)
     objective = np.array(run[-1].trace.objective)
@@ -66,33 +66,33 @@ def test_no_pass_lowers_the_objective(family, engine):
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()])
-def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
-    most = 1.7
-    run = states(slow_in_two(), family_named(name, max_condition=most), engine, StopRule(0.0, 60))
+def test_an_accelerated_run_keeps_max_condition(name, engine):
+    bound = 1.7
+    run = states(slow_mixture_with_two_features(), family_named(name, max_condition=bound), engine, StopRule(0.0, 60))
     assert any(is_accelerated(state.trace) for state in run)
     values = [np.linalg.eigvalsh(state.model.covariances.dense()) for state in run]
-    assert max(each.max() / each.min() for each in values) <= most * (1 + 1e-9)
+    assert max(each.max() / each.min() for each in values) <= bound * (1 + 1e-9)
     objective = np.array(run[-1].trace.objective)
     assert (np.diff(objective) >= -1e-12 * np.abs(objective[:-1])).all()
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("case", SLOW)
-def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
-    given, family, ratio = SLOW[case]
+def test_acceleration_of_slow_em_ends_as_high_in_far_fewer_passes(case):
+    problem, family, ratio = SLOW[case]
     stopping = StopRule(1e-8, 5000)
     name = "complete" if case == "factors" else "reference"  # the core runs short steps faster than proposals
     engine = ENGINES[name](1)
-    plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
+    plain, fast = (states(problem, family, engine, stopping, is_accelerated=is_on)[-1] for is_on in (False, True))
     assert plain.outcome is fast.outcome is Outcome.CONVERGED
     assert fast.trace.last_objective >= plain.trace.last_objective
     assert plain.trace.n_steps > ratio * fast.trace.n_steps
 
 
 @families
-def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
-    given, stopping = PROBLEMS["separate"], StopRule(1e-6, 200)
-    plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
+def test_acceleration_changes_no_bit_of_a_run_that_converges_fast(family, engine):
+    problem, stopping = PROBLEMS["separate"], StopRule(1e-6, 200)
+    plain, fast = (states(problem, family, engine, stopping, is_accelerated=is_on)[-1] for is_on in (False, True))
     assert fast.trace == plain.trace
     assert fast.outcome is plain.outcome
     assert fast.model.means.tobytes() == plain.model.means.tobytes()
@@ -100,11 +100,11 @@ def test_a_run_that_is_not_slow_has_the_bits_of_em(family, engine):
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
-def test_units_do_not_matter(name):
-    given = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
-    other = replace(given, rows=given.rows * 2.0 ** np.array([-9, 4, 0, 13]))
+def test_acceleration_does_not_depend_on_the_units_of_features(name):
+    problem = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
+    other = replace(problem, rows=problem.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
-    run, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (given, other))
+    run, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (problem, other))
     assert [is_accelerated(state.trace) for state in others] == [is_accelerated(state.trace) for state in run]
     assert is_accelerated(run[-2].trace)
     shift = 8 * np.log(2.0)
@@ -114,46 +114,46 @@ def test_units_do_not_matter(name):
 @pytest.mark.parametrize(
     "limit", [0, 1, MIN_STEPS, MIN_STEPS + 1, MIN_STEPS + 2, MIN_STEPS + 3, MIN_STEPS + 9, MIN_STEPS + 17]
 )
-def test_the_limit_is_one_of_passes_and_the_end_is_after_a_step(limit, engine):
-    given, family = SLOW["a mixture"][:2]
-    *_, end = states(given, family, engine, StopRule(0.0, limit))
+def test_the_step_limit_of_an_accelerated_run_counts_passes(limit, engine):
+    problem, family = SLOW["a mixture"][:2]
+    *_, end = states(problem, family, engine, StopRule(0.0, limit))
     assert end.trace.n_steps == limit
     assert end.outcome is Outcome.STEP_LIMIT
     assert not end.trace.path_arrays
-    moments, _, _ = em_step(given.source, engine, end.model, given.objective, {})
+    moments, _, _ = em_step(problem.source, engine, end.model, problem.objective, {})
     assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last_objective
 
 
-def test_frozen_components_are_for_em(engine):
-    given, family = SLOW["a mixture"][:2]
-    arguments = given, family, engine, StopRule(0.0, 40)
+def test_runs_with_frozen_components_are_not_accelerated(engine):
+    problem, family = SLOW["a mixture"][:2]
+    arguments = problem, family, engine, StopRule(0.0, 40)
     trace = Trace(frozen_components={1: FreezeReason.COLLAPSED})
-    ends = [states(*arguments, is_accelerated=wanted, trace=trace) for wanted in (False, True)]
+    ends = [states(*arguments, is_accelerated=is_on, trace=trace) for is_on in (False, True)]
     assert not any(is_accelerated(state.trace) for state in ends[1])
     assert ends[0][-1].trace == ends[1][-1].trace
 
 
-def acceleration_of(given, family, engine, stopping):
-    n_components = given.start(family).n_components
-    return Acceleration(CoreSteps(given.source, engine, family, n_components, given.objective, stopping))
+def acceleration_of(problem, family, engine, stopping):
+    n_components = problem.start(family).n_components
+    return Acceleration(CoreSteps(problem.source, engine, family, n_components, problem.objective, stopping))
 
 
-def on_the_way(engine):
+def state_before_proposal(engine):
     """Return a state after which the next pass is at a proposal, and the acceleration of its run."""
-    given, family = SLOW["a mixture"][:2]
+    problem, family = SLOW["a mixture"][:2]
     stopping = StopRule(0.0, 60)
-    run = states(given, family, engine, stopping)
+    run = states(problem, family, engine, stopping)
     proposed = (
         state
         for state in run
         if is_accelerated(state.trace) and EMPath.from_arrays(state.trace.path_arrays, family).proposal_length
     )
-    return next(proposed), acceleration_of(given, family, engine, stopping)
+    return next(proposed), acceleration_of(problem, family, engine, stopping)
 
 
 @pytest.mark.parametrize("what", ["lower", "not a number", "infinite", "frozen"])
-def test_a_proposal_that_is_no_better_is_refused(what, engine):
-    before, acceleration = on_the_way(engine)
+def test_a_proposal_that_does_not_raise_the_objective_is_rejected(what, engine):
+    before, acceleration = state_before_proposal(engine)
     path = EMPath.from_arrays(before.trace.path_arrays, before.model.family)
     value = {"lower": path.penalised_objective - 1e-9, "not a number": np.nan, "infinite": np.inf}.get(
         what, path.penalised_objective + 1
@@ -168,20 +168,20 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
     assert not after.trace.frozen_components
     assert after.model.means.tobytes() == path.model_after.means.tobytes()
     assert after.model.covariances.array.tobytes() == path.model_after.covariances.array.tobytes()
-    left = EMPath.from_arrays(after.trace.path_arrays, before.model.family)
-    assert left.proposal_length == 0 < left.max_length < path.proposal_length
+    remaining = EMPath.from_arrays(after.trace.path_arrays, before.model.family)
+    assert remaining.proposal_length == 0 < remaining.max_length < path.proposal_length
 
 
 @free
-def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
+def test_an_em_step_equals_the_scaled_gradient_to_first_order(name, rng):
     """Check that a step equals the scaled gradient to first order, because L-BFGS relies on this property."""
-    given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
-    objective = given.objective
-    acceleration, after = acceleration_of(given, FAMILIES[name], engine, StopRule()), given.start(FAMILIES[name])
+    problem, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
+    objective = problem.objective
+    acceleration, after = acceleration_of(problem, FAMILIES[name], engine, StopRule()), problem.start(FAMILIES[name])
     residual = np.ones(1)
     while residual @ residual > 1e-5:
         model = after
-        _, after, _ = em_step(given.source, engine, model, objective, {})
+        _, after, _ = em_step(problem.source, engine, model, objective, {})
         point = _model_coordinates(model)
         residual = _scale_by_information((_model_coordinates(after) - point)[None], model)[0]
     for _ in range(5):
@@ -190,7 +190,7 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
         length = _scale_by_information(change[None], model)[0]
         change *= 1e-4 / np.sqrt(length @ length)
         ends = [acceleration._model_from_coordinates(point + sign * change, model) for sign in (1, -1)]
-        likelihoods = [em_step(given.source, engine, end, objective, {})[0].log_likelihood for end in ends]
-        slope = (likelihoods[0] - likelihoods[1]) / (2 * len(given.rows))
+        likelihoods = [em_step(problem.source, engine, end, objective, {})[0].log_likelihood for end in ends]
+        slope = (likelihoods[0] - likelihoods[1]) / (2 * len(problem.rows))
         expected = residual @ length * (1e-4 / np.sqrt(length @ length))
         assert slope == pytest.approx(expected, abs=0.05 * 1e-4 * np.sqrt(residual @ residual))

@@ -18,10 +18,10 @@ from gaussmix._src.fit.fit import fit as fit_of
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 from gaussmix.testing import PROBLEMS
 
-KNOWN = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
-families = pytest.mark.parametrize("family", KNOWN.values(), ids=KNOWN)
+SUPPORTED = {name: family for name, family in FAMILIES.items() if family.algebra is not None}
+families = pytest.mark.parametrize("family", SUPPORTED.values(), ids=SUPPORTED)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
-UNTIL_SETTLED = StopRule(1e-6, 500)
+UNTIL_CONVERGED = StopRule(1e-6, 500)
 
 
 N_STEPS = 10
@@ -77,19 +77,19 @@ class Counting(StopRule):
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
 @problems
 @families
-def test_a_step_is_that_of_the_loop(family, problem, ridge, complete):
+def test_core_steps_equal_the_python_loop(family, problem, ridge, complete):
     given = PROBLEMS[problem]
     check_steps(given.source, complete, given.start(family), Objective(ridge * given.rows.var(axis=0)), problem)
 
 
-def with_holes(rows, rng):
+def with_missing_values(rows, rng):
     found = np.array(rows)
     found[rng.random(rows.shape) < 0.1] = np.nan
     return found
 
 
 # Arguments of the estimator and of `fit` for a prior, noise, or incomplete rows.
-OTHERS = {
+OPTIONS = {
     "prior": ({"prior": "default"}, {}),
     "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
     "noise": ({"noise": 0.3}, {}),
@@ -100,13 +100,13 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize("case", OPTIONS)
 @families
 @pytest.mark.filterwarnings("ignore")
-def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(family, case, rng):
-    parameters, given = OTHERS[case]
+def test_core_steps_with_priors_noise_or_incomplete_rows_equal_the_python_loop(family, case, rng):
+    parameters, given = OPTIONS[case]
     rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
-    rows = with_holes(rows, rng) if "is_missing" in given else rows
+    rows = with_missing_values(rows, rng) if "is_missing" in given else rows
     estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
     problem, plan = checked(estimator, rows, 30 * rng.random(150), error=given.get("error"))
     start = fit_of(problem, plan).final_state.model
@@ -116,17 +116,17 @@ def test_a_step_with_a_prior_or_noise_or_of_incomplete_rows_is_that_of_the_loop(
 
 @problems
 @families
-def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
+def test_a_run_of_the_core_ends_where_the_python_loop_ends(family, problem, complete):
     given = PROBLEMS[problem]
     ways = [
-        final_state(run_em(given.source, engine, given.start(family), given.objective, UNTIL_SETTLED))
+        final_state(run_em(given.source, engine, given.start(family), given.objective, UNTIL_CONVERGED))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.n_steps == other.n_steps
     assert outcome is expected_outcome
     # Rounding errors grow no faster than EM converges, so the ends differ by a small part of the tolerance.
-    assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_SETTLED.tolerance / 100)
+    assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_CONVERGED.tolerance / 100)
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
 
 
@@ -142,9 +142,9 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
         GaussianMixture(5, init_params="kmeans", acceleration="auto", tol=1e-9, max_iter=60),
     ],
 )
-def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rng, monkeypatch):
+def test_the_time_limit_of_a_core_call_changes_no_bit_of_a_fit(estimator, missing, rng, monkeypatch):
     """The core returns earlier, after fewer steps, if other programs use the processor, too."""
-    rows = np.concatenate([rng.normal(place, 1.0, size=(200, 3)) for place in (0.0, 3.0, 9.0)])
+    rows = np.concatenate([rng.normal(location, 1.0, size=(200, 3)) for location in (0.0, 3.0, 9.0)])
     rows[rng.random(rows.shape) < missing] = np.nan
     found = []
     for seconds in (0.0, 1e9):
@@ -154,18 +154,18 @@ def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rn
 
 
 @families
-@pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
-def test_collapsed_and_lost_components_are_left_to_the_loop(family, place, twins, complete, rng):
+@pytest.mark.parametrize(("mean", "n_equal"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "empty"])
+def test_the_core_leaves_collapsed_and_empty_components_to_the_python_loop(family, mean, n_equal, complete, rng):
     """A component on equal rows and a component without rows must be frozen at the same step as in the loop."""
-    rows, ridge = normal_and_equal_rows(rng, twins), np.zeros(2)
-    start = unit_mixture(family, [[0.0, 0.0], [place, place]])
+    rows, ridge = normal_and_equal_rows(rng, n_equal), np.zeros(2)
+    start = unit_mixture(family, [[0.0, 0.0], [mean, mean]])
     ways = [
         final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StopRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
     ]
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.frozen_components == other.frozen_components
-    assert twins or trace.frozen_components == {1: FreezeReason.LOST}
+    assert n_equal or trace.frozen_components == {1: FreezeReason.LOST}
     assert outcome is expected_outcome
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
     assert np.isfinite(mixture.covariances.each).all()
@@ -173,22 +173,22 @@ def test_collapsed_and_lost_components_are_left_to_the_loop(family, place, twins
 
 
 @families
-def test_there_is_a_state_whenever_the_engine_comes_back(family, complete, monkeypatch):
+def test_run_em_yields_a_state_after_each_core_call(family, complete, monkeypatch):
     given = PROBLEMS["separate"]
     monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 0.0)
-    states = list(run_em(given.source, complete, given.start(family), given.objective, UNTIL_SETTLED))
+    states = list(run_em(given.source, complete, given.start(family), given.objective, UNTIL_CONVERGED))
     assert [state.trace.n_steps for state in states] == list(range(len(states)))
     assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
 
 
-def test_any_number_of_steps_may_be_asked_for(complete):
+def test_the_core_accepts_any_limit_on_the_number_of_steps(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = StopRule(1e-6, 10**30)
     _, _, outcome = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
     assert outcome is Outcome.CONVERGED
 
 
-def test_arrays_of_a_start_may_lie_in_any_order(complete):
+def test_the_core_accepts_initial_arrays_of_any_memory_layout(complete):
     given, full = PROBLEMS["overlapping"], FAMILIES["full"]
     start = given.start(full)
     each = replace(start.covariances, each=np.asfortranarray(start.covariances.each))
@@ -219,7 +219,7 @@ def steps_of_engine(complete, rows, family, stopping):
 
 
 @pytest.mark.one_block
-def test_the_engine_runs_only_structures_and_stopping_rules_that_it_supports(complete, rng):
+def test_the_core_runs_only_supported_structures_and_stopping_rules(complete, rng):
     rows, full, stopping = rng.normal(size=(60, 2)), FAMILIES["full"], StopRule(0.0, 3)
     assert len(steps_of_engine(complete, rows, full, stopping)) == 3
     assert steps_of_engine(complete, rows, ShrunkFull(), stopping) == []
@@ -229,12 +229,12 @@ def test_the_engine_runs_only_structures_and_stopping_rules_that_it_supports(com
 
 @pytest.mark.one_block
 @pytest.mark.parametrize(
-    ("n_features", "n_components", "dtype", "is_left"),
+    ("n_features", "n_components", "dtype", "is_run_by_core"),
     [(8, 10, "f8", True), (8, 10, "f4", True), (16, 60, "f8", False), (513, 1, "f8", False)],
-    ids=["no order pays", "float32", "an order may pay", "large covariances"],
+    ids=["sorting does not pay", "float32", "sorting may pay", "large covariances"],
 )
-def test_steps_with_decisions_between_passes_are_left_to_the_loop(
-    n_features, n_components, dtype, is_left, complete, rng, monkeypatch
+def test_the_core_leaves_steps_that_may_sort_rows_to_the_python_loop(
+    n_features, n_components, dtype, is_run_by_core, complete, rng, monkeypatch
 ):
     """The choice between core and loop must depend neither on the number of threads nor on the machine's speed."""
     monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 1e9)
@@ -245,11 +245,11 @@ def test_steps_with_decisions_between_passes_are_left_to_the_loop(
     for engine in (complete, ENGINES["complete"](8)):
         objective, stopping = Objective(np.zeros(n_features)), StopRule(0.0, 2)
         fast = CoreSteps(ArraySource(rows), engine, family, n_components, objective, stopping)
-        assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_left else 0)
+        assert len(fast.run_steps(start, 0, -np.inf)[1]) == (2 if is_run_by_core else 0)
 
 
-def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, rng):
-    """Runs of EVE and VVE in one call of the core must consider measurement errors, as the loop in Python does."""
+def test_vve_runs_in_one_core_call_consider_measurement_errors(monkeypatch, rng):
+    """Runs of VVE from several initial axes in one core call must give the same lower bounds as the loop in Python."""
     n, axes = 200, np.linalg.qr(rng.normal(size=(3, 3)))[0]
     labels, sizes = rng.integers(3, size=n), np.array([[2, 1, 0.3], [0.3, 1, 1.5], [1, 0.4, 2]])
     X = 3.0 * np.eye(3)[labels] + (rng.normal(size=(n, 3)) * sizes[labels]) @ axes.T

@@ -23,7 +23,7 @@ def test_a_step_never_lowers_the_likelihood(family, problem, engine):
 
 @pytest.mark.parametrize("problem", ["overlapping", "wide"])
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.is_shared])
-def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, engine):
+def test_a_frozen_component_does_not_affect_shared_parameters_of_other_components(name, problem, engine):
     """If a frozen component took part, the step of the others would not maximise the likelihood, which could fall."""
     given = PROBLEMS[problem]
     start = mixture = given.start(FAMILIES[name])
@@ -41,13 +41,13 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
 @pytest.mark.pairwise
 @problems
 @families
-def test_relabelling_permutes_the_answer(family, problem, engine):
+def test_relabelling_permutes_the_fitted_components(family, problem, engine):
     check_relabelling(family, engine, problem)
 
 
 @pytest.mark.heavy(but=3)
 @families
-def test_a_weight_is_a_number_of_rows(family, engine, rng):
+def test_weighted_rows_give_the_same_fit_as_repeated_rows(family, engine, rng):
     """Weights 2, 1 and 0 give the same fit, up to rounding, as rows that occur twice, once and not at all."""
     given = PROBLEMS["overlapping"]
     counts = rng.integers(0, 3, size=len(given.rows))
@@ -72,7 +72,7 @@ def finite(mixture):
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
-def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
+def test_a_collapsed_component_is_frozen_and_reported(name, engine, rng):
     rows = normal_and_equal_rows(rng)
     family = FAMILIES[name]
     start = unit_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
@@ -86,25 +86,25 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
 
 
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
-@pytest.mark.parametrize("place", [1 / 3, 1e6 / 3])
-def test_the_rounding_of_a_mean_is_no_spread(name, place, rng):
+@pytest.mark.parametrize("location", [1 / 3, 1e6 / 3])
+def test_rounding_of_the_mean_does_not_hide_a_singular_covariance(name, location, rng):
     """The computed mean of equal rows may differ from their value by rounding, so that a variance of ε² remains."""
-    for n_twins in range(3, 30):
-        rows = np.concatenate([rng.normal(size=(60, 2)) + place, np.full((n_twins, 2), place)])
-        labels = np.repeat([0, 1], [60, n_twins]).astype(np.int32)
+    for n_equal_rows in range(3, 30):
+        rows = np.concatenate([rng.normal(size=(60, 2)) + location, np.full((n_equal_rows, 2), location)])
+        labels = np.repeat([0, 1], [60, n_equal_rows]).astype(np.int32)
         with pytest.raises(SingularCovarianceError) as caught:
             Problem(rows, None, labels).start(FAMILIES[name])
         assert caught.value.components == (1,)
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("apart", [2.0**5, 2.0**10, 2.0**20, 2.0**30])
+@pytest.mark.parametrize("distance", [2.0**5, 2.0**10, 2.0**20, 2.0**30])
 @families
-def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine, rng):
+def test_covariances_of_distant_groups_keep_their_digits(family, distance, engine, rng):
     """The scatter within groups keeps its digits even if the scatter between groups is up to 1e18 times as large."""
     noise = np.round(rng.normal(size=(90, 2)) * 2.0**20) * 2.0**-20  # so that adding a mean is exact
     labels = (np.arange(90) % 3).astype(np.int32)
-    given = Problem(noise + apart * np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])[labels], None, labels)
+    given = Problem(noise + distance * np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])[labels], None, labels)
     mixture, _, _ = fit(given, family, engine, n_steps=3)
     centred = [noise[labels == k] - noise[labels == k].mean(axis=0) for k in range(3)]
     scatters = np.array([u.T @ u for u in centred])
@@ -113,13 +113,13 @@ def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine,
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
     # Cancellation by a factor of 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and means are rounded to ε
     # times their size.
-    tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
+    tolerance = 1e4 * EPS + (2 * distance * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @families
-def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng):
+def test_a_component_that_loses_its_mass_is_frozen_and_reported(family, engine, rng):
     rows = rng.normal(size=(80, 2))
     start = unit_mixture(family, [[0.0, 0.0], [1.0, 0.0], [1e3, 0.0]])
     mixture, trace, _ = final_state(
@@ -134,7 +134,7 @@ def test_a_component_that_loses_its_mass_is_frozen_and_named(family, engine, rng
 
 
 @families
-def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
+def test_components_that_all_have_equal_rows_raise_or_end_as_degenerate(family, engine):
     rows = np.repeat([[0.0, 0.0], [3.0, 1.0]], 10, axis=0)
     labels = np.repeat([0, 1], 10).astype(np.int32)
     with pytest.raises(SingularCovarianceError, match=r"components 0, 1\."):
@@ -160,5 +160,5 @@ def test_all_components_on_equal_rows_is_degenerate_or_refused(family, engine):
         (2, np.nan, Outcome.NON_FINITE),
     ],
 )
-def test_a_fit_ends_when_a_step_gains_less_than_the_tolerance(n_steps, gain, outcome):
+def test_stop_rule_compares_the_gain_with_the_tolerance_and_the_steps_with_the_limit(n_steps, gain, outcome):
     assert StopRule(1e-3, 10).outcome_of_step(n_steps, -5.0, -5.0 + gain) is outcome

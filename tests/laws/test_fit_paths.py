@@ -1,4 +1,4 @@
-"""Tests that all ways to fit a mixture, such as resuming or streaming, lead from the same start to the same end."""
+"""Tests that all ways to fit a mixture, such as resuming or streaming, give the same bits as `GaussianMixture.fit`."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ CASES: dict[str, Case] = {
     "prior": Case(parameters={"prior": NormalInverseWishart(shrinkage=0.05)}),
     "labels": Case(data={"labels": np.where(np.arange(len(_ROWS)) % 4 == 0, PROBLEMS["overlapping"].labels, -1)}),
     "noise": Case(parameters={"noise": True}),
-    "trim": Case(parameters={"trim": 0.1, "n_init": 1}),  # each run of a trimmed fit tries many starts
+    "trim": Case(parameters={"trim": 0.1, "n_init": 1}),  # each run of a trimmed fit tries many initialisations
     "auto": Case(parameters={"tol": "auto"}),
     "weights": Case(data={"sample_weight": np.random.default_rng(2).uniform(0.1, 3.0, len(_ROWS))}),
     "errors": Case(data={"X_error": np.random.default_rng(3).uniform(0.0, 0.5, _ROWS.shape)}),
-    "holes": Case(rows=np.where(np.random.default_rng(1).random(_ROWS.shape) < 0.2, np.nan, _ROWS)),
+    "missing": Case(rows=np.where(np.random.default_rng(1).random(_ROWS.shape) < 0.2, np.nan, _ROWS)),
 }
 
 
@@ -56,7 +56,7 @@ def _parameters(family: str, case: Case) -> dict[str, Any]:
     return {**how, "max_iter": N_STEPS, "random_state": 0, **case.parameters}
 
 
-def _single(family: str, case: Case, **changed: Any) -> GaussianMixture:
+def _plain_fit(family: str, case: Case, **changed: Any) -> GaussianMixture:
     parameters = _parameters(family, case) | changed
     return GaussianMixture(N_COMPONENTS, **parameters).fit(case.rows, **case.data)
 
@@ -72,9 +72,9 @@ def _assert_same(found: Any, expected: GaussianMixture) -> None:
         raise AssertionError(f"outcome_ is {one!r}, not {other!r}")
 
 
-def _searched(family: str, case: Case) -> None:
+def _selected(family: str, case: Case) -> None:
     """Check that model selection with one candidate equals a single fit, and that more candidates do not lower it."""
-    expected = _single(family, case)
+    expected = _plain_fit(family, case)
     parameters = _parameters(family, case)
     _assert_same(GaussianMixtureIC([N_COMPONENTS], **parameters).fit(case.rows, **case.data), expected)
     sizes = [N_COMPONENTS] if "labels" in case.data else [N_COMPONENTS - 1, N_COMPONENTS]
@@ -85,11 +85,11 @@ def _searched(family: str, case: Case) -> None:
         raise AssertionError(f"among others the candidate ends at {found}, below {least}")
 
 
-def _many(family: str, case: Case) -> None:
-    """Check that `fit_many` fits a group as it would be fitted alone, except cases that `fit_many` refuses."""
+def _fit_as_group(family: str, case: Case) -> None:
+    """Check that `fit_many` fits a group as it would be fitted alone, except cases that `fit_many` does not support."""
     if "noise" in case.parameters or not case.data.keys() <= {"sample_weight"}:
         return
-    expected, weight = _single(family, case), case.data.get("sample_weight")
+    expected, weight = _plain_fit(family, case), case.data.get("sample_weight")
     groups = [case.rows, case.rows[::2]]
     weights = None if weight is None else [weight, weight[::2]]
     found = fit_many(groups, N_COMPONENTS, sample_weight=weights, **_parameters(family, case))
@@ -98,10 +98,10 @@ def _many(family: str, case: Case) -> None:
     assert_same_bits(found.n_iter[0], expected.n_iter_, "n_iter")
 
 
-def _warm(family: str, case: Case) -> None:
+def _warm_started(family: str, case: Case) -> None:
     """Check that the steps of a fit and of a second fit with a warm start equal the steps of a single fit."""
     one_start = {"init_params": "kmeans", "n_init": 1, "tol": 0.0}
-    expected = _single(family, case, **one_start)
+    expected = _plain_fit(family, case, **one_start)
     found = GaussianMixture(N_COMPONENTS, **_parameters(family, case) | one_start | {"max_iter": 4})
     found.fit(case.rows, **case.data)
     found.set_params(warm_start=True, max_iter=N_STEPS - 4).fit(case.rows, **case.data)
@@ -128,32 +128,32 @@ def _resumed(family: str, case: Case) -> None:
     parameters = _parameters(family, case)
     ways: dict[str, Callable[..., Any]] = {
         "fit": lambda **more: GaussianMixture(N_COMPONENTS, **parameters, **more),
-        "search": lambda **more: GaussianMixtureIC([N_COMPONENTS], **parameters, **more),
+        "selection": lambda **more: GaussianMixtureIC([N_COMPONENTS], **parameters, **more),
     }
-    expected = _single(family, case)
+    expected = _plain_fit(family, case)
     for make in ways.values():
         for n_steps in (0, 3, N_STEPS + 5):
             with tempfile.TemporaryDirectory() as folder:
-                place = os.path.join(folder, "fit.ckpt")
+                path = os.path.join(folder, "fit.ckpt")
                 try:
-                    make(checkpoint=place, callbacks=[_stopping_after(n_steps)]).fit(case.rows, **case.data)
+                    make(checkpoint=path, callbacks=[_stopping_after(n_steps)]).fit(case.rows, **case.data)
                 except _Stop:
-                    if not Path(place).exists():
+                    if not Path(path).exists():
                         raise AssertionError("an interrupted fit leaves no checkpoint") from None
-                found = make(checkpoint=place).fit(case.rows, **case.data)
+                found = make(checkpoint=path).fit(case.rows, **case.data)
                 if os.listdir(folder):
-                    raise AssertionError("the checkpoint is still there when the fit has ended")
+                    raise AssertionError("the checkpoint still exists after the end of the fit")
             _assert_same(found, expected)
 
 
-def _watched(family: str, case: Case) -> None:
+def _with_callbacks(family: str, case: Case) -> None:
     """Check that callbacks see every step, and that callbacks, verbose and max_time do not change the fit."""
-    expected, seen = _single(family, case), list[Any]()
-    _assert_same(_single(family, case, callbacks=[seen.append]), expected)
+    expected, seen = _plain_fit(family, case), list[Any]()
+    _assert_same(_plain_fit(family, case, callbacks=[seen.append]), expected)
     n_steps = sum(len(trace) for trace in expected.outcome_.traces)
     if len(seen) != n_steps:
-        raise AssertionError(f"callbacks were told of {len(seen)} steps of {n_steps}")
-    _assert_same(_single(family, case, max_time=1e6), expected)
+        raise AssertionError(f"callbacks received {len(seen)} steps of {n_steps}")
+    _assert_same(_plain_fit(family, case, max_time=1e6), expected)
 
 
 def _from_file(family: str, case: Case) -> None:
@@ -164,12 +164,12 @@ def _from_file(family: str, case: Case) -> None:
     weight = data.pop("sample_weight", None)
     table = case.rows if weight is None else np.column_stack([case.rows, weight])
     with tempfile.TemporaryDirectory() as folder:
-        place = os.path.join(folder, "rows.npy")
-        np.save(place, table)
+        path = os.path.join(folder, "rows.npy")
+        np.save(path, table)
         how = {} if weight is None else {"weights": f"x{table.shape[1] - 1}"}
-        rows: Any = open(place, missing=bool(np.isnan(case.rows).any()), **how)
+        rows: Any = open(path, missing=bool(np.isnan(case.rows).any()), **how)
         found = GaussianMixture(N_COMPONENTS, **_parameters(family, case)).fit(rows, **data)
-    _assert_same(found, _single(family, case))
+    _assert_same(found, _plain_fit(family, case))
 
 
 def _streamed(family: str, case: Case) -> None:
@@ -181,20 +181,20 @@ def _streamed(family: str, case: Case) -> None:
         return
     for part in (slice(0, 7), slice(7, 250), slice(250, None)):
         found.partial_fit(case.rows[part], **{name: value[part] for name, value in case.data.items()})
-    _assert_same(found, _single(family, case))
+    _assert_same(found, _plain_fit(family, case))
 
 
 PATHS: dict[str, Callable[[str, Case], None]] = {
-    "search": _searched,
-    "many": _many,
-    "warm": _warm,
-    "resumed": _resumed,
-    "watched": _watched,
+    "model selection": _selected,
+    "fit_many": _fit_as_group,
+    "warm_start": _warm_started,
+    "checkpoint": _resumed,
+    "callbacks": _with_callbacks,
     "file": _from_file,
-    "streamed": _streamed,
+    "partial_fit": _streamed,
 }
 
-FAMILIES = [  # structures with algebra, with pooled moments, with alternative starts, and with factors
+FAMILIES = [  # structures with algebra, with pooled moments, with alternative initial axes, and with factors
     "full",
     "tied",
     pytest.param("VVE", marks=pytest.mark.heavy),
@@ -207,6 +207,6 @@ FAMILIES = [  # structures with algebra, with pooled moments, with alternative s
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_path_leads_to_the_same_end(family: str, case: str, path: str) -> None:
+def test_every_way_to_fit_gives_the_same_bits(family: str, case: str, path: str) -> None:
     """Check that a fit in another way is bit-identical to `GaussianMixture.fit`."""
     PATHS[path](family, CASES[case])

@@ -1,4 +1,4 @@
-"""Tests of the choice among several runs."""
+"""Tests of `best_run`, which selects one of several runs of EM."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ class FailingRun:
 NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
 
 
-def test_the_largest_likelihood_wins_and_the_first_of_equals():
+def test_best_run_has_the_largest_objective_and_is_the_first_of_equal_runs():
     runs = [ends(-3.0), ends(-9.0, -1.0), ends(-1.0), ends(-2.0)]
     assert best_run(runs).trace.objective == (-9.0, -1.0)
 
 
-def test_rounding_does_not_choose():
+def test_best_run_ignores_differences_within_rounding():
     assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last_objective == -3.0
     assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last_objective == -3e9
     assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last_objective > -3.0
@@ -42,28 +42,28 @@ def test_rounding_does_not_choose():
 
 @pytest.mark.parametrize("bad", [FailingRun(), NOT_FINITE])
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_run_that_failed_never_wins(bad, order):
+def test_best_run_is_never_a_failed_run(bad, order):
     assert best_run([bad, ends(-5.0)][::order]).trace.last_objective == -5.0
 
 
 @pytest.mark.parametrize(("bad", "error"), [(FailingRun(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
-def test_where_all_fail_the_last_failure_is_raised(bad, error):
+def test_best_run_raises_the_last_error_if_all_runs_fail(bad, error):
     with pytest.raises(error):
         best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])
 
 
-def test_without_steps_the_first_start_is_kept():
+def test_best_run_without_steps_is_the_first_run():
     first, second = ends(outcome=Outcome.STEP_LIMIT), ends(outcome=Outcome.STEP_LIMIT)
     assert best_run([first, second]) is first[-1]
 
 
-def test_a_run_with_a_collapsed_component_wins_only_where_all_have_one():
-    sound, lost = ends(-9.0), ends(-8.0, frozen={0: FreezeReason.LOST})
+def test_best_run_has_a_collapsed_component_only_if_all_runs_have_one():
+    converged, empty = ends(-9.0), ends(-8.0, frozen={0: FreezeReason.LOST})
     collapsed = ends(-1.0, frozen={0: FreezeReason.COLLAPSED})
-    assert best_run([collapsed, sound, lost]).trace.last_objective == -8.0
+    assert best_run([collapsed, converged, empty]).trace.last_objective == -8.0
     assert best_run([collapsed]).trace.last_objective == -1.0
 
 
-def test_the_objective_decides_and_not_the_likelihood():
+def test_best_run_compares_the_objective_and_not_the_likelihood():
     likely, high = (EMState(MODEL, Trace((one,), (other,))) for one, other in ((-1.0, -9.0), (-2.0, -8.0)))
     assert best_run([[likely], [high]]) is high

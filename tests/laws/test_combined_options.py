@@ -1,4 +1,4 @@
-"""Tests of one EM step on data with any combination of features, against a reference that reads row by row."""
+"""Tests of one EM step with any combination of options, against a reference that computes row by row."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def _rows(rng: np.random.Generator) -> Array:
     return rows
 
 
-def _with_holes(rows: Array, rng: np.random.Generator) -> Array:
-    holed = np.where(rng.random(rows.shape) < 0.25, np.nan, rows)
-    holed[0], holed[1] = np.nan, rows[1]  # a row without values, and a complete row
-    return holed
+def _with_missing_values(rows: Array, rng: np.random.Generator) -> Array:
+    incomplete = np.where(rng.random(rows.shape) < 0.25, np.nan, rows)
+    incomplete[0], incomplete[1] = np.nan, rows[1]  # a row without values, and a complete row
+    return incomplete
 
 
 def _errors(rng: np.random.Generator) -> Array:
@@ -67,7 +67,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
     family = family_named(structure, **bound)
     start = _start(rng, family)
     if "missing" in features:
-        rows = _with_holes(rows, rng)
+        rows = _with_missing_values(rows, rng)
     if "weights" in features:
         of_fit["sample_weight"] = of_reference["row_weight"] = rng.uniform(0.1, 3.0, N_ROWS)
     if "errors" in features:
@@ -81,7 +81,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
         options |= PRIOR
     if "noise" in features:
         options["noise"] = Noise(0.2, BOX)
-        if "prior" in features:  # weights of components include noise here, so they have no prior
+        if "prior" in features:  # weights have no prior here, because they include the weight of noise
             options["prior"] = clone(PRIOR["prior"]).set_params(weights=None)
             options["restrictions"] = Restrictions(fixed_means=[1])
         of_reference |= {"sides": BOX[1] - BOX[0], "noise_density": 0.2 / np.prod(BOX[1] - BOX[0])}
@@ -117,8 +117,8 @@ def _under_the_prior(sums: Sums, fixed: Array) -> tuple[Array, Array]:
     means = np.array(fixed)
     means[0] = (sums.first[0] + prior.shrinkage * np.array(prior.mean)) / (sums.mass[0] + prior.shrinkage)
     counts = sums.mass + np.array(PRIOR["prior"].weights) - 1.0
-    share = float(np.clip(counts[0] / counts.sum(), least, 1.0 - least))
-    return means, np.array([share, 1.0 - share])
+    weight = float(np.clip(counts[0] / counts.sum(), least, 1.0 - least))
+    return means, np.array([weight, 1.0 - weight])
 
 
 def _scale(family: Family) -> Array:
@@ -159,7 +159,7 @@ FEATURES = ["weights", "missing", "labels", "errors", "trim", "noise", "prior"]
 @pytest.mark.filterwarnings("ignore:.*almost no row belongs there")
 @pytest.mark.parametrize("n_drawn", [16, pytest.param(2 ** len(FEATURES), marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_one_step_is_that_of_the_reference(structure: str, n_drawn: int, rng: np.random.Generator) -> None:
+def test_one_em_step_equals_the_row_by_row_reference(structure: str, n_drawn: int, rng: np.random.Generator) -> None:
     combinations = list(product([False, True], repeat=len(FEATURES)))
     for number in rng.choice(len(combinations), n_drawn, replace=False):
         features = frozenset(name for name, is_on in zip(FEATURES, combinations[number], strict=True) if is_on)
@@ -168,6 +168,6 @@ def test_one_step_is_that_of_the_reference(structure: str, n_drawn: int, rng: np
 
 @pytest.mark.filterwarnings("ignore:.*almost no row belongs there")
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EEI"])
-def test_one_step_with_bounded_eigenvalues_is_that_of_the_reference(structure: str) -> None:
+def test_one_em_step_with_max_condition_equals_the_row_by_row_reference(structure: str) -> None:
     for number, features in enumerate([frozenset[str](), frozenset({"trim", "weights"}), frozenset(FEATURES)]):
         _assert_one_step(structure, features, np.random.default_rng(number), max_condition=1.5)

@@ -12,8 +12,8 @@ def scaled(rows):
     """Scale rows as mclust's `hc(use = "SVD")` does, implemented from its documentation."""
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     _, singular, axes = np.linalg.svd(standard, full_matrices=False)
-    seen = singular > 1e-8 * singular[0]  # centring removes one direction if there are few rows
-    return standard @ axes[seen].T / np.sqrt(singular[seen])
+    is_positive = singular > 1e-8 * singular[0]  # centring removes one direction if there are few rows
+    return standard @ axes[is_positive].T / np.sqrt(singular[is_positive])
 
 
 def joint_labels(rows, n_components, engine, weight=None):
@@ -31,7 +31,7 @@ def same_partition(first, second):
 
 @pytest.mark.parametrize("n_features", [3, 59, 60, 61, 200])
 @pytest.mark.parametrize("n_components", [1, 2, 3, 7, 60])
-def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
+def test_the_hierarchical_initialisation_equals_wards_tree_of_scipy(n_components, n_features, engine, rng):
     rows = rng.normal(size=(60, n_features)) @ rng.normal(size=(n_features, n_features)) + 50
     expected = fcluster(ward(scaled(rows)), n_components, "maxclust")
     found = joint_labels(rows, n_components, engine)
@@ -41,17 +41,17 @@ def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
 
 
 @pytest.mark.parametrize("n_features", [3, 50])
-def test_whitened_distances_are_those_that_rows_are_merged_by(n_features, rng):
+def test_build_hierarchy_whitens_rows_as_mclust_scales_them(n_features, rng):
     rows = rng.normal(size=(40, n_features)) @ rng.normal(size=(n_features, n_features))
     whitening = build_hierarchy(distinct_rows(ArraySource(rows))).scaling.whitening
     whitened = whitening.whiten(0, rows), scaled(rows)
-    near, far = (np.linalg.norm(values[:20] - values[20:], axis=1) for values in whitened)
-    ratio = near / far
+    found, expected = (np.linalg.norm(values[:20] - values[20:], axis=1) for values in whitened)
+    ratio = found / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert (np.triu(whitening.factors[0], 1) == 0).all()
 
 
-def test_a_weight_is_as_many_rows(engine, rng):
+def test_the_hierarchical_initialisation_treats_weights_as_repeated_rows(engine, rng):
     rows = rng.normal(size=(60, 2))
     counts = rng.integers(1, 9, size=60)
     weighted = joint_labels(rows, 12, engine, counts.astype(float))
@@ -60,19 +60,19 @@ def test_a_weight_is_as_many_rows(engine, rng):
     assert not same_partition(weighted, joint_labels(rows, 12, engine))
 
 
-def test_of_many_rows_a_part_is_merged_and_the_others_join_the_nearest(engine, rng):
+def test_the_hierarchical_initialisation_supports_more_rows_than_max_leaves(engine, rng):
     centres = np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
     label = rng.integers(3, size=3 * MAX_LEAVES)
     rows = centres[label] + rng.normal(size=(len(label), 2))
     assert same_partition(joint_labels(rows, 3, engine), label)
 
 
-def test_equal_rows_stay_together(engine):
+def test_the_hierarchical_initialisation_keeps_equal_rows_together(engine):
     assert len(set(joint_labels(np.full((5, 2), 3.0), 2, engine))) == 1
 
 
 @pytest.mark.parametrize("n_components", [2, 4])
-def test_constant_and_repeated_columns_tell_nothing(n_components, engine, rng):
+def test_the_hierarchical_initialisation_ignores_constant_columns(n_components, engine, rng):
     rows = rng.normal(size=(50, 2))
     wide = np.column_stack([rows, np.full(50, 3.0)])
     assert same_partition(joint_labels(wide, n_components, engine), joint_labels(rows, n_components, engine))

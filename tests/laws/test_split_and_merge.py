@@ -31,22 +31,22 @@ def drawn(family, n_rows=N_ROWS):
     """Draw rows of components of different sizes, which k-means cannot separate, and return them with parameters."""
     rng = np.random.default_rng(15)
     means = 3.0 * rng.normal(size=(N_COMPONENTS, N_FEATURES))
-    turned = np.linalg.qr(rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES)))[0]
+    axes = np.linalg.qr(rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES)))[0]
     if FAMILIES[family].is_shared or family == "VVE":
-        turned = turned[:1].repeat(N_COMPONENTS, axis=0)
+        axes = axes[:1].repeat(N_COMPONENTS, axis=0)
     size = np.exp(rng.uniform(-3.0, 0.5, size=(N_COMPONENTS, N_FEATURES)))
     if FAMILIES[family].is_shared:
         size[:] = size[0]
     if family == "spherical":
         size[:] = size[:, :1]
     if family in ("spherical", "diag"):
-        turned[:] = np.eye(N_FEATURES)
-    dense = turned * size[:, None] @ turned.transpose(0, 2, 1)
-    shape = {"full": dense, "VVE": dense, "tied": dense[0], "diag": size, "spherical": size[:, 0]}
+        axes[:] = np.eye(N_FEATURES)
+    dense = axes * size[:, None] @ axes.transpose(0, 2, 1)
+    covariances = {"full": dense, "VVE": dense, "tied": dense[0], "diag": size, "spherical": size[:, 0]}
     labels = rng.integers(N_COMPONENTS, size=n_rows)
     factors, weights = np.linalg.cholesky(dense), np.full(N_COMPONENTS, 1 / N_COMPONENTS)
     rows = means[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(n_rows, N_FEATURES)))
-    return rows, {"weights_init": weights, "means_init": means, "covariances_init": shape[family]}
+    return rows, {"weights_init": weights, "means_init": means, "covariances_init": covariances[family]}
 
 
 def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
@@ -56,32 +56,32 @@ def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])
-def test_a_search_reaches_what_em_reaches_from_the_truth(family):
+def test_a_search_ends_as_high_as_em_from_the_true_parameters(family):
     rows, parameters = drawn(family)
     best = fitted(rows, family, **parameters)
     scores = [fitted(rows, family, init_params="search", random_state=seed).score(rows) for seed in range(4)]
     assert min(scores) > best.score(rows) - 0.005
     plain = [fitted(rows, family, random_state=seed).score(rows) for seed in range(4)]
-    assert min(plain) < best.score(rows) - 0.005, "else these rows show nothing"
+    assert min(plain) < best.score(rows) - 0.005, "EM from k-means already reaches the optimum"
 
 
-@pytest.mark.parametrize("what", ["an outlier", "a constant column", "a column that follows from others", "rounded"])
+@pytest.mark.parametrize("case", ["an outlier", "a constant column", "a dependent column", "rounded"])
 @pytest.mark.filterwarnings("ignore:.*is constant:RuntimeWarning")
-def test_rows_as_people_have_them_do_not_keep_a_search_from_the_optimum(what):
+def test_a_search_reaches_the_optimum_despite_outliers_and_unusual_columns(case):
     rows, parameters = drawn("full")
     n_components, n_features = N_COMPONENTS, N_FEATURES
-    if what == "an outlier":
+    if case == "an outlier":
         rows = np.concatenate((rows, np.full((1, N_FEATURES), 1e3)))
         n_components += 1
-    elif what == "a constant column":
+    elif case == "a constant column":
         rows = np.column_stack((rows, np.full(len(rows), 7.0)))
-    elif what == "a column that follows from others":
+    elif case == "a dependent column":
         rows = np.column_stack((rows, rows.sum(axis=1)))
     else:
         rows = np.round(rows, 1)
     start = np.array(parameters["means_init"])
     labels = ((rows[:, None, :n_features] - start) ** 2).sum(axis=2).argmin(axis=1)
-    if what == "an outlier":
+    if case == "an outlier":
         labels[-1] = N_COMPONENTS
     best = fitted(rows, n_components=n_components, init_params=labels).score(rows)
     scores = [fitted(rows, n_components=n_components, init_params="search", random_state=seed) for seed in range(3)]
@@ -89,7 +89,7 @@ def test_rows_as_people_have_them_do_not_keep_a_search_from_the_optimum(what):
 
 
 @pytest.mark.parametrize("family", ["full", "diag"])
-def test_a_part_of_many_rows_stands_for_all(family):
+def test_a_search_on_a_subsample_reaches_the_optimum_of_all_rows(family):
     rows, parameters = drawn(family, 60_000)
     best = fitted(rows, family, **parameters)
     assert fitted(rows, family, init_params="search", random_state=0).score(rows) > best.score(rows) - 0.005
@@ -121,14 +121,14 @@ def test_a_search_without_a_better_maximum_ends_as_high_as_k_means(rows, n_compo
 def searched(rows, weight=None, n_jobs=1, seed=0, n_components=6):
     sample, engine = distinct_rows(ArraySource(rows, weight)), complete_engine(n_jobs)
     data = TrainingData(ArraySource(rows, weight))
-    places = np.linspace(0, len(sample.rows) - 1, n_components).astype(int)
+    indices = np.linspace(0, len(sample.rows) - 1, n_components).astype(int)
     covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (n_components, 1, 1)), n_components, 2)
-    start = Model(np.full(n_components, 1 / n_components), sample.rows[places], covariances, FAMILIES["full"])
+    start = Model(np.full(n_components, 1 / n_components), sample.rows[indices], covariances, FAMILIES["full"])
     return split_and_merge(start, sample, engine, data.likelihood_objective(1e-3), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("n_components", [2, 6])
-def test_order_and_number_of_equal_rows_and_threads_change_no_bit(n_components, rng):
+def test_row_order_repeated_rows_and_threads_change_no_bit_of_a_search(n_components, rng):
     search = partial(searched, n_components=n_components)
     rows = np.round(rng.normal(size=(900, 2)) + 4 * rng.integers(5, size=(900, 1)), 2)
     times = rng.integers(1, 4, size=900)
@@ -138,11 +138,11 @@ def test_order_and_number_of_equal_rows_and_threads_change_no_bit(n_components, 
         assert_same_bits(found.means, expected.means, "means")
 
 
-@pytest.mark.parametrize("what", ["outliers", "groups along a feature"])
-def test_the_default_finds_two_components_that_a_start_of_k_means_misses(what):
+@pytest.mark.parametrize("case", ["outliers", "groups along a feature"])
+def test_the_default_initialisation_finds_two_components_that_k_means_misses(case):
     """Two components are a special case, because they allow hardly any moves."""
     rng = np.random.default_rng(2)
-    if what == "outliers":
+    if case == "outliers":
         rows = 3 * rng.normal(size=(8, 6))[rng.integers(8, size=3_000)] + rng.normal(size=(3_000, 6))
         labels = rng.random(3_000) < 0.05
         rows[labels] = rng.uniform(-30, 30, size=(labels.sum(), 6))
@@ -155,7 +155,7 @@ def test_the_default_finds_two_components_that_a_start_of_k_means_misses(what):
 
 
 @pytest.mark.parametrize("covariance_type", ["tied", "EVV", "full"])
-def test_a_search_ends_alike_in_any_unit(covariance_type):
+def test_a_search_does_not_depend_on_the_unit_of_the_rows(covariance_type):
     for seed in range(3):
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(900, 3)) * np.exp(rng.normal(size=(4, 3)))[rng.integers(4, size=900)]
@@ -168,9 +168,9 @@ def test_a_search_ends_alike_in_any_unit(covariance_type):
 
 
 @pytest.mark.heavy(but=3)
-@pytest.mark.parametrize("what", ["plain", "weights", "holes", "noise"])
+@pytest.mark.parametrize("what", ["plain", "weights", "missing", "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV", "EVE", "factor_analyzer"])
-def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, what):
+def test_a_search_ends_at_least_as_high_as_em_from_k_means(family, what):
     """Check overlapping mixtures of random shapes, for which the search must keep the better of the two ends.
 
     If the search scales columns at its start, the rows are given with this scale.
@@ -183,7 +183,7 @@ def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, wha
         middle = 2 * rng.normal(size=(n_components, n_features))
         rows = middle[labels] + np.einsum("nij,nj->ni", turned[labels], rng.normal(size=(400, n_features)))
         weight = rng.integers(1, 4, size=400).astype(float) if what == "weights" else None
-        if what == "holes":
+        if what == "missing":
             rows[rng.random(rows.shape) < 0.1] = np.nan
             rows = rows[~np.isnan(rows).all(axis=1)]
         options = {"noise": True} if what == "noise" else {}
@@ -198,7 +198,7 @@ def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, wha
         assert searched.lower_bound_ >= plain.lower_bound_ - 1e-9
 
 
-def test_a_move_that_adds_an_unsound_component_is_refused():
+def test_a_search_rejects_moves_that_add_a_component_with_too_few_rows():
     """A search that only compares likelihoods would accept the move."""
     rows = np.random.default_rng(4).exponential(size=(200, 3))
     scores = []
@@ -211,7 +211,7 @@ def test_a_move_that_adds_an_unsound_component_is_refused():
     assert (scores[1] - scores[0]).max() > 0.01
 
 
-def test_a_search_in_a_file_has_the_bits_of_one_in_memory(tmp_path, rng):
+def test_a_search_of_rows_in_a_file_has_the_same_bits_as_in_memory(tmp_path, rng):
     rows = rng.normal(size=(3_000, 2)) + 5 * rng.integers(4, size=(3_000, 1))
     np.save(tmp_path / "rows.npy", rows)
     in_memory = fitted(rows, n_components=5, init_params="search", random_state=0)
@@ -220,7 +220,7 @@ def test_a_search_in_a_file_has_the_bits_of_one_in_memory(tmp_path, rng):
 
 
 @pytest.mark.parametrize("how", ["errors", "initial weights", "no steps"])
-def test_a_search_by_name_is_made_beside_errors_initial_weights_or_no_steps(how):
+def test_init_params_search_works_with_x_error_weights_init_or_max_iter_0(how):
     rows, _ = drawn("full", 2_000)
     error = np.full(N_FEATURES, 1e-6) if how == "errors" else None
     options = {
@@ -246,46 +246,46 @@ def uneven(seed):
 
 
 @pytest.mark.heavy
-def test_components_that_are_too_few_rows_of_a_part_are_found_in_all():
+def test_a_search_finds_components_that_are_too_small_in_a_subsample():
     rows, labels = uneven(101)
     best = fitted(rows, n_components=12, init_params=labels).score(rows)
     scores = [fitted(rows, n_components=12, init_params="search", random_state=seed).score(rows) for seed in range(4)]
     assert min(scores) > best - 0.005
 
 
-def climbs(capsys, rows, **how):
-    """Return the number of rows in each run of a search, from its verbose output."""
+def search_sizes(capsys, rows, **how):
+    """Return the number of rows in each run of a search, from the verbose output."""
     fitted(rows, init_params="search", random_state=0, verbose=1, **how)
-    said = capsys.readouterr().out
-    return [int(number.replace(",", "")) for number in re.findall(r"Search on ([\d,]+) rows", said)]
+    output = capsys.readouterr().out
+    return [int(number.replace(",", "")) for number in re.findall(r"Search on ([\d,]+) rows", output)]
 
 
-def test_a_search_of_clear_groups_looks_at_few_rows_alone(capsys, rng):
+def test_a_search_of_well_separated_groups_uses_one_small_subsample(capsys, rng):
     rows = rng.normal(size=(20_000, 3)) + 20.0 * rng.integers(2, size=(20_000, 3))
-    (n_rows,) = climbs(capsys, rows, n_components=8)
+    (n_rows,) = search_sizes(capsys, rows, n_components=8)
     assert n_rows < 5_000
 
 
-def test_a_search_tries_moves_on_few_rows_then_on_more(capsys):
-    few, more = climbs(capsys, drawn("full", 60_000)[0])[:2]
+def test_a_search_tries_moves_on_a_small_and_then_on_a_larger_subsample(capsys):
+    few, more = search_sizes(capsys, drawn("full", 60_000)[0])[:2]
     assert 0.8 < few / (SEARCH_SAMPLE_SIZES[1] * N_COMPONENTS) < 1.05
     assert 0.8 < more / (REFINE_SAMPLE_SIZES[1] * N_COMPONENTS) < 1.05
 
 
-def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(capsys, rng):
-    assert climbs(capsys, rng.random((3_000, 2)) ** 2, n_components=24) == [3_000, 3_000]
+def test_a_search_of_few_rows_is_repeated_with_more_patience(capsys, rng):
+    assert search_sizes(capsys, rng.random((3_000, 2)) ** 2, n_components=24) == [3_000, 3_000]
 
 
 @pytest.mark.heavy
-def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(capsys, rng):
+def test_a_search_uses_several_initialisations_only_if_em_is_slow(capsys, rng):
     """Several starts are used only if EM from k-means needs many steps."""
     rows = rng.random((15_000, 2)) ** 2
-    few, many = (climbs(capsys, rows, n_components=12, tol=tol) for tol in (1e-1, 1e-6))
+    few, many = (search_sizes(capsys, rows, n_components=12, tol=tol) for tol in (1e-1, 1e-6))
     assert len(few) == 2
     assert len(many) > 8  # runs from five starts, for four children, and for the best
 
 
-def test_a_choice_may_search():
+def test_model_selection_with_search_ends_higher_than_with_k_means():
     rows, _ = drawn("full")
     choice = {"covariance_type": ["full", "diag"], "n_components": [13, 14], "random_state": 0}
     plain = GaussianMixtureIC(**choice, init_params="kmeans").fit(rows)
@@ -295,7 +295,7 @@ def test_a_choice_may_search():
 
 @pytest.mark.parametrize("structure", ["EVE", "VVE"])
 @pytest.mark.parametrize("power", [120, 150])
-def test_columns_of_any_size_are_searched(structure, power):
+def test_a_search_supports_columns_of_very_different_scales(structure, power):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(200, 3)) + 5 * (np.arange(200) % 2)[:, None]
     rows[rng.random(rows.shape) < 0.1] = np.nan
@@ -305,7 +305,7 @@ def test_columns_of_any_size_are_searched(structure, power):
         assert np.isfinite(mixture.lower_bound_)
 
 
-def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
+def test_a_search_ignores_components_that_a_prior_keeps_without_weight(rng):
     """Most values are 0, and initialisations from the other values leave a component without rows."""
     X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
     how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
@@ -316,7 +316,7 @@ def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
     assert many.score(X) > few.score(X) - 1e-6
 
 
-def test_swaps_forget_no_move_that_was_refused():
+def test_a_search_of_all_rows_finds_groups_that_were_rejected_on_a_subsample():
     """The search on a subsample rejects two small, distant groups, but the search on all rows must find them."""
     rng = np.random.default_rng(23)
     groups = [rng.normal(size=(2500, 2)) + centre for centre in ([0, 0], [6, 0], [0, 6], [6, 6])]
@@ -330,11 +330,11 @@ def test_swaps_forget_no_move_that_was_refused():
 
 
 @pytest.mark.heavy(but=2)
-@pytest.mark.parametrize("what", ["prior", "holes", "bound", "factors"])
-def test_fits_with_options_outside_the_core_are_searched_in_python(what):
+@pytest.mark.parametrize("what", ["prior", "missing", "bound", "factors"])
+def test_a_search_in_python_supports_options_that_the_core_lacks(what):
     """The search must find a mixture that EM from k-means does not reach, and EM then continues with all options."""
     rows, _parameters = drawn("full")
-    if what == "holes":
+    if what == "missing":
         rows[np.random.default_rng(0).random(rows.shape) < 0.02] = np.nan
         rows = rows[~np.isnan(rows).all(axis=1)]
     options = {
@@ -355,7 +355,7 @@ def test_fits_with_options_outside_the_core_are_searched_in_python(what):
 
 @pytest.mark.parametrize("n_rows", [600, 4_000])
 @pytest.mark.parametrize("is_plain", [True, False])
-def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
+def test_a_fit_reports_the_moves_and_the_gain_of_its_search(n_rows, is_plain, rng, capsys) -> None:
     """Check the reported moves and the gain over EM from k-means, in the core and with a start in Python."""
     X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
     how = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6} | ({} if is_plain else {"prior": "default"})
@@ -363,9 +363,9 @@ def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
     ending = found.outcome_
     assert ending.n_moves_tried >= ending.n_moves_accepted >= 0
     assert ending.n_moves_tried > 0
-    said = f"{ending.n_moves_tried} moves tried, {ending.n_moves_accepted} kept"
-    assert said in str(found.summary())
-    assert said in capsys.readouterr().out
+    expected = f"{ending.n_moves_tried} moves tried, {ending.n_moves_accepted} kept"
+    assert expected in str(found.summary())
+    assert expected in capsys.readouterr().out
     if is_plain:
         plain = GaussianMixture(6, init_params="kmeans", **how).fit(X)
         assert ending.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
@@ -373,7 +373,7 @@ def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
         assert "moves tried" not in str(plain.summary())
 
 
-def test_a_search_without_moves_reports_only_a_gain():
+def test_a_search_report_without_moves_states_only_the_gain():
     assert [str(SearchReport(0, 0, gain)) for gain in (None, -1e-9, 0.25)] == [
         "no move tried",
         "no move tried",
@@ -384,7 +384,7 @@ def test_a_search_without_moves_reports_only_a_gain():
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])
-def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
+def test_least_gain_equals_the_mean_loss_of_likelihood_on_new_rows(family, n_features, rng):
     """Check the expected gain by chance for a single Gaussian by simulation."""
     lost = []
     for _ in range(800):
@@ -394,10 +394,10 @@ def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
     least_gain, nothing = partial(native_target().least_gain, FAMILIES[family].algebra, n_features), np.zeros(0)
     expected = least_gain(gm.weights_, nothing, 25) - least_gain(nothing, nothing, 25)
     assert np.mean(lost) == pytest.approx(expected, abs=4 * np.std(lost) / np.sqrt(len(lost)))
-    assert expected > gm.mixture_.n_parameters / 25, "more than where rows are many"
+    assert expected > gm.mixture_.n_parameters / 25, "the expected gain is not above its limit for many rows"
 
 
-def test_no_component_stands_on_equal_values():
+def test_a_search_accepts_no_component_on_equal_values():
     """In the iris data 29 of 150 flowers have equal petal widths, so that a component on them would gain 90 nats.
 
     The variance of such a component would be only the ridge.
@@ -409,7 +409,7 @@ def test_no_component_stands_on_equal_values():
 
 @pytest.mark.filterwarnings("ignore:.*is constant:RuntimeWarning")
 @pytest.mark.parametrize("seed", [2, 3])
-def test_a_constant_column_refuses_no_moves(seed):
+def test_a_constant_column_does_not_make_a_search_reject_moves(seed):
     """A column with a single value must not decide whether the search accepts components."""
     rng = np.random.default_rng(seed)
     groups = [

@@ -21,51 +21,51 @@ from gaussmix.testing import check_initialisation
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # structures with exact updates
 @pytest.mark.parametrize("name", STARTS)
-def test_a_start_sees_the_distribution_only(name, family, engine, rng):
+def test_every_initialisation_passes_check_initialisation(name, family, engine, rng):
     check_initialisation(load_start(name), engine, FAMILIES[family], rng)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
 @pytest.mark.parametrize("name", STARTS)
-def test_units_and_origin_do_not_change_the_start(name, factor, shift, engine, rng):
+def test_initialisations_do_not_depend_on_unit_and_origin(name, factor, shift, engine, rng):
     """Rows have only 20 bits, so that scaling and shifting them is exact and does not change random draws."""
     rows = np.round(rng.normal(size=(80, 3)) * 2.0**10) * 2.0**-10 + 4.0 * rng.integers(3, size=(80, 1))
-    before = started(name, rows, engine)
-    after = started(name, rows * factor + shift, engine)
+    before = model_of(name, rows, engine)
+    after = model_of(name, rows * factor + shift, engine)
     tolerance = 80 * np.finfo(np.float64).eps * (factor + abs(shift))
     np.testing.assert_allclose(after.weights, before.weights, rtol=1e-14)
     np.testing.assert_allclose(after.means, before.means * factor + shift, rtol=1e-14, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_fewer_distinct_rows_than_components_make_no_nan(name, engine):
-    start = started(name, np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), engine, n_components=4)
+def test_initialisations_with_too_few_distinct_rows_are_finite(name, engine):
+    start = model_of(name, np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), engine, n_components=4)
     for values in (start.weights, start.means, start.covariances.each):
         assert np.isfinite(values).all()
     assert start.weights.sum() == pytest.approx(1.0, rel=1e-15)
 
 
 @pytest.mark.parametrize("name", [name for name in STARTS if name not in DETERMINISTIC_STARTS])
-def test_a_seed_is_a_start(name, engine, rng):
+def test_equal_seeds_give_equal_initialisations_and_other_seeds_do_not(name, engine, rng):
     rows = rng.normal(size=(50, 2))
-    first, again, other = (started(name, rows, engine, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (model_of(name, rows, engine, seed=seed) for seed in (1, 1, 2))
     assert (first.means == again.means).all()
     assert (first.means != other.means).any()
 
 
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC_STARTS))
-def test_deterministic_starts_leave_the_generator_alone(name, engine, rng):
+def test_deterministic_initialisations_do_not_advance_the_generator(name, engine, rng):
     before = rng.bit_generator.state
     load_start(name)(distinct_rows(ArraySource(np.arange(40.0).reshape(20, 2))), engine, 3, rng)
     assert rng.bit_generator.state == before
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_minus_zero_is_zero(name, engine, rng):
+def test_initialisations_treat_minus_zero_as_zero(name, engine, rng):
     rows = np.round(rng.normal(size=(50, 2)))
     assert (rows == 0).any()
     signed = np.where(rows == 0, -0.0, rows)
-    np.testing.assert_allclose(started(name, signed, engine).means, started(name, rows, engine).means, atol=1e-13)
+    np.testing.assert_allclose(model_of(name, signed, engine).means, model_of(name, rows, engine).means, atol=1e-13)
 
 
 class FixedDraws:
@@ -79,7 +79,7 @@ class FixedDraws:
         return self.numbers
 
 
-def test_rows_are_drawn_by_weight():
+def test_draw_indices_draws_rows_by_weight():
     """Check draws even for a uniform number of 1, which rounding may produce."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
@@ -87,7 +87,7 @@ def test_rows_are_drawn_by_weight():
 
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
-def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, chosen):
+def test_random_from_data_draws_rows_by_weight_without_replacement(numbers, chosen):
     """Rows with the largest u^(1 / weight) are a weighted draw without replacement (Efraimidis and Spirakis)."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
@@ -96,8 +96,8 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
 
 
 @pytest.mark.parametrize("n_rows", [10, 100])
-def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
-    """With a total weight of 4, rounding decides whether anything is left after the trimming of two at each end."""
+def test_automatic_ridge_is_positive_if_trimming_leaves_no_weight(n_rows):
+    """With a total weight of 4, rounding decides whether weight remains after 2 are trimmed at each end."""
     for seed in range(100):
         rng = np.random.default_rng(seed)
         rows, weight = rng.normal(size=(n_rows, 2)), rng.random(n_rows)
@@ -105,32 +105,32 @@ def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
         assert (ridge > 0).all()
 
 
-def test_rows_beside_a_heavy_one_are_condensed_too(rng):
+def test_condense_rows_condenses_rows_next_to_a_heavy_row(rng):
     values = np.sort(rng.normal(size=20_000))
     weight = np.where(np.arange(20_000) == 7, 1e9, 1.0)
-    few = condense_rows(DistinctRows(values[:, None], weight))
-    assert len(few.rows) < 4_500
-    assert few.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
+    condensed = condense_rows(DistinctRows(values[:, None], weight))
+    assert len(condensed.rows) < 4_500
+    assert condensed.weight.sum() == pytest.approx(weight.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, rng):
+def test_condense_rows_keeps_moments_and_extreme_rows(is_weighted, rng):
     rows = np.append(rng.lognormal(size=9_000), np.full(2_000, 1.5))[:, None]
-    every = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
-    few = condense_rows(every)
-    assert len(few.rows) < 3_300
-    assert (np.diff(few.rows[:, 0]) >= 0).all()
+    distinct = distinct_rows(ArraySource(rows, rng.integers(1, 4, 11_000).astype(float) if is_weighted else None))
+    condensed = condense_rows(distinct)
+    assert len(condensed.rows) < 3_300
+    assert (np.diff(condensed.rows[:, 0]) >= 0).all()
     for power, rounding in (0, 1e-13), (1, 1e-13), (2, 1e-13), (3, 1e-4):
-        sums = [(each.weight * each.rows[:, 0] ** power).sum() for each in (few, every)]
+        sums = [(each.weight * each.rows[:, 0] ** power).sum() for each in (condensed, distinct)]
         assert sums[0] == pytest.approx(sums[1], rel=rounding)
     if not is_weighted:
-        np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
-    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # frequent values are kept separate
-    assert few.weight[at].sum() == every.weight[of_all].sum()
-    assert condense_rows(few) is few
+        np.testing.assert_array_equal(condensed.rows[[0, 1, -2, -1]], distinct.rows[[0, 1, -2, -1]])
+    at, distinct_at = condensed.rows[:, 0] == 1.5, distinct.rows[:, 0] == 1.5  # frequent values are kept separate
+    assert condensed.weight[at].sum() == distinct.weight[distinct_at].sum()
+    assert condense_rows(condensed) is condensed
 
 
-def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
+def test_distinct_rows_sorts_rows_that_differ_only_in_late_columns(rng):
     rows = np.zeros((200, 300))
     rows[:, 299] = rng.permutation(200)
     rows[::2, 150] = -1.0
@@ -138,7 +138,7 @@ def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
     assert_same_bits(distinct_rows(ArraySource(np.asfortranarray(rows))).rows, expected, "sorted rows")
 
 
-def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(rng):
+def test_seed_centres_tries_2_plus_log_k_rows_for_each_centre(rng):
     used, counted = np.random.default_rng(5), np.random.default_rng(5)
     seed_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # 2 + log 8 rounds to 4
     counted.random(1 + 7 * 4)
@@ -151,38 +151,38 @@ def test_centres_of_kmeans_are_weighted_means(engine, rng):
     assert sorted(partition.parameters.means[:, 0]) == pytest.approx([0.01, 10.0], rel=1e-14)
 
 
-def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine):
+def test_run_lloyd_moves_an_empty_centre_to_the_row_farthest_from_its_centre(engine):
     rows = np.array([[0.0], [1.0], [10.0], [11.0], [99.0]])
     centres = kmeans.run_lloyd(distinct_rows(ArraySource(rows)), engine, np.array([[0.5], [10.5], [1e4]]))
     assert centres[:, 0].tolist() == [0.5, 10.5, 99.0]
 
 
-def test_a_hash_of_rows_takes_minus_zero_for_zero():
+def test_hashed_responsibilities_treat_minus_zero_as_zero():
     """Hashes are used if there are too many rows to sort."""
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
-    shares = HashedResponsibilities(3, 7, None)(Block(0, signs))
-    assert (shares[0] == shares[1]).all()
+    responsibilities = HashedResponsibilities(3, 7, None)(Block(0, signs))
+    assert (responsibilities[0] == responsibilities[1]).all()
 
 
-def test_a_hash_of_rows_tells_small_numbers_apart():
-    shares = HashedResponsibilities(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
-    assert (shares[0] != shares[1]).all()
+def test_hashed_responsibilities_distinguish_small_numbers():
+    responsibilities = HashedResponsibilities(3, 7, None)(Block(0, np.array([[1e-20], [2e-20]])))
+    assert (responsibilities[0] != responsibilities[1]).all()
 
 
-def test_seeds_have_keys_of_their_own():
+def test_different_seeds_give_different_hash_keys():
     sample = distinct_rows(ArraySource(np.arange(4.0)[:, None]))
     partitions = [load_start("random")(sample, None, 2, np.random.default_rng(seed)) for seed in range(200)]
     assert len({partition.responsibilities.hash_key for partition in partitions}) == 200
 
 
-def started(name, rows, engine, n_components=3, seed=7):
+def model_of(name, rows, engine, n_components=3, seed=7):
     source = ArraySource(rows)
     partition = load_start(name)(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
     ridge = np.full(rows.shape[1], 1e-3 * rows.var())
     return InitialMoments(source, engine, n_components, partition).model(FAMILIES["diag"], Objective(ridge))
 
 
-class Hopeless(Full):
+class BadAlternatives(Full):
     """Structure with bad and with singular initial covariances."""
 
     algebra = None
@@ -192,7 +192,7 @@ class Hopeless(Full):
         return [replace(best, each=1e6 * best.each), replace(best, each=0 * best.each)]
 
 
-class Hopeful(Full):
+class GoodAlternative(Full):
     """Structure whose first M-step gives bad covariances, but whose other initial covariances include good ones."""
 
     algebra = None
@@ -202,39 +202,39 @@ class Hopeful(Full):
         return replace(best, each=1e6 * best.each) if current is None else best
 
     def other_initial_covariances(self, scatter):
-        return [super().update(scatter, None), *Hopeless().other_initial_covariances(scatter)]
+        return [super().update(scatter, None), *BadAlternatives().other_initial_covariances(scatter)]
 
 
-class OneHope(Hopeful):
+class OnlyGoodAlternative(GoodAlternative):
     """Structure whose only alternative initial covariances lead to the best maximum."""
 
     def other_initial_covariances(self, scatter):
         return super().other_initial_covariances(scatter)[:1]
 
 
-@pytest.mark.parametrize("family", [Hopeless, Hopeful, OneHope])
-def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
+@pytest.mark.parametrize("family", [BadAlternatives, GoodAlternative, OnlyGoodAlternative])
+def test_em_starts_from_covariances_that_are_best_after_a_few_steps(family, engine, rng):
     rows = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     source = ArraySource(rows, assignment=np.repeat(np.arange(2, dtype=np.int32), 40))
     first, objective = InitialMoments(source, engine, 2, Partition()), Objective(np.zeros(2))
-    few, settled = StopRule(1e-6, 1), StopRule(1e-6, 500)
+    short, long = StopRule(1e-6, 1), StopRule(1e-6, 500)
     best = final_state(
-        run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)
+        run_em(source, engine, first.model(FAMILIES["full"], objective), objective, long)
     ).trace.last_objective
-    found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
+    found = final_state(run_em(source, engine, first.model(family(), objective), objective, short)).trace.last_objective
     assert found == pytest.approx(best, abs=1e-5)  # EM stops at gains of 1e-6, which shrink by a tenth per step
 
 
 def two_groups(rng, linear=None):
     """Draw a mixture of two different components, and apply a linear map."""
-    halves = rng.normal(size=(2, 3, 3))
-    covariances, means = halves @ halves.swapaxes(1, 2) + np.eye(3), rng.normal(size=(2, 3))
+    roots = rng.normal(size=(2, 3, 3))
+    covariances, means = roots @ roots.swapaxes(1, 2) + np.eye(3), rng.normal(size=(2, 3))
     if linear is not None:
         covariances, means = linear @ covariances @ linear.T, means @ linear.T
     return Model(rng.dirichlet([5.0, 5.0]), means, FAMILIES["full"].covariances(covariances, 2, 3), FAMILIES["full"])
 
 
-def test_runs_are_as_far_apart_as_their_components_diverge(rng):
+def test_model_divergences_equal_weighted_kl_divergences_of_components(rng):
     seeds, linear = rng.integers(2**31, size=3), rng.normal(size=(3, 3))
     models = [two_groups(np.random.default_rng(seed)) for seed in seeds]
     found = _model_divergences(models)
@@ -254,31 +254,31 @@ def test_runs_are_as_far_apart_as_their_components_diverge(rng):
     np.testing.assert_allclose(mapped, found, rtol=1e-8, atol=1e-10)
 
 
-def test_a_race_keeps_the_best_of_similar_runs_and_other_runs_as_high(rng):
+def test_select_contenders_keeps_the_best_of_similar_runs_and_different_runs(rng):
     one, other = (two_groups(np.random.default_rng(seed)) for seed in (1, 2))
-    near = replace(one, means=one.means + 1e-3)
+    similar = replace(one, means=one.means + 1e-3)
     objectives = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}
     runs = [
         (model, EMState(model, Trace(objectives[each], objectives[each])))
-        for model, each in [(near, "lower"), (one, "higher"), (other, "lower")]
+        for model, each in [(similar, "lower"), (one, "higher"), (other, "lower")]
     ]
     assert [model for model, _ in _select_contenders(runs)] == [one, other]
 
 
-class Flat(Hopeless):
+class AlwaysSingular(BadAlternatives):
     def update(self, scatter, current):
         best = super().update(scatter, current)
         return replace(best, each=0 * best.each)
 
 
-def test_where_every_beginning_is_singular_the_components_are_named(engine, rng):
+def test_singular_initial_covariances_raise_an_error_with_the_components(engine, rng):
     source = ArraySource(rng.normal(size=(40, 2)), assignment=np.repeat(np.arange(2, dtype=np.int32), 20))
     with pytest.raises(SingularCovarianceError) as raised:
-        InitialMoments(source, engine, 2, Partition()).model(Flat(), Objective(np.zeros(2)))
+        InitialMoments(source, engine, 2, Partition()).model(AlwaysSingular(), Objective(np.zeros(2)))
     assert raised.value.components == (0, 1)
 
 
-def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_learn(engine, rng):
+def test_run_lloyd_stops_at_the_tolerance_of_scikit_learn(engine, rng):
     rows = rng.random((5000, 3))  # with 5000 rows, centres still move a little at convergence
     centres, limit, n_passes = rows[:5], 1e-4 * rows.var(axis=0).mean(), 0
     shift = np.inf
@@ -291,7 +291,7 @@ def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_le
     assert found == pytest.approx(centres, rel=1e-12)
 
 
-def test_a_start_that_draws_nothing_is_made_once():
+def test_repeat_starts_lists_deterministic_initialisations_once():
     assert repeat_starts(["hierarchical", "kmeans"], ["hierarchical", "kmeans"], 3) == [
         "hierarchical",
         "kmeans",

@@ -21,7 +21,7 @@ def spectra_along(scatters, axes):
 
 
 @pytest.mark.parametrize("importance", ["masses", "volumes"])
-def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
+def test_no_sweep_raises_the_criterion_that_shared_axes_minimises(importance, rng):
     """Check Σ_k N_k log |diag(DᵀS_kD)| and Σ_k |diag(DᵀS_kD)|^(1/d) after each sweep from random axes."""
     mass, scatters = random_scatters(rng, 3, 5)
     weights, value = {
@@ -38,7 +38,7 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     assert values[-1] < values[0] - 1e-3 * abs(values[0])
 
 
-def test_axes_that_are_shared_are_found(rng):
+def test_shared_axes_diagonalises_commuting_covariances(rng):
     """Commuting covariances have axes that diagonalise all of them, even if two axes have equal total variances."""
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     spectra = np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 4.0], [3.0, 3.0, 1.0, 4.0]])
@@ -49,7 +49,7 @@ def test_axes_that_are_shared_are_found(rng):
     assert np.abs(off).max() < 1e-6  # at this distance from the optimum the criterion is flat within 4 ε
 
 
-def test_principal_axes_are_in_order_and_survive_infinity(rng):
+def test_principal_axes_are_sorted_and_a_matrix_with_infinity_becomes_zero(rng):
     _, matrices = random_scatters(rng, 3, 4)
     matrices[1, 0, 0] = np.inf
     spectra, axes = principal_axes(matrices)
@@ -60,36 +60,36 @@ def test_principal_axes_are_in_order_and_survive_infinity(rng):
     assert (back == back.swapaxes(1, 2)).all()
 
 
-def test_the_axes_of_the_largest_components_are_tried(rng):
+def test_vve_tries_the_axes_of_the_largest_components(rng):
     """Check ten components with different axes that are not sorted by mass."""
     degrees = np.array([5.0, 60.0, 20.0, 90.0, 1.0, 30.0, 80.0, 10.0, 70.0, 40.0])
     axes = np.linalg.qr(rng.normal(size=(10, 3, 3)))[0]
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].moment_spec(None))
-    tried = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
-    assert len(tried) == 1 + OTHER_AXES.max_components
+    candidates = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
+    assert len(candidates) == 1 + OTHER_AXES.max_components
     for k, own in enumerate(second / degrees[:, None, None]):  # a component's covariance along its own axes
-        assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
+        assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in candidates) < 1e-9) == (degrees[k] > 5.0)
     pooled = np.linalg.eigh(second.sum(axis=0))[1]
-    off = pooled.T @ (tried[0] / OTHER_AXES.sharp) @ pooled
+    off = pooled.T @ (candidates[0] / OTHER_AXES.sharp) @ pooled
     np.testing.assert_allclose(np.einsum("kii->ki", off), spectra_along(second, pooled) / degrees[:, None], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("n_components", "n_features", "expected"), [(1, 3, 0), (3, 1, 0), (2, 3, 3), (3, 2, 4)])
-def test_other_axes_are_tried_where_components_could_differ_in_them(n_components, n_features, expected, rng):
+def test_vve_tries_other_axes_only_if_components_can_differ_in_axes(n_components, n_features, expected, rng):
     degrees, second = random_scatters(rng, n_components, n_features)
     scatter = Scatter(degrees, second, n_features, FAMILIES["VVE"].moment_spec(None))
     assert len(FAMILIES["VVE"].other_initial_covariances(scatter)) == expected
 
 
-def test_the_exponential_is_one(rng):
+def test_exponential_is_accurate_to_two_units_in_the_last_place(rng):
     numbers = np.concatenate([rng.uniform(-700, 700, 2000), rng.normal(size=2000), [0.0]])
     expected = np.array([exp(x) for x in numbers])
     assert (np.abs(exponential(numbers) - expected) <= 2 * np.spacing(expected)).all()
     assert exponential(np.array([0.0, -np.inf])).tolist() == [1.0, 0.0]
 
 
-def test_the_exponential_of_a_number_is_that_of_many(rng):
+def test_exponential_gives_the_same_bits_for_one_row_and_many(rng):
     numbers = rng.normal(size=(300, 90))[::2].T
     alone = [exponential(row) for row in numbers]
     np.testing.assert_array_equal(exponential(numbers), alone)

@@ -27,13 +27,13 @@ kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 @pytest.mark.heavy(but=1)
 @kinds
-def test_every_kind_keeps_the_laws_of_families(kind, rng):
+def test_every_kind_of_factor_analyzer_passes_check_family(kind, rng):
     check_family(FactorAnalyzer(1, *kind), rng)
 
 
 @pytest.mark.parametrize("n_factors", [2, 3])
 @kinds
-def test_parameters_are_counted_without_the_rotations_of_factors(kind, n_factors, rng):
+def test_n_parameters_does_not_count_rotations_of_factors(kind, n_factors, rng):
     for n_components, n_features in [shape for shape in SHAPES if shape[1] >= n_factors]:
         check_n_parameters(FactorAnalyzer(n_factors, *kind), n_components, n_features, rng)
 
@@ -43,19 +43,19 @@ def test_parameters_are_counted_without_the_rotations_of_factors(kind, n_factors
 @pytest.mark.parametrize("problem", [name for name, problem in PROBLEMS.items() if problem.rows.shape[1] > 1])
 @pytest.mark.parametrize("n_factors", [1, 2])
 @kinds
-def test_no_kind_lowers_the_likelihood_or_tells_components_by_their_number(kind, n_factors, problem, engine):
+def test_em_of_factor_analyzers_is_monotone_and_permutes_with_labels(kind, n_factors, problem, engine):
     check_monotone(FactorAnalyzer(n_factors, *kind), engine, problem)
     check_relabelling(FactorAnalyzer(n_factors, *kind), engine, problem)
 
 
 @pytest.mark.heavy(but=3)
 @kinds
-def test_fits_move_along_with_the_data(kind, engine, rng):
+def test_fits_of_factor_analyzers_are_equivariant(kind, engine, rng):
     check_equivariance(FactorAnalyzer(2, *kind), engine, rng)
 
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])
-def test_variances_are_those_of_the_rows_after_any_step(n_factors, rng):
+def test_variances_of_a_factor_analyzer_equal_those_of_the_rows_after_any_step(n_factors, rng):
     """Variances are exact, because EM has the factors' covariance as an extra parameter; Liu, Rubin & Wu (1998)."""
     family = FactorAnalyzer(n_factors)
     mass, full = random_scatters(rng, 3, 6)
@@ -79,7 +79,7 @@ def test_shared_loadings_and_noise_have_the_same_bits_in_all_components(rng):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
+def test_shared_noise_is_the_weighted_mean_of_the_noise_of_each_component(noise, rng):
     mass, full = random_scatters(rng, 3, 5)
     own, shared = (FactorAnalyzer(2, noise, shared_noise=is_shared) for is_shared in (False, True))
     current = updated(shared, mass, full)
@@ -90,12 +90,12 @@ def test_shared_noise_is_the_mean_over_rows_of_each_components_own(noise, rng):
     np.testing.assert_allclose(one, np.broadcast_to(mass @ each / mass.sum(), one.shape), rtol=1e-13)
 
 
-def test_a_marginal_of_fewer_features_than_factors_counts_the_numbers_of_its_matrix():
+def test_n_parameters_with_fewer_features_than_factors_counts_a_full_covariance():
     assert [FactorAnalyzer(5).n_parameters(3, n_features) for n_features in (1, 2, 3)] == [3, 9, 18]
 
 
 @kinds
-def test_a_ridge_is_added_to_the_noise(kind, rng):
+def test_a_ridge_is_added_to_the_noise_of_a_factor_analyzer(kind, rng):
     """The ridge is added as it is, or as its mean if all features share one noise variance; loadings do not change."""
     family, ridge = FactorAnalyzer(2, *kind), rng.uniform(0.1, 1.0, 5)
     mass, full = random_scatters(rng, 3, 5)
@@ -107,7 +107,7 @@ def test_a_ridge_is_added_to_the_noise(kind, rng):
 
 
 @kinds
-def test_slightly_negative_sums_of_squares_count_as_no_variance(kind):
+def test_slightly_negative_sums_of_squares_raise_a_singular_covariance_error(kind):
     """Sums of squares may become slightly negative when they are moved to the new means."""
     family = FactorAnalyzer(1, *kind)
     scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))
@@ -116,7 +116,7 @@ def test_slightly_negative_sums_of_squares_count_as_no_variance(kind):
 
 
 @pytest.mark.parametrize("shared_loadings", [False, True])
-def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, engine, rng):
+def test_an_empty_component_keeps_its_initial_loadings(shared_loadings, engine, rng):
     """An empty component keeps its initial loadings, from the variances of all rows, because it has no scatter."""
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))

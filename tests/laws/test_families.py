@@ -16,7 +16,7 @@ MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", 
 
 @pytest.mark.heavy(but=5)
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_a_family_keeps_its_laws(family, rng):
+def test_every_registered_structure_passes_check_family(family, rng):
     check_family(family, rng)
 
 
@@ -41,16 +41,16 @@ class MiscountedParameters(Full):
 
 
 @pytest.mark.parametrize(
-    ("family", "said"),
+    ("family", "message"),
     [(UnbiasedVariances, "structure allows"), (HalfWay, "of its own result"), (MiscountedParameters, "directions")],
 )
-def test_a_wrong_family_is_found_out(family, said, rng):
-    with pytest.raises(AssertionError, match=said):
+def test_check_family_detects_wrong_structures(family, message, rng):
+    with pytest.raises(AssertionError, match=message):
         check_family(family(), rng)
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_fits_move_along_with_the_data(family, engine, rng):
+def test_fits_of_every_structure_are_equivariant(family, engine, rng):
     check_equivariance(family, engine, rng)
 
 
@@ -66,7 +66,7 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
 
 
 @pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
-def test_volumes_are_found_at_the_end_of_the_range_of_float64(name, rng):
+def test_updates_that_search_volumes_work_near_the_largest_float64(name, rng):
     family, unit = FAMILIES[name], 2.0**1000
     mass, full = laws.random_scatters(rng, 3, 4)
     expected = family.update(laws.as_needed(family, mass, full), None)
@@ -94,17 +94,17 @@ def check_nested(smaller, larger, rng):
 @pytest.mark.parametrize(
     ("smaller", "larger"), [pair for pair in product(MCLUST, MCLUST) if is_nested(*pair)], ids="-".join
 )
-def test_a_freer_structure_is_no_less_likely(smaller, larger, rng):
+def test_a_structure_is_at_least_as_likely_as_any_that_it_contains(smaller, larger, rng):
     check_nested(family_named(smaller), family_named(larger), rng)
 
 
-def test_structures_in_the_wrong_order_are_found_out(rng):
+def test_check_nested_detects_structures_in_the_wrong_order(rng):
     with pytest.raises(AssertionError, match="less likely than full"):
         check_nested(Full(), Tied(), rng)
 
 
 @pytest.mark.parametrize("name", MCLUST)
-def test_parameters_are_counted_as_their_letters_say(name):
+def test_n_parameters_follows_the_letters_of_a_structure(name):
     """Count 1 or K volumes, (d − 1) parameters per shape and d (d − 1) / 2 per orientation, as mclust's nVarParams."""
     for n_components, n_features in product([1, 2, 5], [1, 2, 7]):
         times = {"I": 0, "E": 1, "V": n_components}
@@ -113,7 +113,7 @@ def test_parameters_are_counted_as_their_letters_say(name):
         assert family_named(name).n_parameters(n_components, n_features) == expected
 
 
-def test_every_name_of_mclust_is_known():
+def test_family_named_accepts_every_name_of_mclust():
     assert {family_named(name).name for name in MCLUST} == {name for name, each in FAMILIES.items() if each.in_all}
     assert {name for name in ALIASES if len(name) == 3} == set(MCLUST) - set(FAMILIES)
     assert family_named("E").n_parameters(3, 1) == 1

@@ -1,4 +1,4 @@
-"""Tests that the automatic ridge costs no likelihood if there are enough rows, and that fits name other components."""
+"""Tests of the automatic ridge: fits drop it at the end, except components that need it, of which fits warn."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def thin_groups(seed: int = 0, n_features: int = 2) -> np.ndarray:
     return np.concatenate([rows[:200], rows[200:] + 30])
 
 
-def fitted(rows: Any, structure: str = "full", **how: Any) -> GaussianMixture:
-    return GaussianMixture(2, covariance_type=structure, random_state=0, **how).fit(rows)
+def fitted(rows: Any, structure: str = "full", **parameters: Any) -> GaussianMixture:
+    return GaussianMixture(2, covariance_type=structure, random_state=0, **parameters).fit(rows)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_the_ridge_costs_no_likelihood(structure: str) -> None:
+def test_the_automatic_ridge_costs_no_likelihood(structure: str) -> None:
     rows = thin_groups(n_features=3)
     automatic, without = fitted(rows, structure), fitted(rows, structure, reg_covar=0)
     assert automatic.score(rows) > without.score(rows) - 1e-4
     assert automatic.outcome_.on_ridge == []
 
 
-def test_the_end_does_not_depend_on_units_order_weights_and_blocks() -> None:
+def test_dropping_the_ridge_does_not_depend_on_units_order_weights_or_blocks() -> None:
     rows = thin_groups()
     first = fitted(rows)
     assert first.outcome_.is_ridge_dropped
@@ -58,7 +58,7 @@ def test_the_end_does_not_depend_on_units_order_weights_and_blocks() -> None:
     assert np.array_equal(groups["a"].covariances, first.covariances_)
 
 
-def test_few_distinct_rows_keep_the_ridge() -> None:
+def test_a_component_with_few_distinct_rows_keeps_the_ridge_and_warns() -> None:
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(200, 2)), np.repeat(rng.normal(size=(2, 2)) + 30, 50, axis=0)])
     with pytest.warns(CollapseWarning, match="rests on reg_covar, because it has 2 distinct rows for 2 columns"):
@@ -67,7 +67,7 @@ def test_few_distinct_rows_keep_the_ridge() -> None:
     assert gm.outcome_.on_ridge == [int(gm.predict(rows[-1:])[0])]
 
 
-def test_inference_and_files_know_that_the_ridge_is_gone(tmp_path: Any) -> None:
+def test_inference_and_saved_files_account_for_a_dropped_ridge(tmp_path: Any) -> None:
     rows = thin_groups()
     automatic, without = fitted(rows), fitted(rows, reg_covar=0, tol=1e-8)
     assert np.allclose(automatic.inference(rows).covariance, without.inference(rows).covariance, rtol=1e-4)
@@ -88,7 +88,7 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("rows", "n_components", "structure", "cause"), CAUSES)
-def test_components_on_the_ridge_are_named_once(rows: Any, n_components: int, structure: Any, cause: str) -> None:
+def test_one_warning_names_components_on_the_ridge(rows: Any, n_components: int, structure: Any, cause: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gm = GaussianMixture(
@@ -101,14 +101,14 @@ def test_components_on_the_ridge_are_named_once(rows: Any, n_components: int, st
     assert "only because of reg_covar" in (gm.outcome_.certificate or "only because of reg_covar")
 
 
-def test_sound_components_are_not_named() -> None:
+def test_well_conditioned_components_cause_no_collapse_warning() -> None:
     for structure in STRUCTURES:
         with warnings.catch_warnings():
             warnings.simplefilter("error", CollapseWarning)
             assert GaussianMixture(3, covariance_type=structure, random_state=0).fit(IRIS).outcome_.on_ridge == []
 
 
-def test_steps_that_are_left_decide_whether_the_ridge_is_dropped() -> None:
+def test_the_ridge_is_dropped_only_if_max_iter_leaves_enough_steps() -> None:
     rows, first = thin_groups(), fitted(thin_groups(), init_params="kmeans")
     n_ridged = sum(value < first.lower_bound_ - 1 for value in first.lower_bounds_)
     with warnings.catch_warnings():
@@ -120,7 +120,7 @@ def test_steps_that_are_left_decide_whether_the_ridge_is_dropped() -> None:
     assert ends[-1].outcome_ == first.outcome_
 
 
-def test_warm_starts_and_several_starts_drop_the_ridge() -> None:
+def test_the_ridge_is_dropped_with_warm_start_n_init_labels_and_other_options() -> None:
     rows = thin_groups()
     first = fitted(rows)
     again = GaussianMixture(2, random_state=0, warm_start=True).fit(rows).fit(rows)
@@ -140,12 +140,12 @@ def test_warm_starts_and_several_starts_drop_the_ridge() -> None:
         assert gm.outcome_.is_ridge_dropped
 
 
-def test_a_stream_keeps_the_ridge() -> None:
+def test_partial_fit_keeps_the_automatic_ridge() -> None:
     gm = GaussianMixture(2, random_state=0).partial_fit(np.concatenate([thin_groups(seed) for seed in range(170)]))
     assert (gm._stream.state.ridge > 0).all()
 
 
-def test_a_number_stays() -> None:
+def test_a_numeric_reg_covar_is_never_dropped() -> None:
     rows = thin_groups()
     assert not fitted(rows, reg_covar=1e-5).outcome_.is_ridge_dropped
     made = fit_many([rows, rows], 2, random_state=0, reg_covar=1e-5)

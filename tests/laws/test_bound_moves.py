@@ -40,7 +40,7 @@ def rows(rng):
     return np.concatenate((rng.normal(size=(120, 2)), rng.normal(size=(80, 2)) + 12))
 
 
-def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
+def moves_of(rows, family, engine, weights, responsibilities, row_weight=None, unit=1.0):
     """Return the moves of a posterior, and the model after an M-step from responsibilities."""
     covariance = np.cov(rows.T)
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
@@ -49,25 +49,25 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
     total = unit * source.row_totals.total_weight
     of_prior = {"prior": prior.scaled_conjugate(unit), "gauss_wishart": prior}
     objective = VariationalObjective(np.zeros(2), **of_prior, total_weight=total, weight_unit=unit)
-    given = ArraySource(rows, row_weight, assignment=shares)
-    model = InitialMoments(given, engine, shares.shape[1], Partition()).model(family, objective)
+    assigned = ArraySource(rows, row_weight, assignment=responsibilities)
+    model = InitialMoments(assigned, engine, responsibilities.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
     return BirthMergeMoves(source, engine, objective, distinct_rows(source), 6, rng, lambda: False), model
 
 
-def quarters(rows):
-    """Return responsibilities that split the first cluster at random and give the last component a bit of all rows."""
-    shares = np.full((len(rows), 4), 0.005)
-    halves = np.random.default_rng(1).integers(2, size=120)
-    shares[np.arange(120), halves] = 0.985
-    shares[120:, 2] = 0.985
-    return shares
+def overlapping(rows):
+    """Return responsibilities of four components: two divide a cluster at random, and the last one has little mass."""
+    responsibilities = np.full((len(rows), 4), 0.005)
+    components = np.random.default_rng(1).integers(2, size=120)
+    responsibilities[np.arange(120), components] = 0.985
+    responsibilities[120:, 2] = 0.985
+    return responsibilities
 
 
 @families
 @pytest.mark.parametrize("weights", [DirichletWeights(0.5, 4), StickBreakingWeights(0.5)], ids=["dirichlet", "sticks"])
-def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
-    moves, model = moves_of(rows, family, engine, weights, quarters(rows))
+def test_components_that_divide_a_cluster_are_merged(rows, family, engine, weights) -> None:
+    moves, model = moves_of(rows, family, engine, weights, overlapping(rows))
     state = moves.evaluate(model)
     changes = list(moves.propose_pruned_models(state))
     assert (0, 1) in changes[0].merged_pairs
@@ -79,40 +79,40 @@ def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
 
 
 @families
-def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> None:
-    """The promised gain is the change of the bound if the rows go to the other components, before any update."""
-    shares = np.zeros((200, 3))
-    shares[:120, 0] = shares[120:, 1] = 0.97
-    shares[:, 2] = 0.03
-    moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), shares)
+def test_a_deletion_gains_at_least_its_predicted_gain(rows, family, engine) -> None:
+    """The predicted gain is the change of the bound if the rows go to the other components, before any update."""
+    responsibilities = np.zeros((200, 3))
+    responsibilities[:120, 0] = responsibilities[120:, 1] = 0.97
+    responsibilities[:, 2] = 0.03
+    moves, model = moves_of(rows, family, engine, DirichletWeights(0.5, 3), responsibilities)
     before = moves.objective.variational_posterior(model)
     state, small = moves.evaluate(model), np.array([2])
-    left = moves.merge_sums(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
-    promise = deletion_gains(before, moves.objective.variational_posterior(state.next_model).counts, small, left)[0]
+    sums = moves.merge_sums(moves.source, before, np.empty((0, 2), dtype=np.intp), small)[1]
+    gain = deletion_gains(before, moves.objective.variational_posterior(state.next_model).counts, small, sums)[0]
     without = moves.evaluate(moves.objective.to_model(before.take([0, 1])))
-    assert promise > 0
+    assert gain > 0
     rounding = 1e-2 if family.is_shared else 1e-9  # the deletion also changes a shared covariance
-    assert promise - rounding < without.bound - state.bound < promise + 3.0
+    assert gain - rounding < without.bound - state.bound < gain + 3.0
 
 
 @pytest.mark.parametrize("seed", [25, 187])
-def test_rows_of_weight_0_keep_no_component(seed) -> None:
+def test_rows_of_weight_0_do_not_change_a_bayesian_fit(seed) -> None:
     """A row of weight 0 may belong to a single component, for which log (1 − r) is −∞."""
     rng = np.random.default_rng(seed)
     n_rows, n_features = int(rng.integers(10, 60)), int(rng.integers(2, 4))
     X = rng.normal(size=(n_rows, n_features)) * rng.uniform(0.3, 3) + 4 * rng.integers(2, size=(n_rows, 1))
-    far = X.mean(axis=0) + 100 * np.concatenate((np.eye(n_features), -np.eye(n_features)))
+    distant = X.mean(axis=0) + 100 * np.concatenate((np.eye(n_features), -np.eye(n_features)))
     fit = BayesianGaussianMixture(5, covariance_type="diag", random_state=0, init_params="kmeans")
     alone = clone(fit).fit(X)
-    beside = clone(fit).fit(np.concatenate((X, far)), sample_weight=np.repeat([1.0, 0.0], [n_rows, 2 * n_features]))
-    np.testing.assert_allclose(beside.lower_bound_, alone.lower_bound_, rtol=1e-9)
-    assert (beside.mass_ > 0).sum() == (alone.mass_ > 0).sum() == 2
+    both = clone(fit).fit(np.concatenate((X, distant)), sample_weight=np.repeat([1.0, 0.0], [n_rows, 2 * n_features]))
+    np.testing.assert_allclose(both.lower_bound_, alone.lower_bound_, rtol=1e-9)
+    assert (both.mass_ > 0).sum() == (alone.mass_ > 0).sum() == 2
 
 
 @families
-def test_moves_that_lower_the_bound_are_rejected(rows, family, engine, monkeypatch) -> None:
-    shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, family, engine, StickBreakingWeights(1.0), shares)
+def test_birth_and_merge_moves_that_lower_the_bound_are_rejected(rows, family, engine, monkeypatch) -> None:
+    responsibilities = np.repeat(np.eye(2), [120, 80], axis=0)
+    moves, model = moves_of(rows, family, engine, StickBreakingWeights(1.0), responsibilities)
     alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
     worse = PrunedModel(alone, np.array([0]), [(0, 1)])
     monkeypatch.setattr(BirthMergeMoves, "propose_pruned_models", lambda moves, state: iter([worse]))
@@ -121,41 +121,41 @@ def test_moves_that_lower_the_bound_are_rejected(rows, family, engine, monkeypat
     assert moves.apply_moves(model) is None
 
 
-@pytest.mark.parametrize(("lost", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
-def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeypatch, lost, pairs, is_made) -> None:
-    shares = np.repeat(np.eye(2), [120, 80], axis=0)
-    moves, model = moves_of(rows, FAMILIES["full"], engine, StickBreakingWeights(1.0), shares)
+@pytest.mark.parametrize(("loss", "pairs", "is_made"), [(5e-4, [], True), (2e-3, [], False), (5e-4, [(0, 1)], False)])
+def test_deletions_but_not_merges_may_slightly_lower_the_bound(rows, engine, monkeypatch, loss, pairs, is_made) -> None:
+    responsibilities = np.repeat(np.eye(2), [120, 80], axis=0)
+    moves, model = moves_of(rows, FAMILIES["full"], engine, StickBreakingWeights(1.0), responsibilities)
     state = moves.evaluate(model)
     alone = moves.objective.to_model(moves.objective.variational_posterior(model).take([0]))
     pruned = PrunedModel(alone, np.array([0]), pairs)
     monkeypatch.setattr(BirthMergeMoves, "propose_pruned_models", lambda *_: iter([pruned]))
-    monkeypatch.setattr(BirthMergeMoves, "evaluate", lambda _, model: EvaluatedModel(model, state.bound - lost, model))
+    monkeypatch.setattr(BirthMergeMoves, "evaluate", lambda _, model: EvaluatedModel(model, state.bound - loss, model))
     found = moves._prune(state, np.zeros(2, dtype=np.int8), np.full(2, -1))[0].model
     assert (found is alone) == is_made
 
 
 @pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)
 @pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickBreakingWeights(0.01)], ids=["dirichlet", "sticks"])
-def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, weights, engine, rng) -> None:
-    """Check clusters side by side, one within another, and one with 60 rows; the core's bound must be correct."""
+def test_improve_column_ends_where_neither_em_nor_moves_raise_the_bound(family, weights, engine, rng) -> None:
+    """Check clusters that are separate, within another cluster, or small; the bound of the core must be correct."""
     parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
-    rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
-    few = condense_rows(distinct_rows(ArraySource(rows)))
+    rows = np.concatenate([rng.normal(location, spread, (size, 1)) for location, spread, size in parts])
+    condensed = condense_rows(distinct_rows(ArraySource(rows)))
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
     prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
-    source = ArraySource(few.rows, few.weight / 4.0)
+    source = ArraySource(condensed.rows, condensed.weight / 4.0)
     of_prior = {"prior": prior.scaled_conjugate(4.0), "gauss_wishart": prior}
     objective = VariationalObjective(np.zeros(1), **of_prior, total_weight=6060.0, weight_unit=4.0)
-    given = ArraySource(few.rows, few.weight / 4.0, assignment=np.ones((len(few.rows), 1)))
-    start = InitialMoments(given, engine, 1, Partition()).model(family, objective)
-    sample = replace(few, weight=few.weight / 4.0)
+    assigned = ArraySource(condensed.rows, condensed.weight / 4.0, assignment=np.ones((len(condensed.rows), 1)))
+    start = InitialMoments(assigned, engine, 1, Partition()).model(family, objective)
+    sample = replace(condensed, weight=condensed.weight / 4.0)
     of_moves = source, engine, objective, sample
     moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
     found = moves.improve_column(start, sample, StopRule(1e-8, 1000))
     assert found is not None
     model, bound = found
-    most = model.n_components  # the limit prevents further births, which might depend on the draws
-    moves = BirthMergeMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
+    limit = model.n_components  # the limit prevents further births, which might depend on the draws
+    moves = BirthMergeMoves(*of_moves, limit, np.random.default_rng(0), lambda: False)
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
@@ -164,15 +164,15 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     after = moves.apply_moves(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
     moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
-    late = moves.improve_column(start, sample, StopRule(1e-8, 1000, deadline=0.0))
-    assert late is not None
-    assert late[0].n_components == 1
-    np.testing.assert_array_equal(late[0].means, start.means)
-    assert moves.evaluate(start).bound == pytest.approx(late[1], rel=1e-13)
+    at_deadline = moves.improve_column(start, sample, StopRule(1e-8, 1000, deadline=0.0))
+    assert at_deadline is not None
+    assert at_deadline[0].n_components == 1
+    np.testing.assert_array_equal(at_deadline[0].means, start.means)
+    assert moves.evaluate(start).bound == pytest.approx(at_deadline[1], rel=1e-13)
 
 
-@pytest.mark.parametrize("share", [0.5, 2.0])
-def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
+@pytest.mark.parametrize("fraction", [0.5, 2.0])
+def test_improve_column_deletes_components_that_hardly_raise_the_bound(fraction, engine) -> None:
     """The core evaluates every deletion; a component farther from its only row contributes less."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
     prior = GaussWishartPrior(family, StickBreakingWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
@@ -180,23 +180,23 @@ def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> Non
     sample, rng = distinct_rows(source), np.random.default_rng(0)
     moves = BirthMergeMoves(source, engine, objective, sample, 1, rng, lambda: False)
 
-    def model(*places: float) -> Model:
-        n = len(places)
-        weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(places)[:, None]
+    def model(*locations: float) -> Model:
+        n = len(locations)
+        weights, means = np.array([200.0, 1.0])[:n] / 201.0, np.array(locations)[:, None]
         return Model(weights, means, family.covariances(np.ones((n, 1)), n, 1), family)
 
-    alone = moves.evaluate(model(0.0)).bound + share * core.LOSS_OF_DELETION
-    start = model(0.0, brentq(lambda place: moves.evaluate(model(0.0, place)).bound - alone, 8.0, 15.0, xtol=1e-12))
+    alone = moves.evaluate(model(0.0)).bound + fraction * core.LOSS_OF_DELETION
+    start = model(0.0, brentq(lambda mean: moves.evaluate(model(0.0, mean)).bound - alone, 8.0, 15.0, xtol=1e-12))
     found = moves.improve_column(start, sample, StopRule(1e-9, 1))
     assert found is not None
-    assert found[0].n_components == (1 if share < 1 else 2)
+    assert found[0].n_components == (1 if fraction < 1 else 2)
 
 
 @families
-def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> None:
+def test_birth_and_merge_moves_do_not_depend_on_the_unit_of_row_weights(rows, family, engine) -> None:
     weights = np.random.default_rng(2).integers(1, 4, 200).astype(float)
-    plain, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights)
-    reduced, other = moves_of(rows, family, engine, StickBreakingWeights(0.5), quarters(rows), weights / 4, 4.0)
+    plain, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), overlapping(rows), weights)
+    reduced, other = moves_of(rows, family, engine, StickBreakingWeights(0.5), overlapping(rows), weights / 4, 4.0)
     assert reduced.evaluate(other).bound == pytest.approx(plain.evaluate(model).bound, rel=1e-12)
     one, two = plain.apply_moves(model), reduced.apply_moves(other)
     assert one is not None
@@ -204,31 +204,31 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
     np.testing.assert_allclose(one.means, two.means, rtol=1e-9)
 
 
-def crowd(n_rows, n_features, n_clusters, spread, rng):
+def draw_clusters(n_rows, n_features, n_clusters, spread, rng):
     """Draw rows of clusters with different shapes and sizes, whose means are about `spread` deviations apart."""
-    places = spread * rng.normal(size=(n_clusters, n_features))
+    means = spread * rng.normal(size=(n_clusters, n_features))
     shapes = rng.normal(size=(n_clusters, n_features, n_features)) / np.sqrt(n_features)
     labels = rng.choice(n_clusters, size=n_rows, p=rng.dirichlet(np.full(n_clusters, 5.0)))
     rows = rng.normal(size=(n_rows, n_features))
-    return np.concatenate([rows[labels == k] @ shapes[k].T + places[k] for k in range(n_clusters)])
+    return np.concatenate([rows[labels == k] @ shapes[k].T + means[k] for k in range(n_clusters)])
 
 
 @pytest.mark.parametrize(("n_rows", "n_features", "spread"), [(8000, 8, 0.8), (3000, 40, 2.0)])
-def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows, n_features, spread) -> None:
-    rows = crowd(n_rows, n_features, 12, spread, np.random.default_rng(0))
+def test_births_find_overlapping_clusters_and_clusters_with_many_features(n_rows, n_features, spread) -> None:
+    rows = draw_clusters(n_rows, n_features, 12, spread, np.random.default_rng(0))
     found = BayesianGaussianMixture(20, random_state=0).fit(rows)
     assert (found.mass_ > 1).sum() == 12
 
 
 @families
-def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
-    """At the start of EM the two halves together have the mass of the component and nearly its mean."""
+def test_split_components_divides_the_mass_of_the_parent_component(rows, family, engine) -> None:
+    """At the start of EM, the two new components together have the mass of their parent and nearly its mean."""
     moves, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.variational_posterior(model)
     births, labels = BirthProposals(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
-    born = births.split_components(q, labels, np.array([0, 1]))  # no row has component 1 as its likeliest
-    assert born is not None
-    after, parents = born
+    split = births.split_components(q, labels, np.array([0, 1]))  # no row has component 1 as its likeliest
+    assert split is not None
+    after, parents = split
     np.testing.assert_array_equal(parents, [0, -1, 0])
     assert after.counts[[0, 2]].sum() == pytest.approx(q.counts[0])
     assert after.counts[1] == q.counts[1]
@@ -236,14 +236,14 @@ def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
     assert np.sort(after.counts[[0, 2]] / q.counts[0]) == pytest.approx([0.4, 0.6], abs=0.02)
 
 
-def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
+def test_subsamples_save_passes_over_all_rows_and_keep_the_lower_bound(rng, monkeypatch) -> None:
     """The bound of all rows decides, but all rows are read less often than without subsamples."""
-    rows, passes = crowd(8000, 6, 6, 8.0, rng), list[int]()
-    over = StepTask.sum_moments
+    rows, passes = draw_clusters(8000, 6, 6, 8.0, rng), list[int]()
+    sum_moments = StepTask.sum_moments
 
     def counted(task, source):
         passes.append(source.n_rows)
-        return over(task, source)
+        return sum_moments(task, source)
 
     monkeypatch.setattr(StepTask, "sum_moments", counted)
     monkeypatch.setattr(birth_merge_moves, "MAX_ESTIMATION_ROWS", 500)
@@ -253,20 +253,20 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", least)
         passes.clear()
         found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
-    (with_parts, n_passes), (without, n_more) = found
-    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 × tol
+    (subsampled, n_passes), (without, n_more) = found
+    assert subsampled.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 × tol
     assert n_passes <= 10 < n_more, (n_passes, n_more)
 
 
-def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch) -> None:
+def test_a_split_rejected_on_a_subsample_is_tried_again_only_on_all_rows(monkeypatch) -> None:
     """Subsamples have about 2,500 and 10,000 rows; on the first, the split of one of the three clusters is rejected."""
     monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
-    born = BirthProposals.split_components
+    split_components = BirthProposals.split_components
 
     def counted(births, q, labels, chosen):
         tries.append((len(births.sample.rows), len(chosen)))
-        return born(births, q, labels, chosen)
+        return split_components(births, q, labels, chosen)
 
     monkeypatch.setattr(BirthProposals, "split_components", counted)
     rows = rng.normal(size=(40_000, 2)) + 20.0 * rng.integers(3, size=(40_000, 1))
@@ -276,7 +276,7 @@ def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch
     assert tries[-1] == (40_000, 3), tries
 
 
-def test_parts_have_the_weight_of_their_rows(rng) -> None:
+def test_draw_subsamples_keeps_the_weights_of_the_drawn_rows(rng) -> None:
     rows, weight = rng.normal(size=(350_000, 12)), rng.integers(1, 5, 350_000).astype(float)
     data = problem.TrainingData(ArraySource(rows, weight))
     totals = [data.weight_unit * part.weight.sum() for part in data.draw_subsamples(np.random.default_rng(0))]
@@ -287,8 +287,8 @@ def test_parts_have_the_weight_of_their_rows(rng) -> None:
 @pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
 @pytest.mark.parametrize("is_within", [True, False], ids=["within", "across"])
 @pytest.mark.parametrize("has_more", [True, False], ids=["heavy and tails", "usual"])
-def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, rng) -> None:
-    rows, weight = crowd(400, 3, 2, 2.0, rng), rng.random(400)
+def test_bisect_returns_the_best_result_of_em_from_several_splits(is_full, is_within, has_more, rng) -> None:
+    rows, weight = draw_clusters(400, 3, 2, 2.0, rng), rng.random(400)
     weight[7] = 20.0
     weight /= weight.sum()
     scale, cut, target = rows.std(axis=0), None if is_within else rng.random(4), native_target()
@@ -307,56 +307,55 @@ def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, r
         sides = [white[:, values.argmax()] > 0, along > quantile]
     if has_more:
         sides += [np.arange(400) == 7, squares[:, squares.max(axis=0).argmax()] > 1]
-    gain, first = max((settled(white, weight, side, is_full) for side in sides), key=lambda end: end[0])
-    halves = target.bisect(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
-    assert halves.gain == pytest.approx(gain, abs=1e-7)
-    np.testing.assert_allclose(target.first_responsibility(halves, rows), first, atol=1e-6)
-    assert (
-        weight @ target.bisection_gains(halves, rows) >= halves.gain - 1e-12
-    )  # one step later the gain may only be lower by rounding
+    gain, first = max((bisect_by_em(white, weight, side, is_full) for side in sides), key=lambda end: end[0])
+    bisection = target.bisect(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
+    assert bisection.gain == pytest.approx(gain, abs=1e-7)
+    np.testing.assert_allclose(target.first_responsibility(bisection, rows), first, atol=1e-6)
+    # One step later, the gain may only be lower by rounding.
+    assert weight @ target.bisection_gains(bisection, rows) >= bisection.gain - 1e-12
 
 
-def settled(rows, weight, side, is_full):
-    """Return the gain before the last of five EM steps from a split, and the first half's responsibilities after it."""
-    shares, gains = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), []
+def bisect_by_em(rows, weight, side, is_full):
+    """Return the gain before the last of five EM steps from a split, and one component's responsibilities after it."""
+    responsibilities, gains = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), []
     for _ in range(6):
         densities = []
-        for share in shares * weight:
-            mean, n = np.average(rows, axis=0, weights=share), share.sum()
-            covariance = np.cov(rows.T, aweights=share, ddof=0) + 1e-9 * np.eye(3)
+        for component_weight in responsibilities * weight:
+            mean, n = np.average(rows, axis=0, weights=component_weight), component_weight.sum()
+            covariance = np.cov(rows.T, aweights=component_weight, ddof=0) + 1e-9 * np.eye(3)
             covariance = covariance if is_full else np.diag(np.diag(covariance))
             densities.append(np.log(n) + multivariate_normal(mean, covariance).logpdf(rows))
-        shares, total = softmax(densities, axis=0), logsumexp(densities, axis=0)
+        responsibilities, total = softmax(densities, axis=0), logsumexp(densities, axis=0)
         gains.append(weight @ (total - multivariate_normal(np.zeros(3)).logpdf(rows)))
-    return gains[-2], shares[0]
+    return gains[-2], responsibilities[0]
 
 
-def test_a_half_has_the_least_weight(rng) -> None:
-    """A single distant row may be a half if its weight is at least the smallest weight allowed."""
+def test_bisect_isolates_an_outlier_only_if_the_minimum_weight_allows(rng) -> None:
+    """A single distant row may be one of the two components if its weight is at least the smallest weight allowed."""
     rows, weight = rng.normal(size=(200, 2)), np.full(200, 1 / 200)
     rows[0] = 1e3
-    share, target = 1.0 / 200, native_target()
-    halves = target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
-    first = target.first_responsibility(halves, rows)
-    assert min(weight @ first, 1 - weight @ first) == pytest.approx(share, rel=1e-6)
-    assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < halves.gain
+    row_weight, target = 1.0 / 200, native_target()
+    bisection = target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
+    first = target.first_responsibility(bisection, rows)
+    assert min(weight @ first, 1 - weight @ first) == pytest.approx(row_weight, rel=1e-6)
+    assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < bisection.gain
 
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.parametrize("structure", ["full", "diag"])
-@pytest.mark.parametrize(("n_features", "apart"), [(1, 6.0), (10, 6.0), (40, 10.0)])
-def test_two_clusters_apart_along_one_of_many_features_are_found(structure, n_features, apart):
-    """After scaling by the sample, no feature has a larger spread than the one that separates the clusters."""
+@pytest.mark.parametrize(("n_features", "distance"), [(1, 6.0), (10, 6.0), (40, 10.0)])
+def test_a_bayesian_fit_finds_two_clusters_separated_along_one_of_many_features(structure, n_features, distance):
+    """After scaling by the sample, all features have the same spread, even the feature that separates the clusters."""
     rng = np.random.default_rng(n_features)
     X = rng.normal(size=(4_000, n_features))
-    X[::2, 0] += apart
+    X[::2, 0] += distance
     X[:, n_features - 1] += 1e3
     found = BayesianGaussianMixture(6, covariance_type=structure, random_state=0).fit(X)
     assert (found.mass_ > 0).sum() == 2
 
 
 @pytest.mark.parametrize(("n_features", "deviations", "seed"), [(2, (1.0, 4.0, 16.0), 2), (3, (1.0, 2.5), 0)])
-def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, seed):
+def test_a_bayesian_fit_finds_a_narrow_cluster_within_a_wide_one(n_features, deviations, seed):
     rng = np.random.default_rng(seed)
     size = 600 // len(deviations), n_features
     X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
@@ -364,7 +363,7 @@ def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, see
     assert (found.mass_ > MIN_MASS).sum() == len(deviations)
 
 
-def test_a_constant_feature_is_no_axis_of_halves(rng):
+def test_births_never_split_along_a_constant_feature(rng):
     """The values of a constant feature differ only by rounding, and so does its standard deviation from 0."""
     rows, weight = rng.normal(size=(333, 40)), np.ones(333)
     rows[:, 7] = 1234.5

@@ -15,7 +15,7 @@ from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 
-STEPS = 30
+N_STEPS = 30
 # Allowed decrease of the objective: the rounding of a sum over all rows and over K d terms of a prior. In addition,
 # iterative updates stop where the likelihood is flat (`Family.accuracy`).
 ROUNDING = 1e-11
@@ -39,23 +39,23 @@ cases = pytest.mark.parametrize("case", CASES)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
-def objective_and_start(given, family, case, unit=1.0):
+def objective_and_start(problem, family, case, unit=1.0):
     """Return the objective of EM, and a model from which EM may start."""
-    restrictions, start = CASES[case], given.start(family)
+    restrictions, start = CASES[case], problem.start(family)
     values = replace(
         restrictions,
         initial_means=start.means + 0.5 if restrictions.fixed_mean_components else None,
         initial_covariances=start.covariances if restrictions.fixed_covariance_components else None,
     )
-    moments = OverallMoments.from_source(given.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
-    objective = values.make_objective(np.zeros(given.rows.shape[1]), unit, given.n_components, family, moments)
+    moments = OverallMoments.from_source(problem.source, unit, ReferenceEngine(), is_matrix=family.kind.is_matrix)
+    objective = values.make_objective(np.zeros(problem.rows.shape[1]), unit, problem.n_components, family, moments)
     return objective, objective.nearest_feasible(start)
 
 
-def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
-    objective, start = objective_and_start(given, family, case)
+def run_states(problem, family, engine, case, *, is_accelerated=False, stopping=None):
+    objective, start = objective_and_start(problem, family, case)
     states = run_em(
-        given.source, engine, start, objective, stopping or StopRule(0.0, STEPS), is_accelerated=is_accelerated
+        problem.source, engine, start, objective, stopping or StopRule(0.0, N_STEPS), is_accelerated=is_accelerated
     )
     return objective, start, list(states)
 
@@ -63,22 +63,22 @@ def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
 @cases
 @families
 def test_no_step_lowers_the_posterior_density(family, case):
-    objective, start, states = ended(PROBLEMS["overlapping"], family, complete_engine(1), case)
-    assert_kept_and_raised(objective, start, states)
+    objective, start, states = run_states(PROBLEMS["overlapping"], family, complete_engine(1), case)
+    assert_monotone_and_fixed(objective, start, states)
     trace, before = states[-1].trace, states[-2]  # an engine may run many steps in one call
-    place = before.trace.n_steps
-    added = (trace.objective[place] - trace.log_likelihood[place]) * len(PROBLEMS["overlapping"].rows)
+    index = before.trace.n_steps
+    added = (trace.objective[index] - trace.log_likelihood[index]) * len(PROBLEMS["overlapping"].rows)
     assert added == pytest.approx(objective.log_prior(before.model), rel=1e-9, abs=1e-8)
 
 
 @pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
 @families
-def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
+def test_no_pass_of_an_accelerated_run_lowers_the_posterior_density(family, case):
     how = {"is_accelerated": True, "stopping": StopRule(0.0, 40)}
-    assert_kept_and_raised(*ended(PROBLEMS["overlapping"], family, complete_engine(1), case, **how))
+    assert_monotone_and_fixed(*run_states(PROBLEMS["overlapping"], family, complete_engine(1), case, **how))
 
 
-def assert_kept_and_raised(objective, start, states):
+def assert_monotone_and_fixed(objective, start, states):
     """Check that each state has the fixed parameters and an objective that is at least the previous one."""
     raised = np.array(states[-1].trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
@@ -97,11 +97,11 @@ def assert_kept_and_raised(objective, start, states):
 
 
 @families
-def test_the_density_of_the_prior_is_its_formula(family):
+def test_the_log_density_of_a_prior_equals_its_formula(family):
     """Check −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]; a shared Σ counts Λ once."""
-    given, n_components = PROBLEMS["overlapping"], 3
-    objective, start = objective_and_start(given, family, "strong")
-    n_features, prior = given.rows.shape[1], objective.prior
+    problem, n_components = PROBLEMS["overlapping"], 3
+    objective, start = objective_and_start(problem, family, "strong")
+    n_features, prior = problem.rows.shape[1], objective.prior
     each, once = family.prior_degrees(30.0, n_features, 1.0)
     matrix = SPREAD if family.kind.is_matrix else np.diag(np.diag(SPREAD))
     if family.kind.second is Second.TRACE:  # one variance describes all features
@@ -118,13 +118,13 @@ def test_the_density_of_the_prior_is_its_formula(family):
 @pytest.mark.heavy(but=8)
 @families
 @pytest.mark.parametrize("case", ["default", "strong", "weights"])
-def test_a_row_of_weight_two_is_two_rows(family, case):
+def test_a_fit_with_a_prior_treats_a_weight_of_two_as_two_rows(family, case):
     """Weights and repeated rows must have the same effect on the weight of a prior, too."""
-    given, engine = PROBLEMS["overlapping"], ReferenceEngine()
-    twice = np.repeat(np.arange(len(given.rows)), 2)
-    doubled = replace(given, rows=given.rows[twice], labels=given.labels[twice])
-    weighted = replace(given, row_weight=np.full(len(given.rows), 2.0))
-    one, other = (ended(problem, family, engine, case)[2][-1].model for problem in (doubled, weighted))
+    problem, engine = PROBLEMS["overlapping"], ReferenceEngine()
+    twice = np.repeat(np.arange(len(problem.rows)), 2)
+    doubled = replace(problem, rows=problem.rows[twice], labels=problem.labels[twice])
+    weighted = replace(problem, row_weight=np.full(len(problem.rows), 2.0))
+    one, other = (run_states(each, family, engine, case)[2][-1].model for each in (doubled, weighted))
     # Thirty steps multiply the rounding of sums; an iterative update stops within its accuracy.
     close = {"rtol": max(1e-9, 100 * family.accuracy), "atol": max(1e-9, 100 * family.accuracy)}
     np.testing.assert_allclose(one.weights, other.weights, **close)
@@ -133,14 +133,14 @@ def test_a_row_of_weight_two_is_two_rows(family, case):
 
 
 @families
-def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
+def test_a_fit_with_a_prior_does_not_depend_on_the_unit_of_row_weights(family):
     """The weight of the prior is divided by the unit of the row weights, too."""
-    given, engine = PROBLEMS["overlapping"], ReferenceEngine()
+    problem, engine = PROBLEMS["overlapping"], ReferenceEngine()
     ends = []
     for unit in (1.0, 0.25):
-        problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
-        objective, start = objective_and_start(problem, family, "default", unit)
-        ends.append(final_state(run_em(problem.source, engine, start, objective, StopRule(0.0, 10))))
+        scaled = replace(problem, row_weight=np.full(len(problem.rows), 1 / unit))
+        objective, start = objective_and_start(scaled, family, "default", unit)
+        ends.append(final_state(run_em(scaled.source, engine, start, objective, StopRule(0.0, 10))))
     # Ten steps multiply the rounding of roots, which some structures take of the unit.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
@@ -148,13 +148,13 @@ def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
 
 
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if is_separate(family, 8)])
-def test_some_covariances_stay_and_others_move(name, engine):
-    given, family = PROBLEMS["overlapping"], FAMILIES[name]
-    start = given.start(family)
+def test_fixed_covariances_stay_while_other_covariances_are_updated(name, engine):
+    problem, family = PROBLEMS["overlapping"], FAMILIES[name]
+    start = problem.start(family)
     objective = PosteriorObjective(
         np.zeros(3), initial_covariances=start.covariances, fixed_covariance_components=frozenset({1})
     )
-    end = final_state(run_em(given.source, engine, start, objective, StopRule(0.0, 20)))
+    end = final_state(run_em(problem.source, engine, start, objective, StopRule(0.0, 20)))
     raised = np.array(end.trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     same = [np.array_equal(end.model.covariances.each[k], start.covariances.each[k]) for k in range(3)]
@@ -162,14 +162,13 @@ def test_some_covariances_stay_and_others_move(name, engine):
 
 
 @families
-def test_an_empty_component_falls_back_on_the_prior(family):
+def test_an_empty_component_gets_the_mean_and_covariance_of_the_prior(family):
     """With a minimum weight, the component keeps this weight and gets the mean and covariance of the prior."""
-    given = PROBLEMS["overlapping"]
-    objective, start = objective_and_start(given, family, "default")
+    problem = PROBLEMS["overlapping"]
+    objective, start = objective_and_start(problem, family, "default")
     objective = replace(objective, weight_update=WeightUpdate(min_weight=1e-3))
-    far = np.array(start.means)
-    far[2] = 1e4
-    end = final_state(run_em(given.source, complete_engine(1), replace(start, means=far), objective, StopRule(0.0, 2)))
+    distant = replace(start, means=np.where(np.arange(3)[:, None] == 2, 1e4, start.means))
+    end = final_state(run_em(problem.source, complete_engine(1), distant, objective, StopRule(0.0, 2)))
     if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # without degrees the component is frozen
         assert list(end.trace.frozen_components) == [2]
         return
@@ -179,17 +178,17 @@ def test_an_empty_component_falls_back_on_the_prior(family):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_weights_are_the_best_of_all_that_are_allowed(seed):
+def test_weight_update_maximises_the_posterior_under_its_restrictions(seed):
     """Because Σ_k (N_k + α_k − 1) log π_k is concave, no small allowed change may improve the maximum."""
     rng = np.random.default_rng(seed)
     n, row_weight = int(rng.integers(2, 9)), 100.0
     fixed = {int(rng.integers(n)): float(rng.uniform(0.01, 0.2))} if seed % 2 else {}
     least = (float(rng.uniform(0, 0.8)) / n) if seed % 3 else 0.0
     fixed = {k: max(value, least) for k, value in fixed.items()}
-    shares = WeightUpdate(rng.uniform(0, 5, n), False, fixed, least)
+    update = WeightUpdate(rng.uniform(0, 5, n), False, fixed, least)
     weights = rng.dirichlet(np.full(n, 0.3))
-    found = shares.update(weights, row_weight)
-    counts = row_weight * weights + shares.concentration
+    found = update.update(weights, row_weight)
+    counts = row_weight * weights + update.concentration
     is_open = np.array([k not in fixed for k in range(n)])
     assert found.sum() == pytest.approx(1, rel=1e-14)
     assert found.min() >= least
@@ -203,9 +202,9 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
         assert (gradient[at_bound] <= gradient[inside][0] * (1 + 1e-12)).all()
 
 
-def test_weights_that_have_no_rows_share_what_is_left():
-    shares = WeightUpdate(fixed_weights={0: 0.5})
-    np.testing.assert_array_equal(shares.update(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
+def test_weight_update_divides_the_rest_equally_among_empty_components():
+    update = WeightUpdate(fixed_weights={0: 0.5})
+    np.testing.assert_array_equal(update.update(np.array([1.0, 0.0, 0.0]), 10.0), [0.5, 0.25, 0.25])
 
 
 def moments_of(source):
@@ -214,7 +213,7 @@ def moments_of(source):
     return OverallMoments.from_source(source, 1.0, make_engine(1, is_incomplete=True), is_matrix=True)
 
 
-def test_missing_values_do_not_shrink_correlations(rng):
+def test_missing_values_do_not_shrink_the_correlations_of_overall_moments(rng):
     rows = rng.multivariate_normal([5.0, 0, 0], [[4, 1.9, 0.1], [1.9, 1, 0.2], [0.1, 0.2, 1]], size=2000)
     rows[rng.random(rows.shape) < 0.4] = np.nan
     weight = rng.integers(1, 4, size=len(rows)).astype(float)
@@ -235,7 +234,7 @@ def test_missing_values_do_not_shrink_correlations(rng):
         np.testing.assert_allclose(moments.variances, np.nanvar(counted, axis=0) * n_rows / (n_rows - 1), rtol=1e-12)
 
 
-def test_moments_of_missing_values_do_not_depend_on_blocks(rng):
+def test_overall_moments_with_missing_values_do_not_depend_on_blocks(rng):
     rows, weight = rng.normal(size=(70_000, 3)), rng.random(70_000)
     rows[rng.random(rows.shape) < 0.3] = np.nan
     one, other = (moments_of(kind(rows, weight)) for kind in (ArraySource, ManyBlocks))
@@ -244,7 +243,7 @@ def test_moments_of_missing_values_do_not_depend_on_blocks(rng):
     np.testing.assert_array_equal(one.covariance, by_columns.covariance)
 
 
-def test_correlations_of_different_rows_make_a_covariance(rng):
+def test_inconsistent_correlations_of_pairs_become_a_valid_covariance(rng):
     x = rng.normal(size=(300, 1))
     parts = [x * [1, 1, np.nan], x * [np.nan, 1, 1], x * [1, np.nan, -1]]  # correlations of 1, 1 and -1
     moments = moments_of(ArraySource(np.vstack(parts) * [1, 10, 100]))

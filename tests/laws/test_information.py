@@ -19,7 +19,7 @@ from gaussmix._src.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
-STEP = 2e-3  # step of differences, whose error is STEP⁴ times fifth and sixth derivatives
+STEP = 2e-3  # step of differences, which have an error of STEP⁴ times fifth and sixth derivatives
 
 
 def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
@@ -28,7 +28,7 @@ def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
     return (rng.normal(size=(n_rows, n_features)) + groups) @ rng.normal(size=(n_features, n_features))
 
 
-def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **parameters):
+def em_run(rows=None, n_steps=1, weight=None, labels=None, error=None, **parameters):
     """Return a problem, and the state after some steps of EM, which is not at a maximum."""
     rows = rows_of() if rows is None else rows
     parameters = {"n_components": K, "init_params": "kmeans", "random_state": 0} | parameters
@@ -43,22 +43,22 @@ def information_of(problem, run, **how):
     return ObservedInformation.at_model(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
 
 
-def heights(problem, run):
+def objective_of_rows(problem, run):
     """Return a function that computes the objective of each row at a model, with the ridge as a prior.
 
     The weight of the ridge in a component is proportional to the component's mass in the run.
     """
     whole, objective, n_components = problem.source.whole, problem.objective, run.model.n_components
-    shares, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
+    posterior, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
     degrees = 0.0 if prior is None else prior.dof(n_components)
 
-    def heights_of(model):
+    def objectives(model):
         traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)
         of_prior = objective.log_prior(model) - 0.5 * degrees * traces.sum()
-        of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * shares @ traces
+        of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * posterior @ traces
         return of_rows + of_prior / problem.source.row_totals.total_weight
 
-    return heights_of
+    return objectives
 
 
 def along(function, directions, weights):
@@ -67,42 +67,43 @@ def along(function, directions, weights):
     return np.array([sum(w * function(s * v) for s, w in zip(steps, weights, strict=True) if w) for v in directions])
 
 
-def slopes(function, size):
+def gradient_at_zero(function, size):
     """Compute the gradient of a function at 0, (size, ...)."""
     return along(function, np.eye(size), (1, -8, 0, 8, -1)) / (12 * STEP)
 
 
-def curvatures(function, directions):
+def second_derivatives(function, directions):
     """Compute the second derivatives of a function at 0 along directions (n, size)."""
     return along(function, directions, (-1, 16, -30, 16, -1)) / (12 * STEP**2)
 
 
-def pushed(problem, run):
+def moved_from_maximum(problem, run):
     """Return the run with its model moved away from the end, so that the gradient is not 0."""
     at = information_of(problem, run).coordinates
     return run._replace(model=at.model_at(0.1 * np.random.default_rng(5).normal(size=at.n_parameters)))
 
 
-def assert_right(problem, run):
-    run = pushed(problem, run)
+def assert_close(problem, run):
+    """Compare the gradient, the scores and the information at a point with central differences."""
+    run = moved_from_maximum(problem, run)
     found, squared = information_of(problem, run), information_of(problem, run, are_frequency_weights=False)
-    at, of_model, weight = found.coordinates, heights(problem, run), problem.source.whole.row_weight
+    at, of_model, weight = found.coordinates, objective_of_rows(problem, run), problem.source.whole.row_weight
     weight = np.ones(N_ROWS) if weight is None else weight
-    scores = slopes(lambda point: of_model(at.model_at(point)), at.n_parameters)
+    scores = gradient_at_zero(lambda point: of_model(at.model_at(point)), at.n_parameters)
     np.testing.assert_allclose(found.gradient, scores @ weight / weight.sum(), atol=1e-9)
     np.testing.assert_allclose(found.score_outer_product, scores * weight @ scores.T / weight.sum(), atol=1e-8)
     np.testing.assert_allclose(squared.score_outer_product, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
     directions = np.random.default_rng(6).normal(size=(2 * at.n_parameters, at.n_parameters)) / np.sqrt(at.n_parameters)
     found_along = ((directions @ found.matrix) * directions).sum(axis=1)
-    expected = -curvatures(lambda point: weight @ of_model(at.model_at(point)) / weight.sum(), directions)
+    expected = -second_derivatives(lambda point: weight @ of_model(at.model_at(point)) / weight.sum(), directions)
     np.testing.assert_allclose(found_along, expected, atol=1e-6 * np.abs(expected).max())
     return found
 
 
 @pytest.mark.parametrize("family", SMOOTH)
 def test_the_information_is_the_curvature_of_the_log_likelihood(family):
-    problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), covariance_type=family, reg_covar=0.0)
-    found = assert_right(problem, run)
+    problem, run = em_run(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), covariance_type=family, reg_covar=0)
+    found = assert_close(problem, run)
     assert found.coordinates.n_parameters == problem.n_parameters
     assert np.abs(found.gradient).max() > 1e-3  # otherwise the test is trivial
 
@@ -124,8 +125,8 @@ def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     ],
     ids=str,
 )
-def test_curvature_with_priors_ridges_noise_and_labels(case):
-    assert_right(*begun(**case))
+def test_information_with_priors_ridges_noise_and_labels_equals_differences(case):
+    assert_close(*em_run(**case))
 
 
 @pytest.mark.parametrize(
@@ -138,39 +139,39 @@ def test_curvature_with_priors_ridges_noise_and_labels(case):
     ],
     ids=["equal", "mean", "covariance", "weight"],
 )
-def test_fixed_parameters_are_no_coordinates(restrictions, n_fixed):
-    given = {"means_init": rows_of()[:K], "weights_init": [0.3, 0.7], "covariances_init": 3 * np.array([np.eye(D)] * K)}
-    given |= {"weights_init": [0.5, 0.5]} if restrictions.equal_weights else {}
-    found = assert_right(*begun(restrictions=restrictions, **given))
+def test_fixed_parameters_are_not_coordinates_of_the_information(restrictions, n_fixed):
+    start = {"means_init": rows_of()[:K], "weights_init": [0.3, 0.7], "covariances_init": 3 * np.array([np.eye(D)] * K)}
+    start |= {"weights_init": [0.5, 0.5]} if restrictions.equal_weights else {}
+    found = assert_close(*em_run(restrictions=restrictions, **start))
     assert found.coordinates.n_parameters == 19 - n_fixed
 
 
-def with_holes(rows):
+def incomplete(rows):
     return np.where(np.random.default_rng(1).random(rows.shape) < 0.2, math.nan, rows)
 
 
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("family", SMOOTH)
-def test_curvature_with_missing_values(family):
-    assert_right(*begun(with_holes(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
+def test_information_with_missing_values_equals_differences(family):
+    assert_close(*em_run(incomplete(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("case", [{"noise": True}, {"prior": "default", "covariance_type": "diag"}, {}], ids=str)
-def test_curvature_with_missing_values_and_labels(case):
+def test_information_with_missing_values_and_labels_equals_differences(case):
     labels = np.maximum(np.arange(N_ROWS) % 9 - 7, -1)
-    assert_right(*begun(with_holes(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
+    assert_close(*em_run(incomplete(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
 
 
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
 @pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
 @pytest.mark.pairwise
-def test_curvature_with_measurement_errors(family, is_matrix):
+def test_information_with_measurement_errors_equals_differences(family, is_matrix):
     rng = np.random.default_rng(2)
-    halves = rng.normal(size=(N_ROWS, D, D))
-    error = 0.3 * halves @ halves.swapaxes(1, 2) if is_matrix else rng.uniform(0.1, 1, (N_ROWS, D))
-    assert_right(*begun(error=error, covariance_type=family, n_steps=3))
+    roots = rng.normal(size=(N_ROWS, D, D))
+    error = 0.3 * roots @ roots.swapaxes(1, 2) if is_matrix else rng.uniform(0.1, 1, (N_ROWS, D))
+    assert_close(*em_run(error=error, covariance_type=family, n_steps=3))
 
 
 FACTORS = [{}, {"noise": "isotropic"}, {"shared_loadings": True}, {"shared_noise": True}]
@@ -186,26 +187,26 @@ WITH_FACTORS = [
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
-def test_curvature_of_factor_analyzers(options, case):
-    problem, run = begun(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
-    assert assert_right(problem, run).coordinates.n_parameters == problem.n_parameters
+def test_information_of_factor_analyzers_equals_differences(options, case):
+    problem, run = em_run(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)
+    assert assert_close(problem, run).coordinates.n_parameters == problem.n_parameters
 
 
-BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for most in (1.0, 1.5, 3.0)]
+BOUNDED = [(name, bound) for name in ("full", "tied", "diag", "spherical") for bound in (1.0, 1.5, 3.0)]
 
 
-@pytest.mark.parametrize(("name", "most"), BOUNDED)
-def test_curvature_with_variances_at_a_bound(name, most):
+@pytest.mark.parametrize(("name", "bound"), BOUNDED)
+def test_information_with_variances_at_a_bound_equals_differences(name, bound):
     """Variances at the bound move together and other variances freely; axes with different variances may rotate."""
-    family = replace(FAMILIES[name], max_condition=most)
+    family = replace(FAMILIES[name], max_condition=bound)
     rows = np.random.default_rng(3).normal(size=(N_ROWS, D)) * [1.0, 1.5, 3.0]
     rows[::2] *= 2.0
-    problem, run = begun(rows + 4.0 * (np.arange(N_ROWS) % 2)[:, None], n_steps=20, covariance_type=family)
-    bounds = assert_right(problem, run).coordinates.variances_at_bounds
-    assert bounds is not None or (name, most) == ("spherical", 3.0)
+    problem, run = em_run(rows + 4.0 * (np.arange(N_ROWS) % 2)[:, None], n_steps=20, covariance_type=family)
+    bounds = assert_close(problem, run).coordinates.variances_at_bounds
+    assert bounds is not None or (name, bound) == ("spherical", 3.0)
 
 
-def test_a_bound_that_only_rounding_passes_is_met():
+def test_a_bound_exceeded_only_by_rounding_does_not_prevent_a_certificate():
     """If variances may differ by a factor of 1e8, the smallest variances have a relative error of 1e-8."""
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(200, 2)) @ [[1.0, 0.9], [0.0, 1e-5]] + 5.0
@@ -215,11 +216,11 @@ def test_a_bound_that_only_rounding_passes_is_met():
     assert gm.outcome_.is_maximum
 
 
-@pytest.mark.parametrize(("name", "most"), BOUNDED)
-def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
+@pytest.mark.parametrize(("name", "bound"), BOUNDED)
+def test_the_remaining_gain_at_a_bound_predicts_the_gain_of_further_steps(name, bound):
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
     rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
-    problem, run = begun(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=most))
+    problem, run = em_run(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=bound))
     certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert certificate.is_maximum
     end = final_state(
@@ -231,7 +232,7 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
 
 
 @pytest.mark.parametrize(("spread", "is_at_bounds"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
-def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_at_bounds):
+def test_variances_at_a_bound_are_optimal_only_if_the_rows_exceed_the_bound(spread, is_at_bounds):
     """The variances 0.5, 0.5 and 1.5 are at the bound of 3; the variances of the rows are within or beyond it."""
     rows = np.random.default_rng(0).normal(size=(400, D)) * spread
     axes = np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0]
@@ -246,10 +247,10 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
         assert find_certificate(*how) == OptimalityCertificate(False)
 
 
-def trimmed_height(problem, model, share):
-    """Compute the mean log density of the rows without the least likely fraction `share`."""
+def trimmed_objective(problem, model, fraction):
+    """Compute the mean log density of the rows without the least likely `fraction`."""
     log_density = np.sort(problem.engine.log_density(problem.data.make_source().whole, model.parameters))
-    return log_density[round(share * len(log_density)) :].mean()
+    return log_density[round(fraction * len(log_density)) :].mean()
 
 
 def with_outliers(rng, n_rows):
@@ -261,35 +262,35 @@ def with_outliers(rng, n_rows):
 
 def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
     """The trimmed likelihood chooses rows for each model, but is smooth if no row is near the cutoff."""
-    problem, run = begun(with_outliers(np.random.default_rng(1), N_ROWS), trim=0.1, reg_covar=0.0, n_steps=5)
-    run = pushed(problem, run)
+    problem, run = em_run(with_outliers(np.random.default_rng(1), N_ROWS), trim=0.1, reg_covar=0.0, n_steps=5)
+    run = moved_from_maximum(problem, run)
     found = information_of(problem, run)
     at = found.coordinates
 
-    def height(point):
-        return trimmed_height(problem, at.model_at(point), 0.1)
+    def objective(point):
+        return trimmed_objective(problem, at.model_at(point), 0.1)
 
-    np.testing.assert_allclose(found.gradient, slopes(height, at.n_parameters), atol=1e-9)
+    np.testing.assert_allclose(found.gradient, gradient_at_zero(objective, at.n_parameters), atol=1e-9)
     directions = np.random.default_rng(6).normal(size=(10, at.n_parameters)) / np.sqrt(at.n_parameters)
     found_along = ((directions @ found.matrix) * directions).sum(axis=1)
-    np.testing.assert_allclose(found_along, -curvatures(height, directions), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found_along, -second_derivatives(objective, directions), rtol=1e-6, atol=1e-7)
     assert np.abs(found.gradient).max() > 1e-3
 
 
-def test_a_weight_is_free_beside_one_that_is_fixed_and_noise_beside_equal_weights():
+def test_information_counts_only_weights_that_restrictions_leave_free():
     rows = rows_of(n_features=2)
     fixed = {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.3, 0.4, 0.3]}
-    assert assert_right(*begun(rows, n_components=3, **fixed)).coordinates.n_parameters == 1 + 3 * 5
+    assert assert_close(*em_run(rows, n_components=3, **fixed)).coordinates.n_parameters == 1 + 3 * 5
     equal = {"restrictions": Restrictions(equal_weights=True), "noise": True}
-    assert assert_right(*begun(rows, n_components=3, **equal)).coordinates.n_parameters == 1 + 3 * 5
-    least = {"restrictions": Restrictions(min_weight=0.49)}
-    assert assert_right(*begun(rows, **least)).coordinates.n_parameters == 2 * 5
+    assert assert_close(*em_run(rows, n_components=3, **equal)).coordinates.n_parameters == 1 + 3 * 5
+    restricted = {"restrictions": Restrictions(min_weight=0.49)}
+    assert assert_close(*em_run(rows, **restricted)).coordinates.n_parameters == 2 * 5
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag"])
-def test_the_information_of_one_component_at_its_maximum_is_known(family):
+def test_the_information_of_one_component_at_its_maximum_is_the_unit_matrix(family):
     """In units of the component, ½ tr(Σ⁻¹ dΣ Σ⁻¹ dΣ) + dμᵀ Σ⁻¹ dμ is the unit matrix; Magnus & Neudecker (1988)."""
-    found = information_of(*begun(n_components=1, n_steps=5, covariance_type=family, reg_covar=0.0))
+    found = information_of(*em_run(n_components=1, n_steps=5, covariance_type=family, reg_covar=0.0))
     rounding = np.finfo(float).eps * np.linalg.cond(np.cov(rows_of().T))  # rounding of whitened rows
     np.testing.assert_allclose(found.matrix, np.eye(len(found.matrix)), atol=10 * rounding)
     np.testing.assert_allclose(found.gradient, 0, atol=10 * rounding)
@@ -298,7 +299,7 @@ def test_the_information_of_one_component_at_its_maximum_is_known(family):
     assert np.abs(step).max() < 20 * rounding
 
 
-def test_a_saddle_is_no_maximum():
+def test_a_saddle_point_is_not_certified_as_a_maximum():
     """Two equal components between two groups gain nothing by an EM step, but much by moving apart."""
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[-3.0, 0.0], [3.0, 0.0]], 100, axis=0)
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
@@ -325,20 +326,20 @@ def cases(seed, number):
         rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, d))
         how = {"covariance_type": family, "tol": float(rng.choice([1e-3, 1e-4, 1e-5])), "n_components": n_components}
         try:
-            yield begun(rows, n_steps=200, n_init=1 + case % 2, **how)
+            yield em_run(rows, n_steps=200, n_init=1 + case % 2, **how)
         except ValueError:  # there are too few rows
             continue
 
 
-def test_the_remaining_gain_is_what_further_steps_gain():
+def test_the_remaining_gain_predicts_the_gain_of_further_steps():
     """Nine of ten fits must agree within a factor of 2; gains below 1e-9 nats depend on ridge and rounding."""
-    ratios, errors, others = [], [], 0
+    ratios, errors, n_without_maximum = [], [], 0
     for problem, run in cases(0, 24):
         certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
         if not certificate.is_maximum:
             assert certificate.is_maximum is False
             assert certificate.remaining_gain is certificate.label_change_fraction is None
-            others += 1
+            n_without_maximum += 1
             continue
         of_run = problem.source, problem.engine, run.model, problem.objective
         end = final_state(
@@ -350,25 +351,25 @@ def test_the_remaining_gain_is_what_further_steps_gain():
         labels = [problem.engine.labels(block, each.parameters) for each in models]
         errors.append(abs(certificate.label_change_fraction - (labels[0] != labels[1]).mean()))
     assert len(ratios) > 8
-    assert others > 4
+    assert n_without_maximum > 4
     assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
     assert np.median(errors) < 0.01
 
 
-APART = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.default_rng(0).normal(size=(300, D))
+GROUPS = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.default_rng(0).normal(size=(300, D))
 
 
 @pytest.mark.parametrize(
     "how",
     [
-        {"rows": with_holes(APART)},
-        {"rows": APART, "error": np.full(APART.shape, 0.3)},
-        {"rows": APART, "covariance_type": FactorAnalyzer(1, noise="isotropic")},
+        {"rows": incomplete(GROUPS)},
+        {"rows": GROUPS, "error": np.full(GROUPS.shape, 0.3)},
+        {"rows": GROUPS, "covariance_type": FactorAnalyzer(1, noise="isotropic")},
     ],
-    ids=["holes", "errors", "factors"],
+    ids=["missing", "errors", "factors"],
 )
 def test_a_maximum_of_a_slow_fit_is_certified(how):
-    problem, run = begun(tol=1e-5, n_steps=500, **how)
+    problem, run = em_run(tol=1e-5, n_steps=500, **how)
     certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
     assert certificate.is_maximum
     of_run = problem.source, problem.engine, run.model, problem.objective
@@ -383,40 +384,40 @@ def test_a_maximum_of_a_slow_fit_is_certified(how):
     assert certificate.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
 
 
-def test_structures_without_information_have_no_certificate():
+def test_find_certificate_states_why_a_structure_has_no_certificate():
     class Opaque(Full):
         """Structure without a description of its update."""
 
         algebra = None
 
-    problem, run = begun(covariance_type=Opaque())
+    problem, run = em_run(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
     assert find_certificate(*how).why_not == "there is no formula for the structure Opaque()"
-    problem, run = begun(covariance_type=FactorAnalyzer(2))
+    problem, run = em_run(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
     assert find_certificate(*how).why_not == "the covariances do not determine the loadings of 2 factors"
 
 
-def test_rows_beyond_the_range_of_squares_have_no_maximum():
+def test_rows_whose_squares_overflow_are_not_certified_as_a_maximum():
     """The model, which no fit would return, has a row at a distance of 1e200 standard deviations."""
-    problem, run = begun(reg_covar=0.0)
+    problem, run = em_run(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
     how = run.model, problem.objective, run.trace, ArraySource(rows)
     assert find_certificate(*how, CompleteEngine(1)) == OptimalityCertificate(False)
 
 
-def test_information_is_cheap_beside_many_steps_only():
-    _, run = begun()
+def test_a_certificate_is_cheap_only_compared_with_many_steps():
+    _, run = em_run()
     rows = ArraySource(np.zeros((10_000, D)))
     assert not is_certificate_cheap(run.model, rows, 100)
     assert is_certificate_cheap(run.model, rows, 10_000)
-    few = ArraySource(np.zeros((10, D)))
-    assert not is_certificate_cheap(run.model, few, 10_000)  # Python calls cost more than a fit of few rows
+    few_rows = ArraySource(np.zeros((10, D)))
+    assert not is_certificate_cheap(run.model, few_rows, 10_000)  # Python calls cost more than a fit of few rows
     rows.may_miss = True
     assert not is_certificate_cheap(run.model, rows, 10_000)
 
 
-def test_a_fit_with_a_ridge_that_has_settled_is_at_a_maximum():
+def test_a_converged_fit_with_a_ridge_is_certified_as_a_maximum():
     """The computed cost of a ridge is not exact, but this must not matter if nothing is left to gain."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(300, 2)), rng.normal(5, 1, size=(200, 2))])

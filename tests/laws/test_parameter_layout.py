@@ -1,4 +1,4 @@
-"""Tests of the parameters on their natural scale: their names, values, and derivatives by the coordinates."""
+"""Tests of `ParameterLayout`: names, values and derivatives of the parameters on their natural scale."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def coordinates(trace=None, n_features=D, **parameters):
     return Coordinates.at_model(gm.mixture_._model, problem.objective, trace or Trace())
 
 
-def assert_right(at):
+def assert_equals_differences(at):
     layout, step, size = ParameterLayout.at_model(at.model), 1e-3, at.n_parameters
     values = [
         [layout.to_vector(at.model_at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(size)
@@ -45,22 +45,22 @@ def assert_right(at):
 
 @pytest.mark.parametrize("noise", [False, True])
 @pytest.mark.parametrize("family", SMOOTH)
-def test_the_jacobian_is_the_derivative(family, noise):
+def test_the_jacobian_equals_differences(family, noise):
     at = coordinates(covariance_type=family, noise=noise, reg_covar=0.0)
-    assert np.linalg.matrix_rank(assert_right(at)) == at.n_parameters  # full rank
+    assert np.linalg.matrix_rank(assert_equals_differences(at)) == at.n_parameters  # full rank
 
 
-def test_the_jacobian_of_one_feature():
-    assert_right(coordinates(n_features=1))
+def test_the_jacobian_of_one_feature_equals_differences():
+    assert_equals_differences(coordinates(n_features=1))
 
 
-def test_frozen_components_and_fixed_weights_do_not_move():
+def test_the_jacobian_of_frozen_components_and_fixed_weights_is_zero():
     at = coordinates(
         trace=Trace(frozen_components={1: FreezeReason.COLLAPSED}), restrictions=Restrictions(equal_weights=True)
     )
-    found, terms = assert_right(at), ParameterLayout.at_model(at.model).terms
-    still = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
-    assert [name for name in still if not name.startswith("weight")] == [
+    found, terms = assert_equals_differences(at), ParameterLayout.at_model(at.model).terms
+    constant = [term.name("abc") for term, row in zip(terms, found, strict=True) if not row.any()]
+    assert [name for name in constant if not name.startswith("weight")] == [
         *(f"mean[1, {name}]" for name in "abc"),
         *(
             f"{kind}[1, {inside}]"
@@ -74,7 +74,7 @@ def test_frozen_components_and_fixed_weights_do_not_move():
             ]
         ),
     ]
-    assert still[:3] == ["weight[0]", "weight[1]", "weight[2]"]
+    assert constant[:3] == ["weight[0]", "weight[1]", "weight[2]"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_frozen_components_and_fixed_weights_do_not_move():
         ("EII", ["variance"]),
     ],
 )
-def test_names_and_values_go_together(family, names):
+def test_parameter_names_and_values_have_the_same_order(family, names):
     at = coordinates(covariance_type=family, n_features=2, noise=True)
     layout, covariances = ParameterLayout.at_model(at.model), at.model.covariances.dense()
     found = [term.name("ab") for term in layout.terms]
@@ -97,5 +97,5 @@ def test_names_and_values_go_together(family, names):
     values = layout.to_vector(at.model)
     assert values[:4].sum() == pytest.approx(1)
     for term, value in zip(layout.terms[first:], values[first:], strict=True):
-        places = (term.features * 2)[:2] or (0, 0)
-        assert value == covariances[max(term.component, 0)][places]
+        indices = (term.features * 2)[:2] or (0, 0)
+        assert value == covariances[max(term.component, 0)][indices]

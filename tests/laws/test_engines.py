@@ -1,4 +1,4 @@
-"""Tests of all engines and of the moments that they sum."""
+"""Tests of all engines and of the moments that engines sum."""
 
 import pickle
 from dataclasses import replace
@@ -24,7 +24,7 @@ HEAVY = {"check_leaves": pytest.mark.heavy}
 @pytest.mark.parametrize(
     "check", [pytest.param(check, id=check.__name__, marks=HEAVY.get(check.__name__, ())) for check in CHECKS]
 )
-def test_an_engine_agrees_with_the_reference(check, engine, rng):
+def test_an_engine_agrees_with_the_reference_engine(check, engine, rng):
     check(engine, rng)
 
 
@@ -35,7 +35,7 @@ def test_threads_and_layouts_change_no_bit_of_the_core(rng):
 
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII"])
-def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
+def test_no_row_within_the_inner_box_is_distant(engine, name, n_features, rng):
     family = FAMILIES[name]
     for _ in range(10):
         roots = rng.normal(size=(3, n_features, n_features)) * 10.0 ** rng.uniform(-3, 3, size=(3, 1, 1))
@@ -51,7 +51,7 @@ def test_no_row_in_the_near_box_is_far(engine, name, n_features, rng):
 
 
 @pytest.mark.parametrize("n_rows", [MAX_ROWS_COMPARED_SINGLY - 1, MAX_ROWS_COMPARED_SINGLY + 1])
-def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
+def test_distant_rows_returns_the_index_of_an_outlier_for_few_and_many_rows(engine, n_rows, rng):
     means, spheres = np.array([[0.0, 0.0], [5.0, 0.0]]), Isotropic(np.ones(2), 2, 2)
     parameters = Model(np.full(2, 0.5), means, spheres, FAMILIES["spherical"]).parameters
     rows = rng.normal(size=(n_rows, 2))
@@ -61,12 +61,12 @@ def test_a_far_row_is_found_among_few_and_among_many(engine, n_rows, rng):
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_moments_merge_move_and_weigh(engine, spec, rng):
+def test_moments_of_an_engine_pass_check_moments(engine, spec, rng):
     check_moments(engine, spec, rng)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engine, spec, rng):
+def test_pickled_sums_keep_their_bits_and_half_of_each_symmetric_matrix(engine, spec, rng):
     n_features, n_components = 30, 4
     block = Block(0, rng.normal(size=(50, n_features)), None, rng.dirichlet(np.ones(n_components), 50))
     spec = random_spec(rng, spec, n_components, n_features)
@@ -86,7 +86,7 @@ def test_sums_that_are_sent_have_the_same_bits_and_matrices_half_the_bytes(engin
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_sums_that_are_dealt_to_parts_of_components_merge_to_the_same_bits(engine, spec, rng):
+def test_a_tree_split_by_component_joins_to_the_same_bits(engine, spec, rng):
     n_features, n_components = 3, 7
     spec = random_spec(rng, spec, n_components, n_features)
     tree = Tree()

@@ -15,15 +15,15 @@ from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.testing import PROBLEMS, check_source
 
 
-def test_an_array_keeps_the_laws_of_sources(rng):
+def test_an_array_source_passes_check_source(rng):
     check_source(ArraySource, rng)
 
 
-def test_an_array_in_many_blocks_keeps_them_too(rng):
+def test_a_source_with_many_blocks_passes_check_source(rng):
     check_source(ManyBlocks, rng)
 
 
-def test_blocks_without_rows_keep_them_too(rng):
+def test_a_source_with_empty_blocks_passes_check_source(rng):
     class WithEmptyBlocks(ManyBlocks):
         def blocks(self):
             for block in super().blocks():
@@ -33,12 +33,12 @@ def test_blocks_without_rows_keep_them_too(rng):
 
 
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
-def test_unknown_labels_keep_them_too(make, rng):
+def test_a_source_with_unknown_labels_passes_check_source(make, rng):
     check_source(lambda rows, weight: labelled(make(rows, weight), np.full(len(rows), -1), np.arange(3)), rng)
 
 
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
-def test_changed_sources_keep_them_too(make, rng):
+def test_a_reweighted_part_of_a_source_passes_check_source(make, rng):
     """Check a source that selects rows of a larger source and halves their weights."""
 
     def part_of_more(rows, weight):
@@ -51,42 +51,42 @@ def test_changed_sources_keep_them_too(make, rng):
     check_source(part_of_more, rng)
 
 
-def test_an_empty_part_of_an_array_can_be_changed_again(rng):
+def test_an_empty_part_of_an_array_source_accepts_an_assignment(rng):
     source = ArraySource(rng.standard_normal((5, 2)).astype(np.float32))
     part = source.part(lambda block: np.zeros(5, dtype=np.bool_), 0)
     again = part.with_assignment(np.empty(0, np.int32))
     assert (list(again.blocks()), again.n_rows, again.n_features, again.dtype) == ([], 0, 2, np.float32)
 
 
-def test_shares_of_a_start_do_not_read_labels(engine, rng):
+def test_initial_responsibilities_do_not_depend_on_known_labels(engine, rng):
     """The initial responsibilities must not depend on the known labels of rows."""
     problem = PROBLEMS["overlapping"]
     partition = load_start("random")(distinct_rows(problem.source), engine, 3, rng)
     assigned = partition.responsibilities
     task = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, responsibilities=assigned)
-    known = labelled(problem.source, problem.labels, np.arange(3))
-    found, expected = known.map_merge(task), problem.source.map_merge(task)
+    labelled_source = labelled(problem.source, problem.labels, np.arange(3))
+    found, expected = labelled_source.map_merge(task), problem.source.map_merge(task)
     for name in ("mass", "first", "second"):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-def test_known_labels_decide(engine):
+def test_rows_with_known_labels_belong_to_the_labelled_component(engine):
     """If all labels are known, moments are the moments of the labels, and the log-likelihood is Σ log p(x, label)."""
     problem = PROBLEMS["weighted"]
     start = problem.start(FAMILIES["full"])
     task = StepTask(engine, 3, start.parameters, MomentSpec(Second.FULL), anchor=start.means + 1.0)
     found = labelled(problem.source, problem.labels, np.arange(3)).map_merge(task)
-    given = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, anchor=start.means + 1.0)
-    expected = problem.source.map_merge(given)
+    task = StepTask(engine, 3, None, MomentSpec(Second.FULL), AssignmentRule.ASSIGNMENT, anchor=start.means + 1.0)
+    expected = problem.source.map_merge(task)
     for name in ("mass", "first", "second"):
-        wanted = getattr(expected, name)
-        np.testing.assert_allclose(getattr(found, name), wanted, rtol=1e-12, atol=1e-12 * np.abs(wanted).max())
+        sums = getattr(expected, name)
+        np.testing.assert_allclose(getattr(found, name), sums, rtol=1e-12, atol=1e-12 * np.abs(sums).max())
     log_joint = Mixture._from_model(start).component_log_density(problem.rows) + np.log(start.weights)
     total = problem.row_weight @ log_joint[np.arange(len(log_joint)), problem.labels]
     assert found.log_likelihood == pytest.approx(total, rel=1e-12)
 
 
-def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
+def test_a_label_of_several_components_restricts_rows_to_these_components(engine):
     problem = PROBLEMS["overlapping"]
     start = problem.start(FAMILIES["full"])
     source = labelled(problem.source, np.zeros(len(problem.rows), dtype=int), np.array([0, 1, 0]))
@@ -97,7 +97,7 @@ def test_a_label_of_several_components_leaves_the_choice_among_them(engine):
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
+def test_em_raises_the_joint_likelihood_of_rows_and_labels(name, engine):
     problem, family = PROBLEMS["overlapping"], FAMILIES[name]
     labels = np.where(np.arange(len(problem.rows)) % 4, -1, problem.labels)
     source = labelled(problem.source, labels, np.arange(3))
@@ -108,7 +108,7 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_em_never_forgets_a_label(name, engine):
+def test_em_never_assigns_a_labelled_row_to_another_component(name, engine):
     """Even if the labels of two distant groups are exchanged, no step may assign a row to another component."""
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
@@ -118,7 +118,7 @@ def test_em_never_forgets_a_label(name, engine):
 
 
 @pytest.mark.parametrize("start", sorted(STARTS))
-def test_tasks_go_where_the_rows_are(start, engine, rng):
+def test_pickled_tasks_have_the_same_key_and_the_same_results(start, engine, rng):
     """A pickled copy of a task must have the same key and the same results, even if it computes a start."""
     problem = PROBLEMS["weighted"]
     partition = load_start(start)(distinct_rows(problem.source), engine, 3, rng)

@@ -36,7 +36,7 @@ def joint_of(parameters, rows, log_prior):
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.second.name)
 @pytest.mark.parametrize("log_noise", [-np.inf, -4.0])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
-def test_a_prior_for_each_row_enters_its_log_odds(name, log_noise, spec, engine, rng):
+def test_engines_add_the_log_prior_of_each_row_to_its_log_densities(name, log_noise, spec, engine, rng):
     problem = PROBLEMS["weighted"]
     parameters = replace(problem.start(FAMILIES[name]).parameters, log_noise_density=log_noise)
     rows, weight, n_columns = problem.rows, problem.row_weight, 3 + (log_noise > -np.inf)
@@ -44,11 +44,11 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, log_noise, spec, engine,
     joint = joint_of(parameters, rows, log_prior[:, :3])
     joint = np.column_stack((joint, log_noise + log_prior[:, 3])) if n_columns > 3 else joint
     density = np.logaddexp.reduce(joint, axis=1)
-    shares = weight[:, None] * np.exp(joint - density[:, None])
+    weighted = weight[:, None] * np.exp(joint - density[:, None])
     block = Block(0, rows, weight, log_prior=log_prior)
     found = engine.step(block, engine.make_state(block, 3), parameters, spec)
-    np.testing.assert_allclose(found.mass, shares[:, :3].sum(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(found.noise_mass, shares[:, 3:].sum(), rtol=1e-9)
+    np.testing.assert_allclose(found.mass, weighted[:, :3].sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found.noise_mass, weighted[:, 3:].sum(), rtol=1e-9)
     assert found.log_likelihood == pytest.approx(float(weight @ density), rel=1e-12)
     np.testing.assert_allclose(engine.log_density(block, parameters), density, rtol=1e-11)
     hard = engine.step(block, engine.make_state(block, 3), parameters, spec, AssignmentRule.HARD)
@@ -57,19 +57,19 @@ def test_a_prior_for_each_row_enters_its_log_odds(name, log_noise, spec, engine,
     np.testing.assert_array_equal(engine.labels(block, parameters), np.where(best < 3, best, -1))
 
 
-def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
+def test_indices_of_priors_give_the_same_bits_as_one_prior_per_row(engine, rng):
     problem = PROBLEMS["overlapping"]
     parameters, spec, n_rows = problem.start(FAMILIES["full"]).parameters, MomentSpec(Second.FULL), len(problem.rows)
-    table, places = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
-    spread = np.where(places[:, None] < 0, 0.0, table[places])
-    short, long = Block(0, problem.rows, None, None, table, places), Block(0, problem.rows, None, None, spread)
-    found, expected = (engine.step(each, engine.make_state(each, 3), parameters, spec) for each in (short, long))
+    table, indices = prior_of(rng, 5, 3), rng.integers(-1, 5, size=n_rows).astype(np.int32)
+    per_row = np.where(indices[:, None] < 0, 0.0, table[indices])
+    indexed, explicit = Block(0, problem.rows, None, None, table, indices), Block(0, problem.rows, None, None, per_row)
+    found, expected = (engine.step(each, engine.make_state(each, 3), parameters, spec) for each in (indexed, explicit))
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-@pytest.mark.parametrize("engine", ["complete"], indirect=True)  # truncated EM has errors of 1e-4 there
-def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(engine):
+@pytest.mark.parametrize("engine", ["complete"], indirect=True)  # truncated EM has errors of 1e-4 for these rows
+def test_distant_rows_belong_only_to_components_that_their_prior_allows(engine):
     """The two allowed components are 1e6 standard deviations away, and the third, forbidden one is at the rows."""
     means = np.array([[0.0, 0.0], [0.0, 3.0], [1e6, 0.0]])
     start = PROBLEMS["overlapping"].start(FAMILIES["spherical"])

@@ -1,4 +1,4 @@
-"""Tests of visiting rows in order: it happens only if it pays, and does not depend on the number of threads."""
+"""Tests of reading rows in sorted order, which happens only if it pays, for any number of threads."""
 
 from functools import partial
 
@@ -23,7 +23,7 @@ def clusters(rng):
     return partial(clusters_apart, rng=rng, n_rows=70_000)
 
 
-def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
+def run_steps(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
     """Run some EM steps, and return the moments of the last step and the mixture before it."""
     before, engine = mixture, ENGINES["complete"](n_threads)
     for _ in range(n_steps):
@@ -33,8 +33,8 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
     return moments, before
 
 
-def visits_of(source):
-    """Return the order of visits that is cached with the rows."""
+def order_cache_of(source):
+    """Return the cache of the row order, which is stored with the state of the rows."""
     (state,) = source._states[1].values()
     return state.order_cache
 
@@ -42,14 +42,14 @@ def visits_of(source):
 @pytest.mark.heavy(but=1)
 @pytest.mark.one_block
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_clusters_apart_are_visited_in_order(clusters, structure):
+def test_rows_of_separate_clusters_are_read_in_sorted_order(clusters, structure):
     rows, mixture = clusters(structure)
     source = ArraySource(rows)
-    moments, before = run(source, mixture)
+    moments, before = run_steps(source, mixture)
     assert moments.context.ordering.label_mixture is not None
     order_bytes, n_bounds = 2 * len(rows), -(-len(rows) // row_order.GROUP_ROWS) * N_COMPONENTS
-    assert visits_of(source).n_bytes == order_bytes + 4 * n_bounds, "an order and bounds are kept"
-    fresh, _ = run(ArraySource(rows), before, n_steps=1)
+    assert order_cache_of(source).n_bytes == order_bytes + 4 * n_bounds, "the cache must hold an order and bounds"
+    fresh, _ = run_steps(ArraySource(rows), before, n_steps=1)
     spread = step_of_engine(rows, before, MomentSpec(Second.DIAGONAL)).second
     assert_same_moments(moments, fresh, spread, 1e-12, structure)
 
@@ -66,26 +66,26 @@ def step_of_engine(rows, mixture, spec):
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
     rows, mixture = clusters(structure)
-    expected, _ = run(ArraySource(rows), mixture)
+    expected, _ = run_steps(ArraySource(rows), mixture)
     for n_threads in (2, 3):
-        found, _ = run(ArraySource(rows), mixture, n_threads)
+        found, _ = run_steps(ArraySource(rows), mixture, n_threads)
         for name in ("mass", "first", "second", "log_likelihood"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_overlapping_components_are_visited_as_they_come(clusters, structure):
+def test_rows_of_overlapping_components_are_read_in_stored_order(clusters, structure):
     rows, mixture = clusters(structure, distance=0.1)
     source = ArraySource(rows)
     for n_steps in (1, 2, 5):
-        moments, _ = run(source, mixture, n_steps=n_steps)
+        moments, _ = run_steps(source, mixture, n_steps=n_steps)
         assert moments.context.ordering == row_order.RowOrdering(None, n_steps, writes_labels=False)
-        assert visits_of(source)._order is None
+        assert order_cache_of(source)._order is None
 
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])
-def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
+def test_a_row_order_is_kept_while_few_rows_change_their_component(n_moved, keeps):
     """An old order may have ten more mixed groups of 100; a row that moved to another component mixes two groups."""
     n_rows = 100 * row_order.GROUP_ROWS
     assert row_order.MAX_MIXED_FRACTION == 0.1

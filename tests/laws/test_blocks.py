@@ -1,4 +1,4 @@
-"""Tests that results have the same bits for any division of rows into blocks, any order of blocks, and lost states."""
+"""Tests that results have the same bits for any division into blocks, any order of blocks, and if states are lost."""
 
 from functools import reduce
 from itertools import pairwise
@@ -44,7 +44,7 @@ class Scattered(Source):
         return tree.total
 
 
-CUTS = {
+DIVISIONS = {
     "at leaves": [leaf * LEAF_ROWS for leaf in range(1, N_LEAVES)],
     "at some leaves": [LEAF_ROWS, 4 * LEAF_ROWS],
     "anywhere": [17, LEAF_ROWS - 1, LEAF_ROWS + 5, 200_000, 200_001, 300_000],
@@ -64,14 +64,14 @@ def start(family, rows, n_components=N_COMPONENTS):
     from gaussmix._src.em.initialisation.initial import InitialMoments
     from gaussmix.extend import Partition
 
-    few = rows[:2_000].astype(np.float64)
-    labels = (few[:, 0].argsort().argsort() * n_components // len(few)).astype(np.int32)
-    source = ArraySource(few, None, labels)
+    first_rows = rows[:2_000].astype(np.float64)
+    labels = (first_rows[:, 0].argsort().argsort() * n_components // len(first_rows)).astype(np.int32)
+    source = ArraySource(first_rows, None, labels)
     ridge = Objective(np.full(rows.shape[1], 1e-3))
     return InitialMoments(source, ENGINES["reference"](1), n_components, Partition()).model(family, ridge), ridge
 
 
-def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance=0.0):
+def assert_same_run(source, other, engine, family, rows, n_steps=4, tolerance=0.0):
     model, ridge = start(family, rows)
     *_, expected = run_em(source, engine, model, ridge, StopRule(tolerance, n_steps))
     *_, found = run_em(other, engine, model, ridge, StopRule(tolerance, n_steps))
@@ -81,31 +81,31 @@ def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance
     np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
 
 
-def forms(rows, dtype="f8", is_far=True):
+def forms(rows, dtype="f8", has_distant=True):
     """Convert rows to a type, and move some rows far away from every mean."""
     rows = np.array(rows, dtype=dtype)
-    if is_far:
+    if has_distant:
         rows[[5, 2 * LEAF_ROWS, 2 * LEAF_ROWS + 1]] = [[1e6, 0, 0], [-1e9, 3e8, 0], [0, 0, 1e7]]
     return rows
 
 
 @pytest.mark.heavy(but=2)
 @pytest.mark.pairwise
-@pytest.mark.parametrize("is_far", [False, True])
+@pytest.mark.parametrize("has_distant", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "factor_analyzer"])
-def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dtype, is_far, table, rng):
-    rows, weights = forms(table[0], dtype, is_far), table[1] if is_weighted else None
+def test_a_fit_has_the_same_bits_for_any_division_into_blocks(name, is_weighted, dtype, has_distant, table, rng):
+    rows, weights = forms(table[0], dtype, has_distant), table[1] if is_weighted else None
     whole = Block(0, rows, weights)
-    for ends in CUTS.values():
+    for ends in DIVISIONS.values():
         engine = ENGINES["complete"](int(rng.integers(1, 4)))
         one = ArraySource(rows, weights)
-        assert_same_course(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
+        assert_same_run(one, Scattered(whole, ends, rng), engine, FAMILIES[name], rows, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("rule", [AssignmentRule.HARD, AssignmentRule.ASSIGNMENT])
-def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
+def test_only_soft_steps_treat_distant_rows_separately(rule, table, rng):
     """Other steps must not treat distant rows separately, even if an earlier soft step with the same state did."""
     rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
@@ -125,22 +125,22 @@ def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
 
 @pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("name", list(FAMILIES))
-def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
+def test_every_structure_has_the_same_bits_for_two_blocks(name, table, rng):
     rows, _ = table
     cut = Scattered(Block(0, rows), [3 * LEAF_ROWS], rng)
-    assert_same_course(ArraySource(rows), cut, ENGINES["complete"](2), FAMILIES[name], rows, n_steps=2)
+    assert_same_run(ArraySource(rows), cut, ENGINES["complete"](2), FAMILIES[name], rows, n_steps=2)
 
 
 @pytest.mark.heavy
 @pytest.mark.pairwise
-@pytest.mark.parametrize("is_far", [False, True])
+@pytest.mark.parametrize("has_distant", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
-def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
+def test_lost_row_orders_are_computed_again(name, dtype, has_distant, rng):
     """The rows of separate clusters are visited in an order that depends only on rows and on earlier parameters."""
     rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
     rows = rows.astype(dtype)
-    if is_far:
+    if has_distant:
         rows[[5, 2 * LEAF_ROWS]] = 1e9
     ridge, engine = Objective(np.full(6, 1e-3)), ENGINES["complete"](2)
     stopping = StopRule(1e-12 if dtype == "f8" else 2e-6, 7)
@@ -152,33 +152,33 @@ def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
         np.testing.assert_array_equal(found.model.covariances.array, expected.model.covariances.array)
         states = [state for state in cut._states.values() if getattr(state, "order_cache", None)]
         orders = [state for state in states if state.order_cache._order]
-        assert orders, "rows were visited in order"
+        assert orders, "no pass read the rows in order"
 
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag"])
-def test_labels_known_for_some_rows_keep_the_bits(name, table, rng):
+def test_partly_labelled_rows_give_the_same_bits_for_any_division_into_blocks(name, table, rng):
     rows, weights = table
     labels, component_label = rng.integers(-1, 2, size=N_ROWS), np.arange(N_COMPONENTS) % 2
     one = labelled(ArraySource(rows, weights), labels, component_label)
-    cut = labelled(Scattered(Block(0, rows, weights), CUTS["anywhere"], rng), labels, component_label)
-    assert_same_course(one, cut, ENGINES["complete"](1), FAMILIES[name], rows, n_steps=3)
+    cut = labelled(Scattered(Block(0, rows, weights), DIVISIONS["anywhere"], rng), labels, component_label)
+    assert_same_run(one, cut, ENGINES["complete"](1), FAMILIES[name], rows, n_steps=3)
 
 
-def test_a_profile_does_not_depend_on_how_rows_are_cut(table, rng):
+def test_row_totals_do_not_depend_on_the_division_into_blocks(table, rng):
     rows, weights = table
     weights[::7] = 0.0
     expected = ArraySource(rows, weights).row_totals
     assert expected == RowStatistics(N_ROWS, expected.total_weight, int((weights > 0).sum()), float(weights.max()))
-    for ends in CUTS.values():
+    for ends in DIVISIONS.values():
         assert Scattered(Block(0, rows, weights), ends, rng).row_totals == expected
 
 
-def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, rng):
+def test_nodes_start_at_multiples_of_their_size_and_share_memory(table, rng):
     rows, _ = table
     block = Block(0, rows)
     assert [(part.first_row // LEAF_ROWS, part.n_leaves) for part in nodes([block])] == [(0, 4), (4, 1), (5, 1)]
     assert all(np.shares_memory(part.rows, rows) for part in nodes([block]))
-    for ends in CUTS.values():
+    for ends in DIVISIONS.values():
         parts = list(nodes(Scattered(block, ends, rng).blocks()))
         np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), rows)
         for part in parts:
@@ -188,7 +188,7 @@ def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, 
             assert n_leaves & (n_leaves - 1) == 0
 
 
-def test_the_tree_pairs_neighbours_and_ends_from_the_right():
+def test_a_tree_merges_pairs_of_neighbours_and_then_the_rest_from_the_right():
     """The sums of five leaves are merged as (((01)(23))4), and the sums of seven leaves as (((01)(23))((45)6))."""
 
     class Shape(str):
@@ -207,7 +207,7 @@ def test_the_tree_pairs_neighbours_and_ends_from_the_right():
 
 
 @pytest.mark.parametrize("n_leaves", [1, 6, 23, 64])
-def test_trees_of_any_leaves_merge_in_any_order(n_leaves, rng):
+def test_trees_merge_to_the_same_total_in_any_order(n_leaves, rng):
     """The total equals the total of the leaves in order, and no tree has more nodes than its runs of leaves need."""
     sums = rng.normal(size=n_leaves)
     expected = Tree()

@@ -48,20 +48,20 @@ def after_an_error():
 def in_another_thread():
     before, inside = n_threads(), []
 
-    def ask():
+    def record_threads():
         with one_blas_thread():
             inside.append(set(n_threads().values()))
 
     with one_blas_thread():
         pass
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=record_threads)
     thread.start()
     thread.join()
     assert inside == [{1}]
     assert n_threads() == before
 
 
-def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
+def test_one_blas_thread_limits_blas_and_restores_the_number_of_threads():
     """Check BLAS in a new process with two threads, because BLAS has a single thread in pytest's workers."""
     code = f"import runpy; own = runpy.run_path({__file__!r}); [own[name]() for name in {NAMES}]"
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
@@ -70,7 +70,7 @@ def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_sums_and_shares_are_scipys(axis: int, rng: np.random.Generator) -> None:
+def test_log_sum_and_softmax_agree_with_scipy(axis: int, rng: np.random.Generator) -> None:
     log_terms = 1e3 * rng.standard_normal((6, 5))
     log_terms[2, 1] = -np.inf
     expected = logsumexp(log_terms, axis=axis)
@@ -79,7 +79,7 @@ def test_sums_and_shares_are_scipys(axis: int, rng: np.random.Generator) -> None
     np.testing.assert_allclose(softmax(log_terms, axis), scipy_softmax(log_terms, axis), rtol=1e3 * 16 * EPS)
 
 
-def test_a_sum_of_nothing_is_zero() -> None:
+def test_log_sum_of_minus_infinities_is_minus_infinity() -> None:
     log_terms = np.array([[-np.inf, -np.inf], [0.0, -np.inf]])
     np.testing.assert_array_equal(log_sum(log_terms), [-np.inf, 0.0])
     np.testing.assert_array_equal(softmax_and_log_sum(log_terms)[1], [-np.inf, 0.0])

@@ -12,14 +12,14 @@ from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.sample import automatic_ridge
 from gaussmix._src.engines.complete.engine import CompleteEngine
 
-few = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+few_examples = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 7))
 values = st.floats(-1e6, 1e6, allow_subnormal=True, width=32) | st.sampled_from([0.0, -0.0, 1.0, 1e-30, 1e30, -1e30])
 tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np.float64]), shape, elements=values))
 
 
 @pytest.mark.heavy
-@few
+@few_examples
 @given(
     rows=tables,
     n_components=st.integers(1, 5),
@@ -27,7 +27,7 @@ tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np
     start=st.sampled_from(sorted(STARTS)),
     seed=st.integers(0, 9),
 )
-def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, seed):
+def test_any_finite_rows_are_fitted_or_raise_a_singular_covariance_error(rows, n_components, name, start, seed):
     """With the automatic ridge a fit has finite parameters and weights that sum to 1, or raises a clear error."""
     source, engine = ArraySource(rows), CompleteEngine(2)
     sample = distinct_rows(source)
@@ -42,15 +42,15 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
     for values in (mixture.weights, mixture.means, mixture.covariances.each, trace.log_likelihood):
         assert np.isfinite(values).all()
     assert mixture.weights.sum() == pytest.approx(1.0, rel=1e-12)
-    shared = engine.responsibilities(Block(0, rows), mixture.parameters)
-    assert shared.sum(axis=1) == pytest.approx(1.0, rel=1e-12)
+    responsibilities = engine.responsibilities(Block(0, rows), mixture.parameters)
+    assert responsibilities.sum(axis=1) == pytest.approx(1.0, rel=1e-12)
     assert (engine.labels(Block(0, rows), mixture.parameters) < n_components).all()
 
 
 @pytest.mark.heavy
-@few
+@few_examples
 @given(rows=tables, seed=st.integers(0, 9))
-def test_a_sample_is_the_distribution(rows, seed):
+def test_distinct_rows_depend_only_on_the_distribution_of_the_rows(rows, seed):
     """The distinct rows do not depend on the order of the rows, and their weights sum to the number of rows."""
     shuffled = np.random.default_rng(seed).permutation(rows)
     one, other = distinct_rows(ArraySource(rows)), distinct_rows(ArraySource(shuffled))

@@ -1,4 +1,4 @@
-"""Tests that drawn rows are independent, have the mixture's distribution and a random order, and suit any engine.
+"""Tests that drawn rows are independent, have the mixture's distribution and a random order, for any engine.
 
 Seeds are fixed, so that no test fails by chance. A correct implementation passes each bound for all but one in a
 billion seeds.
@@ -21,7 +21,7 @@ SIX_SIGMA = stats.norm.isf(RARE / 2)  # 6.1 standard errors
 KEY = 0xFEDCBA9876543210
 
 
-def farthest_cdf(n_rows):
+def max_ks_distance(n_rows):
     """Return a bound on the Kolmogorov–Smirnov distance; Massart (1990): P(D > x) ≤ 2 exp(−2 n x²)."""
     return np.sqrt(np.log(2 / RARE) / (2 * n_rows))
 
@@ -67,25 +67,25 @@ def make_mixture(rng, name, n_components=4, n_features=3):
         ),
     ],
 )
-def test_philox_gives_the_answers_of_random123(counter, key, answer):
+def test_philox_gives_the_known_answers_of_random123(counter, key, answer):
     """Compare with the `kat_vectors` of Random123's authors for philox4x32 with 10 rounds."""
     words = philox(tuple(np.array([word], np.uint64) for word in counter), key)
     assert " ".join(f"{int(word[0]):08x}" for word in words) == answer
 
 
-def test_normal_numbers_have_the_normal_cdf(engine):
+def test_drawn_normal_numbers_have_the_normal_cdf(engine):
     drawn = normals(engine, 100_000, 6)
     for column in drawn.T:
-        assert ks_distance(column, ndtr) < farthest_cdf(len(column))
-    assert ks_distance(drawn.ravel(), ndtr) < farthest_cdf(drawn.size)
+        assert ks_distance(column, ndtr) < max_ks_distance(len(column))
+    assert ks_distance(drawn.ravel(), ndtr) < max_ks_distance(drawn.size)
 
 
-def test_normal_numbers_of_a_row_and_of_neighbours_are_independent(engine):
+def test_normal_numbers_within_a_row_and_between_rows_are_independent(engine):
     """Correlated squares would reveal a common radius, and products a common angle; keys must be independent, too."""
     n_rows = 100_000
     drawn = normals(engine, n_rows, 6)
-    far = normals(engine, n_rows, 6, KEY ^ 1), normals(engine, n_rows, 6, KEY ^ (1 << 32))
-    columns = np.column_stack([drawn[:-2], drawn[1:-1], drawn[2:], *(other[:-2] for other in far)])
+    other_keys = normals(engine, n_rows, 6, KEY ^ 1), normals(engine, n_rows, 6, KEY ^ (1 << 32))
+    columns = np.column_stack([drawn[:-2], drawn[1:-1], drawn[2:], *(other[:-2] for other in other_keys)])
     for numbers in columns, columns**2, np.abs(columns) - np.abs(columns).mean():
         correlations = np.corrcoef(numbers.T)[np.triu_indices(numbers.shape[1], 1)]
         assert np.abs(correlations).max() < SIX_SIGMA / np.sqrt(len(numbers))
@@ -100,7 +100,7 @@ def test_tails_of_normal_draws_have_the_expected_number_of_values(engine):
     assert np.abs(drawn).max() < 8.6
 
 
-def test_labels_have_the_weights_and_no_order(engine, rng):
+def test_drawn_labels_follow_the_weights_and_are_independent(engine, rng):
     n_rows, n_components = 200_000, 7
     weights = rng.dirichlet(np.ones(n_components))
     means, whitening = np.zeros((n_components, 3)), SphericalWhitening.from_variances(np.ones(n_components), 3)
@@ -111,12 +111,12 @@ def test_labels_have_the_weights_and_no_order(engine, rng):
         np.add.at(table, (labels[:-lag], labels[lag:]), 1)
         assert stats.chi2_contingency(table).pvalue > RARE
     for k in range(n_components):  # normal numbers must not depend on the label
-        mine = rows[labels == k].ravel()
-        assert ks_distance(mine, ndtr) < farthest_cdf(len(mine))
+        normal_numbers = rows[labels == k].ravel()
+        assert ks_distance(normal_numbers, ndtr) < max_ks_distance(len(normal_numbers))
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name):
+def test_drawn_rows_have_the_same_distribution_as_rows_drawn_by_numpy(engine, rng, name):
     """Compare log p(x) of drawn rows with rows of NumPy's generator, which factorises covariances differently."""
     mixture = make_mixture(rng, name)
     rows, labels = engine.draw(50_000, cumulative_weights(mixture.weights), mixture.means, mixture.whitening, KEY)
@@ -126,11 +126,11 @@ def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name
         [rng.multivariate_normal(*of, size=n) for *of, n in zip(mixture.means, dense, counts, strict=True)]
     )
     distance = stats.ks_2samp(mixture.log_density(rows), mixture.log_density(theirs)).statistic
-    assert distance < 2 * farthest_cdf(len(rows))
-    shares = mixture.responsibilities(rows)  # labels must occur as often as Bayes' rule predicts
+    assert distance < 2 * max_ks_distance(len(rows))
+    responsibilities = mixture.responsibilities(rows)  # labels must occur as often as Bayes' rule predicts
     for k in range(mixture.n_components):
-        error = np.sqrt((shares[:, k] * (1 - shares[:, k])).sum())
-        assert abs((labels == k).sum() - shares[:, k].sum()) < SIX_SIGMA * error
+        error = np.sqrt((responsibilities[:, k] * (1 - responsibilities[:, k])).sum())
+        assert abs((labels == k).sum() - responsibilities[:, k].sum()) < SIX_SIGMA * error
 
 
 def test_components_of_weight_zero_are_never_drawn(engine):
@@ -142,7 +142,7 @@ def test_components_of_weight_zero_are_never_drawn(engine):
     assert set(labels.tolist()) == {1, 3}
 
 
-def test_weights_whose_sum_is_rounded_leave_no_gap(rng):
+def test_cumulative_weights_leave_no_gap_if_the_sum_of_weights_is_rounded(rng):
     for _ in range(20):
         weights = rng.dirichlet(np.full(300, 0.1)) * (1 - 1e-15)
         cumulative = cumulative_weights(weights)
@@ -154,7 +154,7 @@ def test_weights_whose_sum_is_rounded_leave_no_gap(rng):
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 @pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (3, 33), (300, 2)])
-def test_any_shape_and_number(rng, name, n_components, n_features):
+def test_sample_supports_any_shape_and_any_number_of_rows(rng, name, n_components, n_features):
     mixture = make_mixture(rng, name, n_components, n_features)
     for n_rows in (0, 1, np.int32(40)):
         rows, labels = mixture.sample(n_rows, np.random.default_rng(3))
@@ -167,7 +167,7 @@ def test_any_shape_and_number(rng, name, n_components, n_features):
         np.testing.assert_array_equal(one[1], labels)
 
 
-def test_a_generator_goes_on(rng):
+def test_sample_advances_a_random_generator(rng):
     mixture = make_mixture(rng, "full")
     generator = np.random.default_rng(5)
     first, second = mixture.sample(50, generator)[0], mixture.sample(50, generator)[0]
@@ -175,7 +175,7 @@ def test_a_generator_goes_on(rng):
     np.testing.assert_array_equal(mixture.sample(20, np.random.default_rng(5))[0], first[:20])
 
 
-def test_an_estimator_draws_with_its_own_jobs(rng):
+def test_sample_of_an_estimator_uses_its_n_jobs(rng):
     rows = rng.normal(size=(50, 2))
     drawn = [GaussianMixture(2, random_state=0, n_jobs=jobs).fit(rows).sample(20)[0] for jobs in (1, 3, None)]
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -1,4 +1,4 @@
-"""Tests of trimming: the rows that are kept, the ascent of EM, and independence of order and blocks."""
+"""Tests of trimming: the remaining rows, the ascent of EM, and independence of row order and blocks."""
 
 import math
 
@@ -26,7 +26,7 @@ def rows(rng):
     return np.concatenate([*groups, rng.uniform(-30, 30, size=(50, 2))])
 
 
-class OfColumn:
+class ColumnTask:
     """Task that reads the log densities of rows from their only column."""
 
     key = "column"
@@ -40,8 +40,8 @@ class OfColumn:
 
 def remaining_weight(density, weight, left_out):
     """Return the weights that trimming leaves, and check that they do not depend on blocks."""
-    found = find_trimming_rule(ArraySource(density[:, None], weight), OfColumn(), left_out)
-    assert found == find_trimming_rule(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
+    found = find_trimming_rule(ArraySource(density[:, None], weight), ColumnTask(), left_out)
+    assert found == find_trimming_rule(ManyBlocks(density[:, None], weight), ColumnTask(), left_out)
     return found.row_weights(density, weight)
 
 
@@ -51,21 +51,21 @@ def first_model(source, engine, family):
 
 @pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_the_least_likely_weight_is_left_out(left_out, is_weighted, rng):
+def test_trimming_leaves_out_the_least_likely_weight(left_out, is_weighted, rng):
     """Compare with a sort of all rows, in which the last trimmed row keeps a part of its weight."""
     density = rng.normal(size=60)
     weight = rng.uniform(0.0, 2.0, size=60) * (rng.random(60) < 0.8) if is_weighted else None
-    given = np.ones(60) if weight is None else weight
+    weights = np.ones(60) if weight is None else weight
     found = remaining_weight(density, weight, left_out)
-    expected, left = given.copy(), left_out
-    for place in np.argsort(density):
-        taken = min(left, expected[place])
-        expected[place], left = expected[place] - taken, left - taken
+    expected, rest = weights.copy(), left_out
+    for index in np.argsort(density):
+        taken = min(rest, expected[index])
+        expected[index], rest = expected[index] - taken, rest - taken
     np.testing.assert_allclose(found, expected, atol=1e-13)
-    assert found.sum() == pytest.approx(given.sum() - left_out, abs=1e-12)
+    assert found.sum() == pytest.approx(weights.sum() - left_out, abs=1e-12)
 
 
-def test_rows_at_the_cutoff_share_its_weight(rng):
+def test_rows_of_equal_density_at_the_cutoff_keep_equal_weights(rng):
     """If two of four rows with equal densities must be left out, each row keeps half of its weight, in any order."""
     density = np.array([-1.0, -5.0, -5.0 + 1e-14, -9.0, -5.0, -2.0, -5.0 - 1e-14])
     for _ in range(5):
@@ -76,11 +76,11 @@ def test_rows_at_the_cutoff_share_its_weight(rng):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_weighted", [False, True])
-@pytest.mark.parametrize("share", [0.05, 0.3])
+@pytest.mark.parametrize("fraction", [0.05, 0.3])
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, share, is_weighted, rows, engine, rng):
+def test_a_trimmed_step_never_lowers_the_trimmed_likelihood(family, fraction, is_weighted, rows, engine, rng):
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
-    source = TrimmedSource(ArraySource(rows, weight), share)
+    source = TrimmedSource(ArraySource(rows, weight), fraction)
     end = final_state(run_em(source, engine, first_model(source, engine, family), NO_RIDGE, StopRule(1e-9, 30)))
     objectives = np.array(end.trace.objective)
     assert len(objectives) > 1
@@ -88,13 +88,13 @@ def test_a_trimmed_step_never_lowers_the_likelihood_of_what_is_kept(family, shar
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, rng):
-    weight, share = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
-    source = TrimmedSource(ArraySource(rows, weight), share)
+def test_a_trimmed_step_equals_a_step_on_the_remaining_rows(family, rows, engine, rng):
+    weight, fraction = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
+    source = TrimmedSource(ArraySource(rows, weight), fraction)
     model = first_model(source, engine, family)
     density = np.array([Mixture._from_model(model).log_density(row[None])[0] for row in rows])
-    remaining = remaining_weight(density, weight, share * weight.sum())
-    assert remaining.sum() == pytest.approx((1 - share) * weight.sum())
+    remaining = remaining_weight(density, weight, fraction * weight.sum())
+    assert remaining.sum() == pytest.approx((1 - fraction) * weight.sum())
     moments, after, _ = em_step(source, engine, model, NO_RIDGE, {})
     expected, following, _ = em_step(ArraySource(rows, remaining), engine, model, NO_RIDGE, {})
     assert moments.row_weight == pytest.approx(remaining.sum(), rel=1e-14)
@@ -106,14 +106,14 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
-def test_neither_blocks_nor_order_matter(name, rng, engine):
+def test_trimmed_fits_do_not_depend_on_blocks_or_row_order(name, rng, engine):
     """Blocks must not change any bit, even if no states are kept; the order of rows may only change the rounding."""
     family = FAMILIES[name]
     groups = [centre + rng.normal(size=(40_000, 2)) for centre in CENTRES]
     rows = np.concatenate([*groups, rng.uniform(-30, 30, size=(5_000, 2))])
-    forgetful, ends = ManyBlocks(rows), []
-    forgetful.memory = 0
-    for source in ArraySource(rows), ManyBlocks(rows), forgetful, ArraySource(rng.permutation(rows)):
+    without_states, ends = ManyBlocks(rows), []
+    without_states.memory = 0
+    for source in ArraySource(rows), ManyBlocks(rows), without_states, ArraySource(rng.permutation(rows)):
         trimmed = TrimmedSource(source, 0.1)
         model = first_model(trimmed, engine, family)
         ends.append(final_state(run_em(trimmed, engine, model, NO_RIDGE, StopRule(0.0, 4))))
@@ -126,12 +126,12 @@ def test_neither_blocks_nor_order_matter(name, rng, engine):
 
 
 @pytest.mark.parametrize("size", [1e8, 1e150, 1e300])
-def test_gross_rows_leave_no_trace(size, rows, engine):
+def test_trimmed_outliers_do_not_affect_a_fit(size, rows, engine):
     """The fit must equal a fit without the outliers if the trimmed fraction covers them and the rows trimmed before."""
-    gross = np.concatenate([rows, np.array([[size, -size], [-size, 0.3 * size], [size, size]])])
+    with_outliers = np.concatenate([rows, np.array([[size, -size], [-size, 0.3 * size], [size, size]])])
     counts = 40, 43
     ends = []
-    for each, count in zip((rows, gross), counts, strict=True):
+    for each, count in zip((rows, with_outliers), counts, strict=True):
         source = TrimmedSource(ArraySource(each), count / len(each))
         model = first_model(TrimmedSource(ArraySource(rows), 40 / len(rows)), engine, FAMILIES["full"])
         ends.append(final_state(run_em(source, engine, model, NO_RIDGE, StopRule(1e-9, 50))))
@@ -142,7 +142,7 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_log_densities_fall_no_more_than_is_bounded(family, rng):
+def test_log_densities_are_above_their_bounds(family, rng):
     """Check the bound between mixtures that are similar or different, for near and distant rows."""
     rows = np.concatenate([scale * rng.normal(size=(60, 3)) for scale in (1.0, 5.0, 100.0)])
     for distance in (1e-6, 1e-3, 0.1, 1.0):
@@ -165,7 +165,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engine, rng):
+def test_the_trimming_rule_from_few_rows_equals_the_rule_from_all_rows(is_weighted, rows, engine, rng):
     """At each step of a run, the trimming rule from few rows must equal the rule from all rows."""
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), 0.15)
@@ -184,7 +184,7 @@ class CountingEngine(CompleteEngine):
         return super().step(*arguments, **options)
 
 
-def test_after_the_deadline_no_further_initialisation_is_tried(rows):
+def test_trimming_tries_no_further_initialisation_after_the_deadline(rows):
     counts = []
     for deadline in (0.0, math.inf):
         CountingEngine.n_passes = 0

@@ -14,13 +14,13 @@ from random_parameters import FORMS, Parameters, random_covariances, random_para
 from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS, check_monotone
 
-OWN = {name: family for name, family in FAMILIES.items() if not family.is_shared}
+SEPARATE = {name: family for name, family in FAMILIES.items() if not family.is_shared}
 EXACT = ENGINES["complete"](2)
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_all_components_as_candidates_give_the_moments_of_the_reference(check, rng):
+def test_truncated_em_with_all_candidates_agrees_with_the_reference_engine(check, rng):
     check(ENGINES["all candidates"](2), rng)
 
 
@@ -29,7 +29,7 @@ def test_all_components_as_candidates_give_the_moments_of_the_reference(check, r
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 8, 9, 20, 70])
 @pytest.mark.parametrize("rule", [AssignmentRule.SOFT, AssignmentRule.HARD], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
-def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtype, rng):
+def test_truncated_steps_are_exact_with_all_candidates_and_bounds_with_few(factor_shape, n_features, rule, dtype, rng):
     """With 40 candidates of 40 components the moments are exact; with 4, the bound is below the log-likelihood."""
     parameters = replace(random_parameters(rng, 40, n_features, factor_shape), log_noise_density=-3.0)
     rows = parameters.means[rng.integers(40, size=333)] + rng.standard_normal((333, n_features))
@@ -58,9 +58,9 @@ def check_candidates(candidates, block, parameters):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("family", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("family", SEPARATE.values(), ids=SEPARATE)
 @pytest.mark.parametrize("n_candidates", [1, 2])
-def test_a_step_never_lowers_the_free_energy(family, problem, n_candidates):
+def test_a_truncated_step_never_lowers_the_free_energy(family, problem, n_candidates):
     check_monotone(family, ENGINES["truncated"](2, n_candidates, n_drawn=2), problem)
 
 
@@ -77,11 +77,11 @@ def states_of(source, engine, model, n_steps, ridge=0.0):
 
 
 @pytest.mark.one_block
-@pytest.mark.parametrize("name", OWN)
-def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
+@pytest.mark.parametrize("name", SEPARATE)
+def test_truncated_em_raises_a_bound_and_with_all_candidates_equals_em(name, rng):
     """Check 20 steps from a distant start, so that candidates must change, with and without known labels."""
     rows, weight = rng.normal(size=(1500, 2)), rng.integers(0, 3, 1500).astype(float)
-    model, table = start(OWN[name], rows, 12), np.where(np.eye(3)[:, np.arange(12) % 3] > 0, 0.0, -np.inf)
+    model, table = start(SEPARATE[name], rows, 12), np.where(np.eye(3)[:, np.arange(12) % 3] > 0, 0.0, -np.inf)
     table[0], labels = np.log(rng.uniform(0.5, 1.0, 12)), rng.integers(-1, 3, 1500).astype(np.int32)
     for source in (ArraySource(rows, weight), ArraySource(rows, weight).with_log_prior(table, labels)):
         exact, same, few = (
@@ -101,13 +101,13 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
-def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
+def test_threads_blocks_and_layout_change_no_bit_of_truncated_em(name, dtype, rng):
     rows, weight = rng.normal(size=(LEAF_ROWS + 3001, 4)).astype(dtype), rng.integers(0, 3, LEAF_ROWS + 3001) / 2
-    table, places = np.log(rng.dirichlet(np.ones(40), 7)), rng.integers(-1, 7, len(rows)).astype(np.int32)
-    model = start(OWN[name], rows, 40)
+    table, indices = np.log(rng.dirichlet(np.ones(40), 7)), rng.integers(-1, 7, len(rows)).astype(np.int32)
+    model = start(SEPARATE[name], rows, 40)
 
     def end(source, n_threads):
-        last = states_of(source.with_log_prior(table, places), ENGINES["truncated"](n_threads, 4, 2), model, 3, 1e-6)[
+        last = states_of(source.with_log_prior(table, indices), ENGINES["truncated"](n_threads, 4, 2), model, 3, 1e-6)[
             -1
         ]
         return [*last.trace.objective], last.model.means.tobytes(), last.model.covariances.array.tobytes()
@@ -119,7 +119,7 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
 
 
 @pytest.mark.parametrize("factor_shape", FORMS, ids=lambda shape: shape.name)
-def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
+def test_every_row_has_a_candidate_despite_ties_distance_and_zero_weights(factor_shape, rng):
     """Each row must have a candidate among 600 components, which occur three times and include two of weight 0."""
     each = np.concatenate([random_covariances(rng, 200, 3, factor_shape)] * 3)
     weights = np.where(np.isin(np.arange(600), [3, 7]), 0.0, 1 / 598)
@@ -137,7 +137,7 @@ def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
         assert (state.candidates[:, 0] >= 0).all()
 
 
-def test_a_row_finds_the_nearest_of_thousands_of_components(rng):
+def test_truncated_em_finds_the_nearest_of_thousands_of_components(rng):
     """Components on a surface are the hardest case; a component without rows in the first step would stay empty."""
     means = rng.uniform(size=(20_000, 2))
     means = np.column_stack((np.cos(6 * means[:, 0]), np.sin(6 * means[:, 0]), 3 * means[:, 1]))
@@ -149,12 +149,12 @@ def test_a_row_finds_the_nearest_of_thousands_of_components(rng):
 
 
 @pytest.mark.parametrize("n_candidates", [1, 4, 64])
-def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candidates, rng):
+def test_the_component_of_a_label_is_a_candidate_even_if_it_is_distant(n_candidates, rng):
     """Components are in ten groups of 20, so that fewer than 64 components are near a row."""
     means = np.repeat(1e3 * np.arange(10.0), 20)[:, None] + rng.normal(size=(200, 1))
     model = Mixture(np.full(200, 1 / 200), means, np.ones(200), FAMILIES["spherical"])
-    labels, known = rng.integers(200, size=100).astype(np.int32), np.where(np.eye(200) > 0, 0.0, -np.inf)
-    block = Block(0, means[rng.integers(200, size=100)], log_prior=known, prior_indices=labels)
+    labels, log_prior = rng.integers(200, size=100).astype(np.int32), np.where(np.eye(200) > 0, 0.0, -np.inf)
+    block = Block(0, means[rng.integers(200, size=100)], log_prior=log_prior, prior_indices=labels)
     engine = ENGINES["truncated"](2, n_candidates)
     state = engine.make_state(block, 200)
     sums = engine.step(block, state, model.parameters, MomentSpec(Second.DIAGONAL))
@@ -162,10 +162,10 @@ def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candida
     np.testing.assert_array_equal(state.candidates[:, 0], labels)
 
 
-def test_candidates_that_are_lost_are_found_among_all_components(rng):
+def test_lost_candidates_are_found_again_among_all_components(rng):
     """Without this search the free energy would fall by a tenth of a nat if a worker of a compute cluster is lost."""
     rows = rng.normal(size=(3000, 3)) ** 3
-    source, model = ArraySource(rows), start(OWN["full"], rows, 100)
+    source, model = ArraySource(rows), start(SEPARATE["full"], rows, 100)
     for state in run_em(source, ENGINES["truncated"](2, 3), model, Objective(np.full(3, 1e-6)), StopRule(0.0, 30)):
         if state.trace.n_steps == 25:
             source._states = None, {}

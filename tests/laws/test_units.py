@@ -13,7 +13,7 @@ from gaussmix.extend import Equivariance
 N_COMPONENTS, N_FEATURES = 3, 3
 KINDS = (
     "plain",
-    "holes",
+    "missing",
     "errors",
     "matrices of errors",
     "labels",
@@ -21,25 +21,25 @@ KINDS = (
     "trim",
     "trim and labels",
     "noise",
-    "holes and gross rows",
-    "errors and gross rows",
+    "missing and outliers",
+    "errors and outliers",
     "weights",
     "prior",
 )
 CASES = [(start, kind) for start in STARTS for kind in KINDS]
 POWERS = 2.0**-40, 2.0**3, 2.0**300
 FACTORS = 1e-9, 3.7, 1e6
-OF_FEATURES = np.array([1e-6, 3.7, 1e5])
-POWERS_OF_FEATURES = np.array([4.0, 0.25, 1024.0])
-FOLLOWING = [
+FEATURE_FACTORS = np.array([1e-6, 3.7, 1e5])
+FEATURE_POWERS = np.array([4.0, 0.25, 1024.0])
+EQUIVARIANT = [
     name for name, family in FAMILIES.items() if family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
 ]
 IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # based on distances, so features need a common factor
 
 
 def factors(start, kind):
-    """Return factors of the rows, with one that differs between features where this may not change the start."""
-    return FACTORS if start in IN_DATA_UNITS and "trim" not in kind else (*FACTORS, OF_FEATURES)
+    """Return factors of the rows, one of which differs between features if this must not change the initialisation."""
+    return FACTORS if start in IN_DATA_UNITS and "trim" not in kind else (*FACTORS, FEATURE_FACTORS)
 
 
 def table(kind, factor):
@@ -51,34 +51,34 @@ def table(kind, factor):
     centres = np.array([[0.0, 0.0, 0.0], [4.0, 3.0, -2.0], [-3.0, 4.0, 3.0]])
     component = rng.integers(N_COMPONENTS, size=180)
     rows = centres[component] + rng.normal(size=(180, N_FEATURES))
-    given, parameters = {}, {"n_components": N_COMPONENTS, "random_state": 0}
-    if "holes" in kind:
+    data, parameters = {}, {"n_components": N_COMPONENTS, "random_state": 0}
+    if "missing" in kind:
         rows[(rng.random(rows.shape) < 0.2) & (np.arange(N_FEATURES) != component[:, None])] = np.nan
-    if "gross" in kind:
+    if "outliers" in kind:
         rows[:2], parameters["n_components"] = [[1e5, -2e5, 1e5], [-1e5, 1e5, 3e5]], N_COMPONENTS + 2
     if "errors" in kind:
-        given["X_error"] = factor * rng.uniform(0.1, 2.0, size=rows.shape)
+        data["X_error"] = factor * rng.uniform(0.1, 2.0, size=rows.shape)
     if "matrices" in kind:
         roots = rng.normal(size=(180, N_FEATURES, N_FEATURES)) * np.reshape(factor, (-1, 1))
-        given["X_error"] = 0.25 * roots @ roots.swapaxes(1, 2)
+        data["X_error"] = 0.25 * roots @ roots.swapaxes(1, 2)
     if "soft" in kind:
-        given["labels"] = rng.uniform(0.5, 1.5, size=(180, N_COMPONENTS)) + 0.3 * np.eye(N_COMPONENTS)[component]
+        data["labels"] = rng.uniform(0.5, 1.5, size=(180, N_COMPONENTS)) + 0.3 * np.eye(N_COMPONENTS)[component]
     elif "labels" in kind:
-        given["labels"] = np.where(rng.random(180) < 0.1, component, -1)
+        data["labels"] = np.where(rng.random(180) < 0.1, component, -1)
     if "trim" in kind:
         rows[:8], parameters["trim"] = 30 * rng.normal(size=(8, N_FEATURES)), 0.05
     if "weights" in kind:
-        given["sample_weight"] = rng.choice([0.5, 1.0, 3.0], size=180)
+        data["sample_weight"] = rng.choice([0.5, 1.0, 3.0], size=180)
     if "prior" in kind:
         parameters["prior"] = "default"
     if "noise" in kind:
         rows[:10], parameters["noise"] = rng.uniform(-12, 12, size=(10, N_FEATURES)), True
-    return factor * rows, given, parameters
+    return factor * rows, data, parameters
 
 
 def fitted(kind, factor, **parameters):
-    rows, given, usual = table(kind, factor)
-    return GaussianMixture(**(usual | parameters)).fit(rows, **given)
+    rows, data, usual = table(kind, factor)
+    return GaussianMixture(**(usual | parameters)).fit(rows, **data)
 
 
 fitted_at_one = cache(partial(fitted, factor=1.0))
@@ -102,7 +102,7 @@ def assert_scaled(found, expected, factor, tolerance, order=None):
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
-def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
+def test_scaling_rows_by_a_power_of_two_changes_no_bit_of_an_initialisation(start, kind, factor):
     """The start "search" is not tested, because its EM steps use log densities, which contain the log of the unit."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     np.testing.assert_array_equal(found.weights_, expected.weights_)
@@ -113,7 +113,7 @@ def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
 @pytest.mark.heavy(but=4)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize(("start", "kind", "factor"), [(*case, factor) for case in CASES for factor in factors(*case)])
-def test_a_factor_gives_the_same_partition(start, kind, factor):
+def test_initialisations_do_not_depend_on_the_unit(start, kind, factor):
     """Weights are fractions of the rows, so they would show a single row in another component."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
@@ -122,9 +122,9 @@ def test_a_factor_gives_the_same_partition(start, kind, factor):
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(
-    ("kind", "n_components"), [*((kind, N_COMPONENTS) for kind in KINDS), ("trim", 1), ("errors", 1), ("holes", 1)]
+    ("kind", "n_components"), [*((kind, N_COMPONENTS) for kind in KINDS), ("trim", 1), ("errors", 1), ("missing", 1)]
 )
-def test_given_means_start_from_the_same_bits(kind, n_components, factor):
+def test_scaling_means_init_by_a_power_of_two_changes_no_bit(kind, n_components, factor):
     """The weights and covariances come from the rows nearest to each mean, with `trim` only from kept rows."""
     means = np.nan_to_num(table(kind, 1.0)[0][-n_components:])
     given = {"n_components": n_components, "max_iter": 0}
@@ -135,8 +135,8 @@ def test_given_means_start_from_the_same_bits(kind, n_components, factor):
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("kind", ["plain", "trim", "trim and labels"])
-def test_given_means_follow_the_units_of_features(kind):
-    means, factors = np.nan_to_num(table(kind, 1.0)[0][-N_COMPONENTS:]), POWERS_OF_FEATURES
+def test_initialisation_by_means_init_follows_the_units_of_features(kind):
+    means, factors = np.nan_to_num(table(kind, 1.0)[0][-N_COMPONENTS:]), FEATURE_POWERS
     found, expected = (fitted(kind, unit, means_init=unit * means, max_iter=0) for unit in (factors, 1.0))
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.covariances_, np.outer(factors, factors) * expected.covariances_)
@@ -154,7 +154,7 @@ def test_a_fit_does_not_depend_on_the_unit(structure, kind, factor):
 @pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])
 @pytest.mark.parametrize("kind", [kind for start, kind in CASES if start == "search"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, factor):
+def test_a_search_of_well_separated_groups_does_not_depend_on_the_unit(structure, kind, factor):
     """Rounding may decide which moves are accepted if groups overlap, but here only the order of components."""
     found, expected = both(kind, factor, covariance_type=structure, init_params="search")
     assert_scaled(found, expected, factor, 1e-7, order=lambda means: means[:, 0].argsort())
@@ -164,19 +164,19 @@ def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, f
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("max_iter", [19, 100])  # without and with a split-and-merge search
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("structure", FOLLOWING)
-def test_the_default_start_follows_the_units_of_features(structure, kind, max_iter):
+@pytest.mark.parametrize("structure", EQUIVARIANT)
+def test_the_default_initialisation_does_not_depend_on_the_units_of_features(structure, kind, max_iter):
     if kind == "prior" and FAMILIES[structure].equivariance is Equivariance.SCALING:
         return  # the default prior has one variance for all features
     how = {"covariance_type": structure, "max_iter": max_iter}
     (found, scaled), (expected, rows) = (
-        (fitted(kind, factor, **how), table(kind, factor)[0]) for factor in (POWERS_OF_FEATURES, 1.0)
+        (fitted(kind, factor, **how), table(kind, factor)[0]) for factor in (FEATURE_POWERS, 1.0)
     )
     np.testing.assert_array_equal(found.predict(scaled), expected.predict(rows))
 
 
 @pytest.mark.parametrize("structure", FAMILIES)
-def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
+def test_no_step_lowers_the_likelihood_of_features_with_very_different_units(structure):
     """A large feature may have such a small part in the axis of a small feature that rounding of the axis hides it."""
     gm = fitted("plain", np.array([1e9, 1.0, 1e-9]), covariance_type=structure, reg_covar=0.0, tol=1e-6, max_iter=200)
     assert gm.converged_
@@ -185,8 +185,8 @@ def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
 
 @pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
-@pytest.mark.parametrize("kind", ["holes", "errors"])
-def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor):
+@pytest.mark.parametrize("kind", ["missing", "errors"])
+def test_sums_of_the_incomplete_engine_do_not_depend_on_the_unit(kind, structure, factor):
     """Check sums about the means and about another anchor."""
     spec, sums = FAMILIES[structure].moment_spec(None), []
     for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):

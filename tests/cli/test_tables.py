@@ -217,6 +217,7 @@ FILES = {  # extension, contents, column names
     "npy": (".npy", npy(ROWS), False),
     "npy, Fortran order": (".npy", npy(np.asfortranarray(ROWS)), False),
     "npy, big-endian": (".npy", npy(ROWS.astype(">f8")), False),
+    "npy, long double": (".npy", npy(ROWS.astype(np.longdouble)), False),
     "npy, records": (".npy", npy(np.rec.fromarrays(ROWS.T, names="x,y")), True),
 }
 

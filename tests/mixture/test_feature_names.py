@@ -70,8 +70,10 @@ def test_data_frame_columns_must_be_in_the_order_of_the_features(call, library, 
     frame = pytest.importorskip(library).DataFrame({name: rows[:, index] for index, name in enumerate(NAMES)})
     expected = call(named.with_feature_names(["height", "weight", "else"]), frame)
     np.testing.assert_array_equal(call(named, frame), expected)
-    with pytest.raises(ValueError, match=r"has 'weight' in column 0, but the order of the features is \['height', "):
+    with pytest.raises(ValueError, match=r"has 'weight' in column 0, but the columns must be \['height', "):
         call(named, frame[["weight", "height", "age"]])
+    with pytest.raises(ValueError, match=r"X_known has 'weight' in column 1, but the columns must be \['height', 'age'"):
+        named.conditional_mean(frame[["height", "weight"]], known=["height", "age"])
 
 
 def test_an_estimator_passes_feature_names_to_its_mixture(rng):

@@ -156,7 +156,7 @@ def test_help_lists_each_option_once_and_table_options_last(subcommand, cli):
     listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
     assert "--delimiter" in listed[1]
     assert "--quiet" in listed[0]
-    command = getattr(import_module(f"gaussmix._src.cli.verbs.{subcommand}"), subcommand)
+    command = getattr(import_module(f"gaussmix._src.cli.subcommands.{subcommand}"), subcommand)
     flags = [flag for each in command.params for flag in each.opts if flag.startswith("--")]
     assert sorted([*listed[0], *listed[1]]) == sorted([*flags, "--help"])
 

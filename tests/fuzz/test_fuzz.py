@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.cli.verbs.convert import _read
+from gaussmix._src.cli.subcommands.convert import _read
 from gaussmix._src.sources.tables import open_table
 
 EXAMPLES = int(os.environ.get("GAUSSMIX_FUZZ_EXAMPLES", 0))

@@ -1,4 +1,4 @@
-"""The command `gaussmix`: `verbs/` has one module per subcommand, and `show/` has the code that prints results."""
+"""The command `gaussmix`: `subcommands/` has a module per subcommand, and `show/` has the code that prints results."""
 
 from __future__ import annotations
 

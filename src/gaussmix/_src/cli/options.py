@@ -85,8 +85,8 @@ def check_data(data: str | None, advice: str) -> None:
         raise click.UsageError(f"{listed(passed)} can only be used with rows: {advice}.")
 
 
-Verb = Callable[..., None]
-Decorator = Callable[[Verb], Verb]
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
 
 
 def option(declaration: str, help: str, check: Callable[[Any], Any] | None = None, **more: Any) -> Decorator:
@@ -178,10 +178,10 @@ class OnTables(click.Command):
                 formatter.write_dl([record for record in records if record is not None])
 
 
-def reading(verb: Verb) -> Verb:
+def reading(command: Command) -> Command:
     """Add the options for reading a table to a subcommand, which receives the values as one `Reading` object."""
 
-    @wraps(verb)
+    @wraps(command)
     def wrapped(**options: Any) -> None:
         dialect = {name: options.pop(name) for name in _OF_TEXT}
         limits = {"memory": options["memory"]} if "memory" in options else {}
@@ -197,9 +197,9 @@ def reading(verb: Verb) -> Verb:
             raise click.UsageError(f"{decimal!r} can't be both the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands if it is also the decimal mark or delimiter.")
-        verb(reading=chosen, **options)
+        command(reading=chosen, **options)
 
-    added: Verb = wrapped
+    added: Command = wrapped
     for each in (quiet, *_READING):
         added = each(added)
     return added
@@ -237,20 +237,20 @@ def structure(more: str, default: str) -> Decorator:
     return option("-s --structure covariance_type", help, check=parsing.structures, default=default, metavar="S")
 
 
-def choosing(verb: Verb) -> Verb:
+def choosing(command: Command) -> Command:
     """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, check=parsing.counts, default="1:9", metavar="K")
-    return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
+    return count(structure(f": {', '.join(family_names())}.", ALL)(command))
 
 
-def writing(verb: Verb) -> Verb:
+def writing(command: Command) -> Command:
     """Add the options for writing a table to a subcommand, which receives the values as one `Writing` object."""
 
-    @wraps(verb)
+    @wraps(command)
     def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
         format = output_format(output, to, as_json=as_json)
-        verb(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
+        command(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
     help = "Write there instead of to standard output."
     to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
@@ -269,6 +269,6 @@ def seed_option(declaration: str, help: str, max_value: int | None = None) -> De
 seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 
 
-def row_by_row(verb: Verb) -> Verb:
+def row_by_row(command: Command) -> Command:
     """Add the options for reading and writing tables to a subcommand that writes a result for each row."""
-    return writing(memory(reading(jobs(verb))))
+    return writing(memory(reading(jobs(command))))

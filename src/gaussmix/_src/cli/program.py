@@ -17,7 +17,7 @@ import click
 
 from gaussmix._src.version import package_version
 
-VERBS = {  # maps each subcommand to its description in the program's help
+SUBCOMMANDS = {  # maps each subcommand to its description in the program's help
     "fit": "Fit mixtures to a table and choose the best.",
     "predict": "Add component, probability and log density to each row, or predict columns.",
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
@@ -71,21 +71,21 @@ class Program(click.Group):
         """Import only the module of the subcommand that runs, so that help and errors about wrong names appear fast."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
             raise click.UsageError(f"{args[0]} is a file: name a command first, as in 'gaussmix fit FILE'.", ctx)
-        name, verb, rest = super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             import_lazily()
-            verb = getattr(import_module(f"gaussmix._src.cli.verbs.{name}"), name)
-        self.running = verb
-        return name, verb, rest
+            command = getattr(import_module(f"gaussmix._src.cli.subcommands.{name}"), name)
+        self.running = command
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand; if click raises a usage error without a context, add the subcommand's context."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            verb = self.commands.get(ctx.invoked_subcommand or "")
-            if error.ctx is None and verb is not None:
-                error.ctx = click.Context(verb, ctx, verb.name)
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            if error.ctx is None and command is not None:
+                error.ctx = click.Context(command, ctx, command.name)
             raise
 
 
@@ -126,7 +126,7 @@ def _replace_closed() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — stays open until the process ends
 
 
-def _report(error: BaseException, verb: click.Command | None) -> int:
+def _report(error: BaseException, command: click.Command | None) -> int:
     """Print the error that a subcommand raised, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
@@ -159,7 +159,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
     from gaussmix._src.sources.tables.base import BadTable
 
     is_of_table = isinstance(error, OSError | BadTable)
-    click.echo(f"gaussmix: {in_options(sentence, verb, is_of_table=is_of_table)}", err=True)
+    click.echo(f"gaussmix: {in_options(sentence, command, is_of_table=is_of_table)}", err=True)
     return EXIT_ERROR
 
 
@@ -210,5 +210,5 @@ def program() -> None:
     """
 
 
-for name, line in VERBS.items():
+for name, line in SUBCOMMANDS.items():
     program.add_command(click.Command(name, short_help=line))

@@ -16,7 +16,7 @@ from gaussmix._src.cli.show.code import code
 from gaussmix._src.cli.show.notices import collected_warnings, is_quiet, print_notices
 from gaussmix._src.cli.show.page import page
 from gaussmix._src.cli.show.report_data import ReportData
-from gaussmix._src.cli.verbs.fit import run_selection
+from gaussmix._src.cli.subcommands.fit import run_selection
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.sources.array import ArraySource

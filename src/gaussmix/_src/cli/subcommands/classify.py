@@ -13,7 +13,7 @@ from gaussmix._src.cli.labels import label_cells
 from gaussmix._src.cli.outputs import Writing, check_target, rows_at_once
 from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
-from gaussmix._src.cli.verbs.predict import joined, taken_notices
+from gaussmix._src.cli.subcommands.predict import joined, taken_notices
 from gaussmix._src.errors import counted
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full

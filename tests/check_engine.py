@@ -46,7 +46,7 @@ def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
         expected = _step(REFERENCE, case)
         cut = 1 + case.block.n_rows // 3
         sums = [_sums(engine, replace(case, block=part), expected.anchor) for part in case.block.split(cut)]
-        actual = engine.finish(reduce(add, sums), _shared_by(case), case.spec)
+        actual = engine.finish(reduce(add, sums), _step_parameters(case), case.spec)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, f"{case.name}, in blocks")
 
 
@@ -60,7 +60,7 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
             rows[LEAF_ROWS + 7] = 1e9
         block, second = Block(0, rows, rng.random(n_rows)), Second.FULL if factor_shape > 1 else Second.TRACE
         case = EngineCase(block, parameters, MomentSpec(second, is_shared), AssignmentRule.SOFT)
-        expected, context = _step(engine, case), _look(engine, case)
+        expected, context = _step(engine, case), _begin_pass(engine, case)
         for cuts in ([1], [2, 3], [1, 2, 3, 4]):
             ends = [0, *(cut * LEAF_ROWS for cut in cuts), n_rows]
             tree = Tree[BlockMoments]()
@@ -90,7 +90,7 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
             assert_same_moments(actual, expected, _spread(moved, anchor), TOLERANCE, f"{moved.name}, given anchor")
 
 
-def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
+def check_distant_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Check that densities and sums about the means keep their digits if means are a million deviations apart."""
     for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 3, 6)):
         near = random_parameters(rng, 3, n_features, factor_shape, is_shared)
@@ -130,7 +130,7 @@ def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
         assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
 
 
-def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
+def check_distant_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Check the moments if rows are about 1e4 deviations or more from every mean, near the limit for distant rows.
 
     Each case has two steps with the same state, which may remember distant rows, and a third step after a mean has
@@ -186,8 +186,8 @@ CHECKS = (  # a default run uses the first check, or the first and the fifth: se
     check_anchors,
     check_draws,
     check_blocks,
-    check_far_groups,
-    check_far_rows,
+    check_distant_groups,
+    check_distant_rows,
     check_leaves,
 )
 
@@ -222,21 +222,21 @@ def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random
 
 
 def _step(engine: Engine[Any], case: EngineCase, anchor: Array | None = None) -> Moments:
-    context = _look(engine, case)
-    return engine.finish(_sums(engine, case, anchor, context), _shared_by(case), case.spec, context)
+    context = _begin_pass(engine, case)
+    return engine.finish(_sums(engine, case, anchor, context), _step_parameters(case), case.spec, context)
 
 
 def _sums(engine: Engine[Any], case: EngineCase, anchor: Array | None = None, context: Any = None) -> BlockMoments:
     state = engine.make_state(case.block, len(case.parameters.means))
-    return engine.step(case.block, state, _shared_by(case), case.spec, case.rule, anchor, context)
+    return engine.step(case.block, state, _step_parameters(case), case.spec, case.rule, anchor, context)
 
 
-def _look(engine: Engine[Any], case: EngineCase) -> Any:
+def _begin_pass(engine: Engine[Any], case: EngineCase) -> Any:
     context = engine.prepare(RowStatistics.from_block(case.block), case.spec, lambda: Spread.from_block(case.block))
-    return engine.begin_pass(context, _shared_by(case))
+    return engine.begin_pass(context, _step_parameters(case))
 
 
-def _shared_by(case: EngineCase) -> Parameters | None:
+def _step_parameters(case: EngineCase) -> Parameters | None:
     return None if case.rule is AssignmentRule.ASSIGNMENT else case.parameters
 
 

@@ -87,7 +87,7 @@ def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None,
     return estimator.fit(rows_of(2000, 5) if X is None else X, **(fit or {}))
 
 
-def _with_holes(structure: str, size: tuple[int, ...] = (2000, 5), **parameters: Any) -> str:
+def _with_missing_values(structure: str, size: tuple[int, ...] = (2000, 5), **parameters: Any) -> str:
     rows = rows_of(*size)
     rows[np.random.default_rng(1).integers(0, 4, size=rows.shape) == 0] = np.nan
     return of_fit(_fitted(structure, rows, missing="allow", **parameters))
@@ -109,7 +109,7 @@ def _born(structure: str) -> str:
     return of_fit(BayesianGaussianMixture(9, covariance_type=structure, random_state=0).fit(rows_of(600, 5)))
 
 
-def _with_far_rows(structure: str) -> str:
+def _with_distant_rows(structure: str) -> str:
     rows = rows_of(600, 5)
     fitted = _fitted(structure, rows, warm_start=True)
     rows[::60] *= 2.0**20
@@ -149,7 +149,7 @@ def _predicted(structure: str) -> str:
 
 
 OPTIONS: dict[str, Callable[[str], str]] = {
-    "holes": _with_holes,
+    "missing values": _with_missing_values,
     "errors": _with_errors,
     "weights": _weighted,
     "labels": _labelled,
@@ -157,13 +157,15 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "noise": lambda structure: of_fit(_fitted(structure, noise=Noise(weight=0.1))),
     "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
     "draws": _drawn,
-    "trim holes": lambda structure: _with_holes(structure, (500, 5), trim=0.05),
+    "trim missing values": lambda structure: _with_missing_values(structure, (500, 5), trim=0.05),
     "trim errors": lambda structure: _with_errors(structure, 500, trim=0.05),
-    "far rows": _with_far_rows,
+    "distant rows": _with_distant_rows,
     "Bayesian": _bayesian,
     "Bayesian births": _born,
     "acceleration": lambda structure: of_fit(_fitted(structure, init_params="random", acceleration="auto", tol=1e-5)),
-    "search holes": lambda structure: _with_holes(structure, (500, 2, 1), init_params="search", tol=1e-3),
+    "search missing values": lambda structure: _with_missing_values(
+        structure, (500, 2, 1), init_params="search", tol=1e-3
+    ),
     "search": lambda structure: of_fit(_fitted(structure, init_params="search", tol=1e-3)),
     "choice": _chosen,
     "file": _from_file,

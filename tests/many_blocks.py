@@ -41,7 +41,7 @@ def cut(block: Block) -> Iterator[Block]:
         first += size
 
 
-def clusters_apart(
+def separated_clusters(
     structure: str, rng: np.random.Generator, n_rows: int, distance: float = 30.0
 ) -> tuple[Array, Model]:
     """Draw rows of 60 clusters in six dimensions, about `distance` apart, and return them with a mixture near them."""

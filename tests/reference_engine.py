@@ -76,7 +76,7 @@ class ReferenceEngine(OneStep):
         n_components = len(anchor)
         total = _moments(np.zeros(anchor.shape), np.zeros((0, n_components)), (0.0, 0.0, 0.0), anchor, spec)
         for part in leaf.split(CHUNK_ROWS):
-            shared, noise_mass, log_density = _share(part, parameters, rule, n_components)
+            resp, noise_mass, log_density = _responsibilities(part, parameters, rule, n_components)
             weight = part.weight
             if (
                 rule is AssignmentRule.SOFT
@@ -90,7 +90,7 @@ class ReferenceEngine(OneStep):
                     return sums + sum_distant_rows(far, self, parameters, spec, anchor)
             rows = part.rows.astype(np.float64)
             totals = float(weight @ log_density), part.total_weight, float(weight @ noise_mass)
-            total += _moments(rows, weight[:, None] * shared, totals, anchor, spec)
+            total += _moments(rows, weight[:, None] * resp, totals, anchor, spec)
         return total
 
     def finish(
@@ -109,8 +109,8 @@ class ReferenceEngine(OneStep):
         return log_joint
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        shared = joint.joint_responsibilities(self.component_log_density(block, parameters), block, parameters)
-        return correct_distant_rows(shared, block, parameters, self.log_density)
+        resp = joint.joint_responsibilities(self.component_log_density(block, parameters), block, parameters)
+        return correct_distant_rows(resp, block, parameters, self.log_density)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         best = joint.joint_labels(self.component_log_density(block, parameters), block, parameters)
@@ -143,7 +143,7 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
     return log_joint if prior is None else log_joint + prior
 
 
-def _share(
+def _responsibilities(
     block: Block, parameters: Parameters | None, rule: AssignmentRule, n_components: int
 ) -> tuple[Array, Array, Array]:
     """Compute responsibilities (n_rows, n_components) under a rule, responsibilities of noise, and log p(x)."""
@@ -152,16 +152,16 @@ def _share(
         return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
     log_joint = joint.add_noise_column(_log_joint(block, parameters), block, parameters)
     if rule is AssignmentRule.HARD:
-        shared, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
+        resp, log_density = joint.one_hot(log_joint.argmax(axis=1), log_joint.shape[1]), log_joint.max(axis=1)
     else:
-        shared, log_density = step_shares(log_joint)
-    return shared[:, :n_components], shared[:, n_components:].sum(axis=1), log_density
+        resp, log_density = step_responsibilities(log_joint)
+    return resp[:, :n_components], resp[:, n_components:].sum(axis=1), log_density
 
 
 def _moments(
-    rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, spec: MomentSpec
+    rows: Array, resp: Array, totals: tuple[float, float, float], anchor: Array, spec: MomentSpec
 ) -> BlockMoments:
-    """Sum the moments of rows with responsibilities `shared`, (n_rows, n_components).
+    """Sum the moments of rows with responsibilities `resp`, (n_rows, n_components).
 
     `totals` has the log-likelihood, the row weight and the mass of noise.
     """
@@ -172,29 +172,29 @@ def _moments(
     first = np.zeros(anchor.shape)
     shape = shapes[spec.second]
     second = None if shape is None else np.zeros((n_components, *shape))
-    for k in range(n_components if len(shared) else 0):
-        offsets = np.where(shared[:, k, None] > 0, rows - anchor[k], 0.0)  # so that 0 × ∞ is 0
-        first[k] = shared[:, k] @ offsets
+    for k in range(n_components if len(resp) else 0):
+        offsets = np.where(resp[:, k, None] > 0, rows - anchor[k], 0.0)  # so that 0 × ∞ is 0
+        first[k] = resp[:, k] @ offsets
         if second is None:
             continue
         with np.errstate(over="ignore", invalid="ignore"):
             if spec.second is Second.FULL:
-                second[k] = (shared[:, k, None] * offsets).T @ offsets
+                second[k] = (resp[:, k, None] * offsets).T @ offsets
             elif spec.projection is not None:
                 projected = offsets @ spec.projection[k if len(spec.projection) > 1 else 0].T
-                second[k, :, :-1] = (shared[:, k, None] * offsets).T @ projected
-                second[k, :, -1] = shared[:, k] @ offsets**2
+                second[k, :, :-1] = (resp[:, k, None] * offsets).T @ projected
+                second[k, :, -1] = resp[:, k] @ offsets**2
             else:
-                squares = shared[:, k] @ offsets**2
+                squares = resp[:, k] @ offsets**2
                 second[k] = squares.sum() if spec.second is Second.TRACE else squares
     if second is not None and spec.is_pooled:
         second = second.sum(axis=0)
     log_likelihood, row_weight, noise_mass = totals
-    mass = shared.sum(axis=0)
+    mass = resp.sum(axis=0)
     return BlockMoments(mass, first, second, anchor, log_likelihood, row_weight, spec, noise_mass=noise_mass)
 
 
-def step_shares(log_joint: Array) -> tuple[Array, Array]:
+def step_responsibilities(log_joint: Array) -> tuple[Array, Array]:
     """Compute the responsibilities of `step`, in which ones below `NEGLIGIBLE_NATS` are 0, and log p(x) of each row."""
     largest = log_joint.max(axis=1, keepdims=True)
     relative = log_joint - largest

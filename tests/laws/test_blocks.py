@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, Objective, StopRule, run_em
 from every_engine import ENGINES
-from many_blocks import clusters_apart, labelled
+from many_blocks import separated_clusters, labelled
 
 from gaussmix import FAMILIES
 from gaussmix._src.interfaces.block import RowStatistics, nodes
@@ -138,7 +138,7 @@ def test_every_structure_has_the_same_bits_for_two_blocks(name, table, rng):
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
 def test_lost_row_orders_are_computed_again(name, dtype, has_distant, rng):
     """The rows of separate clusters are visited in an order that depends only on rows and on earlier parameters."""
-    rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
+    rows, model = separated_clusters(name, rng, 3 * LEAF_ROWS + 100)
     rows = rows.astype(dtype)
     if has_distant:
         rows[[5, 2 * LEAF_ROWS]] = 1e9

@@ -7,7 +7,7 @@ import pytest
 from check_moments import assert_same_moments
 from common import ArraySource, FactorShape, MomentSpec, Objective, Second, em_step
 from every_engine import ENGINES
-from many_blocks import clusters_apart
+from many_blocks import separated_clusters
 from random_parameters import random_parameters
 
 from gaussmix._src.engines.complete import row_order
@@ -20,7 +20,7 @@ N_STEPS = 7
 
 @pytest.fixture
 def clusters(rng):
-    return partial(clusters_apart, rng=rng, n_rows=70_000)
+    return partial(separated_clusters, rng=rng, n_rows=70_000)
 
 
 def run_steps(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from common import LEAF_ROWS, ArraySource, AssignmentRule, Block, Objective, StopRule, run_em
 from every_engine import ENGINES
-from many_blocks import separated_clusters, labelled
+from many_blocks import labelled, separated_clusters
 
 from gaussmix import FAMILIES
 from gaussmix._src.interfaces.block import RowStatistics, nodes

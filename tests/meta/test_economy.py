@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34074,
-    "cpp": 13006,
-    "tests": 32450,
+    "src": 34115,
+    "cpp": 12998,
+    "tests": 32471,
     "bench": 2544,
     "tools": 658,
     "files": 989,

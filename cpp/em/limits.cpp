@@ -81,7 +81,7 @@ double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
     return largest;
 }
 
-bool LimitChecks::can_share_centre(const Mixture& mixture) {
+bool LimitChecks::can_use_common_centre(const Mixture& mixture) {
     whiten_offsets(mixture, nullptr);
     double farthest = 0;
     for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(k, k));

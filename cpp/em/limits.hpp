@@ -20,7 +20,7 @@ public:
 
     // Checks whether it is accurate enough to whiten each row once for all components and to sum moments about the mean
     // of all rows. `mixture` must be the result of the last EM step.
-    bool can_share_centre(const Mixture& mixture);
+    bool can_use_common_centre(const Mixture& mixture);
 
 private:
     double cancellation(const Mixture& mixture, const double* anchor);

@@ -81,7 +81,7 @@ public:
     // Performs an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
     // result violates `Limits`, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
-        moments_.pool(task_, task_.has_one_matrix() && checks_.can_share_centre(current));
+        moments_.pool(task_, task_.has_one_matrix() && checks_.can_use_common_centre(current));
         const double *means = current.means.data(), *covariances = current.covariances.data();
         if (!e_step_.expect(current, means, moments_)) return false;
         log_likelihood = moments_.log_likelihood / task_.total_weight;

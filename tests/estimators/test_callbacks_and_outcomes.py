@@ -404,7 +404,7 @@ def test_callbacks_of_a_model_selection_receive_each_step_of_each_candidate():
         assert n_iter in [step.iteration for step in own]
 
 
-def test_a_callback_ends_a_model_selection_with_the_best_candidate_begun(X, tmp_path, recwarn):
+def test_a_callback_ends_a_model_selection_with_the_best_started_candidate(X, tmp_path, recwarn):
     def stop(step):
         return step.mixture.n_components == 2 and step.iteration == 4
 
@@ -423,7 +423,7 @@ def test_a_callback_ends_a_model_selection_with_the_best_candidate_begun(X, tmp_
     assert not recwarn.list
 
 
-def test_max_time_ends_a_model_selection_with_the_best_candidate_begun():
+def test_max_time_ends_a_model_selection_with_the_best_started_candidate():
     with (
         pytest.warns(SearchWarning, match="max_time was reached before 5 of 6 candidates were begun; raise"),
         pytest.warns(ConvergenceWarning, match="max_time was reached before the mean log-likelihood"),

@@ -20,6 +20,8 @@ PRIVATE = {
     "recipe", "fault", "stamp", "learned", "flaw", "refusal", "gone", "unwanted", "meant", "unmet", "asked", "hole",
     "said", "sure", "look", "hope", "far", "apart", "few", "most", "every", "found", "share",
 }  # fmt: skip
+# Words of this list that are ordinary English in the name of a test.
+IN_TESTS = {"place", "far", "few", "most", "every", "found", "share", "kept"}
 # Names with words of this list that Python or other packages have chosen.
 ALLOWED = {
     "src/gaussmix/_src/sources/files/stores.py: tell",  # a method of Python's file objects
@@ -63,6 +65,9 @@ def test_no_name_contains_a_private_word() -> None:
     for path in sorted((ROOT / "cpp").rglob("*.[ch]pp")):
         names = [path.stem, *(name for name in code.findall(path.read_text(encoding="utf-8")) if name[0] not in '/"')]
         found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        names = [path.stem, *re.findall(r"(?m)^ *def (\w+)", path.read_text(encoding="utf-8"))]
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & (PRIVATE - IN_TESTS)}
     assert sorted(found ^ ALLOWED) == []
 
 

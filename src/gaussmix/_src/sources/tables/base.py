@@ -364,13 +364,13 @@ def is_numeric(kind: Any) -> bool:
 def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
     """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it."""
     untyped = {field.name for field in schema if pa.types.is_null(field.type)}
-    found: dict[str, pa.Field] = {}
+    typed: dict[str, pa.Field] = {}
     for other in others if untyped else ():
-        found |= {each.name: each for each in other if each.name in untyped and not pa.types.is_null(each.type)}
-        untyped -= found.keys()
+        typed |= {each.name: each for each in other if each.name in untyped and not pa.types.is_null(each.type)}
+        untyped -= typed.keys()
         if not untyped:
             break
-    return pa.schema([found.get(field.name, field) for field in schema], schema.metadata) if found else schema
+    return pa.schema([typed.get(field.name, field) for field in schema], schema.metadata) if typed else schema
 
 
 def describe_type(kind: Any) -> str:

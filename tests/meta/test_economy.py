@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34115,
+    "src": 34111,
     "cpp": 12998,
-    "tests": 32471,
+    "tests": 32475,
     "bench": 2544,
     "tools": 658,
     "files": 989,

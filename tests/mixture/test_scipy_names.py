@@ -46,7 +46,7 @@ def test_pdf_raises_if_the_density_overflows_float64(x, row):
 def test_pdf_rejects_data_frame_columns_in_another_order():
     frame = pd.DataFrame({"b": [1.0], "a": [2.0]})
     assert TWO.pdf(frame[["a", "b"]]) == TWO.pdf([2.0, 1.0])
-    with pytest.raises(ValueError, match="order of the features"):
+    with pytest.raises(ValueError, match="the columns must be"):
         TWO.pdf(frame)
 
 

@@ -39,18 +39,16 @@ def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[s
     return None if names is None else tuple(names[index] for index in feature_indices)
 
 
-def check_order(
-    rows: object, names: tuple[str, ...] | None, called: str, feature_indices: Indices | None = None
-) -> None:
+def check_order(rows: object, names: tuple[str, ...] | None, called: str, indices: Indices | None = None) -> None:
     """Raise ValueError if a data frame has a feature in the wrong column; messages call the rows `called`.
 
-    The columns must be all features, or the features at `feature_indices`, in this order. The check passes if the rows
-    are not a data frame, or if the features have no names.
+    The columns must be all features, or the features at `indices`, in this order. The check passes if the rows are not
+    a data frame, or if the features have no names.
     """
     if names is None:
         return
     frame = numerics.frames.Frame.from_table(rows)
-    expected = names if feature_indices is None else tuple(names[index] for index in feature_indices)
+    expected = names if indices is None else tuple(names[index] for index in indices)
     for index, column in enumerate(() if frame is None else frame.names):
         if column in names and expected[index : index + 1] != (column,):
             raise ValueError(

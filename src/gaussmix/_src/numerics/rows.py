@@ -102,11 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def merging_step(low: float, high: float) -> float:
-    """Return the spacing of the largest float64 values of a column with this range.
-
-    The result is 0 if the conversion of integers to float64 is exact, or if its rounding errors are negligible compared
-    with the range of the column.
-    """
+    """Return the spacing of the largest float64 values from `low` to `high`, or 0 if rounding to them is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0

@@ -35,7 +35,6 @@ _NOT_CONVERGED = (
     "max_iter, tol, or check for degenerate data."
 )
 
-
 _PLURALS = {"rests": "rest", "has": "have"}
 _MAX_CAUSES = 2  # maximum number of listed causes why components depend on `reg_covar`
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
@@ -52,15 +51,13 @@ class SearchWarning(RuntimeWarning):
     """Warning about a model selection as a whole, in contrast to warnings about the chosen mixture."""
 
 
-def warn_about_run(
-    run: EMState, names: Names, left_out: Outcome | None = None, objective_name: str = LIKELIHOOD
-) -> None:
-    """Warn if the best EM run ended early or lost components, or if runs were skipped; `names` are feature names."""
+def warn_about_run(run: EMState, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+    """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace, names), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
-        warn(run.outcome.sentence(objective_name), ConvergenceWarning)
+        warn(run.outcome.sentence(raised), ConvergenceWarning)
     elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
     if left_out is Outcome.TIME_LIMIT:

@@ -243,18 +243,6 @@ def test_fit_reads_a_named_pipe_only_once(shell, faithful, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no /dev/stdout")
-def test_output_to_dev_stdout_does_not_replace_the_redirected_file(model, shell, tmp_path):
-    with (tmp_path / "redirected.csv").open("w+") as file:
-        print("before", file=file, flush=True)
-        process = shell("sample", model, "-n", 1, "-o", "/dev/stdout", stdout=file)
-        _, stderr = process.communicate(timeout=60)
-        assert (process.returncode, stderr) == (0, "")
-        file.seek(0)
-        assert [line.split(",")[0] for line in file][:2] == ["before\n", "eruptions"]
-
-
-@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX terminals")
 def test_binary_formats_are_not_written_to_a_terminal(model, shell):
     import pty

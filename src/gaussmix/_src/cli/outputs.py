@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,7 +125,7 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     On standard output, text appears while it is being written, but binary formats are written only when the output is
     complete.
     """
-    if target != STANDARD and not _is_standard_output(target):
+    if target != STANDARD:
         with whole_file(target) as file:
             yield file
         return
@@ -140,16 +140,6 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
             whole.seek(0)
             shutil.copyfileobj(whole, stream)
     stream.flush()
-
-
-def _is_standard_output(path: str) -> bool:
-    """Return whether a path, such as /dev/stdout, is the file to which standard output is redirected.
-
-    If a new file replaced this file, the output of the commands before and after this one would be lost.
-    """
-    with suppress(OSError):  # without a file at this path, or without a descriptor of standard output
-        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
-    return False
 
 
 def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:

@@ -65,14 +65,15 @@ def warn_about_run(run: EMState, names: Names, left_out: Outcome | None = None, 
 
 
 def frozen_sentence(trace: Trace, names: Names) -> str | None:
-    """Return a warning that lists frozen components with reasons, columns and remedies; None if there are none."""
+    """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen."""
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
-            columns = sorted({each.feature for each in trace.events if each.feature is not None})
-            if columns and reason is FreezeReason.COLLAPSED:
+            ends = (event for event in trace.events if event.component in components and event.remedy == "freeze")
+            columns = sorted({event.feature for event in ends if event.feature is not None})
+            if columns:
                 happened += f" in {after.diagnostics.columns_text(columns, names)}"
             sentences.append(f"{name_components(components)} {happened}: {advice}")
     return " ".join(sentences) or None

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
-from gaussmix._src.errors import ParameterTypeError, counted, listed
+from gaussmix._src.errors import ParameterTypeError, counted
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
@@ -281,11 +281,11 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
         raise ValueError(f"These mixtures have {' and '.join(map(str, sizes))} features. They need the same features.")
-    names = {mixture.feature_names for mixture in known if mixture.feature_names is not None}
+    names = [*dict.fromkeys(mixture.feature_names for mixture in known if mixture.feature_names is not None)]
     if len(names) > 1:
-        first, second = sorted(names)[:2]
+        index, (first, second) = next((i, two) for i, two in enumerate(zip(*names[:2], strict=True)) if len({*two}) > 1)
         raise ValueError(
-            f"These mixtures have different features: {listed(first, 5)}; and {listed(second, 5)}. Use marginal to "
+            f"These mixtures have different features: feature {index} is {first!r} and {second!r}. Use marginal to "
             "bring the features into the same order, or with_feature_names to rename the features."
         )
     return names.pop() if names else None

@@ -87,8 +87,8 @@ def kernels(session: nox.Session) -> None:
 
     All backends of this processor must give the same bits, including the portable backend of other processors.
     """
-    # These packages are needed here, because more is built after the installation. pip builds with the system's cmake
-    # if there is one, and ccache finds pip's objects only if the same cmake writes the compiler's options.
+    # These packages are needed here, because more is built after the installation. The session uses the same cmake as a
+    # plain `pip install`, so that the compiler's options are equal and ccache can reuse the objects.
     session.install(*requirements(), "ninja", *([] if shutil.which("cmake") else ["cmake"]))
     settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON")
     session.install("--no-build-isolation", ".[test,lint]", *settings, env=ALL_KERNELS)

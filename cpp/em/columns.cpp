@@ -45,14 +45,14 @@ public:
     // reached.
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = em_.judge(start);
-        double bound_of_births = -kInfinity;  // lower bound after the last births
+        double bound_after_last = -kInfinity;  // lower bound after the last moves
         for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
             bool is_at_end = false;  // whether EM has converged
             while (state && !em_.is_over()) {
                 const double before = state->bound;
-                state = after_moves(std::move(*state), bound_of_births);
+                state = after_moves(std::move(*state), bound_after_last);
                 if (is_at_end && !(state->bound > before)) break;
-                bound_of_births = state->bound;
+                bound_after_last = state->bound;
                 const Index n_components = size(state->model);
                 const std::ptrdiff_t n_empty = em_.count_empty(state->model);
                 if (!em_.converge(*state, tolerance)) break;
@@ -63,10 +63,10 @@ public:
     }
 
 private:
-    // Makes moves until none raises the lower bound. If EM has hardly raised the lower bound since the last births, the
-    // births would fail again, so that all of them count as tried.
-    State after_moves(State state, double bound_of_births) {
-        const bool are_tried = state.bound - bound_of_births < task_.min_step_gain * prior_.total_weight;
+    // Makes moves until none raises the lower bound. If EM has hardly raised the lower bound since the last moves, births
+    // are not tried again.
+    State after_moves(State state, double bound_after_last) {
+        const bool are_tried = state.bound - bound_after_last < task_.min_step_gain * prior_.total_weight;
         const auto n = static_cast<std::size_t>(size(state.model));
         Marked marked{std::vector<bool>(n, are_tried), Indices(n, -1)};
         prune(state, marked);
@@ -106,7 +106,7 @@ private:
         return std::pair(std::move(*now), std::move(marked));
     }
 
-    // Replaces component k by the two parts of its rows, `group`, unless it cannot be split.
+    // Replaces component k by two components, one for each part of its rows `group`, unless they cannot be split.
     void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
         const double cut[] = {draw(), draw()};
         if (static_cast<Index>(group.size()) < kMinRowsSplit) return;

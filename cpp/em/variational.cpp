@@ -129,7 +129,7 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
     const double alpha = prior_.weight_concentration;
     double normaliser = 0;
     if (!prior_.has_stick_breaking) {
-        // The posterior is a Dirichlet distribution with the parameters alpha + mass, where categories without rows
+        // The posterior is a Dirichlet distribution with the parameters alpha + mass, where components without rows
         // have mass 0 (Bishop 2006, equations B.21 and B.23).
         const double total = static_cast<double>(prior_.max_components) * alpha;
         values_.assign({total + sum(mass, n), total, alpha});

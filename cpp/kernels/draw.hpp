@@ -55,7 +55,11 @@ public:
         const Index first = scratch_.starts[component], last = scratch_.starts[component + 1];
         if (first == last) return;
         const double* w = factor(component);
-        view_.shape.factor_shape == FactorShape::low_rank ? invert_low_rank(w) : invert_diagonal(w);
+        if (view_.shape.factor_shape == FactorShape::low_rank) {
+            invert_low_rank(w);
+        } else {
+            invert_diagonal(w);
+        }
         for (Index i = first; i < last; i += kDrawnAtOnce) {
             draw_group(component, scratch_.order + i, smaller(last - i, kDrawnAtOnce));
             if (poll.is_cancelled(kDrawnAtOnce * n_features_ * (kCostOfNormal + n_features_ / 2))) return;

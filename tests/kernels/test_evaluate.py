@@ -42,7 +42,7 @@ def two_components(target, gaps, output):
     return np.array([target.evaluate(rows, None, np.array([0, -g]), means, 2, factors, output, 1)[0] for g in gaps])
 
 
-def test_responsibilities_are_accurate_to_the_last_place(target, rng):
+def test_responsibilities_have_a_relative_error_below_2_epsilon(target, rng):
     """Check the relative error of r = e / (1 + e): at most 0.7 ε from exp, and ε / 2 each from sum and quotient."""
     gaps = np.concatenate([rng.uniform(0, 1, 500), rng.uniform(0, 700, 1500)])
     found = two_components(target, gaps, RESPONSIBILITIES)[:, 1]

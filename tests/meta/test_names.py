@@ -20,8 +20,8 @@ PRIVATE = {
     "recipe", "fault", "stamp", "learned", "flaw", "refusal", "gone", "unwanted", "meant", "unmet", "asked", "hole",
     "said", "sure", "look", "hope", "far", "apart", "few", "most", "every", "found", "share",
 }  # fmt: skip
-# Words of this list that are ordinary English in the name of a test.
-IN_TESTS = {"place", "far", "few", "most", "every", "found", "share", "kept"}
+# Words of `PRIVATE` that are ordinary English in the name of a test.
+IN_TEST_NAMES = {"place", "far", "few", "most", "every", "found", "share", "kept"}
 # Names with words of this list that Python or other packages have chosen.
 ALLOWED = {
     "src/gaussmix/_src/sources/files/stores.py: tell",  # a method of Python's file objects
@@ -67,7 +67,7 @@ def test_no_name_contains_a_private_word() -> None:
         found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & PRIVATE}
     for path in sorted((ROOT / "tests").rglob("*.py")):
         names = [path.stem, *re.findall(r"(?m)^ *def (\w+)", path.read_text(encoding="utf-8"))]
-        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & (PRIVATE - IN_TESTS)}
+        found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if words_of(name) & (PRIVATE - IN_TEST_NAMES)}
     assert sorted(found ^ ALLOWED) == []
 
 
@@ -87,7 +87,7 @@ def test_names_of_classes_and_constants_are_unique() -> None:
     assert len(different) <= MAX_SHARED_CONSTANTS, different
 
 
-def test_no_constructor_is_called_of() -> None:
+def test_no_function_is_named_of() -> None:
     found = [f"{path.name}: {node.name}" for path, tree in syntax_trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.FunctionDef) and node.name in ("of", "_of")]  # fmt: skip
     assert found == []

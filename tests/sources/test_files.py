@@ -743,12 +743,10 @@ def test_an_error_of_the_caller_is_not_replaced_by_that_of_a_changed_file(folder
 
 @pytest.mark.heavy
 def test_a_fit_in_a_thread_continues_after_the_main_thread_has_ended(folder):
-    """Check that a fit in a thread completes, although the main thread has ended."""
     path = folder / "by-rows.npy"
     program = f"""
-import threading, time
+import threading
 from gaussmix import GaussianMixture, open
-from gaussmix._src.sources.files.base import Cursor
 
 def fit():
     threading.main_thread().join()
@@ -756,8 +754,7 @@ def fit():
     print("fitted", len(gm.means_), flush=True)
 
 threading.Thread(target=fit).start()
-read, slow = Cursor.read, open({str(path)!r}, memory={SMALL!r}).blocks()
-next(slow)
+next(open({str(path)!r}, memory={SMALL!r}).blocks())
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("fitted 2\n", 0), done.stderr

@@ -85,8 +85,8 @@ def check_data(data: str | None, advice: str) -> None:
         raise click.UsageError(f"{listed(passed)} can only be used with rows: {advice}.")
 
 
-Command = Callable[..., None]
-Decorator = Callable[[Command], Command]
+Callback = Callable[..., None]  # function of a subcommand
+Decorator = Callable[[Callback], Callback]
 
 
 def option(declaration: str, help: str, check: Callable[[Any], Any] | None = None, **more: Any) -> Decorator:
@@ -178,10 +178,10 @@ class OnTables(click.Command):
                 formatter.write_dl([record for record in records if record is not None])
 
 
-def reading(command: Command) -> Command:
+def reading(callback: Callback) -> Callback:
     """Add the options for reading a table to a subcommand, which receives the values as one `Reading` object."""
 
-    @wraps(command)
+    @wraps(callback)
     def wrapped(**options: Any) -> None:
         dialect = {name: options.pop(name) for name in _OF_TEXT}
         limits = {"memory": options["memory"]} if "memory" in options else {}
@@ -197,9 +197,9 @@ def reading(command: Command) -> Command:
             raise click.UsageError(f"{decimal!r} can't be both the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
             raise click.UsageError(f"{thousands!r} can't mark thousands if it is also the decimal mark or delimiter.")
-        command(reading=chosen, **options)
+        callback(reading=chosen, **options)
 
-    added: Command = wrapped
+    added: Callback = wrapped
     for each in (quiet, *_READING):
         added = each(added)
     return added
@@ -237,20 +237,20 @@ def structure(more: str, default: str) -> Decorator:
     return option("-s --structure covariance_type", help, check=parsing.structures, default=default, metavar="S")
 
 
-def choosing(command: Command) -> Command:
+def choosing(callback: Callback) -> Callback:
     """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, check=parsing.counts, default="1:9", metavar="K")
-    return count(structure(f": {', '.join(family_names())}.", ALL)(command))
+    return count(structure(f": {', '.join(family_names())}.", ALL)(callback))
 
 
-def writing(command: Command) -> Command:
+def writing(callback: Callback) -> Callback:
     """Add the options for writing a table to a subcommand, which receives the values as one `Writing` object."""
 
-    @wraps(command)
+    @wraps(callback)
     def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
         format = output_format(output, to, as_json=as_json)
-        command(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
+        callback(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
     help = "Write there instead of to standard output."
     to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
@@ -269,6 +269,6 @@ def seed_option(declaration: str, help: str, max_value: int | None = None) -> De
 seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 
 
-def row_by_row(command: Command) -> Command:
+def row_by_row(callback: Callback) -> Callback:
     """Add the options for reading and writing tables to a subcommand that writes a result for each row."""
-    return writing(memory(reading(jobs(command))))
+    return writing(memory(reading(jobs(callback))))

@@ -165,7 +165,7 @@ class MixtureAttributes(Estimator):
         retained, has_new_matrix = {}, not changed.keys().isdisjoint(MATRICES)
         for name, array in arrays.items():
             if has_new_matrix and name in MATRICES and name not in changed:
-                continue  # follows from the new matrix, but an array that the user did not change keeps its values
+                continue  # The user changed another matrix, so that this array no longer belongs to the fit.
             attribute: FittedArray = getattr(type(self), name)
             now = attribute.snapshot_of(self._fitted)
             if (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):

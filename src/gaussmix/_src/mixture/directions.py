@@ -16,9 +16,10 @@ _MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with eigenval
 class Directions(NamedTuple):
     """Axes (n_directions, n_features) that separate components, sorted by decreasing eigenvalues (n_directions,).
 
-    Each axis has length 1. Its largest entry is positive, where entries are multiplied by the standard deviations of
-    the features, so that the sign does not depend on units. The eigenvalue of an axis measures how well the axis
-    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
+    Each axis has length 1. If its entries are multiplied by the standard deviations of the features, the entry with the
+    largest absolute value is positive, so that the sign does not depend on units. The eigenvalue of an axis measures
+    how well the axis separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in
+    data units.
     """
 
     centre: Array

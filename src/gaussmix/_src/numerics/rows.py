@@ -102,7 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def merging_step(low: float, high: float) -> float:
-    """Return the spacing of the largest float64 values from `low` to `high`, or 0 if rounding to them is harmless."""
+    """Return the spacing of float64 values at the larger of |low| and |high|, or 0 if rounding to them is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0

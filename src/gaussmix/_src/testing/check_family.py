@@ -103,7 +103,7 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
 
 
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that no covariances of the structure have a larger expected log-likelihood than the result of `update`."""
+    """Check that `update`, from the best initial covariances, reaches the largest expected log-likelihood."""
     mass, full = random_scatters(rng, n_components, n_features)
     actual, scatter = updated(family, mass, full), as_needed(family, mass, full)
 

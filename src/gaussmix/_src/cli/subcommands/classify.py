@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 # they are classes in a table.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
-_RIDGE_HELP = "Number to add to every variance; auto adds one only to components of few or equal rows."
+_RIDGE_HELP = "Number to add to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
 
 

@@ -344,14 +344,14 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     d = len(second_sum)
     rows, columns = below_diagonal(d)
     n, deviations = len(rows), np.sqrt(variances / variances.max())
-    # Sums S of unwhitened rows, in units of the largest standard deviation, with V⁻¹ in the inverse of these units.
-    scatter, precisions, angles = second_sum * deviations[:, None] * deviations, 1 / deviations**2, np.arange(n)
+    # S sums products of unwhitened rows. S and V are divided by the largest variance.
+    scatter, precisions, indices = second_sum * deviations[:, None] * deviations, 1 / deviations**2, np.arange(n)
     generators = np.zeros((n, d, d))  # derivatives of Ω with respect to the angles
-    generators[angles, rows, columns], generators[angles, columns, rows] = 1.0, -1.0
+    generators[indices, rows, columns], generators[indices, columns, rows] = 1.0, -1.0
     result = np.zeros((d + n, d + n))
     result[np.arange(d), np.arange(d)] = np.diagonal(second_sum)
     mixed = np.sqrt(2) * scatter[rows, columns]
-    result[d + angles, rows], result[d + angles, columns] = mixed * precisions[rows], -mixed * precisions[columns]
+    result[d + indices, rows], result[d + indices, columns] = mixed * precisions[rows], -mixed * precisions[columns]
     result[:d, d:] = result[d:, :d].T
     # Because Ωᵀ = −Ω, tr S [Ω, [Ω, V⁻¹]] = −tr ((S V⁻¹ + V⁻¹ S) Ω − 2 S Ω V⁻¹) Ωᵀ.
     outer = scatter * (precisions[:, None] + precisions) @ generators

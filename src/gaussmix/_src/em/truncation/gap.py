@@ -33,7 +33,7 @@ class GapTask:
     Parameters
     ----------
     engine, parameters : engine and parameters of the fit.
-    drawn_weight : row weight that each sampled row represents.
+    drawn_weight : weight that a sampled row represents, unless its own weight is larger.
     """
 
     engine: Any  # a `TruncatedEngine`, which modules of `em` cannot import

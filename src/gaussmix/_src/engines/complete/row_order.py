@@ -181,12 +181,12 @@ class RowOrderCache:
         return counts
 
     def _begin_without_bounds(self, order: NDArray[np.uint16], labels: Labels | None) -> RowPass:
-        """Return bounds of 0, which hold for any mixture and stay 0 for any motion; no bounds if they do not pay."""
+        """Return a pass with bounds of 0, which are valid for any mixture, or without bounds if they save no time."""
         n_groups = -(-self.n_rows // GROUP_ROWS)
         if n_groups * self.n_components > MAX_DISTANCE_BOUNDS or self.n_rows < MIN_ROWS_PER_FEATURE * self.n_features:
             return RowPass(order, labels)
-        bounds, motion = (np.zeros((n, self.n_components), dtype=np.float32) for n in (n_groups, 2))
-        return RowPass(order, labels, bounds, motion)
+        bounds = np.zeros((n_groups, self.n_components), dtype=np.float32)
+        return RowPass(order, labels, bounds, np.zeros((2, self.n_components), dtype=np.float32))
 
 
 def _does_ordering_pay(n_active: float, mixture: PackedMixture, n_rows: int) -> bool:

@@ -143,8 +143,8 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
     cumulative_weights = np.concatenate([[0.0], np.cumsum(line.weights)])
 
     def excess(at: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
-        weight_left = cumulative_weights[np.searchsorted(line.means, at)]
-        return _log_ratio(line, at, weight_left - p[indices])
+        weight_below = cumulative_weights[np.searchsorted(line.means, at)]
+        return _log_ratio(line, at, weight_below - p[indices])
 
     low, high = _bounds(line, p)
     x[positive] = increasing_roots(excess, low, high, line.deviations.min())

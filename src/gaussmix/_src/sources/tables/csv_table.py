@@ -53,7 +53,7 @@ class _Cells:
 
     @property
     def is_text(self) -> bool:
-        """Return whether the column was meant as text, even if all cells that are still to be checked are numbers."""
+        """Return whether the column counts as text, because more cells than `_MAX_TEXT_FRACTION` are not numbers."""
         return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 

@@ -218,7 +218,7 @@ class NpyTable(TypedTable):
 
 
 def _native(column: NDArray[Any]) -> NDArray[Any]:
-    """Return the numbers of a column as a contiguous array in a type of Arrow, which has no floats beyond 64 bits."""
+    """Return the numbers of a column as a contiguous array of a type that Arrow has; round long doubles to float64."""
     is_long = column.dtype.kind == "f" and column.dtype.itemsize > 8
     return np.ascontiguousarray(column, np.float64 if is_long else column.dtype.newbyteorder("="))
 

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34111,
-    "cpp": 12998,
-    "tests": 32475,
+    "src": 34108,
+    "cpp": 13002,
+    "tests": 32463,
     "bench": 2544,
     "tools": 658,
     "files": 989,

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34108,
+    "src": 34105,
     "cpp": 13002,
     "tests": 32463,
     "bench": 2544,

@@ -28,10 +28,7 @@ from gaussmix._src.sources.tables.base import is_numeric
 @options.file("data", "DATA")
 @options.flag("--draw", "Fill with random draws, which keep the spread, instead of means.")
 @options.seed_option("--seed", "Seed of the draws.")
-@options.writing
-@options.memory
-@options.reading
-@options.jobs
+@options.row_by_row
 def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: Reading) -> None:
     """Fill the empty cells of DATA with the conditional mean under a model, given the other cells of the row.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.engines.device.standardisation import MeasuredRows, Standardisation, StandardisedRows
+from gaussmix._src.engines.device.standardisation import MeasuredRows, Standardisation, StandardisedRows, pairs
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape
@@ -53,11 +53,11 @@ class JointDensity:
         self._on_device = [(k, rows.send(parameters.means[k]), *self._factors(k)) for k in others.tolist()]
         is_mixed = 0 < len(others) < K
         self._order = rows.send(np.argsort(np.concatenate((by_products, others)))) if is_mixed else None
-        self._theta = self._constants = None
+        self._theta = None
         if self._whitens_once:
             whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
             constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
-            self._theta, self._constants = rows.send(whitened.T), rows.send(constants)
+            self._theta = rows.send(np.vstack((whitened.T, np.full_like(constants, -0.5), constants)))
             self._common = self._factors(0)
         elif len(by_products):
             self._theta = rows.send(theta[by_products].T)
@@ -68,7 +68,7 @@ class JointDensity:
         if self._whitens_once:
             whitened = self._whiten(rows.offsets, *self._common)
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
-            columns.append(whitened @ self._theta + self._constants - 0.5 * squares)
+            columns.append(xp.concat((whitened, squares, xp.ones_like(squares)), axis=1) @ self._theta)
         elif self._theta is not None:
             columns.append(rows.features(self.second) @ self._theta)
         for k, *on_device in self._on_device:
@@ -104,17 +104,24 @@ def _natural_parameters(
     """
     whitening, offsets = parameters.whitening, parameters.means - standardisation.centre
     factors = np.repeat(whitening.factors, len(offsets), axis=0) if whitening.is_shared else whitening.factors
+    K, d = offsets.shape
     with np.errstate(all="ignore"):  # products are not used if a bound is infinite or NaN
-        if whitening.factor_shape is FactorShape.TRIANGULAR:
+        if is_matrix := whitening.factor_shape is FactorShape.TRIANGULAR:
             scaled, means = factors @ standardisation.scale, offsets @ standardisation.inverse
             precisions = np.swapaxes(scaled, 1, 2) @ scaled
             linear, sizes = np.einsum("kij,kj->ki", precisions, means), np.linalg.norm(precisions, axis=(1, 2))
-            i, j = np.triu_indices(offsets.shape[1])
-            quadratic = precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
         else:
-            precisions = (factors.reshape(len(offsets), -1) * standardisation.deviations) ** 2
+            precisions = (factors.reshape(K, -1) * standardisation.deviations) ** 2
             means = offsets / standardisation.deviations
-            linear, sizes, quadratic = precisions * means, np.linalg.norm(precisions, axis=1), -0.5 * precisions
+            linear, sizes = precisions * means, np.linalg.norm(precisions, axis=1)
         constants = parameters.log_scale - 0.5 * (linear * means).sum(axis=1)
         errors = sizes * (longest + np.linalg.norm(means, axis=1)) ** 2
-    return np.column_stack((quadratic, linear, constants)), np.where(np.isnan(errors), np.inf, errors)
+    if not is_matrix:
+        theta = np.column_stack((-0.5 * precisions, linear, constants))
+    else:  # the quadratic form ½ zᵀ A z of z = (y, 1)
+        forms = np.empty((K, d + 1, d + 1))
+        forms[:, :d, :d], forms[:, d, d] = -precisions, 2 * constants
+        forms[:, :d, d] = forms[:, d, :d] = linear
+        i, j = pairs(d)
+        theta = forms[:, i, j] * np.where(i == j, 0.5, 1.0)
+    return theta, np.where(np.isnan(errors), np.inf, errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
+from math import exp
 from operator import add
 from typing import Any
 
@@ -112,43 +113,52 @@ class Pass:
         return np.broadcast_to([_is_positive(each) for each in standardised], self._K)
 
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
+        xp, send = self._xp, self._send
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
-        selected, anchors = self._send(by_products), self._send(anchor)
+        selected, anchors, log_densities = send(by_products), send(anchor), list[DeviceArray]()
 
         def sum_part(part: Block) -> Sums:
-            xp, send, rows = self._xp, self._send, self._rows_of(part)
-            log_density, resp = self._assign_rows(part, rows)
-            weight = xp.ones_like(log_density) if part.row_weight is None else send(part.row_weight)
-            resp = resp * weight[:, None]
-            distant = xp.astype(self._are_distant(log_density) & (weight > 0), xp.int64)
-            sums = [xp.sum(distant), xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
-            if len(by_products):
+            rows = self._rows_of(part)
+            log_density, likelihoods, scale = self._assign_rows(part, rows)
+            log_densities.append(DeviceArray(log_density))
+            if part.row_weight is not None:
+                scale = scale * send(part.row_weight)[:, None]
+            features = rows.features(spec.second) if len(by_products) else None
+            if not others and features is not None and features.shape[1] < self._K == likelihoods.shape[1]:
+                return Sums([xp.matrix_transpose(likelihoods) @ (features * scale)])  # scales the smaller table
+            resp, sums = likelihoods * scale, list[Any]()
+            if features is not None:
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
-                sums.append(xp.matrix_transpose(some) @ rows.features(spec.second))
+                sums.append(xp.matrix_transpose(some) @ features)
             for k in others:
                 sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
-            return Sums(sums)
+            return Sums([*sums, xp.sum(resp[:, self._K :])])
 
         on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
-        n_distant, log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
-        first = np.zeros(anchor.shape)
+        sums = [to_host(each).astype(np.float64) for each in on_device]
+        mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
-            products = sums.pop(0)
             centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
-            moments = self._measured.standardisation.moments(products, spec.second)
-            some = BlockMoments(products[:, -1], *moments, centre, 0.0, 0.0, spec).about(anchor[by_products])
-            first[by_products] = some.first
+            moments = self._measured.standardisation.moments(sums.pop(0), spec.second)
+            some = BlockMoments(*moments, centre, 0.0, 0.0, spec).about(anchor[by_products])
+            mass[by_products], first[by_products] = some.mass, some.first
             if second is not None:
                 second[by_products] = some.second
-        for k, first_k, second_k in zip(others, sums[::2], sums[1::2], strict=True):
-            first[k] = first_k
+        for k, mass_k, first_k, second_k in zip(others, sums[::3], sums[1::3], sums[2::3], strict=False):
+            mass[k], first[k] = mass_k, first_k
             if second is not None:
                 second[k] = second_k
-        noise_mass = float(mass[self._K :].sum())
-        totals = float(log_likelihood), float(row_weight)
-        result = BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, noise_mass=noise_mass)
-        return result, int(n_distant)
+        noise_mass = float(sums[-1]) if len(sums) % 3 else 0.0
+        log_density, row_weight = concatenated(log_densities).values, float(self._block.n_rows)
+        are_distant = self._are_distant(log_density)
+        if self._block.row_weight is not None:
+            weight = send(self._block.row_weight)
+            log_density, are_distant = log_density * weight, are_distant & (weight > 0)
+            row_weight = float(xp.sum(weight))
+        totals = float(xp.sum(log_density)), row_weight
+        result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=noise_mass)
+        return result, int(xp.sum(xp.astype(are_distant, xp.int64)))
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
         """Split a leaf into parts that need at most `MAX_PASS_VALUES` (GPU) or `MAX_CACHED_VALUES` values at a time."""
@@ -180,27 +190,29 @@ class Pass:
         """Return whether each row is far from every mean, with the same limit as `distant_rows`."""
         return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
 
-    def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any]:
-        """Return the log-likelihood and responsibilities of each row; the last responsibility is for noise (if any).
+    def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any, Any]:
+        """Return the log-likelihood of each row, and two tables whose product is its responsibilities.
 
-        Under the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
+        The first table (n_rows, n_components), with an additional last column for noise (if any), contains likelihoods
+        relative to the most probable component; the second table (n_rows, 1) contains one factor for each row. Under
+        the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
         """
         xp = self._xp
         if self._joint_density is None:
             resp = self._send(one_hot(np.asarray(part.assignment), self._K))
-            return xp.zeros_like(resp[:, 0]), resp
+            return xp.zeros_like(resp[:, 0]), resp, xp.ones_like(resp[:, :1])
         joint = self._joint(part, rows)
         highest = xp.max(joint, axis=1, keepdims=True)
         if self._rule is AssignmentRule.HARD:
             labels, indices = xp.argmax(joint, axis=1, keepdims=True), self._send(np.arange(joint.shape[1]))
-            return highest[:, 0], xp.astype(labels == indices[None, :], joint.dtype)
+            return highest[:, 0], xp.astype(labels == indices[None, :], joint.dtype), xp.ones_like(highest)
         likelihoods = xp.exp(joint - highest)
         total = xp.sum(likelihoods, axis=1, keepdims=True)
-        is_negligible = joint - highest <= -NEGLIGIBLE_NATS
-        return highest[:, 0] + xp.log(total[:, 0]), xp.where(is_negligible, xp.zeros_like(joint), likelihoods / total)
+        retained = xp.where(likelihoods > exp(-NEGLIGIBLE_NATS), likelihoods, xp.zeros_like(joint[:1, :1]))
+        return (highest + xp.log(total))[:, 0], retained, 1 / total
 
     def _sum_offsets(self, offsets: Any, resp: Any, spec: MomentSpec, k: int) -> list[Any]:
-        """Return Σ γ u and the second moments that `spec` requests, for offsets u of rows from the anchor of k."""
+        """Return Σ γ, Σ γ u and the second moments in `spec`, for offsets u of rows from the anchor of component k."""
         xp, weighted, squares = self._xp, resp * offsets, None
         if spec.second is not Second.FULL:
             squares = xp.sum(weighted * offsets, axis=0)
@@ -210,7 +222,7 @@ class Pass:
                 other = offsets @ self._send(spec.projection[min(k, len(spec.projection) - 1)].T)
             products = xp.matrix_transpose(weighted) @ other
             squares = products if squares is None else xp.concat([products, squares[:, None]], axis=1)
-        return [xp.sum(weighted, axis=0), squares]
+        return [xp.sum(resp), xp.sum(weighted, axis=0), squares]
 
 
 def _is_positive(matrix: Array) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.device_array import DeviceArray, to_host
 
 MIN_CONDITIONAL_VARIANCE = (
@@ -59,16 +59,28 @@ class Standardisation(NamedTuple):
         scale = deviations[:, None] * np.linalg.cholesky(correlations + MIN_CONDITIONAL_VARIANCE * np.eye(d))
         return cls(to_host(first_row).astype(np.float64) + mean, deviations, scale, np.linalg.inv(scale).T)
 
-    def moments(self, sums: Array, second: Second) -> tuple[Array, Array | None]:
-        """Turn sums of features (n, n_values) into first and second moments about the centre, in data units."""
+    def moments(self, sums: Array, second: Second) -> tuple[Array, Array, Array | None]:
+        """Turn sums of features (n, n_values) into masses, first and second moments about the centre, in data units."""
         d = len(self.centre)
-        products, first = sums[:, : -1 - d], sums[:, -1 - d : -1]
         if second is not Second.FULL:
-            return first * self.deviations, products * self.deviations**2 if second is Second.DIAGONAL else None
-        i, j = np.triu_indices(d)
-        matrices = np.empty((len(sums), d, d))
-        matrices[:, i, j] = matrices[:, j, i] = products
-        return first @ self.scale.T, self.scale @ matrices @ self.scale.T
+            products, first, mass = sums[:, : -1 - d], sums[:, -1 - d : -1] * self.deviations, sums[:, -1]
+            return mass, first, products * self.deviations**2 if second is Second.DIAGONAL else None
+        i, j = pairs(d)
+        matrices = np.empty((len(sums), d + 1, d + 1))
+        matrices[:, i, j] = matrices[:, j, i] = sums
+        products, first, mass = matrices[:, :d, :d], matrices[:, :d, d], matrices[:, d, d]
+        return mass, first @ self.scale.T, self.scale @ products @ self.scale.T
+
+
+def pairs(n_features: int) -> tuple[Indices, Indices]:
+    """Return indices (i, j) of the products z_i z_j in the features φ, for z = (y, 1): all pairs, each once.
+
+    The products are ordered by j − i modulo the length of z, so that each difference is one product of two tables.
+    """
+    P = n_features + 1
+    n_products = P * (P + 1) // 2
+    i = np.arange(n_products)
+    return i % P, (i + i // P) % P
 
 
 class StandardisedRows:
@@ -93,15 +105,19 @@ class StandardisedRows:
         return self.offsets @ standardisation.inverse if is_full else self.offsets / standardisation.deviations
 
     def features(self, second: Second) -> Any:
-        """Return φ = (products, y, 1) of each row, with products y_i y_j (`FULL`), y_i² (`DIAGONAL`), or none."""
+        """Return φ: all products z_i z_j of z = (y, 1) (`FULL`, see `pairs`), (y_i², y, 1) (`DIAGONAL`), or (y, 1)."""
         if second not in self._features:
-            y = self.coordinates(second)
-            columns = [y, self._xp.ones_like(y[:, :1])]
+            y, xp = self.coordinates(second), self._xp
+            columns = [y, xp.ones_like(y[:, :1])]
             if second is Second.FULL:
-                columns = [y[:, i, None] * y[:, i:] for i in range(y.shape[1])] + columns
+                twice, P = xp.concat(2 * columns, axis=1), y.shape[1] + 1
+                z = twice[:, :P]
+                columns = [z * twice[:, start : start + P] for start in range((P + 1) // 2)]
+                if P % 2 == 0:  # the difference P / 2 occurs twice
+                    columns.append(z[:, : P // 2] * z[:, P // 2 :])
             elif second is Second.DIAGONAL:
                 columns = [y * y, *columns]
-            self._features[second] = self._xp.concat(columns, axis=1)
+            self._features[second] = xp.concat(columns, axis=1)
         return self._features[second]
 
 

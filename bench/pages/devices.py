@@ -1,11 +1,13 @@
-"""Measure an EM step on the device of PyTorch's tensors: gaussmix and scikit-learn, and gaussmix on NumPy arrays.
+"""Measure an EM step on the device of PyTorch's tensors: gaussmix, scikit-learn, tgmm, and gaussmix on NumPy arrays.
 
     python -m bench.pages.devices                     # on the processor; writes bench/results/devices.md
     python -m bench.pages.devices --device cuda       # on a GPU, with the sizes for which GPUs are used
     python -m bench.pages.devices --quick             # with a 20th of the rows; printed only
 
 All fits start from the same parameters. A step is the difference between fits of six steps and of one step, divided by
-five; the least of three repeats counts, and the fits alternate.
+five; the least of three repeats counts, and the fits alternate. The limit is the time that the two matrix products of
+a step would take at the rate of a product of two 4096 x 4096 matrices on the same device. tgmm is measured if it is
+installed.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -42,32 +45,63 @@ PRECISIONS: Mapping[str, Callable[[int, int], Any]] = {
     "diag": lambda K, d: np.ones((K, d)),
     "spherical": lambda K, d: np.ones(K),
 }
+N_FEATURES_OF_PRODUCTS: Mapping[str, Callable[[int], int]] = {  # values per row in the two matrix products of a step
+    "full": lambda d: (d + 1) * (d + 2) // 2,
+    "tied": lambda d: d + 1,
+    "diag": lambda d: 2 * d + 1,
+    "spherical": lambda d: 2 * d + 1,
+}
+MAX_RESPONSIBILITIES = 10**9  # other packages need a table (n_rows, n_components) and are not measured beyond this size
 
 
-def steps_of(case: Case, device: str, n_threads: int) -> list[float]:
-    """Return seconds of a step: gaussmix on the device, scikit-learn on the device, and gaussmix on NumPy arrays."""
+def rate_of_products(device: str) -> float:
+    """Return the multiply-adds per second of a large matrix product in float64."""
+    torch = import_module("torch")
+    matrix = torch.ones((4096, 4096), dtype=torch.float64, device=device)
+    seconds = least_seconds({"product": lambda: float((matrix @ matrix)[0, 0])}, 4)["product"]
+    return 4096**3 / seconds
+
+
+def steps_of(case: Case, device: str, n_threads: int) -> dict[str, float]:
+    """Return seconds of a step of each package that is measured, and MB of memory in addition to the rows on a GPU."""
     (n_rows, d, K, name), torch = case, import_module("torch")
-    rng = np.random.default_rng(0)
-    means = 2 * rng.normal(size=(K, d))
-    X = means[rng.integers(0, K, n_rows)] + rng.normal(size=(n_rows, d))
-    start = {"weights_init": np.full(K, 1 / K), "means_init": means, "precisions_init": PRECISIONS[name](K, d)}
-    tensors = {key: torch.tensor(values, device=device) for key, values in start.items()}
+    generator = torch.Generator(device).manual_seed(0)
+    normal = partial(torch.randn, dtype=torch.float64, device=device, generator=generator)
+    means = 2 * normal(K, d)
+    X = means[torch.randint(K, (n_rows,), device=device, generator=generator)] + normal(n_rows, d)
+    precisions = torch.tensor(PRECISIONS[name](K, d), device=device)
+    start = {"weights_init": torch.full_like(means[:, 0], 1 / K), "means_init": means, "precisions_init": precisions}
 
     def fit(make: Callable[..., Any], rows: Any, parameters: Mapping[str, Any], n_steps: int) -> None:
         estimator = make(K, covariance_type=name, tol=0.0, random_state=0, max_iter=n_steps, **parameters)
-        with warnings.catch_warnings(), config_context(array_api_dispatch=rows is not X):
+        with warnings.catch_warnings(), config_context(array_api_dispatch=rows is X):
             warnings.simplefilter("ignore")
             float(estimator.fit(rows).means_[0, 0])  # waits for the device
 
-    ours, theirs = (
-        partial(GaussianMixture, n_jobs=n_threads),
-        partial(sklearn.mixture.GaussianMixture, init_params="random"),
-    )
-    of_torch = torch.tensor(X, device=device)
-    fits = {"ours": (ours, of_torch, tensors), "theirs": (theirs, of_torch, tensors), "numpy": (ours, X, start)}
-    calls = {(key, n): partial(fit, *arguments, n) for key, arguments in fits.items() for n in (1, 6)}
-    least: dict[Any, float] = least_seconds(calls, 3)  # type: ignore[arg-type]
-    return [(least[key, 6] - least[key, 1]) / 5 for key in fits]
+    def fit_tgmm(n_steps: int) -> None:
+        options = {"covariance_type": {"tied": "tied_full"}.get(name, name), "max_iter": n_steps, "tol": 1e-300}
+        initial = {"init_means": means, "init_covariances": precisions}  # identity matrices
+        options |= {"device": device, "batch_size": 65_520}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            float(import_module("tgmm").GaussianMixture(K, d, **options, **initial).fit(X).means_[0, 0])
+
+    ours = partial(GaussianMixture, n_jobs=n_threads)
+    fits: dict[str, Callable[[int], None]] = {"ours": partial(fit, ours, X, start)}
+    if n_rows * K <= MAX_RESPONSIBILITIES:
+        theirs = partial(sklearn.mixture.GaussianMixture, init_params="random")
+        fits["scikit-learn"] = partial(fit, theirs, X, start)
+        if find_spec("tgmm") is not None:
+            fits["tgmm"] = fit_tgmm
+        fits["numpy"] = partial(fit, ours, X.cpu().numpy(), {key: each.cpu().numpy() for key, each in start.items()})
+    least = least_seconds({(key, n): partial(fits[key], n) for key in fits for n in (1, 6)}, 3)  # type: ignore[misc]
+    result = {key: (least[key, 6] - least[key, 1]) / 5 for key in fits}  # type: ignore[index]
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        fits["ours"](2)
+        result["memory"] = (torch.cuda.max_memory_allocated() - before) / 1e6
+    return result
 
 
 def main() -> None:
@@ -79,24 +113,33 @@ def main() -> None:
     os.environ["SCIPY_ARRAY_API"] = "1"  # scikit-learn asks for it
     torch = import_module("torch")
     torch.set_num_threads(arguments.threads)
-    page = Page(__file__, "Rows on a device", f"{arguments.threads} threads, device {arguments.device}")
+    is_gpu = arguments.device != "cpu"
+    name = torch.cuda.get_device_name() if is_gpu else "the processor"
+    page = Page(__file__, "Rows on a device", f"{arguments.threads} threads, device: {name}")
     page.machine["PyTorch"] = torch.__version__
-    page.say(f"PyTorch {torch.__version__}; milliseconds of an EM step in float64.")
+    rate = rate_of_products(arguments.device)
+    page.say(
+        f"PyTorch {torch.__version__}; milliseconds of an EM step in float64. A large matrix product runs at "
+        f"{2e-9 * rate:,.0f} GFLOP/s; the limit is the time of the two products of a step at this rate."
+    )
 
     def row_of(case: Case) -> list[str]:
         n_rows, d, K, name = case
-        ours, theirs, numpy = steps_of(
-            (n_rows // 20 if arguments.quick else n_rows, d, K, name), arguments.device, arguments.threads
-        )
+        n_rows = n_rows // 20 if arguments.quick else n_rows
+        steps = steps_of((n_rows, d, K, name), arguments.device, arguments.threads)
+        limit = 2 * n_rows * K * N_FEATURES_OF_PRODUCTS[name](d) / rate
+        milliseconds = [steps.get(key) for key in ("ours", "scikit-learn", "tgmm", "numpy")] + [limit]
+        others = [f"{steps[key] / steps['ours']:.1f}" if key in steps else "" for key in ("scikit-learn", "tgmm")]
         return [
             f"{n_rows:,} × {d}, K = {K:,}, {name}",
-            *(f"{1e3 * each:.0f}" for each in (ours, theirs, numpy)),
-            f"{theirs / ours:.1f}",
+            *("" if each is None else f"{1e3 * each:.1f}" for each in milliseconds),
+            *others,
+            *([f"{steps['memory']:,.0f}"] if is_gpu else []),
         ]
 
-    libraries = "gaussmix + PyTorch | scikit-learn + PyTorch | gaussmix on NumPy arrays | scikit-learn / gaussmix"
-    names = f"rows, components, structure | {libraries}"
-    page.table(names, map(row_of, ON_PROCESSOR if arguments.device == "cpu" else ON_GPU))
+    libraries = "gaussmix + PyTorch | scikit-learn + PyTorch | tgmm | gaussmix on NumPy arrays | limit"
+    ratios = "scikit-learn / gaussmix | tgmm / gaussmix" + (" | MB in addition to the rows" if is_gpu else "")
+    page.table(f"rows, components, structure | {libraries} | {ratios}", map(row_of, ON_GPU if is_gpu else ON_PROCESSOR))
     if not arguments.quick:
         page.write()
 

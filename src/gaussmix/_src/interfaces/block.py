@@ -86,11 +86,11 @@ class Block:
         """Yield views of whole tiles with at most `max_values` values at `n_per_row` values a row, or of one tile."""
         return self.split(max(1, max_values // (TILE_ROWS * n_per_row)) * TILE_ROWS)
 
-    def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
-        """Call `of_leaf` with each leaf (65,520 rows) of the block, and return the sum of the results from a `Tree`."""
+    def sum_of(self, of_part: Callable[[Block], S], n_rows: int = LEAF_ROWS) -> S:
+        """Call `of_part` with each part of `n_rows` rows, by default each leaf, and sum the results in a `Tree`."""
         tree = Tree[S]()
-        for leaf in self.split():
-            tree.add(of_leaf(leaf))
+        for part in self.split(n_rows):
+            tree.add(of_part(part))
         return tree.total
 
     def take(self, indices: Indices, first_row: int) -> Block:

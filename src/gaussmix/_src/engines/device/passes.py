@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import reduce
 from math import exp
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -45,7 +43,9 @@ class Pass:
         self._block, self._parameters, self._K, self._rule = block, parameters, n_components, rule
         rows: Any = block.rows
         self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
-        self._precision = rows.precision
+        self._precision, d = rows.precision, rows.shape[1]
+        max_values = MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
+        self._n_part_rows = max(1, max_values // (4 * n_components + 8 * d + d * d))  # rows that are computed at a time
         self._joint_density = None
         if parameters is not None:  # under the hard rule, rounding errors of products would decide ties
             self._joint_density = JointDensity(rows, parameters, self._measured, rule is not AssignmentRule.HARD)
@@ -59,7 +59,7 @@ class Pass:
         distant : indices of the rows that are far from every mean (`engines.complete.distant`).
         """
         results, are_distant = list[DeviceArray](), list[DeviceArray]()
-        for part in (part for leaf in self._block.split() for part in self._parts(leaf)):
+        for part in self._block.split(self._n_part_rows):
             joint = self._joint(part, self._rows_of(part))
             results.append(DeviceArray(function(self._xp, joint)))
             are_distant.append(DeviceArray(self._are_distant(self._xp.max(joint, axis=1))))
@@ -134,8 +134,7 @@ class Pass:
                 sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
             return Sums([*sums, xp.sum(resp[:, self._K :])])
 
-        on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
-        sums = [to_host(each).astype(np.float64) for each in on_device]
+        sums = [to_host(each).astype(np.float64) for each in self._block.sum_of(sum_part, self._n_part_rows)]
         mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
@@ -159,12 +158,6 @@ class Pass:
         totals = float(xp.sum(log_density)), row_weight
         result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=noise_mass)
         return result, int(xp.sum(xp.astype(are_distant, xp.int64)))
-
-    def _parts(self, leaf: Block) -> Iterator[Block]:
-        """Split a leaf into parts that need at most `MAX_PASS_VALUES` (GPU) or `MAX_CACHED_VALUES` values at a time."""
-        rows: Any = leaf.rows
-        d, max_values = rows.shape[1], MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
-        return leaf.split(max(1, max_values // (4 * self._K + 4 * d + d * d)))
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)

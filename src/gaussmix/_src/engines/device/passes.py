@@ -125,16 +125,19 @@ class Pass:
                 scale = scale * send(part.row_weight)[:, None]
             features = rows.features(spec.second) if len(by_products) else None
             if not others and features is not None and features.shape[1] < self._K == likelihoods.shape[1]:
-                return Sums([xp.matrix_transpose(likelihoods) @ (features * scale)])  # scales the smaller table
-            resp, sums = likelihoods * scale, list[Any]()
+                resp, features = likelihoods, features * scale  # scales the smaller of two tables
+            else:
+                resp = likelihoods * scale
+            sums = [xp.sum(resp[:, self._K :])]
             if features is not None:
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ features)
             for k in others:
                 sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
-            return Sums([*sums, xp.sum(resp[:, self._K :])])
+            return Sums(sums)
 
-        sums = [to_host(each).astype(np.float64) for each in self._block.sum_of(sum_part, self._n_part_rows)]
+        on_device = self._block.sum_of(sum_part, self._n_part_rows)
+        noise_mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
         mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
@@ -144,11 +147,10 @@ class Pass:
             mass[by_products], first[by_products] = some.mass, some.first
             if second is not None:
                 second[by_products] = some.second
-        for k, mass_k, first_k, second_k in zip(others, sums[::3], sums[1::3], sums[2::3], strict=False):
+        for k, mass_k, first_k, second_k in zip(others, sums[::3], sums[1::3], sums[2::3], strict=True):
             mass[k], first[k] = mass_k, first_k
             if second is not None:
                 second[k] = second_k
-        noise_mass = float(sums[-1]) if len(sums) % 3 else 0.0
         log_density, row_weight = concatenated(log_densities).values, float(self._block.n_rows)
         are_distant = self._are_distant(log_density)
         if self._block.row_weight is not None:
@@ -156,7 +158,7 @@ class Pass:
             log_density, are_distant = log_density * weight, are_distant & (weight > 0)
             row_weight = float(xp.sum(weight))
         totals = float(xp.sum(log_density)), row_weight
-        result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=noise_mass)
+        result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=float(noise_mass))
         return result, int(xp.sum(xp.astype(are_distant, xp.int64)))
 
     def _rows_of(self, part: Block) -> StandardisedRows:

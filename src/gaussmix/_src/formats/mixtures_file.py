@@ -84,7 +84,7 @@ class MixturesRecord:
             return bool((excess <= SUM_TOLERANCE).all()) and invalid_matrix_reason(each) is None
 
 
-def write(i: PathOrFile, record: MixturesRecord) -> None:
+def write(target: PathOrFile, record: MixturesRecord) -> None:
     """Write mixtures to a file in one step, so that no incomplete file is ever visible at its path.
 
     Raises ValueError if a key is neither text nor a finite number, if a mixture is invalid, or if the covariance
@@ -109,12 +109,12 @@ def write(i: PathOrFile, record: MixturesRecord) -> None:
         "errors": sorted(record.errors.items()),
         "notes": sorted((i, list(notes)) for i, notes in record.notes.items()),
     }
-    write_whole(i, header, {name: record.tensors[name] for name in _GROUP_TENSORS})
+    write_whole(target, header, {name: record.tensors[name] for name in _GROUP_TENSORS})
 
 
-def read(i: PathOrFile) -> MixturesRecord:
+def read(target: PathOrFile) -> MixturesRecord:
     """Read mixtures from a file; raise OSError or InvalidModelFileError, whose message describes the fault."""
-    return checked(i, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
+    return checked(target, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 
 def _record(header: Header, tensors: Tensors) -> MixturesRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -63,24 +64,25 @@ class BlockMoments:
     def split_by_component(self, n_parts: int) -> list[Self]:
         """Split the sums into `n_parts` groups of consecutive components; `joined` restores the original sums exactly.
 
-        The largest groups come first. Only the first group has sums over all components, such as pooled moments.
+        No group is larger than the first group, and only the first group has the sums that are not separate for each
+        component, such as the log-likelihood and pooled second moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
-        nothing: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "noise_mass"), 0.0)
-        nothing |= {"pass_counts": None, "observed": None}
-        rest = replace(self, second=None if is_pooled else second, spec=replace(self.spec, projection=None), **nothing)
-        for index in range(n_parts):
-            first, end = (-(-n_components * (index + more) // n_parts) for more in (0, 1))
-            names = ["mass", "first", "anchor", *([] if rest.second is None else ["second"])]
-            some: dict[str, Any] = {name: getattr(self, name)[first:end] for name in names}
-            parts.append(replace(rest if index else self, **some))
+        no_totals: dict[str, Any] = dict.fromkeys(("log_likelihood", "row_weight", "noise_mass"), 0.0)
+        no_totals |= {"pass_counts": None, "observed": None, "spec": replace(self.spec, projection=None)}
+        without_totals = replace(self, second=None if is_pooled else second, **no_totals)
+        names = ["mass", "first", "anchor", *([] if without_totals.second is None else ["second"])]
+        ends = [-(-n_components * index // n_parts) for index in range(n_parts + 1)]
+        for begin, end in pairwise(ends):
+            own: dict[str, Any] = {name: getattr(self, name)[begin:end] for name in names}
+            parts.append(replace(without_totals if parts else self, **own))
         return parts
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Join the groups of components that `split_by_component` returned. To save memory, the list is emptied."""
-        first, end = parts[0], 0
+        first, end = parts[0], 0  # no other group is larger, so that the arrays below have enough space
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}
         whole: dict[str, Any] = {name: np.empty((len(parts) * shape[0], *shape[1:])) for name, shape in shapes.items()}

@@ -129,12 +129,11 @@ def fit_many(
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
         template.random_state = int(drawn[0])
-    result = grouped(groups, by, offsets, sample_weight, type(template)())
-    fitting = _GroupFits(result, template, options)
-    fits = fitting.by_core()
-    is_made = np.zeros(len(result.keys), dtype=bool) if fits is None else fitting.is_made(fits)
-    fitting.one_by_one(np.flatnonzero(~is_made))
-    mixtures = fitting.mixtures(fits, np.flatnonzero(is_made))
+    fitting = _GroupFits(grouped(groups, by, offsets, sample_weight, type(template)()), template, options)
+    fits = fitting.fit_in_core()
+    is_fitted = np.zeros(len(fitting.groups.keys), dtype=bool) if fits is None else fitting.completed_in_core(fits)
+    fitting.fit_one_by_one(np.flatnonzero(~is_fitted))
+    mixtures = fitting.mixtures(fits, np.flatnonzero(is_fitted))
     for sentence, category in _sentences(mixtures):
         warn(sentence, category)
     return mixtures
@@ -181,7 +180,7 @@ class _GroupFits:
     options: FitOptions
     singles: dict[int, _Single] = field(default_factory=dict)
 
-    def by_core(self) -> GroupFits | None:
+    def fit_in_core(self) -> GroupFits | None:
         """Fit groups in the C++ core; return None if the C++ core does not support the options or the groups."""
         rows = self.groups.rows
         if len(rows):
@@ -203,25 +202,25 @@ class _GroupFits:
         fits = engine.fit_many(some, settings)
         return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
-    def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
+    def completed_in_core(self, fits: GroupFits) -> NDArray[np.bool_]:
         """Return, for each group, whether the C++ core completed the fit."""
-        is_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
-        is_made = is_ended & (fits.n_steps > 0)
-        is_made[is_made] = ~self._needs_ridge_check(fits, np.flatnonzero(is_made))
-        return is_made
+        has_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
+        is_complete = has_ended & (fits.n_steps > 0)
+        is_complete[is_complete] = ~self._needs_ridge_check(fits, np.flatnonzero(is_complete))
+        return is_complete
 
-    def _needs_ridge_check(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
+    def _needs_ridge_check(self, fits: GroupFits, fitted: Indices) -> NDArray[np.bool_]:
         """Return, for each fit, whether a variance is so small that `fit.fit` must check the effect of `reg_covar`."""
         n_components, n_features = fits.means.shape[1:]
-        family, ridge = check_family(self.template), fits.ridge[made]
+        family, ridge = check_family(self.template), fits.ridge[fitted]
         if self.template.reg_covar != "auto" or not ridge.any():
-            return np.zeros(len(made), dtype=bool)
-        precisions = family.stacked(fits.covariances[made], n_components, n_features).ridge_precisions()
-        fractions = precisions.reshape(len(made), -1, n_features) * ridge[:, None, :]
-        is_felt: NDArray[np.bool_] = fractions.max(axis=(1, 2)) > MIN_RIDGE_FRACTION
-        return is_felt
+            return np.zeros(len(fitted), dtype=bool)
+        precisions = family.stacked(fits.covariances[fitted], n_components, n_features).ridge_precisions()
+        fractions = precisions.reshape(len(fitted), -1, n_features) * ridge[:, None, :]
+        needs_check: NDArray[np.bool_] = fractions.max(axis=(1, 2)) > MIN_RIDGE_FRACTION
+        return needs_check
 
-    def one_by_one(self, indices: Indices) -> None:
+    def fit_one_by_one(self, indices: Indices) -> None:
         """Fit groups with the estimator, and record its warnings. Bayesian fits run in several threads."""
         shared_note, threads = None, 1
         if len(self.groups.rows):
@@ -254,8 +253,8 @@ class _GroupFits:
         sentences = [sentence for sentence, category in texts if category is not ConvergenceWarning]
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
-    def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """Return the mixtures of all groups; `made` contains the indices of the groups that the C++ core has fitted.
+    def mixtures(self, fits: GroupFits | None, in_core: Indices) -> Mixtures:
+        """Return the mixtures of all groups; `in_core` contains the indices of the groups that the C++ core has fitted.
 
         Raises ValueError if no group could be fitted and the number of features is therefore unknown.
         """
@@ -268,10 +267,11 @@ class _GroupFits:
         lower_bound, notes, errors = np.full(n_groups, np.nan), dict[Any, Sequence[str]](), dict[Any, str]()
         if fits is not None:
             ends = np.cumsum(np.maximum(fits.n_steps, 0)) - 1
-            weights[made], means[made], n_iter[made] = fits.weights[made], fits.means[made], fits.n_steps[made]
-            covariances[made] = fits.covariances[made].reshape(len(made), *covariances.shape[1:])
-            converged[made], lower_bound[made] = fits.has_converged[made], fits.log_likelihood[ends[made]]
-            notes |= self._rounded(made, means, covariances, family)
+            weights[in_core], means[in_core] = fits.weights[in_core], fits.means[in_core]
+            covariances[in_core] = fits.covariances[in_core].reshape(len(in_core), *covariances.shape[1:])
+            converged[in_core], n_iter[in_core] = fits.has_converged[in_core], fits.n_steps[in_core]
+            lower_bound[in_core] = fits.log_likelihood[ends[in_core]]
+            notes |= self._rounded(in_core, means, covariances, family)
         for index, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[index], single.estimator
             if estimator is None:
@@ -306,12 +306,12 @@ class _GroupFits:
                 self.singles[index] = _Single(None, sentence)
         return wanted
 
-    def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
+    def _rounded(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """Return warnings about nearly singular covariances in fits of the C++ core, in the words of the estimator."""
-        if not len(made):
+        if not len(in_core):
             return {}
-        error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)
-        concerned = made[(error > MIN_ROUNDING).any(axis=1)]
+        error = family.stacked(covariances[in_core], *means.shape[1:]).rounding_error.reshape(len(in_core), -1)
+        concerned = in_core[(error > MIN_ROUNDING).any(axis=1)]
         notes: dict[Any, Sequence[str]] = {}
         for index in concerned.tolist():
             own = family.covariances(covariances[index, ...], *means.shape[1:])
@@ -324,12 +324,12 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
     sentences: list[tuple[str, type[Warning]]] = []
-    noted = f"{'was' if len(mixtures.notes) == 1 else 'were'} fitted with a warning"
-    for texts, verb in ((mixtures.errors, "could not be fitted"), (mixtures.notes, noted)):
+    with_warning = f"{'was' if len(mixtures.notes) == 1 else 'were'} fitted with a warning"
+    joined_notes = {key: " ".join(notes) for key, notes in mixtures.notes.items()}
+    for texts, verb in ((mixtures.errors, "could not be fitted"), (joined_notes, with_warning)):
         if texts:
-            first = next(iter(texts))
-            example = texts[first] if isinstance(texts[first], str) else " ".join(texts[first])
-            sentence = f"{_some(list(texts), len(mixtures))} {verb}. Group {first!r}: {example}"
+            key, text = next(iter(texts.items()))
+            sentence = f"{_some(list(texts), len(mixtures))} {verb}. Group {key!r}: {text}"
             sentences.append((sentence, RuntimeWarning))
     if slow:
         sentence = f"{_some(slow, len(mixtures))} did not converge within max_iter steps. Increase max_iter or tol."

@@ -251,21 +251,27 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
 def _weight_jacobian(
     model: Model, weight_update: WeightUpdate, lost: set[int]
 ) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
-    """Return the Jacobian of the log weights, and the groups of free weights."""
-    K, noise = model.n_components, model.noise
-    columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
+    """Return the Jacobian of the log weights, (n_weights, …), and the groups of free weights.
+
+    Let π_k be the weights of a group, divided by their sum. A column v of the group satisfies Σ π_k v_k = 0, so that
+    the sum of the weights does not change, and Σ π_k v_k² = 1, so that its information per row is 1. Different columns
+    satisfy Σ π_k u_k v_k = 0. `lost` contains the components without rows, whose weights are not free.
+    """
+    K, noise, mean_weights = model.n_components, model.noise, model.without_noise.weights
+    jacobian, groups = np.zeros((K + (noise is not None), 0)), list[FreeWeightGroup]()
     if noise is not None and MIN_NOISE_WEIGHT < noise.weight < 1:
         change = np.full(K + 1, -noise.weight)
         change[K] += 1.0
         groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))
-        columns.append(change[:, None] / math.sqrt(noise.weight * (1 - noise.weight)))
+        jacobian = change[:, None] / math.sqrt(noise.weight * (1 - noise.weight))
     fixed = range(K) if weight_update.is_equal else weight_update.fixed_weights
-    is_open = np.array([k not in lost and k not in fixed for k in range(K)])
-    members = np.flatnonzero(is_open & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
+    is_free = np.array([k not in lost and k not in fixed for k in range(K)])
+    members = np.flatnonzero(is_free & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
     if len(members) > 1:
-        own = mean_weights[members] / mean_weights[members].sum()
-        changes = np.zeros((K + (noise is not None), len(members) - 1))
-        changes[members] = jacobians.orthogonal_complement(np.sqrt(own)) / np.sqrt(own)[:, None]
-        groups.append(FreeWeightGroup(members, slice(len(columns), len(columns) + len(members) - 1), True))
-        columns.append(changes)
-    return np.concatenate([np.zeros((K + (noise is not None), 0)), *columns], axis=1), tuple(groups)
+        roots = np.sqrt(mean_weights[members] / mean_weights[members].sum())
+        changes = np.zeros((len(jacobian), len(members) - 1))
+        changes[members] = jacobians.orthogonal_complement(roots) / roots[:, None]
+        first = jacobian.shape[1]
+        groups.append(FreeWeightGroup(members, slice(first, first + len(members) - 1), True))
+        jacobian = np.concatenate((jacobian, changes), axis=1)
+    return jacobian, tuple(groups)

@@ -274,35 +274,39 @@ class _ComponentScatter:
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
-    """Compute, for each component, the terms of the objective that come from rows, prior and ridge."""
+    """Compute, for each component, the terms of the objective that come from rows, prior and ridge.
+
+    A row of `score_sums` contains N_k, Σ γ z, and Σ γ ½ tr(E_b (z zᵀ − I)) for each matrix E_b of the symmetric basis.
+    """
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, PosteriorObjective) else None
     ridge = np.diag(np.sqrt(objective.ridge)) if coords.loadings is None else np.zeros((d, d))
     for k, sums in enumerate(score_sums):
-        mass, first, of_rows = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
-        degrees = pulled = mass
+        mass, first_sum, covariance_scores = float(sums[0]), sums[1 : 1 + d], sums[1 + d :]
+        dof = mean_weight = mass
+        # Solve the definition of the scores for Σ γ z zᵀ, or for the mean of its diagonal if covariances are spherical.
         if second is Second.TRACE:
-            squares = (np.sqrt(2 / d) * of_rows + mass) * np.eye(d)
+            second_sum = (np.sqrt(2 / d) * covariance_scores + mass) * np.eye(d)
         else:
-            squares = np.diag(np.sqrt(2) * of_rows[:d] + mass)
+            second_sum = np.diag(np.sqrt(2) * covariance_scores[:d] + mass)
         if second is Second.FULL:
             rows, columns = below_diagonal(d)
-            squares[rows, columns] = squares[columns, rows] = of_rows[d:]
+            second_sum[rows, columns] = second_sum[columns, rows] = covariance_scores[d:]
         if prior is not None:
-            degrees += prior.dof(model.n_components)
-            pulled += prior.shrinkage
-            towards = coords.whiten(k, (prior.mean - model.means[k])[None])
-            first = first + prior.shrinkage * towards[0]
-            squares = squares + prior.shrinkage * towards.T * towards
-            if k == 0 or coords.n_covariances > 1:
-                squares = squares + _gram(coords.whiten(k, prior.scale_roots(d)))
-        squares = squares + degrees * _gram(coords.whiten(k, ridge))
+            dof += prior.dof(model.n_components)
+            mean_weight += prior.shrinkage
+            offset = coords.whiten(k, (prior.mean - model.means[k])[None])
+            first_sum = first_sum + prior.shrinkage * offset[0]
+            second_sum = second_sum + prior.shrinkage * offset.T * offset
+            if k == 0 or coords.n_covariances > 1:  # the prior's scale is added only once to a shared covariance
+                second_sum = second_sum + _gram(coords.whiten(k, prior.scale_roots(d)))
+        second_sum = second_sum + dof * _gram(coords.whiten(k, ridge))
         if second is Second.TRACE:
-            squares = np.trace(squares) / d * np.eye(d)
+            second_sum = np.trace(second_sum) / d * np.eye(d)
         elif second is Second.DIAGONAL:
-            squares = np.diag(np.diagonal(squares))
-        result.append(_ComponentScatter(pulled, first, squares, degrees))
+            second_sum = np.diag(np.diagonal(second_sum))
+        result.append(_ComponentScatter(mean_weight, first_sum, second_sum, dof))
     return result
 
 

@@ -123,14 +123,18 @@ def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation:
 
 
 def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
-    """Return W_k (n, n_features, n_features), the Jacobian of loadings and noise, and the Jacobian of all B_k."""
+    """Return W_k (n, n_features, n_features), the Jacobian of loadings and noise, and the Jacobian of all B_k.
+
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Each coordinate is scaled so that its largest
+    effect on a single B_k has the norm 1. Coordinates that change no B_k are left out.
+    """
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
-    frames = covariances.loadings, covariances.noise
-    if structure.loadings is Across.EQUAL:
-        frames = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
-    roots, directions, spread, rotation = spectrum(*frames)
+    different_loadings, scale = covariances.loadings, covariances.noise
+    if structure.loadings is Across.EQUAL:  # any scale of the features defines a basis for the shared loadings
+        different_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
+    roots, directions, spread, rotation = spectrum(different_loadings, scale)
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
     each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
@@ -156,7 +160,10 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
 
 
 def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
-    """Return directions (n_features × n_factors, …) in which loadings can change, except rotations of the factors."""
+    """Return directions (n_features × n_factors, …) in which loadings can change, except rotations of the factors.
+
+    The arguments are a covariance's values of `spectrum`. `LoadingJacobian` explains how rotations are excluded.
+    """
     (d, q), basis = directions.shape, np.eye(len(directions))
     # After this loop, the columns of `basis` are orthogonal to all columns of `directions`.
     for direction in directions.T:

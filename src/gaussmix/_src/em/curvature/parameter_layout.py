@@ -174,7 +174,11 @@ class ParameterLayout:
         return result
 
     def _covariance_changes(self, coords: Coordinates, inverse_factor: Array, changes: Array) -> Array:
-        """Convert changes of the coordinates of B (n_b, …) to changes of the values of the covariance."""
+        """Convert changes dβ_b of the coordinates of B, (n_b, …), to changes of the covariance, Σ_b dβ_b L E_b Lᵀ.
+
+        `Coordinates.symmetric_basis` defines the matrices E_b, which for spherical and diagonal covariances are scaled
+        by √(2 / d) and √2.
+        """
         d = self.n_features
         if self.covariance_form is Second.TRACE:
             return np.asarray(math.sqrt(2 / d) * inverse_factor.ravel()[0] ** 2 * changes)

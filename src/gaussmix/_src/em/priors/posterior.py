@@ -106,8 +106,8 @@ class ConjugatePrior:
     ----------
     mean : prior mean μ_p, (n_features,), in data units.
     shrinkage : strength κ of the prior on means, in units of row weight; 0 without a prior on means.
-    scale : scale Λ, in data units²: a matrix, an array (n_features,) for diagonal covariances, or the sum over features
-        for spherical covariances.
+    scale : scale Λ, in data units²: a matrix, its diagonal (n_features,) for diagonal covariances, or its trace for
+        spherical covariances.
     dof_each, dof_total : degrees of freedom in units of row weight, with a_k = dof_each + dof_total / n_components.
     """
 

@@ -208,18 +208,17 @@ def _make_conjugate_prior(
         if values is not None and values.ndim and len(values) != n_features:
             raise ValueError(f"prior has {len(values)} features, but X has {n_features}.")
     second = family.kind.second
-    least = n_features - 1 if second is Second.FULL else 0
+    lower_limit = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
-    if dof <= least:
-        raise ValueError(f"prior: dof={dof:g} must be above {least} for covariance_type={family.name!r}.")
-    each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
+    if dof <= lower_limit:
+        raise ValueError(f"prior: dof={dof:g} must be above {lower_limit} for covariance_type={family.name!r}.")
+    dof_each, dof_total = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
     if scale is None:
         scale = _default_scale(family, n_components, moments)
     elif not scale.ndim:
         scale = np.full(n_features, float(scale))
-    scale = _scale_in_structure_form(scale, second) / weight_unit
-    columns = prior.shrinkage / weight_unit, scale, each / weight_unit, once / weight_unit
-    return ConjugatePrior(moments.mean if mean is None else mean, *columns)
+    scale, mean = _scale_in_structure_form(scale, second) / weight_unit, moments.mean if mean is None else mean
+    return ConjugatePrior(mean, prior.shrinkage / weight_unit, scale, dof_each / weight_unit, dof_total / weight_unit)
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:

@@ -54,6 +54,7 @@ class GapTask:
         )
 
     def _sum_leaf(self, block: Block, candidates: NDArray[np.int32] | None) -> Sums:
+        """Return the sums of weights, weighted gaps and weighted squared gaps of the sampled rows of a leaf."""
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.drawn_weight))
         rows = block.take(drawn, 0)
         weight = np.maximum(rows.weight / self.drawn_weight, 1.0)

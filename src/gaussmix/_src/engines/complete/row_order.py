@@ -108,13 +108,14 @@ class RowOrdering(NamedTuple):
     writes_labels: bool = False
 
     def next_ordering(self, mixture: PackedMixture, counts: PassCounts, n_rows: int) -> RowOrdering:
-        """Choose the order for the next pass. A new order is considered after passes 2, 3, 5, 9 …"""
-        by, n_passes = self.label_mixture, self.n_passes + 1
-        is_refresh = n_passes & (n_passes - 1) == 0
-        writes_labels = is_refresh and _does_ordering_pay(counts.n_active, mixture, n_rows)
-        if self.writes_labels and (by is None or counts.prefers_new_order(n_rows)):
-            by = mixture
-        return RowOrdering(None if is_refresh and not writes_labels else by, n_passes, writes_labels)
+        """Choose the order for the next pass. If ordering pays, passes 2, 3, 5, 9 … store labels for a new order."""
+        label_mixture, n_passes = self.label_mixture, self.n_passes + 1
+        if self.writes_labels and (label_mixture is None or counts.prefers_new_order(n_rows)):
+            label_mixture = mixture
+        if n_passes & (n_passes - 1):  # `n_passes` is not a power of 2, so that no new order is considered
+            return RowOrdering(label_mixture, n_passes)
+        does_pay = _does_ordering_pay(counts.n_active, mixture, n_rows)
+        return RowOrdering(label_mixture if does_pay else None, n_passes, writes_labels=does_pay)
 
 
 class _StoredBounds(NamedTuple):

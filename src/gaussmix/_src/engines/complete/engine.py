@@ -186,10 +186,10 @@ class CompleteEngine(CoreRuns):
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
         """Return the most probable component of each row, exactly as `step` computes it with these parameters."""
-        labels = np.empty(block.n_rows, dtype=np.uint16)
+        labels, row_weight, assignment, origin, projection = np.empty(block.n_rows, np.uint16), None, None, None, None
         native_target().step(
-            block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
-            None, labels, None, None, None, block.log_prior, block.prior_indices,
+            block.rows, row_weight, assignment, origin, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE,
+            self._n_threads, *RowPass(labels=labels), projection, block.log_prior, block.prior_indices,
         )  # fmt: skip
         return labels
 
@@ -283,18 +283,18 @@ def _plan_step(
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
+    core_spec = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
-        return StepPlan(placeholder_parameters(about), about, each, rule)
+        return StepPlan(placeholder_parameters(about), about, core_spec, rule)
     has_noise = parameters.log_noise_density > -np.inf  # noise is not part of the scatter of components
     if anchor is None and context.total_spread is not None and not has_noise:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:
             # Pooled moments about a common point equal the scatter of all rows, because Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ.
             centred = replace(parameters, means=parameters.means - centre)
-            arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
-            return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)
-    is_ordered = rule is AssignmentRule.SOFT and row_order.can_skip_components(parameters.whitening)
-    is_ordered = is_ordered and row_order.can_ordering_pay(context.n_rows, parameters.whitening.factor_shape, *shape)
-    log_noise = parameters.log_noise_density
-    return StepPlan(pack_parameters(parameters), about, each, rule, is_ordered=is_ordered, log_noise_density=log_noise)
+            mixture, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
+            return StepPlan(mixture, about, MomentSpec(Second.NONE), rule, centre)
+    can_skip = rule is AssignmentRule.SOFT and row_order.can_skip_components(parameters.whitening)
+    is_ordered = can_skip and row_order.can_ordering_pay(context.n_rows, parameters.whitening.factor_shape, *shape)
+    mixture, log_noise = pack_parameters(parameters), parameters.log_noise_density
+    return StepPlan(mixture, about, core_spec, rule, is_ordered=is_ordered, log_noise_density=log_noise)

@@ -5,7 +5,7 @@ import pytest
 from common import family_named
 
 from gaussmix import FAMILIES
-from gaussmix._src.families.bounded import clamped
+from gaussmix._src.families.bounded import clamp_to_ratio
 from gaussmix._src.testing import check_family as laws
 from gaussmix._src.testing.check_fit import fit
 from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_monotone, check_relabelling
@@ -35,7 +35,7 @@ def test_clamped_eigenvalues_maximise_the_likelihood(shape, bound, rng):
             values.flat[0] = 0.0
         if rng.random() < 0.3:
             values.flat[-1] = values.max()
-        found = clamped(values, degrees, bound)
+        found = clamp_to_ratio(values, degrees, bound)
         assert found.max() <= bound * found.min() * (1 + 1e-15)
         if values.max() <= bound * values.min():
             assert found is values
@@ -48,10 +48,10 @@ def test_clamped_eigenvalues_maximise_the_likelihood(shape, bound, rng):
 def test_clamped_eigenvalues_equal_the_closed_form():
     """For variances 1 and 9 of equal weight the clamp is their mean at c = 1, and m = (1 + 9 / 3) / 2 at c = 3."""
     values, degrees = np.array([[1.0], [9.0]]), np.array([5.0, 5.0])
-    np.testing.assert_allclose(clamped(values, degrees, 1.0), [[5.0], [5.0]], rtol=1e-15)
-    np.testing.assert_allclose(clamped(values, degrees, 3.0), [[2.0], [6.0]], rtol=1e-15)
-    np.testing.assert_allclose(clamped(values, np.array([15.0, 5.0]), 3.0), [[1.5], [4.5]], rtol=1e-15)
-    assert clamped(values, degrees, 9.0) is values
+    np.testing.assert_allclose(clamp_to_ratio(values, degrees, 1.0), [[5.0], [5.0]], rtol=1e-15)
+    np.testing.assert_allclose(clamp_to_ratio(values, degrees, 3.0), [[2.0], [6.0]], rtol=1e-15)
+    np.testing.assert_allclose(clamp_to_ratio(values, np.array([15.0, 5.0]), 3.0), [[1.5], [4.5]], rtol=1e-15)
+    assert clamp_to_ratio(values, degrees, 9.0) is values
 
 
 @pytest.mark.heavy(but=2)

@@ -96,9 +96,9 @@ class Boundable(Family):
             return result
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         if self.kind.is_matrix:
-            arrays = _clamped(result.each, degrees, self.max_condition)
+            arrays = _clamp_eigenvalues(result.each, degrees, self.max_condition)
         else:
-            arrays = clamped(result.array.reshape(len(degrees), -1), degrees, self.max_condition)
+            arrays = clamp_to_ratio(result.array.reshape(len(degrees), -1), degrees, self.max_condition)
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
@@ -106,10 +106,10 @@ class Boundable(Family):
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
-def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
+def _clamp_eigenvalues(matrices: Array, degrees: Array, limit: float) -> Array:
     """Clamp the eigenvalues of matrices (n, d, d); matrices that satisfy the bound are returned bit-identical."""
     values, axes = principal_axes(matrices)
-    within = clamped(values, degrees, limit)
+    within = clamp_to_ratio(values, degrees, limit)
     changed = (within != values).any(axis=1)
     if not changed.any():
         return matrices
@@ -118,7 +118,7 @@ def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
     return result
 
 
-def clamped(values: Array, degrees: Array, limit: float) -> Array:
+def clamp_to_ratio(values: Array, degrees: Array, limit: float) -> Array:
     """Clamp eigenvalues l (n, n_values) to values v in [m, c m]; m minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
     The values l ≥ 0 are the eigenvalues of S_k / N_k, `degrees` (n,) holds N_k, and `limit` is c. Call l small if l <

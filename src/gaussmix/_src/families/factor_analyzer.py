@@ -124,7 +124,7 @@ class FactorAnalyzer(Family):
         factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
-            loadings, noise = _common(degrees, crossed, variances, factors, current.noise)
+            loadings, noise = _fit_shared_loadings(degrees, crossed, variances, factors, current.noise)
         else:
             loadings, noise = _fit_separate_loadings(crossed, variances, factors)
         return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
@@ -188,16 +188,23 @@ def _fit_separate_loadings(crossed: Array, variances: Array, factors: Array) -> 
     return loadings, np.where(failed[:, None], 0.0, noise)  # a noise variance of 0 makes `whitening` raise an error
 
 
-def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
-    """Return shared loadings, from one regression per feature with weights N_k / `noise`, and noise variances."""
-    precision = degrees[:, None] / noise  # weights of the regressions, (n_components, n_features)
-    inverse, _, failed = factorise(einsum("kd,kqr->dqr", precision, factors))
-    wanted = einsum("kd,kdq->dq", precision, crossed)
-    half = einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
-    loadings = einsum("drq,dr->dq", np.where(failed[:, None, None], 0.0, inverse), half)
+def _fit_shared_loadings(
+    degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array
+) -> tuple[Array, Array]:
+    """Return shared loadings, and the noise variances of each component; McNicholas & Murphy (2008), models CUU, CUC.
+
+    Let c_kj be the row of `crossed` for feature j, and F_k = E[f fᵀ] (`factors`). The loadings of feature j are the
+    weighted regression λ_j = (Σ_k w_kj F_k)⁻¹ Σ_k w_kj c_kj with w_kj = N_k / ψ_kj. They explain 2 λ_jᵀ c_kj − λ_jᵀ F_k
+    λ_j of component k's variance. Parameter expansion then multiplies the loadings by the root of the mean of all F_k.
+    """
+    regression_weights = degrees[:, None] / noise
+    inverse, _, failed = factorise(einsum("kd,kqr->dqr", regression_weights, factors))
+    inverse = np.where(failed[:, None, None], 0.0, inverse)
+    whitened = einsum("drq,dq->dr", inverse, einsum("kd,kdq->dq", regression_weights, crossed))
+    loadings = einsum("drq,dr->dq", inverse, whitened)
     explained = einsum("dq,kdq->kd", loadings, 2.0 * crossed - einsum("dr,krq->kdq", loadings, factors))
-    together = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
-    loadings = einsum("dq,qr->dr", loadings, symmetric_root(together[None])[0])
+    mean_factors = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
+    loadings = einsum("dq,qr->dr", loadings, symmetric_root(mean_factors[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
 
 

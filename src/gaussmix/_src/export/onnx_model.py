@@ -80,7 +80,7 @@ def _convert(graph: Graph) -> Any:
     kinds = {np.dtype(np.int64): onnx.TensorProto.INT64, np.dtype(np.float32): onnx.TensorProto.FLOAT}
     kinds[np.dtype(np.float64)] = onnx.TensorProto.DOUBLE
     made = helper.make_graph(
-        [helper.make_node(kind, inputs, outputs, **more) for kind, inputs, outputs, more in graph.nodes],
+        [helper.make_node(kind, inputs, outputs, **attributes) for kind, inputs, outputs, attributes in graph.nodes],
         "gaussian_mixture",
         [helper.make_tensor_value_info("X", kinds[graph.dtype], ["n_rows", graph.n_features])],
         [
@@ -146,6 +146,7 @@ def _shapes(operator: Any) -> None:
 
 def _nodes(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of the last step to skl2onnx's container, under names that are unique in the whole model."""
+    from onnx import numpy_helper
     from skl2onnx.common.data_types import DoubleTensorType
 
     is_double = isinstance(operator.inputs[0].type, DoubleTensorType)
@@ -153,13 +154,12 @@ def _nodes(scope: Any, operator: Any, container: Any) -> None:
     names = {"X": operator.inputs[0].full_name}
     names |= {output.raw_name: output.full_name for output in operator.outputs}
     for name, values in graph.constants.items():
-        from onnx import numpy_helper
-
         names[name] = scope.get_unique_variable_name(name)
         tensor = numpy_helper.from_array(np.ascontiguousarray(values), names[name])
         container.add_initializer(names[name], None, None, tensor)
-    for kind, inputs, outputs, more in graph.nodes:
+    for kind, inputs, outputs, attributes in graph.nodes:
         for name in outputs:
             names.setdefault(name, scope.get_unique_variable_name(name))
-        ends = [names[name] for name in inputs], [names[name] for name in outputs]
-        container.add_node(kind, *ends, op_version=OPSET, name=scope.get_unique_operator_name(kind), **more)
+        input_names, output_names = [names[name] for name in inputs], [names[name] for name in outputs]
+        unique = scope.get_unique_operator_name(kind)
+        container.add_node(kind, input_names, output_names, op_version=OPSET, name=unique, **attributes)

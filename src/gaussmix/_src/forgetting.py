@@ -59,12 +59,11 @@ class ForgettingRate(Value):
             least 1.
         step_weight : weight of the rows of this step, divided by the weight of a full step.
         """
-        decay = (
-            log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # if `total_weight` is 1, the rows of this step weigh too little to change the sums
+        # `total_weight` is 1 after the first fit only if the rows of this step weigh too little to change the sums.
+        log_factor = log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
         if self.half_life is not None:
-            decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
-        return step_weight * decay
+            log_factor = min(log_factor, -log(2) * STEP_ROWS / self.half_life)
+        return step_weight * log_factor
 
 
 ForgettingRate.__module__ = "gaussmix"  # the module from which users import the class

@@ -40,7 +40,7 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
     """Fit the estimator to the next rows of a stream; see `GaussianMixture.partial_fit` for parameters and errors."""
     with unchanged_on_failure(estimator):
         n_components, family, *_ = estimator._settings()
-        _options(estimator)
+        _options(estimator)  # raises ValueError even if this call fits nothing, because too few rows are waiting
         if family.kind is LowRank:  # EM for factor analysers needs all rows in each step.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})
         if "_fitted" in vars(estimator):

@@ -39,11 +39,11 @@ def from_saved_values(
     values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
     n_parameters = values.pop("n_parameters_", model.n_parameters)
     fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
-    of_runs = {name: fields.pop(name) for name in RUN_FIELDS if name in fields}
+    run_fields = {name: fields.pop(name) for name in RUN_FIELDS if name in fields}
     if "outcome" in fields:
-        fields["outcome"] = replace(fields["outcome"], **of_runs)
-    fitted = FitResult(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)
-    if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
+        fields["outcome"] = replace(fields["outcome"], **run_fields)
+    fitted = FitResult(model, feature_names, dtype, n_fixed=model.n_parameters - n_parameters, **fields)
+    if not set(run_fields.get("collapsed", [])) <= {*range(model.n_components)}:
         raise Damaged("'collapsed_' lists components that the mixture does not have")
     if fitted.results is not None:
         _check_results(fitted.results, fitted.best_index)

@@ -73,7 +73,7 @@ def log_masses(
     elif model.whitening.factor_shape in (FactorShape.SPHERICAL, FactorShape.DIAGONAL):
         log_mass, error = _independent(model, lower, upper), exact
     elif model.n_features == 2:
-        log_mass, error = _pairs(model, lower, upper), exact
+        log_mass, error = _bivariate(model, lower, upper), exact
     else:
         log_mass, error = _correlated(model, lower, upper, n_points, rng)
     return np.minimum(log_mass, 0.0), error
@@ -93,7 +93,7 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 
-def _pairs(model: Model, lower: Array, upper: Array) -> Array:
+def _bivariate(model: Model, lower: Array, upper: Array) -> Array:
     """Return the log probabilities of boxes for two correlated features, (n,), in nats."""
     real = np.flatnonzero(model.weights)
     dense = model.covariances.dense()[real]
@@ -117,14 +117,14 @@ def _correlated(
     """Return the log probabilities of boxes for three or more features, (n,), in nats, and relative standard errors."""
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
-    net = scrambled(n_features - 1, n_points, rng)
-    log_parts = np.full((len(real), len(net) + 1, len(lower)), -np.inf)
+    nets = scrambled(n_features - 1, n_points, rng)
+    log_parts = np.full((len(real), len(nets) + 1, len(lower)), -np.inf)
     for log_part, k in zip(log_parts, real, strict=True):
         deviations = np.sqrt(np.diagonal(dense[k]))
         correlation = dense[k] / np.outer(deviations, deviations)
         low, high = (_finite_or_infinite((limit - model.means[k]) / deviations) for limit in (lower, upper))
         has_volume = (low < high).all(axis=1)
-        log_part[:, has_volume] = _log_masses_by(net, low[has_volume], high[has_volume], correlation)
+        log_part[:, has_volume] = _log_masses_of_nets(nets, low[has_volume], high[has_volume], correlation)
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_sums = log_sum(log_parts + log_weights[:, None, None], axis=0)
     log_mass, error = log_mean(log_sums[:-1], log_sums[-1:])
@@ -136,7 +136,7 @@ def _finite_or_infinite(limits: Array) -> Array:
     return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
-def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
+def _log_masses_of_nets(nets: Array, lower: Array, upper: Array, correlation: Array) -> Array:
     """Return the log mass between limits (n, d), in standard deviations, from each net, and the log of a step, in nats.
 
     The nets (n_scrambles, n_points, d − 1) contain points of the unit cube. The features are drawn one after another:
@@ -144,17 +144,16 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
     estimated mass is the mean, over the points, of the product of the conditional masses between the limits; Genz
     (1992), Journal of Computational and Graphical Statistics 1, 141.
 
-    The result has shape (n_scrambles + 1, n). The last row is the log of the error of a net if the product jumps
-    between points: the largest product times `gap`, in a volume of 1 / n_points.
+    The result has shape (n_scrambles + 1, n). The last row is the log step for `log_mean`, that is, the log error
+    of a net if the product jumps between points: the largest product times `gap`, in a volume of 1 / n_points.
     """
-    n_points = net.shape[1]
-    corners = near_corners(net[0])
-    log_proportions, first = np.log(np.concatenate([corners, *net])).T, len(corners)
-    result = np.empty((len(net) + 1, len(lower)))
+    n_points, corners = nets.shape[1], near_corners(nets[0])
+    log_proportions, first = np.log(np.concatenate([corners, *nets])).T, len(corners)
+    result = np.empty((len(nets) + 1, len(lower)))
     for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
         arguments = *_in_order(lower[part], upper[part], correlation), log_proportions
         log_products, gap = _log_products(*arguments, first + n_points)
-        of_points = log_products[:, first:].reshape(-1, *net.shape[:2])
+        of_points = log_products[:, first:].reshape(-1, *nets.shape[:2])
         result[:-1, part] = log_sum(of_points).T
         with np.errstate(divide="ignore"):
             result[-1, part] = of_points.max(axis=(1, 2)) + np.log(gap)

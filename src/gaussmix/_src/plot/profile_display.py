@@ -112,7 +112,7 @@ class ProfileDisplay(Display):
         labels, mixture = subject.labels_and_certainty()[0], subject.mixture
         means, variances = mixture.means, mixture._model.covariances.variances()
         if steps is not None:
-            means, variances = _before(steps, mixture)
+            means, variances = _untransformed_moments(steps, mixture)
             names = choose_names(means.shape[1], feature_names, getattr(steps, "feature_names_in_", None))
             subject = replace(subject, names=names, rows=None if X is None else check_real("X", X))
             if X is not None:
@@ -183,7 +183,7 @@ class ProfileDisplay(Display):
         return self._with_legend([*handles, *level_handles([reach], 1)], legend)
 
 
-def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
+def _untransformed_moments(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
     """Compute the components' means and variances (n_components, n_features) in the input features of the steps.
 
     To check that `inverse_transform` is affine, the function applies it to the mixture's mean, to the components'
@@ -191,17 +191,17 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
     """
     model, n = mixture._model, mixture.n_features
     centre, spread = overall(mixture.weights, mixture.means, model.covariances.variances())
-    ends = np.concatenate([centre + np.diag(spread), centre - 2 * np.diag(spread), mixture.means])
+    points = np.concatenate([centre + np.diag(spread), centre - 2 * np.diag(spread), mixture.means])
     if hasattr(steps, "inverse_transform"):
-        undone = steps.inverse_transform(np.vstack([centre, ends]))
-        origin, moves = np.split(undone, [1])
-        axes = (moves - origin)[:n] / spread[:, None]
+        inverses = steps.inverse_transform(np.vstack([centre, points]))
+        origin, ends = np.split(inverses, [1])
+        axes = (ends - origin)[:n] / spread[:, None]
         with catch_warnings(action="ignore"):  # hides the warning that arrays have no feature names
-            gap = np.asarray(steps.transform(undone))[1:] - ends  # large unless `inverse_transform` is the true inverse
-        is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
+            gap = np.asarray(steps.transform(inverses))[1:] - points  # large unless this is the true inverse
+        is_affine = np.allclose(ends - origin, (points - centre) @ axes, rtol=0, atol=1e-5 * abs(ends - origin).max())
         if is_affine and (abs(gap) <= 1e-4 * spread).all():
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)
-            return moves[2 * n :], np.maximum(variances, 0.0)
+            return ends[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(
         f"Means and variances can't be transformed back, because {steps!r:.90} has no affine inverse_transform. "
         "Pass pipeline[-1] and pipeline[:-1].transform(X)."

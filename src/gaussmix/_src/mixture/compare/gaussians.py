@@ -124,20 +124,24 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     for j in range(len(those.weights)):
         with np.errstate(over="ignore", invalid="ignore"):  # after an overflow, `within_range` raises an error
             offsets = those.whitening.whiten(j, these.means - those.means[j])
-            divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
+            of_shapes = _shape_divergences(these.roots, those.whitening.factor(j))
+            divergences[:, j] = of_shapes + 0.5 * (offsets**2).sum(axis=1)
     return np.minimum(divergences, MAX_DISTANCE)
 
 
-def _misfit(roots: Array, factor: Array) -> Array:
-    """Return ½ (‖T‖² − d) − log |det T|, (n,), where T = W L for each matrix L in `roots`."""
+def _shape_divergences(roots: Array, factor: Array) -> Array:
+    """Return ½ (‖T‖² − d) − log |det T|, (n,), where T = W L for each matrix L in `roots`, in nats.
+
+    T is lower triangular. A diagonal entry t contributes ½ (t² − 1) − log t = ½ (t − 1)² + (t − 1 − log t).
+    """
     if roots.ndim == 2:
-        diagonals, rest = roots * factor, 0.0
+        diagonals, below = roots * factor, 0.0
     else:
         relative = factor @ roots
         diagonals = np.diagonal(relative, axis1=1, axis2=2)
-        rest = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
-    beyond = diagonals - 1
-    return np.asarray((0.5 * beyond**2 + (beyond - np.log(diagonals))).sum(axis=1) + 0.5 * rest)
+        below = (np.tril(relative, -1) ** 2).sum(axis=(1, 2))
+    excess = diagonals - 1
+    return np.asarray((0.5 * excess**2 + (excess - np.log(diagonals))).sum(axis=1) + 0.5 * below)
 
 
 @one_blas_thread()

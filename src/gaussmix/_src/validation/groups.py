@@ -49,19 +49,21 @@ class Grouped:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
-        """Return the numeric groups for the C++ core, with weights below 1, and the indices of the numeric groups."""
+        """Return the numeric groups with valid weights, scaled to be below 1, and the indices of these groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
-        reduced = None
+        weights = None
         if self.row_weight is not None:
-            reduced = np.array(self.row_weight)
-            chosen = chosen[
-                np.array([self._reduce(reduced, index, total, unit) for index in chosen.tolist()], dtype=bool)
-            ]
-        return RowGroups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
+            weights = np.array(self.row_weight)
+            are_valid = [self._scale_weights(weights, index, total, unit) for index in chosen.tolist()]
+            chosen = chosen[np.array(are_valid, dtype=bool)]
+        return RowGroups(self.rows, weights, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
-    def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
-        """Scale the weights of a group, as in a fit, so that they are below 1; return False if a weight is invalid."""
-        weight = weights[self.first[index] : self.first[index] + self.size[index]]
+    def _scale_weights(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
+        """Scale the weights of a group in place, as in a fit, so that they are below 1, and store their total and unit.
+
+        Return False, and change nothing, if a weight is invalid.
+        """
+        weight = weights[self.first[index] : self.first[index] + self.size[index]]  # a view
         largest = float(weight.max())
         if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also rejects NaN
             return False

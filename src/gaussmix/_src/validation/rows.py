@@ -63,6 +63,7 @@ def check_source(
                 if not X.is_in_library_of_rows(sample_weight):
                     sample_weight = check_row_weight(sample_weight, X.n_rows)
                 X = X.weighted(sample_weight)
+                # `check_row_weight` scales tiny weights in memory; weights on the device are scaled here.
                 if (X.row_totals.largest_weight or 0.0) < MIN_WEIGHT:
                     X = X.reweighted(1 / MIN_WEIGHT)
             sample_weight = None

@@ -131,18 +131,21 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         maximum.
     """
     check_unit(fitted.mixture)
-    how = None if kind == "hessian" else are_counts or kind != "sandwich"
+    # The Hessian needs no outer product of scores. The outer product alone estimates the Hessian of the weighted
+    # objective, so that each row has its weight, whatever the weight means. Only the sandwich may need squared weights.
+    is_frequency = None if kind == "hessian" else are_counts or kind == "outer"
     try:
-        peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
+        peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=is_frequency)
     except NotSmooth as error:
         raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
     except SingularCovarianceError as error:  # differentiation reached a singular covariance
         sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
         raise ValueError(sentence) from error
-    covariance = peak.parameter_covariance(kind, problem.objective)
+    objective = problem.objective
+    covariance = peak.parameter_covariance(kind, objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
-    others = another_rows(fitted, problem, peak.initial_objective)
-    warn(others)
+    rows_warning = another_rows(fitted, problem, peak.initial_objective)
+    warn(rows_warning)
     stacked = StackedModels.from_models([peak.model])
     fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(stacked)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
@@ -155,17 +158,15 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     inference = Inference(**entries, mixture=mixture, optimum=peak, kind=kind)
     furthest = inference._furthest(fitted.mixture._model)
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
-    if furthest > MIN_WARNED_DISTANCE and others is None:
+    if furthest > MIN_WARNED_DISTANCE and rows_warning is None:
         warn(shift_note)
-    objective = problem.objective
     has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
-    of_prior = _OF_PRIOR if has_prior else None
     has_no_error = peak.has_no_standard_error(objective)
-    lost = np.isnan(np.diagonal(covariance)) & ~has_no_error
-    rounded = None
-    if lost.any() and not peak.flat_directions.shape[1]:
-        rounded = _ROUNDED.format(listed(np.array(inference.names)[lost].tolist()))
-    sentences = filter(None, [others, shift_note, of_prior, rounded])
+    is_unknown = np.isnan(np.diagonal(covariance)) & ~has_no_error
+    rounding_note = None
+    if is_unknown.any() and not peak.flat_directions.shape[1]:
+        rounding_note = _ROUNDED.format(listed(np.array(inference.names)[is_unknown].tolist()))
+    sentences = filter(None, [rows_warning, shift_note, _OF_PRIOR if has_prior else None, rounding_note])
     return replace(inference, notes=(*sentences, *_notes(peak, covariance, has_no_error, columns)))
 
 

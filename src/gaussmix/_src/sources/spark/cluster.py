@@ -136,13 +136,16 @@ class SparkCluster(Remote):
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """Merge partial sums in a data frame into at most `MAX_TREES` trees, or one tree per group of components."""
-        merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
-        trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
+        """Merge partial sums in a data frame into at most `MAX_TREES` trees, or one tree per group of components.
+
+        Results of the partitions of one task are merged where they are. Each further round moves trees to fewer tasks.
+        """
+        merge, n_merged = partial(pieces.merge, digests=self._digests), self._layout.n_together
+        trees = results.mapInArrow(merge, pieces.RESULTS) if n_merged > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
-            before, n_together = n_together, self._layout.n_merged(max_trees)
-            if n_together > before:
-                gathered = self._sent_together(trees, "number", n_together, n_parts).sortWithinPartitions("number")
+            before, n_merged = n_merged, self._layout.n_merged(max_trees)
+            if n_merged > before:
+                gathered = self._sent_together(trees, "number", n_merged, n_parts).sortWithinPartitions("number")
                 trees = gathered.mapInArrow(merge, pieces.RESULTS)
         return trees
 

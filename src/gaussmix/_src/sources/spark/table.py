@@ -62,8 +62,8 @@ class SparkTable:
                 "X is a pandas-on-Spark data frame, to which results can't be added: pass X.to_spark()."
             )
         schema = pa.schema(map(_arrow_field, frame.schema.fields))
-        result = _Columns("the Spark frame", schema, request.columns, request.weights)
-        return cls(frame, result, result.about(may_miss=request.missing))
+        columns = _Columns("the Spark frame", schema, request.columns, request.weights)
+        return cls(frame, columns, columns.about(may_miss=request.missing))
 
     @cached_property
     def is_of_files(self) -> bool:

@@ -173,7 +173,7 @@ class TruncatedEngine(CompleteEngine):
         if self.n_candidates >= K or state.candidates is None:
             state.candidates = self._first_candidates(block, parameters, context)
         n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
-        if n_missing > 0:
+        if n_missing > 0:  # an engine with a smaller `n_candidates` stored the candidates
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
         # Second moments are always requested, because with `Second.NONE` the core would not even sum responsibilities.
         second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second
@@ -184,7 +184,8 @@ class TruncatedEngine(CompleteEngine):
             n_drawn=self.n_drawn, key=context.n_passes,
         )  # fmt: skip
         spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
-        interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * len(mass)))
+        # Rows at multiples of `interval` in the source are sampled, so that the sample does not depend on the blocks.
+        interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * K))
         sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
         return BlockMoments(
             mass, first, squares, about, log_likelihood, block.total_weight, spec,

@@ -105,6 +105,13 @@ def test_moments_of_one_gaussian_equal_those_of_scipy():
         np.testing.assert_allclose(mixture.moments(order, center=[0.0]).item(), expected, rtol=64 * EPS)
 
 
+def test_moments_of_one_feature_have_at_most_as_many_axes_as_numpy_allows():
+    mixture = Mixture([1.0], [[0.0]], [0.25], FAMILIES["spherical"])
+    assert mixture.moments(64).ndim == 64
+    with pytest.raises(ValueError, match="order=65 must be at most 64, the maximum number of axes"):
+        mixture.moments(65)
+
+
 def test_mean_normalises_weights_that_sum_to_nearly_1():
     """Check that weights with seven digits do not shift the mean by 1e-7 of its distance from 0."""
     mixture = Mixture([0.3333333, 0.6666666], [[1e6], [1e6 + 3]], [1.0, 1.0], FAMILIES["spherical"])

@@ -17,6 +17,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
 _MAX_MOMENT_VALUES = 2**27  # largest number of values in an array of moments, which takes 1 GB
+_MAX_ORDER = 64  # maximum number of axes of a NumPy array
 OVERFLOW = "These moments are beyond the range of float64: rescale the features."
 MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several threads, but few enough for the cache
 # Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product
@@ -51,6 +52,8 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
             f"Moments of order {order} of {d} features are {d}^{order} numbers, which are too many. Take the "
             "marginal of a few features first."
         )
+    if order > _MAX_ORDER:
+        raise ValueError(f"order={order} must be at most {_MAX_ORDER}, the maximum number of axes of an array.")
     if center is not None and np.shape(center) != (d,):
         raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")
     centre = (

@@ -190,8 +190,8 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : `order` is negative, the array would have more than 2²⁷ values, a moment is beyond the range of
-            float64, or `center` does not contain n_features finite numbers.
+        ValueError : `order` is negative, the array would have more than 2²⁷ values or 64 axes, a moment is beyond the
+            range of float64, or `center` does not contain n_features finite numbers.
         TypeError : `order` is not an integer.
 
         Notes

@@ -198,11 +198,10 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration applies only to kind='weighted'. Do not set it for kind={kind!r}.")
         are_counts = check_weight_type(self.weight_type) == "frequency"
-        how = after.bootstrap.Resampling(
-            kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
-        )
+        settings = kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
+        resampling = after.bootstrap.Resampling(*settings)
         problem = self._inference_problem(X, sample_weight, labels, X_error)
-        return report.bootstrap.run_bootstrap(self._fit_result(), problem, how, check_seed(random_state))
+        return report.bootstrap.run_bootstrap(self._fit_result(), problem, resampling, check_seed(random_state))
 
     def _inference_problem(
         self, X: RowsLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None

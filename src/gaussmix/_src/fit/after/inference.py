@@ -280,19 +280,19 @@ class ObjectiveMaximiser:
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
         """Run Newton's method; return the maximum and its information matrix, or None if there is no convergence."""
-        information, before = self.compute_information(state), np.inf
+        information, gain = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step
-            if newton is None or newton[1] > MAX_GAIN_RATIO * before:
+            if newton is None or newton[1] > MAX_GAIN_RATIO * gain:
                 return None
-            step, before = newton
-            if before * self.total_weight <= NEGLIGIBLE_GAIN:
+            step, gain = newton
+            if gain * self.total_weight <= NEGLIGIBLE_GAIN:
                 return state, information
-            at = information.coordinates
-            changes = at.jacobian @ step
-            if np.abs(changes[at.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
+            coords = information.coordinates
+            changes = coords.jacobian @ step
+            if np.abs(changes[coords.n_weights :]).max(initial=0.0) > MAX_STEP_LENGTH:
                 return None
-            state = state._replace(model=self.problem.objective.nearest_feasible(at.model_at(step)))
+            state = state._replace(model=self.problem.objective.nearest_feasible(coords.model_at(step)))
             try:
                 information = self.compute_information(state)
             except SingularCovarianceError:

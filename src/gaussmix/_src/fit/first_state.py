@@ -67,8 +67,8 @@ class FirstState:
         """Return the first state of the run, or its final state if the C++ core makes the whole run."""
         problem, plan, start = self.problem, self.plan, self.start
         if isinstance(start, ModelStart):
-            is_carried = problem.objective.variance_floor.all()
-            frozen = {} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED)
+            has_ridge = problem.objective.variance_floor.all()  # a ridge keeps components from collapsing again
+            frozen = {} if has_ridge else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED)
             return EMState(problem.objective.nearest_feasible(start.model), Trace(frozen_components=frozen))
         made = self._run_in_core() if plan.can_run_in_core else None
         if made is not None:

@@ -69,9 +69,9 @@ class InitialMoments:
         object. `tolerance`, in nats per unit of row weight, ends the EM runs; it is not below the fit's tolerance.
         """
         rows = source or self.source
-        sharp = self.partition.hard_assignment(rows.whole)
-        if sharp is not None and not family.has_alternatives:
-            result = self._model_from_core(rows, sharp, family, objective)
+        start = self.partition.hard_assignment(rows.whole)
+        if start is not None and not family.has_alternatives:
+            result = self._model_from_core(rows, start, family, objective)
             if result is not None:
                 return result.with_noise(self.noise)
         moments, means = self.sum_about_means(family.moment_spec(None))

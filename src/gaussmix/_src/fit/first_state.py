@@ -79,11 +79,10 @@ class FirstState:
             if plan.fallback_start is None or not self._is_searched:
                 raise
             model = replace(self, start=plan.fallback_start)._make_model()
+        trace = Trace(search=self.search if self._is_searched else None)
         if self._is_searched:
             plan.report_progress(f"Search: {self.search}")
-        return EMState(
-            problem.objective.nearest_feasible(model), Trace(search=self.search if self._is_searched else None)
-        )
+        return EMState(problem.objective.nearest_feasible(model), trace)
 
     @property
     def _is_searched(self) -> bool:

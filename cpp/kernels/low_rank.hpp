@@ -5,7 +5,8 @@
 // The E-step computes z = w (x - mean), t = F' z and |z - F t|^2 with 2 d f + 4 d operations. With the responsibility
 // r, the anchor a and the directions in the rows of B, the M-step computes t = r B (x - a) and crossed_il = sum t_l
 // (x_i - a_i) with 2 d f + 2 d operations; flat.hpp sums the first moments and the squares. The sums of each component
-// are the sums of flat.hpp, followed by the 4 x 4 blocks of `crossed`.
+// are the sums of flat.hpp, followed by the 4 x 4 blocks of `crossed`, in the layout [feature / 4][projection / 4]
+// [projection mod 4][feature mod 4].
 //
 // The vector z is computed twice, once for t and once for z - F t. Storing z would not help, because with hundreds of
 // features both the rows of a group and z would be read from the L2 cache. F and w are read, without packing, from a
@@ -16,6 +17,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::low_rank {
 
+// number of factors or features in a register tile, so that the tile, with 3 vectors of rows, fills 3/4 of the
+// registers
 constexpr int kTileHeight = kRegisters / 4;
 constexpr int kSide = 4;
 
@@ -115,8 +118,8 @@ inline void squared_distance(const double* rows, const double* mean, const doubl
 }
 
 // Returns the number of sums of products of a feature and a projection, with padding to complete panels.
-constexpr Index crossed_size(Index n_features, Index n_factors) {
-    return round_up(n_features, kSide) * round_up(n_factors, kSide);
+constexpr Index crossed_size(Index n_features, Index n_projected) {
+    return round_up(n_features, kSide) * round_up(n_projected, kSide);
 }
 constexpr Index component_stride(const Shape& shape) {
     return flat::component_stride(shape.n_features) + crossed_size(shape.n_features, shape.n_projected);
@@ -159,15 +162,15 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
     }
 }
 
-// Writes the projections of the rows on the factors, multiplied by the responsibilities, for the groups in which the
+// Writes the projections r B (x - a) of the rows, multiplied by the responsibilities, for the groups in which the
 // component has rows.
-inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
-                          const double* projection, Index n_factors, double* along) {
-    for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
+inline void weigh_projections(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
+                              const double* projection, Index n_projected, double* along) {
+    for (int g = 0; g < groups.count; ++g, along += n_projected * kGroupRows) {
         const double* rows = tile.rows + groups.index[g] * tile.rows_stride();
         const double* r = tile.densities + groups.index[g] * tile.densities_stride() + k * kGroupRows;
-        project(rows, {anchor, nullptr, n_factors}, projection, tile.n_features, n_factors, along);
-        for (Index l = 0; l < n_factors; ++l) {
+        project(rows, {anchor, nullptr, n_projected}, projection, tile.n_features, n_projected, along);
+        for (Index l = 0; l < n_projected; ++l) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
@@ -180,31 +183,31 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
 
 inline void add_moments(const TileView& tile, const Shape& shape, const double* anchors, const double* projections,
                         double* mass, double* sums) {
-    const Index d = tile.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
+    const Index d = tile.n_features, n_projected = shape.n_projected, stride = component_stride(shape);
     flat::add_moments(tile, anchors, mass, sums, stride);
     sums += flat::component_stride(d);
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;
-        if (tile.poll->is_cancelled(kTileRows * 2 * d * n_factors)) return;
+        if (tile.poll->is_cancelled(kTileRows * 2 * d * n_projected)) return;
         const ActiveGroups& groups = active_groups(tile.active[k]);
         const Index component = tile.component_of(k);
         const double* anchor = anchors + component * d;
-        const double* projection = projections + component * d * n_factors;
-        weigh_factors(tile, groups, k, anchor, projection, n_factors, tile.differences);
+        const double* projection = projections + component * d * n_projected;
+        weigh_projections(tile, groups, k, anchor, projection, n_projected, tile.differences);
         double* out = sums + component * stride;
         for (Index i = 0; i < d; i += kSide) {
-            for (Index l = 0; l < n_factors; l += kSide, out += kSide * kSide) {
+            for (Index l = 0; l < n_projected; l += kSide, out += kSide * kSide) {
                 const auto block = [&](auto n_features, auto n_along) {
                     constexpr int C = smaller(decltype(n_features)::value, kSide),
                                   R = smaller(decltype(n_along)::value, kSide);
                     Vec totals[kSide * kSide];
                     GAUSSMIX_UNROLL for (int j = 0; j < kSide * kSide; ++j) totals[j] = Vec::zero();
                     multiply<C, R>(tile, groups, tile.rows + i * kGroupRows, anchor + i,
-                                   tile.differences + l * kGroupRows, n_factors * kGroupRows, totals);
+                                   tile.differences + l * kGroupRows, n_projected * kGroupRows, totals);
                     add_all_lane_sums(totals, out);
                 };
                 with_constant(smaller(Index{kSide}, d - i), [&](auto n_features) {
-                    with_constant(smaller(Index{kSide}, n_factors - l),
+                    with_constant(smaller(Index{kSide}, n_projected - l),
                                   [&](auto n_along) { block(n_features, n_along); });
                 });
             }
@@ -213,18 +216,18 @@ inline void add_moments(const TileView& tile, const Shape& shape, const double* 
 }
 
 inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
-    const Index d = shape.n_features, n_factors = shape.n_projected, stride = component_stride(shape);
-    const Index blocks = round_up(n_factors, kSide) / kSide;
+    const Index d = shape.n_features, n_projected = shape.n_projected, stride = component_stride(shape);
+    const Index blocks = round_up(n_projected, kSide) / kSide;  // number of blocks for the same four features
     for (Index k = 0; k < shape.n_components; ++k, sums += stride) {
         const double* crossed = sums + flat::component_stride(d);
         for (Index i = 0; i < d; ++i) {
-            double* second = out.second + (k * d + i) * (n_factors + 1);
-            for (Index l = 0; l < n_factors; ++l) {
+            double* second = out.second + (k * d + i) * (n_projected + 1);
+            for (Index l = 0; l < n_projected; ++l) {
                 const Index block = i / kSide * blocks + l / kSide;
                 second[l] = crossed[block * kSide * kSide + l % kSide * kSide + i % kSide];
             }
             out.first[k * d + i] = sums[flat::first_at(i)];
-            second[n_factors] = sums[flat::second_at(i)];
+            second[n_projected] = sums[flat::second_at(i)];
         }
     }
 }

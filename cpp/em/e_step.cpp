@@ -62,34 +62,29 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
     return gaussmix::step(kernels_, step_task, parameters, execution_, moments.view());
 }
 
-// Sums the expected moments of incomplete rows about the means of the components.
+// Sums the expected moments of incomplete rows about the means of the components. The kernels for incomplete rows have
+// only triangular factors and sum no traces, so the second moments of spherical components are summed over the features
+// here.
 bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
-    const bool is_full = algebra_.second() == Second::full;
+    const bool is_trace = algebra_.second() == Second::trace;
     IncompleteView task{};
     task.shape = {n_components_, d_,         FactorShape::triangular,
-                  false,         Rule::soft, is_full ? Second::full : Second::diagonal};
+                  false,         Rule::soft, is_trace ? Second::diagonal : algebra_.second()};
     task.rows = task_.rows;
     task.row_weight = task_.row_weight;
     task.error = task_.error;
     kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
-    squares_.resize(static_cast<std::size_t>(is_full ? 0 : n_components_ * d_));
+    squares_.resize(static_cast<std::size_t>(is_trace ? n_components_ * d_ : 0));
     MomentsView sums = out;
-    if (!is_full) sums.second = squares_.data();
-    double noise;
-    sums.noise = &noise;
-    if (!patterns_) patterns_.emplace();
+    if (is_trace) sums.second = squares_.data();
     const double* means = mixture.means.data();
     if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangles(mixture), means}, execution_, sums,
-                         &*patterns_)) {
+                         &patterns_)) {
         return false;
     }
-    const bool is_trace = algebra_.second() == Second::trace;
-    for (Index k = 0; k < n_components_ && !is_full; ++k) {
-        if (is_trace) out.second[k] = 0;
-        for (Index j = 0; j < d_; ++j) {
-            double& second = out.second[is_trace ? k : k * d_ + j];
-            second = squares_[k * d_ + j] + (is_trace ? second : 0);
-        }
+    for (Index k = 0; k < n_components_ && is_trace; ++k) {
+        out.second[k] = 0;
+        for (Index j = 0; j < d_; ++j) out.second[k] += squares_[k * d_ + j];
     }
     return true;
 }

@@ -35,7 +35,7 @@ private:
     const Index n_components_, d_;
     const RowWeightView row_weight_;
     Values log_scale_, origin_means_, repeated_, squares_;
-    std::optional<Patterns> patterns_;
+    Patterns patterns_;                       // patterns of missing values, which the first pass finds
     std::optional<Approximation> posterior_;  // posterior of variational Bayes
 };
 

@@ -75,8 +75,9 @@ public:
         return true;
     }
 
-    // Adds the moments of the rows to `sums`, which has the layout [moment][component]. `densities` must hold the
-    // exponentials of the rows' log densities.
+    // Adds the moments of the rows to `sums`, which has the layout [moment][component]; the moments are the mass, the
+    // first moments and the triangle of second moments. `densities` must hold the exponentials of the rows' log
+    // densities.
     bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();
@@ -160,19 +161,20 @@ private:
         }
     }
 
+    // Adds the first moments of H features, starting at i, to `sums`, where they follow the masses of all components.
     template <int H>
-    void add_first(int n_rows, Index first, Index v, double* sums) {
+    void add_first(int n_rows, Index i, Index v, double* sums) {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
             Part sum[H];
-            double* out = sums + (1 + first) * K_ + h * kPartLanes;
-            const double* u = completed(v, first, 0) + h * kPartLanes;
-            GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] = Part::load(out + i * K_);
+            double* out = sums + (1 + i) * K_ + h * kPartLanes;
+            const double* u = completed(v, i, 0) + h * kPartLanes;
+            GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a] = Part::load(out + a * K_);
             for (int r = 0; r < n_rows; ++r) {
                 const Part responsibility = Part::load(by_row(v, r) + h * kPartLanes);
-                GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i] =
-                    fma(responsibility, Part::load(u + (i * kBatchRows + r) * kLanes), sum[i]);
+                GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a] =
+                    fma(responsibility, Part::load(u + (a * kBatchRows + r) * kLanes), sum[a]);
             }
-            GAUSSMIX_UNROLL for (int i = 0; i < H; ++i) sum[i].store(out + i * K_);
+            GAUSSMIX_UNROLL for (int a = 0; a < H; ++a) sum[a].store(out + a * K_);
         }
     }
 

@@ -124,7 +124,11 @@ Vec factorise(Index any, double* a) {
 }
 
 // In each lane, replaces a symmetric matrix A, which is stored as its lower triangle by rows, by A^-1, using the sweep
-// operator. Returns log |det A|.
+// operator (Little & Rubin 2002, Statistical Analysis with Missing Data, chapter 7). A sweep on row p replaces
+//
+//   a_ij by a_ij - a_ip a_jp / a_pp,    a_ip by a_ip / a_pp,    a_pp by -1 / a_pp,    for i, j != p,
+//
+// and the sweeps on all rows turn A into -A^-1. Returns log |det A|.
 template <int N>
 Vec invert_small(double* room) {
     LogProduct det;
@@ -147,7 +151,9 @@ Vec invert_small(double* room) {
     return det.value();
 }
 
-// Inverts a matrix of any size n in the same way as `invert_small`; `column` must have room for n vectors.
+// Inverts a matrix of any size n in the same way as `invert_small`, which keeps matrices with up to 8 rows in local
+// variables. `column` must have room for n vectors; each sweep copies column p to it, so that the innermost loop reads
+// consecutive numbers.
 inline Vec invert(Index n, double* a, double* column) {
     Vec small = Vec::zero();
     if (n <= 8) {
@@ -180,7 +186,9 @@ inline Vec invert(Index n, double* a, double* column) {
     return det.value();
 }
 
-// Replaces -L by L^-1, where L is a lower triangular matrix whose diagonal, which is not stored, has only ones.
+// Replaces -L by M = L^-1, where L is a lower triangular matrix whose diagonal, which is not stored, has only ones. The
+// elements M_ij = -L_ij - sum_{j < p < i} L_ip M_pj are computed row by row and from left to right, so that the
+// elements L_ip are not overwritten yet and the elements M_pj are known.
 inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {

@@ -72,7 +72,7 @@ public:
         n_active_ = 0;
         LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMaxFactors, distant_limit_};
         for (int g = 0; g < n_groups; ++g) {
-            add_group(g, first + g * kGroupRows, log_likelihood);
+            assign_group(g, first + g * kGroupRows, log_likelihood);
             if (poll_.is_cancelled()) return false;
         }
         sums_[sums_layout_.log_likelihood] += log_likelihood.total();
@@ -92,12 +92,12 @@ private:
 
     // Computes the responsibilities of a group. Leaves the rows, the exponentials e_k and the row factors in the
     // scratch memory; e_k times a row factor is a responsibility times the row's weight.
-    void add_group(int g, Index first, LogLikelihood& log_likelihood) {
+    void assign_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
         double* row_factor = scratch_ + scratch_layout_.row_factor + g * kGroupRows;
         double* prior = scratch_ + scratch_layout_.prior;
-        const bool is_valid = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
+        const bool has_prior = read_log_prior(task_.prior, task_.rows, first, shape_.n_components, prior);
         const GroupView group{rows,
                               densities,
                               scratch_ + scratch_layout_.differences,
@@ -106,7 +106,7 @@ private:
                               bounds_of(first),
                               &likeliest_,
                               &poll_,
-                              is_valid ? prior : nullptr};
+                              has_prior ? prior : nullptr};
         read_group(task_.rows, first, rows);
         read_row_weight(task_.row_weight, task_.rows, first, row_factor);
         if (shape_.rule == Rule::assignment) {
@@ -122,6 +122,8 @@ private:
         }
         Vec noise[kGroupVectors];
         if (has_noise()) add_noise(group, noise, best);
+        // Groups are numbered within their leaf, so that the estimate does not depend on how leaves are divided into
+        // calls.
         if (first % kLeafRows / kGroupRows % kCountedGroup == 0) {
             n_active_ += kCountedGroup * count_active(group, shape_.n_components, best);
         }

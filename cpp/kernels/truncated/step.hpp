@@ -194,6 +194,7 @@ private:
                 noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
             best = max(best, noise);
         }
+        // `left` is 1 in lanes whose row the hard rule has not assigned yet; the soft rule does not use it.
         Vec sum = Vec::zero(), left = Vec::broadcast(1);
         for (Index j = 0; j < components_.n_listed(); ++j) {
             const Index slot = components_.slot(j);
@@ -214,11 +215,11 @@ private:
         const Vec of_noise = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
         if (is_hard) {
             log_likelihood.add(weight, best);
-            sum = Vec::broadcast(1);
         } else {
             if (has_noise) sum = sum + of_noise;
             log_likelihood.add(weight, best, sum);
         }
+        // With the hard rule, `sum` is 1, or 0 if the row belongs to the noise component.
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
         if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;

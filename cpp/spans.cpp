@@ -13,11 +13,11 @@ namespace gaussmix {
 namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
-constexpr double kSpanWork = 5e6;
+constexpr double kSpanWork = 5e6;  // minimum work of a span, in multiply-adds
 // minimum work of a job, in multiply-adds, for which more than one thread is used, because starting threads for less
 // work costs more time than the threads save
 constexpr double kThreadWork = 1.5e7;
-constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
+constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};  // divisors of 455, the number of tiles in a leaf
 
 class SpanWorkers {
 public:

@@ -19,7 +19,8 @@ double element_at(const RowsView& rows, Index row, Index column) {
     return rows.is_float32 ? static_cast<const float*>(rows.data)[index] : static_cast<const double*>(rows.data)[index];
 }
 
-constexpr std::size_t kMaxInsertion = 32;
+constexpr std::size_t kMaxInsertion = 32;  // fewer items than this are sorted by insertion
+// One radix sort sorts items by kDigits digits of kDigitBits bits each.
 constexpr int kDigits = 3, kDigitBits = 11;
 // One of every kStride values is sampled to estimate bounds on the smallest and the largest values of a column.
 constexpr Index kStride = 16;
@@ -145,8 +146,9 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 }
 
 // Returns the value that would have the index `index` if the values were sorted in the order that `before` defines. A
-// bound on the returned value is estimated from a small sample, so that only the values up to the bound must be
-// partitioned.
+// bound on the returned value is estimated from every kStride-th value, so that only the values up to the bound must be
+// partitioned. The index of the bound in the sample is a quarter and 4 values larger than the expected index of the
+// result, so that the result is nearly always within the bound; otherwise, all values are partitioned.
 template <class Before>
 double value_at(const Values& values, Index index, Before before, Values& close) {
     const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;

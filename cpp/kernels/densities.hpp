@@ -14,6 +14,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+// absolute and relative margins of the limits on squared distances, which are far above rounding errors
 constexpr double kRoundingMargin = 1e-3;
 constexpr double kRelativeMargin = 0x1p-30;
 

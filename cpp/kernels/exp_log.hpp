@@ -11,6 +11,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
+// The numbers 2^(j/8), and their rounding errors 2^(j/8) - kRootOfTwo[j].
 alignas(64) constexpr double kRootOfTwo[8] = {0x1.0000000000000p+0, 0x1.172b83c7d517bp+0, 0x1.306fe0a31b715p+0,
                                               0x1.4bfdad5362a27p+0, 0x1.6a09e667f3bcdp+0, 0x1.8ace5422aa0dbp+0,
                                               0x1.ae89f995ad3adp+0, 0x1.d5818dcfba487p+0};
@@ -22,8 +23,10 @@ alignas(64) constexpr double kRootOfTwoRest[8] = {0,
                                                   0x1.6e9f156864b27p-54,
                                                   0x1.7a1cd345dcc81p-54,
                                                   0x1.2ed02d75b3707p-55};
+// coefficients of r^7 to r^2 in the polynomial for e^r
 constexpr double kExpTerms[6] = {0x1.a01e2bdf9010cp-13, 0x1.6c1b70f4cae2ep-10, 0x1.1111110e10a35p-7,
                                  0x1.5555554e945c0p-5,  0x1.555555555556ap-3,  0x1.000000000002ep-1};
+// fdlibm's coefficients Lg1 to Lg7
 constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
                                  2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
                                  1.479819860511658591e-01};

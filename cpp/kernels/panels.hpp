@@ -13,6 +13,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::panels {
 
+// number of rows of W in a register tile, so that the tile, with 3 vectors of rows, fills 3/4 of the registers
 constexpr int kTileHeight = kRegisters / 4;
 
 inline void pack(const double* factor, Index n_features, double* out) {

@@ -8,7 +8,7 @@
 namespace gaussmix::GAUSSMIX_ISA::product {
 
 constexpr int kSide = 4;
-constexpr int kTileHeight = kRegisters / 8;
+constexpr int kTileHeight = kRegisters / 8;  // so that a register tile of four columns fills half of the registers
 
 constexpr Index sums_size(const Shape& shape) {
     return round_up(shape.n_components, kSide) * round_up(shape.n_features, kSide);
@@ -102,7 +102,7 @@ inline void add_moments(const TileView& tile, double* mass, double* sums) {
 }
 
 inline void unpack(const Shape& shape, const double* sums, MomentsView out) {
-    const Index blocks = round_up(shape.n_features, kSide) / kSide;
+    const Index blocks = round_up(shape.n_features, kSide) / kSide;  // number of blocks for the same four components
     for (Index k = 0; k < shape.n_components; ++k) {
         for (Index i = 0; i < shape.n_features; ++i) {
             const Index block = k / kSide * blocks + i / kSide;

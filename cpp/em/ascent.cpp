@@ -237,7 +237,7 @@ private:
     }
 
     // Runs the first EM steps with a move. Returns nothing if the move is not promising. If components share a
-    // covariance, the quick check comes one step before the usual check.
+    // covariance, a quick check comes one step before the usual check, because each step then needs all rows.
     std::optional<Progress> begin_trial(Candidate& candidate, const Execution& execution) const {
         Steps steps = acceptance_.trial_limits;
         const Part& part = candidate.attempt.part;
@@ -251,6 +251,8 @@ private:
         }
         auto end = continue_trial(candidate, steps, execution);
         if (!end) return std::nullopt;
+        // A run of one EM step reports only one log-likelihood, so its gain is computed from the run of the quick
+        // check.
         if (quick) end->gain = std::max(0.0, end->last - quick->last);
         return is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood) ? end : std::nullopt;
     }

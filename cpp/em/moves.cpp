@@ -13,8 +13,18 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kMinOverlap = 0.02, kMaxShift = 0.03, kHopeless = 0.3;
-constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12, kNeighbours = 4;
+// A component is a neighbour of a changed component if its mean responsibility for the rows of the changed component
+// exceeds kMinOverlap. Only the kNeighbours nearest neighbours take part in EM after a move.
+constexpr double kMinOverlap = 0.02;
+constexpr Index kNeighbours = 4;
+// A component is split again if its mean has moved by this fraction of a standard deviation, or if a standard deviation
+// or the weight of the component has changed by this fraction.
+constexpr double kMaxShift = 0.03;
+// Moves are hopeless if the predicted loss of the best move exceeds this number of nats per unit of the total weight of
+// the components that the move changes.
+constexpr double kHopeless = 0.3;
+// maximum number of rows to which a split is fitted: the larger of kLocalRows and kLocalRowsPerFeature (n_features + 1)
+constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12;
 
 }  // namespace
 
@@ -219,6 +229,9 @@ bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) con
     return false;
 }
 
+// Performs an M-step after a move. Component `freed` passes its responsibilities to its heir or, without an heir, to
+// all other components in proportion to their responsibilities. Then it takes over the second half of the component
+// that is split. Returns false if the M-step fails, or if interrupted.
 bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
     Part& part = attempt.part;
     const auto count = static_cast<Index>(part.components.size()), n_rows = part.em.rows.n_rows;
@@ -233,7 +246,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
     for (Index row = 0; row < n_rows; ++row) {
         double* responsibilities = part.responsibilities.data() + row * count;
         if (heir < 0) {
-            const double rest = 1 - responsibilities[freed];
+            const double rest = 1 - responsibilities[freed];  // if this is negligible, all components get equal parts
             for (Index k = 0; k < count; ++k) {
                 responsibilities[k] =
                     rest > kMinResponsibility ? responsibilities[k] / rest : 1 / static_cast<double>(count - 1);

@@ -69,6 +69,7 @@ public:
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
         const double* anchor = nearby.means.data();
+        // Without responsibilities, `following` may contain only means, so there are no covariances to start from.
         const double* covariances = assignment.responsibilities == nullptr ? nullptr : nearby.covariances.data();
         moments_.pool(task_, false);
         return gather(kernels_, task_, execution_, task_.n_components, assignment, nearby.means.data(),

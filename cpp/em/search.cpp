@@ -134,6 +134,8 @@ private:
         if (!context_.is_over() && best_->result.has_refused) continue_on(all_rows_);
     }
 
+    // Makes a search run on the given rows from the best result, which the result of the run replaces. Does nothing if
+    // the best result comes from such a run on as many rows, or if no work is left for an EM step on these rows.
     // Returns false if EM on these rows violates `em.limits`.
     bool continue_on(const SharedSample& sample) {
         const bool is_repeated =

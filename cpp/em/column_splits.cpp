@@ -26,7 +26,7 @@ struct ColumnSplits::Group {  // rows of a component, and their weights, which s
 
 namespace {
 
-constexpr Index kMaxSplitRows = 400;
+constexpr Index kMaxSplitRows = 400;  // maximum number of rows to which splits are fitted, except splits with tails
 
 // Returns at most kMaxSplitRows of the given row indices, which are in ascending order. The returned indices are
 // taken from evenly spaced positions. The row with the largest weight, `heaviest`, is always included.
@@ -59,13 +59,15 @@ ColumnSplits::ColumnSplits(const KernelTable& kernels, const ColumnView& task, c
 std::optional<Mixture> ColumnSplits::parts_of(const Indices& indices, const double* cut) const {
     const Index heaviest =
         *std::max_element(indices.begin(), indices.end(), [&](Index a, Index b) { return weight_[a] < weight_[b]; });
-    const Group some = gathered(choose_rows(indices, heaviest), heaviest), all = gathered(indices, heaviest);
-    const Bisection bisection = bisect(kernels_, some.view(), true, &scale_, {cut}, execution_);
+    const Group sample = gathered(choose_rows(indices, heaviest), heaviest), all = gathered(indices, heaviest);
+    const Bisection bisection = bisect(kernels_, sample.view(), true, &scale_, {cut}, execution_);
     Mixture parts(algebra_, 2, 1), tails(algebra_, 2, 1);
-    const double of_some = best_nested_pair(some, kMinSplitWeight, parts);
-    const double of_tails = all.has_tails() ? best_nested_pair(all, kMinTailWeight, tails) : -kInfinity;
-    if (of_tails > std::max({0.0, of_some, bisection.gain})) return tails;
-    if (of_some > bisection.gain) return parts;
+    const double nested_gain = best_nested_pair(sample, kMinSplitWeight, parts);
+    // The sample may lack the rows in the tails, so a pair that needs a very small weight is fitted to all rows.
+    const double tails_gain = all.has_tails() ? best_nested_pair(all, kMinTailWeight, tails) : -kInfinity;
+    if (tails_gain > std::max({0.0, nested_gain, bisection.gain})) return tails;
+    if (nested_gain > bisection.gain) return parts;
+    // The halves were fitted to whitened rows, and are converted to the units of the data.
     if (!(bisection.gain > 0 && bisection.gain < kInfinity)) return std::nullopt;
     const double unit = bisection.whitening[0];
     for (int i = 0; i < 2; ++i) {

@@ -17,7 +17,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kParameters = 3;
+constexpr Index kParameters = 3;  // weight, mean and variance of a component
 // first tolerance of EM, in nats per row, which is so coarse that moves begin before the slow last phase of EM
 constexpr double kCoarse = 1e-6;
 
@@ -63,8 +63,8 @@ public:
     }
 
 private:
-    // Makes moves until none raises the lower bound. If EM has hardly raised the lower bound since the last moves, births
-    // are not tried again.
+    // Makes moves until none raises the lower bound. If EM has hardly raised the lower bound since the last moves,
+    // births are not tried again.
     State after_moves(State state, double bound_after_last) {
         const bool are_tried = state.bound - bound_after_last < task_.min_step_gain * prior_.total_weight;
         const auto n = static_cast<std::size_t>(size(state.model));
@@ -182,6 +182,8 @@ private:
         return accept(state, marked, model, is_left, std::move(is_tried));
     }
 
+    // Deletes the first component that has few rows per parameter and whose deletion lowers the lower bound by less
+    // than kLossOfDeletion. Returns false if there is no such component.
     bool try_deletions(State& state, Marked& marked) {
         for (Index k = 0; k < size(state.model); ++k) {
             if (!(prior_.total_weight * state.model.weights[k] < kRowsPerParameter * kParameters)) continue;
@@ -192,6 +194,9 @@ private:
         return false;
     }
 
+    // Replaces the state by an EM step from the components of `model` for which `is_left` is true. Returns false, and
+    // changes nothing, if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed` or
+    // more.
     bool accept(State& state, Marked& marked, const Mixture& model, const std::vector<bool>& is_left,
                 std::vector<bool> is_tried, double allowed = 0) {
         Indices retained;

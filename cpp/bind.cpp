@@ -136,6 +136,8 @@ Result<float> bound_measure_motion(const Target& target, int factor_shape, const
 }
 
 double bound_work_per_row(const Target&, int factor_shape, Index n_components, Index n_features, Index n_factors) {
+    // second moments that an M-step sums for spherical, diagonal, triangular and low-rank factors; with low rank, the
+    // rows are projected on the factors
     constexpr Second kSeconds[] = {Second::trace, Second::diagonal, Second::full, Second::projected};
     const FactorShape factors = to_factor_shape(factor_shape);
     return work_per_row({n_components, n_features, factors, false, Rule::soft, kSeconds[static_cast<int>(factors)],

@@ -45,7 +45,8 @@ void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_
     if (!is_complete) throw nb::python_error();
 }
 
-// Returns an array for the second moments, in the shape that `shape.second` requires.
+// Returns an array for the second moments, in the shape that `shape.second` requires. With projections, each feature
+// has its products with the projections, followed by its sum of squares.
 inline std::optional<NewArray<double>> new_second(const Shape& shape) {
     const auto count = static_cast<std::size_t>(shape.n_components),
                features = static_cast<std::size_t>(shape.n_features),

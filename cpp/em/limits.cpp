@@ -38,8 +38,8 @@ bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
     return false;
 }
 
-// Returns W_k (mean_k - anchor_k) for each component k, where W_k is a whitening factor and anchor_k is a reference
-// point. If `anchor` is null, the mean of all rows is the reference point.
+// Writes W_k (mean_k - anchor_k) for each component k to `offsets_`, where W_k is a whitening factor and anchor_k is a
+// reference point. If `anchor` is null, the mean of all rows is the reference point.
 void LimitChecks::whiten_offsets(const Mixture& mixture, const double* anchor) {
     for (Index k = 0; k < n_components_; ++k) {
         const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * algebra_.size(d_));

@@ -38,7 +38,7 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
     if (factors == nullptr) return;
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;
     switch (shape.factor_shape) {
-        case FactorShape::spherical:
+        case FactorShape::spherical:  // flat.hpp multiplies the sum of squares by the square of the factor
             for (Index k = 0; k < count; ++k) out[k] = factors[k] * factors[k];
             return;
         case FactorShape::diagonal: return copy(factors, count * d, out);

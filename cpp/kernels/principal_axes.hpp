@@ -126,7 +126,9 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
 }
 
 // Adds unit vectors as columns, each orthogonal to all other columns. Each new column is made from the coordinate axis
-// that is furthest from the subspace that the existing columns span. `rest` must have room for d doubles.
+// that is furthest from the subspace that the existing columns span. On entry, the first `rank` columns are unit
+// vectors, and the other columns are zero. `rest` must have room for d doubles, the squared distances of the coordinate
+// axes from the subspace.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
         rest[i] = 1;

@@ -94,25 +94,26 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     }
 }
 
-// Rotates every pair of axes once; returns false if no rotation was made.
+// Rotates every pair of axes once, in rounds of disjoint pairs. Returns false if no rotation was made, or if the sweep
+// is cancelled.
 GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
-    bool moves = false;
+    bool has_rotated = false;
     for (Index round = 0; round < n_seats - 1; ++round) {
         if (by_volumes) take_geometric_means(turned);
         double total = 0;
         for (Index i = 0; i < turned.n_lanes; ++i) total += turned.importance[i];
         for (Index i = 0; i < n_seats / 2; ++i) {
             const Pair pair = pair_of_round(n_seats, round, i);
-            if (pair.q >= turned.d) continue;
+            if (pair.q >= turned.d) continue;  // if d is odd, one axis has no partner in each round
             const Rotation rotation = best_rotation(turned, pair.p, pair.q, total);
             if (rotation.sine == 0) continue;
             turn_pair(turned, pair.p, pair.q, rotation);
-            moves = true;
+            has_rotated = true;
             if (poll.is_cancelled(3 * turned.d * turned.n_lanes)) return false;
         }
     }
-    return moves;
+    return has_rotated;
 }
 
 // Writes the transformed scatter D' S_k D into lane k. `product` must have room for d doubles.

@@ -20,7 +20,7 @@ Removals::Removals(const KernelTable& kernels, const Algebra& algebra, const Exe
 
 // Returns the weighted sum of r log r over the rows with the given indices, where r is a responsibility.
 template <class Responsibility>
-double Removals::entropy(const Indices& indices, Responsibility&& of) const {
+double Removals::negative_entropy(const Indices& indices, Responsibility&& of) const {
     Values r(indices.size()), logs(indices.size());
     std::transform(indices.begin(), indices.end(), r.begin(), of);
     kernels_.log(r.data(), static_cast<Index>(r.size()), logs.data());
@@ -35,23 +35,29 @@ double Removals::log(double x) const {
     return result;
 }
 
+// A merge changes the sum over the components of sum r log(pi N(x | mu, Sigma)) - sum r log r, which is the
+// log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
 std::vector<Removal> Removals::ranked() const {
-    Values alone = room(n_components_), separated(alone);
+    Values expected = room(n_components_), entropies(expected);  // the first and the second sum for each component
     for (Index row = 0; row < n_rows_; ++row) {
         const double log_density = row_fraction_[row] * responsibilities_.log_density[row];
-        for (Index k = 0; k < n_components_; ++k) alone[k] += responsibility(row, k) * log_density;
+        for (Index k = 0; k < n_components_; ++k) expected[k] += responsibility(row, k) * log_density;
     }
     for (Index k = 0; k < n_components_; ++k) {
-        separated[k] = entropy(responsibilities_.indices[k], [&](Index row) { return responsibility(row, k); });
+        entropies[k] =
+            negative_entropy(responsibilities_.indices[k], [&](Index row) { return responsibility(row, k); });
+        expected[k] += entropies[k];  // r = pi N / p, where p is the density of the row
     }
     std::vector<Removal> result;
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            result.push_back({pooled(heir, k) - (alone[heir] + separated[heir]) - (alone[k] + separated[k]), k, heir});
+            result.push_back({pooled(heir, k) - expected[heir] - expected[k], k, heir});
         }
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
     std::stable_sort(result.begin(), result.end(), above);
+    // The change of the second sum takes more time and is hardly ever a gain, so it is computed only for the best
+    // merges.
     result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
     for (Removal& pair : result) {
         const auto both = [&](Index i) { return responsibility(i, pair.heir) + responsibility(i, pair.freed); };
@@ -59,19 +65,19 @@ std::vector<Removal> Removals::ranked() const {
         Indices indices;
         indices.reserve(first.size() + second.size());
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
-        pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
+        pair.gain -= negative_entropy(indices, both) - entropies[pair.heir] - entropies[pair.freed];
     }
-    // This loop computes the change of the mean log density of all rows if component k is removed and all other
-    // components take over its rows.
+    // If component k is removed and all other components take over its rows, the density of a row is multiplied by
+    // (1 - r_k) / (1 - pi_k). This loop computes the mean change of the log density; the limits keep logarithms finite.
     for (Index k = 0; k < n_components_; ++k) {
         const Indices& indices = responsibilities_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
         std::transform(indices.begin(), indices.end(), rest.begin(),
                        [&](Index row) { return std::max(1 - responsibility(row, k), 1e-30); });
         kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
-        double loss = 0;
-        for (std::size_t i = 0; i < indices.size(); ++i) loss += row_fraction_[indices[i]] * logarithms[i];
-        result.push_back({loss - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
+        double change = 0;
+        for (std::size_t i = 0; i < indices.size(); ++i) change += row_fraction_[indices[i]] * logarithms[i];
+        result.push_back({change - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
     }
     std::stable_sort(result.begin(), result.end(), above);
     const auto limit = static_cast<std::size_t>(std::max<Index>(16, n_components_));

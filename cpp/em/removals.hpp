@@ -50,7 +50,7 @@ private:
     double pooled(Index k, Index l) const;
     Index nearest(Index k) const;
     template <class Responsibility>
-    double entropy(const Indices& indices, Responsibility&& of) const;
+    double negative_entropy(const Indices& indices, Responsibility&& of) const;
 
     const KernelTable& kernels_;
     const Algebra algebra_;

@@ -20,7 +20,7 @@ GilRequest::GilRequest() {
     ++n_requests;
     if (!has_ended || std::this_thread::get_id() == ending_thread) return;
     --n_requests;
-    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));  // the process ends soon, and this thread with it
 }
 
 GilRequest::~GilRequest() { --n_requests; }

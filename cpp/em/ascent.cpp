@@ -27,20 +27,22 @@ constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 // Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
 // covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows. The gain of a component with n rows decreases with n (Hurvich & Tsai 1989,
-// Biometrika 76). Returns 0 if the covariances of components depend on each other.
+// single Gaussian that is fitted to n rows: with p parameters, p n / (n - lost) nats, as in AICc (Hurvich & Tsai 1989,
+// Biometrika 76). `lost` is d + 2 for a full covariance. With a diagonal covariance, each feature is a Gaussian with d
+// = 1, and a spherical covariance is fitted to n d numbers. Returns 0 if the covariances of components depend on each
+// other.
 double gained_by_chance(const Algebra& algebra, Index n_features, const Values& weights, Index n_rows) {
     if (!algebra.is_free()) return 0;
     const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
     const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
     const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
-    const double count = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
+    const double n_parameters = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
     double total = 0;
     for (const double weight : weights) {
         const double left = weight * n - lost;
         total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
     }
-    return count * total / n;
+    return n_parameters * total / n;
 }
 
 struct Candidate {

@@ -178,13 +178,16 @@ private:
         }
     }
 
+    // Writes the scores of component k and their products with g for one vector of rows. The products of elements of z
+    // are (|z|^2 - d) / sqrt(2 d) for spheres, and otherwise (z_j^2 - 1) / sqrt(2) and, for full covariances, z_j z_l
+    // with l < j. They have variance 1 if z is a standard normal vector.
     void write_values(Index k, Index index, const double* z, Vec responsibility) {
         const Index d = shape_.n_features, n_components = shape_.n_components;
         double* own = scratch_ + layout_.own + index;
         double* all = scratch_ + layout_.all + index;
         double* each = all + k * task_.n_each * kPanelSize;
-        const Index n_pieces = (n_components + kSide - 1) / kSide;
-        responsibility.store(all + (task_.n_all - n_pieces) * kPanelSize + panel_offset(k));
+        const Index n_last = (n_components + kSide - 1) / kSide;  // number of panels of S that hold g of all components
+        responsibility.store(all + (task_.n_all - n_last) * kPanelSize + panel_offset(k));
         for (Index j = 0; j < d; ++j) {
             const Vec score = Vec::load(z + j * kLanes);
             score.store(own + panel_offset(j));

@@ -55,12 +55,12 @@ ColumnMerges::ColumnMerges(const KernelTable& kernels, const ColumnView& task, c
       prior_(*task.em.prior),
       execution_(execution),
       em_(em),
-      tool_(kernels, prior_, task.em.algebra, 1, 1) {}
+      approximation_(kernels, prior_, task.em.algebra, 1, 1) {}
 
 std::vector<Merge> ColumnMerges::best_merges(const State& state) {
     std::vector<Merge> all = promising(state.following);
     if (all.empty()) return {};
-    survey(state.model, all);
+    subtract_entropy_changes(state.model, all);
     return best_of(std::move(all), size(state.model), 1);
 }
 
@@ -74,8 +74,8 @@ std::vector<Merge> ColumnMerges::promising(const Mixture& after) {
         dof[k] = prior_.dof + mass[k];
     }
     kernels_.log(after.covariances.data(), n, log_dets.data());
-    tool_.moments(dof.data(), log_dets.data(), n, unused.data(), of_one.data());
-    const double of_weights = tool_.weigh(mass.data(), n, unused.data());
+    approximation_.moments(dof.data(), log_dets.data(), n, unused.data(), of_one.data());
+    const double of_weights = approximation_.weigh(mass.data(), n, unused.data());
     std::vector<Merge> result;
     for (const auto& [one, other] : candidate_pairs(after)) {
         std::optional<Merge> merge = joined(after, one, other, mass[one], mass[other]);
@@ -84,7 +84,7 @@ std::vector<Merge> ColumnMerges::promising(const Mixture& after) {
         merged[one] += merged[other];
         merged[other] = 0;
         std::sort(merged.begin(), merged.end(), std::greater<>());
-        const double of_merged = tool_.weigh(merged.data(), n, unused.data());
+        const double of_merged = approximation_.weigh(merged.data(), n, unused.data());
         merge->gain = merge->gain - of_one[one] - of_one[other] + of_merged - of_weights;
         if (merge->gain > 0) result.push_back(*merge);
     }
@@ -92,10 +92,12 @@ std::vector<Merge> ColumnMerges::promising(const Mixture& after) {
 }
 
 // Merges two components. The returned gain contains only the part of the lower bound that depends on the mean and
-// the covariance of the merged component.
-std::optional<Merge> ColumnMerges::joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
-    const double beta[] = {prior_.mean_precision + mass, prior_.mean_precision + more};
-    const double dof[] = {prior_.dof + mass, prior_.dof + more}, of_both = dof[0] + more;
+// the covariance of the merged component. The parameters of a posterior are sums of a prior parameter and a sum over
+// rows (Bishop 2006, equations 10.60 to 10.63), so the prior is subtracted once from the sum of two posteriors.
+std::optional<Merge> ColumnMerges::joined(const Mixture& mixture, Index one, Index other, double mass,
+                                          double other_mass) {
+    const double beta[] = {prior_.mean_precision + mass, prior_.mean_precision + other_mass};
+    const double dof[] = {prior_.dof + mass, prior_.dof + other_mass}, of_both = dof[0] + other_mass;
     const double first = mixture.means[one], second = mixture.means[other], prior = prior_.mean[0];
     const double precision = beta[0] + beta[1] - prior_.mean_precision;
     const double shift = beta[1] * (second - first) - prior_.mean_precision * (prior - first);
@@ -106,17 +108,17 @@ std::optional<Merge> ColumnMerges::joined(const Mixture& mixture, Index one, Ind
                          prior_.mean_precision * squared_from_mean(prior);
     const double variance = scale / of_both;
     if (!(variance > 0)) return std::nullopt;
-    const double values[] = {variance, beta[0], beta[1], beta[0] + more, prior_.mean_precision};
+    const double values[] = {variance, beta[0], beta[1], beta[0] + other_mass, prior_.mean_precision};
     double logs[5], expected, normaliser;
     kernels_.log(values, 5, logs);
-    tool_.moments(&of_both, logs, 1, &expected, &normaliser);
+    approximation_.moments(&of_both, logs, 1, &expected, &normaliser);
     const double gain = 0.5 * (logs[1] + logs[2] - logs[3] - logs[4]) + normaliser + prior_.log_normaliser;
     return Merge{one, other, gain, mean, scale};
 }
 
 // Subtracts, from the gain of each merge, the change of the entropy term Σ r log r; `merge_sums` in
 // em/bayes/merges.py computes the same change.
-void ColumnMerges::survey(const Mixture& model, std::vector<Merge>& merges) const {
+void ColumnMerges::subtract_entropy_changes(const Mixture& model, std::vector<Merge>& merges) const {
     const Index n = size(model), n_rows = task_.em.rows.n_rows;
     const double* weight = task_.em.row_weight.data;
     Mixture before = model;

@@ -24,15 +24,15 @@ public:
 
 private:
     std::vector<Merge> promising(const Mixture& after);
-    std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more);
-    void survey(const Mixture& model, std::vector<Merge>& merges) const;
+    std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double other_mass);
+    void subtract_entropy_changes(const Mixture& model, std::vector<Merge>& merges) const;
 
     const KernelTable& kernels_;
     const ColumnView& task_;
     const PackedPriorView& prior_;
     const Execution execution_;
     const ColumnEm& em_;
-    Approximation tool_;
+    Approximation approximation_;
 };
 
 }  // namespace gaussmix

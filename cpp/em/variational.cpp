@@ -161,25 +161,28 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
     return normaliser;
 }
 
+// With nu degrees of freedom, Lambda is a Wishart matrix (Bishop 2006, equations B.79 and B.81), a diagonal matrix of
+// gamma variates with the shape parameter nu / 2, or the identity times one gamma variate with the shape parameter d nu
+// / 2.
 void Approximation::moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers) {
     const bool is_full = algebra_.second() == Second::full;
     const Index n_each = is_full ? d_ : 1;
     const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
     values_.resize(static_cast<std::size_t>(n * n_each));
-    Values bisection = room(n), of_dof = room(n);
+    Values shapes = room(n), log_shapes = room(n);
     for (Index i = 0; i < n; ++i) {
-        bisection[i] = 0.5 * times * dof[i];
+        shapes[i] = 0.5 * times * dof[i];
         for (Index j = 0; j < n_each; ++j) {
-            values_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : bisection[i];
+            values_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : shapes[i];
         }
     }
     find_gammas(n * n_each);
-    kernels_.log(bisection.data(), n, of_dof.data());
+    kernels_.log(shapes.data(), n, log_shapes.data());
     const double n_logs = algebra_.second() == Second::diagonal ? features : 1, n_derivatives = is_full ? 1 : features;
     for (Index i = 0; i < n; ++i) {
-        const double of_size = features * of_dof[i];
-        normalisers[i] = n_logs * sum(logs_.data() + i * n_each, n_each) - 0.5 * dof[i] * (of_size + log_dets[i]);
-        expected[i] = n_derivatives * sum(derivatives_.data() + i * n_each, n_each) - of_size;
+        const double log_size = features * log_shapes[i];
+        normalisers[i] = n_logs * sum(logs_.data() + i * n_each, n_each) - 0.5 * dof[i] * (log_size + log_dets[i]);
+        expected[i] = n_derivatives * sum(derivatives_.data() + i * n_each, n_each) - log_size;
     }
 }
 

@@ -18,12 +18,6 @@ struct UnitSpheres {
     const Values log_scale, factors;
 };
 
-// Returns the first index at which the cumulative weight exceeds a given fraction of the total weight.
-Index find_index(const Values& cumulative, double fraction) {
-    const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
-    return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
-}
-
 class Seeding {
 public:
     Seeding(const KernelTable& kernels, const SeedingView& task, const Execution& execution)
@@ -37,6 +31,7 @@ public:
           cumulative_(room(task.rows.n_rows)),
           candidates_(static_cast<std::size_t>(task.n_candidates)) {}
 
+    // Makes the row with the given index the first centre. Returns false if interrupted.
     bool begin(Index index) {
         candidates_[0] = index;
         if (!find_log_densities(1)) return false;
@@ -95,11 +90,17 @@ private:
     const SeedingView& task_;
     const Execution execution_;
     const UnitSpheres spheres_;
-    Values centres_, log_densities_, nearest_, cumulative_;
+    Values centres_, log_densities_;
+    Values nearest_, cumulative_;  // squared distance of each row from its nearest centre; cumulative weights of rows
     std::vector<Index> candidates_;
 };
 
 }  // namespace
+
+Index find_index(const Values& cumulative, double fraction) {
+    const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
+    return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
+}
 
 bool seed_centres(const KernelTable& kernels, const SeedingView& task, const Execution& execution, Index* indices) {
     Seeding seeding(kernels, task, execution);

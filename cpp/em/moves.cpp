@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "families/factorisation.hpp"
+#include "kmeans.hpp"
 #include "passes.hpp"
 
 namespace gaussmix {
@@ -207,14 +208,14 @@ Split Moves::split(Index k, Values parameters) {
 void Moves::swap(Attempt& attempt) {
     const Values drawn = draw(2);
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
-    const auto first = cumulative_weight_.begin(), end = cumulative_weight_.end();
-    const Index row = std::min<Index>(std::upper_bound(first, end, drawn[1] * end[-1]) - first, n_rows_ - 1);
+    const Index row = find_index(cumulative_weight_, drawn[1]);
     attempt.random = random_;
     attempt.part = whole_part();
     attempt.is_vain = responsibility(row, k) > 0.5;
     if (attempt.is_vain) return;
     attempt.mixture = mixture_;
     std::copy_n(rows_ + row * d_, d_, attempt.mixture.means.begin() + k * d_);
+    // The old weights do not fit the components near the old and the new mean.
     std::fill(attempt.mixture.weights.begin(), attempt.mixture.weights.end(), 1 / static_cast<double>(n_components_));
 }
 

@@ -83,6 +83,7 @@ std::vector<Merge> ColumnMerges::promising(const Mixture& after) {
         Values merged = mass;
         merged[one] += merged[other];
         merged[other] = 0;
+        // Sorted like the components after moves, because stick-breaking weights depend on the order of the components.
         std::sort(merged.begin(), merged.end(), std::greater<>());
         const double of_merged = approximation_.weigh(merged.data(), n, unused.data());
         merge->gain = merge->gain - of_one[one] - of_one[other] + of_merged - of_weights;

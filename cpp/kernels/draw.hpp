@@ -213,11 +213,11 @@ private:
         }
         transpose(columns);
         for (int i = 0; i < n_lanes; ++i) {
-            double* const index = out + static_cast<Index>(rows[i]) * n_features_;
+            double* const row = out + static_cast<Index>(rows[i]) * n_features_;
             if (height == kPanel) {
-                columns[i].store_unaligned(index);
+                columns[i].store_unaligned(row);
             } else {
-                columns[i].store_head(index, height);
+                columns[i].store_head(row, height);
             }
         }
     }

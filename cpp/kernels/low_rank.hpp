@@ -148,8 +148,8 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
                     u[i] = Part::load(x + (i * kGroupVectors + v) * kLanes) - Part::broadcast(anchor[i]);
                 }
                 GAUSSMIX_UNROLL for (int l = 0; l < kHeight; ++l) {
-                    const Part weight = in_register(Part::load(t + (l * kGroupVectors + v) * kLanes));
-                    GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = fma(weight, u[i], sum[l][i]);
+                    const Part projection = in_register(Part::load(t + (l * kGroupVectors + v) * kLanes));
+                    GAUSSMIX_UNROLL for (int i = 0; i < C; ++i) sum[l][i] = fma(projection, u[i], sum[l][i]);
                 }
             }
         }

@@ -36,7 +36,9 @@ GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
     return join(above_2_to_52(a.low, mask), above_2_to_52(a.high, mask));
 }
 
-// Rotates the vector (cosine, sine) by the number of quarter turns that the low bits of `quarters` hold.
+// Rotates the vector (cosine, sine) by the number of quarter turns that the low bits of `quarters` hold. The
+// sign of the cosine changes for 1 and 2 quarter turns, and the sign of the sine changes for 2 and 3 quarter turns; a
+// bit that is 1 in these cases is shifted to the sign bit.
 GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
     const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
     const Integers exchanged = (c ^ s) & -(q & 1);  // exchanges cosine and sine if the number of quarter turns is odd

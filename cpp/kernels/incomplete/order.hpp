@@ -6,14 +6,14 @@
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 struct OrderScratch {
-    Index patterns, table, index, starts, size;  // offsets in the scratch memory, in bytes
+    Index patterns, table, row_pattern, starts, size;  // offsets in the scratch memory, in bytes
 
     explicit OrderScratch(Index n_features, Index n_rows) : n_slots(1) {
         while (n_slots < 2 * n_rows) n_slots *= 2;
         Carver carver(64);
         patterns = carver.take(n_rows * pattern_words(n_features) * static_cast<Index>(sizeof(std::uint64_t)));
         table = carver.take(n_slots * static_cast<Index>(sizeof(std::uint32_t)));
-        index = carver.take(n_rows * static_cast<Index>(sizeof(std::uint16_t)));
+        row_pattern = carver.take(n_rows * static_cast<Index>(sizeof(std::uint16_t)));
         starts = carver.take((n_rows + 1) * static_cast<Index>(sizeof(std::uint32_t)));
         size = carver.size();
     }
@@ -32,7 +32,7 @@ inline void order(const RowsView& rows, Index first, Index last, Listener listen
     std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct patterns
     // hash table, in which each slot holds 1 + the index of a pattern, or 0 if the slot is free
     std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);
-    std::uint16_t* index = reinterpret_cast<std::uint16_t*>(room + layout.index);
+    std::uint16_t* row_pattern = reinterpret_cast<std::uint16_t*>(room + layout.row_pattern);
     std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);
     const auto are_equal = [&](const std::uint64_t* a, const std::uint64_t* b) {
         Index w = 0;
@@ -57,16 +57,16 @@ inline void order(const RowsView& rows, Index first, Index last, Listener listen
             table[slot] = static_cast<std::uint32_t>(++n_patterns);
             starts[n_patterns] = 0;
         }
-        index[i] = static_cast<std::uint16_t>(table[slot] - 1);
+        row_pattern[i] = static_cast<std::uint16_t>(table[slot] - 1);
         ++starts[table[slot]];
         if (poll.is_cancelled(8 * rows.n_features)) return;
     }
     starts[0] = 0;
     for (Index p = 0; p < n_patterns; ++p) starts[p + 1] += starts[p];
     for (Index i = 0; i < n_rows; ++i) {
-        const std::uint32_t at = starts[index[i]]++;
+        const std::uint32_t at = starts[row_pattern[i]]++;
         indices[at] = static_cast<std::uint16_t>(i);
-        pattern[at] = index[i];
+        pattern[at] = row_pattern[i];
     }
 }
 

@@ -225,6 +225,7 @@ private:
 
     template <class Element>
     bool holds_usable(const RowsView& rows) const {
+        // The squared differences of n_rows values up to `largest`, each at most 4 largest^2, sum to a finite number.
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
         // The loop reads together all columns that share a cache line.
         for (Index first = 0; first < rows.n_features; first += kCacheLine) {
@@ -232,17 +233,17 @@ private:
             const Element* values = static_cast<const Element*>(rows.data) + first * rows.column_stride;
             std::array<double, kCacheLine> low, high;
             for (Index j = 0; j < count; ++j) low[j] = high[j] = values[j * rows.column_stride];
-            bool is_small = true;
+            bool is_valid = true;
             for (Index row = 0; row < rows.n_rows; ++row) {
                 for (Index j = 0; j < count; ++j) {
                     const double number = values[row * rows.row_stride + j * rows.column_stride];
-                    is_small &= std::fabs(number) <= largest;
+                    is_valid &= std::fabs(number) <= largest;
                     low[j] = std::min(low[j], number);
                     high[j] = std::max(high[j], number);
                 }
             }
-            for (Index j = 0; j < count && is_small; ++j) is_small = high[j] - low[j] >= settings_.min_column_spread;
-            if (!is_small) return false;
+            for (Index j = 0; j < count && is_valid; ++j) is_valid = high[j] - low[j] >= settings_.min_column_spread;
+            if (!is_valid) return false;
         }
         return true;
     }

@@ -130,7 +130,7 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
             motion += shift * shift;
             task.centres[i] = mean;
         }
-        if (motion <= task.tolerance) n_left = 1;
+        if (motion <= task.tolerance) n_left = 1;  // ends the loop with n_left = 0, as after the last pass
     }
     return true;
 }

@@ -145,6 +145,8 @@ Ranking Moves::ranked() {
     }
     std::stable_sort(components.begin(), components.end(),
                      [&](Index a, Index b) { return splits_.at(a).gain > splits_.at(b).gain; });
+    // Only the best splits are ranked, because a run tries far fewer moves than there are pairs of a removal and a
+    // split.
     const auto limit = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
     if (components.size() > limit) components.resize(limit);
     best_split_ = components.empty() ? 0 : splits_.at(components[0]).gain;

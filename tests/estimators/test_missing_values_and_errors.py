@@ -243,6 +243,10 @@ def test_X_error_and_means_init_need_the_column_names_of_X(rows):
     frame, errors = (pd.DataFrame(values, columns=["a", "b", "c"]) for values in (rows, np.full(rows.shape, 0.1)))
     with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, X_error=errors[["c", "b", "a"]])
+    deviations = pd.Series(0.1, frame.columns)
+    fitted(frame, X_error=deviations)
+    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
+        fitted(frame, X_error=deviations[::-1])
     means = frame.iloc[[0, 1]]
     fitted(frame, means_init=means)
     fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # values without column names

@@ -50,6 +50,14 @@ def test_pdf_rejects_data_frame_columns_in_another_order():
         TWO.pdf(frame)
 
 
+def test_pdf_and_probability_reject_the_labels_of_a_series_in_another_order():
+    one = pd.Series({"b": 1.0, "a": 2.0})
+    assert TWO.pdf(one[["a", "b"]]) == TWO.pdf(pd.Series([2.0, 1.0])) == TWO.pdf([2.0, 1.0])
+    for call in (TWO.pdf, TWO.logpdf, lambda row: TWO.probability(row, 9.0), lambda row: TWO.probability(0.0, row)):
+        with pytest.raises(ValueError, match=r"has 'b' in column 0, but the columns must be \['a', 'b'\]"):
+            call(one)
+
+
 @pytest.mark.parametrize("x", [1.0, [1.0, 2.0, 3.0], np.ones((2, 3, 3))], ids=repr)
 def test_logpdf_rejects_points_of_another_shape(x):
     with pytest.raises(ValueError, match="x must have shape"):

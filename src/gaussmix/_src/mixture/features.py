@@ -42,14 +42,14 @@ def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[s
 def check_order(rows: object, names: tuple[str, ...] | None, called: str, indices: Indices | None = None) -> None:
     """Raise ValueError if a data frame has a feature in the wrong column; messages call the rows `called`.
 
-    The columns must be all features, or the features at `indices`, in this order. The check passes if the rows are not
-    a data frame, or if the features have no names.
+    The columns must be all features, or the features at `indices`, in this order. The labels of a pandas Series, which
+    is one row, are checked as the columns are. The check passes if the rows have neither columns nor labels, or if the
+    features have no names.
     """
     if names is None:
         return
-    frame = numerics.frames.Frame.from_table(rows)
     expected = names if indices is None else tuple(names[index] for index in indices)
-    for index, column in enumerate(() if frame is None else frame.names):
+    for index, column in enumerate(numerics.frames.column_names(rows) or ()):
         if column in names and expected[index : index + 1] != (column,):
             raise ValueError(
                 f"{called} has {column!r} in column {index}, but the columns must be {list(expected)!r:.200}. "

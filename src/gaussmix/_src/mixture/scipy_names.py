@@ -13,6 +13,7 @@ from gaussmix._src import mixture
 from gaussmix._src.checks import check_count, check_probabilities, check_range, check_real
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.base import of_components
+from gaussmix._src.mixture.features import check_order
 from gaussmix._src.mixture.masses.masses import Masses
 from gaussmix._src.mixture.parts.conditionals import Conditionals
 from gaussmix._src.mixture.parts.parts import Parts
@@ -62,7 +63,8 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Raises
         ------
-        ValueError : x has a shape that is not listed above, or contains NaN or infinity.
+        ValueError : x has a shape that is not listed above, contains NaN or infinity, or is a data frame or a Series
+            with the features in another order.
         TypeError : x does not contain real numbers.
 
         Examples
@@ -72,6 +74,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> m.logpdf([0.0, 0.0]).round(4)
         np.float64(-1.8379)
         """
+        check_order(x, self.feature_names, "x")
         points = check_real("x", x)
         if points.ndim == 2:  # x may be a data frame with feature names
             return self._log_levels(x)

@@ -155,6 +155,14 @@ class Frame:
         return np.asarray((column if kind is None else column.cast(kind)).to_numpy())
 
 
+def column_names(table: Any) -> tuple[Any, ...] | None:
+    """Return the column names of a data frame, or the labels of a pandas Series; None for other objects."""
+    frame = Frame.from_table(table)
+    if frame is not None:
+        return frame.names
+    return tuple(table.index) if hasattr(table, "iloc") else None
+
+
 def _without_dictionaries(table: Any) -> Any:
     """Decode the dictionary-encoded columns of numbers in an Arrow table; encoded text remains encoded.
 

@@ -24,14 +24,12 @@ MAX_VALUE = 1e150  # maximum absolute value in the units of the data; sums of la
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
-    """Raise ValueError if a data frame `value` does not have the column names of X in the same order."""
-    frame = None if feature_names is None else numerics.frames.Frame.from_table(value)
-    if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
+    """Raise ValueError if a data frame or a Series `value` does not have the column names of X in the same order."""
+    names = None if feature_names is None else numerics.frames.column_names(value)
+    if names is None or feature_names is None or not all(isinstance(name, str) for name in names):
         return
-    if frame.names != tuple(feature_names):
-        raise ValueError(
-            f"The columns of {parameter} are {listed(frame.names)}, but X has {listed(list(feature_names))}."
-        )
+    if names != tuple(feature_names):
+        raise ValueError(f"The columns of {parameter} are {listed(names)}, but X has {listed(list(feature_names))}.")
 
 
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:

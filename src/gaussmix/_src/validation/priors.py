@@ -18,7 +18,7 @@ from gaussmix._src.errors import SingularCovarianceError, column_named
 from gaussmix._src.families.base import Family, has_conjugate_prior
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
+from gaussmix._src.validation.parameters import MAX_VALUE, check_column_names, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
 MAX_ERROR = 1e-2  # in nats; a default prior counts as singular if rounding errors of its log density are larger
@@ -56,6 +56,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
             f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With "
             "fewer degrees of freedom, the prior of a covariance matrix does not exist."
         )
+    check_column_names("mean_prior", estimator.mean_prior, estimator._names)
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
     of_prior = family, concentration, precision, dof, mean, scale
     return BayesianTerms(make_prior=partial(_prior, *of_prior, ridge, estimator._names))

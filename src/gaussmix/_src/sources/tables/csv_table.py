@@ -75,9 +75,10 @@ class CsvTable(Table):
     @cached_property
     def schema(self) -> pa.Schema:
         with self._reading(), self._stream(self.names) as batches:
-            schema = batches.schema
-        for index, each in enumerate(schema) if self.thousands else ():
-            if pa.types.is_string(each.type) and (kind := self._grouped_type(index)) is not None:
+            schema, first = batches.schema, next(batches, None)
+        for index, each in enumerate(schema):
+            is_unclear = self.thousands if pa.types.is_string(each.type) else first and _exceeds_int64(first[index])
+            if is_unclear and (kind := self._type_of_texts(index)) is not None:
                 schema = schema.set(index, each.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")
@@ -223,10 +224,11 @@ class CsvTable(Table):
         """Return whether a cell is a number with the decimal mark and thousands separator of this table."""
         return is_numeric(text, self.decimal, self.thousands)
 
-    def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return int64 or float64 if the first values of a text column are numbers in this table's format, or None."""
+    def _type_of_texts(self, column: int) -> pa.DataType | None:
+        """Return int64 or float64 if the first values of a column are numbers in this table's format, or None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
-        cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
+        texts = ("".join(fields[column : column + 1]).strip() for _, fields in rows)  # "" if there are too few fields
+        cells = [text for text in texts if text not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
             return None
         are_whole = all(text.lstrip("+-").replace(self.thousands or "", "").isdigit() for text in cells)
@@ -270,3 +272,8 @@ class CsvTable(Table):
             except csv.Error as error:
                 why = f" {TOO_LONG.format(self._block)}" if "limit" in str(error) else f": {error}."
                 raise BadTable(f"{self.name}, line {self.n_skipped + reader.line_num}{why}") from None
+
+
+def _exceeds_int64(column: pa.Array) -> bool:
+    """Return whether a column has numbers of at least 2^63, so that Arrow takes even integers for floats."""
+    return pa.types.is_floating(column.type) and (pc.max(pc.abs(column)).as_py() or 0) >= 2**63

@@ -408,6 +408,20 @@ class TestColumns:
             with pytest.raises(ValueError, match=r"contains integers of size (1e\+17|1.15e\+18|1.84e\+19)"):
                 GaussianMixture(missing="allow" if missing else "error").fit(X)
 
+    def test_categories_of_numbers_are_left_out_in_every_format(self, tmp_path):
+        import pandas as pd
+
+        frame = pd.DataFrame({"x": [1.0, 2.0, 4.0], "place": pd.Categorical([3, 1, 3])})
+        frame.to_parquet(tmp_path / "a.parquet")
+        frame.to_feather(tmp_path / "a.feather")
+        with pytest.raises(TypeError, match="categories in column 'place'"):
+            GaussianMixture().fit(frame)
+        for X in tmp_path / "a.parquet", tmp_path / "a.feather", pa.dataset.dataset(tmp_path / "a.parquet"):
+            with pytest.warns(RuntimeWarning, match="left out column 'place': it contains categories, not numbers"):
+                assert open(X).feature_names == ("x",)
+            with pytest.raises(ValueError, match="column 'place': it contains categories, not numbers"):
+                open(X, columns=["place"])
+
     @pytest.mark.heavy
     def test_column_types_are_inferred_from_all_rows(self, tmp_path):
         """Check that neither the first rows nor the first file alone determine the type of a column."""

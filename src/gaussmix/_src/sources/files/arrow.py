@@ -159,7 +159,7 @@ class DatasetReader(BatchReader):
             schema = fill_null_types(dataset.schema, (fragment.physical_schema for fragment in fragments))
         if schema is not dataset.schema:
             self._dataset = dataset = dataset.replace_schema(schema)
-        super().__init__(name, schema, columns, weights)
+        super().__init__(name, base.mark_categories(schema), columns, weights)
         with self._reading():
             self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
         self._at_once = 1

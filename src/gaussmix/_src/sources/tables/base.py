@@ -373,6 +373,19 @@ def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema
     return pa.schema([typed.get(field.name, field) for field in schema], schema.metadata) if typed else schema
 
 
+def mark_categories(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with dictionary types for categorical columns of pandas, even if Parquet stores plain numbers.
+
+    Raises ValueError or TypeError if the metadata, which pandas adds to files, are damaged.
+    """
+    described = (schema.pandas_metadata or {}).get("columns", ())
+    names = {each.get("field_name") for each in described if each.get("pandas_type") == "categorical"}
+    for index, each in enumerate(schema if names else ()):
+        if each.name in names and is_numeric(each.type):
+            schema = schema.set(index, each.with_type(pa.dictionary(pa.int32(), each.type)))
+    return schema
+
+
 def describe_type(kind: Any) -> str:
     """Describe the values of a type that is not numeric, worded as the end of a sentence."""
     if pa.types.is_null(kind):

@@ -168,7 +168,7 @@ def read_parquet(source: Input) -> TypedTable:
 
     with reading(source, "Parquet"), source.opened() as opened:
         footer = parquet.read_metadata(opened)
-        types = footer.schema.to_arrow_schema()
+        types = base.mark_categories(footer.schema.to_arrow_schema())
     return ParquetTable.from_input(source, types, footer=footer)
 
 

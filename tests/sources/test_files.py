@@ -280,6 +280,12 @@ class TestErrorMessages:
         with pytest.raises(ValueError, match=rf"2\.parquet has {what}, unlike .*1\.parquet: all files must have"):
             open(tmp_path)
 
+    @pytest.mark.parametrize("kind", [pa.null(), pa.float64()])
+    def test_a_data_set_with_two_columns_of_the_same_name_is_rejected(self, kind):
+        table = pa.table([pa.nulls(2, kind), [1.0, 2.0], ["a", "b"]], names=["x", "y", "x"])
+        with pytest.raises(ValueError, match=r"the dataset has two columns called 'x': rename one\."):
+            open(pa.dataset.dataset(table))
+
     def test_a_null_in_a_data_set_is_reported_with_its_file(self, tmp_path):
         pa.parquet.write_table(pa.table({"a": [1.0, 2.0]}), tmp_path / "1.parquet")
         pa.parquet.write_table(pa.table({"a": [3.0, None]}), tmp_path / "2.parquet")

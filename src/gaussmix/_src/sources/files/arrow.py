@@ -154,10 +154,10 @@ class DatasetReader(BatchReader):
         files = getattr(dataset, "files", ())
         self.versions = FileVersions([Path(file) for file in files if Path(file).exists()])
         self._stored = [] if self.versions.identity else [stored_in(dataset.filesystem, file) for file in files]
-        fragments = self._fragments()
+        types, fragments = dataset.schema, self._fragments()
         with self._reading():
-            schema = fill_null_types(dataset.schema, (fragment.physical_schema for fragment in fragments))
-        if schema is not dataset.schema:
+            schema = fill_null_types(types, (fragment.physical_schema for fragment in fragments))
+        if schema is not types:
             self._dataset = dataset = dataset.replace_schema(schema)
         super().__init__(name, base.mark_categories(schema), columns, weights)
         with self._reading():

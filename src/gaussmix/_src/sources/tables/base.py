@@ -362,8 +362,12 @@ def is_numeric(kind: Any) -> bool:
 
 
 def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
-    """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it."""
-    untyped = {field.name for field in schema if pa.types.is_null(field.type)}
+    """Return the schema; a column of only nulls gets its type from the first schema in `others` with a type for it.
+
+    Columns that share their name remain unchanged, so that later checks of names can reject them.
+    """
+    nulls = (field.name for field in schema if pa.types.is_null(field.type))
+    untyped = {name for name in nulls if schema.names.count(name) == 1}
     typed: dict[str, pa.Field] = {}
     for other in others if untyped else ():
         typed |= {each.name: each for each in other if each.name in untyped and not pa.types.is_null(each.type)}

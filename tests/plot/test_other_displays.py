@@ -363,6 +363,19 @@ def test_coverage_of_a_mixture_equals_that_of_its_regions():
         assert observed[np.isclose(promised, mass)][0] == pytest.approx(inside, abs=1.5 / 500)
 
 
+def test_coverage_counts_a_row_of_weight_2_as_two_rows(regressor, data):
+    counts = np.arange(len(data[1])) % 3
+    weighted = CoverageDisplay.from_estimator(regressor, *data, sample_weight=counts)
+    repeated = CoverageDisplay.from_estimator(regressor, *(np.repeat(each, counts, axis=0) for each in data))
+    np.testing.assert_allclose(weighted.line_.get_data(), repeated.line_.get_data())
+    bands = (display.band_.get_paths()[0].vertices for display in (weighted, repeated))
+    np.testing.assert_array_equal(*bands)
+    heights = ([bar.get_height() for bar in display.plot(kind="pit").line_] for display in (weighted, repeated))
+    np.testing.assert_allclose(*heights)
+    with pytest.raises(ValueError, match="sample_weight must be ≥ 0, but row 2"):
+        CoverageDisplay.from_estimator(regressor, *data, sample_weight=1.0 - counts)
+
+
 def test_coverage_display_rejects_invalid_arguments(regressor, data):
     with pytest.raises(ValueError, match='kind=\'both\' must be "coverage" or "pit"'):
         CoverageDisplay.from_estimator(regressor, *data, kind="both")

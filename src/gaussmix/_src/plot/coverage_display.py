@@ -15,6 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import get_mixture, join_targets, make_subject
+from gaussmix._src.validation.rows import check_row_weight, counted_sum
 
 _N_BINS = 10
 _CONFIDENCE = 0.95
@@ -37,6 +38,7 @@ class CoverageDisplay(Display):
     values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, predicted
         probability of points with a higher density than the row.
     is_central : whether regions are central intervals, as for a regressor; False for highest-density regions.
+    row_weight : (n_rows,), weights of the rows; None if all weights are 1.
 
     Attributes
     ----------
@@ -58,10 +60,18 @@ class CoverageDisplay(Display):
 
     values: Array
     is_central: bool
+    row_weight: Array | None = None
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: ArrayLike, y: ArrayLike | None = None, *, ax: Axes | None = None, **options: Any
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **options: Any,
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
@@ -73,11 +83,12 @@ class CoverageDisplay(Display):
             or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows in the form that `predict` accepts.
         y : (n_samples,), target values for a regressor with one target; None if X contains the target's column.
+        sample_weight : (n_samples,), weights ≥ 0 of the rows; a row of weight 2 counts as two rows.
 
         Raises
         ------
-        ValueError : X and y together do not have the features of the mixture, the regressor has several targets, or the
-            mixture has noise.
+        ValueError : X and y together do not have the features of the mixture, the regressor has several targets,
+            `sample_weight` is invalid, or the mixture has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:
@@ -85,7 +96,8 @@ class CoverageDisplay(Display):
         else:  # probability of the region in which the density is higher than at the row
             subject = make_subject(estimator, X)
             values = 1.0 - density_p_value(subject.needed_rows(cls.__name__), subject.mixture)
-        return cls(values=values, is_central=is_regressor)._plotted(ax, options)
+        weight = None if sample_weight is None else check_row_weight(sample_weight, len(values))
+        return cls(values=values, is_central=is_regressor, row_weight=weight)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
         """Draw the display.
@@ -111,9 +123,11 @@ class CoverageDisplay(Display):
 
     def _draw_coverage(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
         promised = np.linspace(0, 1, 101)
-        inside = np.sort(np.abs(2 * self.values - 1) if self.is_central else self.values)
-        observed = np.searchsorted(inside, promised, side="right") / len(inside)
-        low, high = _chance(len(inside), promised)
+        inside = np.abs(2 * self.values - 1) if self.is_central else self.values
+        order, weight = np.argsort(inside), self._weight
+        total = np.cumsum([0.0, *weight[order]])
+        observed = total[np.searchsorted(inside[order], promised, side="right")] / total[-1]
+        low, high = _chance(weight, promised)
         self.band_: Any = ax.fill_between(promised, low, high, **band)
         self.reference_: Any = ax.plot([0, 1], [0, 1], **right)[0]
         self.line_: Any = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")[0]
@@ -122,9 +136,10 @@ class CoverageDisplay(Display):
         return [self.line_, self.reference_, self.band_]
 
     def _draw_pit(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
-        low, high = (_N_BINS * probability for probability in _chance(len(self.values), 1 / _N_BINS))
+        weight = self._weight
+        low, high = (_N_BINS * probability for probability in _chance(weight, 1 / _N_BINS))
         how: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
-        self.line_ = ax.hist(self.values, weights=np.full(len(self.values), _N_BINS / len(self.values)), **how)[2]
+        self.line_ = ax.hist(self.values, weights=weight * (_N_BINS / weight.sum()), **how)[2]
         self.line_.set_label("observed")
         self.band_ = ax.axhspan(low, high, zorder=0, **band)
         self.reference_ = ax.axhline(1.0, **right)
@@ -132,12 +147,17 @@ class CoverageDisplay(Display):
         ax.set(xlabel=what, ylabel="rows, times those expected", xlim=(0, 1))
         return [self.line_, self.reference_, self.band_]
 
+    @property
+    def _weight(self) -> Array:
+        return np.ones(len(self.values)) if self.row_weight is None else self.row_weight
 
-def _chance(n_rows: int, probability: Any) -> tuple[Any, Any]:
+
+def _chance(weight: Array, probability: Any) -> tuple[Any, Any]:
     """Return the 2.5% and 97.5% quantiles of the fraction of rows that fall inside a region if the model is correct."""
     from scipy.stats import binom  # imported late, because this import is slow
 
     tail = 0.5 - 0.5 * _CONFIDENCE
+    n_rows = round(counted_sum(float(weight.sum()), int((weight > 0).sum())))
     return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows
 
 

@@ -31,6 +31,10 @@ class ProjectionDisplay(ComponentDisplay):
     the mixture, so that the features can be compared although their units differ; the squares of the coefficients sum
     to 1.
 
+    The means of two components differ along one direction only. By default, the second direction is then the axis of
+    the first feature, made orthogonal to the first direction, and does not separate the components. With a smaller
+    `mean_fraction`, the second direction separates components whose covariances differ.
+
     Parameters
     ----------
     directions : (n_shown, n_features), the directions shown, as unit vectors.

@@ -11,7 +11,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr int kMaxSweeps = 100;
+constexpr int kMaxSweeps = 1000;  // more than 100, because rotations pass saddle points slowly
 // clear axes have consecutive variances that differ by more than this fraction of the largest variance
 constexpr double kClear = 1e-3;
 

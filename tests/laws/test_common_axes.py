@@ -12,6 +12,7 @@ from gaussmix._src.numerics.axes import shared_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.testing.check_family import random_scatters
 from gaussmix.extend import Scatter, principal_axes
+from gaussmix.testing import check_family
 
 OTHER_AXES = FAMILIES["VVE"].other_axes
 
@@ -36,6 +37,11 @@ def test_no_sweep_raises_the_criterion_that_shared_axes_minimises(importance, rn
     np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each entry
     assert np.diff(values).max() <= 25 * EPS * abs(values[0])  # rounding of sums of 5 × 5 products
     assert values[-1] < values[0] - 1e-3 * abs(values[0])
+
+
+def test_an_update_of_common_axes_passes_saddle_points():
+    """Check scatter matrices for which 155 sweeps are needed, because rotations pass a saddle point slowly."""
+    check_family(FAMILIES["VVE"], np.random.default_rng(25))
 
 
 def test_shared_axes_diagonalises_commuting_covariances(rng):

@@ -178,15 +178,10 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: P
     def part_sums(part: Block) -> Array:
         probabilities = merged(evaluate(part), clusters)
         one, other = probabilities[:, first], probabilities[:, second]
-        values = [
-            _entropy(probabilities),
-            probabilities,
-            _entropy(one + other),
-            np.where(other >= one, one, 0.0),
-            np.where(one >= other, other, 0.0),
-        ]
+        moved = one * (other >= one), other * (one >= other)
+        values = np.concatenate([_entropy(probabilities), probabilities, _entropy(one + other), *moved], axis=1)
         # All columns are summed together, so that rounding is the same in all columns, and no overlap exceeds 1.
-        return (part.weight[:, None] * np.concatenate(values, axis=1)).sum(axis=0)
+        return np.multiply(values, part.weight[:, None], out=values).sum(axis=0)
 
     return reduce(add, map(part_sums, leaf.split(max(1, MAX_PAIR_VALUES // (1 + len(first))))))
 

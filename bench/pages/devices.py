@@ -51,7 +51,9 @@ N_FEATURES_OF_PRODUCTS: Mapping[str, Callable[[int], int]] = {  # values per row
     "diag": lambda d: 2 * d + 1,
     "spherical": lambda d: 2 * d + 1,
 }
-MAX_RESPONSIBILITIES = 10**9  # other packages need a table (n_rows, n_components) and are not measured beyond this size
+# Maximum number of rows times components for which more is measured than gaussmix on the device: other packages need a
+# table (n_rows, n_components), and NumPy arrays take long.
+MAX_RESPONSIBILITIES = 10**9
 
 
 def rate_of_products(device: str) -> float:
@@ -106,7 +108,7 @@ def steps_of(case: Case, device: str, n_threads: int) -> dict[str, float]:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()

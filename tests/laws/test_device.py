@@ -192,6 +192,31 @@ def test_device_fits_with_weights_of_any_scale_equal_numpy_fits(options, scale, 
     assert found.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-10)
 
 
+@pytest.mark.parametrize("factor_shape", [FactorShape.TRIANGULAR, FactorShape.DIAGONAL])
+def test_moments_of_a_pass_in_many_parts_equal_the_moments_of_one_part(factor_shape, rng, monkeypatch):
+    parameters = random_parameters(rng, 4, 5, factor_shape)
+    block = on_strict_device(Block(0, 3 * rng.normal(size=(5_000, 5)), rng.uniform(0.5, 2.0, 5_000)))
+
+    def sum_moments():
+        return Pass(block, parameters, 4).sum_moments(MomentSpec(Second.FULL), parameters.means)[0]
+
+    expected = sum_moments()
+    monkeypatch.setattr("gaussmix._src.engines.device.passes.MAX_CACHED_VALUES", 2**12)
+    found = sum_moments()
+    for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-10)
+
+
+def test_sums_in_float32_add_the_sums_of_leaves(rng, monkeypatch):
+    """A single float32 product of many rows would lose digits, even if the memory of a GPU could hold more rows."""
+    monkeypatch.setattr(device_array.DeviceArray, "is_on_cpu", False)
+    xp = device_array.namespace_of(to_strict(np.zeros(1)))
+    for device, n_parts in ((xp.Device("no_float64"), 3), (xp.Device("device1"), 1)):
+        rows = device_array.DeviceArray(xp.asarray(rng.normal(size=(150_000, 1)).astype("f4"), device=device))
+        block = Block(0, rows)
+        assert len(list(block.split(Pass(block, None, 1)._n_part_rows))) == n_parts
+
+
 def test_fits_of_memory_maps_and_masked_arrays_return_numpy_arrays(rng, dispatch, tmp_path):
     X = rows_of(rng)
     np.save(tmp_path / "rows.npy", X)

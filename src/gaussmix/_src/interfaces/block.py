@@ -87,7 +87,7 @@ class Block:
         return self.split(max(1, max_values // (TILE_ROWS * n_per_row)) * TILE_ROWS)
 
     def sum_of(self, of_part: Callable[[Block], S], n_rows: int = LEAF_ROWS) -> S:
-        """Call `of_part` with each part of `n_rows` rows, by default each leaf, and sum the results in a `Tree`."""
+        """Call `of_part` with each part of `n_rows` rows, by default each leaf, and add the results in a `Tree`."""
         tree = Tree[S]()
         for part in self.split(n_rows):
             tree.add(of_part(part))

@@ -32,9 +32,9 @@ from gaussmix._src.numerics.device_array import DeviceArray, concatenated
 class DeviceEngine(CompleteEngine):
     """Engine for rows in a `DeviceArray`. The C++ core evaluates rows in NumPy arrays, such as samples.
 
-    Sums over parts of the rows are merged in the order of the summation tree. The size of a part depends on the numbers
-    of features and components, so that a GPU executes few operations with many rows each. Unlike in the C++ core, the
-    last bits of sums depend on the array library, on the device, and on the division of the rows into blocks.
+    Sums over parts of the rows are added in the order of the summation tree. A part is large on a GPU, so that the GPU
+    executes few operations, and small on a processor, so that the processor's cache holds the part. Unlike in the C++
+    core, the last bits of sums depend on the array library, on the device, and on the division of the rows into blocks.
     """
 
     def make_state(self, block: Block, n_components: int) -> Any:

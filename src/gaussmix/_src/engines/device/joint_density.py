@@ -116,12 +116,12 @@ def _natural_parameters(
             linear, sizes = precisions * means, np.linalg.norm(precisions, axis=1)
         constants = parameters.log_scale - 0.5 * (linear * means).sum(axis=1)
         errors = sizes * (longest + np.linalg.norm(means, axis=1)) ** 2
-    if not is_matrix:
-        theta = np.column_stack((-0.5 * precisions, linear, constants))
-    else:  # the quadratic form ½ zᵀ A z of z = (y, 1)
-        forms = np.empty((K, d + 1, d + 1))
+    if is_matrix:
+        forms = np.empty((K, d + 1, d + 1))  # log p(y, k) = ½ zᵀ F z for z = (y, 1), with one matrix F per component
         forms[:, :d, :d], forms[:, d, d] = -precisions, 2 * constants
         forms[:, :d, d] = forms[:, d, :d] = linear
         i, j = pairs(d)
         theta = forms[:, i, j] * np.where(i == j, 0.5, 1.0)
+    else:
+        theta = np.column_stack((-0.5 * precisions, linear, constants))
     return theta, np.where(np.isnan(errors), np.inf, errors)

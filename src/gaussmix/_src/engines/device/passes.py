@@ -15,7 +15,7 @@ from gaussmix._src.engines.device.joint_density import JointDensity
 from gaussmix._src.engines.device.standardisation import MeasuredRows, StandardisedRows
 from gaussmix._src.engines.joint import one_hot
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.interfaces.leaves import Sums
+from gaussmix._src.interfaces.leaves import LEAF_ROWS, Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
@@ -45,7 +45,9 @@ class Pass:
         self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
         self._precision, d = rows.precision, rows.shape[1]
         max_values = MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
-        self._n_part_rows = max(1, max_values // (4 * n_components + 8 * d + d * d))  # rows that are computed at a time
+        n_part_rows = max(1, max_values // (4 * n_components + 8 * d + d * d))
+        is_float32 = rows.computing_type != self._xp.float64  # sums over many rows lose digits in float32
+        self._n_part_rows = min(n_part_rows, LEAF_ROWS) if is_float32 else n_part_rows
         self._joint_density = None
         if parameters is not None:  # under the hard rule, rounding errors of products would decide ties
             self._joint_density = JointDensity(rows, parameters, self._measured, rule is not AssignmentRule.HARD)
@@ -115,20 +117,24 @@ class Pass:
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
         xp, send = self._xp, self._send
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
-        selected, anchors, log_densities = send(by_products), send(anchor), list[DeviceArray]()
+        selected, anchors = send(by_products), send(anchor)
 
         def sum_part(part: Block) -> Sums:
             rows = self._rows_of(part)
             log_density, likelihoods, scale = self._assign_rows(part, rows)
-            log_densities.append(DeviceArray(log_density))
+            are_distant = self._are_distant(log_density)
             if part.row_weight is not None:
-                scale = scale * send(part.row_weight)[:, None]
+                weight = send(part.row_weight)
+                are_distant, log_density = are_distant & (weight > 0), log_density * weight
+                scale = scale * weight[:, None]
             features = rows.features(spec.second) if len(by_products) else None
-            if not others and features is not None and features.shape[1] < self._K == likelihoods.shape[1]:
-                resp, features = likelihoods, features * scale  # scales the smaller of two tables
+            has_noise = likelihoods.shape[1] > self._K
+            # The factors of rows are multiplied into the smaller of the two tables.
+            if features is not None and not others and not has_noise and features.shape[1] < self._K:
+                resp, features = likelihoods, features * scale
             else:
                 resp = likelihoods * scale
-            sums = [xp.sum(resp[:, self._K :])]
+            sums = [xp.sum(xp.astype(are_distant, xp.int64)), xp.sum(log_density), xp.sum(resp[:, self._K :])]
             if features is not None:
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ features)
@@ -137,7 +143,7 @@ class Pass:
             return Sums(sums)
 
         on_device = self._block.sum_of(sum_part, self._n_part_rows)
-        noise_mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
+        n_distant, log_likelihood, noise_mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
         mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
@@ -151,15 +157,11 @@ class Pass:
             mass[k], first[k] = mass_k, first_k
             if second is not None:
                 second[k] = second_k
-        log_density, row_weight = concatenated(log_densities).values, float(self._block.n_rows)
-        are_distant = self._are_distant(log_density)
-        if self._block.row_weight is not None:
-            weight = send(self._block.row_weight)
-            log_density, are_distant = log_density * weight, are_distant & (weight > 0)
-            row_weight = float(xp.sum(weight))
-        totals = float(xp.sum(log_density)), row_weight
+        weight = self._block.row_weight
+        row_weight = float(self._block.n_rows if weight is None else xp.sum(send(weight)))
+        totals = float(log_likelihood), row_weight
         result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=float(noise_mass))
-        return result, int(xp.sum(xp.astype(are_distant, xp.int64)))
+        return result, int(n_distant)
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)
@@ -186,11 +188,11 @@ class Pass:
         return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any, Any]:
-        """Return the log-likelihood of each row, and two tables whose product is its responsibilities.
+        """Return log-likelihoods (n_rows,), relative likelihoods (n_rows, n_components), and a factor (n_rows, 1).
 
-        The first table (n_rows, n_components), with an additional last column for noise (if any), contains likelihoods
-        relative to the most probable component; the second table (n_rows, 1) contains one factor for each row. Under
-        the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
+        A relative likelihood times the factor of its row is the responsibility. The last column of relative likelihoods
+        is for noise (if any). Under the hard rule, the log-likelihood of a row is log p(x, k) of its most probable
+        component k.
         """
         xp = self._xp
         if self._joint_density is None:

@@ -147,6 +147,10 @@ USAGE = [  # commands, and a part of their error message
     ("predict m.gmm input.csv --json -o a.parquet", "--json"),
     ("predict - -", "standard input"),
     ("score m.gmm input.csv -o a.csv", "--rows"),
+    *(
+        (f"{words} --weights waiting", "'waiting' can't be both a feature and the column of weights.")
+        for words in ("score m.gmm input.csv", "plot m.gmm input.csv -o p.png", "describe m.gmm --inference input.csv")
+    ),
     ("sample m.gmm", "-n"),
     ("sample m.gmm -n 0", "-n"),
     ("sample m.gmm -n 1 -o m.gmm", "m.gmm"),

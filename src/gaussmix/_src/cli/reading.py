@@ -6,6 +6,8 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import click
+
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.show.notices import print_notices
 from gaussmix._src.sources.base import Source
@@ -91,6 +93,8 @@ class Reading:
         if weights is not None:
             rest.check_has(weights)
         features = model.match_columns(rest, self.columns, weights, targets)
+        if weights in features:
+            raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
         table = self.of_features(table, features, weights)
         print_notices(table.notices)
         return table, features

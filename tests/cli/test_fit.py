@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -489,6 +490,18 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
     with_missing = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
     assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
+
+
+def test_fit_by_groups_accepts_dates_and_decimal_numbers(cli, tmp_path, rng):
+    keys = {"day": [date(2024, 5, 1), date(2024, 5, 2)], "price": [Decimal("0.50"), Decimal(2)]}
+    pd.DataFrame({name: two * 40 for name, two in keys.items()} | {"x": rng.random(80)}).to_parquet(
+        tmp_path / "days.parquet"
+    )
+    for by, expected in (("day", ["2024-05-01", "2024-05-02"]), ("price", ["0.50", "2.00"])):
+        words = "fit", tmp_path / "days.parquet", "--by", by, "--columns", "x", "-k", 1
+        assert [group["key"] for group in json.loads(cli(*words, "--json").stdout)["groups"]] == expected
+        assert cli(*words, "-o", tmp_path / "many.gmm").exit_code == 0
+        assert Mixtures.load(tmp_path / "many.gmm").keys == tuple(expected)
 
 
 def test_describe_reports_the_groups_of_a_file(cli, readings, tmp_path):

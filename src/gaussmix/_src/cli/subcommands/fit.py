@@ -295,11 +295,14 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
     print_notices(table.left_out_notices)
     if read is None or not read.num_rows:
         raise BadTable(f"{table.name} has no rows.")
-    for row, key in enumerate(read[by].to_pylist()):
+    keys = read[by].to_pylist()
+    for row, key in enumerate(keys):
         if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
             where = f"{table.describe_location(row)}, column {by!r}"
             raise BadTable(f"{where}: the cell with the name of the group is empty. Fill the cell, or remove the row.")
-    columns = {by: read[by]} | {name: doubles(read[name]) for name in features}
+    # A file of mixtures can store text and numbers, but neither dates nor decimal numbers.
+    groups = read[by] if isinstance(keys[0], str | int | float) else pa.array(list(map(str, keys)))
+    columns = {by: groups} | {name: doubles(read[name]) for name in features}
     return pa.table(columns), None if weights is None else doubles(read[weights])
 
 

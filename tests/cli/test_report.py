@@ -284,6 +284,14 @@ def test_the_python_code_for_a_saved_model_accepts_missing_values(cli, tmp_path)
     assert list(made["X"].columns) == ["a", "b"]
 
 
+@pytest.mark.parametrize("options", [["-k", 1], ["--model", "MODEL"]], ids=["fit", "model"])
+def test_standard_errors_in_a_report_have_the_names_of_the_features(options, cli, model, faithful, tmp_path):
+    words = [model if word == "MODEL" else word for word in options]
+    assert cli("report", faithful, *words, "-o", tmp_path / "page.html", "-q").exit_code == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.findall(r"mean\[0, (\w+)\]", text) == ["eruptions", "waiting"]
+
+
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("kind", ["fit", "merge", "noise"])
 def test_the_python_code_of_a_report_loads_its_model(kind, cli, model, faithful, tmp_path):

@@ -70,11 +70,13 @@ class ReportData:
     @cached_property
     def inference(self) -> MixtureEstimates | None:
         """Return estimates with standard errors; None if no formula applies, or if it would take too long."""
-        estimator, n_rows = self.selection or self._estimator, len(self.rows)
+        # The names of the features appear in the names of the estimates.
+        named = as_estimator(self.mixture.with_feature_names(self.names))
+        estimator, n_rows = self.selection or named, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
-        rows.may_miss = not self.is_complete.all()
+        rows.may_miss, rows.feature_names = not self.is_complete.all(), tuple(self.names)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no warnings, because the page shows the notes of the estimates
             try:

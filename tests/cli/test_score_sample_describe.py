@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureClassifier, Mixture
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureClassifier, Mixture, Noise
 from gaussmix._src.formats import model_file
 
 WEIGHTED = "x,y,w\n1,2,2\n3,4.5,0\n5,1,1\n2,2,3\n0,7,1\n"
@@ -239,6 +239,16 @@ def test_predict_assigns_noise_to_component_minus_one(cli, tmp_path, rng):
     assert set(labels) == {-1, 0}
     assert np.mean(labels[100:] == -1) > 0.8
     assert all(0.5 <= float(row["probability"]) <= 1.0 for row in found)
+
+
+def test_json_of_a_mixture_contains_its_noise_component(cli, faithful, tmp_path):
+    model = tmp_path / "noise.gmm"
+    chosen = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--noise", "--json").stdout)["chosen"]
+    assert sum(chosen["weights"]) + chosen["noise"]["weight"] == pytest.approx(1)
+    for volume, box in ((300.0, None), ([[0, 0], [10, 100]], [[0, 0], [10, 100]])):
+        GaussianMixture(1, noise=Noise(volume=volume)).fit(pd.read_csv(faithful)).save(model)
+        found, noise = json.loads(cli("describe", model, "--json").stdout)["noise"], Mixture.load(model).noise
+        assert found == {"weight": noise.weight, "log_volume": noise.log_volume, "box": box}
 
 
 def test_classify_accepts_rows_with_missing_values(cli, csv_file):

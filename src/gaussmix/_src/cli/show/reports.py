@@ -220,6 +220,10 @@ def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
+    noise = None
+    if mixture.noise is not None:
+        box = None if mixture.noise.bounds is None else mixture.noise.bounds.tolist()
+        noise = {"weight": mixture.noise.weight, "log_volume": mixture.noise.log_volume, "box": box}
     return {
         "structure": mixture.family.name,
         "options": mixture.family.non_default_params,
@@ -227,6 +231,7 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
         "covariances": mixture.covariances.tolist(),
+        "noise": noise,
     }
 
 

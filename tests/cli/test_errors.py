@@ -146,6 +146,7 @@ USAGE = [  # commands, and a part of their error message
     ("predict m.gmm input.csv -o input.csv", "input.csv"),
     ("predict m.gmm input.csv --json -o a.parquet", "--json"),
     ("predict - -", "standard input"),
+    ("describe - --inference -", "only one input can be read from standard input"),
     ("score m.gmm input.csv -o a.csv", "--rows"),
     *(
         (f"{words} --weights waiting", "'waiting' can't be both a feature and the column of weights.")

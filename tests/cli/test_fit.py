@@ -385,6 +385,19 @@ def test_labels_option_accepts_dates(cli, tmp_path):
     assert Mixture.load(tmp_path / "m.gmm").means[0, 0] > 8
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes have no paths")
+@pytest.mark.parametrize("words", [["describe", "MODEL"], ["score", "MODEL", "TABLE"]], ids=lambda words: words[0])
+def test_subcommands_read_a_model_from_a_pipe(words, cli, model, faithful):
+    receiver, sender = os.pipe()
+    os.write(sender, model.read_bytes())
+    os.close(sender)
+    names = {"MODEL": f"/dev/fd/{receiver}", "TABLE": faithful}
+    result = cli(*(names.get(word, word) for word in words))
+    os.close(receiver)
+    expected = cli(*({"MODEL": model, "TABLE": faithful}.get(word, word) for word in words)).stdout
+    assert (result.exit_code, result.stdout) == (0, expected.replace(str(model), names["MODEL"]))
+
+
 @pytest.mark.parametrize("words", [["describe", "MODEL"], ["sample", "MODEL", "-n", 3]], ids=lambda words: words[0])
 def test_describe_and_sample_accept_quiet(words, cli, model):
     result = cli(*[model if argument == "MODEL" else argument for argument in words], "--quiet")
@@ -511,5 +524,7 @@ def test_describe_reports_the_groups_of_a_file(cli, readings, tmp_path):
     assert lines[1] == "K = 2, full covariances: 3 fitted"
     assert lines[2].startswith("Without a mixture: 'roof'")
     output = json.loads(cli("describe", tmp_path / "many.gmm", "--json").stdout)
+    piped = cli("describe", "-", input=(tmp_path / "many.gmm").read_bytes())
+    assert piped.stdout.splitlines() == ["standard input" + lines[0].removeprefix(str(tmp_path / "many.gmm")), *lines[1:]]
     assert [group["key"] for group in output["groups"]] == ["b", "a", "7", "roof"]
     assert output["groups"][0]["means"] == Mixtures.load(tmp_path / "many.gmm")[0].means.tolist()

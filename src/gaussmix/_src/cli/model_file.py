@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from pyarrow import types
 
@@ -14,7 +16,7 @@ from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianM
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
 from gaussmix._src.formats import model_file
-from gaussmix._src.formats.files import not_usable
+from gaussmix._src.formats.files import describe_file, not_usable
 from gaussmix._src.formats.record import Damaged, Details, FitRecord
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.tables import format_by_name
@@ -25,6 +27,15 @@ from gaussmix._src.value import Value
 # These parameters are not stored as settings, because n_components is stored in the mixture, n_jobs does not change
 # results, and the values of label_components and callbacks cannot be written to a file.
 _OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
+
+
+def path_or_contents(path: str) -> str | BytesIO:
+    """Return the path; for standard input ("-") or a pipe, which can be read only once, return its contents."""
+    if path != STANDARD and not Path(path).is_fifo():
+        return path
+    contents: Any = BytesIO(sys.stdin.buffer.read() if path == STANDARD else Path(path).read_bytes())
+    contents.name = "standard input" if path == STANDARD else path  # for messages
+    return contents
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,13 @@ class ModelFile:
     posterior: BayesianGaussianMixture | None = None
 
     @classmethod
-    def open(cls, path: str) -> ModelFile:
-        """Read a model file, or standard input if `path` is "-"; raise InvalidModelFileError or OSError."""
-        if path != STANDARD and format_by_name(path) is not None:
-            raise ValueError(f"{path} is a table, not a model. Pass the model first, and then the table.")
-        model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
-        name = "standard input" if path == STANDARD else path
+    def open(cls, path: str | BytesIO) -> ModelFile:
+        """Read a model file, a pipe, or standard input if `path` is "-"; raise InvalidModelFileError or OSError."""
+        source = path_or_contents(path) if isinstance(path, str) else path
+        name = describe_file(source)
+        if format_by_name(name) is not None:
+            raise ValueError(f"{name} is a table, not a model. Pass the model first, and then the table.")
+        model, record = model_file.read(source)
         mixture, saved, posterior = Mixture._from_model(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EFBIG, ENOENT, ENOSPC
 from glob import escape
-from io import TextIOBase
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,8 +66,15 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
         raise not_usable(target, str(damage)) from None
 
 
-def holds_mixtures(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file has the header of a file with mixtures of many groups; False if the file does not exist."""
+def holds_mixtures(path: str | os.PathLike[str] | BytesIO) -> bool:
+    """Return whether a file, or its contents, has the header of a file with mixtures of many groups.
+
+    The result is False if the file does not exist. Contents can be read again from their beginning.
+    """
+    if isinstance(path, BytesIO):
+        result = has_format(path, MIXTURES_FORMAT)
+        path.seek(0)
+        return result
     if not os.path.isfile(path):
         return False
     with Path(path).open("rb") as file:

@@ -8,7 +8,6 @@ from io import BytesIO
 
 from gaussmix._src.estimators.base import Estimator
 from gaussmix._src.formats import model_file
-from gaussmix._src.formats.envelope import MIXTURES_FORMAT, has_format
 from gaussmix._src.formats.files import describe_file, holds_mixtures
 from gaussmix._src.formats.record import PathOrFile
 from gaussmix._src.mixture.mixture import Mixture
@@ -43,13 +42,9 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     >>> type(gaussmix.load(file)).__name__
     'GaussianMixtureDetector'
     """
-    if isinstance(path, str | os.PathLike):
-        has_mixtures = holds_mixtures(path)
-    elif has_mixtures := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
+    if hasattr(path, "read") and isinstance(contents := path.read(), bytes):
         path = BytesIO(contents)  # a buffer in memory, because a pipe cannot be read twice
-        has_mixtures = has_format(path, MIXTURES_FORMAT)
-        path.seek(0)
-    if has_mixtures:
+    if isinstance(path, str | os.PathLike | BytesIO) and holds_mixtures(path):
         return Mixtures.load(path)
     model, record = model_file.read(path)
     saved = record.details.estimator

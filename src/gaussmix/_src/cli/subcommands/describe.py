@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from gaussmix._src.cli import options
-from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.model_file import ModelFile, path_or_contents
+from gaussmix._src.cli.outputs import check_target
 from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show import reports
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
@@ -37,16 +38,18 @@ def describe(model: str, data: str | None, weights: str | None, reading: Reading
     printed. Standard errors need the rows that were fitted, because the file does not contain the rows.
     """
     options.check_data(data, "add --inference DATA")
-    if model != STANDARD and holds_mixtures(model):
+    check_target(STANDARD, model, data)
+    source = path_or_contents(model)
+    if holds_mixtures(source):
         if data is not None:
             raise click.UsageError(f"--inference needs one mixture, but {model} contains a mixture for each group.")
-        groups = Mixtures.load(model)
+        groups = Mixtures.load(source)
         if as_json:
             reports.echo_json(reports.groups_as_json(groups, {"data": model}))
         else:
             reports.show_groups(groups, {"data": model})
         return
-    opened = ModelFile.open(model)
+    opened = ModelFile.open(source)
     inference = None if data is None else _inference(opened, data, weights, reading)
     if as_json:
         more = {} if inference is None else {"inference": reports.inference_as_json(inference)}

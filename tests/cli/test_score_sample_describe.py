@@ -280,7 +280,9 @@ def test_describe_prints_the_inference_of_the_estimator(cli, faithful, model):
 def test_describe_inference_warns_of_a_different_number_of_rows(cli, faithful, model, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("".join(faithful.read_text().splitlines(keepends=True)[:200]))
-    assert "The fit had 272 rows, and DATA has 199." in cli("describe", model, "--inference", other).stderr
+    result = cli("describe", model, "--inference", other)
+    assert "The fit had 272 rows, and DATA has 199." in result.stderr
+    assert "- The fit had 272 rows, and DATA has 199." in result.stdout
 
 
 def test_weights_do_not_change_the_log_density_of_rows(cli, csv_file, tmp_path):

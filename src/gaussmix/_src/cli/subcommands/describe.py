@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from gaussmix._src.cli.model_file import ModelFile, path_or_contents
 from gaussmix._src.cli.outputs import check_target
 from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show import reports
-from gaussmix._src.cli.show.notices import collected_warnings, print_notices
+from gaussmix._src.cli.show.notices import collected_warnings, in_options, print_notices
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.formats.files import holds_mixtures
 from gaussmix._src.mixture.mixtures import Mixtures
@@ -77,4 +78,4 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: Readi
     with collected_warnings() as collected:
         inference = estimator.inference(rows)
     print_notices([*collected, *table.left_out_notices])
-    return inference
+    return replace(inference, notes=tuple(map(in_options, inference.notes)))

@@ -112,6 +112,14 @@ class TestClassify:
         probability = classifier.predict_proba(data.data).max(axis=1)
         np.testing.assert_allclose([float(row[6]) for row in rows], probability, atol=1e-12)
 
+    def test_messages_name_columns_and_options(self, cli, iris, csv_file):
+        data = csv_file("\n".join(f"{line},{'same' if not at else 1}" for at, line in enumerate(iris.read_text().split())))
+        result = cli("classify", data, data, "--labels", "species")
+        assert result.stderr.startswith("gaussmix: Column 'same' is constant, so that ")
+        result = cli("classify", iris, iris, "--labels", "species", "-k", 2, "-s", "tied")
+        assert result.stderr.startswith("gaussmix: If some rows have no class (an empty label) and classes have several ")
+        assert result.stderr.endswith(", or leave out -k.\n")
+
     def test_rows_to_classify_need_only_the_features(self, cli, iris, csv_file):
         rows = csv_file("d,c,b,a\n0.2,1.4,3.5,5.1\n")
         result = cli("classify", iris, rows, "--labels", "species", "-s", "tied", "-q")

@@ -24,6 +24,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "memory=": "--memory",
     "cache=": "--cache",
     "range(2, 10)": "-k 2:9",
+    "(y is -1 or missing)": "(an empty label)",
+    "or n_components=None": "or leave out -k",
     "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
     "fit_many": "--by",
     "features=[…]": "--features A,B",

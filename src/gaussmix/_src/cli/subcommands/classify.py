@@ -18,6 +18,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.array import ArraySource
 
 # The classifier would treat the texts "-1" and "-1.0" as missing classes. A blank is appended to these texts, because
 # they are classes in a table.
@@ -73,7 +74,9 @@ def classify(
     classifier = GaussianMixtureClassifier(counts, n_jobs=reading.jobs, **settings)
     with collected_warnings() as collected:
         cells = label_cells(source, labels)
-        classifier.fit(source.all_rows(names, may_miss=reading.missing), [_TEXTS.get(label, label) for label in cells])
+        rows: Any = _as_source(source.all_rows(names, may_miss=reading.missing))
+        rows.feature_names = names  # errors and warnings use these names, even if columns have no names
+        classifier.fit(rows, [_TEXTS.get(label, label) for label in cells])
         n_rows, free = rows_at_once(len(table.names), reading.memory), dict[str, str]()
         results = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
         writing.write(joined(table.parts(n_rows, writing.numbers(names)), results, free), table)
@@ -85,8 +88,15 @@ def classify(
     print_notices([*collected, *left_out, *taken_notices(table.name, free), summary])
 
 
+def _as_source(rows: Array) -> ArraySource:
+    source: Any = ArraySource(rows)
+    source.may_miss = bool(np.isnan(rows).any())
+    return source
+
+
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
     """Return the most probable class of each row, and the probability of this class."""
-    probability = classifier.predict_proba(rows)
-    classes = np.array([label.strip() for label in classifier.predict(rows).tolist()])
+    source = _as_source(rows)  # only with arrays, the classifier would warn that the columns have no names
+    probability = classifier.predict_proba(source)
+    classes = np.array([label.strip() for label in classifier.predict(source).tolist()])
     return {"class": classes, "probability": probability.max(axis=1)}

@@ -25,7 +25,7 @@ from gaussmix._src.sources.array import ArraySource
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _RIDGE_HELP = "Number to add to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
-_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
+_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. By default 1, with covariances that classes can share."
 
 
 @click.command(cls=options.OnTables)
@@ -33,7 +33,7 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @options.file("data", "DATA")
 @options.column("--labels", "Column of LABELLED with the classes.", required=True)
 @options.option("-k counts", _COUNTS_HELP, check=parsing.counts, metavar="K")
-@options.structure("; BIC chooses. tied makes linear borders.", Full().name)
+@options.structure("; BIC chooses. Without -k, tied makes linear borders.", Full().name)
 @options.option(
     "--reg-covar", _RIDGE_HELP, partial(parsing.by_rule, name="reg_covar"), default="auto", metavar="NUMBER"
 )
@@ -68,7 +68,7 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    # If there are several covariance structures, BIC chooses one for each class.
+    # If there are several covariance structures, BIC chooses one for each class, or one for all classes without -k.
     structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type
     settings = {"covariance_type": structures, "reg_covar": reg_covar, "random_state": random_state}
     classifier = GaussianMixtureClassifier(counts, n_jobs=reading.jobs, **settings)

@@ -261,8 +261,18 @@ def test_a_report_counts_rows_of_noise_and_rows_with_missing_values(cli, tmp_pat
     n_incomplete = frame[["a", "b"]].isna().any(axis=1).sum()
     assert f"{n_incomplete} rows with empty cells, by their other cells" in page.read_text(encoding="utf-8")
     assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
+    assert "over the smaller of two boxes around the rows" in page.read_text(encoding="utf-8")
     stdout = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout
     assert f"of {len(frame) - n_incomplete} without empty cells lie outside the region" in stdout
+
+
+def test_the_worst_rows_have_their_numbers_in_the_table(cli, csv_file, tmp_path):
+    lines = ["?"] * 30 + [f"{row % 7}" for row in range(90)] + ["?", "50"]
+    table = csv_file("a\n" + "\n".join(lines) + "\n")
+    assert cli("report", table, "-o", tmp_path / "page.html", "-k", 1, "--na", "?", "--drop-missing").exit_code == 0
+    first = re.search(r"<td data-value.*", (tmp_path / "page.html").read_text().partition("p-value</button>")[2])[0]
+    assert first.startswith('<td data-value="121">121</td>')
+    assert first.endswith('<td data-value="50.0">50</td></tr>')
 
 
 def test_the_percentages_of_a_report_use_the_row_weights(cli, tmp_path):

@@ -123,7 +123,8 @@ def _worst(findings: ReportData) -> str:
     order = np.lexsort((excess[some], p_values))[:_N_WORST]
     worst = some[order]
     labels = findings.labels[worst].tolist()
-    columns = [[(f"{row:,}", row) for row in worst.tolist()]]
+    indices = worst if findings.row_indices is None else findings.row_indices[worst]
+    columns = [[(f"{row:,}", row) for row in indices.tolist()]]
     columns.append([(str(label) if label >= 0 else "noise", label) for label in labels])
     columns.append([(f"{value:.4g}", value) for value in findings.log_density[worst].tolist()])
     headings = ["row, from 0", "component", "log density, nats", "p-value"]
@@ -234,7 +235,7 @@ def _fit(findings: ReportData) -> str:
         n_fitted = sum(why is None for why in selection.results_["failure"])
         lines.append(f"{best}, the {mark(selection.criterion)} of {counted(n_fitted, 'fitted candidate')}")
         if mixture.noise is not None:
-            lines.append("A uniform background in addition to the components, over the box of the rows")
+            lines.append("A uniform background in addition to the components, over the smaller of two boxes around the rows")
         lines.append(f"EM from {selection.init_params} starts, {counted(selection.n_iter_, 'step')}")
         lines += filter(None, [failed_sentence(selection.results_)])
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

@@ -44,6 +44,7 @@ class ReportData:
     rows : (n_rows, n_features), the rows in data units, with NaN for missing values.
     selection : model selection that chose the mixture; None if the mixture was read from a file.
     row_weight : (n_rows,), row weights ≥ 0; None if all weights are 1.
+    row_indices : (n_rows,), indices of the rows in the table; None if no row of the table is left out.
     """
 
     mixture: Mixture
@@ -51,6 +52,7 @@ class ReportData:
     rows: Array
     selection: GaussianMixtureIC | None = None
     row_weight: Array | None = None
+    row_indices: NDArray[np.intp] | None = None
 
     @cached_property
     def _estimator(self) -> GaussianMixture:

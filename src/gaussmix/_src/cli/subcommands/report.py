@@ -80,7 +80,8 @@ def report(
     shown = opened.names if opened else names
     (block,) = source.blocks()
     rows = np.asarray(block.rows, dtype=np.float64)
-    findings = ReportData(mixture.with_feature_names(None), shown, rows, selection, block.row_weight)
+    indices = table.complete_rows() if table.complete else None
+    findings = ReportData(mixture.with_feature_names(None), shown, rows, selection, block.row_weight, indices)
     name = "standard input" if data == STANDARD else data
     has_box = mixture.noise is None or mixture.noise.bounds is not None
     how = {"has_gaps": not findings.is_complete.all(), "has_box": has_box}

@@ -8,8 +8,10 @@ from functools import partial, reduce
 from itertools import chain
 from pathlib import Path, PurePath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from gaussmix._src.errors import counted, listed
 from gaussmix._src.numerics.threads import cached_property
@@ -135,6 +137,12 @@ class Files(Table):
     def complete_in(self, columns: Sequence[str]) -> Files:
         """Return the table without the rows that have missing values in these columns."""
         return replace(self, complete=tuple(columns), n_left_out={})
+
+    def complete_rows(self) -> NDArray[np.intp]:
+        """Return the indices of the rows that have values in all columns of `complete`."""
+        batches = replace(self, complete=()).batches(self.complete)
+        parts = [self._is_complete(batch).to_numpy(zero_copy_only=False) for batch in batches]
+        return np.flatnonzero(np.concatenate(parts))
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -243,6 +243,18 @@ def test_fit_reads_a_named_pipe_only_once(shell, faithful, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no /dev/stdout")
+def test_output_to_dev_stdout_does_not_replace_the_redirected_file(model, shell, tmp_path):
+    with (tmp_path / "redirected").open("wb") as file:
+        for words in (["sample", model, "-n", 1], ["merge", model, model]):
+            process = shell(*words, "-o", "/dev/stdout", stdout=file)
+            assert (process.communicate(timeout=60), process.returncode) == ((None, ""), 0)
+    header, _, merged = (tmp_path / "redirected").read_bytes().split(b"\n", 2)
+    assert header == b"eruptions,waiting"
+    assert Mixture.load(io.BytesIO(merged)).n_components == 4
+
+
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX terminals")
 def test_binary_formats_are_not_written_to_a_terminal(model, shell):
     import pty

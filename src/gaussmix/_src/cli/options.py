@@ -105,6 +105,11 @@ def option(declaration: str, help: str, check: Callable[[Any], Any] | None = Non
     return click.option(*declaration.split(), help=help, callback=checked, **more)
 
 
+def output(help: str, declaration: str = "-o --output", **more: Any) -> Decorator:
+    """Declare the option for the path of an output."""
+    return option(declaration, help, check=parsing.output_path, **more)
+
+
 def flag(declaration: str, help: str, **more: Any) -> Decorator:
     """Declare an option that takes no value."""
     return option(declaration, help, is_flag=True, **more)
@@ -253,7 +258,7 @@ def writing(callback: Callback) -> Callback:
         callback(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
     help = "Write there instead of to standard output."
-    to_file = option("-o --output", help, metavar="OUT", default=STANDARD, show_default=False)
+    to_file = output(help, metavar="OUT", default=STANDARD, show_default=False)
     help = "Format of what is written.  [default: by the extension of OUT, or else csv]"
     return to_file(choice("--to", help, WRITERS)(as_json(wrapped)))
 

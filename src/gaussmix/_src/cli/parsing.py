@@ -7,6 +7,7 @@ from typing import Any
 from gaussmix._src.errors import counted, not_one_of
 from gaussmix._src.families.base import family_names, is_family
 from gaussmix._src.sources.opening import check_memory
+from gaussmix._src.sources.tables.base import STANDARD
 from gaussmix._src.validation.parameters import ALL, CHECKS
 
 _MAX_CANDIDATES = 1000
@@ -72,6 +73,11 @@ def numbers(value: str, end: float, what: str) -> tuple[str, ...]:
         if isinstance(number, str) or not 0 < number < end:
             raise ValueError(f"{part!r} is not {what}.")
     return tuple(texts)
+
+
+def output_path(value: str) -> str:
+    """Return the path of an output; "-" for a path of standard output, to which reports must not be written, too."""
+    return STANDARD if value in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else value
 
 
 def threads(value: int) -> int:

@@ -67,7 +67,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @click.command(cls=options.OnTables)
 @options.file("data", "DATA")
 @options.choosing
-@options.option("-o --output model", "Write the chosen mixture to this file.", metavar="MODEL.gmm")
+@options.output("Write the chosen mixture to this file.", "-o --output model", metavar="MODEL.gmm")
 @options.option("--n-factors", _FACTORS_HELP, check=parsing.counts, metavar="Q")
 @options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "One matrix of loadings for all components.")

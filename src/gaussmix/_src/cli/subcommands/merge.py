@@ -21,7 +21,7 @@ _above_0 = partial(parsing.numbers, end=np.inf, what="a number above 0; write 3,
 
 @click.command()
 @options.file("models", "MODEL.gmm…", nargs=-1, required=True)
-@options.option("-o --output", "Write the merged model to this file.", required=True, metavar="OUT.gmm")
+@options.output("Write the merged model to this file.", required=True, metavar="OUT.gmm")
 @options.option("--weights", _WEIGHTS_HELP, check=_above_0, metavar="W,W")
 @options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet

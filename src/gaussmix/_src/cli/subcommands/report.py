@@ -28,7 +28,7 @@ _FIT_OPTIONS = ("counts", "covariance_type", "criterion", "random_state", "weigh
 
 @click.command(cls=options.OnTables)
 @options.file("data", "DATA")
-@options.option("-o --output", "Write the page to this file.", required=True, metavar="PAGE.html")
+@options.output("Write the page to this file.", required=True, metavar="PAGE.html")
 @options.option("-m --model", "Describe this model instead of fitting one.", metavar="MODEL.gmm")
 @options.choosing
 @options.criterion

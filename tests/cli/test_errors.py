@@ -85,6 +85,7 @@ USAGE = [  # commands, and a part of their error message
     ("frobnicate", "No such command 'frobnicate'"),
     ("x.csv", "x.csv is a file: name a command first, as in 'gaussmix fit FILE'."),
     ("fit", "Missing argument"),
+    ("fit x.csv none.csv", "Got unexpected extra argument (none.csv). See"),
     ("fit x.csv --clusters 3", "No such option '--clusters'. Did you mean '-k'?"),
     ("fit x.csv --covariance-type full", "Did you mean '--structure'?"),
     ("fit x.csv --random-state 3", "Did you mean '--seed'?"),
@@ -249,6 +250,7 @@ FAILED = [
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
     ("plot wide.gmm -o p.png", "choose some of them with --features A,B."),
     ("plot m.gmm -o p.png --features wait", "wait"),
+    ("plot wide.gmm -o p.png --kind components --features x0,x1,x2", "1 to 2 different features, not 'x0', 'x1', 'x2'."),
     ("plot m.gmm -o p.png --kind profile --features waiting", "'waiting' is the only one: use --kind components."),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.checks import check_real
-from gaussmix._src.errors import ParameterTypeError, counted, invented_names
+from gaussmix._src.errors import ParameterTypeError, counted, invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.mixture.features import check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
@@ -171,9 +171,9 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
             )
         return [str(name) for name in chosen]
     for names in others:
-        listed = [] if names is None else [str(name) for name in names]
-        if len(listed) == n_features:
-            return listed
+        texts = [] if names is None else [str(name) for name in names]
+        if len(texts) == n_features:
+            return texts
     return list(invented_names(n_features))
 
 
@@ -196,7 +196,8 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
         several = [features]
     chosen = [feature_index(feature, len(names), tuple(names), "features") for feature in several]
     if not 1 <= len(chosen) <= max_features or len(set(chosen)) != len(chosen):
-        raise ValueError(f"features={features!r:.90} must be 1 to {max_features} different features.")
+        named = listed([names[index] for index in chosen]) or "none"
+        raise ValueError(f"features must be 1 to {max_features} different features, not {named}.")
     return chosen
 
 

@@ -142,7 +142,8 @@ def _report(error: BaseException, command: click.Command | None) -> int:
         if extra and os.path.isfile(first := extra[1].rstrip(")")):
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
-        click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
+        sentence = re.sub(r"\)$", ").", " ".join(error.format_message().split()))
+        click.echo(f"gaussmix: {sentence} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return EXIT_ERROR  # no message is printed, because the program that read from the pipe has ended

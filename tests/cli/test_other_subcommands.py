@@ -13,11 +13,12 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix import GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
+from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
@@ -168,6 +169,12 @@ class TestMerge:
         assert merged.weights.tolist() == [0.25, 0.75]
         assert merged.feature_names == ("x", "y")
         np.testing.assert_array_equal(merged.means, np.concatenate([part.means for part in parts]))
+
+    def test_merge_reads_the_number_of_rows_of_a_saved_estimator(self, cli, two_models, tmp_path, rng):
+        rows = pd.DataFrame(rng.normal(size=(300, 2)), columns=["x", "y"])
+        GaussianMixture().fit(rows, sample_weight=np.full(300, 2.0)).save(tmp_path / "c.gmm")
+        assert cli("merge", two_models[1], tmp_path / "c.gmm", "-o", tmp_path / "all.gmm").exit_code == 0
+        np.testing.assert_allclose(Mixture.load(tmp_path / "all.gmm").weights, [1 / 3, 2 / 3])
 
     def test_merging_to_one_component_averages_the_means_by_weight(self, cli, two_models, tmp_path):
         assert cli("merge", *two_models, "--weights", "3,1", "-k", 1, "-o", tmp_path / "one.gmm", "-q").exit_code == 0

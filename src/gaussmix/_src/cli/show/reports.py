@@ -25,7 +25,7 @@ from gaussmix._src.estimators.posterior_estimator import components_used
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
 from gaussmix._src.fit.saved_result import RUN_FIELDS, read_records
-from gaussmix._src.formats.record import Damaged
+from gaussmix._src.formats.record import Damaged, Details, FitRecord
 from gaussmix._src.formats.values import from_plain
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
@@ -323,7 +323,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         more = f", … {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
         lines.append(("features", ", ".join(names[:_MAX_NAMES]) + more))
     attributes = {} if estimator is None else estimator.attributes
-    summary = fit or _record(RowSummary, attributes, "_facts_table")
+    summary = row_summary(details)
     if summary is not None:
         weighted = "" if summary.row_weight == summary.n_rows else f" of total weight {summary.row_weight:g}"
         lines.append(("fitted to", f"{counted(summary.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
@@ -347,6 +347,12 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     if texts:
         lines.append(("settings", ", ".join(texts)))
     return lines
+
+
+def row_summary(details: Details) -> FitRecord | RowSummary | None:
+    """Return the facts about the rows of a fit, which a command or an estimator stored; None if they are missing."""
+    attributes = {} if details.estimator is None else details.estimator.attributes
+    return details.fit or _record(RowSummary, attributes, "_facts_table")
 
 
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:

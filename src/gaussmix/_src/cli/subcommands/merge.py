@@ -11,6 +11,7 @@ from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import is_quiet
+from gaussmix._src.cli.show.reports import row_summary
 from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.tables.base import STANDARD
@@ -51,7 +52,7 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...] | None,
 
 def _row_weights(models: list[ModelFile]) -> list[float]:
     """Return the total weight of each model's fitted rows; raise ValueError if a file does not store this weight."""
-    fits = [model.details.fit for model in models]
+    fits = [row_summary(model.details) for model in models]
     if len(models) > 1 and any(fit is None for fit in fits):
         names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)
         raise ValueError(f"{names}: the number of rows of the fit is not stored in the file; set --weights.")

@@ -250,7 +250,7 @@ FAILED = [
     ("convert FOO.json o.gmm", "the model 'FOO' is not one of"),
     ("plot wide.gmm -o p.png", "choose some of them with --features A,B."),
     ("plot m.gmm -o p.png --features wait", "wait"),
-    ("plot wide.gmm -o p.png --kind components --features x0,x1,x2", "1 to 2 different features, not 'x0', 'x1', 'x2'."),
+    ("plot wide.gmm -o p.png --kind components --features x0,x1,x2", "2 different features, not 'x0', 'x1', 'x2'."),
     ("plot m.gmm -o p.png --kind profile --features waiting", "'waiting' is the only one: use --kind components."),
 ]  # fmt: skip
 

@@ -235,7 +235,7 @@ def _fit(findings: ReportData) -> str:
         n_fitted = sum(why is None for why in selection.results_["failure"])
         lines.append(f"{best}, the {mark(selection.criterion)} of {counted(n_fitted, 'fitted candidate')}")
         if mixture.noise is not None:
-            lines.append("A uniform background in addition to the components, over the smaller of two boxes around the rows")
+            lines.append("A uniform background besides the components, over the smaller of two boxes around the rows")
         lines.append(f"EM from {selection.init_params} starts, {counted(selection.n_iter_, 'step')}")
         lines += filter(None, [failed_sentence(selection.results_)])
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

@@ -25,7 +25,7 @@ from gaussmix._src.sources.array import ArraySource
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _RIDGE_HELP = "Number to add to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
-_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. By default 1, with covariances that classes can share."
+_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. By default 1; classes can share covariances."
 
 
 @click.command(cls=options.OnTables)

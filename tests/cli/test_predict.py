@@ -89,6 +89,13 @@ def test_columns_are_matched_by_index_if_the_model_has_no_names(contents, cli, m
     assert [row["component"] for row in read(result.stdout)[1]] == ["1", "0"]
 
 
+def test_columns_in_another_order_predict_the_same_targets(cli, model, faithful):
+    words = "predict", model, faithful, "--targets", "waiting"
+    expected = cli(*words).stdout
+    for names in ("eruptions", "eruptions,waiting", "waiting,eruptions"):
+        assert cli(*words, "--columns", names).stdout == expected
+
+
 def test_targets_option_predicts_conditional_means_and_deviations(cli, model, csv_file):
     result = cli("predict", model, csv_file("eruptions,id\n3.6,a\n1.8,b\n"), "--targets", "waiting")
     assert (result.exit_code, result.stderr) == (0, "")

@@ -104,7 +104,7 @@ class ModelFile:
         """
         inputs = self._input_features(targets)
         wanted = None if self.details.feature_names is None else inputs
-        if wanted is not None and set(columns) == set(wanted):
+        if wanted is not None and set(columns) in (set(wanted), set(self.names)):
             columns = wanted  # if names differ only in order, columns are matched by name
         if columns or wanted is None or not table.has_names:
             candidates = columns or table.numeric_names(without=[without] if without is not None else [])

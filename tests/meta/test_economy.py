@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34105,
+    "src": 34214,
     "cpp": 13002,
-    "tests": 32463,
-    "bench": 2544,
+    "tests": 32683,
+    "bench": 2581,
     "tools": 658,
     "files": 989,
-    "inner imports of tests": 327,
-    "monkeypatched names": 91,
+    "inner imports of tests": 328,
+    "monkeypatched names": 93,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

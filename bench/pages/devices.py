@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -117,11 +118,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     is_gpu = arguments.device != "cpu"
     name = torch.cuda.get_device_name() if is_gpu else "the processor"
-    page = Page(__file__, "Rows on a device", f"{arguments.threads} threads, device: {name}")
+    page = Page(__file__, "Rows on a device", f"n_threads = {arguments.threads}, device: {name}")
     page.machine["PyTorch"] = torch.__version__
     rate = rate_of_products(arguments.device)
+    tgmm = f", tgmm {version('tgmm')}" if find_spec("tgmm") is not None else ""
     page.say(
-        f"PyTorch {torch.__version__}; milliseconds of an EM step in float64. A large matrix product runs at "
+        f"PyTorch {torch.__version__}{tgmm}; milliseconds of an EM step in float64. A large matrix product runs at "
         f"{2e-9 * rate:,.0f} GFLOP/s; the limit is the time of the two products of a step at this rate."
     )
 

@@ -428,6 +428,13 @@ class TestColumns:
             with pytest.raises(ValueError, match="column 'place': it contains categories, not numbers"):
                 open(X, columns=["place"])
 
+    @pytest.mark.parametrize("metadata", ["nonsense", "[1]", '{"columns": ["x"]}', '{"columns": null}'])
+    def test_damaged_metadata_of_pandas_are_ignored(self, metadata, tmp_path):
+        table = pa.table({"x": [1.0, 2.0, 4.0]}).replace_schema_metadata({"pandas": metadata})
+        pa.parquet.write_table(table, tmp_path / "a.parquet")
+        for X in tmp_path / "a.parquet", pa.dataset.dataset(tmp_path / "a.parquet"):
+            assert open(X).feature_names == ("x",)
+
     @pytest.mark.heavy
     def test_column_types_are_inferred_from_all_rows(self, tmp_path):
         """Check that neither the first rows nor the first file alone determine the type of a column."""

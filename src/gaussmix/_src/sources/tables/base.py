@@ -380,10 +380,13 @@ def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema
 def mark_categories(schema: pa.Schema) -> pa.Schema:
     """Return the schema with dictionary types for categorical columns of pandas, even if Parquet stores plain numbers.
 
-    Raises ValueError or TypeError if the metadata, which pandas adds to files, are damaged.
+    The schema is returned unchanged if the metadata, which pandas adds to files, are damaged.
     """
-    described = (schema.pandas_metadata or {}).get("columns", ())
-    names = {each.get("field_name") for each in described if each.get("pandas_type") == "categorical"}
+    try:
+        described = (schema.pandas_metadata or {}).get("columns", ())
+        names = {each.get("field_name") for each in described if each.get("pandas_type") == "categorical"}
+    except (AttributeError, TypeError, ValueError):
+        return schema
     for index, each in enumerate(schema if names else ()):
         if each.name in names and is_numeric(each.type):
             schema = schema.set(index, each.with_type(pa.dictionary(pa.int32(), each.type)))

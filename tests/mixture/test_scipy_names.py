@@ -58,6 +58,11 @@ def test_pdf_and_probability_reject_the_labels_of_a_series_in_another_order():
             call(one)
 
 
+def test_the_labels_of_a_series_of_points_of_one_feature_are_not_names_of_features():
+    points = pd.Series([2.0, 1.0], ["b", "a"])
+    np.testing.assert_array_equal(TWO.marginal(["a"]).logpdf(points), TWO.marginal(["a"]).logpdf([2.0, 1.0]))
+
+
 @pytest.mark.parametrize("x", [1.0, [1.0, 2.0, 3.0], np.ones((2, 3, 3))], ids=repr)
 def test_logpdf_rejects_points_of_another_shape(x):
     with pytest.raises(ValueError, match="x must have shape"):

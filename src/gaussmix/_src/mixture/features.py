@@ -43,8 +43,8 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str, indice
     """Raise ValueError if a data frame has a feature in the wrong column; messages call the rows `called`.
 
     The columns must be all features, or the features at `indices`, in this order. The labels of a pandas Series, which
-    is one row, are checked as the columns are. The check passes if the rows have neither columns nor labels, or if the
-    features have no names.
+    must be one row, are checked like the columns of a data frame. The check passes if the rows have neither columns nor
+    labels, or if the features have no names.
     """
     if names is None:
         return

@@ -74,11 +74,12 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> m.logpdf([0.0, 0.0]).round(4)
         np.float64(-1.8379)
         """
-        check_order(x, self.feature_names, "x")
         points = check_real("x", x)
         if points.ndim == 2:  # x may be a data frame with feature names
             return self._log_levels(x)
-        if self.n_features == 1 and points.ndim < 2:
+        if self.n_features > 1:
+            check_order(x, self.feature_names, "x")
+        elif points.ndim < 2:
             points = points[..., None]
         if not points.ndim or points.shape[-1] != self.n_features:
             raise ValueError(

@@ -89,6 +89,7 @@ USAGE = [  # commands, and a part of their error message
     ("fit x.csv --clusters 3", "No such option '--clusters'. Did you mean '-k'?"),
     ("fit x.csv --covariance-type full", "Did you mean '--structure'?"),
     ("fit x.csv --random-state 3", "Did you mean '--seed'?"),
+    ("fit x.csv --data", "'--start'?) See"),
     ("fit x.csv --criterion silhouette", "'cv', 'stability'. See"),
     ("fit x.csv -k", "requires an argument"),
     ("fit x.csv -k 0", "must be a number of at least 1, or"),

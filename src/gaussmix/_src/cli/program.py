@@ -142,7 +142,7 @@ def _report(error: BaseException, command: click.Command | None) -> int:
         if extra and os.path.isfile(first := extra[1].rstrip(")")):
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
-        sentence = re.sub(r"\)$", ").", " ".join(error.format_message().split()))
+        sentence = re.sub(r"(?<!\?)\)$", ").", " ".join(error.format_message().split()))
         click.echo(f"gaussmix: {sentence} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

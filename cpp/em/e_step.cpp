@@ -82,7 +82,8 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
                          &patterns_)) {
         return false;
     }
-    for (Index k = 0; k < n_components_ && is_trace; ++k) {
+    if (!is_trace) return true;
+    for (Index k = 0; k < n_components_; ++k) {
         out.second[k] = 0;
         for (Index j = 0; j < d_; ++j) out.second[k] += squares_[k * d_ + j];
     }

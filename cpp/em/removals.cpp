@@ -38,15 +38,16 @@ double Removals::log(double x) const {
 // A merge changes the sum over the components of sum r log(pi N(x | mu, Sigma)) - sum r log r, which is the
 // log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
 std::vector<Removal> Removals::ranked() const {
-    Values expected = room(n_components_), entropies(expected);  // the first and the second sum for each component
+    // the first and the second sum of each component
+    Values expected = room(n_components_), negative_entropies(expected);
     for (Index row = 0; row < n_rows_; ++row) {
         const double log_density = row_fraction_[row] * responsibilities_.log_density[row];
         for (Index k = 0; k < n_components_; ++k) expected[k] += responsibility(row, k) * log_density;
     }
     for (Index k = 0; k < n_components_; ++k) {
-        entropies[k] =
+        negative_entropies[k] =
             negative_entropy(responsibilities_.indices[k], [&](Index row) { return responsibility(row, k); });
-        expected[k] += entropies[k];  // r = pi N / p, where p is the density of the row
+        expected[k] += negative_entropies[k];  // r = pi N / p, where p is the density of the row
     }
     std::vector<Removal> result;
     for (Index heir = 0; heir < n_components_; ++heir) {
@@ -56,8 +57,8 @@ std::vector<Removal> Removals::ranked() const {
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
     std::stable_sort(result.begin(), result.end(), above);
-    // The change of the second sum takes more time and is hardly ever a gain, so it is computed only for the best
-    // merges.
+    // The change of the second sum takes more time and is never a gain, because x log x is superadditive, so it is
+    // computed only for the best merges.
     result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
     for (Removal& pair : result) {
         const auto both = [&](Index i) { return responsibility(i, pair.heir) + responsibility(i, pair.freed); };
@@ -65,7 +66,7 @@ std::vector<Removal> Removals::ranked() const {
         Indices indices;
         indices.reserve(first.size() + second.size());
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
-        pair.gain -= negative_entropy(indices, both) - entropies[pair.heir] - entropies[pair.freed];
+        pair.gain -= negative_entropy(indices, both) - negative_entropies[pair.heir] - negative_entropies[pair.freed];
     }
     // If component k is removed and all other components take over its rows, the density of a row is multiplied by
     // (1 - r_k) / (1 - pi_k). This loop computes the mean change of the log density; the limits keep logarithms finite.

@@ -76,7 +76,7 @@ def numbers(value: str, end: float, what: str) -> tuple[str, ...]:
 
 
 def output_path(value: str) -> str:
-    """Return the path of an output; "-" for a path of standard output, to which reports must not be written, too."""
+    """Return the path of an output, or "-" if the path stands for standard output, which then contains no report."""
     return STANDARD if value in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1") else value
 
 

@@ -195,7 +195,8 @@ def _fit_shared_loadings(
 
     Let c_kj be the row of `crossed` for feature j, and F_k = E[f fᵀ] (`factors`). The loadings of feature j are the
     weighted regression λ_j = (Σ_k w_kj F_k)⁻¹ Σ_k w_kj c_kj with w_kj = N_k / ψ_kj. They explain 2 λ_jᵀ c_kj − λ_jᵀ F_k
-    λ_j of component k's variance. Parameter expansion then multiplies the loadings by the root of the mean of all F_k.
+    λ_j of component k's variance. Parameter expansion then multiplies the loadings by the symmetric root of the mean of
+    all F_k with weights N_k.
     """
     regression_weights = degrees[:, None] / noise
     inverse, _, failed = factorise(einsum("kd,kqr->dqr", regression_weights, factors))
@@ -203,8 +204,8 @@ def _fit_shared_loadings(
     whitened = einsum("drq,dq->dr", inverse, einsum("kd,kdq->dq", regression_weights, crossed))
     loadings = einsum("drq,dr->dq", inverse, whitened)
     explained = einsum("dq,kdq->kd", loadings, 2.0 * crossed - einsum("dr,krq->kdq", loadings, factors))
-    mean_factors = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
-    loadings = einsum("dq,qr->dr", loadings, symmetric_root(mean_factors[None])[0])
+    mean_second_moment = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
+    loadings = einsum("dq,qr->dr", loadings, symmetric_root(mean_second_moment[None])[0])
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
 
 

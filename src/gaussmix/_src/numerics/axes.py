@@ -8,7 +8,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 
-MAX_SWEEPS = 1000
+MAX_SWEEPS = 1000  # the same as kMaxSweeps in cpp/families/axes.cpp
 
 
 def principal_axes(matrices: Array) -> tuple[Array, Array]:

@@ -38,7 +38,8 @@ class CoverageDisplay(Display):
     values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, predicted
         probability of points with a higher density than the row.
     is_central : whether regions are central intervals, as for a regressor; False for highest-density regions.
-    row_weight : (n_rows,), weights of the rows; None if all weights are 1.
+    row_weight : (n_rows,), weights of the rows; None if all weights are 1. Their rounded sum is the number of rows
+        for the grey band.
 
     Attributes
     ----------
@@ -125,7 +126,7 @@ class CoverageDisplay(Display):
         promised = np.linspace(0, 1, 101)
         inside = np.abs(2 * self.values - 1) if self.is_central else self.values
         order, weight = np.argsort(inside), self._weight
-        total = np.cumsum([0.0, *weight[order]])
+        total = np.concatenate(([0.0], np.cumsum(weight[order])))
         observed = total[np.searchsorted(inside[order], promised, side="right")] / total[-1]
         low, high = _chance(weight, promised)
         self.band_: Any = ax.fill_between(promised, low, high, **band)

@@ -25,7 +25,7 @@ from gaussmix._src.sources.array import ArraySource
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _RIDGE_HELP = "Number to add to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
-_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. By default 1; classes can share covariances."
+_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. Without -k, 1; classes may share covariances."
 
 
 @click.command(cls=options.OnTables)
@@ -89,6 +89,7 @@ def classify(
 
 
 def _as_source(rows: Array) -> ArraySource:
+    """Return a source of rows in memory, which may have missing values."""
     source: Any = ArraySource(rows)
     source.may_miss = bool(np.isnan(rows).any())
     return source
@@ -96,7 +97,7 @@ def _as_source(rows: Array) -> ArraySource:
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
     """Return the most probable class of each row, and the probability of this class."""
-    source = _as_source(rows)  # only with arrays, the classifier would warn that the columns have no names
+    source = _as_source(rows)  # for an array, the classifier would warn that its columns have no names
     probability = classifier.predict_proba(source)
     classes = np.array([label.strip() for label in classifier.predict(source).tolist()])
     return {"class": classes, "probability": probability.max(axis=1)}

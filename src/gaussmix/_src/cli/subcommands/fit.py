@@ -49,7 +49,7 @@ _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # ex
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
-_LABELS_HELP = "Labels of some rows: components from 0 on, or names, numbered by alphabet; empty or -1 for other rows."
+_LABELS_HELP = "Labels of some rows: components from 0 on, or names in alphabetical order; empty or -1 for other rows."
 _BY_HELP = "Fit a mixture to each group of rows with the same value in this column, by default as fit_many does."
 _START_HELP = f"Initialisations, separated by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
 _CHECKPOINT_HELP = "Save the state of the fit in this file; the same command continues from it."

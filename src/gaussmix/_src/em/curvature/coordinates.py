@@ -254,8 +254,9 @@ def _weight_jacobian(
     """Return the Jacobian of the log weights, (n_weights, …), and the groups of free weights.
 
     Let π_k be the weights of a group, divided by their sum. A column v of the group satisfies Σ π_k v_k = 0, so that
-    the sum of the weights does not change, and Σ π_k v_k² = 1, so that its information per row is 1. Different columns
-    satisfy Σ π_k u_k v_k = 0. `lost` contains the components without rows, whose weights are not free.
+    the sum of the weights does not change, and Σ π_k v_k² = 1, so that its information is 1 per row of the group's
+    components. Different columns satisfy Σ π_k u_k v_k = 0. `lost` contains the components without rows, whose weights
+    are not free.
     """
     K, noise, mean_weights = model.n_components, model.noise, model.without_noise.weights
     jacobian, groups = np.zeros((K + (noise is not None), 0)), list[FreeWeightGroup]()

@@ -131,10 +131,10 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
-    different_loadings, scale = covariances.loadings, covariances.noise
+    distinct_loadings, scale = covariances.loadings, covariances.noise
     if structure.loadings is Across.EQUAL:  # any scale of the features defines a basis for the shared loadings
-        different_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
-    roots, directions, spread, rotation = spectrum(different_loadings, scale)
+        distinct_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
+    roots, directions, spread, rotation = spectrum(distinct_loadings, scale)
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
     each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])

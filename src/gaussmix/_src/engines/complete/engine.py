@@ -186,7 +186,8 @@ class CompleteEngine(CoreRuns):
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
         """Return the most probable component of each row, exactly as `step` computes it with these parameters."""
-        labels, row_weight, assignment, origin, projection = np.empty(block.n_rows, np.uint16), None, None, None, None
+        labels = np.empty(block.n_rows, np.uint16)
+        row_weight = assignment = origin = projection = None
         native_target().step(
             block.rows, row_weight, assignment, origin, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE,
             self._n_threads, *RowPass(labels=labels), projection, block.log_prior, block.prior_indices,

@@ -77,8 +77,9 @@ class CsvTable(Table):
         with self._reading(), self._stream(self.names) as batches:
             schema, first = batches.schema, next(batches, None)
         for index, each in enumerate(schema):
-            is_unclear = self.thousands if pa.types.is_string(each.type) else first and _exceeds_int64(first[index])
-            if is_unclear and (kind := self._type_of_texts(index)) is not None:
+            is_grouped = bool(self.thousands) and pa.types.is_string(each.type)
+            is_large = first is not None and _exceeds_int64(first[index].slice(0, _MAX_CHECKED_ROWS))
+            if (is_grouped or is_large) and (kind := self._type_of_texts(index)) is not None:
                 schema = schema.set(index, each.with_type(kind))
         if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
             raise BadTable(f"{self.name} has a header but no rows.")

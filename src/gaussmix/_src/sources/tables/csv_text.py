@@ -85,7 +85,7 @@ def decoded_lines(lines: TextIOWrapper, source: Input) -> Iterator[str]:
 
 
 def first_fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
-    """Return the fields of the first row in these lines; the row may span several lines unless blanks separate it."""
+    """Return the fields of the first row, which may span several of these lines unless blanks separate the fields."""
     if delimiter == BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34214,
-    "cpp": 13002,
-    "tests": 32683,
+    "src": 34220,
+    "cpp": 13003,
+    "tests": 32693,
     "bench": 2583,
     "tools": 658,
     "files": 989,

@@ -185,7 +185,7 @@ def interrupt_many(n_jobs):
         was_interrupted(
             lambda start=start: fit_many(groups * 100, 3, init_params=start, **options), _GroupFits, name, **SIGNALS
         )
-        for start, name in [("kmeans", "by_core"), ("random_from_data", "one_by_one")]
+        for start, name in [("kmeans", "fit_in_core"), ("random_from_data", "fit_one_by_one")]
     ]
     same = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected
     return {"interrupted": interrupted, "same": same}

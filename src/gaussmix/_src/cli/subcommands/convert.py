@@ -63,6 +63,8 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     weights = np.atleast_1d(_read_values(parameters, "pro"))
     means, triangles = _read_values(parameters, "mean"), _read_values(parameters, "sigma_tril")
     if means.ndim < 2:  # R writes a list that contains one number as a number
+        # If there is one variance, or one for each mean, the list has the means of one feature in all components.
+        # Otherwise, the list has the means of all features in one component.
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
     noise = None
@@ -77,7 +79,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     if triangles.ndim < 2:
         triangles = triangles.reshape((-1, 1) if n_features == 1 else (1, -1))
     size = n_features * (n_features + 1) // 2
-    if triangles.shape not in ((n_components, size), (1 if family.is_shared else n_components, size)):
+    if triangles.shape != (n_components, size) and not (family.is_shared and triangles.shape == (1, size)):
         raise ValueError(
             f"sigma_tril has {counted(len(triangles), 'list')} of {counted(triangles.shape[1], 'number')}, but model "
             f"{model!r} with {counted(n_components, 'component')} and {counted(n_features, 'feature')} in mean needs "

@@ -34,21 +34,23 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
     """
     pairs, prior = _nearest_pairs(posterior), posterior.prior
     one, other = pairs.T
-    second, d = _merged_scales(posterior, one, other), prior.n_features
-    is_shared, both = posterior.covariances.is_shared, posterior.counts[one] + posterior.counts[other]
-    dof = np.broadcast_to(posterior.dof, len(one)) if is_shared else prior.dof + both
-    log_dets, is_usable = _log_dets(second, dof, posterior)
-    of_means = 0.5 * d * (log(posterior.mean_precisions[one]) + log(posterior.mean_precisions[other]))
-    of_means -= 0.5 * d * (log(prior.mean_precision + both) + log(np.array([prior.mean_precision])))
-    gains, before = of_means + prior.wishart_expectations(dof, log_dets)[1], posterior.precision_log_normalisers
-    gains = gains - before if is_shared else gains + prior.log_normaliser - before[one] - before[other]
+    scales, d = _merged_scales(posterior, one, other), prior.n_features
+    is_shared, merged_counts = posterior.covariances.is_shared, posterior.counts[one] + posterior.counts[other]
+    dof = np.broadcast_to(posterior.dof, len(one)) if is_shared else prior.dof + merged_counts
+    log_dets, is_usable = _log_dets(scales, dof, posterior)
+    # Each component adds log Z_k − log Z_0 to the bound, with the normalising constants Z_k of its posterior and Z_0 of
+    # the prior. Therefore, a merge adds log Z + log Z_0 − log Z_one − log Z_other. For a mean, log Z is −d/2 log β.
+    gains = 0.5 * d * (log(posterior.mean_precisions[one]) + log(posterior.mean_precisions[other]))
+    gains -= 0.5 * d * (log(prior.mean_precision + merged_counts) + log(np.array([prior.mean_precision])))
+    gains, log_z = gains + prior.wishart_expectations(dof, log_dets)[1], posterior.precision_log_normalisers
+    gains = gains - log_z if is_shared else gains + prior.log_normaliser - log_z[one] - log_z[other]
     gains = gains + _weight_prior_gains(posterior, one, other)
     chosen, n_pairs = list[int](), np.zeros(len(posterior.counts), dtype=np.intp)
     for index in np.argsort(-gains, kind="stable").tolist():
         if is_usable[index] and gains[index] > 0 and n_pairs[pairs[index]].max() < core.MERGE_PAIRS:
             chosen.append(index)
             n_pairs[pairs[index]] += 1
-    return pairs[chosen], gains[chosen], second[chosen]
+    return pairs[chosen], gains[chosen], scales[chosen]
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
@@ -72,17 +74,29 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
     """Return, for each component in `removed`, the gain of the bound in nats if this component is deleted.
 
-    `log_complements` are the sums Σ log (1 − r) over the rows, where r are the responsibilities of the deleted
-    component. The result is a lower bound on the gain after the rows of the deleted component are divided among the
-    other components. If components share a covariance, the result is only an estimate.
+    The result is a lower bound on the gain after the rows of the deleted component are divided among the other
+    components. If components share a covariance, the result is only an estimate.
+
+    Parameters
+    ----------
+    posterior : posterior before the deletion.
+    counts : sums Σ r_k over the rows, (n_components,), of the responsibilities that an E-step with `posterior` gives.
+    removed : indices of the components that may be deleted.
+    log_complements : sums Σ log (1 − r_k) over the rows for each component k in `removed`.
+
+    Notes
+    -----
+    A deletion removes the divergence of the component from the prior, and replaces the divergence of the weights. The
+    log evidence of a row changes by log Σ_j r_j exp(Δ_j) over the other components j, where Δ_j is the change of
+    E log π_j. By Jensen's inequality and because Δ_j ≥ 0, this is at least log (1 − r_k) + Σ_j r_j Δ_j.
     """
-    own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
-    gains, components = np.array(log_complements), np.arange(len(posterior.counts))
-    logs = posterior.expected_log_weights
+    divergences = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
+    gains, log_weights = np.array(log_complements), posterior.expected_log_weights
     for i, k in enumerate(removed):
-        without = posterior.take(components[components != k])
-        gains[i] += own[k] + posterior.weights_divergence - without.weights_divergence
-        gains[i] += float((np.delete(counts, k) * (without.expected_log_weights - np.delete(logs, k))).sum())
+        others = np.delete(np.arange(len(counts)), k)
+        without = posterior.take(others)
+        gains[i] += divergences[k] + posterior.weights_divergence - without.weights_divergence
+        gains[i] += (counts[others] * (without.expected_log_weights - log_weights[others])).sum()
     return gains
 
 

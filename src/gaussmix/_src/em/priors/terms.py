@@ -222,7 +222,12 @@ def _make_conjugate_prior(
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
-    """Return var(X) / K^(2/d); for diagonal and spherical structures, var(X) is the mean variance of the features."""
+    """Return var(X) / K^(2/d), where var(X) has the form that the covariance structure needs.
+
+    For structures with covariance matrices, var(X) is the covariance matrix of the rows, and for diagonal and spherical
+    structures, it is the mean variance of the features; see Fraley & Raftery (2007). For factor analysers, the prior
+    has a scale for each feature's variance, so var(X) consists of the variances.
+    """
     second, n_features = family.kind.second, len(moments.mean)
     fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:

@@ -223,10 +223,10 @@ def core_search_settings(
     assert family.algebra is not None, "made by `nearest_core_family`"
     n_parameters = family.algebra.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
     first_rows, second_rows = (
-        n_components * max(shared if family.is_shared else least, each * n_parameters // n_components)
-        for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
+        n_components * max(min_if_shared if family.is_shared else minimum, n_each * n_parameters // n_components)
+        for n_each, minimum, min_if_shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
-    by_chance = core.OVERFIT * n_parameters / n_components
+    split_gain_by_chance = core.OVERFIT * n_parameters / n_components  # a split adds one component's parameters
     # If components share the volume, shape or orientation of covariances, bounds on gains of splits are not used.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
@@ -249,7 +249,7 @@ def core_search_settings(
         final_steps_factor=FINAL_STEPS_FACTOR,
         n_extra_em_steps=N_EXTRA_EM_STEPS,
         crossing_work_factor=CROSSING_WORK_FACTOR,
-        misfit_gain=MISFIT_FACTOR * by_chance if is_bounded else math.inf,
+        misfit_gain=MISFIT_FACTOR * split_gain_by_chance if is_bounded else math.inf,
         n_ascents=N_ASCENTS,
         min_slow_steps=MIN_SLOW_STEPS,
     )

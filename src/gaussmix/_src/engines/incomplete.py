@@ -84,7 +84,8 @@ class IncompleteEngine(CompleteEngine):
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
     ) -> Moments:
         complete = sums if sums.observed is None else _complete_sums(sums)
-        return Moments.from_sums(replace(complete, second=_reduce_second(complete.second, spec), spec=spec))
+        second = None if complete.second is None or spec.second is Second.NONE else spec.reduce(complete.second)
+        return Moments.from_sums(replace(complete, second=second, spec=spec))
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
@@ -193,20 +194,6 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
     """Return the specification of the moments that `step` sums, and that `finish` reduces to the moments of `spec`."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
-
-
-def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
-    """Reduce second moments, summed with `_spec_to_sum(spec)`, to the second moments that `spec` requests."""
-    if second is None or spec.second is Second.NONE:
-        return None
-    result = second
-    if spec.second is Second.TRACE:
-        result = second.sum(axis=1)
-    elif spec.projection is not None:
-        projection = np.broadcast_to(spec.projection, (len(second), *spec.projection.shape[1:]))
-        projected = einsum("kij,kqj->kiq", second, projection)
-        result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
-    return result.sum(axis=0) if spec.is_pooled else result
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:

@@ -73,6 +73,19 @@ class MomentSpec:
             squares = vectors**2 if self.second is Second.DIAGONAL else (vectors**2).sum(axis=1)
         return squares.sum(axis=0) if self.is_pooled else squares
 
+    def reduce(self, second: Array) -> Array:
+        """Convert second moments (matrices, or only their diagonals if these suffice) to the requested form."""
+        result = second
+        if self.projection is not None:
+            projection = np.broadcast_to(self.projection, (len(second), *self.projection.shape[1:]))
+            projected = einsum("kij,kqj->kiq", second, projection)
+            result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
+        elif self.second is not Second.FULL and second.ndim == 3:
+            result = np.einsum("kii->ki", second)
+        if self.second is Second.TRACE:
+            result = result.sum(axis=1)
+        return result.sum(axis=0) if self.is_pooled else result
+
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
         shape = len(vectors), *self.projection.shape[1:]

@@ -11,7 +11,6 @@ from gaussmix._src.covariances import Covariances
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.families.base import Family
-from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.testing.check_covariances import check_covariances
@@ -62,16 +61,7 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
     """Convert full scatter matrices to the moments that the structure needs to update the covariances `current`."""
     spec = family.moment_spec(current)
-    second = full
-    if spec.projection is not None:
-        projection = np.broadcast_to(spec.projection, (len(full), *spec.projection.shape[1:]))
-        diagonals = np.diagonal(full, axis1=1, axis2=2)
-        second = np.concatenate((full @ projection.transpose(0, 2, 1), diagonals[:, :, None]), axis=2)
-    elif spec.second is not Second.FULL:
-        second = np.diagonal(full, axis1=1, axis2=2)
-    if spec.second is Second.TRACE:
-        second = second.sum(axis=1)
-    return Scatter(mass, second.sum(axis=0) if spec.is_pooled else second, full.shape[1], spec)
+    return Scatter(mass, spec.reduce(full), full.shape[1], spec)
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:

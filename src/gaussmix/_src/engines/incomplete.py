@@ -223,22 +223,19 @@ def _complete_sums(sums: BlockMoments) -> BlockMoments:
 
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """
-    seen, second = sums.observed, sums.second
-    assert seen is not None, "made by `_sum_observed_cells`"
-    n_features = seen.shape[1]
-    all_seen = np.maximum(seen.sum(axis=0), np.finfo(np.float64).tiny)
-    centre = (seen * sums.anchor + sums.first).sum(axis=0) / all_seen
-    offset = np.where(seen > 0, sums.first / np.where(seen > 0, seen, 1.0), centre - sums.anchor)
-    if second is None:
-        return replace(sums, first=sums.mass[:, None] * offset, observed=None)
-    squares = second if second.ndim == 2 else np.array(np.einsum("kii->ki", second))
-    about_centre = squares + 2 * sums.first * (sums.anchor - centre) + seen * (sums.anchor - centre) ** 2
-    mean_square = about_centre.sum(axis=0) / all_seen + offset**2
-    missing = sums.mass[:, None] - seen
-    added = missing * np.where(seen > 0, squares / np.where(seen > 0, seen, 1.0), mean_square)
-    if second.ndim == 2:
-        second = second + added
-    else:
-        second = np.array(second)
-        second[:, np.arange(n_features), np.arange(n_features)] += added
-    return replace(sums, first=sums.mass[:, None] * offset, second=second, observed=None)
+    observed = sums.observed
+    assert observed is not None, "made by `_sum_observed_cells`"
+    is_observed, divisor = observed > 0, np.where(observed > 0, observed, 1.0)
+    total = np.maximum(observed.sum(axis=0), np.finfo(np.float64).tiny)
+    centre = (observed * sums.anchor + sums.first).sum(axis=0) / total  # mean of each feature over all components
+    offset = np.where(is_observed, sums.first / divisor, centre - sums.anchor)  # component means minus anchors
+    completed = replace(sums, first=sums.mass[:, None] * offset, observed=None)
+    if sums.second is None:
+        return completed
+    second = np.array(sums.second)
+    squares = second if second.ndim == 2 else np.einsum("kii->ki", second)  # a view of the diagonals
+    # Σ γ (x − c)² = Σ γ (x − a)² + 2 (a − c) Σ γ (x − a) + (a − c)² Σ γ, for the anchor a and the centre c
+    about_centre = squares + 2 * sums.first * (sums.anchor - centre) + observed * (sums.anchor - centre) ** 2
+    mean_square = np.where(is_observed, squares / divisor, about_centre.sum(axis=0) / total + offset**2)
+    squares += (sums.mass[:, None] - observed) * mean_square
+    return replace(completed, second=second)

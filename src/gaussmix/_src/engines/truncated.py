@@ -126,16 +126,16 @@ class TruncatedEngine(CompleteEngine):
         neighbours contains. Engines that differ only in `n_drawn` compare equal, too.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
-    goes_on_below : if there are fewer components than this number, the run continues an earlier run: from a checkpoint,
-        or after a component was dropped. If a run continues, the first candidate components must be nearly the best,
-        because otherwise the free energy would decrease.
+    continues_below : if there are fewer components than this number, the run continues an earlier run: from a
+        checkpoint, or after a component was dropped. If a run continues, the first candidate components must be nearly
+        the best, because otherwise the free energy would decrease.
     """
 
     is_truncated: ClassVar[bool] = True
     n_candidates: int = field(default=DEFAULT_CANDIDATES, compare=False)
     n_drawn: int = field(default=0, compare=False)
     start_index: int = 0
-    goes_on_below: int = field(default=0, compare=False)
+    continues_below: int = field(default=0, compare=False)
 
     @property
     def complete_engine(self) -> CompleteEngine:
@@ -212,13 +212,13 @@ class TruncatedEngine(CompleteEngine):
         K = len(parameters.means)
         if self.n_candidates >= K:  # all components, because a search could miss some
             return np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
-        is_late = self.goes_on_below > K or context.n_passes > 0
+        is_continued = self.continues_below > K or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
-        if is_late and context.n_rows * K <= MAX_COMPARED_PAIRS:
+        if is_continued and context.n_rows * K <= MAX_COMPARED_PAIRS:
             return self._likeliest(block, parameters)
         neighbours = np.ascontiguousarray(context.component_map.neighbours[:, :N_NEAR])
         candidates = self._find_candidates(block, parameters, replace(context.component_map, neighbours=neighbours))
-        if is_late:
+        if is_continued:  # the search found near means, but a continued run needs the most probable components
             mixture = pack_parameters(parameters)
             for key in range(N_ROUNDS):
                 _call_core(block, mixture, candidates, context.component_map, self._n_threads, n_expanded=1, key=key)

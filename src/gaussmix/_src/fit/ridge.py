@@ -111,7 +111,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     engine: Any = problem.engine
     if (gap := end.trace.posterior_gap) is not None:  # only truncated EM stores a gap
         engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
-        engine = replace(engine, goes_on_below=problem.n_components + 1)
+        engine = replace(engine, continues_below=problem.n_components + 1)
     how = {"is_accelerated": plan.is_accelerated}
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
     if result is None or result.trace.n_steps < 2:

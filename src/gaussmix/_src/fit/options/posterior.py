@@ -80,8 +80,8 @@ class TruncatedPosterior(FitOption):
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
         """Yield the states of a run; improve the candidate components until the bound is close enough."""
         assert self._engine is not None
-        goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
-        engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
+        is_continued = initial is not None or isinstance(plan.starts[start_index], ModelStart)
+        engine = replace(self._engine, start_index=start_index, continues_below=problem.n_components + is_continued)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
@@ -116,9 +116,9 @@ class TruncatedPosterior(FitOption):
             if not is_too_wide:
                 yield state
                 return
-            n_candidates = engine.n_candidates if engine.n_drawn == 0 else 2 * engine.n_candidates
-            n_candidates = min(n_candidates, problem.n_components)
-            engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, goes_on_below=problem.n_components + 1)
+            n_components, factor = problem.n_components, 1 if engine.n_drawn == 0 else 2
+            n_candidates = min(factor * engine.n_candidates, n_components)
+            engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, continues_below=n_components + 1)
             initial = state._replace(outcome=None)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:

@@ -192,13 +192,13 @@ class BayesianGaussianMixture(PosteriorEstimator):
         began = perf_counter()
         problem, plan = self._checked(X, sample_weight, options)
         warn(check_features(self.covariance_type, problem.source.n_features))
-        run, ends, _ = fit(problem, plan, options)
+        best = fit(problem, plan, options)
         row_summary = RowSummary.from_source(problem.data.raw_source, X, None, began)
-        fitted = make_fitted(problem, plan, run, ends, row_summary, self._names)
+        fitted = make_fitted(best, plan, row_summary, self._names)
         objective = problem.objective
         assert isinstance(objective, VariationalObjective), "made by `check_prior`"
-        model = self._keep_posterior(objective.variational_posterior(run.model), self.n_components)
-        self._finish(replace(fitted, model=model), options, problem, run, X)
+        model = self._keep_posterior(objective.variational_posterior(best.final_state.model), self.n_components)
+        self._finish(replace(fitted, model=model), options, best, X)
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Check the data and all parameters; return the optimisation problem and the plan of the fit."""

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src import report, validation
-from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.fit import find_certificate
+from gaussmix._src.fit.fit import BestRun, find_certificate
 from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
@@ -83,19 +82,15 @@ def apply_options(
 
 
 def make_fitted(
-    problem: Problem,
+    best: BestRun,
     plan: Plan,
-    run: EMState,
-    ends: Sequence[Trace],
     row_summary: RowSummary,
     names: Sequence[str] | None,
     *,
     is_ridge_dropped: bool = False,
 ) -> FitResult:
-    """Return the result of a fit from its best run, and issue warnings about this run.
-
-    `run` is the last state of the best run, and `ends` are the traces of all runs.
-    """
+    """Return the result of a fit from its best run, and issue warnings about this run."""
+    run, run_traces, problem = best
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
     scale, skip_reason = objective.objective_scale, plan.skip_reasons.get(plan.candidate)
     has_converged = run.outcome is Outcome.CONVERGED
@@ -117,8 +112,8 @@ def make_fitted(
     on_ridge = []
     if not (distinct_note or is_ridge_dropped) and (has_ridge or problem.ridge == 0):
         on_ridge = report.messages.warn_of_ridge(problem, run.model, constant, names)
-    certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, ends, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
+    certificate = find_certificate(problem, run, run_traces, is_requested=plan.check_maximum)
+    ending = Ending.from_run(run, run_traces, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
     if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     notes = [*(after.diagnostics.diagnose_run(run, constant, names, distinct_note) if is_unusual else ()), *on_ridge]

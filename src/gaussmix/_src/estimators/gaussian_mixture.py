@@ -400,14 +400,15 @@ class GaussianMixture(LikelihoodEstimator):
         if source.n_features == 1 or self.covariance_type in ("E", "V"):
             warn(check_features(self.covariance_type, source.n_features))
         try:
-            run, ends, solved = fit(problem, plan, options)
+            best = fit(problem, plan, options)
         except SingularCovarianceError as error:
             raise after.diagnostics.explain_singular(error, source, family, self._names) from None
-        row_summary = RowSummary.from_source(source, X, run.trace.last_objective if run.trace.n_steps else None, began)
-        is_dropped = solved is not problem
-        fitted = make_fitted(solved, plan, run, ends, row_summary, self._names, is_ridge_dropped=is_dropped)
-        self._finish(fitted, options, solved, run, X)
-        return solved
+        trace = best.final_state.trace
+        row_summary = RowSummary.from_source(source, X, trace.last_objective if trace.n_steps else None, began)
+        # `fit` solves another problem only if EM continued without the automatic ridge.
+        fitted = make_fitted(best, plan, row_summary, self._names, is_ridge_dropped=best.problem is not problem)
+        self._finish(fitted, options, best, X)
+        return best.problem
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Check the data and all parameters; return the optimisation problem and the plan of the fit."""

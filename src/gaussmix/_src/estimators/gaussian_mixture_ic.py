@@ -26,6 +26,7 @@ from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge,
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
+from gaussmix._src.fit.fit import BestRun
 from gaussmix._src.fit.fitted import Diagnosis, RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
@@ -274,15 +275,15 @@ class GaussianMixtureIC(LikelihoodEstimator):
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         row_summary = RowSummary.from_source(source, X, reached, began)
-        of_best = selection.candidate_problem(best.candidate)
+        best_run = BestRun(best.final_state, best.run_traces, selection.candidate_problem(best.candidate))
         plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
-        fitted = make_fitted(of_best, plan, best.final_state, best.run_traces, row_summary, self._names)
+        fitted = make_fitted(best_run, plan, row_summary, self._names)
         assert fitted.outcome is not None, "the best candidate has been fitted"
         reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
         diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose(self._names)]
         outcome = replace(fitted.outcome, reason=reason, diagnostics=diagnostics)
         fitted = replace(fitted, outcome=outcome, results=table, best_index=index)
-        self._finish(fitted, options, of_best, best.final_state, X)
+        self._finish(fitted, options, best_run, X)
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started, SearchWarning)
         sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))

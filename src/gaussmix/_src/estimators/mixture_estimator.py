@@ -22,7 +22,7 @@ from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
-from gaussmix._src.fit.problem import Problem, TrainingData
+from gaussmix._src.fit.problem import TrainingData
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
@@ -37,7 +37,7 @@ from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
-    from gaussmix._src.em.objective.trace import EMState
+    from gaussmix._src.fit.fit import BestRun
     from gaussmix._src.fit.fitted import FitResult
     from gaussmix._src.fit.monitor import Callback
     from gaussmix._src.fit.options.base import FitOptions
@@ -143,11 +143,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def _fit_mixture(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
         """Fit the mixture with the options in use, and store the result in this estimator."""
 
-    def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:
+    def _finish(self, fitted: FitResult, options: FitOptions, best: BestRun, X: object) -> None:
         """Store the result of a fit, and a weak reference to X, so that `labels_` can be predicted while X exists."""
         for option in options:
-            fitted = option.adapt_result(fitted, problem, run)
-        self._fitted, source = fitted, problem.data.raw_source
+            fitted = option.adapt_result(fitted, best.problem, best.final_state)
+        self._fitted, source = fitted, best.problem.data.raw_source
         if source.has_errors:
             self._label_source = "predict would need X_error"
         elif fitted.cutoff is not None:

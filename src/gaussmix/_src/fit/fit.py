@@ -35,7 +35,7 @@ class BestRun(NamedTuple):
     """
 
     final_state: EMState
-    run_traces: tuple[Trace, ...]
+    run_traces: Sequence[Trace]
     problem: Problem
 
 

@@ -79,21 +79,20 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
         ridge = fitting.data.default_ridge if estimator._fitted.outcome.is_ridge_dropped else fitting.objective.ridge
         return StreamState(sums, ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
     fraction = min(profile.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
-    seen = state.seen_weight + fraction
-    log_decay_factor = check_forgetting(estimator.forgetting).log_decay_factor(seen, fraction)
-    source, objective = TrainingData(portion).make_source(), Objective(state.ridge)
-    of_step = source, estimator._engine(), estimator._fitted.model, state.moments, objective, log_decay_factor
-    sums, model, frozen = online_step(*of_step)
-    trace, fitted = Trace(frozen_components=frozen), estimator._fitted
-    before = fitted.outcome
+    seen_weight = state.seen_weight + fraction
+    log_decay = check_forgetting(estimator.forgetting).log_decay_factor(seen_weight, fraction)
+    source, objective, fitted = TrainingData(portion).make_source(), Objective(state.ridge), estimator._fitted
+    sums, model, frozen = online_step(source, estimator._engine(), fitted.model, state.moments, objective, log_decay)
+    trace, before = Trace(frozen_components=frozen), fitted.outcome
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
+    # After an online step, it is unknown whether the fit is at a maximum, and how much further steps would gain.
     outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best)
     outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
     # `row_summary` is removed, because it describes only the first rows.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace, estimator._names), CollapseWarning)
-    return replace(state, moments=sums, seen_weight=seen)
+    return replace(state, moments=sums, seen_weight=seen_weight)
 
 
 def fit_waiting(estimator: Any) -> None:

@@ -90,6 +90,7 @@ class Coefficients:
         slopes, squares = whitened @ matrix, (whitened**2).sum(axis=1)
         if not np.isfinite(slopes).all() or not np.isfinite(squares).all():
             return None
+        # Rounding errors are about ε ½ ‖factors (x − means)‖². At the limit, they reach ½ √ε.
         limit = float(self.constants.max()) - 0.5 * float(np.finfo(dtype).eps) ** -0.5
         return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
 

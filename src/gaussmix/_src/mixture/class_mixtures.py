@@ -35,11 +35,16 @@ class ClassMixtures:
 
     @classmethod
     def from_mixtures(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
-        """Make the joint distribution from one mixture per class and the class probabilities (n_classes,)."""
+        """Make the joint distribution from one mixture per class and the class probabilities (n_classes,).
+
+        The joint mixture has the covariance structure of the classes if all classes have the same structure, and if
+        components of this structure share no parameters. Otherwise, the covariances of the joint mixture are
+        unconstrained.
+        """
         sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
         classes = np.repeat(np.arange(len(mixtures)), sizes)
-        is_one = all(mixture.family == family for mixture in mixtures)
-        if not is_one or not is_separate(family, mixtures[0].n_features):
+        has_one_family = all(mixture.family == family for mixture in mixtures)
+        if not has_one_family or not is_separate(family, mixtures[0].n_features):
             return cls(Mixture.concatenate(mixtures, prior), classes)
         arrays = [(each.weights, each.means, each.covariances) for each in mixtures]
         weights, means, covariances = (np.concatenate(part) for part in zip(*arrays, strict=True))

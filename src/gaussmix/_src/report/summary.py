@@ -72,8 +72,10 @@ class Summary:
         header, rows = self._table() if width is None else self._cells()
         if width is None:
             return "\n".join(line.rstrip() for line in aligned([header, *rows]))
-        turned = [list(column) for column in zip(header, *rows, strict=True)]
-        layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], turned)]
+        transposed = [list(column) for column in zip(header, *rows, strict=True)]
+        layouts = [(layout[0], shortened(layout[1:])) for layout in ([header, *rows], transposed)]
+        # Tables are tried from wide to narrow, each first as it is and then transposed. If no table fits, the result is
+        # the narrowest table that is not transposed, `tried[-2]`.
         tried = [aligned(_cut(*layout, n_columns)) for n_columns in range(_MAX_COLUMNS, 1, -1) for layout in layouts]
         fitting = next((lines for lines in tried if len(lines[0]) <= width), tried[-2])
         return "\n".join(line.rstrip() for line in fitting)

@@ -200,10 +200,10 @@ class Source(ABC):
         if kind not in cached:
             needs_all = self.is_remote and RowStatistics not in cached
             first = kinds_for(self.n_features, may_miss=self.may_miss) if needs_all else []
-            cached.update(self._find(first if kind in first else [*first, kind]))
+            cached.update(self._compute_statistics(first if kind in first else [*first, kind]))
         return cached[kind]
 
-    def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[type[RowStatistic], Any]:
+    def _compute_statistics(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[type[RowStatistic], Any]:
         """Compute several row statistics in one pass over all rows."""
         return dict(zip(kinds, self.sum_of(partial(findings, kinds=kinds)), strict=True))
 

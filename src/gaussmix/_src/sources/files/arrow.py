@@ -124,7 +124,7 @@ class TableReader(BatchReader):
         self.has_names = table.has_names
         self.notices = [*table.notices, *self.notices]
         self.is_slow = table.is_slow(self.read_columns)
-        self.n_rows = 0 if self.is_slow else table.n_rows or 0
+        self.n_rows = 0 if self.is_slow else table.n_rows or 0  # rows of slow tables are counted when they are copied
         self.n_together = table.n_together(self.read_columns)
         self.identity = (*table.versions.identity, *([table.complete, table.dialect] if table.files else []))
 

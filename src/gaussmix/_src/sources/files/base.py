@@ -161,15 +161,17 @@ class FileSource(Source):
         self.feature_names = tuple(reader.names) if reader.has_names else None
         self.reader, self.memory, self.may_miss = reader, int(STATES_FRACTION * memory), reader.may_miss
         self.integer_columns = reader.integer_columns
-        limit = max(min(MAX_CHUNK_BYTES, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
-        self._chunk_rows = min(1 << (limit.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
+        # All buffers together have at most a quarter of the memory. A chunk has 2^m leaves, so that it is a node of the
+        # summation tree.
+        max_leaves = max(min(MAX_CHUNK_BYTES, memory // (4 * N_BUFFERS)) // reader.bytes_of(LEAF_ROWS), 1)
+        self._chunk_rows = min(1 << (max_leaves.bit_length() - 1), count_leaves(self.n_rows)) * LEAF_ROWS
 
     def __repr__(self) -> str:
         return f"<FileSource {self.reader.name}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     def blocks(self) -> Iterator[Block]:
         began = perf_counter()
-        with closing(_Ahead(self.reader, self._chunk_rows)) as blocks:
+        with closing(_PrefetchedBlocks(self.reader, self._chunk_rows)) as blocks:
             for block in blocks:
                 yield block
                 if self.on_progress is not None:
@@ -183,9 +185,10 @@ class FileSource(Source):
         self.collect(RowStatistics)  # the pass that computes these statistics also draws the sample
         return super().sample(n_rows)
 
-    def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
+    def _compute_statistics(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
+        """Compute several row statistics in one pass, which also draws the sample that `sample` caches."""
         if RowStatistics not in kinds:
-            return super()._find(kinds)
+            return super()._compute_statistics(kinds)
         survey = Survey(self.n_rows, kinds)
         for block in self.blocks():
             survey.add(block)
@@ -194,7 +197,7 @@ class FileSource(Source):
         return survey.findings if sample is None else {**survey.findings, ("sample", LEAF_ROWS): sample}
 
 
-class _Ahead:
+class _PrefetchedBlocks:
     """An iterator over the blocks of one pass, which a separate thread reads while other blocks are processed.
 
     The thread is a daemon thread, which opens and closes the cursor, so that Python can exit while a slow disk is read.
@@ -202,21 +205,22 @@ class _Ahead:
 
     def __init__(self, reader: Reader, chunk_rows: int) -> None:
         self._reader, self._n_chunks, self._is_over = reader, -(-reader.n_rows // chunk_rows), False
-        self._rooms: SimpleQueue[Block] = SimpleQueue()
+        self._buffers: SimpleQueue[Block] = SimpleQueue()
         self._results: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
         for _ in range(N_BUFFERS):
-            self._rooms.put(reader.room(chunk_rows))
+            self._buffers.put(reader.room(chunk_rows))
         self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
 
     def __iter__(self) -> Iterator[Block]:
         self._thread.start()
         while (result := self._next()) is not None:
-            room, block = result
+            buffer, block = result
             yield block
-            self._rooms.put(room)
+            self._buffers.put(buffer)
         self._reader.versions.check()  # files may have changed after the thread finished
 
     def _next(self) -> tuple[Block, Block] | None:
+        """Wait for the next block; return its buffer and the block, or None after the last block."""
         while True:
             try:
                 result = self._results.get(timeout=WAIT_SECONDS)
@@ -230,10 +234,10 @@ class _Ahead:
         try:
             with closing(Cursor(self._reader)) as cursor:
                 for _ in range(self._n_chunks):
-                    room = self._rooms.get()
+                    buffer = self._buffers.get()
                     if self._is_over:
                         return
-                    self._results.put((room, cursor.read(room)))
+                    self._results.put((buffer, cursor.read(buffer)))
             self._results.put(None)
         except BaseException as error:
             self._results.put(error)
@@ -241,7 +245,7 @@ class _Ahead:
     def close(self) -> None:
         """Stop reading."""
         self._is_over = True
-        self._rooms.put(self._reader.room(0))  # wakes the reading thread if it is waiting for a buffer
+        self._buffers.put(self._reader.room(0))  # wakes the reading thread if it is waiting for a buffer
         if self._thread.is_alive():
             self._thread.join()
 

@@ -9,8 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gaussmix._src import plugins
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.sources.base import Source
@@ -18,8 +16,6 @@ from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.open_options import Opener, OpenOptions
 
 DEFAULT_MEMORY = "512 MB"
-
-
 _BATCHES = "gaussmix._src.sources.files.batches"
 
 # For each type of table (library and class, or extension of the file), the function that opens the table. A string
@@ -44,8 +40,7 @@ SOURCES: dict[str, Opener | str] = {
 }
 IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # other packages can't open these libraries' tables
 SEVERAL = "To open several files, pass a pattern, their folder or pyarrow.dataset.dataset(files)."
-_SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
 def open(
@@ -118,13 +113,9 @@ def is_table(data: Any) -> bool:
 
 def check_memory(memory: int | str) -> int:
     """Return a number of bytes, which may be given as a number or as a string such as "512 MB" or "2 GiB"."""
-    result = _SIZE.fullmatch(str(memory))
-    try:
-        number = float(result[1]) if result else 0.0
-    except ValueError:
-        number = 0.0
-    unit = _SIZE_SUFFIXES[result[2].upper()] if result else 1
-    n_bytes = int(number * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
+    size, n_bytes = _SIZE.fullmatch(str(memory)), 0
+    if size is not None:
+        n_bytes = int(float(size[1]) * (1024 if size[3] else 1000) ** " KMGT".index(size[2].upper() or " "))
     if n_bytes < 1:
         raise ValueError(f"memory must be a number of bytes or a string such as '512 MB', got {memory!r}.")
     return n_bytes

@@ -204,16 +204,17 @@ class _Partition:
 
 def _joined(batches: Batches, layout: Layout) -> Iterator[_Partition]:
     """Yield the partitions of a task one after the other; the parts of each partition may come in any order."""
-    result = ((number.as_py(), content) for batch in batches for number, _, content in zip(*batch.columns, strict=True))
-    for number, records in groupby(result, itemgetter(0)):
+    contents = ((number.as_py(), each) for batch in batches for number, _, each in zip(*batch.columns, strict=True))
+    for number, records in groupby(contents, itemgetter(0)):
         blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
         first, end = layout.bounds(number)
+        # The parts are complete if each part begins where the part before it ends.
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
             yield _Partition(number, [], INCOMPLETE_DIGEST, layout.changed)
             continue
-        names = list(nodes(blocks))
-        reasons = (layout.about.invalid_reason(block) for block in names)
-        yield _Partition(number, names, _digest(names), next((why for why in reasons if why is not None), None))
+        joined = list(nodes(blocks))
+        reasons = (layout.about.invalid_reason(node) for node in joined)
+        yield _Partition(number, joined, _digest(joined), next((why for why in reasons if why is not None), None))
 
 
 def _digest(blocks: Iterable[Block]) -> int:

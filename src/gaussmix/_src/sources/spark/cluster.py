@@ -65,20 +65,21 @@ class SparkCluster(Remote):
     def __init__(self, frame: Any, about: About) -> None:
         super().__init__(about)
         store, self._n_passes = StateStore(uuid4().hex), 0
-        self._life = _Life(frame.sparkSession, store)
-        self._pieces = self._life.keep(frame, StorageLevel.DISK_ONLY)
-        result = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
-        self.n_rows = int(result["n_rows"].to_numpy().sum())
-        self._layout, self.invalid_reason = _laid_out(
-            result, replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession), store
-        )
+        self._executor_data = _ExecutorData(frame.sparkSession, store)
+        self._pieces = self._executor_data.keep(frame, StorageLevel.DISK_ONLY)
+        # This process receives the number of rows and the position of each piece, but not the rows.
+        piece_table = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
+        self.n_rows = int(piece_table["n_rows"].to_numpy().sum())
+        about, n_cores = replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession)
+        self._layout, self.invalid_reason = _lay_out_pieces(piece_table, about, n_cores, store)
         if self.invalid_reason is not None or not self.n_rows:
             self._pieces.unpersist()
             return
-        self._stored = self._life.keep(self._joined(pieces.hold, pieces.STORED), StorageLevel.MEMORY_AND_DISK)
+        stored = self._joined(pieces.hold, pieces.STORED)  # paths of files on executors, and digests of their rows
+        self._stored = self._executor_data.keep(stored, StorageLevel.MEMORY_AND_DISK)
         partitions = jobs.answered(self._stored.drop("path"), f"join {about.name} to leaves").sort_by("number")
         self._digests = partitions["digest"].to_numpy()
-        self.invalid_reason = _first(partitions["flaw"])
+        self.invalid_reason = _first_reason(partitions["flaw"])
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which executors compute once and store for all later passes."""
@@ -206,7 +207,7 @@ class SparkCluster(Remote):
         return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)
 
 
-class _Life:
+class _ExecutorData:
     """A handle of data on executors, which are removed when no source refers to this handle any more."""
 
     def __init__(self, session: Any, store: StateStore) -> None:
@@ -229,7 +230,7 @@ def _count_cores(session: Any) -> int:
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
+def _lay_out_pieces(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Return the layout of pieces in the order of files or Spark partitions, and the first error message or None."""
     files = table["file"].combine_chunks().dictionary_encode()
     # The paths are sorted in the same order as in `gaussmix.open`.
@@ -247,7 +248,7 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
     while n_partitions > MAX_TASKS * n_cores * n_together:
         n_together *= 2
     layout = Layout(about, indices[by_key], starts[by_key], n_leaves, n_together, store)
-    return layout, _first(table["flaw"].take(order))
+    return layout, _first_reason(table["flaw"].take(order))
 
 
 def _bytes_of(size: str) -> float:
@@ -257,7 +258,7 @@ def _bytes_of(size: str) -> float:
     return int(match[1]) * 1024.0 ** " kmgtp".index(match[2] or " ") or inf
 
 
-def _first(reasons: pa.ChunkedArray) -> str | None:
+def _first_reason(reasons: pa.ChunkedArray) -> str | None:
     """Return the first message that is not null; None if all are null."""
     result = reasons.drop_null()
     return result[0].as_py() if len(result) else None

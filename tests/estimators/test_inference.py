@@ -211,6 +211,13 @@ def test_fixed_parameters_have_standard_error_0():
     np.testing.assert_array_equal(equal.conf_int()[:2], [[0.5, 0.5]] * 2)
 
 
+def test_parameters_along_flat_directions_have_no_covariance_with_fixed_parameters():
+    peak = fitted(rows()).inference(rows()).optimum
+    flat = replace(peak, information=replace(peak.information, matrix=np.zeros((1, 1))))
+    found = flat.delta_method_covariance(np.array([[1.0], [0.0]]), "hessian")
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [np.nan, 0.0]])
+
+
 @pytest.mark.parametrize(("structure", "fixed"), [("tied", np.eye(D)), ("EEI", np.ones(D)), ("EII", 1.0)])
 def test_a_fixed_shared_covariance_equals_fixed_covariances_of_all_components(structure, fixed):
     options = {"restrictions": Restrictions(fixed_covariances=[0, 1]), "means_init": [[0, 0], [4, 4]]}

@@ -160,13 +160,14 @@ class LocalMaximum:
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
             steep, flat = self._steep_and_flat_directions
-            matrix = steep.T @ matrix @ steep
+            matrix, along = steep.T @ matrix @ steep, jacobian @ steep
             if outer.size:
                 outer = steep.T @ outer @ steep
-            touched, along = ((jacobian @ flat) ** 2).sum(axis=1), jacobian @ steep
-            along[touched > MAX_FLAT_FRACTION * (jacobian**2).sum(axis=1)] = np.nan
-        if not matrix.size:
-            return np.where(np.isnan(along).any(axis=1) | jacobian.any(axis=1), np.nan, 0.0) * np.ones((len(along), 1))
+            flat_squares = ((jacobian @ flat) ** 2).sum(axis=1)
+            along[flat_squares > MAX_FLAT_FRACTION * (jacobian**2).sum(axis=1)] = np.nan
+        if not matrix.size:  # no direction is steep, so that only parameters that never change have a covariance, 0
+            is_unknown = jacobian.any(axis=1)
+            return np.where(np.logical_or.outer(is_unknown, is_unknown), np.nan, 0.0)
         factors, _, failed = factorise((outer if kind == "outer" else matrix)[None])
         if failed.any():
             raise ValueError(

@@ -480,6 +480,20 @@ def test_every_task_of_a_model_selection_ends_even_if_candidates_fail(options, X
     assert tasks.notes == ["setup", "teardown"]
 
 
+def test_every_task_ends_if_max_time_cuts_a_step():
+    tasks = OpenTasks()
+
+    class CutSecondStep(FactorAnalyzer):
+        def update(self, scatter, current):
+            if ("begin", "iteration", 1) in tasks.notes:
+                raise TimeIsOver
+            return super().update(scatter, current)
+
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
+        GaussianMixture(2, covariance_type=CutSecondStep(1), tol=0).set_callbacks(tasks).fit(WIDER)
+    assert tasks.notes == ["setup", "teardown"]
+
+
 def test_model_selection_raises_if_no_candidate_can_be_fitted(X):
     flat = np.c_[X, np.ones(len(X))]
     search = GaussianMixtureIC([1, 2], covariance_type="full", reg_covar=0, callbacks=[lambda step: True])

@@ -84,6 +84,7 @@ class Monitor(FitOption):
         if "_skl_callbacks" in vars(self.estimator):
             from sklearn.callback import with_callbacks
 
+            # `with_callbacks` tears the callbacks down after the method that it decorates, which does nothing here.
             self._exit_stack.callback(with_callbacks(lambda estimator: None), self.estimator)
         if self._max_time is not None:
             self._exit_stack.enter_context(waiting_for(self._max_time))
@@ -153,21 +154,25 @@ class Monitor(FitOption):
         self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
     ) -> Iterator[EMState]:
         """Yield the states of a run, and call the callbacks after each step."""
-        open_parts = [] if task is None else [task.begin_subtask("start")]
+        open_tasks = [] if task is None else [task.begin_subtask("start")]
         try:
-            yield from self._call_callbacks(run(initial), start, candidate, open_parts)
+            yield from self._call_callbacks(run(initial), start, candidate, open_tasks)
         except SingularCovarianceError:  # ends open tasks, because another initialisation may succeed
-            for part in reversed(open_parts):
-                part.end(None)
+            for open_task in reversed(open_tasks):
+                open_task.end(None)
             raise
 
     def _call_callbacks(
-        self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
+        self, states: Iterator[EMState], start: int, candidate: int | None, open_tasks: list[CallbackTask]
     ) -> Iterator[EMState]:
-        """Yield states and call the callbacks; `open_parts` holds the open tasks of the run and of its current step."""
+        """Yield states and call the callbacks; `open_tasks` holds the open tasks of the run and of its current step.
+
+        A callback may request the end of the run when the task of a step ends, and the end of the fit when the task of
+        the run ends.
+        """
         n_steps, before = 0, perf_counter()
-        if open_parts and open_parts[0].max_subtasks:
-            open_parts.append(open_parts[0].begin_subtask("iteration"))
+        if open_tasks and open_tasks[0].max_subtasks:
+            open_tasks.append(open_tasks[0].begin_subtask("iteration"))
         for index, state in enumerate(states):
             is_last = state.outcome is not None
             if state.trace.n_steps > n_steps:
@@ -178,22 +183,24 @@ class Monitor(FitOption):
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
                 # If the first state is the last, it was read from a checkpoint, and the callbacks saw it before.
                 was_called = is_last and index == 0
-                is_ended = not was_called and self._is_stopped_at(step)
-                if len(open_parts) > 1:
-                    is_ended |= open_parts.pop().end(mixture)
-                    if not (is_ended or is_last):
-                        open_parts.append(open_parts[0].begin_subtask("iteration"))
-                if is_ended and not is_last:  # a callback requests the end of the run or of the fit
+                is_stopped = not was_called and self._is_stopped_at(step)
+                if len(open_tasks) > 1:
+                    is_stopped |= open_tasks.pop().end(mixture)
+                    if not (is_stopped or is_last):
+                        open_tasks.append(open_tasks[0].begin_subtask("iteration"))
+                if is_stopped and not is_last:  # a callback requests the end of the run or of the fit
                     state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True
                 before = perf_counter()
-            if is_last and open_parts:
+            if is_last and open_tasks:
+                for open_task in reversed(open_tasks[1:]):  # `max_time` has cut a step
+                    open_task.end(None)
                 self._best_end = choose_better(self._best_end, state)
-                self._was_last_start |= open_parts.pop().end(Mixture._from_model(state.model))
+                self._was_last_start |= open_tasks[0].end(Mixture._from_model(state.model))
             yield state
             if is_last:
                 return
-        for part in reversed(open_parts):  # the caller closed the run before its end
-            part.end(None)
+        for open_task in reversed(open_tasks):  # the run has no final state if its candidate failed or time is over
+            open_task.end(None)
 
     def _is_stopped_at(self, step: Step) -> bool:
         """Call the user's callbacks, and return whether a callback requests the end of the fit."""

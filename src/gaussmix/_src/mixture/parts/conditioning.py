@@ -113,8 +113,8 @@ class Conditional:
         """Return the conditional mean E[u | x] = Σ_k γ_k m_k(x) for each row x, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
-        for part, values, shared in self._pieces(block, engine):
-            means[part] = weighted_mean(shared, partial(self.component_means, rows=values))
+        for part, values, responsibilities in self._pieces(block, engine):
+            means[part] = weighted_mean(responsibilities, partial(self.component_means, rows=values))
         return check_range(means, CONDITION_OVERFLOW)
 
     @quiet
@@ -123,9 +123,9 @@ class Conditional:
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
-        for part, values, shared in self._pieces(block, engine, self.n_unknown):
-            between = mean_and_spread(shared, partial(self.component_means, rows=values))[1]
-            covariances[part] = np.tensordot(shared, within, axes=1) + between
+        for part, values, responsibilities in self._pieces(block, engine, self.n_unknown):
+            between = mean_and_spread(responsibilities, partial(self.component_means, rows=values))[1]
+            covariances[part] = np.tensordot(responsibilities, within, axes=1) + between
         return check_range(covariances, CONDITION_OVERFLOW)
 
     @one_blas_thread()
@@ -135,8 +135,8 @@ class Conditional:
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
-        for part, values, shared in self._pieces(block, engine):
-            cumulative = shared.cumsum(axis=1)
+        for part, values, responsibilities in self._pieces(block, engine):
+            cumulative = responsibilities.cumsum(axis=1)
             labels = (cumulative > rng.random((len(values), 1)) * cumulative[:, -1:]).argmax(axis=1)
             for k in np.unique(labels):
                 mine = np.flatnonzero(labels == k)

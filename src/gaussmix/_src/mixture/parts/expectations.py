@@ -95,32 +95,32 @@ def row_pieces(
     """
     step = min(max(MIN_PRODUCT_ROWS, MAX_VALUES_AT_ONCE // product), max(1, MAX_VALUES_AT_ONCE // array))
     for part in block.split(MAX_ROWS_PER_CALL):
-        shared = engine.responsibilities(part, parameters)
+        responsibilities = engine.responsibilities(part, parameters)
         for first in range(0, part.n_rows, step):
-            piece = slice(first, first + step)
-            start = part.first_row + first
-            yield slice(start, start + len(shared[piece])), part.rows[piece], shared[piece]
+            piece, start = slice(first, first + step), part.first_row + first
+            rows = part.rows[piece]
+            yield slice(start, start + len(rows)), rows, responsibilities[piece]
 
 
-def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
+def weighted_mean(responsibilities: Array, vectors: Callable[[int], Array]) -> Array:
     """Return the mean Σ_k γ_k v_k for each row, (n_rows, n). The parameters are the same as in `mean_and_spread`."""
-    there = np.flatnonzero(shared.any(axis=0))  # leaves out γ_k = 0, because v_k could overflow
-    means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
-    for k in there:
-        means += shared[:, k, None] * vectors(int(k))
+    present = np.flatnonzero(responsibilities.any(axis=0))  # leaves out γ_k = 0, because v_k could overflow
+    means: Array = np.zeros_like(vectors(int(present[0]) if len(present) else 0))
+    for k in present:
+        means += responsibilities[:, k, None] * vectors(int(k))
     return means
 
 
-def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
+def mean_and_spread(responsibilities: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
     """Return the means m = Σ_k γ_k v_k and the spreads Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row.
 
-    The function `vectors` computes the vectors v_k (n_rows, n) of a component, and is called twice per component.
-    `shared` contains the responsibilities γ (n_rows, n_components), which sum to 1. The spreads (n_rows, n, n) are
-    exactly symmetric, and are computed without the inaccurate difference E[vvᵀ] − mmᵀ.
+    The function `vectors` computes the vectors v_k (n_rows, n) of a component, and is called twice per component. The
+    responsibilities γ (n_rows, n_components) sum to 1. The spreads (n_rows, n, n) are exactly symmetric, and are
+    computed without the inaccurate difference E[vvᵀ] − mmᵀ.
     """
-    means = weighted_mean(shared, vectors)
+    means = weighted_mean(responsibilities, vectors)
     spreads = np.zeros((len(means), means.shape[1], means.shape[1]))
-    for k in np.flatnonzero(shared.any(axis=0)):
-        offsets = np.sqrt(shared[:, k, None]) * (vectors(int(k)) - means)
+    for k in np.flatnonzero(responsibilities.any(axis=0)):
+        offsets = np.sqrt(responsibilities[:, k, None]) * (vectors(int(k)) - means)
         spreads += offsets[:, :, None] * offsets[:, None, :]
     return means, spreads

@@ -130,8 +130,8 @@ def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
 def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """Return ∇ log p(x) = Σ_k γ_k g_k for each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x)."""
     result, d = np.zeros(block.rows.shape), model.n_features
-    for part, values, shared in row_pieces(model.parameters, block, engine, product=d**2, array=d):
-        result[part] = weighted_mean(shared, partial(_pull, model, rows=values))
+    for part, values, responsibilities in row_pieces(model.parameters, block, engine, product=d**2, array=d):
+        result[part] = weighted_mean(responsibilities, partial(_pull, model, rows=values))
     return check_range(result, _OVERFLOW)
 
 
@@ -141,9 +141,9 @@ def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
     precisions = model.covariances.inverse().dense()
     result = np.empty((block.n_rows, *precisions[0].shape))
     of_row = {"product": precisions.size, "array": precisions[0].size}
-    for part, values, shared in row_pieces(model.parameters, block, engine, **of_row):
-        spread = mean_and_spread(shared, partial(_relative_pull, model, rows=values))[1]
-        result[part] = spread - np.tensordot(shared, precisions, axes=1)
+    for part, values, responsibilities in row_pieces(model.parameters, block, engine, **of_row):
+        spread = mean_and_spread(responsibilities, partial(_relative_pull, model, rows=values))[1]
+        result[part] = spread - np.tensordot(responsibilities, precisions, axes=1)
     return check_range(result, _OVERFLOW)
 
 

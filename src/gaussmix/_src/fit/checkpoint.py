@@ -82,16 +82,16 @@ class Checkpoint(FitOption):
     is_sequential = True
 
     def check_parameters(self) -> Sequence[str]:
-        position = check_checkpoint_path(self.estimator.checkpoint)
-        self._path, self._identity = Path(position or ""), dict[str, Json]()
+        path = check_checkpoint_path(self.estimator.checkpoint)
+        self._path, self._identity = Path(path or ""), dict[str, Json]()
         self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that are not yet resumed
         self._progress: dict[str, FitProgress] = {}
-        self._current_key = ""
-        self._written_position, self._last_write_time = ("", 0, 0), monotonic()
+        self._current_key = ""  # key of the current fit in `_progress`
+        self._written_position, self._last_write_time = ("", 0, 0), monotonic()  # position, time of the last write
         self._writer: Thread | None = None
         self.failure: str | None = None  # sentence on why the last write failed; None if it succeeded
         self._has_warned = False
-        return () if position is None else ("checkpoint",)
+        return () if path is None else ("checkpoint",)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if not self._identity:  # the fit failed before the file was opened

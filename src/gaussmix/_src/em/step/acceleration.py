@@ -175,9 +175,9 @@ class Acceleration:
         has_ended = state.outcome is not None or state.trace.frozen_components
         if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
-        nothing = np.empty((0, len(_model_coordinates(state.model))))
-        path = EMPath(nothing, nothing, state.model)
-        return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
+        n_coordinates = len(_model_coordinates(state.model))
+        path = EMPath(np.empty((0, n_coordinates)), np.empty((0, n_coordinates)), state.model)
+        return state if n_coordinates > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
         """Return whether gains decrease so slowly that the run would need many more steps to converge.

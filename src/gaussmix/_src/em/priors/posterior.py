@@ -250,13 +250,12 @@ class PosteriorObjective(Objective):
         return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
 
     def nearest_feasible(self, model: Model) -> Model:
-        result = model.without_noise
-        weights, means = self.weight_update.nearest_allowed(result.weights), self._insert_fixed_means(model.means)
-        covariances = model.covariances
+        components, covariances = model.without_noise, model.covariances
+        weights, means = self.weight_update.nearest_allowed(components.weights), self._insert_fixed_means(model.means)
         if self.initial_covariances is not None:
             indices = list(self.fixed_covariance_components)
             covariances = covariances.replace_components(indices, self.initial_covariances.take(indices))
-        return replace(result, weights=weights, means=means, covariances=covariances).with_noise(model.noise)
+        return replace(components, weights=weights, means=means, covariances=covariances).with_noise(model.noise)
 
     def n_fixed_parameters(self, model: Model) -> int:
         n_components, n_features = model.means.shape

@@ -140,8 +140,8 @@ class CsvTable(Table):
     def _cells(self) -> dict[str, _Cells]:
         """Return the non-numeric cells in the first rows of each text column."""
         texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
-        names = {name: _Cells() for name in texts}
-        wanted = [(self.column_indices[name], cells) for name, cells in names.items()]
+        result = {name: _Cells() for name in texts}
+        wanted = [(self.column_indices[name], cells) for name, cells in result.items()]
         for line, fields in islice(self._data(), _MAX_CHECKED_ROWS) if texts else ():
             for index, cells in wanted:
                 text = fields[index].strip() if index < len(fields) else ""
@@ -155,10 +155,10 @@ class CsvTable(Table):
             if not wanted:
                 break
         # Arrow took a column of numbers for text because of a later cell: its first block may have more rows.
-        for name in [name for name, cells in names.items() if cells.n_cells and not cells.bad]:
+        for name in [name for name, cells in result.items() if cells.n_cells and not cells.bad]:
             for line, text in islice(self._texts(name), 1):
-                names[name].add(line, text, self._hint(text))
-        return names
+                result[name].add(line, text, self._hint(text))
+        return result
 
     def _texts(self, name: str) -> Iterator[tuple[int, str]]:
         """Yield the line and text of each cell of a column that is neither a number nor missing."""

@@ -69,7 +69,7 @@ def _make_certificate(
         return OptimalityCertificate(why_not=str(error))
     except SingularCovarianceError:  # numerical differentiation reached a singular covariance
         return OptimalityCertificate(False)
-    with suppress(NotSmooth, SingularCovarianceError):
+    with suppress(NotSmooth, SingularCovarianceError):  # Newton's step leads to a model without second derivatives
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
     return OptimalityCertificate(False)
 

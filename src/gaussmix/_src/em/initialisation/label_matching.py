@@ -80,21 +80,17 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
     `whitening` defines the distances for all components; None means Euclidean distances.
     """
-    certain = partial(_certain_responsibilities, n_components=len(centres))
-    first = StepTask(
-        engine, len(centres), None, MomentSpec(Second.NONE), AssignmentRule.ASSIGNMENT, responsibilities=certain
-    )
-    around = _centred_components(first.sum_moments(source).means(centres), whitening)
+    certain, spec = partial(_certain_responsibilities, n_components=len(centres)), MomentSpec(Second.NONE)
+    first = StepTask(engine, len(centres), None, spec, AssignmentRule.ASSIGNMENT, responsibilities=certain)
+    result = _centred_components(first.sum_moments(source).means(centres), whitening)
     for _ in range(MAX_KMEANS_PASSES):
-        moments = StepTask(engine, len(centres), around, MomentSpec(Second.NONE), AssignmentRule.HARD).sum_moments(
-            source
-        )
-        centres, whiten = around.means, around.whitening.whiten_each
-        around = _centred_components(moments.means(centres), whitening)
-        shift, offsets = around.means - centres, around.means - around.means.mean(axis=0)
+        moments = StepTask(engine, len(centres), result, spec, AssignmentRule.HARD).sum_moments(source)
+        centres, whiten = result.means, result.whitening.whiten_each
+        result = _centred_components(moments.means(centres), whitening)
+        shift, offsets = result.means - centres, result.means - result.means.mean(axis=0)
         if float((whiten(shift) ** 2).sum()) <= KMEANS_TOLERANCE * float((whiten(offsets) ** 2).sum()):
             break
-    return around
+    return result
 
 
 def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:

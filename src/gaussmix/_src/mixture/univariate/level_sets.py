@@ -173,7 +173,7 @@ def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
     cells = np.stack([edges[:-1], edges[1:]])
     open_cells = []
     while cells.size:
-        has_one_sign, is_monotone = (_has_one_sign(*each, cells.shape) for each in _derivatives(line, cells.ravel()))
+        has_one_sign, is_monotone = (_has_one_sign(*terms) for terms in _derivatives(line, cells.ravel()))
         middle = cells[0] + 0.5 * (cells[1] - cells[0])
         is_narrow = (cells[1] - cells[0] <= _MIN_RELATIVE_WIDTH * margin) | (middle <= cells[0]) | (middle >= cells[1])
         open_cells.append(cells[:, ~has_one_sign & (is_monotone | is_narrow)])
@@ -196,13 +196,15 @@ def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array]
     return (-np.sign(whitened), first), (np.sign(bend), second)
 
 
-def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _has_one_sign(signs: Array, logs: Array) -> NDArray[np.bool_]:
     """Return whether sums of sign · exp(log) certainly keep their sign between the ends of each interval, (n,).
 
-    Each term is monotone within each interval. The sums are computed in log space, because even a term that falls below
-    the range of float64 within a long interval may determine the sign.
+    `signs` and `logs`, (n_terms, 2 n), contain the terms at the lower ends and then at the upper ends of all intervals.
+    Because each term is monotone within each interval, the sums of its smaller and of its larger values are bounds. The
+    sums are computed in log space, because even a term that falls below the range of float64 within a long interval may
+    determine the sign.
     """
-    (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
+    (sign, other_sign), (log, other_log) = (np.split(terms, 2, axis=1) for terms in (signs, logs))
     with np.errstate(invalid="ignore"):  # 0 · −inf is NaN, which occurs if both terms are 0
         other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
     least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))

@@ -120,13 +120,13 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
         return np.array(_extremes(rows))
     low, high = [], []
     for part in pieces(rows.shape):
-        values = np.arange(part.start, min(part.stop, len(rows)))
+        indices = np.arange(part.start, min(part.stop, len(rows)))
         if row_weight is not None:
-            values = values[row_weight[part] > 0]
-        if len(values):
-            low_indices, high_indices = _extremes(rows[part] if row_weight is None else rows[values])
-            low.append(values[low_indices])
-            high.append(values[high_indices])
+            indices = indices[row_weight[part] > 0]
+        if len(indices):
+            low_of_part, high_of_part = _extremes(rows[part] if row_weight is None else rows[indices])
+            low.append(indices[low_of_part])
+            high.append(indices[high_of_part])
     if len(low) == 1:
         return np.array([low[0], high[0]])
     lowest, highest, columns = np.array(low), np.array(high), np.arange(rows.shape[1])

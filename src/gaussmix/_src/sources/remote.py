@@ -83,8 +83,8 @@ def owners(n_threads: Mapping[str, int], n_partitions: int) -> list[str] | list[
     threads = sorted(n_threads.items())
     if not threads:  # all workers died after the rows were counted
         return [None] * n_partitions
-    fractions = list(accumulate(n for _, n in threads))
-    return [threads[bisect_right(fractions, fractions[-1] * index // n_partitions)][0] for index in range(n_partitions)]
+    ends = list(accumulate(n for _, n in threads))  # with all threads in a row, the end of each worker's threads
+    return [threads[bisect_right(ends, ends[-1] * index // n_partitions)][0] for index in range(n_partitions)]
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:

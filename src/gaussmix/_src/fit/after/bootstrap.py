@@ -308,15 +308,15 @@ class _ComponentMatcher:
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))
         weight = self.rows.weight
-        own, at_once = weight @ self.responsibilities**2, max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
+        squares, at_once = weight @ self.responsibilities**2, max(1, MAX_DRAWN_VALUES // (self.rows.n_rows * K))
         for first in range(0, n, at_once):
             part = slice(first, first + at_once)
-            some = mixtures.select(part)
-            responsibilities = some.responsibilities(self.rows, self.engine)
-            both = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
-            theirs = (weight @ responsibilities**2).reshape(-1, 1, K)
-            similarity = both / np.maximum(own[:, None] + theirs - both, np.finfo(np.float64).tiny)
+            responsibilities = mixtures.select(part).responsibilities(self.rows, self.engine)  # (n_rows, n_part K)
+            products = ((weight[:, None] * self.responsibilities).T @ responsibilities).reshape(K, -1, K).swapaxes(0, 1)
+            sums = squares[:, None] + (weight @ responsibilities**2).reshape(-1, 1, K)
+            similarity = products / np.maximum(sums - products, np.finfo(np.float64).tiny)
             for i, each in enumerate(similarity):
+                # The order need not change if each component is most similar to the component with the same index.
                 if not self.has_labels and (each.argmax(axis=1) != np.arange(K)).any():
                     orders[first + i] = linear_sum_assignment(-each)[1]
             similarities[part] = np.take_along_axis(similarity, orders[part, :, None], axis=2)[:, :, 0]

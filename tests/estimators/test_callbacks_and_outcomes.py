@@ -494,6 +494,15 @@ def test_every_task_ends_if_max_time_cuts_a_step():
     assert tasks.notes == ["setup", "teardown"]
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_callbacks_of_scikit_learn_work_if_tol_auto_becomes_stricter_at_the_last_step():
+    auto = {"tol": "auto", "init_params": "kmeans", "random_state": 0, "reg_covar": 0.0}
+    for max_iter in range(25, 35):
+        tasks = OpenTasks()
+        fitted = GaussianMixture(2, max_iter=max_iter, **auto).set_callbacks(tasks).fit(ROWS)
+        assert (fitted.n_iter_, tasks.notes) == (max_iter, ["setup", "teardown"])
+
+
 def test_model_selection_raises_if_no_candidate_can_be_fitted(X):
     flat = np.c_[X, np.ones(len(X))]
     search = GaussianMixtureIC([1, 2], covariance_type="full", reg_covar=0, callbacks=[lambda step: True])

@@ -186,7 +186,7 @@ class Monitor(FitOption):
                 is_stopped = not was_called and self._is_stopped_at(step)
                 if len(open_tasks) > 1:
                     is_stopped |= open_tasks.pop().end(mixture)
-                    if not (is_stopped or is_last):
+                    if not (is_stopped or is_last) and n_steps < open_tasks[0].max_subtasks:
                         open_tasks.append(open_tasks[0].begin_subtask("iteration"))
                 if is_stopped and not is_last:  # a callback requests the end of the run or of the fit
                     state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True

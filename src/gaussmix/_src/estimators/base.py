@@ -184,9 +184,10 @@ class Estimator(BaseEstimator):
 
         Raises
         ------
-        InvalidModelFileError : if the file is damaged, truncated, not a model file, or of a later version of gaussmix.
+        InvalidModelFileError : if the file is damaged, truncated, not a model file, or was written by a later version
+            of gaussmix.
         TypeError : if `path` is neither a path nor a binary file object.
-        ValueError : if the file contains only a mixture, or an estimator of another class.
+        ValueError : if the file contains only a mixture, or an estimator of a different class.
         OSError : if the file does not exist or can't be read.
         """
         return cls._from_file(path, *formats.model_file.read(path))

@@ -41,7 +41,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     """Gaussian mixture fitted by variational Bayes, with the names of `sklearn.mixture.BayesianGaussianMixture`.
 
     The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
-    covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
+    covariances, and the component labels of the rows are independent. `fit` maximises a lower bound on the log
     evidence. Because the lower bound contains all constants, you can use it to compare fits with different numbers of
     components, structures and priors.
 
@@ -68,7 +68,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     init_params : str, list of str, array or callable, default "birth"
         Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
         feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All
-        values that `GaussianMixture` allows for `init_params`, such as "kmeans", are allowed, too. With `split_merge`,
+        values that `GaussianMixture` allows for `init_params`, such as "kmeans", are also allowed. With `split_merge`,
         a fit from "random" often ends at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
@@ -76,19 +76,19 @@ class BayesianGaussianMixture(PosteriorEstimator):
         `fit` takes the same steps as scikit-learn for the structure "full". You must set ``split_merge=False`` with
         `labels`, because labels are indices of components. ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
-        Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
+        Prior on the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
         Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
         rows. At most 1e9. By default, α is 1 / n_components.
     mean_precision_prior : float or None, default None
-        Weight β of the prior of the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
+        Weight β of the prior on the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
         Prior mean m, in data units. By default, m is the mean of X.
     degrees_of_freedom_prior : float or None, default None
-        Degrees of freedom ν of the prior of the covariances; at most 1e9, and above n_features − 1 if covariances are
+        Degrees of freedom ν of the prior on the covariances; at most 1e9, and above n_features − 1 if covariances are
         matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
-        Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
+        Scale S of the prior on the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
         for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". By default, S is
         the covariance of X, the diagonal of this covariance, or the mean of the diagonal. If values are missing, each
         correlation is computed from the rows in which both features are observed. If X has no more rows than features,
@@ -134,7 +134,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
         The values of the prior that `fit` used; `weight_concentration_prior_type_` is the type of the weights' prior.
     lower_bound_, lower_bounds_ : float and list of float
-        The lower bound of the log evidence, in nats for all rows, in the best run: `lower_bound_` is the value before
+        The lower bound on the log evidence, in nats for all rows, in the best run: `lower_bound_` is the value before
         the last step, and `lower_bounds_` has the value at each step.
     posterior_ : MixturePosterior
         The approximate posterior distribution, from which you can draw mixtures and compute credible intervals.

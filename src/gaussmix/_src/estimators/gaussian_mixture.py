@@ -57,30 +57,32 @@ class GaussianMixture(LikelihoodEstimator):
         of outliers. Each EM step leaves out the rows of lowest density. `fit_predict` gives the label −1 to exactly the
         rows that were left out, even if fewer are outliers; `predict` ignores `trim`. If `init_params` is a name, a run
         starts from the best of 21 short fits with equal diagonal covariances: one from this method, and 20 from random
-        rows. Short fits are not made if `init_params` is an array or a function, or if you pass `means_init`.
+        rows. There are no short fits if `init_params` is an array or a function, or if you pass `means_init`.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
         sample weight. If EM converges slowly, it may stop far from the maximum; lower `tol`, or set ``tol="auto"``.
         With "auto", EM continues until all further steps together would raise the mean log-likelihood by less than 1e-4
-        nats, as estimated by the check of `check_maximum`. With "auto", raise `max_iter`, too, because 100 steps are
+        nats, as estimated by the check of `check_maximum`. With "auto", also raise `max_iter`, because 100 steps are
         often too few. ValueError is raised for "auto" if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
         `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
         factor analysers, four passes per parameter. "auto" runs the check only if three passes suffice and take at most
-        a tenth of the time of the fit. There is no check for user-defined structures, more than 4,000 parameters, and
-        after `max_time`: `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
+        a tenth of the time of the fit. Fits with a user-defined structure or more than 4,000 parameters, and fits that
+        `max_time` ended, are not checked: `outcome_.is_maximum` is None, and if `check_maximum` is True,
+        `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
-        `max_condition` or a prior of covariances. When EM has converged, `fit` estimates how much the automatic value
+        `max_condition` or a prior on covariances. When EM has converged, `fit` estimates how much the automatic value
         lowers the mean log-likelihood. If the automatic value costs more than 1e-5 nats, and each component has at
         least 5 (n_features + 1) distinct rows, EM continues with ``reg_covar=0``, and `fit` keeps the better result.
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
-        mixture. With more than 262,080 rows, and neither `labels` nor `X_error`, EM runs on a sample and then on all
-        rows if `init_params` is a name, but not "hierarchical" or "random" without `trim`. Then `max_iter` limits each
-        of the two phases. A split-and-merge search has its own limit.
+        mixture. With more than 262,080 rows, EM usually runs on a sample and then on all rows, and `max_iter` limits
+        each of these two phases. EM runs only on all rows with `labels`, `X_error` or initial parameters, if
+        `init_params` is not a name, or, without `trim`, if it is "hierarchical" or "random". A split-and-merge search
+        has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -141,10 +143,11 @@ class GaussianMixture(LikelihoodEstimator):
         ignored. The previous fit must have the same numbers of components and features and the same covariance
         structure, and both fits or neither must have `noise`. A previous fit that differs is silently ignored.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
-        Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
+        Prior on the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
         "default" keeps components from collapsing: it is the prior of Fraley & Raftery (2007) for means and
-        covariances, is used by mclust, too, and for "full", weighs as much as about 2 n_features rows in each
-        component. `Dirichlet` is a prior of weights, `NormalInverseWishart` of means, covariances and maybe weights.
+        covariances, which mclust also uses, and for "full", it weighs as much as about 2 n_features rows in each
+        component. `Dirichlet` is a prior on the weights, `NormalInverseWishart` on means, covariances and optionally
+        weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: ``Restrictions(equal_weights=True)``, a lower bound `min_weight` on all weights,
         or components with `fixed_means`, `fixed_covariances` or `fixed_weights`, whose values are taken from
@@ -161,7 +164,8 @@ class GaussianMixture(LikelihoodEstimator):
         Functions that are called after every EM step over all rows, but not after steps without the automatic
         `reg_covar`. Each receives a record with `start` (index of the run), `iteration` (steps of the run),
         `log_likelihood` (nats per row, before the step), `mixture` (after the step), `seconds` (since the fit began)
-        and `rows_per_second`. If one returns True, `fit` returns the best mixture so far. Files omit callbacks.
+        and `rows_per_second`. If one returns True, `fit` returns the best mixture so far. Model files do not contain
+        callbacks.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
         Before the first step, `fit` prints the moves of a split-and-merge search. If `posterior` limits the candidate
@@ -172,8 +176,9 @@ class GaussianMixture(LikelihoodEstimator):
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
-        without the interruption, except that last digits may differ, because EM may then sum the rows in another order.
-        When `fit` ends, also after `max_time`, it deletes the checkpoint file. `partial_fit` does not use checkpoints.
+        without the interruption, except that last digits may differ, because EM may then sum the rows in a different
+        order. When `fit` ends, even if `max_time` ended it, the checkpoint file is deleted. `partial_fit` does not use
+        checkpoints.
 
     Attributes
     ----------
@@ -203,14 +208,16 @@ class GaussianMixture(LikelihoodEstimator):
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
           in some direction, and None if there was no check (see `check_maximum`).
         * `remaining_gain`: the gain of the objective in all further steps, in nats; None unless `is_maximum` is True.
-        * `label_change_fraction`: fraction of row weight with another label at the maximum; None unless `is_maximum`.
+        * `label_change_fraction`: fraction of row weight whose label would change at the maximum; None unless
+          `is_maximum`.
         * `rate`: the ratio of the gains of successive EM steps, near 1 if EM is slow; None after too few steps.
         * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
           log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
           the gain of all further steps of this run or of the best run, whichever is larger.
         * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
-          components cannot be compared with other fits. They stay frozen in a warm start with ``reg_covar=0``.
+          components cannot be compared with other fits. Collapsed components stay frozen in a warm start with
+          ``reg_covar=0``.
         * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
         * `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
         * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`: collapsed
@@ -235,7 +242,7 @@ class GaussianMixture(LikelihoodEstimator):
         Number of free parameters in `bic` and `aic`: noise counts as 2, fixed parameters and equal weights as 0.
     cutoff_ : float
         Log density (nats) below which `trim` left rows out; this attribute exists only with `trim`. New rows with
-        ``score_samples(X) < cutoff_`` are outliers, too.
+        ``score_samples(X) < cutoff_`` are also outliers.
     n_samples_seen_ : int, the number of rows passed to `partial_fit` since the last `fit`; absent without `partial_fit`
     labels_ : (n_samples,)
         Labels of the fitted rows: the result of `predict(X)`, computed on first access, or after `fit_predict`, the

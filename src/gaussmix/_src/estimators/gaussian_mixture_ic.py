@@ -78,8 +78,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
           chooses one component too many if groups are well separated, so compare the peaks in `results_`.
     n_folds : int, default 5
         With "cv", the number of random folds of the rows; the sizes of folds differ by at most one row. With
-        "stability", the number of times that each candidate is fitted again from another random initialisation. For
-        "stability", ``init_params="auto"`` means "kmeans".
+        "stability", the number of times that each candidate is fitted again, from a different random initialisation
+        each time. For "stability", ``init_params="auto"`` means "kmeans".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. The
         default `tol` is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows
@@ -123,7 +123,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         whatever its weight. If frequencies sum to less than 2, they are scaled so that their sum is the number of rows
         of positive weight, because criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
-        Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, without the prior density,
+        Prior on the parameters, as in `GaussianMixture`. Criteria use only the likelihood, without the prior density,
         as in Fraley & Raftery (2007).
     restrictions : Restrictions or None, default None
         Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
@@ -188,7 +188,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     -----
     With an integer `random_state`, `GaussianMixture` with the same parameters fits the same mixture as a candidate. If
     `init_params` is "auto", set "hierarchical" in `GaussianMixture`, or use the better of "hierarchical" and "search"
-    if a search was made for the candidate. The order of the candidates has no effect on the fits. Only one rule
+    if the search was run for the candidate. The order of the candidates has no effect on the fits. Only one rule
     compares candidates: if a candidate ends with a lower likelihood than a candidate that has the same structure and
     fewer components, EM starts again from the mixture with fewer components, after its heaviest component was split in
     two. If two candidates have the same value of the criterion, the candidate with fewer parameters wins.

@@ -170,7 +170,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         bootstrap : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha, method)`, `tidy()`, `estimate(f)`
             and `draws`, which has a row for each refit. The components of each refit are put into the order of the
             fitted mixture, by comparing which rows belong to each component. `notes` counts the refits in which the
-            order changed, a component collapsed, or EM ended at another maximum.
+            order changed, a component collapsed, or EM ended at a different maximum.
 
         Raises
         ------

@@ -386,8 +386,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ------
         NotFittedError : if the estimator is not fitted.
         ImportError : if neither pandas, polars nor pyarrow is installed.
-        ValueError : if `estimates` belongs to a mixture of another size, or differs from this mixture by more than 3
-            standard errors.
+        ValueError : if `estimates` belongs to a mixture of a different size, or differs from this mixture by more than
+            3 standard errors.
         TypeError : if `estimates` has the wrong type.
         """
         summary = self.summary()

@@ -42,7 +42,7 @@ from gaussmix._src.validation.targets import check_target, check_targets, copied
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
-    """Regressor that fits a mixture to predictors x and targets y together, so that p(y | x) is a mixture, too.
+    """Regressor that fits a mixture to predictors x and targets y together, so that p(y | x) is also a mixture.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return super()._source(table, sample_weight)
 
     def _with_all_columns(self) -> Self:
-        """Return a copy of the estimator that expects X to have the target columns, too."""
+        """Return a copy of the estimator that expects X to have the target columns as well."""
         check_is_fitted(self)
         twin = copy(self)
         super(GaussianMixtureRegressor, twin)._expect_features()

@@ -355,7 +355,7 @@ class Mixture(SciPyNames, Comparisons):
             With equal seeds, the rows of a smaller sample are the first rows of a larger sample.
         component : index of the component from which all rows are drawn. By default rows are drawn from all components,
             in proportion to the weights.
-        return_labels : whether to return also the index of the component from which each row was drawn.
+        return_labels : whether to also return the index of the component from which each row was drawn.
         n_jobs : number of threads; None uses all processors. The rows do not depend on the number of threads.
 
         Returns
@@ -423,7 +423,7 @@ class Mixture(SciPyNames, Comparisons):
         Raises
         ------
         ImportError : PyTorch is not installed.
-        ValueError : the mixture has noise, or, in a method of the module, `x` has a wrong number of features.
+        ValueError : the mixture has noise, or, in a method of the module, `x` has the wrong number of features.
 
         Examples
         --------

@@ -29,7 +29,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class PredictiveDistribution:
-    """Predictive distributions p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of many rows x, as one `Mixture` per row.
+    """Predictive distributions p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) for many rows x, as one `Mixture` per row.
 
     `predictive[i]` is the predictive distribution of row i.
 

@@ -64,7 +64,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         Raises
         ------
         ValueError : x has a shape that is not listed above, contains NaN or infinity, or is a data frame or a Series
-            with the features in another order.
+            with the features in a different order.
         TypeError : x does not contain real numbers.
 
         Examples

@@ -47,7 +47,7 @@ class Bootstrap(MixtureEstimates):
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.
     n_relabelled : number of refits whose components had to be reordered to match the components of `mixture`; `draws`
         has the order after this matching.
-    n_at_other_maximum : number of refits that ended at another maximum, which means that a component kept less than
+    n_at_other_maximum : number of refits that ended at a different maximum, which means that a component kept less than
         half of its rows; `draws` contains these refits.
     """
 

@@ -59,7 +59,7 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
-        """Return a lower and an upper bound of the Kullback–Leibler divergence to another mixture, in closed form.
+        """Return a lower and an upper bound on the Kullback–Leibler divergence to another mixture, in closed form.
 
         The parameter `other` and its errors are the same as in `kl_divergence`.
 
@@ -69,7 +69,7 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy term is bounded
+        The bounds on the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy term is bounded
         by `entropy_bounds`, which gives a tighter lower bound than Durrieu et al. The result `upper` is the sum of the
         upper bounds of both terms, or the variational bound of Hershey & Olsen (2007), ICASSP, section 8, if the
         variational bound is smaller than this sum.
@@ -161,11 +161,11 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy_bounds(self) -> tuple[float, float]:
-        """Return a lower and an upper bound of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
+        """Return a lower and an upper bound on the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
 
         Returns
         -------
-        lower, upper : bounds of the entropy in nats, from the Bhattacharyya distances and Kullback–Leibler divergences
+        lower, upper : bounds on the entropy in nats, from the Bhattacharyya distances and Kullback–Leibler divergences
             between components. The bounds are equal if there is one component, and nearly equal if the two components
             of every pair are either nearly equal or far apart.
 
@@ -258,14 +258,14 @@ class Comparisons(MixtureBase):
 
         Raises
         ------
-        ValueError : `reference` has other features or more components than this mixture.
+        ValueError : `reference` does not have the features of this mixture, or has more components.
         TypeError : `reference` is not a mixture.
 
         Notes
         -----
         The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where the reference has weights π_k and components
         p_k, and this mixture has weights ω_k and components q_k. The sum is the divergence between the joint
-        distributions of rows and component labels, and it is an upper bound of the divergence between the mixtures (Do
+        distributions of rows and component labels, and it is an upper bound on the divergence between the mixtures (Do
         2003, IEEE Signal Processing Letters 10, 115–118). The sum balances means, covariances and weights without a
         tuning parameter, and does not depend on the units of the data. The minimum is found by SciPy's
         `linear_sum_assignment`.

@@ -70,7 +70,7 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 def entropy_bounds(model: Model) -> tuple[float, float]:
     """Return Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) with Bhattacharyya distances D, then with KL divergences D.
 
-    Kolchinsky & Tracey (2017) prove that the sum is a lower bound of the entropy for Bhattacharyya distances, and an
+    Kolchinsky & Tracey (2017) prove that the sum is a lower bound on the entropy for Bhattacharyya distances, and an
     upper bound for KL divergences; h_i is the entropy of component i.
     """
     p = Gaussians.from_model(model)

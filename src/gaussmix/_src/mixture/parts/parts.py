@@ -37,7 +37,7 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : A or b has a wrong shape or is not finite, the result is beyond the range of float64, or the rows
+        ValueError : A or b has the wrong shape or is not finite, the result is beyond the range of float64, or the rows
             of A are linearly dependent, so that A x + b has no density.
         TypeError : A or b does not contain real numbers.
         SingularCovarianceError : a covariance is not positive definite.
@@ -69,7 +69,7 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : `covariance` has a wrong shape, is not finite, not symmetric or not positive semidefinite, or the
+        ValueError : `covariance` has the wrong shape, is not finite, not symmetric or not positive semidefinite, or the
             sum of covariances is beyond the range of float64.
         TypeError : `covariance` does not contain real numbers.
 
@@ -138,7 +138,7 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : `mixtures` is empty, the features of the mixtures differ, or `weights` has a wrong length or sum.
+        ValueError : `mixtures` is empty, the features of the mixtures differ, or `weights` has the wrong length or sum.
         TypeError : an item is not a mixture, or weights are not real numbers.
 
         Examples

@@ -118,7 +118,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.n_components = 2;
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // a negative tolerance is never reached, so that all kSteps steps are made
+    task.tolerance = -1;  // a negative tolerance is never reached, so that all kSteps steps run
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());

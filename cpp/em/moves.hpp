@@ -22,7 +22,7 @@ constexpr double kOverfit = 0.5;
 
 struct Part {  // some components, and rows weighted by the responsibility of these components
     Indices components;
-    Values rows, weight, responsibilities;  // `rows` and `weight` are empty if `components` has all components
+    Values rows, weight, responsibilities;  // `rows` and `weight` are empty if `components` lists all components
     EmView em;
     Mixture mixture;
     // `fraction` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is

@@ -102,8 +102,9 @@ private:
         replace_best(std::move(best));
     }
 
-    // Makes further search runs, each from another initialisation and on another small subsample. Returns EM from their
-    // results and from the best result so far, on the second sample, in descending order of the log-likelihoods.
+    // Makes further search runs, each from a different initialisation and on a different small subsample. Returns EM
+    // from their results and from the best result so far, on the second sample, in descending order of the
+    // log-likelihoods.
     std::vector<SearchRun> runs_on_second_sample() {
         std::vector<Mixture> mixtures{best_->mixture};
         for (Index i = 1; i < settings_.n_ascents && !context_.is_over(); ++i) {

@@ -177,8 +177,9 @@ struct Update {
     }
 
     // Sets the covariance of each component to 0 whose scatter matrix S_k is singular along an axis, so that the
-    // component counts as collapsed. Rounding errors of common axes would make such a variance slightly positive. If
-    // S_k is singular, but no axis is close to a direction without variance, then the covariance is regular.
+    // component counts as collapsed. Rounding errors of common axes would make such a variance slightly positive. A
+    // singular S_k does not matter if no common axis is close to its direction without variance, because the covariance
+    // is then regular.
     void clear_collapsed(const Values& spectra) const {
         Factoriser factorise(kernels, d);
         Values pooled = room(d), factor(static_cast<std::size_t>(d * d));

@@ -18,7 +18,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::shared {
 
-// Smallest gain for which a rotation is made, relative to sum_k c_k; smaller gains are below the rounding error of the
+// Smallest gain for which axes are rotated, relative to sum_k c_k; smaller gains are below the rounding error of the
 // log-likelihood.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 
@@ -94,7 +94,7 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     }
 }
 
-// Rotates every pair of axes once, in rounds of disjoint pairs. Returns false if no rotation was made, or if the sweep
+// Rotates every pair of axes once, in rounds of disjoint pairs. Returns false if no axes were rotated, or if the sweep
 // is cancelled.
 GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);

@@ -211,7 +211,7 @@ private:
     }
 
     // Adds to the second moments in `sums` the conditional covariances of the missing values of row i and of the
-    // following rows with the same pattern, and sets i to the first row that has another pattern.
+    // following rows with the same pattern, and sets i to the first row that has a different pattern.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

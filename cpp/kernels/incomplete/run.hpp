@@ -256,7 +256,7 @@ private:
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
                 Prefetch(rows_, i + kTileRows, 1).fetch_all();  // starts to load the rows of the next tile
-            // unused lanes repeat the last row of the run, because the rows after the run may have another pattern
+            // unused lanes repeat the last row of the run, because the rows after the run may have a different pattern
             Index row[kLanes];
             for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
             rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);

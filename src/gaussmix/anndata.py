@@ -46,7 +46,7 @@ def cluster(
         * ``obs[key_added]``: the cluster of each cell, as a categorical with the values "0", "1", …, and "-1" for noise
           and for cells that `trim` left out.
         * ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
-          array, the probabilities are a lazy Dask array, too.
+          array, the probabilities are also a lazy Dask array.
         * ``uns[key_added]``: a dict with the arguments of `Mixture.from_parameters` ("weights", "means", "covariances"
           and "covariance_type") and "use_rep"; after a model selection, also "criterion" and the data frame "results".
           For factor analysers, full covariance matrices are stored, with the corresponding structure. If the fit has

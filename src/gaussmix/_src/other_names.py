@@ -138,7 +138,7 @@ def check_hooks_of(cls: type) -> None:
 
 
 def check_attribute(estimator: Any, name: str) -> None:
-    """Raise AttributeError if an attribute has another name in gaussmix, or belongs to another object."""
+    """Raise AttributeError if an attribute has a different name in gaussmix, or belongs to a different object."""
     owner, kind = type(estimator), type(estimator).__name__
     if name in owner._attributes and not hasattr(owner, name):  # set only by `fit`
         estimator._check_fitted()

@@ -90,7 +90,7 @@ Decorator = Callable[[Callback], Callback]
 
 
 def option(declaration: str, help: str, check: Callable[[Any], Any] | None = None, **more: Any) -> Decorator:
-    """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name.
+    """Declare an option; `declaration` lists the flags and, if the parameter has a different name, this name.
 
     `check` converts a value that the user has passed, or a default other than None; it raises ValueError or TypeError
     if the value is invalid.

@@ -87,8 +87,8 @@ class RunHistory(NamedTuple):
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
     means : means after the last step, (n_components, n_features), in data units.
     covariances : covariances after the last step, in the form of `covariances_`, in data units².
-    whitening : whitening factors of `covariances`, identical to `Covariances.whitening`; None if no step was made.
-    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
+    whitening : whitening factors of `covariances`, identical to `Covariances.whitening`; None if no step was run.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was run.
     objective : mean objective before each step: the mean log-likelihood, plus the log prior if there is a prior.
     """
 
@@ -252,7 +252,7 @@ class FitSettings(NamedTuple):
         group; or centres (n_components, n_features), in data units, where each row is assigned to the nearest centre.
         The C++ core rescales columns and computes a ridge only for `KMeansSettings`. For the other three
         initialisations, `em_settings` must have a ridge.
-    em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
+    em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is run.
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
     min_column_spread : minimum spread of a column in a group, in data units; Python fits groups with a smaller spread.
     search : settings of a split-and-merge search; None without a search.
@@ -283,8 +283,8 @@ class GroupFits(NamedTuple):
         fit, because the core does not support the group or a step, or because one of several runs ended early. For such
         a group, all other fields are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
-    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for one group after another.
-    objective : mean objective before each step, including a log prior, for one group after another.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, group by group.
+    objective : mean objective before each step, including a log prior, group by group.
     whitening : whitening factors of a single group, bit-identical to `Covariances.whitening`; None if there are
         several groups.
     search : number of tried moves, number of accepted moves and `SearchReport.gain`, (n_groups, 3); NaN if no search.

@@ -1,6 +1,6 @@
 """Truncated EM: each row has responsibilities only for a few candidate components, so that steps stay fast.
 
-If row i has only the candidate components K_i, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
+If row i has only the candidate components K_i, EM maximises a lower bound on the log-likelihood, the free energy Σ_i
 s_i log Σ_{k ∈ K_i} p(x_i, k). See Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
 mixture models", Pattern Recognition Letters 125, eq. 9. For each row, a step evaluates the current candidate
 components, some neighbours of these components, and random components. The most probable of these components become the
@@ -123,7 +123,7 @@ class TruncatedEngine(CompleteEngine):
         because stored candidate components stay valid.
     n_drawn : number of neighbours of randomly drawn candidate components that a step tries for each row. They help
         rows whose best candidate component has a large variance, because it overlaps more components than its list of
-        neighbours contains. Engines that differ only in `n_drawn` compare equal, too.
+        neighbours contains. Engines that differ only in `n_drawn` also compare equal.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
     continues_below : if there are fewer components than this number, the run continues an earlier run: from a

@@ -184,8 +184,7 @@ class Estimator(BaseEstimator):
 
         Raises
         ------
-        InvalidModelFileError : if the file is damaged, truncated, not a model file, or was written by a later version
-            of gaussmix.
+        InvalidModelFileError : if the file is damaged, truncated, not a model file, or written by a newer gaussmix.
         TypeError : if `path` is neither a path nor a binary file object.
         ValueError : if the file contains only a mixture, or an estimator of a different class.
         OSError : if the file does not exist or can't be read.

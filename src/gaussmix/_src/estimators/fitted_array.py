@@ -35,7 +35,7 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
 def build_model(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
     """Build a model from `changed`, a mapping from attribute names to new arrays; other arrays are taken from `base`.
 
-    `base` is None if `changed` has all arrays. Raises ValueError, with the array's name, if shapes or values are wrong.
+    `base` is None if `changed` contains all arrays. Raises ValueError, which names the array, if its values are wrong.
     """
     matrices_set = [name for name in MATRICES if name in changed]
     if matrices_set and family.kind is LowRank:

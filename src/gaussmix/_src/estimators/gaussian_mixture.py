@@ -68,9 +68,8 @@ class GaussianMixture(LikelihoodEstimator):
         Whether `fit` checks at its end, without changing the mixture, if it is near a local maximum of the likelihood;
         `outcome_` stores the result. The check takes three passes over the rows or, with missing values, `X_error` or
         factor analysers, four passes per parameter. "auto" runs the check only if three passes suffice and take at most
-        a tenth of the time of the fit. Fits with a user-defined structure or more than 4,000 parameters, and fits that
-        `max_time` ended, are not checked: `outcome_.is_maximum` is None, and if `check_maximum` is True,
-        `outcome_.reason` explains why.
+        a tenth of the time of the fit. There is no check for user-defined structures or more than 4,000 parameters, or
+        after `max_time`: `outcome_.is_maximum` is None, and with True, `outcome_.reason` explains why.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite; raise the value if
         components collapse. ``reg_covar="auto"`` uses 1e-6 of a robust variance of each feature, or 0 with
@@ -80,9 +79,8 @@ class GaussianMixture(LikelihoodEstimator):
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
         mixture. With more than 262,080 rows, EM usually runs on a sample and then on all rows, and `max_iter` limits
-        each of these two phases. EM runs only on all rows with `labels`, `X_error` or initial parameters, if
-        `init_params` is not a name, or, without `trim`, if it is "hierarchical" or "random". A split-and-merge search
-        has its own limit.
+        each phase. There is no sample with `labels`, `X_error`, initial parameters, or an array or function as
+        `init_params`, nor, without `trim`, with "hierarchical" or "random". A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -145,9 +143,8 @@ class GaussianMixture(LikelihoodEstimator):
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior on the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
         "default" keeps components from collapsing: it is the prior of Fraley & Raftery (2007) for means and
-        covariances, which mclust also uses, and for "full", it weighs as much as about 2 n_features rows in each
-        component. `Dirichlet` is a prior on the weights, `NormalInverseWishart` on means, covariances and optionally
-        weights.
+        covariances, as in mclust, and for "full", weighs as much as about 2 n_features rows in each component.
+        `Dirichlet` is a prior on weights, `NormalInverseWishart` on means, covariances and optionally weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: ``Restrictions(equal_weights=True)``, a lower bound `min_weight` on all weights,
         or components with `fixed_means`, `fixed_covariances` or `fixed_weights`, whose values are taken from
@@ -164,8 +161,7 @@ class GaussianMixture(LikelihoodEstimator):
         Functions that are called after every EM step over all rows, but not after steps without the automatic
         `reg_covar`. Each receives a record with `start` (index of the run), `iteration` (steps of the run),
         `log_likelihood` (nats per row, before the step), `mixture` (after the step), `seconds` (since the fit began)
-        and `rows_per_second`. If one returns True, `fit` returns the best mixture so far. Model files do not contain
-        callbacks.
+        and `rows_per_second`. If one returns True, `fit` returns the best mixture so far. Model files omit callbacks.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
         Before the first step, `fit` prints the moves of a split-and-merge search. If `posterior` limits the candidate
@@ -176,9 +172,8 @@ class GaussianMixture(LikelihoodEstimator):
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
-        without the interruption, except that last digits may differ, because EM may then sum the rows in a different
-        order. When `fit` ends, even if `max_time` ended it, the checkpoint file is deleted. `partial_fit` does not use
-        checkpoints.
+        without the interruption, up to the last digits, because EM may then sum the rows in a different order. `fit`
+        deletes the file at its end, even after `max_time`. `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
@@ -208,16 +203,14 @@ class GaussianMixture(LikelihoodEstimator):
           highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
           in some direction, and None if there was no check (see `check_maximum`).
         * `remaining_gain`: the gain of the objective in all further steps, in nats; None unless `is_maximum` is True.
-        * `label_change_fraction`: fraction of row weight whose label would change at the maximum; None unless
-          `is_maximum`.
+        * `label_change_fraction`: fraction of row weight with a new label at the maximum; None unless `is_maximum`.
         * `rate`: the ratio of the gains of successive EM steps, near 1 if EM is slow; None after too few steps.
         * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
         * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
           log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
           the gain of all further steps of this run or of the best run, whichever is larger.
-        * `collapsed`: the components that were frozen because they collapsed. The likelihood of a fit with collapsed
-          components cannot be compared with other fits. Collapsed components stay frozen in a warm start with
-          ``reg_covar=0``.
+        * `collapsed`: the components that were frozen because they collapsed; a warm start with ``reg_covar=0`` keeps
+          them frozen. The likelihood of a fit with collapsed components cannot be compared with other fits.
         * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
         * `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
         * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`: collapsed

@@ -49,7 +49,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     weight_concentration_prior_: float
     """Concentration of the prior of the weights."""
     mean_precision_prior_: float
-    """Weight of the prior of the means, in rows."""
+    """Weight of the prior on the means, in rows."""
     degrees_of_freedom_prior_: float
     """Degrees of freedom of the prior of the covariances."""
     mean_prior_: Array

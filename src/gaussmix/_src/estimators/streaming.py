@@ -121,7 +121,7 @@ def _options(estimator: Any) -> FitOptions:
 
 
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
-    """Return `fitted` with the number of all rows of the stream and, if online steps were made, their total weight."""
+    """Return `fitted` with the number of all rows of the stream and, if there were online steps, their total weight."""
     n_seen, rows = stream.n_rows_seen, fitted.row_summary
     if rows is not None and (stream.state is None or not stream.waiting_blocks):  # no rows came after the first fit
         return replace(fitted, row_summary=replace(rows, n_rows=n_seen))

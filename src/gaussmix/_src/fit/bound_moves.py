@@ -48,7 +48,7 @@ class VariationalMoves:
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """Return the state after moves on growing subsamples, then on all rows, or `initial` if no moves are made.
+        """Return the state after moves on growing subsamples, then on all rows, or `initial` if there are no moves.
 
         With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
         EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After

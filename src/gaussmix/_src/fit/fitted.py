@@ -203,12 +203,12 @@ class RowSummary:
     row_weight : total weight that the criteria use: n_rows if there are no weights, or the number of rows of positive
         weight if the weights are proportions that sum to about 1.
     log_likelihood : total log-likelihood of the rows, in nats, under the mixture before the last EM step (after a model
-        selection, under the final mixture); None with a prior, labels or trimming, when EM maximises another objective.
+        selection, under the final mixture); None with a prior, labels or trimming, which change the objective of EM.
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values in all rows.
     frame_library : library of the user's data frame; None for an array or a file.
     seconds : duration of the fit, which pickles omit, so that equal fits have equal pickles and hashes of joblib. Model
-        files omit the library, too.
+        files also omit the library.
     """
 
     n_rows: int
@@ -324,6 +324,6 @@ class FitResult:
         return [] if self.outcome is None else self.outcome.collapsed
 
     def without_likelihood(self) -> FitResult:
-        """Return the result without the log-likelihood of the rows, because EM maximised another objective."""
+        """Return the result without the log-likelihood of the rows, because EM maximised a different objective."""
         rows = self.row_summary
         return self if rows is None else replace(self, row_summary=replace(rows, log_likelihood=None))

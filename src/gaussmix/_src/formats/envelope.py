@@ -55,7 +55,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     The file is read and not mapped into memory, because a bus error would end the process if a mapped file were
     truncated.
 
-    Raises `Damaged` if the file has another format or has changed since it was written, and OSError if it can't be
+    Raises `Damaged` if the file has a different format or has changed since it was written, and OSError if it can't be
     read.
     """
     beginning = _beginning(file)

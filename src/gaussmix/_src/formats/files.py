@@ -48,9 +48,9 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
     caller must check whether the record is a valid mixture. No version is ever removed from `layouts`, so that old
     files remain readable.
 
-    Raises InvalidModelFileError, whose message describes the fault, if the file is damaged or truncated, has another
-    format, or was written with a later version of the layout. Raises OSError if the file does not exist or can't be
-    read.
+    Raises InvalidModelFileError, whose message describes the fault, if the file is damaged or truncated, has a
+    different format, or was written with a later version of the layout. Raises OSError if the file does not exist or
+    can't be read.
     """
     try:
         header, tensors = unpacked(target, format)

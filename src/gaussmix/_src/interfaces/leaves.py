@@ -53,7 +53,7 @@ class Tree(Generic[S]):
     A node is the sum over 2^l consecutive leaves; the index of its first leaf is a multiple of 2^l. As soon as the tree
     has both halves of a larger node, it adds these halves. The total is the sum of all nodes, added from the last to
     the first. The operator `+` merges trees of different leaves, so that a few workers can merge all trees. The engine
-    for rows on a device adds parts of another size instead of leaves, so its sums depend on the size.
+    for rows on a device adds parts of a different size instead of leaves, so its sums depend on the size.
     """
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ class BlockMoments:
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
-    spec : specification of the second moments in `second`. If an engine sums second moments in another form,
+    spec : specification of the second moments in `second`. If an engine sums second moments in a different form,
         `Engine.finish` converts them to the requested form.
     pass_counts : counts over the rows from which the engine plans the next pass; None if there are no counts.
     observed : for each feature, the sum of weighted responsibilities over the rows in which the feature is observed,

@@ -105,7 +105,7 @@ class LevelSample:
 
     @classmethod
     def from_points(cls, points: StandardPoints, model: Model, engine: Engine[Any]) -> LevelSample:
-        """Make a sample from the standard points of a model, or of another model with the same weights and size."""
+        """Make a sample from standard points of a model with the same weights and number of features as `model`."""
         parameters, real = model.parameters, model.weights > 0
         rows = points.coloured(parameters)
         log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
@@ -129,7 +129,7 @@ class LevelSample:
         indices = np.searchsorted(self._levels, log_levels)
         if len(indices) > _MAX_DIRECT:
             log_mass, error = (values[indices] for values in self._steps)
-        else:  # A second level is appended, because NumPy sums a single column in another order.
+        else:  # A second level is appended, because NumPy sums a single column in a different order.
             log_mass, error = (values[:-1] for values in self._at(self._levels[np.append(indices, -1)]))
         too_deep = error > 0.5
         log_mass[too_deep], error[too_deep] = self._log_bound(log_levels[too_deep]), 1.0

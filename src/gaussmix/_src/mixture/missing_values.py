@@ -29,7 +29,7 @@ class Marginals:
     _points: dict[int, StandardPoints] = field(default_factory=dict, init=False)  # for the last number of features
 
     def of_features(self, seen: Indices) -> Mixture:
-        """Return the marginal mixture of the features `seen`, or the mixture itself if `seen` has all features."""
+        """Return the marginal mixture of the features `seen`, or the mixture itself if `seen` contains all features."""
         if seen.size == self.mixture.n_features:
             return self.mixture
         cache, key = self.mixture._marginal_cache, seen.tobytes()

@@ -88,7 +88,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         """Return a copy of a NumPy array on this device, or the `values` of a `DeviceArray`."""
         if isinstance(values, DeviceArray):
             return values.values
-        values = np.array(values)  # a writable copy, because libraries warn of read-only arrays
+        values = np.array(values)  # a writable copy, because libraries warn about read-only arrays
         if values.dtype == np.float64:
             values = values.astype(np.float64 if self.computing_type == self.namespace.float64 else np.float32)
         return self.namespace.asarray(values, device=self.values.device)

@@ -29,7 +29,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
     regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
-    detector. A classifier with `reject_below` has another region, "rejected". The regions are computed from the
+    detector. A classifier with `reject_below` has an additional region, "rejected". The regions are computed from the
     marginal distribution of the plotted features. If all features of the mixture are plotted, the regions agree with
     `predict`. Except for a detector, the colour of each row shows the decision that is based on all features. For a
     detector the colour of a row depends only on the plotted features; a separate colour marks rows that are outliers in

@@ -26,7 +26,7 @@ class Pen(NamedTuple):
 def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
     """Return a `Pen` for each component; raise ValueError if an entry of `colors` is not a colour.
 
-    When the list of colours is exhausted, the colours are reused with another marker and line style, so that many
+    When the list of colours is exhausted, the colours are reused with a different marker and line style, so that many
     components can be distinguished. On a dark background, lighter versions of the six default colours are used.
     """
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)

@@ -192,7 +192,7 @@ _RESAMPLING_WORDS = {
 
 
 def _refit_notes(refits: Refits) -> list[str]:
-    """Return notes on refits that collapsed, were reordered, ended at another maximum, or did not converge."""
+    """Return notes on refits that collapsed, were reordered, ended at a different maximum, or did not converge."""
     words = [
         (refits.n_collapsed, "a component collapsed; these refits are left out"),
         (refits.n_relabelled, "the components had another order and were reordered"),

@@ -227,7 +227,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
     Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
-    the mixture has other parameters than the estimates, or is more than three standard errors away.
+    the mixture does not have the parameters of the estimates, or is more than three standard errors away.
     """
     layout = ParameterLayout.at_model(mixture._model)
     if layout.terms != ParameterLayout.at_model(estimates.mixture._model).terms:

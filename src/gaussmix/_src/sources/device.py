@@ -1,4 +1,4 @@
-"""Implement a source for arrays of other libraries than NumPy: the rows stay on their device, such as a GPU."""
+"""Implement a source for arrays of libraries other than NumPy: the rows stay on their device, such as a GPU."""
 
 from __future__ import annotations
 

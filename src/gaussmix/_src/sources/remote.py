@@ -109,7 +109,7 @@ def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
 
 
 def check_version(version: str, worker: str, hosts: str) -> None:
-    """Raise ImportError if the worker that runs this function has another version of gaussmix than `version`."""
+    """Raise ImportError if the worker that runs this function has a version of gaussmix other than `version`."""
     if (ours := package_version()) != version:
         raise ImportError(
             f"The {worker} on {platform.node()} has gaussmix {ours}, but your program has {version}. Install {version} "
@@ -118,7 +118,7 @@ def check_version(version: str, worker: str, hosts: str) -> None:
 
 
 def version_error(error: str, worker: str, hosts: str, advice: str = "") -> ImportError | None:
-    """Return ImportError if a worker's error reports another version of gaussmix or a missing module, otherwise None.
+    """Return ImportError if an error reports a different version of gaussmix or a missing module, otherwise None.
 
     `advice` is a sentence that is added to the message if a module is missing.
     """

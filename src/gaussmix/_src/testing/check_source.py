@@ -124,7 +124,7 @@ class _Mark(BlockState):
 
 @dataclass(frozen=True)
 class _Marked(StepTask):
-    """Pass that stores the sum of a block's rows in the block's state, to detect a state of another block."""
+    """Pass that stores the sum of a block's rows in the block's state, to detect the state of a different block."""
 
     @property
     def key(self) -> Hashable:
@@ -147,7 +147,7 @@ def _check_states(source: Source, rng: np.random.Generator) -> None:
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """Check that a sample has all rows if `n_rows` is large enough, and otherwise rows drawn in proportion to weight.
+    """Check that a sample contains all rows if `n_rows` is large enough, otherwise rows drawn in proportion to weight.
 
     The sample must have about the requested number of rows, and must be the same for all sources of the same rows.
     """

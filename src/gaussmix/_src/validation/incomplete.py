@@ -62,7 +62,7 @@ def check_errors(
     fits both standard deviations and covariances, the values are standard deviations. A data frame of errors must have
     the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
-    Raises ValueError if `X_error` is not numeric, has a wrong shape, is negative, or is NaN for an observed value, or
+    Raises ValueError if `X_error` is not numeric, has the wrong shape, is negative, or is NaN for an observed value, or
     if covariance matrices are not symmetric and positive semidefinite. The message names the first invalid row.
     """
     check_column_names("X_error", X_error, feature_names)

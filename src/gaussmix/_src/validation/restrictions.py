@@ -39,8 +39,8 @@ def noise_of(noise: Any) -> Noise | None:
 def check_noise(noise: Noise | None, source: Source) -> NoiseComponent | None:
     """Return the initial noise component of a fit; None if the fit has no noise component.
 
-    Raises ValueError if the user's box has a wrong number of features or does not contain all rows, or if a box around
-    the rows would have no volume.
+    Raises ValueError if the user's box has the wrong number of features or does not contain all rows, or if a box
+    around the rows would have no volume.
     """
     if noise is None:
         return None
@@ -130,7 +130,7 @@ def _restrictions_of(estimator: Any) -> Restrictions:
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
-    """Return the prior of means and covariances (or None), and α − 1 for the Dirichlet prior of the weights."""
+    """Return the prior on means and covariances (or None), and α − 1 for the Dirichlet prior on the weights."""
     if isinstance(prior, str) and prior == DEFAULT:
         return NormalInverseWishart(), 0.0
     if prior is None:

@@ -47,7 +47,7 @@ def check_source(
     If X is a source, X must already contain the weights, and X itself is returned after the checks. Missing values are
     allowed if `may_miss`. If `is_stream`, X may have a single row, and all weights may be 0.
 
-    Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or a wrong
+    Raises ValueError if X has text, complex, masked or non-finite numbers, numbers too large for a fit, or the wrong
     number of dimensions, samples or features. ValueError is also raised if weights are invalid, or if X is a source and
     `sample_weight` is passed. Raises TypeError for a sparse matrix, dates, times or durations, or values that are
     neither numbers nor text.
@@ -378,7 +378,7 @@ def _kind(X: Any) -> str:
 def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
     """Check row weights, and return them as float64 numbers (n_rows,). If `may_vanish`, all weights may be 0.
 
-    Raises ValueError if weights are not finite numbers ≥ 0, have a wrong shape, are all 0, or have a sum that is too
+    Raises ValueError if weights are not finite numbers ≥ 0, have the wrong shape, are all 0, or have a sum that is too
     large.
     """
     weight = check_floats("sample_weight", sample_weight)

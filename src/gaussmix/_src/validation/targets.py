@@ -32,7 +32,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 
     The class of a row is unknown if its value in y is −1 or missing (None, NaN, pandas.NA, masked, or a null of polars
     or Arrow). The strings "-1" and "nan" also mean unknown, because NumPy converts −1 and NaN to them if an array has
-    text. If y has only one class besides −1, −1 is a class, too, because many people name two classes −1 and 1.
+    text. If y has only one class besides −1, −1 is also a class, because many people name two classes −1 and 1.
 
     Raises ValueError if y has no class or only one class, has infinite or continuous values, or mixes numbers and text,
     or if the length of y is not `n_rows`. Raises TypeError if y contains dates, times or durations.
@@ -223,8 +223,8 @@ def _check_finite(y: NDArray[Any]) -> None:
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     """Check y, and return an array of finite numbers of shape (n_rows,) or (n_rows, n_targets).
 
-    Raises ValueError if y is None, not numeric, has a wrong shape or length, or has missing or infinite values. Raises
-    TypeError if a column of a data frame has neither numbers nor text.
+    Raises ValueError if y is None, not numeric, has the wrong shape or length, or has missing or infinite values.
+    Raises TypeError if a column of a data frame has neither numbers nor text.
     """
     if y is None:
         raise ValueError(

@@ -30,7 +30,7 @@ from gaussmix._src.numerics.threads import cached_property
 class GaussWishartPrior:
     """Prior p(μ, Λ) of a component's mean and precision, and prior p(π) of the weights.
 
-    The prior of the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). If
+    The prior on the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). If
     covariances are diagonal, each feature's precision has the prior λ_j ~ Γ(ν/2, rate s_j/2). If covariances are
     spherical, the precision has the prior λ ~ Γ(dν/2, rate d s/2).
 

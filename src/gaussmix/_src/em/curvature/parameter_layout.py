@@ -177,7 +177,7 @@ class ParameterLayout:
         """Convert changes dβ_b of the coordinates of B, (n_b, …), to changes of the covariance, Σ_b dβ_b L E_b Lᵀ.
 
         `Coordinates.symmetric_basis` defines the matrices E_b: √(2 / d) I for spherical covariances, and √2 e_j e_jᵀ
-        for each feature otherwise; full covariances have one for each pair of features, too.
+        for each feature otherwise; full covariances also have one for each pair of features.
         """
         d = self.n_features
         if self.covariance_form is Second.TRACE:

@@ -189,7 +189,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # if so, decompose the rows' Gram matrix, smaller than correlations
+    is_wide = 1 < len(offsets) < len(scale)  # if so, the rows' Gram matrix is smaller than the correlations
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

@@ -33,7 +33,7 @@ NOISE_LOG_DENSITY = -1e300
 def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition, made without labels, so that each row is in a component that the row's label allows.
+    """Change a partition that was made without labels, so that each row is in a component that the row's label allows.
 
     If `is_matched` is false, the order of the clusters is arbitrary. Clusters in arbitrary order are matched to
     components so that the rows whose label and component agree have the largest possible total weight (Kuhn 1955).

@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> NoiseComponent:
-    """Make a noise component as large as the smaller of two boxes around all rows (along features, and principal axes).
+    """Make a noise component with the smaller volume of two boxes around all rows: along features or principal axes.
 
     The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
     features; for a box along the principal axes, only the volume is stored. If values are missing, the box along the

@@ -99,7 +99,7 @@ class OptimalityCertificate:
         the model is far from a maximum; None if there was no check.
     remaining_gain : gain of the objective up to the maximum, in nats per unit of row weight; None unless `is_maximum`.
     label_change_fraction : fraction of the row weight whose label differs at the maximum; None unless `is_maximum`.
-    why_not : reason why there was no check, as the end of a sentence; empty if the check was made or not requested.
+    why_not : reason why there was no check, as the end of a sentence; empty if there was a check or none was requested.
     """
 
     is_maximum: bool | None = None

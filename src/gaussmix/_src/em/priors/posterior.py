@@ -83,7 +83,7 @@ class WeightUpdate:
         return result
 
     def log_prior(self, weights: Array) -> float:
-        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, in nats, up to a constant."""
+        """Return the log prior density of the weights, Σ_k (α_k − 1) log π_k, in nats, up to a constant."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
@@ -191,7 +191,7 @@ class PosteriorObjective(Objective):
 
     Parameters
     ----------
-    prior : prior of means and covariances; None without a prior.
+    prior : prior on means and covariances; None without a prior.
     weight_update : restrictions and prior on the weights of all components except noise; these weights sum to 1.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.

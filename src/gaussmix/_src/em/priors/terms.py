@@ -40,7 +40,7 @@ class PriorTerms:
 
     Parameters
     ----------
-    prior : prior of means and covariances; None without a prior.
+    prior : prior on means and covariances; None without a prior.
     weight_update : restrictions and prior on the weights; the concentration is a number of rows.
     fixed_mean_components, fixed_covariance_components : indices of components with fixed means, and with fixed
         covariances.

@@ -160,8 +160,8 @@ def search_from_model(
 ) -> Model:
     """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
 
-    The search starts from `model`. With more than 3 components and few rows, a second search starts from another
-    k-means result. If no second search is made, and there are fewer than 10 components, EM also runs from two
+    The search starts from `model`. With more than 3 components and few rows, a second search starts from a second
+    result of k-means. If there is no second search, and there are fewer than 10 components, EM also runs from two
     partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
     by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
     from a partition into central and outer rows, and from k-means. If EM from one of the partitions or from k-means
@@ -174,9 +174,9 @@ def search_from_model(
     such a component. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
     If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
-    may find higher maxima. Therefore, `N_ASCENTS` search runs are made, and their results are crossed: components of
-    two results are combined. So that crossing takes no longer than a fit, results are crossed only if EM made at least
-    `MIN_SLOW_STEPS` steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
+    may find higher maxima. Therefore, the results of `N_ASCENTS` search runs are crossed: components of two results are
+    combined. So that crossing takes no longer than a fit, results are crossed only if EM made `MIN_SLOW_STEPS` or more
+    steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
@@ -200,7 +200,7 @@ def search_from_model(
 
 
 def search_steps_factor(family: Family, n_features: int) -> float:
-    """Return the maximum work of a search, in EM steps on all rows, per EM step that was made before the search."""
+    """Return the maximum work of a search, in EM steps on all rows, per EM step that ran before the search."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)

@@ -52,7 +52,7 @@ CUTOFF_ROUNDING = 2.0**-40
 N_RANDOM_STARTS = 20  # number of random initialisations, each from randomly drawn rows
 # Stopping rules of EM from each initialisation, and of a longer EM run from the best initialisations.
 START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)
-MAX_REFINED_STARTS = 3  # maximum number of best initialisations from which longer EM runs are made
+MAX_REFINED_STARTS = 3  # maximum number of best initialisations from which longer EM runs start
 
 
 class TrimmingRule(NamedTuple):

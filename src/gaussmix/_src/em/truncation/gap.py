@@ -58,7 +58,7 @@ class GapTask:
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.drawn_weight))
         rows = block.take(drawn, 0)
         weight = np.maximum(rows.weight / self.drawn_weight, 1.0)
-        # Candidates are missing if no step was made with these components, or if the process that stored them was lost.
+        # Candidates are missing if no step was run with these components, or if the process that stored them was lost.
         own = self.engine.find_candidates(rows, self.parameters) if candidates is None else candidates[drawn]
         total = self._log_density(rows)
         gaps = total - self._log_density_of_candidates(rows, own)

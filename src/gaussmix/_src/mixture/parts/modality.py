@@ -27,7 +27,7 @@ from gaussmix._src.numerics.arrays import Array, Rows
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
 _MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step may cover less than 1 % of the way
-_MAX_NEWTON_STEP = 0.1  # longest Newton step, in standard deviations; a longer one might lead to another mode
+_MAX_NEWTON_STEP = 0.1  # longest Newton step, in standard deviations; a longer one might lead to a different mode
 _MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a curvature up to this value may be due to rounding errors
 # The outer intervals, at whose midpoints labels are computed, are longer by this fraction of the largest absolute

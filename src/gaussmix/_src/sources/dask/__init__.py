@@ -77,7 +77,7 @@ class DaskTable:
         """Return a delayed `Block` of each partition.
 
         Each call uses new keys, because Dask fuses tasks. In two computations, the same key would stand for different
-        tasks, and Dask's scheduler would warn of deadlocks.
+        tasks, and Dask's scheduler would warn about deadlocks.
         """
         return [dask.delayed(self.to_block, pure=False)(part, index) for index, part in enumerate(self.parts)]
 

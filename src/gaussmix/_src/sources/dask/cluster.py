@@ -64,8 +64,8 @@ class DaskWorkers:
     def n_threads(self) -> dict[str, int]:
         """Return a dictionary of the number of threads of each worker, with the workers' addresses as keys.
 
-        Raises ImportError if a worker has no gaussmix, or another version than this process, and ConnectionError if the
-        scheduler can't be reached.
+        Raises ImportError if a worker has no gaussmix, or a different version from this process, and ConnectionError if
+        the scheduler can't be reached.
         """
         if self.client.scheduler is None:  # None if the client was closed
             raise self._lost()
@@ -145,7 +145,7 @@ class DaskWorkers:
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(RETRY_PAUSE)  # gives the client time to notice that other workers are lost, too
+            sleep(RETRY_PAUSE)  # gives the client time to notice that other workers are also lost
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
@@ -167,7 +167,7 @@ class DaskWorkers:
                 task = left.pop()
                 if task not in seen and task.state != "memory":
                     seen.add(task)
-                    if task.suspicious < granted:  # the limit is not set yet; earlier deaths count, too
+                    if task.suspicious < granted:  # the limit is not set yet; earlier deaths also count
                         task.suspicious += granted
                     left += task.dependencies
 

@@ -123,7 +123,7 @@ class StoredFile:
         return result
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
-        """Open the file with random access; `requests` are requests that were made in advance for its bytes."""
+        """Open the file with random access; `requests` are requests that were sent in advance for its bytes."""
         opened = _Opened(self, requests)
         if self.version is None:
             opened.hold(self.read(None, MIN_REQUEST_BYTES), None)

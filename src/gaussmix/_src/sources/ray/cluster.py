@@ -98,7 +98,7 @@ class RayWorkers:
         Raises
         ------
         RuntimeError : workers died repeatedly, or rows are lost.
-        ImportError : a worker has no gaussmix, or another version than this process.
+        ImportError : a worker has no gaussmix, or a different version from this process.
         TimeoutError : there was no worker until `max_time` had passed.
         """
         finished: list[Any] = []

@@ -64,7 +64,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     Raises
     ------
     TimeoutError : there was no executor until `max_time` had passed.
-    ImportError : an executor has no gaussmix, or another version than this process.
+    ImportError : an executor has no gaussmix, or a different version from this process.
     RuntimeError : the work on a partition killed workers repeatedly.
     FileNotFoundError : a file of the data frame no longer exists.
     ValueError : the type of a column in a file differs from its type in the data frame.

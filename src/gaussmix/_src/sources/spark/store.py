@@ -113,7 +113,7 @@ def _remove_old_states(path: str, fit_pass: FitPass) -> None:
 
 
 def read(path: str, digest: int) -> list[Block] | None:
-    """Map the blocks in a file into memory; return None if the file does not exist here or has another digest."""
+    """Map the blocks in a file into memory; return None if the file does not exist here or has a different digest."""
     try:
         with open(path, "rb") as file:
             of, head, sizes = pickle.load(file)

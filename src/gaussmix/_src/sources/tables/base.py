@@ -218,8 +218,8 @@ class Table(ABC):
         return [(0, file.size) for file in self.files if not isinstance(file, Path)]
 
     def with_requests(self, requests: Requests) -> Self:
-        """Return the table of a stored file, which takes its bytes from requests that were made in advance."""
-        twin: Any = copy(self)  # a copy, so that cached properties are copied, too
+        """Return the table of a stored file, which takes its bytes from requests that were sent in advance."""
+        twin: Any = copy(self)  # a copy, so that cached properties are also copied
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 

@@ -203,7 +203,7 @@ class CsvTable(Table):
                 raise BadTable(self._why_unreadable(error, numeric)) from None
 
     def _why_unreadable(self, error: Exception, numeric: Collection[str]) -> str:
-        """Describe the first line that has a wrong number of values, or text in one of the columns `numeric`."""
+        """Describe the first line that has the wrong number of values, or text in one of the columns `numeric`."""
         has_rows, indices = False, [self.column_indices[name] for name in numeric]
         for line, fields in self._data():
             has_rows = True

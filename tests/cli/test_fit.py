@@ -213,15 +213,15 @@ def test_fit_prints_the_candidates_that_were_fitted_within_max_time(cli, faithfu
     result = cli("fit", faithful, "-k", "1:4", "-s", "full", "--max-time", 0, "-o", tmp_path / "m.gmm")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "gaussmix: --max-time was reached before 3 of 4 candidates were begun; raise --max-time or try fewer "
+        "gaussmix: --max-time was reached before 3 of 4 candidates were started; raise --max-time or try fewer "
         "candidates.",
         "gaussmix: K = 1: not converged; raise --max-time, --max-iter or --tol.",
     ]
-    assert result.stdout.count("not begun when --max-time was reached") == 3
+    assert result.stdout.count("not started when --max-time was reached") == 3
     assert "failed" not in result.stdout
     assert "ended       --max-time was reached before the mean" in cli("describe", tmp_path / "m.gmm").stdout
     several = cli("fit", faithful, "-k", "1:4", "-s", "full,EII", "--max-time", 0)
-    assert "– 7 not begun when --max-time was reached.\n" in several.stdout
+    assert "– 7 not started when --max-time was reached.\n" in several.stdout
     quiet = cli("fit", faithful, "-k", "1:4", "--max-time", 0, "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
 

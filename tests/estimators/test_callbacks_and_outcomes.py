@@ -380,7 +380,7 @@ def test_runs_that_end_lower_do_not_agree_with_the_best(rng):
 
 
 SELECTION = {"n_components": [2, 1, 3], "covariance_type": ["full", "EII"], "random_state": 0, "max_iter": 50}
-NOT_BEGUN = "not begun when a callback ended the model selection"
+NOT_STARTED = "not started when a callback ended the model selection"
 
 
 def _table(search):
@@ -410,10 +410,10 @@ def test_a_callback_ends_a_model_selection_with_the_best_started_candidate(X, tm
 
     selection = GaussianMixtureIC(**SELECTION, init_params="hierarchical", tol=0, callbacks=[stop]).fit(X)
     rows = zip(*(selection.results_[name] for name in ("n_components", "structure", "failure")), strict=True)
-    assert {(k, name) for k, name, message in rows if message == NOT_BEGUN} == {(2, "EII"), (3, "full"), (3, "EII")}
+    assert {(k, name) for k, name, message in rows if message == NOT_STARTED} == {(2, "EII"), (3, "full"), (3, "EII")}
     assert (selection.n_components_, selection.covariance_type_, selection.n_iter_) == (2, "full", 4)
     assert selection.outcome_.reason == (
-        "A callback ended the fit. A callback ended the model selection before 3 of 6 candidates were begun."
+        "A callback ended the fit. A callback ended the model selection before 3 of 6 candidates were started."
     )
     assert "A callback ended the model selection before 3 of 6" in str(selection.summary())
     assert np.isfinite(selection.score(X))
@@ -425,15 +425,15 @@ def test_a_callback_ends_a_model_selection_with_the_best_started_candidate(X, tm
 
 def test_max_time_ends_a_model_selection_with_the_best_started_candidate():
     with (
-        pytest.warns(SearchWarning, match="max_time was reached before 5 of 6 candidates were begun; raise"),
+        pytest.warns(SearchWarning, match="max_time was reached before 5 of 6 candidates were started; raise"),
         pytest.warns(ConvergenceWarning, match="max_time was reached before the mean log-likelihood"),
     ):
         selection = GaussianMixtureIC(**SELECTION, tol=0, max_time=0, n_jobs=1).fit(ROWS)
     assert (selection.n_components_, selection.n_iter_) == (1, 1)
-    assert selection.results_["failure"].count("not begun when max_time was reached") == 5
+    assert selection.results_["failure"].count("not started when max_time was reached") == 5
     assert selection.outcome_.reason.startswith("max_time was reached before the mean log-likelihood converged")
     assert selection.outcome_.reason.endswith(
-        "max_time was reached before 5 of 6 candidates were begun; raise max_time or try fewer candidates."
+        "max_time was reached before 5 of 6 candidates were started; raise max_time or try fewer candidates."
     )
     with_time = GaussianMixtureIC(**SELECTION, max_time=1e6).fit(ROWS)
     assert _table(with_time) == _table(GaussianMixtureIC(**SELECTION).fit(ROWS))
@@ -457,7 +457,7 @@ def test_model_selection_after_max_time_continues_until_a_candidate_is_fitted(X)
     with pytest.warns() as caught:
         selection = GaussianMixtureIC(**SELECTION, max_time=0, n_jobs=1).fit(flat)
     messages = [str(warning.message) for warning in caught]
-    assert any("before 4 of 6 candidates were begun" in sentence for sentence in messages)
+    assert any("before 4 of 6 candidates were started" in sentence for sentence in messages)
     assert any(sentence.startswith("1 of 2 candidates could not be fitted: 1 × singular") for sentence in messages)
     assert (selection.n_components_, selection.covariance_type_) == (1, "EII")
     failures = selection.results_["failure"]
@@ -557,5 +557,5 @@ def test_a_callback_of_scikit_learn_ends_a_model_selection():
             return context.task_name == "candidate" and fitted_estimator.n_components_ == 1
 
     selection = GaussianMixtureIC(**SELECTION).set_callbacks(Last()).fit(ROWS)
-    assert selection.results_["failure"].count(NOT_BEGUN) == 5
+    assert selection.results_["failure"].count(NOT_STARTED) == 5
     assert selection.converged_

@@ -329,7 +329,7 @@ def test_score_rejects_labels_of_another_type_than_in_fit(classes):
     X, y = classes
     for labels, others in ((y, y.astype(str)), (y, y.astype(str).astype(object)), (y.astype(str), y)):
         classifier = GaussianMixtureClassifier(reject_below=0.01).fit(X, labels)
-        with pytest.raises(ValueError, match="had another type"):
+        with pytest.raises(ValueError, match="had a different type"):
             classifier.score(X, others)
         assert classifier.score(X, labels.astype(object)) == classifier.score(X, labels) > 0.9
         assert classifier.score(X, np.full(len(y), -1)) < 0.1

@@ -45,8 +45,8 @@ class FailureKind(Enum):
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]
     WITHOUT_A_FOLD = "failed without a fold", *SINGULAR[1:]
-    NO_TIME = "not begun when max_time was reached", "raise max_time"
-    STOPPED = ("not begun when a callback ended the model selection",)
+    NO_TIME = "not started when max_time was reached", "raise max_time"
+    STOPPED = ("not started when a callback ended the model selection",)
     NO_CRITERION = "no finite value to choose by", "choose another criterion", "give more rows than parameters"
 
     def __init__(self, words: str, *advice: str) -> None:

@@ -441,7 +441,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             responsibility), "log_density" (nats) and "p_value". The p-value is the probability that a random draw from
             the mixture without noise has a lower density than the row; it is NaN with `X_error` or missing values. A
             RuntimeWarning is issued if more than a few rows lie where the mixture has almost no probability, for
-            example because X has other units.
+            example because X has different units.
 
         Raises
         ------

@@ -143,7 +143,7 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None
-    count = f"before {len(failures)} of {counted(len(results), 'candidate')} were begun"
+    count = f"before {len(failures)} of {counted(len(results), 'candidate')} were started"
     if failures[0].kind is FailureKind.NO_TIME:
         return f"max_time was reached {count}; raise max_time or try fewer candidates."
     return f"A callback ended the model selection {count}."

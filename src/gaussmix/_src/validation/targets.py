@@ -86,7 +86,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     kinds, labels = {named.dtype.kind, classes.dtype.kind}, named[~_is_unlabelled(named)].tolist()
     if labels and "U" in kinds and kinds & set("biuf"):
         fitted = classes.tolist()[0]
-        raise ValueError(f"y has {labels[0]!r}, but classes in fit, such as {fitted!r}, had another type. Convert y.")
+        raise ValueError(f"y has {labels[0]!r}, but classes in fit, like {fitted!r}, had a different type. Convert y.")
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     numbers = {name: index for index, name in enumerate(classes.tolist())}
     codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]

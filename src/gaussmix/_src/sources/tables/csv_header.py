@@ -224,7 +224,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
         return "utf-8", []  # the reader of UTF-8 then raises a clear error
-    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; pass its encoding if it is another."
+    notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; if this is wrong, pass its encoding."
     return _WESTERN, [notice]
 
 

@@ -17,7 +17,7 @@ struct Limits {         // `LIMITS` in interfaces/parameters.py; Python runs the
     // rounding error
     double mean_rounding;
     // Largest allowed ratio of second moments about a reference point (anchor) to second moments about the new means.
-    // An EM step that exceeds this ratio is first repeated with other reference points.
+    // An EM step that exceeds this ratio is first repeated with different reference points.
     double max_cancellation;
     // Largest allowed distance of a component's mean from the mean of all rows, in standard deviations of the
     // component. If a component's mean is farther away, moments are taken about the components' means instead of the

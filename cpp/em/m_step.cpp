@@ -108,8 +108,8 @@ void MStep::apply_prior(Index k, double mass, double* mean, double* second) {
         offset[j] = mean[j] - result;
         mean[j] = result;
     }
-    // The squared offsets are multiplied by the mass, instead of the offsets by the square root of the mass,
-    // because the square root would be rounded differently for data in other units of measurement.
+    // The squared offsets are multiplied by the mass, instead of the offsets by the square root of the mass, because
+    // the square root would be rounded differently for data in different units of measurement.
     add_squares(offset, mass, second);
     for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
     add_squares(offset, shrinkage, second);

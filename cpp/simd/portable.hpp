@@ -111,8 +111,8 @@ GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
     return fma(Part::broadcast(a), b, c);
 #endif
 }
-// The functions max and min use comparisons, because NEON's instructions fmax and fmin give other results for NaN and
-// for zeros.
+// The functions max and min use comparisons, because NEON's instructions fmax and fmin give different results for NaN
+// and for zeros.
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {a.v > b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {a.v < b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part sqrt(Part a) {

@@ -95,7 +95,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     Notes
     -----
     With one component per class, no initialisation is needed, and EM is run only if the class of some rows is unknown.
-    With one component per class, all structures in `covariance_type` are fitted, even if `max_time` is reached.
+    All structures in `covariance_type` are then fitted, even if `max_time` is reached.
 
     In `fit`, the value -1 or a missing value (None, NaN, pandas.NA, null) in y means that the class of a row is
     unknown, so EM divides the row among the classes. The strings "-1" and "nan" also mean unknown, because

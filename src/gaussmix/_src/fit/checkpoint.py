@@ -111,7 +111,7 @@ class Checkpoint(FitOption):
 
         Raises
         ------
-        ValueError : the file is damaged, is not a checkpoint, or is the checkpoint of a fit with other data or
+        ValueError : the file is damaged, is not a checkpoint, or is the checkpoint of a fit with different data or
             settings.
         OSError : the file can't be read, or its folder does not exist.
         """

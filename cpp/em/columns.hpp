@@ -4,7 +4,7 @@
 // rows. This file and the Python module differ in four ways:
 // - The Python module (em/bayes/births.py) validates the split of a component by other rows; this file does not.
 // - The Python module separates far rows and the row with the largest weight by cuts of `bisect`, if other splits fail;
-//   this file tries such cuts for each component, in other units and with another ridge (`best_nested_pair`).
+//   this file tries such cuts for each component, in different units and with a different ridge (`best_nested_pair`).
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small
 //   component.
 // - This file extrapolates the EM steps, and begins EM with a coarse tolerance.

@@ -20,7 +20,7 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces `second`, the covariance of a group of rows, by a matrix that whitens the rows; if `second` holds only
+// Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
 // largest variance, after each feature is divided by its `unit`.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {

@@ -45,8 +45,8 @@ constexpr int kMaxRounds = 500;
 // Computes the volumes lambda_k of covariances lambda_k C, by updating the volumes and the common matrix C in turn
 // (Celeux & Govaert 1995, section 3.1). Every update maximises the expected log-likelihood over either the volumes or
 // C, so that the expected log-likelihood never falls. The function `traces` computes C from the volumes, and replaces
-// each volume by the trace of C^-1 S_k, where S_k is a scatter matrix, or by NaN if C is singular. All volumes are 0 if
-// the iteration diverges.
+// each volume with the trace of C^-1 S_k, where S_k is a scatter matrix, or with NaN if C is singular. All volumes are
+// 0 if the iteration diverges.
 template <class Traces>
 Values converged_volumes(Values volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {
     const Values start = volumes;

@@ -43,7 +43,7 @@ class Patch:
 
 
 def patch_sklearn(*, verbose: bool = True) -> Patch:
-    """Replace `GaussianMixture` and `BayesianGaussianMixture` in `sklearn.mixture` by the classes of gaussmix.
+    """Replace `GaussianMixture` and `BayesianGaussianMixture` in `sklearn.mixture` with gaussmix's classes.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
     See Also
     --------
-    unpatch_sklearn : restores the classes of scikit-learn.
+    unpatch_sklearn : restores scikit-learn's classes.
 
     Notes
     -----

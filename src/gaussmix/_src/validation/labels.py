@@ -147,7 +147,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
 
 
 def _without_masks(labels: Any) -> Any:
-    """Replace masked labels by None; in a table, replace masked rows by rows that allow all components."""
+    """Replace masked labels with None; in a table, replace masked rows with rows that allow all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)

@@ -23,8 +23,8 @@ from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
-_TIME_CLASSES = date, time, timedelta, np.datetime64, np.timedelta64  # the classes of pandas are derived from them
-_TO_LIST = "tolist", "to_list", "to_pylist"  # methods of columns of pandas, polars and Arrow
+_TIME_CLASSES = date, time, timedelta, np.datetime64, np.timedelta64  # pandas' classes are derived from them
+_TO_LIST = "tolist", "to_list", "to_pylist"  # methods of pandas, polars and Arrow columns
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:

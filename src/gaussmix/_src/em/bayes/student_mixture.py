@@ -77,7 +77,7 @@ class StudentMixture:
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
         # Distances of very distant rows are computed in this function, because engines replace squared distances that
-        # overflow by the largest float64.
+        # overflow with the largest float64.
         for row in distant.tolist():
             offsets = np.ldexp(rows[row], -_SCALING_BITS) - np.ldexp(self.means, -_SCALING_BITS)
             whitened = self.covariances.whitening.whiten_each(offsets)

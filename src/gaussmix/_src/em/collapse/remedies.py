@@ -32,10 +32,10 @@ def run_with_remedy(
 ) -> Iterator[EMState]:
     """Run EM from a state, apply the remedy to each component that degenerates, and record events in the trace.
 
-    `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component by
-    half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR` raises
-    `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em` with
-    all arguments set except model and trace. Each yielded state can be the `initial_state` of a later call.
+    `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component
+    with half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR`
+    raises `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em`
+    with all arguments set except model and trace. Each yielded state can be the `initial_state` of a later call.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events

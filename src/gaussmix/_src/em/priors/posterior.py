@@ -218,7 +218,7 @@ class PosteriorObjective(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
-        """Return the means after replacing the fixed means by their fixed values."""
+        """Return the means after replacing the fixed means with their fixed values."""
         if self.fixed_mean_values is None:
             return means
         result = np.array(means)

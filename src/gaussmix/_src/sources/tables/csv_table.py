@@ -236,7 +236,7 @@ class CsvTable(Table):
         return pa.int64() if are_whole else pa.float64()
 
     def _present(self, cells: pa.Array) -> pa.Array:
-        """Strip blanks from the texts of cells, and replace texts that mark missing values by null."""
+        """Strip blanks from the texts of cells, and replace texts that mark missing values with null."""
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 

@@ -27,7 +27,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 REFERENCE = ReferenceEngine()
 # Allowed error relative to the sums of absolute values. Rounding is about √n ε in a sum, and d ε q in a row at squared
-# distance q; the tolerance is some hundred times larger.
+# distance q; the tolerance is a few hundred times larger.
 TOLERANCE = 1e-12
 
 

@@ -50,10 +50,10 @@ RULES = {
     "L10": Rule(r"[,(:] ?also (where|if|when|of|those|from|without|in|with)\b", ALL, "begin a sentence"),
     "L11": Rule(r"^r?(What|How|Where|As|Of|So|Whose|Which)\b", (SUMMARY,), "begin with a verb or a noun"),
     "L12": Rule(r"\b[Nn]one where\b", CODE, 'write "None if"'),
-    "L13": Rule(
-        r"(?<=[.;] )(Where|Of|As for|As with|So is|So are|So do|Also)\b", ALL, "begin with the subject, If or When"
-    ),
+    "L13": Rule(r"(?<=[.;] )(Where|Of|As (for|with)|So (is|are|do)|Also)\b", ALL, "begin with the subject, If or When"),
     "L14": Rule(r"\bthose (that|of|which|whose)\b", ALL, "repeat the noun"),
+    "L15": Rule(r"\banother ([a-z]+ ){1,2}than\b|\ba wrong (shape|number|length)\b", ALL, 'write "different", "the"'),
+    "L16": Rule(r"\bsome (hundred|thousand|minutes|months|(milli|micro)?seconds|tenths)\b", ALL, 'write "a few"'),
 }
 EXCEPTIONS = {
     "tools/check_text.py": "quotes the patterns",

@@ -1,6 +1,6 @@
 """Measure the bytes per row that calls take in addition to a file that does not fit into memory.
 
-    python -m bench.pages.memory                     # some minutes; rewrites bench/results/memory.md
+    python -m bench.pages.memory                     # a few minutes; rewrites bench/results/memory.md
 
 Each call runs in a separate process, over two files of different length. The bytes per row are the difference of the
 rises of the peak between both files, divided by the difference of their rows; arrays that are passed in do not count.

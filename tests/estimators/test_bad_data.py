@@ -104,7 +104,7 @@ def check_message(error, sentence):
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-# scikit-learn warns of this overflow for long doubles.
+# scikit-learn warns about this overflow for long doubles.
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize(("X", "kind", "sentence"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_fit_rejects_invalid_rows(X, kind, sentence):

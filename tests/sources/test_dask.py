@@ -231,7 +231,7 @@ def test_predictions_are_lazy_and_give_the_same_bits_as_in_memory(table, cluster
 
 @pytest.mark.heavy(but=1)
 def test_predictions_of_one_source_have_different_task_keys(table, cluster, caplog):
-    """Check that Dask's scheduler does not warn of deadlocks, as it does if it receives two tasks for a key."""
+    """Check that Dask's scheduler does not warn about deadlocks, as it does if it receives two tasks for a key."""
     source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
     gm = mixture().fit(source)
     scheduler.addHandler(caplog.handler)

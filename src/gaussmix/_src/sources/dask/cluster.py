@@ -41,7 +41,7 @@ _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """Return a source of rows on the workers of a cluster.
 
-    Raises ImportError if a worker has no gaussmix, or another version than this process.
+    Raises ImportError if a worker has no gaussmix, or a different version from this process.
     """
     workers, name = DaskWorkers(client, about.name), _unique("load")
     workers.n_threads()

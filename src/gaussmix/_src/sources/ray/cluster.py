@@ -42,7 +42,7 @@ def loaded(
     `count`, a function of a partition and its index, returns the number of rows. `cut`, a function of a partition, a
     first row and an end, returns these rows as a block.
 
-    Raises ImportError if a worker has no gaussmix, or another version than this process.
+    Raises ImportError if a worker has no gaussmix, or a different version from this process.
     """
     workers = RayWorkers(about.name)
     counts = [start_task("count", count, part, index) for index, part in enumerate(parts)]

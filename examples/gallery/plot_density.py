@@ -1,6 +1,6 @@
 """
-A smooth density from few numbers
-=================================
+A smooth density from few parameters
+====================================
 
 How are the waits for Old Faithful distributed? A histogram depends on its bins, and a kernel density must store all
 rows. A mixture of two components has five parameters, and its probabilities have a closed form.

@@ -3,9 +3,9 @@ The colours of a photograph
 ===========================
 
 A photograph of 273,280 pixels is reduced to eight colours. Each pixel is a row with the features red, green and blue.
-k-means replaces a pixel by its nearest colour, and minimises the distance between pixels and colours. A mixture
-replaces a pixel by the mean of its eight colours, weighted by their probabilities. For a clean photograph, this *soft*
-assignment has a larger error, but for a noisy photograph it removes more of the noise.
+k-means replaces a pixel with its nearest colour, and minimises the distance between pixels and colours. A mixture
+replaces a pixel with the mean of its eight colours, weighted by their probabilities. For a clean photograph, this
+*soft* assignment has a larger error, but for a noisy photograph it removes more of the noise.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Iris with missing values: filling them
 ======================================
 
-Three of ten measurements are missing. The mixture is fitted to the incomplete rows, and replaces each missing value by
-its conditional mean given the other values of the flower. The usual alternatives are the mean of the column, the
+Three of ten measurements are missing. The mixture is fitted to the incomplete rows, and replaces each missing value
+with its conditional mean given the other values of the flower. The usual alternatives are the mean of the column, the
 nearest flowers, and one regression for each column.
 """
 

@@ -2,9 +2,9 @@
 Clusters that are not ellipses
 ==============================
 
-Half moons are not ellipses, so a mixture describes each moon by a few components, and ``merge`` combines the components
-that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no density and
-cannot label new rows.
+Half moons are not ellipses, so a mixture describes each moon with a few components, and ``merge`` combines the
+components that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no
+density and cannot label new rows.
 """
 
 import matplotlib.pyplot as plt

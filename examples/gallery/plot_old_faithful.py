@@ -2,9 +2,9 @@
 Old Faithful: how many kinds of eruption?
 =========================================
 
-The data contain 272 eruptions of the geyser Old Faithful. Each row has the length of an eruption and the wait until the
-next eruption, in minutes. BIC selects the number of components. For k-means, the usual alternative, this number must be
-given. k-means splits the plane by distance, so that without scaling the wait alone decides.
+The data contain 272 eruptions of the geyser Old Faithful. Each row has the duration of an eruption and the wait until
+the next eruption, in minutes. BIC selects the number of components. For k-means, the usual alternative, this number
+must be given. k-means splits the plane by distance, so that without scaling the wait alone decides.
 """
 
 import matplotlib.pyplot as plt

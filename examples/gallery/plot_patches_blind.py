@@ -77,9 +77,9 @@ def denoised(mixture):
 print(f"standard deviation of the noise: {np.sqrt(noise_variance(many)):.3f} found, 0.1 added")
 
 # %%
-# Higher values are better, and 3 dB halve the squared error. On this region of the photograph, the other example
-# reaches 24.5 dB. Most of the gain comes from the patches of the photograph itself, because 20 components for these
-# patches reach nearly the same value as 1,000 components.
+# Higher values are better, and a gain of 3 dB halves the squared error. On this region of the photograph, the other
+# example reaches 24.5 dB. Most of the gain comes from the patches of the photograph itself, because 20 components for
+# these patches reach nearly the same value as 1,000 components.
 
 part = slice(100, 260), slice(60, 260)
 

@@ -60,7 +60,7 @@ smooth = max((gaussian_filter(noisy, width) for width in np.arange(0.5, 2.0, 0.1
 pictures = {"photograph": clean, "noisy": noisy, "best Gaussian filter": smooth, "mixture": denoised(noisy, NOISE)}
 
 # %%
-# Higher values are better, and 3 dB halve the squared error.
+# Higher values are better, and a gain of 3 dB halves the squared error.
 
 figure, axes = plt.subplots(2, 2, figsize=(8.5, 7), layout="constrained")
 for ax, (name, image) in zip(axes.ravel(), pictures.items(), strict=True):

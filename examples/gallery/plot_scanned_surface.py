@@ -3,7 +3,7 @@ A scanned surface as 20,000 Gaussians
 =====================================
 
 A scanner measures millions of noisy points on a surface. A mixture of many flat components describes the surface with
-fewer numbers, and the thinnest axis of each component is the local normal of the surface. Because real scans are too
+fewer parameters, and the thinnest axis of each component is the local normal of the surface. Because real scans are too
 large for this gallery, the points are drawn from a bumpy ball whose normals are known. The usual alternative is to
 compute the principal axes of the nearest neighbours of each point.
 """

@@ -2,9 +2,9 @@
 Whose voice is it? A background model and its adaptation
 ========================================================
 
-Speaker verification splits speech into frames of some 20 milliseconds and describes each frame by a few numbers (MFCC).
-A large mixture with diagonal covariances, the *universal background model* (UBM), is fitted to the frames of many
-people. This example uses the model in two ways. *MAP adaptation* (Reynolds, Quatieri & Dunn 2000) moves the means
+Speaker verification splits speech into frames of about 20 milliseconds and describes each frame by a few numbers
+(MFCC). A large mixture with diagonal covariances, the *universal background model* (UBM), is fitted to the frames of
+many people. This example uses the model in two ways. *MAP adaptation* (Reynolds, Quatieri & Dunn 2000) moves the means
 towards the few frames of one speaker, and a new recording is assigned to the speaker with the highest likelihood.
 *Fisher vectors* (Perronnin & Dance 2007) convert a recording of any length into one row of numbers, the gradient of its
 log-likelihood, for any classifier. The program simulates the frames: speakers have the same sounds, but each speaker

@@ -2,8 +2,8 @@
 From 100,000 splats to 5,000
 ============================
 
-Gaussian splatting describes a scene by very many small coloured Gaussians, whose number must often be reduced for
-viewers. In this example, each of the 100,000 pixels of a photograph is a splat: a narrow Gaussian in position and
+Gaussian splatting describes a scene with a very large number of small coloured Gaussians, often more than a viewer
+can show. In this example, each of the 100,000 pixels of a photograph is a splat: a narrow Gaussian in position and
 colour. The image is divided into 1,000 tiles of 100 splats, and ``fit_many`` fits five components to each tile in one
 call. The usual alternative is a smaller image of 5,000 pixels.
 """

@@ -2,7 +2,7 @@
 Stars: the true spread behind noisy measurements
 ================================================
 
-Velocities of stars in a cluster differ little, but their measured values differ much, because each measurement has its
+Velocities of stars in a cluster differ little, but their measured values differ a lot, because each measurement has its
 own known error. A fit that ignores the errors describes mainly the errors. Extreme deconvolution (Bovy, Hogg & Roweis
 2011) fits the distribution *without* errors: pass the standard deviations as ``X_error``, or a covariance for each
 star, ``(n, d, d)``. The program simulates the stars, so that the true parameters are known.

@@ -152,7 +152,7 @@ def test_columns_option_matches_differently_named_columns_by_index(subcommand, c
 
 @pytest.mark.parametrize("subcommand", ["fit", "predict", "describe", "plot"])
 def test_help_lists_each_option_once_and_table_options_last(subcommand, cli):
-    own, of_tables = cli(subcommand, "--help").stdout.split("\nOptions of tables:\n")
+    own, of_tables = cli(subcommand, "--help").stdout.split("\nOptions for tables:\n")
     listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
     assert "--delimiter" in listed[1]
     assert "--quiet" in listed[0]

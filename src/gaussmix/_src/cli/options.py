@@ -143,17 +143,17 @@ quiet = click.option(
     expose_value=False,
     callback=lambda ctx, param, value: ctx.meta.update({QUIET: value}),
 )
-as_json = flag("--json as_json", "Print JSON for programs.")
-_JOBS_HELP = "Threads; every processor by default. Changes no result."
+as_json = flag("--json as_json", "Print the results as JSON.")
+_JOBS_HELP = "Number of threads; by default, one per processor. The results do not depend on it."
 jobs = option("-j --jobs", _JOBS_HELP, type=int, check=parsing.threads, metavar="N")
-weights = column("--weights", "Weights of the rows: 2 counts as two such rows.")
-_WEIGHT_HELP = "Weights are frequencies, or precisions, which are scaled to a mean of 1."
+weights = column("--weights", "Column of row weights; a row of weight 2 counts as two rows.")
+_WEIGHT_HELP = "Whether weights are frequencies, or precisions, which are scaled to a mean of 1."
 weight_type = choice("--weight-type", _WEIGHT_HELP, WEIGHT_TYPES, default=WEIGHT_TYPES[0])
 
 criterion = option(
     "--criterion",
-    "How to choose. The lowest value wins; for cv, the likelihood of held-out rows, and stability, the agreement of "
-    "labels of repeated fits, the highest.",
+    "Criterion that chooses the mixture. The lowest value wins, except for cv (the likelihood of held-out rows) and "
+    "stability (the agreement between the labels of repeated fits), for which the highest value wins.",
     type=click.Choice([*CRITERIA, *HIGHER_IS_BETTER], case_sensitive=False),
     default="bic",
 )
@@ -164,7 +164,7 @@ def memory_option(help: str) -> Decorator:
     return option("--memory", help, check=parsing.size, default=DEFAULT_MEMORY.replace(" ", ""), metavar="SIZE")
 
 
-memory = memory_option("Larger tables are read in parts.")
+memory = memory_option("Memory limit for the rows; larger tables are read in parts.")
 cache = option("--cache", "Cache the values of DATA in this folder, and read DATA only once.", metavar="FOLDER")
 
 
@@ -177,7 +177,7 @@ class OnTables(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help text of general options, followed by the help text of options for tables."""
         shown = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
-        for title, of_tables in (("Options", False), ("Options of tables", True)):
+        for title, of_tables in (("Options", False), ("Options for tables", True)):
             records = [each.get_help_record(ctx) for each in shown if (each.name in _OF_TABLES) is of_tables]
             with formatter.section(title):
                 formatter.write_dl([record for record in records if record is not None])
@@ -211,11 +211,11 @@ def reading(callback: Callback) -> Callback:
 
 
 _OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # fields of `Dialect` except `missing`
-_HEADER_HELP = "The first line of CSV contains names, or data.  [default: names, unless it contains numbers only]"
-_MISSING_HELP = "Whether rows with empty cells are used, by their other cells, or are an error."
-_NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
-_ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its mark, or else UTF-8 or cp1252]"
-_DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
+_HEADER_HELP = "Whether the first line of CSV has names or data.  [default: names, unless it contains numbers only]"
+_MISSING_HELP = "Whether the other cells of rows with empty cells are used, or an empty cell is an error."
+_NA_HELP = "Text of CSV that marks an empty cell, in addition to NA, N/A, NaN and null; may be repeated."
+_ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by a byte order mark, or else UTF-8 or cp1252]"
+_DELIMITER_HELP = "Delimiter of the fields of CSV: a character, tab or blanks.  [default: by the first lines]"
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
     is_flag=False, flag_value=MISSING[0],  # value of --missing without an argument
@@ -223,28 +223,28 @@ _missing = choice(
 )  # fmt: skip
 _READING = (
     option("--header/--no-header has_header", _HEADER_HELP, default=None),
-    flag("--drop-missing", "Leave out rows with an empty cell among the features, and count them."),
+    flag("--drop-missing", "Leave out rows with an empty cell among the features, and print their number."),
     _missing,
     option("--na", _NA_HELP, multiple=True, metavar="TEXT"),
     choice("--decimal", "Decimal mark of the numbers in CSV.  [default: by the first lines]", ".,"),
-    choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
+    choice("--thousands", "Thousands separator of the numbers in CSV, as in 1.234,5.", ",. '"),
     option("--encoding", _ENCODING_HELP, check=encoding_name, metavar="NAME"),
     option("--delimiter", _DELIMITER_HELP, check=parsing.delimiter, metavar="C"),
     columns("--exclude", "Columns that are not features; they are still copied to the output."),
-    columns("--columns", "Use these columns only."),
+    columns("--columns", "Use only these columns."),
     choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),
 )
 
 
 def structure(more: str, default: str) -> Decorator:
     """Declare the option --structure, whose help text ends with `more`."""
-    help = f"Structures of the covariances, several by commas, or all{more}"
+    help = f"Covariance structures, separated by commas, or all{more}"
     return option("-s --structure covariance_type", help, check=parsing.structures, default=default, metavar="S")
 
 
 def choosing(callback: Callback) -> Callback:
     """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
-    help = "Numbers of components: 3, 1:6 or 2,4,8."
+    help = "Numbers of components to try: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, check=parsing.counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(family_names())}.", ALL)(callback))
 
@@ -257,9 +257,9 @@ def writing(callback: Callback) -> Callback:
         format = output_format(output, to, as_json=as_json)
         callback(writing=Writing(output, format, as_json, is_plain=output == STANDARD and to is None), **options)
 
-    help = "Write there instead of to standard output."
+    help = "Write to this file instead of to standard output."
     to_file = output(help, metavar="OUT", default=STANDARD, show_default=False)
-    help = "Format of what is written.  [default: by the extension of OUT, or else csv]"
+    help = "Format of the output.  [default: by the extension of OUT, or else csv]"
     return to_file(choice("--to", help, WRITERS)(as_json(wrapped)))
 
 
@@ -271,7 +271,7 @@ def seed_option(declaration: str, help: str, max_value: int | None = None) -> De
     return option(declaration, help, type=click.IntRange(0, max_value), default=0, metavar="N")
 
 
-seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
+seed = seed_option("--seed random_state", "Seed of the initialisations.", 2**32 - 1)
 
 
 def row_by_row(callback: Callback) -> Callback:

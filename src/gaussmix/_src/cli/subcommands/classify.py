@@ -24,16 +24,16 @@ from gaussmix._src.sources.array import ArraySource
 # they are classes in a table.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
-_RIDGE_HELP = "Number to add to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
-_COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses. Without -k, 1; classes may share covariances."
+_RIDGE_HELP = "Value added to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
+_COUNTS_HELP = "Numbers of components per class (1:3); BIC chooses. Without -k, 1, and classes may share covariances."
 
 
 @click.command(cls=options.OnTables)
 @options.file("train", "LABELLED")
 @options.file("data", "DATA")
-@options.column("--labels", "Column of LABELLED with the classes.", required=True)
+@options.column("--labels", "Column of LABELLED that contains the classes.", required=True)
 @options.option("-k counts", _COUNTS_HELP, check=parsing.counts, metavar="K")
-@options.structure("; BIC chooses. Without -k, tied makes linear borders.", Full().name)
+@options.structure("; BIC chooses. Without -k, tied makes the decision boundaries linear.", Full().name)
 @options.option(
     "--reg-covar", _RIDGE_HELP, partial(parsing.by_rule, name="reg_covar"), default="auto", metavar="NUMBER"
 )

@@ -222,10 +222,10 @@ _NATIVE_SUFFIX = ".gmm"
 @click.command()
 @options.file("source", "IN")
 @options.file("target", "[OUT]", required=False)
-@options.option("-o --output", "Write there: another way to name OUT.", metavar="OUT")
-@options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
-@options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
-@options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
+@options.option("-o --output", "Output file, as an alternative to the argument OUT.", metavar="OUT")
+@options.flag("--mclust", "Write JSON with the names of R's mclust instead of gaussmix's names.")
+@options.choice("--dtype", "Type of the numbers in an ONNX model.", ["float32", "float64"], default="float32")
+@options.flag("--trust", "Read a pickle file. Reading runs code in the file, so you must trust its author.")
 @options.memory_option("Maximum size of the arrays in a compressed NumPy file.")
 @options.quiet
 def convert(

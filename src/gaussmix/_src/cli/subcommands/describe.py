@@ -19,7 +19,7 @@ from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.report.estimates import MixtureEstimates
 from gaussmix._src.sources.tables.base import STANDARD
 
-_INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."
+_INFERENCE_HELP = "Add standard errors and 95 % intervals, computed from the training rows."
 
 
 @click.command(cls=options.OnTables)

@@ -47,12 +47,12 @@ TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a proces
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # extensions for `gaussmix convert`
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
-_FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
-_CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
-_LABELS_HELP = "Labels of some rows: components from 0 on, or names in alphabetical order; empty or -1 for other rows."
-_BY_HELP = "Fit a mixture to each group of rows with the same value in this column, by default as fit_many does."
+_FACTORS_HELP = "Numbers of factors of factor_analyzer to try: 2, 1:3 or 2,4."
+_CONDITION_HELP = "Upper bound on the ratio of two eigenvalues of the covariances, for structures that support it."
+_LABELS_HELP = "Column of known components: indices from 0, or names in alphabetical order; empty or -1 if unknown."
+_BY_HELP = "Fit a mixture to each group of rows with the same value in this column, with the defaults of fit_many."
 _START_HELP = f"Initialisations, separated by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
-_CHECKPOINT_HELP = "Save the state of the fit in this file; the same command continues from it."
+_CHECKPOINT_HELP = "Save the state of the fit in this file, from which the same command continues if it is interrupted."
 _OF_SELECTIONS = ("noise", "criterion", "check_maximum", "memory", "cache", "checkpoint", "max_time")
 
 
@@ -69,11 +69,11 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.choosing
 @options.output("Write the chosen mixture to this file.", "-o --output model", metavar="MODEL.gmm")
 @options.option("--n-factors", _FACTORS_HELP, check=parsing.counts, metavar="Q")
-@options.choice("--noise-variance", f"Noise of a factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
-@options.flag("--shared-loadings", "One matrix of loadings for all components.")
-@options.flag("--shared-noise", "One noise for all components.")
+@options.choice("--noise-variance", f"Noise of factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
+@options.flag("--shared-loadings", "Share the loadings of factor_analyzer among the components.")
+@options.flag("--shared-noise", "Share the noise variances of factor_analyzer among the components.")
 @options.option("--max-condition", _CONDITION_HELP, check=parsing.parse_number, metavar="C")
-@parameter("trim", "FRACTION", "Fraction of the row weight that each step leaves out: the least likely rows.")
+@parameter("trim", "FRACTION", "Fraction of the row weight that each EM step leaves out, from the least likely rows.")
 @options.criterion
 @options.weights
 @options.weight_type
@@ -83,12 +83,12 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.seed
 @parameter("init_params", "START", _START_HELP, flag="--start")
 @parameter("n_init", "N", "Number of runs for each random initialisation; the best is kept.")
-@parameter("tol", "NATS", "Stop when a step changes the mean log-likelihood by less; auto stops at a maximum.")
-@options.flag("--check-maximum", "Check if the chosen mixture is a maximum, and what is left to gain.")
+@parameter("tol", "NATS", "Stop if a step changes the mean log-likelihood by less than this; auto stops at a maximum.")
+@options.flag("--check-maximum", "Check whether the chosen mixture is near a maximum, and print the remaining gain.")
 @parameter("max_iter", "N", "Maximum number of EM steps.")
 @parameter("max_time", "SECONDS", "Start no more fits after this time, end running fits, and choose the best fit.")
-@parameter("reg_covar", "NUMBER", "Number to add to every variance.")
-@options.choice("--prior", "Maximise the posterior with the prior of Fraley and Raftery.", [DEFAULT])
+@parameter("reg_covar", "NUMBER", "Value added to every variance.")
+@options.choice("--prior", "Maximise the posterior density, with the prior of Fraley and Raftery.", [DEFAULT])
 @options.flag("--equal-weights", "All components have the same weight.")
 @options.memory
 @options.cache

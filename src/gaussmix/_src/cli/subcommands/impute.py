@@ -26,7 +26,7 @@ from gaussmix._src.sources.tables.base import is_numeric
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
-@options.flag("--draw", "Fill with random draws, which keep the spread, instead of means.")
+@options.flag("--draw", "Fill with random draws, which preserve the spread of the columns, instead of means.")
 @options.seed_option("--seed", "Seed of the draws.")
 @options.row_by_row
 def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: Reading) -> None:

@@ -24,7 +24,7 @@ _above_0 = partial(parsing.numbers, end=np.inf, what="a number above 0; write 3,
 @options.file("models", "MODEL.gmm…", nargs=-1, required=True)
 @options.output("Write the merged model to this file.", required=True, metavar="OUT.gmm")
 @options.option("--weights", _WEIGHTS_HELP, check=_above_0, metavar="W,W")
-@options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
+@options.option("-k n_components", "Merge similar components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...] | None, n_components: int | None) -> None:
     """Merge several models, such as models of parts of the data, into one model with the components of all models.

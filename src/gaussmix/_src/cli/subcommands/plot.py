@@ -33,8 +33,8 @@ _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 @options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
 @options.columns("--features", "Features to show: up to 8 for pairs, any number for a profile, otherwise 2.")
 @options.weights
-@options.flag("--dark", "On a dark background.")
-@options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
+@options.flag("--dark", "Draw on a dark background.")
+@options.option("--dpi", "Resolution in dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
 @options.reading
 def plot(
     model: str,

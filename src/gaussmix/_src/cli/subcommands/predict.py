@@ -23,7 +23,7 @@ from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.reading import count_distant, distant_sentence
 
-_QUANTILES_HELP = "Quantiles of the targets too, such as 0.05,0.95."
+_QUANTILES_HELP = "Also predict these quantiles of the targets, such as 0.05,0.95."
 _quantile_levels = partial(parsing.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
 _OUTPUT_COLUMNS = ("component", "probability", "log_density")
@@ -34,10 +34,10 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
-@options.columns("--targets", "Predict mean and standard deviation of these features from the other features.")
+@options.columns("--targets", "Predict the mean and standard deviation of these features from the other features.")
 @options.option("--quantiles", _QUANTILES_HELP, check=_quantile_levels, metavar="P,P")
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
-@options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
+@options.flag("--outliers", "Add the p-value of each row, and whether the row is an outlier.")
 @options.option("--threshold", _THRESHOLD_HELP, check=parsing.open_probability, metavar="P")
 @options.row_by_row
 def predict(

@@ -13,7 +13,7 @@ from gaussmix._src.cli.outputs import Writing, check_target, free_name
 
 @click.command()
 @options.file("model", "MODEL.gmm")
-@options.option("-n n_rows", "Number of rows.", type=click.IntRange(1), required=True, metavar="N")
+@options.option("-n n_rows", "Number of rows to draw.", type=click.IntRange(1), required=True, metavar="N")
 @options.seed_option("--seed", "Seed of the random draws.")
 @options.flag("--components", "Add a column with the component that each row was drawn from.")
 @options.writing

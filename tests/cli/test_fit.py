@@ -228,7 +228,7 @@ def test_fit_prints_the_candidates_that_were_fitted_within_max_time(cli, faithfu
 
 def test_fit_passes_tol_auto_to_the_estimator_and_reports_why_em_ended(cli, faithful, tmp_path):
     result = cli("fit", faithful, "-k", 2, "-s", "full", "--tol", "auto", "-o", tmp_path / "m.gmm")
-    sentence = "Less than 1e-4 nats per row are left to gain."
+    sentence = "Further steps would gain less than 1e-4 nats per row."
     assert re.search(
         f"Ended after [0-9]+ steps. {sentence} Further steps may gain [0-9.e-]+ nats per row",
         " ".join(result.stdout.split()),

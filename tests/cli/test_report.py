@@ -259,7 +259,7 @@ def test_a_report_counts_rows_of_noise_and_rows_with_missing_values(cli, tmp_pat
         stdout,
     )
     n_incomplete = frame[["a", "b"]].isna().any(axis=1).sum()
-    assert f"{n_incomplete} rows with empty cells, by their other cells" in page.read_text(encoding="utf-8")
+    assert f"{n_incomplete} rows with empty cells, whose other cells count" in page.read_text(encoding="utf-8")
     assert re.search('<td data-value="-1">noise</td>', page.read_text(encoding="utf-8"))
     assert "over the smaller of two boxes around the rows" in page.read_text(encoding="utf-8")
     stdout = cli("report", table, "-o", page, "-k", 2, "--columns", "a,b").stdout

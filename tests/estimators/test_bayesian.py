@@ -126,7 +126,7 @@ def test_heavy_tails_and_small_clusters_of_one_feature_get_components() -> None:
         rng.standard_t(5, size=(20_000, 1))
     )
     assert (tails.mass_ > 0).sum() > 1
-    assert tails.n_iter_ < 20  # further steps were made on subsamples, and do not count
+    assert tails.n_iter_ < 20  # further steps ran on subsamples, and do not count
     small = np.append(rng.normal(size=20_000), rng.normal(7, 0.1, size=60))[:, None]
     found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
     of_small = np.abs(found.means_[:, 0] - 7) < 0.2
@@ -194,7 +194,7 @@ def test_a_warm_start_continues_the_fit(overlap, tmp_path) -> None:
     settings = {"random_state": 0, "max_iter": 5, "tol": 1e-12, **PLAIN_EM}
     found = BayesianGaussianMixture(4, warm_start=True, **settings)
     first = found.fit(overlap).lower_bound_
-    assert found.outcome_.reason.startswith("max_iter steps were made before the bound converged")
+    assert found.outcome_.reason.startswith("max_iter was reached before the bound converged")
     found.save(tmp_path / "half.gmm")
     second = found.fit(overlap).lower_bound_
     assert BayesianGaussianMixture.load(tmp_path / "half.gmm").fit(overlap).lower_bound_ == second
@@ -307,7 +307,7 @@ def test_the_default_initialisation_reaches_the_bound_of_k_means() -> None:
 def test_max_time_ends_a_fit_and_the_warning_names_the_bound(blobs) -> None:
     with (
         pytest.warns(ConvergenceWarning, match="max_time was reached before the bound converged"),
-        pytest.warns(ConvergenceWarning, match="before the other starts were made"),
+        pytest.warns(ConvergenceWarning, match="before the other starts were run"),
     ):
         found = BayesianGaussianMixture(8, random_state=0, max_time=1e-9, n_init=2).fit(blobs)
     assert found.outcome_.reason.startswith("max_time was reached before the bound converged")

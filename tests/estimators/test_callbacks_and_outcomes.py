@@ -140,7 +140,7 @@ def test_a_time_limit_interrupts_the_passes_of_inference(has_missing, rng):
 def test_a_warning_reports_runs_that_max_time_prevented(monkeypatch):
     clock = chain([0.0], repeat(math.inf))  # max_time has passed after the first run
     monkeypatch.setattr("gaussmix._src.fit.monitor.monotonic", lambda: next(clock))
-    with pytest.warns(ConvergenceWarning, match="max_time was reached before the other starts were made"):
+    with pytest.warns(ConvergenceWarning, match="max_time was reached before the other starts were run"):
         fitted = GaussianMixture(2, random_state=0, n_init=5, max_time=1e6).fit(ROWS)
     assert (fitted.converged_, fitted.outcome_.n_starts) == (True, 1)
     assert fitted.outcome_.reason.startswith("The mean log-likelihood changed by less than tol. max_time was reached")
@@ -149,7 +149,7 @@ def test_a_warning_reports_runs_that_max_time_prevented(monkeypatch):
 def test_max_time_in_the_first_run_also_reports_the_runs_that_it_prevented():
     with (
         pytest.warns(ConvergenceWarning, match="reached before the mean log-likelihood converged"),
-        pytest.warns(ConvergenceWarning, match="reached before the other starts were made"),
+        pytest.warns(ConvergenceWarning, match="reached before the other starts were run"),
     ):
         fitted = GaussianMixture(2, random_state=0, n_init=3, tol=0, max_time=0).fit(ROWS)
     assert re.search("before the mean log-likelihood converged.*before the other starts", fitted.outcome_.reason)
@@ -252,7 +252,7 @@ def test_tol_auto_reaches_a_maximum_although_em_gains_little_per_step():
     assert 0 < remaining < 2e-4
     assert np.sort(at_maximum.weights_)[0] < 0.3 < np.sort(by_tol.weights_)[0]
     outcome = at_maximum.outcome_
-    assert outcome.reason == "Less than 1e-4 nats per row are left to gain."
+    assert outcome.reason == "Further steps would gain less than 1e-4 nats per row."
     assert outcome.is_maximum
     assert outcome.remaining_gain < 1e-4
     assert outcome.certificate.endswith(" % of the labels.")
@@ -275,7 +275,7 @@ def test_max_iter_ends_a_fit_with_tol_auto():
     with pytest.warns(ConvergenceWarning):
         fitted = GaussianMixture(**FROM_KMEANS, tol="auto", max_iter=20).fit(ROWS)
     assert (fitted.n_iter_, fitted.converged_) == (20, False)
-    reason = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
+    reason = "max_iter was reached before the maximum; raise max_iter, or set tol to a number."
     assert fitted.outcome_.reason == reason
 
 
@@ -522,7 +522,7 @@ def test_model_selection_applies_tol_auto_and_check_maximum_as_a_fit_does(X):
     options = {"tol": "auto", "max_iter": 1000, "init_params": "hierarchical", "reg_covar": 0.0}
     single = GaussianMixture(selection.n_components_, random_state=0, **options).fit(ROWS)
     assert (selection.mixture_, selection.outcome_) == (single.mixture_, single.outcome_)
-    assert selection.outcome_.reason.startswith("Less than 1e-4 nats per row are left")
+    assert selection.outcome_.reason.startswith("Further steps would gain less than 1e-4 nats per row")
     selection = GaussianMixtureIC([2, 3], check_maximum=True, tol=1e-7, max_iter=1000, **start).fit(ROWS)
     assert selection.outcome_.is_maximum
     with pytest.raises(ValueError, match="check_maximum must be"):

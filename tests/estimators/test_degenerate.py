@@ -233,7 +233,7 @@ OPTIONS = {
     "trimming": {"trim": 0.02},
     "equal weights": {"restrictions": Restrictions(equal_weights=True)},
     "a least weight": {"restrictions": Restrictions(min_weight=0.01)},
-    "a prior of the weights": {"prior": Dirichlet(2.0)},
+    "a prior on the weights": {"prior": Dirichlet(2.0)},
     "precisions": {"weight_type": "precision"},
     "acceleration": {"acceleration": "auto"},
 }

@@ -23,7 +23,7 @@ CONTRADICTIONS = {
     "equal_weights and a prior of them": (
         {"restrictions": Restrictions(equal_weights=True), "prior": Dirichlet(2.0)},
         ValueError,
-        "equal_weights=True contradicts a prior of the weights. Remove one of them.",
+        "equal_weights=True contradicts a prior on the weights. Remove one of them.",
     ),
     "equal weights and a start": (
         {"restrictions": Restrictions(equal_weights=True), "weights_init": [0.4, 0.6]},

@@ -313,7 +313,7 @@ def test_summary_repeats_the_warnings_of_the_fit(frame):
 def test_summary_reports_why_a_fit_stopped(frame):
     with pytest.warns(Warning, match="did not converge"):
         fitted = GaussianMixture(3, max_iter=1, tol=0.0, random_state=0).fit(frame)
-    assert "after 1 step. max_iter steps were made" in str(fitted.summary())
+    assert "after 1 step. max_iter was reached" in str(fitted.summary())
     assert fitted.glance()["converged"].tolist() == [False]
     assert "1 step, not converged" in notebook_line(fitted)
 

@@ -147,7 +147,7 @@ def test_stopping_parameters_are_passed_to_the_fit(kind, frame):
     options = {"targets": ["c"]} if kind is GaussianMixtureRegressor else {}
     fitted, alone = kind(2, **how, **options).fit(frame), GaussianMixture(2, **how).fit(frame)
     assert (fitted.mixture_, fitted.outcome_) == (alone.mixture_, alone.outcome_)
-    assert fitted.outcome_.reason.startswith("Less than 1e-4 nats per row are left")
+    assert fitted.outcome_.reason.startswith("Further steps would gain less than 1e-4 nats per row")
 
 
 def test_stopping_parameters_apply_to_fits_with_rows_of_unknown_class(frame, y):

@@ -269,7 +269,7 @@ class TestErrorMessages:
         [
             ({"a": [1.0]}, "no column 'b'"),
             ({"a": [1.0], "b": [1.0], "c": [1.0]}, "column 'c'"),
-            ({"b": [1.0], "a": [1.0]}, "its columns in another order"),
+            ({"b": [1.0], "a": [1.0]}, "its columns in a different order"),
             ({"a": [1.0], "b": ["x"]}, "column 'b' of string"),
             ({"a": [1.0], "b": pa.nulls(1)}, "column 'b' of null"),
         ],

@@ -412,7 +412,7 @@ def test_a_data_frame_that_differs_when_it_is_computed_again_is_rejected(spark, 
     assert source.row_totals.n_rows == N_ROWS
     (mine,) = set(folders(spark)) - before
     source._rows._pieces.unpersist(blocking=True)
-    raises = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
+    raises = partial(pytest.raises, OSError, match="the Spark frame no longer has the rows that were first computed")
     chosen = np.arange(N_ROWS) % 2 == 0
     for other in whole[::-1], whole[:150_000]:  # in the second table, partitions have fewer rows or none
         np.save(path, other)

@@ -41,7 +41,7 @@ def test_a_pass_that_exceeds_the_limits_is_rejected():
     small = Traffic(task=10**6, node=10**8, n_workers=50, **settings)
     assert small.checked() is small
     assert (small.up, small.memory) == (4 * 10**8, 2 * 10**6 + 12 * 10**8)
-    with pytest.raises(MemoryError, match=r"brings 1.2 GB of sums .* the setting is 1 GB\. Set it to 2.4 GB when"):
+    with pytest.raises(MemoryError, match=r"sends 1.2 GB of sums .* the setting is 1 GB\. Set it to 2.4 GB when"):
         replace(small, n_nodes=12).checked()
     with pytest.raises(MemoryError, match=r"takes 1.2e\+09 GB of memory\. This machine has .* GB\. Use a larger"):
         replace(small, node=10**17, largest=1e30).checked()

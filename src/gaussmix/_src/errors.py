@@ -20,7 +20,7 @@ class Outcome(Enum):
     """The reason why EM ended. Each value is a sentence for the user, in which {raised} stands for the objective."""
 
     CONVERGED = "The {raised} changed by less than tol."
-    STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
+    STEP_LIMIT = "max_iter was reached before the {raised} converged; raise max_iter or tol."
     TIME_LIMIT = "max_time was reached before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."

@@ -23,7 +23,7 @@ SUBCOMMANDS = {  # maps each subcommand to its description in the program's help
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
     "sample": "Draw rows from a model.",
     "describe": "Print what a model file contains.",
-    "plot": "Draw a model, alone or over rows.",
+    "plot": "Draw a model, with or without rows.",
     "classify": "Learn classes from labelled rows, and classify other rows.",
     "impute": "Fill the empty cells of a table.",
     "merge": "Merge models into one.",

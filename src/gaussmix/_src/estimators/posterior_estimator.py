@@ -47,7 +47,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     weight_concentration_prior_type_: str
     """Type of the weights' prior: a Dirichlet process or a Dirichlet distribution."""
     weight_concentration_prior_: float
-    """Concentration of the prior of the weights."""
+    """Concentration of the prior on the weights."""
     mean_precision_prior_: float
     """Weight of the prior on the means, in rows."""
     degrees_of_freedom_prior_: float

@@ -174,7 +174,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
         noise=noise,
         noise_share="0.0" if coefficients.noise is None else f"exp({noise} - largest)",
         noise_is="" if coefficients.noise is None else ", -1 for noise",
-        no_outlier="" if offset is None else ", and it is no outlier",
+        no_outlier="" if offset is None else ", and it is not an outlier",
         detector_line="" if offset is None else sentence,
         detector="" if offset is None else _DETECTOR.format(name=name, offset=_literal(offset)),
     )

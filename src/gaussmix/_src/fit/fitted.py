@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
 _NO_STEP_REASON = "max_iter=0 allows no step; raise max_iter."
-_STEP_LIMIT_REASON = "max_iter steps were made before the maximum; raise max_iter, or set tol to a number."
-_MAX_REASON = "Less than 1e-4 nats per row are left to gain."
+_STEP_LIMIT_REASON = "max_iter was reached before the maximum; raise max_iter, or set tol to a number."
+_MAX_REASON = "Further steps would gain less than 1e-4 nats per row."
 _NO_MAX_REASON = "Steps no longer change the mean log-likelihood, but the fit is not at a maximum: try other starts."
 _NEAR_MAXIMUM_PREFIX = "The fit is near a maximum. "
 _REMAINING_GAIN_SENTENCE = "Further steps may gain {gain:.2g} nats per row and change {labels:.2g} % of the labels."
@@ -189,7 +189,7 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time was reached before the other starts were made; raise max_time or try fewer starts.",
+    Outcome.TIME_LIMIT: "max_time was reached before the other starts were run; raise max_time or try fewer starts.",
 }
 
 

@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 FORMAT = "gaussmix-mixture"
 MIXTURES_FORMAT = "gaussmix-mixtures"
 _KEY = "gaussmix"
-_FOREIGN = "it is a safetensors file, but of something else"
+_FOREIGN = "it is a safetensors file, but of other software"
 _OTHER_FORMATS = {
     FORMAT: "it contains a single mixture, which gaussmix.Mixture.load reads",
     MIXTURES_FORMAT: "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads",

@@ -195,7 +195,7 @@ def _refit_notes(refits: Refits) -> list[str]:
     """Return notes on refits that collapsed, were reordered, ended at a different maximum, or did not converge."""
     words = [
         (refits.n_collapsed, "a component collapsed; these refits are left out"),
-        (refits.n_relabelled, "the components had another order and were reordered"),
+        (refits.n_relabelled, "the components had a different order and were reordered"),
         (refits.n_at_other_maximum, "a component kept less than half of its rows; these refits are included"),
         (refits.n_unconverged, f"EM had not converged after {MAX_REFIT_STEPS:,} steps"),
     ]

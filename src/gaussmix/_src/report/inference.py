@@ -191,8 +191,8 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if abs(before - objectives[-1]) <= max_difference + rounding:
         return None
     return (
-        f"The objective of the fit ended at {objectives[-1]:.6g} nats per row, and is {before:.6g} for this X: other "
-        f"rows, weights, labels or errors. {_OTHER_ROWS}"
+        f"The objective of the fit ended at {objectives[-1]:.6g} nats per row, but is {before:.6g} for this X: rows, "
+        f"weights, labels or errors differ. {_OTHER_ROWS}"
     )
 
 

@@ -133,7 +133,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
     columns_are = after.diagnostics.name_columns(constant, names)
     return (
         f"{columns_are} constant, so that the variance there is only the automatic reg_covar (at least "
-        f"{mixture.covariances.variances()[:, constant].min():.1g}), and a row with another value has "
+        f"{mixture.covariances.variances()[:, constant].min():.1g}), and a row with a different value has "
         "almost no density. Leave out constant columns, or set reg_covar to a number above 0."
     )
 

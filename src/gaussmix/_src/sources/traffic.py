@@ -60,7 +60,7 @@ class Traffic:
 
     def checked(self) -> Self:
         """Return `self`; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
-        sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
+        sums = f"A pass sends {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:
             raise MemoryError(

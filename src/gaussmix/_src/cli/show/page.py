@@ -228,7 +228,7 @@ def _fit(findings: ReportData) -> str:
         meaning = "" if selection is None else f", which are {_WEIGHT_WORDS[selection.weight_type]}"
         lines.append(f"Rows counted by their weights{meaning}")
     if not findings.is_complete.all():
-        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, by their other cells")
+        lines.append(f"{counted(int((~findings.is_complete).sum()), 'row')} with empty cells, whose other cells count")
     if selection is not None:
         values = selection.results_[selection.criterion]
         best = f"{criterion_title(selection.criterion)} {in_digits(values[selection.best_index_], selection.criterion)}"

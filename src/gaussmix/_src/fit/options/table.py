@@ -61,7 +61,7 @@ UNSUPPORTED_PAIRS = {
     ("fixed_weights", "noise"): _WEIGHT_SUM_CONFLICT.format("fixed_weights"),
     ("min_weight", "noise"): _WEIGHT_SUM_CONFLICT.format("min_weight"),
     ("precisions_init", "covariances_init"): "Pass precisions_init or covariances_init, not both.",
-    ("equal_weights", "prior of the weights"): "equal_weights=True contradicts a prior of the weights. Remove one of "
+    ("equal_weights", "prior on the weights"): "equal_weights=True contradicts a prior on the weights. Remove one of "
     "them.",
     ("tol='auto'", "BayesianGaussianMixture"): 'BayesianGaussianMixture needs a number as tol, not "auto".',
     ("degenerate='drop'", "GaussianMixtureIC"): "degenerate='drop' works only in GaussianMixture: in a model "

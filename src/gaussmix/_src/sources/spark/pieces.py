@@ -28,7 +28,7 @@ from gaussmix._src.sources.spark.store import FitPass, StateStore, read, stored_
 from gaussmix._src.sources.spark.table import FILE, ROW
 
 MAX_PIECE_BYTES = 2**25  # maximum size in bytes of a piece of rows, which passes through Java as one value
-ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
+ROWS_CHANGED = "no longer has the rows that were first computed: order it by a key, or write it to Parquet files first"
 
 INCOMPLETE_DIGEST = -1  # replaces the digest of a partition that has lost rows
 

@@ -234,7 +234,7 @@ class Table(ABC):
         """Describe the first column that only one of two tables has; otherwise report that the order differs."""
         absent = [f"no column {name!r}" for name in other.names if name not in self.column_indices]
         more = [f"column {name!r}" for name in self.names if name not in other.column_indices]
-        return next(iter(absent + more), "its columns in another order")
+        return next(iter(absent + more), "its columns in a different order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
         """Return the names of numeric columns, except the columns `without` and the index of a data frame."""

@@ -259,9 +259,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """Check X and return a source of its rows without targets that are in memory, which are identified by name.
+        """Check X, and return a source of its rows, from which targets in memory are removed.
 
-        Targets in arrays are identified by position; the arrays contain all targets or none.
+        In data frames with column names, targets are identified by name. In other tables, which contain all targets or
+        none, targets are identified by position.
         """
         check_is_fitted(self)
         if is_table(X):

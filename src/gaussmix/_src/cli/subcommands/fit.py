@@ -307,8 +307,7 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return only the parameters that the user has set, because `fit_many` and model selection have different
-    defaults."""
+    """Return only the parameters that the user has set, because `fit_many` and model selection differ in defaults."""
     for flag in options.set_flags(_OF_SELECTIONS):
         raise click.UsageError(f"{flag} can't be combined with --by, which runs a short fit for each group.")
     passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}

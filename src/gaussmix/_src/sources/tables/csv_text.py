@@ -30,8 +30,7 @@ _LOCK = Lock()  # guards the limit of the module csv
 
 
 def open_stream(source: Input, delimiter: str) -> Any:
-    """Open a stream of the table's text in UTF-8; if blanks are the delimiter, replace runs of blanks with one
-    blank."""
+    """Open the table's text as a UTF-8 stream; if blanks are the delimiter, replace runs of blanks with one blank."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
@@ -39,8 +38,7 @@ def open_stream(source: Input, delimiter: str) -> Any:
 
 
 class _OneBlank(RawIOBase):
-    """A stream that replaces each run of blanks with one blank, and removes blanks at the beginning and end of
-    lines."""
+    """A stream that replaces each run of blanks with one blank, and removes blanks at both ends of each line."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._rest, self._ready = stream, b"", b""

@@ -10,7 +10,7 @@ from gaussmix import FactorAnalyzer, SingularCovarianceError
 from gaussmix._src.em.step.maximise import initial_models
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.testing.check_family import SHAPES, as_needed, check_n_parameters, random_scatters, updated
-from gaussmix.extend import Partition
+from gaussmix.extend import LowRank, Partition
 from gaussmix.testing import (
     PROBLEMS,
     Problem,
@@ -88,6 +88,16 @@ def test_shared_noise_is_the_weighted_mean_of_the_noise_of_each_component(noise,
     each, one = expected.noise, found.noise
     np.testing.assert_array_equal(found.loadings, expected.loadings)
     np.testing.assert_allclose(one, np.broadcast_to(mass @ each / mass.sum(), one.shape), rtol=1e-13)
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_components_that_are_taken_have_the_posterior_of_their_loadings(is_cached, rng):
+    covariances = LowRank.from_loadings(rng.normal(size=(5, 4, 2)), rng.uniform(0.1, 1.0, (5, 4)), 5, False)
+    taken = [3, 0, 4]
+    expected = LowRank.from_loadings(covariances.loadings[taken], covariances.noise[taken], 3, False).posterior
+    assert not is_cached or covariances.posterior  # the property stores its value
+    for found, each in zip(covariances.take(taken).posterior, expected, strict=True):
+        assert_same_bits(found, each, "posterior")
 
 
 def test_n_parameters_with_fewer_features_than_factors_counts_a_full_covariance():

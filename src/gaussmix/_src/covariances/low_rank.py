@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,14 @@ class LowRank(Covariances):
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
         projection = einsum("krq,kdq->krd", scaled, directions * roots[..., None])
         return projection, einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
+
+    def take(self, components: Sequence[int] | Indices) -> LowRank:
+        taken = super().take(components)
+        # An M-step with frozen components would otherwise compute the spectrum of the other components twice.
+        if "posterior" in vars(self) and not self.is_shared:
+            indices = np.asarray(components, dtype=np.intp)
+            vars(taken)["posterior"] = tuple(each[indices] for each in self.posterior)
+        return taken
 
     def coordinates(self) -> Array:
         """Return the loadings Λ and the logarithms of the noise variances ψ as coordinates."""

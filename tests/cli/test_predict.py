@@ -110,6 +110,21 @@ def test_targets_option_predicts_conditional_means_and_deviations(cli, model, cs
     )
 
 
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ("eruptions,waiting,id\n3.6,79,07\n1.8,NA,08\n", [79.0, None]),
+        ("eruptions,waiting,id\n3.6,,07\n1.8,NA,08\n", [None, None]),
+        ("eruptions,waiting,id\n3.6,long,07\n1.8,short,08\n", ["long", "short"]),
+    ],
+)
+def test_json_copies_known_targets_as_numbers(contents, expected, cli, model, csv_file):
+    result = cli("predict", model, csv_file(contents), "--targets", "waiting", "--json")
+    records = json.loads(result.stdout)
+    assert [record["waiting"] for record in records] == expected
+    assert [record["id"] for record in records] == ["07", "08"]
+
+
 def test_quantile_columns_are_named_as_the_quantiles_were_typed(cli, model, csv_file):
     path = csv_file("waiting,eruptions\n79,\n54,\n")  # the target column may exist and be empty
     result = cli("predict", model, path, "--targets", "eruptions", "--quantiles", "0.05,.5")

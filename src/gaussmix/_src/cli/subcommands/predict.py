@@ -22,6 +22,7 @@ from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.reading import count_distant, distant_sentence
+from gaussmix._src.sources.tables.base import is_numeric
 
 _QUANTILES_HELP = "Also predict these quantiles of the targets, such as 0.05,0.95."
 _quantile_levels = partial(parsing.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
@@ -93,7 +94,9 @@ def predict(
     with collected_warnings() as collected, progress(writing.output) as bars:
         advance = bars.rows(table.n_rows, 8 * len(features))
         outputs = map(results, table.rows(features, n_rows, may_miss=reading.missing))
-        writing.write(joined(table.parts(n_rows, writing.numbers(features)), outputs, names), table)
+        kinds = {each.name: each.type for each in table.schema if each.name in targets}
+        known = tuple(name for name, kind in kinds.items() if is_numeric(kind) or pa.types.is_null(kind))
+        writing.write(joined(table.parts(n_rows, writing.numbers(features + known)), outputs, names), table)
     of_table = *table.left_out_notices, *taken_notices(table.name, names)
     print_notices([*map(str, collected), *filter(None, [distant_sentence(*n_distant)]), *of_table])
 

@@ -285,6 +285,16 @@ def test_describe_inference_warns_of_a_different_number_of_rows(cli, faithful, m
     assert "- The fit had 272 rows, and DATA has 199." in result.stdout
 
 
+def test_describe_inference_names_the_python_method_if_no_formula_applies(cli, csv_file, tmp_path, rng):
+    lines = (",".join(map(str, row)) for row in rng.normal(size=(60, 4)).tolist())
+    data = csv_file("\n".join(["a,b,c,d", *lines]))
+    fitted = cli("fit", data, "-k", 1, "-s", "factor_analyzer", "--n-factors", 3, "-o", tmp_path / "m.gmm")
+    assert fitted.exit_code == 0
+    result = cli("describe", tmp_path / "m.gmm", "--inference", data)
+    assert result.exit_code == 1
+    assert "do not determine the loadings of 3 factors. In Python, use bootstrap(X)." in result.stderr
+
+
 def test_weights_do_not_change_the_log_density_of_rows(cli, csv_file, tmp_path):
     weighted, plain = csv_file("1,2,5\n3,4,1\n5,7,2\n2,2,1\n"), csv_file("1,2\n3,4\n5,7\n2,2\n", "plain.csv")
     assert cli("fit", plain, "-k", 1, "-o", tmp_path / "m.gmm", "--quiet").exit_code == 0

@@ -32,6 +32,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "features=": "--features ",
     "targets=": "--targets ",
     "more: see outcome_.diagnostics": "more",
+    "Use bootstrap(X)": "In Python, use bootstrap(X)",
+    "Use kind='hessian', or bootstrap(X)": "In Python, use inference(X, kind='hessian') or bootstrap(X)",
     "Use marginal to bring the features into the same order, or with_feature_names to rename the features": (
         "Fit them to tables with the same columns"
     ),

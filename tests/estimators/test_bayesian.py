@@ -370,11 +370,13 @@ def test_fit_rejects_invalid_values_of_parameters(overlap, settings, sentence) -
         BayesianGaussianMixture(**{"n_components": 2, **settings}).fit(overlap)
 
 
-def test_mean_prior_rejects_the_labels_of_a_series_in_another_order(overlap) -> None:
+def test_priors_reject_labels_of_features_in_another_order(overlap) -> None:
     frame = pd.DataFrame(overlap, columns=["a", "b", "c"])
     BayesianGaussianMixture(2, random_state=0, mean_prior=frame.mean()).fit(frame)
     with pytest.raises(ValueError, match="columns of mean_prior are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         BayesianGaussianMixture(2, mean_prior=frame.mean()[::-1]).fit(frame)
+    with pytest.raises(ValueError, match="columns of covariance_prior are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
+        BayesianGaussianMixture(2, covariance_prior=frame.cov().iloc[::-1, ::-1]).fit(frame)
 
 
 @pytest.mark.parametrize(

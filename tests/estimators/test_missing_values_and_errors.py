@@ -239,7 +239,7 @@ def test_bic_takes_X_error_into_account(rows):
     assert search.bic(rows) > best + 1
 
 
-def test_X_error_and_means_init_need_the_column_names_of_X(rows):
+def test_X_error_and_initial_parameters_need_the_column_names_of_X(rows):
     frame, errors = (pd.DataFrame(values, columns=["a", "b", "c"]) for values in (rows, np.full(rows.shape, 0.1)))
     with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, X_error=errors[["c", "b", "a"]])
@@ -252,6 +252,11 @@ def test_X_error_and_means_init_need_the_column_names_of_X(rows):
     fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # values without column names
     with pytest.raises(ValueError, match="means_init are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, means_init=means[["c", "b", "a"]])
+    covariance = frame.cov()
+    fitted(frame, covariance_type="tied", covariances_init=covariance)
+    with pytest.raises(ValueError, match="covariances_init are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
+        fitted(frame, covariance_type="tied", covariances_init=covariance.iloc[::-1, ::-1])
+    fitted(frame, covariance_type="spherical", covariances_init=pd.Series([1.0, 2.0], ["first", "second"]))
 
 
 def test_a_checkpoint_identifies_a_fit_by_its_X_error(rows):

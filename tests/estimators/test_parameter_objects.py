@@ -5,6 +5,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -104,6 +105,26 @@ def test_grid_search_sets_parameters_of_parameter_objects(rows):
     best = search.best_estimator_[-1]
     assert best.prior.dof == search.best_params_["gaussianmixture__prior__dof"]
     assert (gm.prior, gm.covariance_type) == (NormalInverseWishart(), Full())
+
+
+@pytest.mark.parametrize("estimator", [GaussianMixture(), GaussianMixtureIC([1, 2])], ids=repr)
+def test_priors_and_noise_need_the_column_names_of_X_in_the_same_order(rows, estimator):
+    frame = pd.DataFrame(rows, columns=["a", "b", "c"])
+    mean, covariance, box = frame.mean(), frame.cov(), frame.agg(["min", "max"]) * 2
+    cases = [
+        ("prior", NormalInverseWishart(mean), NormalInverseWishart(mean[::-1]), "prior's mean"),
+        (
+            "prior",
+            NormalInverseWishart(scale=np.diag(covariance)),
+            NormalInverseWishart(scale=frame.var()[::-1]),
+            "scale",
+        ),
+        ("noise", Noise(volume=box), Noise(volume=box.iloc[:, ::-1]), "noise's volume"),
+    ]
+    for parameter, right, wrong, what in cases:
+        clone(estimator).set_params(**{parameter: right}).fit(frame)
+        with pytest.raises(ValueError, match=f"{what} are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
+            clone(estimator).set_params(**{parameter: wrong}).fit(frame)
 
 
 @all_cases

@@ -56,7 +56,8 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
             f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With "
             "fewer degrees of freedom, the prior of a covariance matrix does not exist."
         )
-    check_column_names("mean_prior", estimator.mean_prior, estimator._names)
+    for name in ("mean_prior", "covariance_prior"):
+        check_column_names(name, getattr(estimator, name), estimator._names)
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
     of_prior = family, concentration, precision, dof, mean, scale
     return BayesianTerms(make_prior=partial(_prior, *of_prior, ridge, estimator._names))

@@ -12,7 +12,7 @@ from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.validation.parameters import check_trim
+from gaussmix._src.validation.parameters import check_column_names, check_trim
 from gaussmix._src.validation.restrictions import check_noise, noise_of
 
 
@@ -24,6 +24,8 @@ class UniformNoise(FitOption):
         return () if self._noise is None else ("noise",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
+        if self._noise is not None:
+            check_column_names("the noise's volume", self._noise.volume, self.estimator._names)
         noise = check_noise(self._noise, problem.data.raw_source)
         return replace(problem, data=replace(problem.data, noise=noise))
 

@@ -16,7 +16,7 @@ from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
-from gaussmix._src.validation.parameters import check_counts, check_family
+from gaussmix._src.validation.parameters import check_column_names, check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INIT_PREFIXES = "weights", "means", "covariances", "precisions"
@@ -40,6 +40,9 @@ class Priors(FitOption):
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         terms = self._terms
+        for name in ("mean", "scale"):
+            value = getattr(terms.prior, name, None)
+            check_column_names(f"the prior's {name}", value, self.estimator._names)
         if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INIT_PREFIXES):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)

@@ -245,6 +245,19 @@ def test_an_estimator_with_too_few_rows_for_a_fit_can_be_copied(rng):
     assert not hasattr(unpickled, "mixture_")
 
 
+@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, pd.DataFrame])
+def test_partial_fit_rejects_integers_that_a_double_cannot_distinguish(convert, rng):
+    X = (100 * rows_of(rng, 60)).astype(np.int64)
+    ids = X + np.array([0, 2**60])
+    gm = streamed()
+    for first in range(0, 60, 20):  # a call may have too few rows to judge the range of a column
+        gm.partial_fit(convert(ids[first : first + 20]))
+    with pytest.raises(ValueError, match=r"column '?\D*1'?.*integers of size 1\.15e\+18 that differ by at most \d+:"):
+        _ = gm.means_
+    spread = X * 2**50
+    assert_same(streamed().partial_fit(convert(spread)), streamed().partial_fit(spread.astype(float)))
+
+
 def test_partial_fit_rejects_float64_after_float32(rng):
     rows = rows_of(rng, 100)
     with pytest.raises(ValueError, match="X is float64, but the stream began with float32"):

@@ -60,6 +60,7 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
                 f"n_components={n_components} and covariance_type={estimator.covariance_type!r} differ from the "
                 "values with which the stream began. Restore the values, or begin a new stream with a new estimator."
             )
+        stream = replace(stream, integer_columns=stream.integer_columns.union(source.integer_columns))
         estimator._stream = stream
         for block in source.blocks():
             rest = drop_weightless_rows(block.on_host())
@@ -110,6 +111,7 @@ def fit_waiting(estimator: Any) -> None:
 
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
+    source.integer_columns = sorted(estimator._stream.integer_columns)
     problem: Problem = estimator._fit_mixture(source, None, _options(estimator))
     vars(estimator).pop("_label_source", None)  # because X is only a part of the stream
     return problem

@@ -52,6 +52,8 @@ class Stream:
         so that each row is copied only a few times even if calls add few rows.
     state : moments and settings; None before the first fit, which needs `LEAF_ROWS` rows.
     n_rows_seen : number of rows passed in all calls, including rows of weight 0.
+    integer_columns : indices of columns of integers, which doubles may not represent exactly. Model files do not store
+        these indices.
     """
 
     dtype: np.dtype[Any]
@@ -59,6 +61,7 @@ class Stream:
     waiting_blocks: tuple[Block, ...] = ()
     state: StreamState | None = None
     n_rows_seen: int = 0
+    integer_columns: frozenset[int] = frozenset()
 
     @property
     def n_waiting_rows(self) -> int:

@@ -292,6 +292,16 @@ def test_a_partition_that_cannot_be_converted_to_a_table_is_reported():
             mixture().fit(parts)
 
 
+def test_two_columns_of_the_same_name_are_rejected(rng):
+    rows = rng.normal(size=(10, 2))
+    frame = pd.DataFrame(rows, columns=["a", "a"])
+    with pytest.raises(ValueError, match=r"^partition 0 of the Ray list can't be converted .*: Duplicate column names"):
+        mixture().fit([ray.put(frame)])
+    vectors = ray.data.from_numpy(rows).add_column("data[1]", lambda part: part["data"][:, 0], batch_format="numpy")
+    with pytest.raises(ValueError, match=r"the Ray data set has two columns called 'data\[1\]': rename one"):
+        mixture().fit(vectors)
+
+
 def test_a_partition_that_cannot_be_computed_is_reported():
     @ray.remote
     def read(number):

@@ -99,7 +99,7 @@ def _table(part: Any, where: str) -> pa.Table:
     try:
         is_pandas = isinstance(part, pd.DataFrame)
         return _flat(pa.Table.from_pandas(part, preserve_index=False) if is_pandas else pa.table(part))
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"{where} can't be converted to an Arrow table: {': '.join(map(str, error.args))}.") from None
     except TypeError:
         raise ParameterTypeError(
@@ -109,16 +109,16 @@ def _table(part: Any, where: str) -> pa.Table:
 
 def _flat(table: pa.Table) -> pa.Table:
     """Split columns of vectors, to which Ray converts arrays, into columns of numbers."""
-    columns: dict[str, Any] = {}
+    columns: list[tuple[str, Any]] = []  # not a dictionary, so that later checks of names can find duplicate names
     for name, column in zip(table.column_names, table.columns, strict=True):
         shape: Sequence[int] = getattr(column.type, "shape", ())
         if len(shape) != 1:
-            columns[name] = column
+            columns.append((name, column))
             continue
         empty = np.empty((0, shape[0]), column.type.value_type.to_pandas_dtype())
         rows = np.concatenate([empty, *(chunk.to_numpy_ndarray() for chunk in column.chunks)])
-        columns |= {f"{name}[{index}]": np.ascontiguousarray(each) for index, each in enumerate(rows.T)}
-    return pa.table(columns)
+        columns += [(f"{name}[{index}]", np.ascontiguousarray(each)) for index, each in enumerate(rows.T)]
+    return pa.table([column for _, column in columns], names=[name for name, _ in columns])
 
 
 class _PartSchema(NamedTuple):

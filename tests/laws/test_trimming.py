@@ -7,10 +7,17 @@ import pytest
 from common import ArraySource, InitialMoments, Objective, StopRule, em_step, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
+from sklearn.exceptions import ConvergenceWarning
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.em.trimming.log_density_bounds import bound_log_densities
-from gaussmix._src.em.trimming.trimming import N_RANDOM_STARTS, RowTrimming, TrimmedSource, find_trimming_rule
+from gaussmix._src.em.trimming.trimming import (
+    N_RANDOM_STARTS,
+    RowTrimming,
+    TrimmedSource,
+    find_trimming_rule,
+    run_to_sound_end,
+)
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.interfaces.block import BlockState
 from gaussmix.extend import DistinctRows, Partition, nearest_centre
@@ -195,3 +202,19 @@ def test_trimming_tries_no_further_initialisation_after_the_deadline(rows):
         counts.append(CountingEngine.n_passes)
     assert counts[0] < 5
     assert counts[1] > 2 * N_RANDOM_STARTS
+
+
+def test_a_trimmed_fit_tries_no_further_initialisation_after_max_time(rows, monkeypatch):
+    runs = []
+
+    def counted(*arguments):
+        runs.append(arguments)
+        return run_to_sound_end(*arguments)
+
+    monkeypatch.setattr("gaussmix._src.em.trimming.trimming.run_to_sound_end", counted)
+    GaussianMixture(2, trim=0.1, init_params="kmeans", random_state=0, max_time=1e6).fit(rows)
+    assert len(runs) == 1 + N_RANDOM_STARTS
+    runs.clear()
+    with pytest.warns(ConvergenceWarning, match="max_time was reached"):
+        GaussianMixture(2, trim=0.1, init_params="kmeans", random_state=0, max_time=0).fit(rows)
+    assert len(runs) == 1

@@ -90,7 +90,8 @@ Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<doubl
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
-                         const Writable<double, 2>& centres, double tolerance, Index max_passes, int n_threads) {
+                         const Writable<double, 2>& centres, double tolerance, Index max_passes, double seconds,
+                         int n_threads) {
     CentresView task{};
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
@@ -99,6 +100,7 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     task.n_components = static_cast<Index>(centres.shape(0));
     task.tolerance = tolerance;
     task.max_passes = max_passes;
+    task.seconds = seconds;
     task.centres = centres.data();
     Index n_left = 0;
     without_gil(n_threads,
@@ -146,7 +148,7 @@ void bind_starts(nb::class_<Target>& type) {
         .def("partition_cells", bound_partition_cells, "rows"_a, "weight"_a, "n_cells"_a,
              "Divide rows into cells of near rows, numbered in the order of a tree.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,
+             "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "seconds"_a, "n_threads"_a,
              "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
         .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
              "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kMinSplitWeight,

@@ -1,6 +1,7 @@
 #include "kmeans.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include "passes.hpp"
 #include "sample.hpp"
@@ -121,6 +122,7 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
     Values mass = room(count), first = room(count * d);
     double log_likelihood, n_distant, n_active;
     const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), nullptr};
+    const auto began = std::chrono::steady_clock::now();
     for (n_left = task.max_passes; n_left > 0; --n_left) {
         if (!step(kernels, pass, spheres.about(task.centres), execution, sums)) return false;
         if (std::any_of(mass.begin(), mass.end(), [](double rows) { return !(rows > 0); })) return true;
@@ -130,7 +132,9 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
             motion += shift * shift;
             task.centres[i] = mean;
         }
-        if (motion <= task.tolerance) n_left = 1;  // ends the loop with n_left = 0, as after the last pass
+        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
+        const bool is_late = elapsed.count() >= task.seconds;
+        if (motion <= task.tolerance || is_late) n_left = 1;  // ends the loop with n_left = 0, as after the last pass
     }
     return true;
 }

@@ -28,12 +28,13 @@ struct CentresView {
     Index n_components;
     double tolerance;  // k-means stops when the squared motions of all centres in a pass sum to at most this
     Index max_passes;
-    double* centres;  // centres, (n_components, n_features), changed in place
+    double* centres;             // centres, (n_components, n_features), changed in place
+    double seconds = kInfinity;  // after this time, no further pass begins
 };
 
-// Moves each centre to the mean of its nearest rows until the centres converge. Stops before a centre would lose all
-// its rows. `n_left` receives the number of remaining passes, which is positive only if a centre would lose all its
-// rows. Returns false if interrupted.
+// Moves each centre to the mean of its nearest rows until the centres converge or the time is over. Stops before a
+// centre would lose all its rows. `n_left` receives the number of remaining passes, which is positive only if a centre
+// would lose all its rows. Returns false if interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 
 struct KMeansView {  // settings of k-means, which finds initial centres

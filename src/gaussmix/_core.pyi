@@ -566,6 +566,7 @@ class Target:
         centres: numpy.typing.NDArray[numpy.float64],
         tolerance: float,
         max_passes: int,
+        seconds: float,
         n_threads: int,
     ) -> int:
         """

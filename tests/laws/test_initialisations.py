@@ -15,6 +15,7 @@ from gaussmix._src.em.initialisation.random import HashedResponsibilities
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.trace import EMState, Trace, final_state
 from gaussmix._src.em.step.best_of import _model_divergences, _select_contenders
+from gaussmix._src.sources.waiting import waiting_for
 from gaussmix.extend import Block, DistinctRows, Partition
 from gaussmix.testing import check_initialisation
 
@@ -289,6 +290,15 @@ def test_run_lloyd_stops_at_the_tolerance_of_scikit_learn(engine, rng):
     assert 5 < n_passes < kmeans.MAX_LLOYD_PASSES
     found = kmeans.run_lloyd(distinct_rows(ArraySource(rows)), engine, rows[:5])
     assert found == pytest.approx(centres, rel=1e-12)
+
+
+def test_run_lloyd_begins_no_second_pass_after_the_deadline(engine, rng):
+    rows = rng.random((5000, 3))
+    labels = ((rows[:, None] - rows[:5]) ** 2).sum(axis=2).argmin(axis=1)
+    sample = distinct_rows(ArraySource(rows))
+    with waiting_for(0.0):
+        moved = kmeans.run_lloyd(sample, engine, rows[:5])
+    assert moved == pytest.approx(np.array([rows[labels == k].mean(axis=0) for k in range(5)]), rel=1e-12)
 
 
 def test_repeat_starts_lists_deterministic_initialisations_once():

@@ -35,8 +35,13 @@ def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def waiting_for(seconds: float) -> AbstractContextManager[None]:
-    """Set the deadline of `awaited` and `check_time` inside the `with` block, in seconds from now."""
+    """Set the deadline of `awaited`, `check_time` and `seconds_left` inside the `with` block, in seconds from now."""
     return _holding(_deadline, monotonic() + seconds)
+
+
+def seconds_left() -> float:
+    """Return the seconds until the deadline of `waiting_for`, or infinity if there is no deadline."""
+    return max(0.0, _deadline.get() - monotonic())
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
+from gaussmix._src.sources.waiting import seconds_left
 
 MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds of passes
 MIN_COMPLETE_FRACTION = 0.25  # a split-and-merge search needs complete rows with more than this fraction of the weight
@@ -78,14 +79,15 @@ def kmeans_and_search(
 
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Move centres (n_components, n_features) to the means of their nearest rows until the centres converge."""
+    """Move centres (n_components, n_features) to the means of their nearest rows until convergence or `max_time`."""
     sample = complete_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the C++ core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
-        n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
+        limits = tolerance, n_left, seconds_left()
+        n_left = native_target().move_centres(sample.rows, sample.weight, centres, *limits, threads)
         if n_left > 0:  # passes remain only if some centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres

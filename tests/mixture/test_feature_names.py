@@ -62,8 +62,12 @@ def test_invalid_feature_names_are_rejected(named, names, error):
         lambda m, rows: m.cdf(rows),
         lambda m, rows: m.probability(rows, np.inf),
         lambda m, rows: m.conditional_mean(rows[rows.columns[:2]], ["height", "weight"]),
+        lambda m, rows: m.transform(rows).means,
+        lambda m, rows: (
+            Mixture.from_parameters([1.0], rows, [1.0], covariance_type="spherical", feature_names=NAMES).means
+        ),
     ],
-    ids=["log_density", "gradient", "cdf", "probability", "conditional_mean"],
+    ids=["log_density", "gradient", "cdf", "probability", "conditional_mean", "transform", "from_parameters"],
 )
 def test_data_frame_columns_must_be_in_the_order_of_the_features(call, library, named):
     rows = np.array([[1.0, 2.0, 3.0]])
@@ -74,6 +78,27 @@ def test_data_frame_columns_must_be_in_the_order_of_the_features(call, library, 
         call(named, frame[["weight", "height", "age"]])
     with pytest.raises(ValueError, match="X_known has 'weight' in column 1, but the columns must be"):
         named.conditional_mean(frame[["height", "weight"]], known=["height", "age"])
+
+
+def test_labels_of_a_series_and_a_covariance_must_be_in_the_order_of_the_features(named):
+    pandas = pytest.importorskip("pandas")
+    variances = pandas.Series([1.0, 4.0, 9.0], NAMES)
+    covariance = pandas.DataFrame(np.diag(variances), NAMES, NAMES)
+    assert named.convolve(variances) == named.convolve(variances.to_numpy())
+    assert named.convolve(covariance) == named.convolve(covariance.to_numpy())
+    np.testing.assert_array_equal(named.moments(2, variances), named.moments(2, variances.to_numpy()))
+    calls = [
+        lambda order: named.convolve(variances[order]),
+        lambda order: named.convolve(covariance.loc[order, order]),
+        lambda order: named.moments(2, variances[order]),
+        lambda order: Mixture.from_parameters(
+            [1.0], [variances], covariance.loc[order, order], covariance_type="tied", feature_names=NAMES
+        ),
+    ]
+    for call in calls:
+        call([*NAMES])
+        with pytest.raises(ValueError, match=r"has 'weight' in column 0, but the columns must be \['height', "):
+            call(["weight", "height", "age"])
 
 
 def test_an_estimator_passes_feature_names_to_its_mixture(rng):

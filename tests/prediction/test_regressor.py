@@ -44,6 +44,22 @@ def test_regressor_predicts_the_conditional_of_the_joint_mixture(v_shaped):
         np.testing.assert_allclose(quantiles, conditional.quantile([0.01, 0.3, 0.5, 0.9]), rtol=1e-11)
 
 
+def test_columns_of_y_must_be_in_the_order_of_the_targets(rng):
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "c"])
+    X, Y = frame[["a"]], frame[["b", "c"]]
+    regressor = GaussianMixtureRegressor().fit(X, Y)
+    predictive = regressor.predict_mixture(X)
+    assert regressor.score(X, Y) == regressor.score(X, Y.to_numpy())
+    np.testing.assert_array_equal(predictive.log_density(Y), predictive.log_density(Y.to_numpy()))
+    for call in (lambda y: regressor.score(X, y), predictive.log_density):
+        with pytest.raises(ValueError, match=r"y has 'c' in column 0, but the columns must be \['b', 'c'\]"):
+            call(Y[["c", "b"]])
+    single = GaussianMixtureRegressor().fit(X, frame["b"])
+    values = pd.Series(frame["b"].to_numpy(), [f"row {row}" for row in range(59)] + ["b"])  # labels of rows
+    assert single.score(X, values) == single.score(X, frame["b"])
+    assert (single.predict_mixture(X).log_density(values) == single.predict_mixture(X).log_density(frame["b"])).all()
+
+
 def test_predictive_log_density_is_joint_minus_marginal_log_density(rng):
     X = rng.normal(size=(60, 2))
     Y = np.column_stack([X[:, 0] ** 2, X[:, 1]]) + 0.1 * rng.normal(size=(60, 2))

@@ -25,7 +25,7 @@ from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, array_reader
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.features import Features
+from gaussmix._src.mixture.features import Features, check_order, names_at
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression, check_levels
 from gaussmix._src.mixture.words import names_of, shorten
@@ -193,6 +193,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
             _check_y_in_memory(X, y)
+            names = names_at(self.mixture_.feature_names, self._target_indices)
+            if len(self._target_indices) > 1:  # the labels of a Series are not names of targets
+                check_order(y, names, "y")
             rows: Any = X  # scikit-learn's type has no sources
             return float(super().score(rows, y, sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)

@@ -15,6 +15,7 @@ from gaussmix._src.formats.record import Details, PathOrFile
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.compare.comparisons import Comparisons
+from gaussmix._src.mixture.features import check_order
 from gaussmix._src.mixture.scipy_names import SciPyNames
 from gaussmix._src.numerics.arrays import Array, check_size
 
@@ -111,7 +112,10 @@ class Mixture(SciPyNames, Comparisons):
         array([[0.25, 1.  ]])
         """
         model = mixture.conversion.from_parameters(weights, means, covariances, precisions, covariance_type)
-        return cls._from_model(model).with_feature_names(feature_names)
+        result = cls._from_model(model).with_feature_names(feature_names)
+        for called, values in ("means", means), ("covariances", covariances), ("precisions", precisions):
+            check_order(values, result.feature_names, called)
+        return result
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:

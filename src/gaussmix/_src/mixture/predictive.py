@@ -16,7 +16,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import LOG_2PI
-from gaussmix._src.mixture.features import names_at
+from gaussmix._src.mixture.features import check_order, names_at
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.parts.conditioning import Conditional
 from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
@@ -92,6 +92,8 @@ class PredictiveDistribution:
             raise ValueError(
                 f"y has shape {values.shape}, but there are {n_rows} rows with {counted(n_targets, 'target')}."
             )
+        if n_targets > 1:  # the labels of a Series are not names of targets
+            check_order(y, self.names, "y")
         values = values.reshape(n_rows, n_targets)
         whitening = self._each.whitening
         log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI

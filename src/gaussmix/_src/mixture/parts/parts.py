@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from gaussmix._src import mixture
 from gaussmix._src.mixture.base import MixtureBase, check_alone, common_names, of_components
+from gaussmix._src.mixture.features import check_order
 from gaussmix._src.numerics.arrays import Array, frozen
 from gaussmix._src.numerics.threads import cached_property
 
@@ -50,6 +51,7 @@ class Parts(MixtureBase):
         >>> difference.means, difference.covariances
         (array([[3.]]), array([[[9.]]]))
         """
+        check_order(A, self.feature_names, "A")
         return self._from_model(mixture.combining.transform(self._model, A, b))
 
     @of_components
@@ -80,6 +82,7 @@ class Parts(MixtureBase):
         >>> m.convolve(0.5).covariances
         array([1.5, 1.5])
         """
+        check_order(covariance, self.feature_names, "covariance")
         return self._from_model(mixture.combining.convolve(self._model, covariance), self.feature_names)
 
     @of_components
@@ -209,6 +212,7 @@ class Parts(MixtureBase):
         >>> m.moments(1, center=[0.0])
         array([1.])
         """
+        check_order(center, self.feature_names, "center")
         return mixture.expectations.moments(self._model, order, center, self.mean)
 
     @of_components

@@ -277,6 +277,22 @@ def test_a_component_on_a_line_has_no_standard_errors_unless_all_rows_are_on_a_p
     assert np.isfinite(flat.inference(np.column_stack((X, X.sum(axis=1))), kind="hessian").bse).all()
 
 
+def test_a_factor_analyser_on_a_plane_has_no_standard_errors_unless_all_rows_are_on_a_plane():
+    rng = np.random.default_rng(0)
+    group = rng.normal(size=(150, 5)) @ rng.normal(size=(5, 5)) + 8
+    X = np.concatenate([group, rng.normal(size=(150, 2)) @ rng.normal(size=(2, 5))])
+    with pytest.warns(match="linearly dependent"):
+        gm = GaussianMixture(2, covariance_type=gaussmix.FactorAnalyzer(2), random_state=0).fit(X)
+    found = gm.inference(X, kind="hessian")
+    (k,) = gm.outcome_.on_ridge
+    has_error = [name.startswith("weight") or f"[{k}" not in name for name in found.names]
+    np.testing.assert_array_equal(np.isfinite(found.bse), has_error)
+    copied = group[:, [0, 1, 2, 3, 0]]
+    with pytest.warns(match="linearly dependent"):
+        flat = GaussianMixture(1, covariance_type=gaussmix.FactorAnalyzer(2), random_state=0).fit(copied)
+    assert np.isfinite(flat.inference(copied, kind="hessian").bse).all()
+
+
 @pytest.mark.parametrize("fraction", [1e-12, 0.1])
 def test_a_negative_variance_is_0_within_rounding_and_nan_otherwise(fraction, monkeypatch):
     gm = fitted()

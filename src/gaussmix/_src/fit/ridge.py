@@ -40,7 +40,7 @@ def ridge_cost(model: Model, ridge: Array) -> float:
     return 0.25 * float(model.without_noise.weights @ model.covariances.ridge_fractions(ridge).sum(axis=1) ** 2)
 
 
-def _ridge_only_fractions(covariances: Covariances, ridge: Array) -> Array:
+def ridge_only_fractions(covariances: Covariances, ridge: Array) -> Array:
     """Return the fractions r / ψ of the noise variances ψ that are nearly only ridge, and 0 for other features.
 
     At a maximum, ψ (Σ⁻¹)_jj is r / ψ plus the contribution of the rows to feature j. In a factor analyser, a direction
@@ -62,7 +62,7 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     over the features, which can exceed 1.
     """
     if not isinstance(model.covariances, Dense):
-        fractions = _ridge_only_fractions(model.covariances, ridge)
+        fractions = ridge_only_fractions(model.covariances, ridge)
         return fractions.sum(axis=1), fractions
     (columns,) = ridge.nonzero()
     unit = np.sqrt(ridge[columns])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.em.curvature.certify import MAX_STEP_LENGTH
 from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds, unsupported_reason
 from gaussmix._src.em.curvature.information import ObservedInformation
@@ -19,7 +20,7 @@ from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
+from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION, ridge_only_fractions
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import factorise
@@ -259,7 +260,7 @@ class ObjectiveMaximiser:
         some = np.flatnonzero(~result & (fractions.sum(axis=2) > MAX_RIDGE_FRACTION))
         if some.size:
             floor = self.problem.objective.variance_floor
-            result.flat[some] = _flat_mask(mixtures.covariances.take(some).dense(), mixtures.template, floor)
+            result.flat[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, floor)
         return result
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
@@ -302,16 +303,20 @@ class ObjectiveMaximiser:
 
 
 @one_blas_thread()
-def _flat_mask(covariances: Array, mixture: Model, ridge: Array) -> NDArray[np.bool_]:
-    """Return a mask of the matrices (n, d, d) with a direction in which `mixture` varies, but the matrix is the ridge.
+def _flat_mask(covariances: Covariances, mixture: Model, ridge: Array) -> NDArray[np.bool_]:
+    """Return a mask of the n covariances with a direction in which `mixture` varies, but the covariance is the ridge.
 
-    The variance in such a direction is at most 1 / `MAX_RIDGE_FRACTION` times the ridge.
+    The variance in such a direction is at most 1 / `MAX_RIDGE_FRACTION` times the ridge. In a factor analyser, it may
+    be `n_features` times as large, because such a direction depends on several noise variances.
     """
     (columns,) = ridge.nonzero()
     rows, unit, model = columns[:, None], np.sqrt(ridge[columns]), mixture.without_noise
     offsets = model.means - model.weights @ model.means
     total = np.einsum("k,kij->ij", model.weights, model.covariances.dense()) + (model.weights * offsets.T) @ offsets
-    variances, axes = np.linalg.eigh(covariances[:, rows, columns] / unit / unit[:, None])
+    variances, axes = np.linalg.eigh(covariances.dense()[:, rows, columns] / unit / unit[:, None])
     total_variances = (total[rows, columns] / unit / unit[:, None] @ axes * axes).sum(axis=1)
-    limit = 1 / MAX_RIDGE_FRACTION
-    return np.asarray(((variances < limit) & (total_variances > limit)).any(axis=1))
+    limit, is_on_ridge = 1 / MAX_RIDGE_FRACTION, np.full(covariances.n_components, True)
+    if not isinstance(covariances, Dense):
+        limit *= mixture.n_features
+        is_on_ridge = ridge_only_fractions(covariances, ridge).sum(axis=1) > MAX_RIDGE_FRACTION
+    return is_on_ridge & ((variances < limit) & (total_variances > limit)).any(axis=1)

@@ -155,6 +155,18 @@ def test_class_prior_is_the_proportion_of_each_class_or_the_parameter_priors(cla
     np.testing.assert_allclose(change, change[:, :1] * np.ones(3), atol=1e-9)
 
 
+@pytest.mark.parametrize("names", [["a", "b", "c"], [0, 1, 2]])
+def test_labels_of_priors_must_be_in_the_order_of_the_classes(names, classes):
+    X, y = classes
+    y = np.array(names)[y]
+    fractions = pd.Series([0.2, 0.3, 0.5], names)
+    for priors in (fractions, fractions.set_axis([7, 8, 9]), fractions.reset_index(drop=True)):
+        fitted = GaussianMixtureClassifier(priors=priors).fit(X, y)
+        np.testing.assert_allclose(fitted.class_prior_, [0.2, 0.3, 0.5])
+    with pytest.raises(ValueError, match=r"labels of priors are .*, but classes_ has"):
+        GaussianMixtureClassifier(priors=fractions[::-1]).fit(X, y)  # as from `value_counts`
+
+
 @pytest.mark.parametrize("n_components", [None, [1, 2]])
 def test_sample_weights_that_sum_to_1_are_scaled_to_count_rows(n_components, classes):
     X, y = classes

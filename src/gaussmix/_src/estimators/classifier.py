@@ -286,7 +286,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if parameters.check_fraction("reject_below", self.reject_below) > 0:
             targets.no_class(self.classes_)
         if self.priors is not None:
-            targets.check_priors(self.priors, len(self.classes_), is_complete=is_complete)
+            targets.check_priors(self.priors, self.classes_, is_complete=is_complete)
         if is_complete or self.n_components is None:
             return
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array, copied, plain_array
 from gaussmix._src.numerics.rows import largest_of
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import check_column_names, check_floats
+from gaussmix._src.validation.parameters import check_column_names, check_floats, check_label_order
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ STRUCTURE_TOLERANCE = 1e-4  # largest relative difference, so that values rounde
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     """Check and return weights (n_components,), with error messages that begin as in scikit-learn."""
+    check_label_order("weights_init", weights_init, [*range(n_components)], "components are in the order")
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():

@@ -32,6 +32,13 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
         raise ValueError(f"The columns of {parameter} are {listed(names)}, but X has {listed(list(feature_names))}.")
 
 
+def check_label_order(parameter: str, value: Any, expected: list[Any], owner: str) -> None:
+    """Raise ValueError if a Series has the expected labels in another order, as after `value_counts` of pandas."""
+    labels = list(numerics.frames.column_names(value) or ())
+    if labels != expected and set(labels) == set(expected):
+        raise ValueError(f"The labels of {parameter} are {listed(labels)}, but {owner} {listed(expected)}.")
+
+
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
     """Return `value` if it is a known name; otherwise raise ValueError with a list of the known names."""
     if not isinstance(value, str) or value not in known:

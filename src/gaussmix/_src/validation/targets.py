@@ -19,7 +19,7 @@ from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.numerics.rows import bad_cell
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import check_floats
+from gaussmix._src.validation.parameters import check_floats, check_label_order
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
@@ -145,9 +145,10 @@ def check_mass(mass: Array, classes: NDArray[Any]) -> None:
         raise ValueError(f"No row of class {name!r} has a positive sample_weight. Leave out the class.")
 
 
-def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
+def check_priors(priors: ArrayLike, classes: NDArray[Any], *, is_complete: bool) -> Array:
     """Check and return prior probabilities (n_classes,); raise ValueError if the class of a row is unknown."""
-    prior = check_floats("priors", priors)
+    prior, n_classes = check_floats("priors", priors), len(classes)
+    check_label_order("priors", priors, classes.tolist(), "classes_ has")
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
     if not is_complete:

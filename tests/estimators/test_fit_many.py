@@ -243,6 +243,7 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
         (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, r"offsets\[1\] is 3 and offsets\[2\] is 2"),
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "must be integers"),
+        (np.zeros((4, 2)), {"offsets": np.ma.array([0, 2, 4], mask=[0, 1, 0])}, ValueError, "must be integers"),
         ("rows.csv", {}, TypeError, "tables in memory"),
         (["abc"], {}, TypeError, "tables in memory, but group 0 is 'abc'"),
         ({"a": b"abc"}, {}, TypeError, "tables in memory, but group 'a' is b'abc'"),

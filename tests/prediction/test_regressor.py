@@ -271,6 +271,13 @@ def test_invalid_probabilities_of_quantiles_are_rejected(p):
         regressor.predict_mixture(ROWS).quantiles(p)
 
 
+def test_score_rejects_masked_values_of_y():
+    regressor = GaussianMixtureRegressor().fit(ROWS, Y)
+    assert regressor.score(ROWS, np.ma.array(Y)) == regressor.score(ROWS, Y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        regressor.score(ROWS, np.ma.array(Y, mask=np.arange(len(Y)) == 1))
+
+
 def test_quantiles_at_0_and_1_are_infinite(v_shaped):
     regressor, p = GaussianMixtureRegressor(2, random_state=0).fit(*v_shaped), [0.0, 0.5, 1.0]
     predictive = regressor.predict_mixture(v_shaped[0][:3])

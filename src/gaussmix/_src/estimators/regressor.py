@@ -29,7 +29,7 @@ from gaussmix._src.mixture.features import Features, check_order, names_at
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.predictive import PredictiveDistribution, Regression, check_levels
 from gaussmix._src.mixture.words import names_of, shorten
-from gaussmix._src.numerics.arrays import Array, Indices
+from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
@@ -197,7 +197,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             if len(self._target_indices) > 1:  # the labels of a Series are not names of targets
                 check_order(y, names, "y")
             rows: Any = X  # scikit-learn's type has no sources
-            return float(super().score(rows, y, sample_weight))
+            return float(super().score(rows, plain_array(y), sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
             warn("R² is not defined for fewer than two rows.", UndefinedMetricWarning)

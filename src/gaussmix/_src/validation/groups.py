@@ -228,7 +228,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
     """Return the groups of one table: group i has the rows from offsets[i] to offsets[i + 1] − 1."""
     table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
-    ends = np.asarray(offsets)
+    ends = np.asarray(plain_array(offsets))
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:
         raise ValueError("offsets must be integers: the first row of each group, and then the total number of rows.")
     ends = ends.astype(np.int64)

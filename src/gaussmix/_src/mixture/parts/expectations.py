@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.checks import check_count, check_range
+from gaussmix._src.checks import check_count, check_finite, check_range
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.mixture.features import as_block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
@@ -54,11 +53,9 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
         )
     if order > _MAX_ORDER:
         raise ValueError(f"order={order} must be at most {_MAX_ORDER}, the maximum number of axes of an array.")
-    if center is not None and np.shape(center) != (d,):
-        raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")
-    centre = (
-        mean if center is None else as_block(np.asarray(center)[None], d, called="center").rows[0].astype(np.float64)
-    )
+    centre = mean if center is None else check_finite("center", center)
+    if centre.shape != (d,):
+        raise ValueError(f"center must have shape ({d},), not {centre.shape}.")
     total = np.zeros(order * (d,))
     weights, dense = _proportions(model), model.covariances.dense()
     for k in np.flatnonzero(weights):

@@ -85,7 +85,7 @@ def check_source(
     weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
     source = ArraySource(rows, weight)
     source.may_miss = is_missing
-    if is_stream and np.abs(rows).max() >= MIN_MERGED_INTEGER:
+    if is_stream:
         source.integer_columns = [*_integers(X)]  # checked later, because a call may have few rows
     if reset and is_missing:
         check_columns(source, getattr(estimator, "feature_names_in_", None))

@@ -78,6 +78,12 @@ def test_profile_display_rejects_one_feature():
         ProfileDisplay.from_estimator(MIXTURE, features="mass")
 
 
+@pytest.mark.parametrize(("level", "error"), [(0, ValueError), (np.inf, ValueError), ([1, 2], TypeError)])
+def test_profile_display_names_an_invalid_level(level, error):
+    with pytest.raises(error, match=r"^level\b.* must be a finite number above 0"):
+        ProfileDisplay.from_estimator(MIXTURE, level=level)
+
+
 def test_profile_display_shows_noise_and_wraps_long_names(rng):
     X = np.concatenate([rng.normal(size=(100, 2)), [[30.0, 40.0]]])
     gm = GaussianMixture(1, noise=True, random_state=0).fit(X)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
-from gaussmix._src.checks import check_real
+from gaussmix._src.checks import check_positive, check_real
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.plot.component_display import N_MANY, checked_levels
+from gaussmix._src.plot.component_display import N_MANY
 from gaussmix._src.plot.display import Axes, Display, as_text, component_handles, in_lines, level_handles
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, background, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
@@ -151,7 +151,7 @@ class ProfileDisplay(Display):
         level : half the height of the bands, in standard deviations of the component; positive. With `level=1.64` a
             band contains 90% of the component's probability for each feature.
         """
-        (reach,) = checked_levels([level])
+        reach = check_positive("level", level)
         ax = self._on(ax)
         pens, at = component_pens(len(self.weights), colors, background(ax)), np.arange(len(self.feature_names))
         is_curve = all(any(map(str.isdigit, name)) for name in self.feature_names)

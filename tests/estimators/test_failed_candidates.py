@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import Full, GaussianMixture, GaussianMixtureIC
+from gaussmix import Full, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC
 from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.report.messages import CollapseWarning, SearchWarning
 
@@ -31,6 +31,13 @@ def test_the_warning_names_linearly_dependent_columns(groups):
         "Column 'sum' follows from columns 'a', 'b'. Column 'a in mm' follows from column 'a'. Leave them out"
         in str(caught[0].message)
     )
+
+
+def test_the_warning_about_a_class_does_not_refer_to_results_that_a_classifier_lacks(groups):
+    classifier = GaussianMixtureClassifier([1, 2], covariance_type=["full", "EII"], random_state=0)
+    with pytest.warns(SearchWarning, match=r"^Class [01]: 2 of 4 candidates .* Leave it out, or raise reg_covar\.$"):
+        classifier.fit(np.c_[groups, groups[:, 0]], np.repeat([0, 1], 40))
+    assert not hasattr(classifier, "results_")
 
 
 def test_dependent_columns_are_named_only_for_structures_with_correlations(groups):

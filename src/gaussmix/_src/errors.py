@@ -14,6 +14,7 @@ from threading import local
 from typing import Any
 
 LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM increases
+REASONS_IN_RESULTS = " The column 'failure' of results_ gives the reasons."  # last sentence of a warning
 
 
 class Outcome(Enum):
@@ -219,7 +220,10 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
 @contextmanager
 def about(subject: str) -> Iterator[None]:
-    """Add the subject, such as a class or a group, at the beginning of errors and warnings from the `with` block."""
+    """Add the subject, such as a class, at the beginning of errors and warnings from the `with` block.
+
+    References to `results_` are removed from warnings, because the results of one class are not stored.
+    """
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -228,7 +232,7 @@ def about(subject: str) -> Iterator[None]:
         kind = ParameterTypeError if isinstance(error, ParameterTypeError) else ValueError
         raise kind(f"{subject}: {error}") from error
     for warning in caught:
-        warn(f"{subject}: {warning.message}", warning.category)
+        warn(f"{subject}: {warning.message}".removesuffix(REASONS_IN_RESULTS), warning.category)
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:

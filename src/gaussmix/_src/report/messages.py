@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
-from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, counted, name_components, warn
+from gaussmix._src.errors import LIKELIHOOD, REASONS_IN_RESULTS, FailureKind, Outcome, counted, name_components, warn
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fitted import SKIP_REASONS
 from gaussmix._src.model import Model
@@ -166,7 +166,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
-    return f"{count} could not be fitted: {reasons} {advice} The column 'failure' of results_ gives the reasons."
+    return f"{count} could not be fitted: {reasons} {advice}{REASONS_IN_RESULTS}"
 
 
 def failed_sentence(results: ResultsTable) -> str | None:

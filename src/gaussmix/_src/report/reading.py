@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
-from gaussmix._src.errors import Outcome, ParameterTypeError, counted, warn
+from gaussmix._src.errors import REASONS_IN_RESULTS, Outcome, ParameterTypeError, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl, soft_and_hard_moments
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
@@ -211,7 +211,7 @@ def _warnings(fitted: FitResult) -> list[str]:
     if fitted.results is None:
         return items
     if (sentence := failed_sentence(fitted.results)) is not None:
-        items.append(f"{sentence} The column 'failure' of results_ gives the reasons.")
+        items.append(sentence + REASONS_IN_RESULTS)
     marked = fitted.results.get("warning", [])
     if n_weak := sum(each is not None for each in marked):
         of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"

@@ -19,7 +19,7 @@ from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.outputs import json_value
 from gaussmix._src.cli.show.notices import in_options
 from gaussmix._src.cli.show.report_data import covariances_text
-from gaussmix._src.errors import FailureKind, counted
+from gaussmix._src.errors import REASONS_IN_RESULTS, FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
@@ -181,7 +181,7 @@ def fit_notices(selection: GaussianMixtureIC, warnings: Iterable[Warning]) -> It
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
         # The reference to `results_` is removed, because the next table in the output shows the reasons for failures.
-        sentences = str(warning).removesuffix(" The column 'failure' of results_ gives the reasons.")
+        sentences = str(warning).removesuffix(REASONS_IN_RESULTS)
         yield sentences if isinstance(warning, SearchWarning) else f"K = {selection.n_components_}: {sentences}"
     table = selection.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)

@@ -46,6 +46,7 @@ CASES = {
     "n_components float": ({"n_components": 2.0}, TypeError, "n_components must be an integer ≥ 1, not 2.0."),
     "n_components bool": ({"n_components": True}, TypeError, "n_components must be an integer ≥ 1, not True."),
     "n_components None": ({"n_components": None}, TypeError, "n_components must be an integer ≥ 1, not None."),
+    "max_iter long": ({"max_iter": "9" * 99}, TypeError, f"max_iter must be an integer ≥ 0, not '{'9' * 59}."),
     "n_components above n_samples": ({"n_components": 21}, ValueError, "n_components = 21, n_samples = 20"),
     "tol negative": ({"tol": -1e-3}, ValueError, 'tol=-0.001 must be a finite number ≥ 0 or "auto".'),
     "tol NaN": ({"tol": np.nan}, ValueError, 'tol=nan must be a finite number ≥ 0 or "auto".'),

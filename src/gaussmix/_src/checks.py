@@ -36,9 +36,9 @@ def check_positive(name: str, value: Any) -> float:
 def check_count(name: str, value: Any, smallest: int) -> int:
     """Check and return an integer that is at least `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
-        raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
+        raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r:.60}.")
     if value < smallest:
-        raise ValueError(f"{name}={value!r} must be an integer ≥ {smallest}.")
+        raise ValueError(f"{name}={value!r:.60} must be an integer ≥ {smallest}.")
     return int(value)
 
 

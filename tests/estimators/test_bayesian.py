@@ -360,6 +360,8 @@ def test_load_rejects_a_file_with_an_invalid_posterior(overlap, tmp_path) -> Non
         ({"covariance_prior": [[1, 2, 0], [0, 1, 0], [0, 0, 1]]}, "covariance_prior must be symmetric"),
         ({"covariance_prior": [1, 1, 0], "covariance_type": "diag"}, "covariance_prior must be positive definite"),
         ({"init_params": "birth", "split_merge": False}, r'init_params="birth" needs split_merge=True'),
+        ({"init_params": "births"}, r"'tree', 'birth'\. Did you mean 'birth'\?"),
+        ({"init_params": ["birth", "kmeans"]}, r"init_params='birth' is not one of 'auto', .*'tree'\."),
         ({"tol": "auto"}, r'BayesianGaussianMixture needs a number as tol, not "auto"'),
         ({"reg_covar": "auto"}, r'reg_covar="auto" is not available here'),
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),

@@ -212,7 +212,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:
             raise ValueError('init_params="birth" needs split_merge=True. Choose another value, such as "kmeans".')
-        names = ("kmeans",) if is_birth else check_start_names(self.init_params)
+        names = ("kmeans",) if is_birth else check_start_names(self.init_params, BIRTH)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         n_initial = 1 if is_birth else n_components
         terms = check_prior(self, family, n_components, source.n_features, ridge)

@@ -179,11 +179,14 @@ def seed_restorer(random_state: Any) -> Callable[[], None]:
     return partial(generator.set_state, generator.get_state())
 
 
-def check_start_names(init_params: Any) -> tuple[str, ...]:
-    """Check and return the names in `init_params`; return an empty tuple if `init_params` is an array or a callable."""
+def check_start_names(init_params: Any, *others: str) -> tuple[str, ...]:
+    """Check and return the names in `init_params`; return an empty tuple if `init_params` is an array or a callable.
+
+    If `init_params` is a single name, it may also be one of the names `others`, which are not allowed in a list.
+    """
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
-    return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
+    return tuple(check_name("init_params", name, [AUTO, *STARTS, *(() if several else others)]) for name in names)
 
 
 # For each parameter with a single value, the function by which estimators and the command line check the value.

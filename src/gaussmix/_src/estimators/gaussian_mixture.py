@@ -225,7 +225,7 @@ class GaussianMixture(LikelihoodEstimator):
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
         the search ends close to a maximum. Steps on a sample (see `max_iter`), which has about 65,520 rows, are not
-        counted.
+        counted, and neither are the steps that select the initial axes of EVE and VVE (see the notes).
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) before the last EM step, and a list of the `n_iter_` values before each EM step of
         the best run. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated after the last step.
@@ -254,6 +254,9 @@ class GaussianMixture(LikelihoodEstimator):
     orientation D. The letter E means equal for all components, V means varying, and I means the identity matrix.
 
     <letters>
+
+    For EVE and VVE, the initial mixture is the best result of up to ten EM runs from different axes D. `max_iter`,
+    `n_iter_` and callbacks do not count the steps of these runs, not even with ``max_iter=0``.
 
     A structure with options is an object, whose base class is `Family`. `FactorAnalyzer` assumes Σ_k = Λ_k Λ_kᵀ + Ψ_k,
     with n_features · n_factors loadings Λ_k and a diagonal Ψ_k. As an alternative to `reg_covar`, the option

@@ -179,7 +179,7 @@ class Conditionals(MixtureBase):
         Parameters
         ----------
         rng : generator, such as `numpy.random.default_rng(0)`, or a seed. With None every call draws different values.
-            With equal seeds, the values of a row do not depend on later rows.
+            With equal seeds, later rows change the values of a row at most by rounding errors.
 
         Returns
         -------

@@ -77,7 +77,7 @@ def test_rvs_draws_the_same_rows_as_sample():
     old = [TWO.rvs(2, np.random.RandomState(seed)) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(old[0], old[1])
     assert (old[0] != old[2]).all()
-    with pytest.raises(TypeError, match="rng must be"):
+    with pytest.raises(TypeError, match=r"^random_state must be"):
         TWO.rvs(2, "seed")
 
 

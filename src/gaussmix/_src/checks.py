@@ -42,14 +42,17 @@ def check_count(name: str, value: Any, smallest: int) -> int:
     return int(value)
 
 
-def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
-    """Return `rng` if it is a generator, else a new generator seeded by `rng` or, if `rng` is None, by `otherwise`."""
+def generator(rng: Rng, otherwise: int | None = None, name: str = "rng") -> np.random.Generator:
+    """Return `rng` if it is a generator, else a new generator seeded by `rng` or, if `rng` is None, by `otherwise`.
+
+    The error for any other value of `rng` names the parameter `name`.
+    """
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:
         kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"rng must be a numpy.random.Generator, a seed (an integer ≥ 0), or None, not {rng!r:.60}."
+            f"{name} must be a numpy.random.Generator, a seed (an integer ≥ 0), or None, not {rng!r:.60}."
         ) from None
 
 

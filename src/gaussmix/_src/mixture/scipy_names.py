@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src import mixture
-from gaussmix._src.checks import check_count, check_probabilities, check_range, check_real
+from gaussmix._src.checks import check_count, check_probabilities, check_range, check_real, generator
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.base import of_components
 from gaussmix._src.mixture.features import check_order
@@ -118,9 +118,10 @@ class SciPyNames(Conditionals, Parts, Masses):
         """
         self._check_box("rvs")
         shape = _lengths(size)
-        rng: Any = random_state
+        seed: Any = random_state
         if isinstance(random_state, np.random.RandomState):
-            rng = np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))
+            seed = random_state.randint(2**32, size=4, dtype=np.uint64)
+        rng = generator(seed, name="random_state")
         rows, _ = mixture.sampling.sample(self._model, prod(shape), rng, None, self._engine())
         return rows.reshape(*shape, self.n_features)
 

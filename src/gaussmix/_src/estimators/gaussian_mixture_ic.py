@@ -154,9 +154,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Table with a row for each candidate; you can pass the table to `pandas.DataFrame` or `polars.DataFrame`. The
         columns of the table are:
 
-        * "structure" (a name, or an object if several structures with this name differ in options other than
-          `n_factors`), "n_components" and, if any structure has factors, "n_factors" (None for structures without
-          factors).
+        * "structure" (a name, or text such as "Full(max_condition=10)" if several structures with this name differ in
+          options other than `n_factors`), "n_components" and, if any structure has factors, "n_factors" (None for
+          structures without factors).
         * "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic" and "aicc" (lower is better).
         * With ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error".
         * With ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over

@@ -118,7 +118,7 @@ def test_criterion_display_marks_the_peaks_of_stability(X):
     [
         ({"n_components": 1}, "can't judge n_components=1. Include larger numbers"),
         ({"init_params": "hierarchical"}, "needs a random initialisation, but with init_params='hierarchical' all"),
-        ({"max_time": 9}, "criterion='stability' does not support max_time. Choose"),
+        ({"max_time": 9}, r"='stability' does not support max_time\. Choose another criterion, or leave out max_time"),
         ({"trim": 0.1}, "criterion='stability' does not support trim"),
         ({"n_folds": 1}, "n_folds=1 must be an integer ≥ 2"),
     ],

@@ -70,7 +70,7 @@ UNSUPPORTED_PAIRS = {
     "continues, and results_ lists the candidates that failed. Set 'freeze' or 'repair'.",
     **{
         (name, f"criterion={criterion!r}"): f"criterion={criterion!r} does not support {name}. Choose another "
-        f"criterion, or {'set trim=0' if name == 'trim' else 'leave it out'}."
+        f"criterion, or {'set trim=0' if name == 'trim' else f'leave out {name}'}."
         for criterion in ("cv", "stability")
         for name in ("trim", "max_time", "callbacks")
     },

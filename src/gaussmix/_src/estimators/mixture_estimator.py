@@ -277,7 +277,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), rows from which the overlaps are estimated.
-        sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
+        sample_weight : (n_samples,), weights ≥ 0; only their ratios matter, but entropies are proportional to weights.
         min_overlap : smallest overlap, from 0 to 1, at which two clusters are merged. The overlap is the
             fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
             0.025. A smaller `min_overlap` leads to fewer clusters.

@@ -128,7 +128,7 @@ def test_degenerate_error_names_component_and_feature_and_keeps_the_estimator(se
     assert isinstance(error, SingularCovarianceError)
     assert (error.component, error.feature, error.step) == (2, feature, 1)
     where = "" if feature is None else f", first in feature {feature!r}"
-    assert str(error).startswith(f"In step 1 of EM component 2 {error.cause}{where}. Raise reg_covar, ")
+    assert str(error).startswith(f"In step 1 of EM, component 2 {error.cause}{where}. Raise reg_covar, ")
     restored = pickle.loads(pickle.dumps(error))
     assert (str(restored), vars(restored)) == (str(error), vars(error))
     assert vars(estimator) == before

@@ -146,7 +146,7 @@ class DegenerateError(SingularCovarianceError):
         where = "" if feature is None else f", first in feature {feature!r}"
         super().__init__(
             [component],
-            f"In step {step} of EM component {component} {cause}{where}. Raise reg_covar, lower n_components, or try "
+            f"In step {step} of EM, component {component} {cause}{where}. Raise reg_covar, lower n_components, or try "
             "another start (init_params, n_init).",
         )
 

@@ -70,6 +70,16 @@ class TestImpute:
         assert found["waiting"][1].as_py() == 79
         assert found["waiting"].null_count == found["eruptions"].null_count == 0
 
+    @pytest.mark.parametrize("dtype", ["Int64", "int16[pyarrow]"])
+    def test_pandas_reads_filled_integer_columns_as_floats(self, dtype, cli, model, tmp_path):
+        rows = pd.DataFrame({"eruptions": [1.8, 2.0], "waiting": pd.array([None, 79], dtype), "id": ["a", "b"]})
+        rows.set_index("id").to_parquet(tmp_path / "in.parquet")
+        assert cli("impute", model, tmp_path / "in.parquet", "-q", "-o", tmp_path / "out.parquet").exit_code == 0
+        found = pd.read_parquet(tmp_path / "out.parquet")
+        assert found.index.tolist() == ["a", "b"]
+        assert found["waiting"].dtype == np.float64
+        assert found["waiting"]["b"] == 79
+
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
     def test_integer_columns_with_missing_values_become_float_in_all_blocks(self, kind, cli, model, tmp_path):
         import pyarrow as pa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 import click
@@ -87,8 +88,24 @@ def _filled(
             filled = pa.compute.if_else(pa.array(missing[:, i]), values.cast(column.type), column)
             field = part.schema.field(name).with_type(column.type)
             part = part.set_column(part.column_names.index(name), field, filled)
-        yield part
+        yield _described_as_floats(part, become_floats)
         first += len(numbers)
+
+
+def _described_as_floats(table: pa.Table, names: set[str]) -> pa.Table:
+    """Return the table with metadata of pandas that describe the columns `names` as floats.
+
+    pandas cannot read a column of floats that is described as a column of integers. Damaged metadata remain unchanged.
+    """
+    metadata = table.schema.metadata or {}
+    try:
+        described = json.loads(metadata[b"pandas"])
+        for each in described["columns"]:
+            if each["field_name"] in names:
+                each["pandas_type"] = each["numpy_type"] = "float64"
+    except (KeyError, TypeError, ValueError):
+        return table
+    return table.replace_schema_metadata({**metadata, b"pandas": json.dumps(described).encode()})
 
 
 def _is_exact(kind: pa.DataType) -> bool:

@@ -149,6 +149,13 @@ def test_steps_of_em_test_never_lower_the_penalised_likelihood():
     assert (np.diff(log_likelihoods, axis=0) >= -1e-10).all()
 
 
+def test_em_test_accepts_distant_values_without_warnings():
+    """Check that numbers which overflow on the way to the statistic raise no warning, which pytest treats as error."""
+    x = rows(0.0, n=300)[:, 0]
+    assert em_test(np.append(x, 1e6)).p_value[0] == 0
+    assert em_test(np.append(x, [1e308, -1e308])).p_value[0] == 0
+
+
 def test_results_of_order_tests_print_the_decision_and_convert_to_a_data_frame():
     result = likelihood_ratio_test(rows(0.0, 6.0), 1, n_resamples=19, random_state=0)
     assert "At least 2 at a level of 0.05." in str(result)

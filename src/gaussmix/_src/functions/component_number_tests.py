@@ -229,7 +229,7 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     if values.size != len(values):
         raise ValueError(f"em_test needs one feature, but x has the shape {values.shape}. Use likelihood_ratio_test.")
     values = values.ravel()
-    if len(values) < MIN_VALUES or np.ptp(values) == 0:
+    if len(values) < MIN_VALUES or values.min() == values.max():
         raise ValueError(f"em_test needs at least {MIN_VALUES} numbers that are not all equal.")
     statistic = em_test_statistic(values)
     p_value = np.array([chi2.sf(statistic, CHI2_DOF)])

@@ -63,7 +63,8 @@ def _joint_log_density(x: Array, weights: Array, means: Array, variances: Array)
 def _second_responsibilities(x: Array, weights: Array, means: Array, variances: Array) -> Array:
     """Compute the responsibility of the second component for each value in each mixture, (m, n)."""
     joint = _joint_log_density(x, weights, means, variances)
-    return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
+    with np.errstate(over="ignore"):  # exp overflows to infinity at a distant value, whose responsibility is then 0
+        return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
 
 
 def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:

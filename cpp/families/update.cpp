@@ -1,6 +1,7 @@
 #include "update.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -69,7 +70,8 @@ struct Update {
 
     // Returns the mean variance of each component over the features, as an initial value of the iteration for volumes.
     // The variances are taken from the last covariances or, in the first step, from S_k / N_k (scatter matrix divided
-    // by total weight).
+    // by total weight). All means are divided by the same even power of 2, which changes no digit of a result, so that
+    // the common matrix has the size of the variances and does not underflow if some features vary far less than others.
     Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
@@ -79,6 +81,9 @@ struct Update {
             for (Index j = 0; j < d; ++j) total += covariance[j * step];
             means.push_back(total / (static_cast<double>(d) * (current == nullptr ? scatter.mass[k] : 1)));
         }
+        const double largest = *std::max_element(means.begin(), means.end());
+        const int power = largest > 0 ? std::ilogb(largest) / 2 * 2 : 0;
+        for (double& mean : means) mean = std::ldexp(mean, -power);
         return means;
     }
 

@@ -1,5 +1,8 @@
 #include "volume.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace gaussmix {
 
 namespace {
@@ -46,7 +49,11 @@ Values geometric_means(const KernelTable& kernels, const double* variances, Inde
         const double* v = variances + k * d;
         bool is_usable = true;
         for (Index j = 0; j < d; ++j) is_usable &= v[j] > 0;
-        const double size = is_usable ? sum(v, d) / static_cast<double>(d) : 0;
+        double size = is_usable ? sum(v, d) / static_cast<double>(d) : 0;
+        const auto [smallest, largest] = std::minmax_element(v, v + d);
+        // A variance divided by a far larger mean variance would underflow.
+        if (is_usable && *smallest / size < std::numeric_limits<double>::min())
+            size = std::sqrt(*smallest) * std::sqrt(*largest);
         means[k] = size;
         for (Index j = 0; j < d; ++j) relative[k * d + j] = is_usable ? v[j] / size : 1;
     }

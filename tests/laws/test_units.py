@@ -183,6 +183,14 @@ def test_no_step_lowers_the_likelihood_of_features_with_very_different_units(str
     assert (np.diff(gm.lower_bounds_) >= -1e-12 * np.abs(gm.lower_bound_)).all()
 
 
+@pytest.mark.parametrize("structure", EQUIVARIANT)
+def test_features_whose_variances_differ_more_than_float64_can_divide_have_the_same_fit(structure):
+    """Shared volumes and shapes must not depend on the quotient of two variances, here 2^-1600, which underflows."""
+    factors = np.array([2.0**400, 1.0, 2.0**-400])
+    how = {"init_params": np.arange(180) % N_COMPONENTS, "covariance_type": structure}
+    assert_scaled(fitted("plain", factors, **how), fitted("plain", 1.0, **how), factors, 1e-9)
+
+
 @pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("kind", ["missing", "errors"])

@@ -136,6 +136,7 @@ PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const 
                          indices ? indices->data() : nullptr,
                          indices ? indices->stride(0) : 0};
     if (!indices) return view;
+    // Only the upper limit is checked, because a negative index marks a row without a prior.
     std::int32_t largest = -1;
     for (Index row = 0; row < n_rows; ++row) largest = std::max(largest, view.indices[row * view.index_stride]);
     require(largest < n_priors, "prior_indices point beyond log_prior");

@@ -58,6 +58,8 @@ ColumnMerges::ColumnMerges(const KernelTable& kernels, const ColumnView& task, c
       approximation_(kernels, prior_, task.em.algebra, 1, 1) {}
 
 std::vector<Merge> ColumnMerges::best_merges(const State& state) {
+    // A merge adds the responsibilities of two components under `state.model`. `state.following` comes from an M-step
+    // with these responsibilities, so its parameters contain the sums over the rows that a merge adds.
     std::vector<Merge> all = promising(state.following);
     if (all.empty()) return {};
     subtract_entropy_changes(state.model, all);

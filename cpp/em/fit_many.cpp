@@ -18,7 +18,8 @@ constexpr double kPasses = 20;  // estimated number of passes over the rows per 
 struct TableView {
     RowsView rows;
     RowWeightView row_weight;
-    double total_weight, unit;
+    double total_weight;
+    double weight_unit;  // number by which the row weights were divided
     bool is_incomplete = false;
     ErrorView error = {};
 };
@@ -75,7 +76,7 @@ private:
         PackedPriorView prior;
         if (settings_.prior) {
             prior = *settings_.prior;
-            prior.weight_unit *= table.unit;
+            prior.weight_unit *= table.weight_unit;
             em.prior = &prior;
         }
         return find_total(kernels_, em, execution_, total) &&
@@ -198,33 +199,26 @@ private:
     bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
         const RowsView& rows = table.rows;
         const Index d = rows.n_features;
-        if (rows.n_rows < std::max<Index>(settings_.n_components, 2) || !is_usable(rows)) return false;
+        if (rows.n_rows < std::max<Index>(settings_.n_components, 2)) return false;
+        if (!(rows.is_float32 ? are_usable<float>(rows) : are_usable<double>(rows))) return false;
         DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(result.indices.size());
         if (n_rows < settings_.n_components) return false;
         sample = {d, room(n_rows * d), std::move(result.weight), {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
-        if (needs_automatic && !find_ridge(sample, table.unit, ridge)) return false;
-        if (settings_.is_scaled) find_units(ridge, sample);
+        if (needs_automatic && !find_ridge(sample, table.weight_unit, ridge)) return false;
+        // The scale of a column is computed from the automatic ridge, as in `column_units` (em/initialisation/sample.py).
+        for (Index j = 0; j < d && settings_.is_scaled; ++j) {
+            sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
+        }
         if (settings_.ridge != nullptr) std::copy_n(settings_.ridge, d, ridge);
         return true;
     }
 
-    // Computes the scale of each column from the automatic ridge, as `column_units` in em/initialisation/sample.py
-    // does.
-    void find_units(const double* ridge, Sample& sample) const {
-        for (Index j = 0; j < sample.n_features; ++j)
-            sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
-    }
-
     // Checks that the rows satisfy the requirements of validation/rows.py.
-    bool is_usable(const RowsView& rows) const {
-        return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
-    }
-
     template <class Element>
-    bool holds_usable(const RowsView& rows) const {
+    bool are_usable(const RowsView& rows) const {
         // The squared differences of n_rows values up to `largest`, each at most 4 largest^2, sum to a finite number.
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
         // The loop reads together all columns that share a cache line.

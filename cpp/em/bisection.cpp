@@ -47,12 +47,12 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     Values result = room(n_rows * d), transposed = whitening;
     for (Index i = 0; i < d * d && bisection.is_full; ++i) transposed[i % d * d + i / d] = whitening[i];
     for (Index row = 0; row < n_rows; ++row) {
-        double* to = result.data() + row * d;
+        double* z = result.data() + row * d;
         for (Index i = 0; i < d; ++i) {
             const double offset = rows[row * d + i] - bisection.middle[i];
-            if (!bisection.is_full) to[i] = offset * whitening[i];
+            if (!bisection.is_full) z[i] = offset * whitening[i];
             // The matrix is transposed, so that this loop reads consecutive numbers and can use vectors.
-            for (Index j = 0; j < d && bisection.is_full; ++j) to[j] += offset * transposed[i * d + j];
+            for (Index j = 0; j < d && bisection.is_full; ++j) z[j] += offset * transposed[i * d + j];
         }
     }
     return result;
@@ -122,9 +122,9 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());
-    for (const bool is : is_second) {
-        fractions.push_back(is ? kMixed : 1 - kMixed);
-        fractions.push_back(is ? 1 - kMixed : kMixed);
+    for (const bool is_in_second : is_second) {
+        fractions.push_back(is_in_second ? kMixed : 1 - kMixed);
+        fractions.push_back(is_in_second ? 1 - kMixed : kMixed);
     }
     if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view()) ||
         !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
@@ -172,31 +172,27 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
         spread += group.weight[row] * squares[row];
     }
     const GroupView white{n, d, rows.data(), group.weight};
-    const auto converge_from = [&](auto&& is_second, Mixture& mixture) {
-        mixture = Mixture(algebra, 2, d);
+    const auto try_cut = [&](auto&& is_second) {
+        Mixture halves(algebra, 2, d);
         std::vector<bool> side(static_cast<std::size_t>(n));
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
-        return end_of_em(kernels, white, algebra, ridge.data(), side, execution, mixture, cuts.least_weight);
-    };
-    const auto compete = [&](auto&& is_second) {
-        Mixture other;
-        const double gain = converge_from(is_second, other);
-        if (gain > bisection.gain) bisection.gain = gain, bisection.mixture = other;
+        const double log_likelihood =
+            end_of_em(kernels, white, algebra, ridge.data(), side, execution, halves, cuts.least_weight);
+        if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(halves);
     };
     const bool is_random = cuts.random != nullptr;
-    const auto is_second = [&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; };
-    bisection.gain = converge_from(is_second, bisection.mixture);
+    try_cut([&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; });
     if (is_random) {
         const double cut = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
-        compete([&](Index row) { return along[row] > cut; });
+        try_cut([&](Index row) { return along[row] > cut; });
     }
     if (cuts.has_heavy) {
         const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;
-        compete([&](Index row) { return std::equal(heaviest, heaviest + d, group.rows + row * d); });
+        try_cut([&](Index row) { return std::equal(heaviest, heaviest + d, group.rows + row * d); });
     }
     if (cuts.has_tails) {
         const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
-        compete([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
+        try_cut([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
     }
     bisection.gain -= one_component_log_likelihood(kernels, group, rows);
     return bisection;
@@ -204,21 +200,21 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
 
 Values first_responsibility(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
                             const Execution& execution) {
-    const Values at = whitened(bisection, rows, n_rows);
-    Values fractions = evaluate_bisection(kernels, bisection, at, Output::responsibilities, execution);
-    for (Index row = 0; row < n_rows && !fractions.empty(); ++row) fractions[row] = fractions[2 * row];
-    if (!fractions.empty()) fractions.resize(static_cast<std::size_t>(n_rows));
-    return fractions;
+    const Values both =
+        evaluate_bisection(kernels, bisection, whitened(bisection, rows, n_rows), Output::responsibilities, execution);
+    Values first = room(static_cast<Index>(both.size()) / 2);
+    for (std::size_t row = 0; row < first.size(); ++row) first[row] = both[2 * row];
+    return first;
 }
 
 Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
              const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size());
-    const Values at = whitened(bisection, rows, n_rows);
-    Values result = evaluate_bisection(kernels, bisection, at, Output::log_density, execution);
+    const Values white = whitened(bisection, rows, n_rows);
+    Values result = evaluate_bisection(kernels, bisection, white, Output::log_density, execution);
     for (std::size_t row = 0; row < result.size(); ++row) {
         double square = 0;
-        for (Index j = 0; j < d; ++j) square += at[row * d + j] * at[row * d + j];
+        for (Index j = 0; j < d; ++j) square += white[row * d + j] * white[row * d + j];
         result[row] += 0.5 * square;
     }
     return result;

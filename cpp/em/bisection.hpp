@@ -28,7 +28,7 @@ struct Bisection {
     // whitening matrix, (n_features, n_features), or whitening factors, (n_features,), if the halves have variances
     // only
     Values whitening;
-    Mixture mixture;  // two components, fitted to the whitened rows
+    Mixture mixture;  // two components, fitted to the whitened rows; empty if `gain` is -inf
 };
 
 // Runs EM with two components, which are initialised from a division of the rows into two halves. `is_second`,

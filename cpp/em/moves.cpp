@@ -33,7 +33,6 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
     : kernels_(kernels),
       task_(task),
       execution_(execution),
-      listener_(execution.interrupt.listener()),
       algebra_(task.em.algebra),
       is_full_(algebra_.second() == Second::full),
       is_free_(algebra_.is_free()),
@@ -58,7 +57,8 @@ bool Moves::begin() {
         cumulative_weight_ = room(n_rows_);
         std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
-    return factorise(kernels_, algebra_, d_, listener_, mixture_) && expect(mixture_, responsibilities_);
+    return factorise(kernels_, algebra_, d_, execution_.interrupt.listener(), mixture_) &&
+           expect(mixture_, responsibilities_);
 }
 
 void Moves::replace(Mixture mixture, Responsibilities responsibilities) {
@@ -102,16 +102,15 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
                   both.data())) {
         return false;
     }
-    const auto log_density = both.begin() + n_rows_ * n_components_;
-    out = {Values(),
-           Values(log_density, both.end()),
+    Values log_density(both.begin() + n_rows_ * n_components_, both.end());
+    both.resize(static_cast<std::size_t>(n_rows_ * n_components_));
+    out = {std::move(both),
+           std::move(log_density),
            std::vector<Indices>(mixture.weights.size()),
            room(n_components_),
            room(n_components_),
            room(n_components_ * n_components_),
            0};
-    both.erase(log_density, both.end());
-    out.values = std::move(both);
     Indices own;
     for (Index row = 0; row < n_rows_; ++row) {
         const double *responsibilities = out.values.data() + row * n_components_, of_row = row_fraction_[row];
@@ -163,17 +162,19 @@ Ranking Moves::ranked() {
 // Finds new splits of the components that have changed since their last split.
 void Moves::split_again() {
     for (Index k = 0; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-        Values here(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), unit;
-        for (Index j = 0; j < d_; ++j) unit.push_back(std::sqrt(variance(algebra_, d_, mixture_, k, j)));
-        here.insert(here.end(), unit.begin(), unit.end());
-        here.push_back(mixture_.weights[k]);
+        // Changes of means and standard deviations are measured in standard deviations, and the change of the weight is
+        // relative.
+        Values parameters(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), units;
+        for (Index j = 0; j < d_; ++j) units.push_back(std::sqrt(variance(algebra_, d_, mixture_, k, j)));
+        parameters.insert(parameters.end(), units.begin(), units.end());
+        parameters.push_back(mixture_.weights[k]);
+        units.insert(units.end(), parameters.begin() + d_, parameters.end());
         const auto cached = splits_.find(k);
         bool has_shifted = cached == splits_.end();
-        for (std::size_t i = 0; i < here.size() && !has_shifted; ++i) {
-            const double of = i + 1 == here.size() ? here[i] : unit[i % static_cast<std::size_t>(d_)];
-            has_shifted = std::fabs(cached->second.parameters_at_split[i] - here[i]) >= kMaxShift * of;
+        for (std::size_t i = 0; i < parameters.size() && !has_shifted; ++i) {
+            has_shifted = std::fabs(cached->second.parameters_at_split[i] - parameters[i]) >= kMaxShift * units[i];
         }
-        if (has_shifted) splits_.insert_or_assign(k, split(k, std::move(here)));
+        if (has_shifted) splits_.insert_or_assign(k, split(k, std::move(parameters)));
     }
 }
 
@@ -200,10 +201,11 @@ Split Moves::split(Index k, Values parameters) {
     for (double& each : weight) each /= total;
     result.bisection = bisect(kernels_, {static_cast<Index>(indices.size()), d_, rows.data(), weight.data()}, is_full_,
                               scale_.data(), {drawn.data() + 1}, execution_);
-    const Index more = 1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_);
-    const double of_sample = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
-    result.gain =
-        (result.bisection.gain - kOverfit * static_cast<double>(more) * of_sample) * responsibilities_.mass[k];
+    // With p additional parameters, a split of n rows gains kOverfit p / n nats per row by chance. The gain on the
+    // selected rows is lowered to the gain that is expected on all rows of the component.
+    const auto n_parameters = static_cast<double>(1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_));
+    const double excess = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
+    result.gain = (result.bisection.gain - kOverfit * n_parameters * excess) * responsibilities_.mass[k];
     return result;
 }
 

@@ -85,7 +85,6 @@ private:
     const KernelTable& kernels_;
     const AscentView& task_;
     const Execution& execution_;
-    const Listener listener_;
     const Algebra algebra_;
     const bool is_full_, is_free_;
     const Index n_rows_, d_, n_components_;

@@ -62,7 +62,6 @@ public:
           acceptance_(task.acceptance),
           execution_(execution),
           algebra_(task.em.algebra),
-          is_full_(algebra_.second() == Second::full),
           d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
           moves_(kernels, task, execution, mixture),
@@ -198,7 +197,7 @@ private:
     // Returns the work of operations outside EM that take as long as `n_steps` EM steps, in (row, component) pairs.
     // With full or shared covariances, the result is 0, because EM itself takes most of the time with such covariances.
     double work_of(double n_steps, const EmView& em) const {
-        return is_full_ || algebra_.is_shared() ? 0 : n_steps * em.work_of_step();
+        return algebra_.second() == Second::full || algebra_.is_shared() ? 0 : n_steps * em.work_of_step();
     }
 
     double chance(const Mixture& mixture) const {
@@ -336,7 +335,6 @@ private:
     const AcceptanceSettings& acceptance_;
     const Execution& execution_;
     const Algebra algebra_;
-    const bool is_full_;
     const Index d_, n_components_;
     Moves moves_;
     double log_likelihood_;

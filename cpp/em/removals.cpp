@@ -20,9 +20,9 @@ Removals::Removals(const KernelTable& kernels, const Algebra& algebra, const Exe
 
 // Returns the weighted sum of r log r over the rows with the given indices, where r is a responsibility.
 template <class Responsibility>
-double Removals::negative_entropy(const Indices& indices, Responsibility&& of) const {
+double Removals::negative_entropy(const Indices& indices, Responsibility&& responsibility_of) const {
     Values r(indices.size()), logs(indices.size());
-    std::transform(indices.begin(), indices.end(), r.begin(), of);
+    std::transform(indices.begin(), indices.end(), r.begin(), responsibility_of);
     kernels_.log(r.data(), static_cast<Index>(r.size()), logs.data());
     double total = 0;
     for (std::size_t i = 0; i < indices.size(); ++i) total += row_fraction_[indices[i]] * (r[i] * logs[i]);
@@ -91,28 +91,29 @@ std::vector<Removal> Removals::ranked() const {
 // computed from the rows and not from the weights after the last EM step, because the loss of log-likelihood by a merge
 // is independent of the units of the data only if all its terms use the same responsibilities.
 double Removals::pooled(Index k, Index l) const {
-    const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
-    const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
-    const auto gap = [&](Index j) { return mean[j] - other[j]; };
+    const double total = mixture_.weights[k] + mixture_.weights[l], fraction = mixture_.weights[k] / total;
+    const auto gap = [&](Index j) { return mixture_.means[k * d_ + j] - mixture_.means[l * d_ + j]; };
     const auto d = static_cast<double>(d_);
     double log_det = 0;
     if (algebra_.second() == Second::full) {
-        const double *first = covariance(algebra_, d_, mixture_, k), *second = covariance(algebra_, d_, mixture_, l);
-        Values both = room(d_ * d_), factor(both);
+        const double *one = covariance(algebra_, d_, mixture_, k), *other = covariance(algebra_, d_, mixture_, l);
+        Values merged = room(d_ * d_), factor(merged);
         for (Index i = 0; i < d_ * d_; ++i) {
-            both[i] = part * first[i] + (1 - part) * second[i] + part * (1 - part) * (gap(i / d_) * gap(i % d_));
+            merged[i] =
+                fraction * one[i] + (1 - fraction) * other[i] + fraction * (1 - fraction) * (gap(i / d_) * gap(i % d_));
         }
-        if (!Factoriser(kernels_, d_)(both.data(), execution_.interrupt.listener(), factor.data(), &log_det))
+        if (!Factoriser(kernels_, d_)(merged.data(), execution_.interrupt.listener(), factor.data(), &log_det))
             return -kInfinity;
-        log_det *= -2;
+        log_det *= -2;  // `Factoriser` returns log |det W|, and the determinant of the covariance is |det W|^-2
     } else {
-        Values both = room(d_), logarithms(both);
+        Values merged = room(d_), logarithms(merged);
         for (Index j = 0; j < d_; ++j) {
-            both[j] = part * variance(algebra_, d_, mixture_, k, j) +
-                      (1 - part) * variance(algebra_, d_, mixture_, l, j) + part * (1 - part) * (gap(j) * gap(j));
+            merged[j] = fraction * variance(algebra_, d_, mixture_, k, j) +
+                        (1 - fraction) * variance(algebra_, d_, mixture_, l, j) +
+                        fraction * (1 - fraction) * (gap(j) * gap(j));
         }
-        if (algebra_.second() == Second::trace) both.assign(both.size(), sum(both.data(), d_) / d);
-        kernels_.log(both.data(), d_, logarithms.data());
+        if (algebra_.second() == Second::trace) merged.assign(merged.size(), sum(merged.data(), d_) / d);
+        kernels_.log(merged.data(), d_, logarithms.data());
         log_det = sum(logarithms.data(), d_);
     }
     return (responsibilities_.mass[k] + responsibilities_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));

@@ -73,11 +73,12 @@ Index count_unsound(const KernelTable& kernels, const AscentView& task, const Mi
                     const Execution& execution) {
     const Algebra& algebra = task.em.algebra;
     const bool has_own_matrix = algebra.second() == Second::full && !algebra.is_shared();
-    const auto n_values = static_cast<double>(has_own_matrix ? task.em.rows.n_features + 1 : 2);
+    // smallest number of rows for which an unshared covariance matrix, or a variance, can be positive
+    const auto least_rows = static_cast<double>(has_own_matrix ? task.em.rows.n_features + 1 : 2);
     Index n_unsound = 0;
     for (Index k = 0; k < task.em.n_components; ++k) {
-        if (n_rows[k] < task.acceptance.min_rows_per_value * n_values ||
-            (n_rows[k] < task.acceptance.min_rows_per_flat_value * n_values &&
+        if (n_rows[k] < task.acceptance.min_rows_per_value * least_rows ||
+            (n_rows[k] < task.acceptance.min_rows_per_flat_value * least_rows &&
              is_flat(kernels, task, mixture, k, execution))) {
             ++n_unsound;
         }

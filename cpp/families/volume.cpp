@@ -28,17 +28,20 @@ double sum(const double* values, Index count) {
 }
 
 double sum_in_pairs(const double* values, Index count) {
+    // These are NumPy's rules: fewer than 8 values are added one by one, up to 128 values in 8 partial sums, and more
+    // values in two halves, the first of which has a multiple of 8 values.
     if (count < 8) return sum(values, count);
     if (count > 128) {
         const Index half = count / 16 * 8;
         return sum_in_pairs(values, half) + sum_in_pairs(values + half, count - half);
     }
-    double r[8] = {};
+    double partial[8] = {};
     Index i = 0;
     for (; i + 8 <= count; i += 8) {
-        for (Index j = 0; j < 8; ++j) r[j] += values[i + j];
+        for (Index j = 0; j < 8; ++j) partial[j] += values[i + j];
     }
-    double total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    double total = ((partial[0] + partial[1]) + (partial[2] + partial[3])) +
+                   ((partial[4] + partial[5]) + (partial[6] + partial[7]));
     for (; i < count; ++i) total += values[i];
     return total;
 }

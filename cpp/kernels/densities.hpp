@@ -234,8 +234,6 @@ inline void log_densities(const DensityView& p, const GroupView& group, Prefetch
     } else if (p.shape.factor_shape == FactorShape::low_rank) {
         next.fetch_all();
         low_rank_densities(p, group, best);
-        if (group.prior != nullptr) add_log_prior(group, p.shape.n_components, best);
-        return;
     } else if (p.shape.is_shared) {
         panels::whiten(group.rows, p.factors(), d, group.differences);
         flat_densities<flat::Scale::none>(p, group, group.differences, next, best);

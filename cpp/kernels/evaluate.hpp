@@ -101,6 +101,8 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
     double* packed = static_cast<double*>(operands);
+    // No component is skipped, because the results may include every density. Factors that are not packed yet are packed
+    // one at a time into the memory of the packed factors.
     const DensityView parameters{shape, operands_layout, packed, false, unpacked, packed + operands_layout.factors};
     Index likeliest = 0;
     double* log_density = nullptr;
@@ -111,7 +113,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     double* l = scratch + layout.densities;
     const double noise = parameters.operands[operands_layout.noise];
     auto* active = reinterpret_cast<unsigned char*>(scratch + layout.active);
-    // With one group in memory, only bit 0 of `active` is used. No component is skipped, so that bounds are not needed.
+    // With one group in memory, only bit 0 of `active` is used. Bounds are not needed if no component is skipped.
     const GroupView group{scratch + layout.rows, l, scratch + layout.differences, active, 1, {}, &likeliest, &poll};
     for (; first < last; first += kGroupRows) {
         const GroupRows results{first, smaller(Index{kGroupRows}, last - first)};
@@ -119,9 +121,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
         read_group(rows, first, scratch + layout.rows);
         log_densities(parameters, group, Prefetch(rows, first + kGroupRows, shape.n_components), best);
         if (poll.is_cancelled()) return;
-        if (output != Output::weighted_log_density) {
-            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = max(best[v], Vec::broadcast(noise));
-        }
+        GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = max(best[v], Vec::broadcast(noise));
         switch (output) {
             case Output::log_density:
                 write_log_density(l, shape.n_components, best, noise, results, static_cast<double*>(out));

@@ -115,9 +115,11 @@ private:
 
         explicit Layout(const Shape& shape) {
             const Index d = shape.n_features, K = padded_components(shape);
+            // The sizes grow with the number of observed features, but another kernel, which may need less memory, sums
+            // the moments of more than kMaxFixed features.
             Sizes limit{0, 0, 0};
-            const Index counts[] = {smaller(d, Index{kMaxFixed}), d};
-            for (const Index o : counts) {
+            const Index largest_counts[] = {smaller(d, Index{kMaxFixed}), d};
+            for (const Index o : largest_counts) {
                 const Sizes sizes =
                     kernels().sizes({shape.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full});
                 limit = {larger(limit.operands, sizes.operands), larger(limit.scratch, sizes.scratch),

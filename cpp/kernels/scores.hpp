@@ -70,6 +70,7 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
         const Index end = smaller(a + kTogether, n_panels);
         for (Index i = a; i < end; ++i) weigh(panels + i * kPanelSize, masks[i], r, weighted + (i - a) * kPanelSize);
         for (Index b = 0; b < end; ++b) {
+            // panel that `add_block` prefetches, because it is multiplied next
             const double* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
             for (Index i = larger(a, b); i < end; ++i) {
                 for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of groups in both masks

@@ -40,17 +40,20 @@ GAUSSMIX_INLINE T wide_product(T a, T b) {
 
 GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
     __m512d half[4], quarter[2];
+    // half[i] holds four partial sums of a[i], and then four partial sums of a[i + 4].
     GAUSSMIX_UNROLL for (int i = 0; i < 4; ++i) {
         half[i] = _mm512_add_pd(_mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0x44),
                                 _mm512_shuffle_f64x2(a[i].v, a[i + 4].v, 0xEE));
     }
+    // quarter[i] holds two partial sums each of a[i], a[i + 4], a[i + 2] and a[i + 6].
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         quarter[i] = _mm512_add_pd(_mm512_shuffle_f64x2(half[i], half[i + 2], 0x88),
                                    _mm512_shuffle_f64x2(half[i], half[i + 2], 0xDD));
     }
-    const __m512d mixed =
+    // the sums of a[0], a[1], a[4], a[5], a[2], a[3], a[6] and a[7]
+    const __m512d unordered =
         _mm512_add_pd(_mm512_unpacklo_pd(quarter[0], quarter[1]), _mm512_unpackhi_pd(quarter[0], quarter[1]));
-    const __m512d total = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), mixed);
+    const __m512d total = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), unordered);
     _mm512_store_pd(sums, _mm512_add_pd(_mm512_load_pd(sums), total));
 }
 

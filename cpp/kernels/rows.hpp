@@ -144,15 +144,14 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
 // Sets the group's bit in `active` for each component with a responsibility that is not zero.
 inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
                             double* out, unsigned char* active, unsigned char group_bit) {
+    alignas(64) double label[kGroupRows];
     if (assignment.labels == nullptr) {
         read_group({assignment.responsibilities, false, n_rows, n_components, assignment.row_stride,
                     assignment.column_stride, nullptr, nullptr},
                    first, out);
-    }
-    alignas(64) double label[kGroupRows];
-    for (int i = 0; i < kGroupRows && assignment.labels != nullptr; ++i) {
+    } else {
         const Elements<std::int32_t> labels{reinterpret_cast<const char*>(assignment.labels)};
-        label[i] = labels[smaller(first + i, n_rows - 1) * assignment.row_stride];
+        for (int i = 0; i < kGroupRows; ++i) label[i] = labels[smaller(first + i, n_rows - 1) * assignment.row_stride];
     }
     for (Index k = 0; k < n_components; ++k, out += kGroupRows) {
         bool is_active = false;

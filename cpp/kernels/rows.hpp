@@ -168,16 +168,22 @@ inline void read_assignment(const AssignmentView& assignment, Index n_rows, Inde
     }
 }
 
+// Returns the index of a row's entry in the table of log priors, or -1 if the row has no prior.
+inline Index prior_index(const PriorView& prior, Index row) {
+    if (prior.indices == nullptr) return row;
+    std::int32_t index;
+    __builtin_memcpy(&index, prior.indices + row * prior.index_stride, sizeof index);
+    return index;
+}
+
 // Reads the log priors of a group's rows in the layout [component][vector][lane]; the noise component comes after the
 // last component. Returns false if no row of the group has a prior.
 inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
-    const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
     const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
     bool is_any = false;
     for (int i = 0; i < kGroupRows && first + i < rows.n_rows; ++i) {
-        const Index row = row_at(rows, first + i);
-        const Index index = prior.indices == nullptr ? row : static_cast<Index>(indices[row * prior.index_stride]);
+        const Index index = prior_index(prior, row_at(rows, first + i));
         if (index < 0) continue;
         if (!is_any) __builtin_memset(out, 0, static_cast<std::size_t>(n_components + 1) * kGroupRows * sizeof(double));
         is_any = true;

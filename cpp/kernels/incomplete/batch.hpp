@@ -13,14 +13,6 @@ GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
     return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];
 }
 
-// Returns the index of a row's entry in the table of log priors, or -1 if the row has no prior.
-inline std::int32_t prior_index(const PriorView& prior, Index row) {
-    if (prior.indices == nullptr) return static_cast<std::int32_t>(row);
-    std::int32_t index;
-    __builtin_memcpy(&index, prior.indices + row * prior.index_stride, sizeof index);
-    return index;
-}
-
 // Adds the log priors of the rows to the log densities of the components (`densities`, in the layout [component][lane])
 // and of the noise component.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,

@@ -274,7 +274,8 @@ private:
         }
         if (prior_.table != nullptr) {
             std::int32_t* indices = reinterpret_cast<std::int32_t*>(room_ + layout_.indices);
-            for (Index i = first; i < end; ++i) indices[i - first] = prior_index(prior_, row_at(rows_, i));
+            for (Index i = first; i < end; ++i)
+                indices[i - first] = static_cast<std::int32_t>(prior_index(prior_, row_at(rows_, i)));
             task.prior = prior_;
             task.prior.indices = indices;
             task.prior.index_stride = 1;

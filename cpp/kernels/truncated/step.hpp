@@ -91,11 +91,9 @@ private:
     // component.
     void read_prior(Index first, double* out) {
         const PriorView& prior = task_.step.prior;
-        const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
         const Elements<double> table{reinterpret_cast<const char*>(prior.table)};
         for (int i = 0; i < kGroupRows; ++i) {
-            const Index row = row_at(rows(), smaller(first + i, rows().n_rows - 1));
-            const Index index = prior.indices == nullptr ? row : static_cast<Index>(indices[row * prior.index_stride]);
+            const Index index = prior_index(prior, row_at(rows(), smaller(first + i, rows().n_rows - 1)));
             const auto known = [&](Index k) {
                 const bool is_known = index >= 0 && k < prior.n_columns;
                 return is_known ? table[index * prior.row_stride + k * prior.column_stride] : 0.0;

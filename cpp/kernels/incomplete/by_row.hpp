@@ -27,6 +27,7 @@ public:
           rows_(rows),
           error_(error),
           operands_(operands),
+          operands_layout_(shape),
           layout_(shape),
           room_(room) {}
 
@@ -70,7 +71,7 @@ public:
         const auto row_mean = [&](Index i) { return sums + (1 + i) * kLanes; };
         const auto product = [&](Index i, Index j) { return sums + (1 + d_ + index(i, j)) * kLanes; };
         const auto expected = [&](Index k, Index i) {
-            const Index mean = Operands(shape_).each_mean + k * d_ + i;
+            const Index mean = operands_layout_.each_mean + k * d_ + i;
             return part(layout_.mean, i) + Vec::broadcast(operands_[mean]);
         };
         const bool has_means = for_each_posterior(poll, [&](Index k, Vec responsibility) {
@@ -148,9 +149,8 @@ private:
     template <int D>
     bool find_densities_of(Poll& poll) {
         const Index d = features<D>();
-        const Operands operands(shape_);
         for (Index k = 0; k < shape_.n_components; ++k) {
-            const double* covariance = operands_ + operands.each_covariance + k * triangle(d);
+            const double* covariance = operands_ + operands_layout_.each_covariance + k * triangle(d);
             double* l = factors(k);
             for (Index i = 0; i < d; ++i) {
                 const Vec here = part(layout_.present, i);
@@ -162,7 +162,7 @@ private:
                 select(less(Vec::zero(), here), t, Vec::broadcast(1)).store(l + index(i, i) * kLanes);
             }
             const Vec log_det = factorise<D>(d, l);
-            const double* mean = operands_ + operands.each_mean + k * d;
+            const double* mean = operands_ + operands_layout_.each_mean + k * d;
             double* z = solved(k);
             Vec distance = Vec::zero();
             for (Index i = 0; i < d; ++i) {
@@ -173,7 +173,7 @@ private:
                 distance = fma(sum * Vec::load(l + index(i, i) * kLanes), sum, distance);
             }
             const Vec nats = min(distance, Vec::broadcast(kLargest)) + log_det + constant_;
-            fma(Vec::broadcast(-0.5), nats, Vec::broadcast(operands_[operands.each_log_weight + k]))
+            fma(Vec::broadcast(-0.5), nats, Vec::broadcast(operands_[operands_layout_.each_log_weight + k]))
                 .store(densities() + k * kLanes);
             if (poll.is_cancelled(kLanes * (d + 3) * d * d / 6)) return false;
         }
@@ -251,9 +251,8 @@ private:
     template <int D>
     void find_posterior(Index k) {
         const Index d = features<D>();
-        const Operands operands(shape_);
-        const double* covariance = operands_ + operands.each_covariance + k * triangle(d);
-        const double* mean = operands_ + operands.each_mean + k * d;
+        const double* covariance = operands_ + operands_layout_.each_covariance + k * triangle(d);
+        const double* mean = operands_ + operands_layout_.each_mean + k * d;
         const double* l = factors(k);
         const double* z = solved(k);
         for (Index j = 0; j < d; ++j) {
@@ -277,10 +276,9 @@ private:
     template <int D>
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();
-        const Operands operands(shape_);
         const double* v = room_ + layout_.regressed + i * d * kLanes;
         const double* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
-        Vec sum = Vec::broadcast(operands_[operands.each_covariance + k * triangle(d) + index(i, j)]);
+        Vec sum = Vec::broadcast(operands_[operands_layout_.each_covariance + k * triangle(d) + index(i, j)]);
         for (Index p = 0; p < d; ++p) sum = fma(Vec::load(v + p * kLanes), Vec::load(scaled + p * kLanes), sum);
         const Vec unsure = (Vec::broadcast(1) - part(layout_.exact, i)) * (Vec::broadcast(1) - part(layout_.exact, j));
         return sum * unsure;
@@ -291,6 +289,7 @@ private:
     const RowsView& rows_;
     const ErrorView& error_;
     const double* operands_;
+    const Operands operands_layout_;
     const Layout layout_;
     double* room_;
     Vec constant_ = Vec::zero();

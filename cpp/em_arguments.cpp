@@ -24,6 +24,7 @@ Steps to_steps(const Stop& stop) {
     return {std::get<0>(stop), std::get<1>(stop)};
 }
 
+// The tuples have the fields of a struct in the same order, so the fields that need no conversion are passed on together.
 AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     const auto join = [](const Stop& trial, const Stop& long_trial, const Stop& after_move, const Stop& long_after_move,
                          auto... rest) {
@@ -36,7 +37,7 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
 }  // namespace
 
 Limits to_limits(const LimitValues& limits) {
-    return {std::get<0>(limits), std::get<1>(limits), std::get<2>(limits), std::get<3>(limits)};
+    return std::apply([](auto... each) { return Limits{each...}; }, limits);
 }
 
 EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
@@ -92,37 +93,23 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
 }
 
 SearchView view_search(const PackedSearch& packed_search, Index n_components) {
-    const auto& [uniform_draws, kmeans, initial_limits, refinement_limits, final_limits, acceptance, max_moves,
-                 patience, swap_patience, refinement_patience, min_rows_to_subsample, first_rows, second_rows,
-                 kmeans_rows, min_kmeans_rows, search_steps_factor, final_steps_factor, n_extra_em_steps,
-                 crossing_work_factor, misfit_gain, n_ascents, min_slow_steps] = packed_search;
-    const auto& [n_candidates, max_passes, tolerance] = kmeans;
-    require(uniform_draws.shape(0) > 0 && uniform_draws.shape(1) > 0, "uniform_draws must have numbers");
-    require(n_components > 0 && n_candidates > 0, "n_components or n_candidates is 0");
-    require(std::min({first_rows, second_rows, kmeans_rows}) > 0, "a search must have rows");
-    return {uniform_draws.data(),
-            static_cast<Index>(uniform_draws.shape(1)),
-            {n_candidates, max_passes, tolerance},
-            to_steps(initial_limits),
-            to_steps(refinement_limits),
-            to_steps(final_limits),
-            to_acceptance(acceptance),
-            max_moves,
-            patience,
-            swap_patience,
-            refinement_patience,
-            min_rows_to_subsample,
-            first_rows,
-            second_rows,
-            kmeans_rows,
-            min_kmeans_rows,
-            search_steps_factor,
-            final_steps_factor,
-            n_extra_em_steps,
-            crossing_work_factor,
-            misfit_gain,
-            n_ascents,
-            min_slow_steps};
+    require(std::get<0>(packed_search).size() > 0, "uniform_draws must have numbers");
+    const auto join = [](const auto& uniform_draws, const auto& kmeans, const Stop& initial, const Stop& refinement,
+                         const Stop& last, const Acceptance& acceptance, auto... rest) {
+        const auto& [n_candidates, max_passes, tolerance] = kmeans;
+        return SearchView{uniform_draws.data(),
+                          static_cast<Index>(uniform_draws.shape(1)),
+                          {n_candidates, max_passes, tolerance},
+                          to_steps(initial),
+                          to_steps(refinement),
+                          to_steps(last),
+                          to_acceptance(acceptance),
+                          rest...};
+    };
+    const SearchView view = std::apply(join, packed_search);
+    require(n_components > 0 && view.kmeans.n_candidates > 0, "n_components or n_candidates is 0");
+    require(std::min({view.first_rows, view.second_rows, view.kmeans_rows}) > 0, "a search must have rows");
+    return view;
 }
 
 }  // namespace gaussmix

@@ -21,7 +21,8 @@ struct Incomplete {
 
 Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const PriorIndices& indices, const Error& error,
                            const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
-                           const Contiguous<double, 3>& factors, double log_noise_density, Second second) {
+                           const Contiguous<double, 3>& factors, double log_noise_density = -__builtin_inf(),
+                           Second second = Second::none) {
     IncompleteView task{};
     task.rows = view_rows(rows, {});
     const Index d = task.rows.n_features, count = static_cast<Index>(log_weight.shape(0));
@@ -39,12 +40,6 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
     ParametersView parameters{log_weight.data(), means.data(), factors.data(), means.data()};
     parameters.log_noise_density = log_noise_density;
     return {task, parameters};
-}
-
-Incomplete view_components(const Rows& rows, const Prior& log_prior, const PriorIndices& indices, const Error& error,
-                           const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
-                           const Contiguous<double, 3>& factors) {
-    return view_incomplete(rows, log_prior, indices, error, log_weight, means, factors, -__builtin_inf(), Second::none);
 }
 
 using IncompleteStepResult = std::tuple<double, Result<double>, double, Result<double>, std::optional<Result<double>>>;
@@ -68,7 +63,7 @@ Result<double> bound_evaluate_incomplete(const Target& target, const Rows& rows,
                                          const PriorIndices& indices, const Error& error,
                                          const Contiguous<double, 1>& log_weight, const Contiguous<double, 2>& means,
                                          const Contiguous<double, 3>& factors, int n_threads) {
-    const Incomplete view = view_components(rows, log_prior, indices, error, log_weight, means, factors);
+    const Incomplete view = view_incomplete(rows, log_prior, indices, error, log_weight, means, factors);
     NewArray<double> out({static_cast<std::size_t>(view.task.rows.n_rows), means.shape(0)});
     without_gil(n_threads, [&](const Execution& execution) {
         return evaluate_incomplete(*target.kernels, view.task, view.parameters, execution, out.data());
@@ -81,7 +76,7 @@ std::tuple<Result<double>, Result<double>> bound_denoise(const Target& target, c
                                                          const Contiguous<double, 1>& log_weight,
                                                          const Contiguous<double, 2>& means,
                                                          const Contiguous<double, 3>& factors, int n_threads) {
-    const Incomplete view = view_components(rows, log_prior, indices, error, log_weight, means, factors);
+    const Incomplete view = view_incomplete(rows, log_prior, indices, error, log_weight, means, factors);
     const auto n_rows = static_cast<std::size_t>(view.task.rows.n_rows);
     const std::size_t features = means.shape(1);
     NewArray<double> expected({n_rows, features});

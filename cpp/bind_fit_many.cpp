@@ -162,9 +162,9 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     without_gil(n_threads,
                 [&](const Execution& execution) { return fit_many(*target.kernels, groups, task, execution, out); });
     NewArray<double> of_search({n_groups, 3});
-    for (std::size_t i = 0; i < n_groups; ++i) {
-        std::tie(of_search.data()[3 * i], of_search.data()[3 * i + 1], of_search.data()[3 * i + 2]) =
-            std::tie(reports[i].n_tried, reports[i].n_accepted, reports[i].gain);
+    double* next = of_search.data();
+    for (const SearchReport& report : reports) {
+        for (const double value : {report.n_tried, report.n_accepted, report.gain}) *next++ = value;
     }
     return {result.release(),      means.release(),    covariances.release(), factors.release(),
             log_abs_det.release(), ridges.release(),   n_steps.release(),     has_converged.release(),

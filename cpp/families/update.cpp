@@ -59,7 +59,7 @@ struct Update {
     // Returns |S_k|^(1/d) for each scatter matrix S_k, or 0 if S_k is singular.
     Values roots() const {
         Factoriser factorise(kernels, d);
-        Values factor(static_cast<std::size_t>(d * d)), result;
+        Values factor = room(d * d), result;
         for (Index k = 0; k < n_components; ++k) {
             double log_abs_det;
             const bool is_regular = factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det);
@@ -72,13 +72,13 @@ struct Update {
     // The variances are taken from the last covariances or, in the first step, from S_k / N_k (scatter matrix divided
     // by total weight). All means are divided by the same even power of 2, which changes no digit of a result, so that
     // the common matrix has the size of the variances and does not underflow if some features vary far less than others.
-    Values sizes() const {
-        const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
+    Values mean_variances() const {
+        const Index size = algebra.size(d), stride = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
         for (Index k = 0; k < n_components; ++k) {
             double total = 0;
             const double* covariance = (current == nullptr ? scatter.second : current) + k * size;
-            for (Index j = 0; j < d; ++j) total += covariance[j * step];
+            for (Index j = 0; j < d; ++j) total += covariance[j * stride];
             means.push_back(total / (static_cast<double>(d) * (current == nullptr ? scatter.mass[k] : 1)));
         }
         const double largest = *std::max_element(means.begin(), means.end());
@@ -108,7 +108,7 @@ struct Update {
     // Computes covariances lambda_k C with one matrix C for all components, so that only the volumes lambda_k differ.
     void pool_matrix() const {
         Factoriser factorise(kernels, d);
-        Values common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
+        Values common = room(d * d), factor(common), precision(common);
         const auto traces = [&](Values& volumes) {
             double log_abs_det;
             combine(scatter.second, d * d, volumes, common.data());
@@ -122,7 +122,7 @@ struct Update {
                 for (Index i = 0; i < d * d; ++i) volumes[k] += precision[i] * scatter.second[k * d * d + i];
             }
         };
-        const Values volumes = converged_volumes(sizes(), scatter.mass, d, listener, traces);
+        const Values volumes = converged_volumes(mean_variances(), scatter.mass, d, listener, traces);
         combine(scatter.second, d * d, volumes, common.data());
         expand(common.data(), d * d, volumes, out);
     }
@@ -155,7 +155,7 @@ struct Update {
             }
             return;
         }
-        Values volumes(static_cast<std::size_t>(n_components), 1.0), common(static_cast<std::size_t>(d));
+        Values volumes(static_cast<std::size_t>(n_components), 1.0), common = room(d);
         if (algebra.volume == Across::own) {
             const auto traces = [&](Values& result) {
                 combine(spectra, d, result, common.data());
@@ -165,7 +165,7 @@ struct Update {
                     for (Index j = 0; j < d; ++j) result[k] += spectra[k * d + j] * common[j];
                 }
             };
-            volumes = converged_volumes(sizes(), scatter.mass, d, listener, traces);
+            volumes = converged_volumes(mean_variances(), scatter.mass, d, listener, traces);
         }
         combine(spectra, d, volumes, common.data());
         expand(common.data(), d, volumes, variances);
@@ -187,7 +187,7 @@ struct Update {
     // is then regular.
     void clear_collapsed(const Values& spectra) const {
         Factoriser factorise(kernels, d);
-        Values pooled = room(d), factor(static_cast<std::size_t>(d * d));
+        Values pooled = room(d), factor = room(d * d);
         for (Index i = 0; i < n_components * d; ++i) pooled[i % d] += spectra[i];
         const double total = sum(scatter.mass, n_components);
         for (Index k = 0; k < n_components; ++k) {

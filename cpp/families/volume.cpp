@@ -47,7 +47,7 @@ double sum_in_pairs(const double* values, Index count) {
 }
 
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d) {
-    Values relative(static_cast<std::size_t>(n * d)), means(static_cast<std::size_t>(n));
+    Values relative = room(n * d), means = room(n);
     for (Index k = 0; k < n; ++k) {
         const double* v = variances + k * d;
         bool is_usable = true;

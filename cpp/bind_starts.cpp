@@ -108,7 +108,7 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
-Bisection bound_halved(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
+Bisection bound_bisect(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
                        bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cut, bool has_heavy,
                        bool has_tails, double least_weight) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
@@ -150,7 +150,7 @@ void bind_starts(nb::class_<Target>& type) {
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "seconds"_a, "n_threads"_a,
              "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
-        .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
+        .def("bisect", bound_bisect, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
              "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kMinSplitWeight,
              "Split rows into halves by EM from each cut, and return the best halves.")
         .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Return each row's gain of log density.")

@@ -76,7 +76,7 @@ public:
         while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
             if (result.empty()) break;
-            bool helps = accept(result);
+            bool helps = accept(result);  // tries all moves together, and then one after the other
             for (std::size_t i = 0; i < result.size() && result.size() > 1 && !helps; ++i) {
                 helps = accept({result[i]});
             }
@@ -180,7 +180,7 @@ private:
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         Responsibilities responsibilities;
-        if (!end || end->last <= aim || !moves_.expect(trial, responsibilities)) return false;
+        if (end->last <= aim || !moves_.expect(trial, responsibilities)) return false;
         const Index n_unsound = count_unsound(kernels_, task_, trial, responsibilities.n_rows, execution_);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;

@@ -126,14 +126,10 @@ private:
             // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
             // the other initialisations.
             if (settings_.n_starts > 1 && !has_ended(history)) return false;
-            if (start == 0) {
-                log_likelihoods = std::move(history);
-                report = of_start;
-            } else if (is_higher(history.back(), log_likelihoods.back())) {
-                other.write(mixture);
-                log_likelihoods = std::move(history);
-                report = of_start;
-            }
+            if (start > 0 && !is_higher(history.back(), log_likelihoods.back())) continue;
+            if (start > 0) other.write(mixture);
+            log_likelihoods = std::move(history);
+            report = of_start;
         }
         return true;
     }

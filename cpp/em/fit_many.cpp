@@ -24,8 +24,6 @@ struct TableView {
     ErrorView error = {};
 };
 
-constexpr Index kCacheLine = 8;  // number of doubles in a cache line
-
 // Data that all initialisations of a fit share: the distinct rows, their weights, and the scale by which k-means
 // divides each column.
 struct Sample {

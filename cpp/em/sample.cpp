@@ -121,7 +121,6 @@ struct Fractions {
     Index largest = 0;
 };
 
-constexpr Index kInLine = 8;  // number of doubles in a cache line, and number of columns that are read together
 // number of partial sums that are computed side by side, so that the processor need not wait for each addition
 constexpr Index kColumns = 4;
 
@@ -275,10 +274,11 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         }
         return;
     }
-    std::vector<Values> columns(std::min(kInLine, n_features), room(n_rows));
+    // The columns that share a cache line are read together.
+    std::vector<Values> columns(std::min(kCacheLine, n_features), room(n_rows));
     Values scratch;
-    for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kInLine) {
-        const Index count = std::min(kInLine, n_features - first);
+    for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kCacheLine) {
+        const Index count = std::min(kCacheLine, n_features - first);
         for (Index row = 0; row < n_rows; ++row) {
             for (Index j = 0; j < count; ++j) columns[j][row] = rows[row * n_features + first + j];
         }

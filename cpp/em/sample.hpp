@@ -7,6 +7,8 @@
 
 namespace gaussmix {
 
+constexpr Index kCacheLine = 8;  // number of doubles in a cache line
+
 struct DistinctRows {
     // for each distinct row, the index of one row of the table that equals this row; the distinct rows are in
     // lexicographic order

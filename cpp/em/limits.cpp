@@ -16,10 +16,9 @@ LimitChecks::LimitChecks(const EmView& task, Listener listener)
       offsets_(room(n_components_ * d_)) {}
 
 bool LimitChecks::is_accurate(const Mixture& mixture, const double* anchor) {
-    const double result = cancellation(mixture, anchor);
-    known_cancellation_.reset();
-    if (anchor == nullptr) known_cancellation_ = result;
-    return result <= task_.limits.max_cancellation;
+    const bool is_within_limit = cancellation(mixture, anchor) <= task_.limits.max_cancellation;
+    is_known_accurate_ = is_within_limit && anchor == nullptr;
+    return is_within_limit;
 }
 
 bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
@@ -86,8 +85,8 @@ bool LimitChecks::can_use_common_centre(const Mixture& mixture) {
     double farthest = 0;
     for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(k, k));
     const double squared = task_.limits.max_mean_distance * task_.limits.max_mean_distance;
-    return farthest <= squared && (known_cancellation_ ? *known_cancellation_ : cancellation(mixture, nullptr)) <=
-                                      task_.limits.max_cancellation;
+    return farthest <= squared &&
+           (is_known_accurate_ || cancellation(mixture, nullptr) <= task_.limits.max_cancellation);
 }
 
 }  // namespace gaussmix

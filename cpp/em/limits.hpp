@@ -1,7 +1,5 @@
 // Checks whether EM steps stay within `Limits`, so that they are accurate to rounding.
 #pragma once
-#include <optional>
-
 #include "em_view.hpp"
 
 namespace gaussmix {
@@ -32,8 +30,7 @@ private:
     const Listener listener_;
     const Index n_components_, d_;
     Values offsets_;
-    // result of `cancellation` at the last step, if the moments of this step were taken about the mean of all rows
-    std::optional<double> known_cancellation_;
+    bool is_known_accurate_ = false;  // whether the last step was accurate with moments about the mean of all rows
 };
 
 }  // namespace gaussmix

@@ -29,14 +29,14 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
                        const std::tuple<Contiguous<double, 1>, Contiguous<double, 1>>& weights) {
     const auto& [first, n_rows] = ranges;
     const Integers& first_weight = starts_of_weights ? *starts_of_weights : first;
-    const auto& [total, unit] = weights;
+    const auto& [total, weight_unit] = weights;
     GroupsView groups{};
     groups.rows = view_rows(rows, {});
     const Index n_weights = row_weight ? static_cast<Index>(row_weight->size()) : groups.rows.n_rows;
     groups.row_weight = view_row_weight(row_weight, n_weights);
     groups.n_groups = static_cast<Index>(first.size());
     require(n_rows.size() == first.size() && first_weight.size() == first.size() && total.size() == first.size() &&
-                unit.size() == first.size(),
+                weight_unit.size() == first.size(),
             "ranges and weights must have shape (n_groups,)");
     for (std::size_t i = 0; i < first.size(); ++i) {
         require(first.data()[i] >= 0 && n_rows.data()[i] >= 0 && first.data()[i] <= groups.rows.n_rows &&
@@ -49,7 +49,7 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     groups.first_weight = first_weight.data();
     groups.n_rows = n_rows.data();
     groups.total_weight = total.data();
-    groups.unit = unit.data();
+    groups.weight_unit = weight_unit.data();
     return groups;
 }
 

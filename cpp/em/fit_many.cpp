@@ -268,8 +268,8 @@ private:
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 TableView table_of(const GroupsView& groups, Index group) {
-    TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
-                    groups.unit[group], groups.is_incomplete, groups.error};
+    TableView table{groups.rows,          groups.row_weight, groups.total_weight[group], groups.weight_unit[group],
+                    groups.is_incomplete, groups.error};
     RowsView& rows = table.rows;
     const Index offset = groups.first[group] * rows.row_stride;
     if (rows.is_float32) {

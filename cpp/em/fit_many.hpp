@@ -11,8 +11,8 @@ namespace gaussmix {
 
 struct GroupsView {
     RowsView rows;  // rows of all groups (tables)
-    // row weights, divided by the `unit` of their group, which makes them less than 1; if `data` is null, every weight
-    // is 1
+    // row weights, divided by the `weight_unit` of their group, which makes them less than 1; if `data` is null, every
+    // weight is 1
     RowWeightView row_weight;
     Index n_groups;
     const std::int64_t* first;  // (n_groups,), index of each group's first row
@@ -21,7 +21,7 @@ struct GroupsView {
     const std::int64_t* first_weight;
     const std::int64_t* n_rows;
     const double* total_weight;
-    const double* unit;  // (n_groups,), number by which the weights of each group were divided
+    const double* weight_unit;  // (n_groups,), number by which the weights of each group were divided
     bool is_incomplete = false;
     ErrorView error = {};  // measurement errors of all rows
 };
@@ -51,7 +51,7 @@ struct FitSettingsView {
     double seconds;                    // time after which no group runs a further EM step
     std::optional<SearchView> search;  // settings of the split-and-merge search; empty if there is no search
     bool has_initial = false;          // whether EM begins at the mixtures in `FitsView` and uses the given ridge
-    // prior of the mixtures (only with `has_initial`); `prior->weight_unit` does not include `GroupsView::unit`
+    // prior of the mixtures (only with `has_initial`); `prior->weight_unit` does not include `GroupsView::weight_unit`
     std::optional<PackedPriorView> prior = std::nullopt;
     // log V of the noise component, as in EmView; infinite without `has_initial`
     double log_noise_volume = kInfinity;

@@ -147,10 +147,11 @@ Listener Interrupt::listener() {
 }
 
 double work_per_row(const Shape& shape) {
+    // The terms are the numbers of multiply-adds at the top of the files in kernels/.
     const double d = static_cast<double>(shape.n_features);
     const bool is_dense = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
-    const double along = 2 * d * static_cast<double>(shape.n_factors);
-    const double densities = shape.rule == Rule::assignment ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + along);
+    const double extra = 2 * d * static_cast<double>(shape.n_factors);  // for factors of low rank
+    const double densities = shape.rule == Rule::assignment ? 1 : 20 + (is_dense ? d * d / 2 + 1.5 * d : 2 * d + extra);
     const double moments = shape.second == Second::full   ? d * d / 2 + 2.5 * d
                            : shape.second == Second::none ? d
                                                           : 2.5 * d + 2 * d * static_cast<double>(shape.n_projected);

@@ -81,6 +81,7 @@ std::vector<Removal> Removals::ranked() const {
         result.push_back({change - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
     }
     std::stable_sort(result.begin(), result.end(), above);
+    // Only the best removals are returned, because a search run tries far fewer moves.
     const auto limit = static_cast<std::size_t>(std::max<Index>(16, n_components_));
     if (result.size() > limit) result.resize(limit);
     return result;

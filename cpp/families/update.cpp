@@ -99,6 +99,7 @@ struct Update {
         for (Index i = 0; i < size; ++i) common[i] /= total;
     }
 
+    // Writes the products lambda_k C of the volumes lambda_k and a common matrix C.
     void expand(const double* common, Index size, const Values& volumes, double* to) const {
         for (Index k = 0; k < n_components; ++k) {
             for (Index i = 0; i < size; ++i) to[k * size + i] = volumes[k] * common[i];

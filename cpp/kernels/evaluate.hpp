@@ -11,6 +11,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 struct GroupRows {       // rows of the output to which the results of a group are written
     Index first, count;  // index of the first row, and number of rows
 
+    // Returns the number of rows in vector v and the following vectors, but at most kLanes; not positive without rows.
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 

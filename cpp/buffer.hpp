@@ -46,22 +46,22 @@ private:
         Index count = 0;
 
         ~BlockCache() {
-            while (count > 0) ::operator delete(blocks[static_cast<std::size_t>(--count)].data, kLine);
+            while (count > 0) ::operator delete(blocks[--count].data, kLine);
         }
         void* take(Index bytes) {
             const Index room = room_for(bytes);
             for (Index i = count; i-- > 0;) {
-                Block& block = blocks[static_cast<std::size_t>(i)];
+                Block& block = blocks[i];
                 if (block.bytes != room) continue;
                 void* data = block.data;
-                block = blocks[static_cast<std::size_t>(--count)];
+                block = blocks[--count];
                 return data;
             }
             return ::operator new(static_cast<std::size_t>(room), kLine);
         }
         void give(void* data, Index bytes) {
             if (count < kMaxBlocks && bytes <= kMaxBytes) {
-                blocks[static_cast<std::size_t>(count++)] = {data, bytes};
+                blocks[count++] = {data, bytes};
             } else {
                 ::operator delete(data, kLine);
             }

@@ -30,8 +30,8 @@ bool order(const IncompleteKernels& kernels, IncompleteView& task, const Executi
     const Index n_rows = task.rows.n_rows;
     if (result.indices.empty()) {
         // The sort is estimated to take the time of 8 multiply-adds per value.
-        result.indices.resize(static_cast<std::size_t>(n_rows));
-        result.pattern.resize(static_cast<std::size_t>(n_rows));
+        result.indices.resize(n_rows);
+        result.pattern.resize(n_rows);
         SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
         const Index leaf_rows = std::min(n_rows, kLeafRows);
         const Rooms scratch(count_workers(job, execution.n_threads),

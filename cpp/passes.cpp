@@ -127,10 +127,10 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
           Interrupt& interrupt) {
     constexpr Index kTogether = 32;  // number of factors W for which one pass computes W' W
     const Index d = n_features, size = d * d;
-    std::vector<std::int32_t> labels(static_cast<std::size_t>(kTogether * d));
-    for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);
-    const std::vector<double> zero(static_cast<std::size_t>(kTogether * d), 0.0);
-    std::vector<double> mass(static_cast<std::size_t>(kTogether)), first(static_cast<std::size_t>(kTogether * d));
+    std::vector<std::int32_t> labels(kTogether * d);
+    for (Index i = 0; i < kTogether * d; ++i) labels[i] = static_cast<std::int32_t>(i / d);
+    const std::vector<double> zero(kTogether * d, 0.0);
+    std::vector<double> mass(kTogether), first(kTogether * d);
     // The kernels for EM steps can compute W' W, because W' W is the sum of the second moments about 0 of the rows of
     // W.
     for (Index k = 0; k < count; k += kTogether) {

@@ -14,8 +14,8 @@ constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
     Scratch(const Shape& shape, Index rows_in_block)
-        : starts(static_cast<std::size_t>(shape.n_components + 1)),
-          order(static_cast<std::size_t>(rows_in_block)),
+        : starts(shape.n_components + 1),
+          order(rows_in_block),
           lanes(Buffer::of_doubles(kDrawnAtOnce * (shape.n_features + 1))),
           scales(Buffer::of_doubles(shape.n_features + shape.n_factors)) {}
 
@@ -45,11 +45,11 @@ double work_per_drawn_row(const Shape& shape) {
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
     while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;
-    std::vector<std::int32_t> guide(static_cast<std::size_t>(n_buckets));
+    std::vector<std::int32_t> guide(n_buckets);
     std::int32_t component = 0;
     for (Index i = 0; i < n_buckets; ++i) {
         while (view.cumulative[component] <= static_cast<double>(i) / static_cast<double>(n_buckets)) ++component;
-        guide[static_cast<std::size_t>(i)] = component;
+        guide[i] = component;
     }
     return guide;
 }
@@ -66,7 +66,7 @@ bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Executi
         scratch.emplace_back(view.shape, std::min(job.rows_in_span, n_rows));
     }
     job.process = [&](int worker, Index first, Index last, Listener listener) {
-        kernels.draw(view, first, last, listener, scratch[static_cast<std::size_t>(worker)].view());
+        kernels.draw(view, first, last, listener, scratch[worker].view());
     };
     return !execution.interrupt.has_come() && process_spans(job, execution);
 }

@@ -28,7 +28,7 @@ public:
     // again after all workers have ended.
     bool process(int n_workers) {
         Threads threads;
-        threads.reserve(static_cast<std::size_t>(n_workers));
+        threads.reserve(n_workers);
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
                 threads.emplace_back([this, worker] { work(worker); });

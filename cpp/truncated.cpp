@@ -15,10 +15,10 @@ constexpr Index kEvaluated = 64;  // estimated number of components that are eva
 // keep their order.
 std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int32_t* rank, const Execution& execution) {
     const Index n_rows = task.step.rows.n_rows, n_components = task.step.shape.n_components;
-    std::vector<std::uint16_t> order(static_cast<std::size_t>(n_rows));
+    std::vector<std::uint16_t> order(n_rows);
     const auto order_leaf = [&](Index leaf, const Execution&) {
         const Index first = leaf * kLeafRows, count = std::min(kLeafRows, n_rows - first);
-        std::vector<std::uint32_t> starts(static_cast<std::size_t>(n_components + 2), 0);
+        std::vector<std::uint32_t> starts(n_components + 2, 0);
         const auto rank_of = [&](Index i) {
             const std::int32_t best = task.candidates[(first + i) * task.n_candidates];
             return static_cast<std::size_t>(best < 0 ? n_components : rank[best]);
@@ -26,7 +26,7 @@ std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int3
         for (Index i = 0; i < count; ++i) ++starts[rank_of(i) + 1];
         for (std::size_t r = 1; r < starts.size(); ++r) starts[r] += starts[r - 1];
         for (Index i = 0; i < count; ++i) {
-            order[static_cast<std::size_t>(first) + starts[rank_of(i)]++] = static_cast<std::uint16_t>(i);
+            order[first + starts[rank_of(i)]++] = static_cast<std::uint16_t>(i);
         }
     };
     const Index n_leaves = (n_rows + kLeafRows - 1) / kLeafRows;

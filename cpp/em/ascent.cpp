@@ -218,7 +218,7 @@ private:
             return !execution_.interrupt.has_come();
         }
         const auto compute_gain = [&](Index index, const Execution& alone) {
-            Candidate& candidate = tried[static_cast<std::size_t>(index)];
+            Candidate& candidate = tried[index];
             try {
                 candidate.gain = gain_of(candidate, alone);
             } catch (const std::bad_alloc&) {

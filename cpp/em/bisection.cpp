@@ -155,7 +155,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const Listener listener = execution.interrupt.listener();
     const Index longest = whiten(kernels, is_full, d, units, bisection.whitening, listener);
     Values rows = whitened(bisection, group.rows, n), means = room(d);
-    const Values ridge(static_cast<std::size_t>(d), kRidge);
+    const Values ridge(d, kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
     // Subtract the remaining mean, so that a constant feature becomes zero up to rounding.
     each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
@@ -174,7 +174,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const GroupView white{n, d, rows.data(), group.weight};
     const auto try_cut = [&](auto&& is_second) {
         Mixture halves(algebra, 2, d);
-        std::vector<bool> side(static_cast<std::size_t>(n));
+        std::vector<bool> side(n);
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
         const double log_likelihood =
             end_of_em(kernels, white, algebra, ridge.data(), side, execution, halves, cuts.least_weight);

@@ -25,11 +25,7 @@ struct Cell {
 class Cells {
 public:
     Cells(const double* rows, const double* weight, Index n_rows, Index n_features)
-        : d_(n_features),
-          stride_(n_features + 1),
-          items_(room(n_rows * stride_)),
-          origins_(static_cast<std::size_t>(n_rows)),
-          begins_(static_cast<std::size_t>(n_rows)) {
+        : d_(n_features), stride_(n_features + 1), items_(room(n_rows * stride_)), origins_(n_rows), begins_(n_rows) {
         std::iota(origins_.begin(), origins_.end(), Index{0});
         for (Index row = 0; row < n_rows; ++row) {
             std::copy_n(rows + row * d_, d_, item(row));
@@ -89,7 +85,7 @@ private:
         }
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
-        if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
+        if (!(squares[cell.feature] > 0)) return;
         // Keep the cut below the largest value. If the mean were rounded up to the largest value and used as the cut,
         // the upper part of the cell would have no weight.
         for (Index at = cell.first; at < cell.last; ++at) {

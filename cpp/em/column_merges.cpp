@@ -13,7 +13,7 @@ namespace {
 // Returns the merges with a positive gain, best first; each component takes part in at most `limit` merges.
 std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index limit) {
     std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
-    std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);
+    std::vector<Index> n_chosen(n_components, 0);
     std::vector<Merge> chosen;
     for (const Merge& merge : merges) {
         if (!(merge.gain > 0) || n_chosen[merge.one] >= limit || n_chosen[merge.other] >= limit) continue;

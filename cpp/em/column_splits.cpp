@@ -32,7 +32,7 @@ constexpr Index kMaxSplitRows = 400;  // maximum number of rows to which splits 
 // taken from evenly spaced positions. The row with the largest weight, `heaviest`, is always included.
 Indices choose_rows(const Indices& indices, Index heaviest) {
     const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
-    Indices some(static_cast<std::size_t>(n_used));
+    Indices some(n_used);
     for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
     const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
     // If the row with the largest weight is not yet selected, it replaces a neighbouring selected row.

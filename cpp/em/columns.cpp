@@ -73,8 +73,7 @@ private:
         while (!em_.is_over()) {
             Indices chosen = by_weight(state.model, marked.is_tried);
             const Index left = task_.max_components - size(state.model);
-            if (static_cast<Index>(chosen.size()) > left)
-                chosen.resize(static_cast<std::size_t>(std::max<Index>(left, 0)));
+            if (static_cast<Index>(chosen.size()) > left) chosen.resize(std::max<Index>(left, 0));
             if (chosen.empty()) break;
             std::optional<std::pair<State, Marked>> result = after_births(state, chosen, marked.is_tried);
             for (const Index k : chosen) marked.is_tried[k] = true;

@@ -74,7 +74,7 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
     task.row_weight = task_.row_weight;
     task.error = task_.error;
     kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
-    squares_.resize(static_cast<std::size_t>(is_trace ? n_components_ * d_ : 0));
+    squares_.resize(is_trace ? n_components_ * d_ : 0);
     MomentsView sums = out;
     if (is_trace) sums.second = squares_.data();
     const double* means = mixture.means.data();
@@ -93,7 +93,7 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
 // Returns triangular whitening factors, one for each component.
 const double* EStep::triangles(const Mixture& mixture) {
     if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
-    repeated_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0.0);
+    repeated_.assign(n_components_ * d_ * d_, 0.0);
     const Index size = algebra_.size(d_);
     for (Index k = 0; k < n_components_; ++k) {
         const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * size);
@@ -106,7 +106,7 @@ const double* EStep::triangles(const Mixture& mixture) {
 const double* EStep::one_each(const Mixture& mixture) {
     if (!algebra_.is_shared()) return mixture.factors.data();
     const Index size = algebra_.size(d_);
-    repeated_.resize(static_cast<std::size_t>(n_components_ * size));
+    repeated_.resize(n_components_ * size);
     for (Index i = 0; i < n_components_ * size; ++i) repeated_[i] = mixture.factors[i % size];
     return repeated_.data();
 }

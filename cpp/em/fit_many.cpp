@@ -295,8 +295,8 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
         const MixtureView mixture{out.weights + group * n_weights, out.means + group * n_components * d,
                                   out.covariances + group * size, out.factors + group * size,
                                   out.log_abs_det + group * n_covariances};
-        Values& history = out.log_likelihood[static_cast<std::size_t>(group)];
-        Values& objectives = out.objective[static_cast<std::size_t>(group)];
+        Values& history = out.log_likelihood[group];
+        Values& objectives = out.objective[group];
         const auto leave_out = [&] {
             history.clear();
             objectives.clear();

@@ -25,7 +25,7 @@ Values closeness_to_mean(const SearchContext& context, EmView em) {
     em.n_components = 1;
     em.algebra = {Across::own, Across::own, orientation};
     em.total = {};
-    const Values all(static_cast<std::size_t>(em.rows.n_rows), 1.0), log_scale = room(1);
+    const Values all(em.rows.n_rows, 1.0), log_scale = room(1);
     Mixture one = empty_mixture(em);
     if (!begin_em(context.kernels, em, context.execution, {nullptr, all.data(), 1, 1}, one.view())) return {};
     Values result = room(em.rows.n_rows);

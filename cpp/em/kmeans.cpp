@@ -13,7 +13,7 @@ namespace {
 // Parameters of unnormalised spherical components of variance 1. The log density of a row x about the centre c_k of
 // such a component is -|x - c_k|^2 / 2.
 struct UnitSpheres {
-    explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
+    explicit UnitSpheres(Index count) : log_scale(room(count)), factors(count, 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
 
     const Values log_scale, factors;
@@ -30,7 +30,7 @@ public:
           log_densities_(room(task.rows.n_rows * task.n_candidates)),
           nearest_(room(task.rows.n_rows)),
           cumulative_(room(task.rows.n_rows)),
-          candidates_(static_cast<std::size_t>(task.n_candidates)) {}
+          candidates_(task.n_candidates) {}
 
     // Makes the row with the given index the first centre. Returns false if interrupted.
     bool begin(Index index) {
@@ -151,7 +151,7 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView
     }
     const RowsView view = plain_rows(rows, n_rows, d);
     trimmed_variances(rows, em.row_weight.data, n_rows, d, 0, execution.interrupt.listener(), variances.data());
-    std::vector<Index> indices(static_cast<std::size_t>(n_components));
+    std::vector<Index> indices(n_components);
     const SeedingView seeding{view, em.row_weight.data, n_components, kmeans.n_candidates, uniform};
     if (!seed_centres(kernels, seeding, execution, indices.data())) return false;
     for (Index i = 0; i < n_components * d; ++i) centres[i] = rows[indices[i / d] * d + i % d];

@@ -22,7 +22,7 @@ Moments::Moments(const EmView& task, bool is_pooled)
 void Moments::pool(const EmView& task, bool is_pooled) {
     has_one_matrix = is_pooled;
     const Index n_second = is_pooled ? 1 : task.n_components;
-    second.resize(static_cast<std::size_t>(n_second * task.algebra.size(task.rows.n_features)));
+    second.resize(n_second * task.algebra.size(task.rows.n_features));
 }
 
 MStep::MStep(const KernelTable& kernels, const EmView& task, Listener listener)

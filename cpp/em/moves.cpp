@@ -103,7 +103,7 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
         return false;
     }
     Values log_density(both.begin() + n_rows_ * n_components_, both.end());
-    both.resize(static_cast<std::size_t>(n_rows_ * n_components_));
+    both.resize(n_rows_ * n_components_);
     out = {std::move(both),
            std::move(log_density),
            std::vector<Indices>(mixture.weights.size()),
@@ -270,7 +270,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
 // Returns the components that a split-and-merge move changes, and the neighbours of these components. If the
 // covariances of components depend on each other, all components are returned.
 Indices Moves::around(const Indices& touched) const {
-    Indices all(static_cast<std::size_t>(n_components_));
+    Indices all(n_components_);
     std::iota(all.begin(), all.end(), Index{0});
     if (!is_free_) return all;
     Values nearby = room(n_components_);
@@ -291,7 +291,7 @@ Indices Moves::around(const Indices& touched) const {
 // Returns a `Part` with all components and all rows, but without responsibilities.
 Part Moves::whole_part() const {
     Part part{};
-    part.components.resize(static_cast<std::size_t>(n_components_));
+    part.components.resize(n_components_);
     std::iota(part.components.begin(), part.components.end(), Index{0});
     part.em = task_.em;
     part.mixture = mixture_;
@@ -321,11 +321,11 @@ Part Moves::part_of(Indices components) const {
     }
     for (double& each : part.mixture.weights) each /= weight;
 
-    std::vector<char> is_there(static_cast<std::size_t>(n_rows_));
+    std::vector<char> is_there(n_rows_);
     for (const Index k : components) {
         for (const Index row : responsibilities_.indices[k]) is_there[row] = 1;
     }
-    Indices indices(static_cast<std::size_t>(n_rows_));
+    Indices indices(n_rows_);
     Index n_rows = 0;
     for (Index row = 0; row < n_rows_; ++row) {  // no `if`, because the branch would be unpredictable
         indices[n_rows] = row;

@@ -132,7 +132,7 @@ Index Removals::nearest(Index k) const {
 
 Values Removals::merged(Index limit, Index& count) const {
     Values responsibilities = responsibilities_.values;
-    std::vector<char> is_taken(static_cast<std::size_t>(n_components_)), is_freed(is_taken);
+    std::vector<char> is_taken(n_components_), is_freed(is_taken);
     Index n_freed = 0;
     for (const Removal& removal : ranked()) {
         const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;

@@ -20,7 +20,7 @@ bool gather(const KernelTable& kernels, const EmView& task, const Execution& exe
             const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
     const Index n_factors = task.unit == nullptr ? 1 : d;
-    Values factors(static_cast<std::size_t>(n_components * n_factors), 1.0);
+    Values factors(n_components * n_factors, 1.0);
     for (Index i = 0; i < n_components * d && task.unit != nullptr; ++i) factors[i] /= task.unit[i % d];
     const Values log_scale = room(n_components), start(centres, centres + n_components * d);
     double log_likelihood, n_distant, n_active;

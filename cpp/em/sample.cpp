@@ -115,7 +115,7 @@ struct Fractions {
         const double total = std::accumulate(each.begin(), each.end(), 0.0);
         for (double& fraction : each) fraction /= total;
     }
-    explicit Fractions(Index n_rows) : each(static_cast<std::size_t>(n_rows), 1 / static_cast<double>(n_rows)) {}
+    explicit Fractions(Index n_rows) : each(n_rows, 1 / static_cast<double>(n_rows)) {}
 
     Values each;
     Index largest = 0;
@@ -227,7 +227,7 @@ double trimmed_variance(const Values& values, const double* weight, double dropp
 DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight, Listener listener) {
     const auto weight_of = [&](Index row) { return row_weight.data ? row_weight.data[row * row_weight.stride] : 1.0; };
     std::vector<Keyed> present;
-    present.reserve(static_cast<std::size_t>(rows.n_rows));
+    present.reserve(rows.n_rows);
     for (Index row = 0; row < rows.n_rows; ++row) {
         if (weight_of(row) > 0) present.push_back({0, row});
     }
@@ -235,7 +235,7 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
     DistinctRows result;
     result.indices.reserve(present.size());
     result.weight.reserve(present.size());
-    result.rank.resize(static_cast<std::size_t>(rows.n_rows));
+    result.rank.resize(rows.n_rows);
     for (const auto [key, row] : present) {
         if (!result.indices.empty() && are_equal(rows, result.indices.back(), row)) {
             result.weight.back() += weight_of(row);

@@ -9,7 +9,7 @@ namespace {
 // Returns the indices of two rows for each feature: the first row with the smallest value, and the first row with the
 // largest value.
 Indices extreme_rows(const double* rows, Index n_rows, Index d) {
-    Indices extremes(static_cast<std::size_t>(2 * d));
+    Indices extremes(2 * d);
     Values low(rows, rows + d), high(low);
     for (Index row = 1; row < n_rows; ++row) {
         for (Index j = 0; j < d; ++j) {

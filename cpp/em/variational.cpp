@@ -120,8 +120,8 @@ Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& 
       normalisers_(room(n_covariances_)) {}
 
 void Approximation::find_gammas(Index count) {
-    logs_.resize(static_cast<std::size_t>(count));
-    derivatives_.resize(static_cast<std::size_t>(count));
+    logs_.resize(count);
+    derivatives_.resize(count);
     gammas(kernels_, values_.data(), count, logs_.data(), derivatives_.data());
 }
 
@@ -143,7 +143,7 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
     }
     // Component k takes a fraction v_k of the stick that components 0..k-1 leave. The posterior of v_k is Beta(a, b),
     // where a = 1 + mass[k] and b = alpha + sum_{j > k} mass[j] (Blei & Jordan 2006, Bayesian Analysis 1).
-    values_.resize(static_cast<std::size_t>(3 * n));
+    values_.resize(3 * n);
     double mass_after = 0;
     for (Index k = n - 1; k >= 0; --k) {
         const double a = values_[k] = 1 + mass[k], b = values_[n + k] = alpha + mass_after;
@@ -168,7 +168,7 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     const bool is_full = algebra_.second() == Second::full;
     const Index n_each = is_full ? d_ : 1;
     const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
-    values_.resize(static_cast<std::size_t>(n * n_each));
+    values_.resize(n * n_each);
     Values shapes = room(n), log_shapes = room(n);
     for (Index i = 0; i < n; ++i) {
         shapes[i] = 0.5 * times * dof[i];

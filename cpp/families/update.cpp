@@ -156,7 +156,7 @@ struct Update {
             }
             return;
         }
-        Values volumes(static_cast<std::size_t>(n_components), 1.0), common = room(d);
+        Values volumes(n_components, 1.0), common = room(d);
         if (algebra.volume == Across::own) {
             const auto traces = [&](Values& result) {
                 combine(spectra, d, result, common.data());
@@ -247,10 +247,10 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
     const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
     std::vector<Values> result;
     if (n_components == 1 || d == 1) return result;
-    std::vector<Index> chosen(static_cast<std::size_t>(n_components));
+    std::vector<Index> chosen(n_components);
     std::iota(chosen.begin(), chosen.end(), 0);
     std::stable_sort(chosen.begin(), chosen.end(), [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
-    chosen.resize(static_cast<std::size_t>(std::min(n_components, other.limit)));
+    chosen.resize(std::min(n_components, other.limit));
     std::sort(chosen.begin(), chosen.end());
     const auto add = [&](Values axes, double factor) {
         Values covariances = room(n_components * size);

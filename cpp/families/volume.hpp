@@ -10,7 +10,7 @@ namespace gaussmix {
 
 using Values = std::vector<double>;
 
-inline Values room(Index count) { return Values(static_cast<std::size_t>(count)); }
+inline Values room(Index count) { return Values(count); }
 
 // Computes e^x for |x| < 700 only by additions and multiplications, because the results of the C library's exp differ
 // between platforms.

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "families/axes.hpp"
-#include "passes.hpp"
 
 namespace gaussmix {
 
@@ -63,17 +62,11 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
 Values evaluate_bisection(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
                           const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
-    const Algebra algebra = algebra_of(bisection.is_full);
-    const Mixture& mixture = bisection.mixture;
-    Values log_scale = room(2), result = room(output == Output::responsibilities ? 2 * n_rows : n_rows);
-    kernels.log(mixture.weights.data(), 2, log_scale.data());
-    for (Index k = 0; k < 2; ++k) log_scale[k] += mixture.log_abs_det[k];
-    const Shape shape{2, d, algebra.factor_shape(), false, Rule::soft, Second::none};
-    const ParametersView parameters{log_scale.data(), mixture.means.data(), mixture.factors.data(), nullptr};
-    if (!evaluate(kernels, shape, plain_rows(rows.data(), n_rows, d), parameters, output, execution, result.data())) {
-        return {};
-    }
-    return result;
+    Values log_scale = room(2);
+    kernels.log(bisection.mixture.weights.data(), 2, log_scale.data());
+    for (Index k = 0; k < 2; ++k) log_scale[k] += bisection.mixture.log_abs_det[k];
+    return evaluate(kernels, algebra_of(bisection.is_full), bisection.mixture, log_scale,
+                    plain_rows(rows.data(), n_rows, d), output, execution);
 }
 
 // Returns a weighted quantile: the smallest value at which the cumulative weight of the sorted values reaches

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <functional>
 
-#include "passes.hpp"
-
 namespace gaussmix {
 
 namespace {
@@ -126,14 +124,11 @@ void ColumnMerges::subtract_entropy_changes(const Mixture& model, std::vector<Me
     const double* weight = task_.em.row_weight.data;
     Mixture before = model;
     if (!factorise(kernels_, task_.em.algebra, 1, execution_.interrupt.listener(), before)) return;
-    const Values scale = em_.log_scale(before);
-    Values responsibilities = room(n_rows * n), values, logs;
-    const Shape shape{n, 1, FactorShape::spherical, false, Rule::soft, Second::none};
-    const ParametersView parameters{scale.data(), before.means.data(), before.factors.data(), nullptr};
-    if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities, execution_,
-                  responsibilities.data())) {
-        return;
-    }
+    const Algebra spherical{Across::own, Across::nothing, Across::nothing};
+    const Values responsibilities = evaluate(kernels_, spherical, before, em_.log_scale(before), task_.em.rows,
+                                             Output::responsibilities, execution_);
+    if (responsibilities.empty()) return;
+    Values values, logs;
     for (Merge& merge : merges) {
         Indices indices;
         values.clear();

@@ -5,8 +5,6 @@
 #include <numeric>
 #include <utility>
 
-#include "passes.hpp"
-
 namespace gaussmix {
 
 namespace {
@@ -28,12 +26,8 @@ Values closeness_to_mean(const SearchContext& context, EmView em) {
     const Values all(em.rows.n_rows, 1.0), log_scale = room(1);
     Mixture one = empty_mixture(em);
     if (!begin_em(context.kernels, em, context.execution, {nullptr, all.data(), 1, 1}, one.view())) return {};
-    Values result = room(em.rows.n_rows);
-    const Shape shape{1, em.rows.n_features, em.algebra.factor_shape(), false, Rule::soft, Second::none};
-    const ParametersView parameters{log_scale.data(), one.means.data(), one.factors.data(), nullptr};
-    const bool is_done = evaluate(context.kernels, shape, em.rows, parameters, Output::weighted_log_density,
-                                  context.execution, result.data());
-    return is_done ? result : Values();
+    return evaluate(context.kernels, em.algebra, one, log_scale, em.rows, Output::weighted_log_density,
+                    context.execution);
 }
 
 // Returns the values of the feature with the smallest kurtosis, because no distribution has a smaller kurtosis than two

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "passes.hpp"
+
 namespace gaussmix {
 
 void Mixture::read(const MixtureView& from) {
@@ -16,6 +18,22 @@ void Mixture::write(const MixtureView& to) const {
     std::copy(covariances.begin(), covariances.end(), to.covariances);
     std::copy(factors.begin(), factors.end(), to.factors);
     std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
+}
+
+Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixture& mixture, const Values& log_scale,
+                const RowsView& rows, Output output, const Execution& execution) {
+    const auto n_components = static_cast<Index>(log_scale.size());
+    const Index n_each = output == Output::log_density                        ? 1
+                         : output == Output::responsibilities_and_log_density ? n_components + 1
+                                                                              : n_components;
+    Values factors = mixture.factors, result = room(rows.n_rows * n_each);
+    for (Index k = 1; k < n_components && algebra.is_shared(); ++k) {  // one factor for each component
+        factors.insert(factors.end(), mixture.factors.begin(), mixture.factors.end());
+    }
+    const Shape shape{n_components, rows.n_features, algebra.factor_shape(), false, Rule::soft, Second::none};
+    const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
+    if (!evaluate(kernels, shape, rows, parameters, output, execution, result.data())) return {};
+    return result;
 }
 
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture) {

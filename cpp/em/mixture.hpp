@@ -5,6 +5,7 @@
 #include "families/algebra.hpp"
 #include "families/factorisation.hpp"
 #include "families/volume.hpp"
+#include "spans.hpp"
 
 namespace gaussmix {
 
@@ -49,6 +50,11 @@ inline double variance(const Algebra& algebra, Index d, const Mixture& mixture, 
     const Index step = algebra.second() == Second::full ? d + 1 : 1;
     return covariance(algebra, d, mixture, k)[algebra.size(d) == 1 ? 0 : j * step];
 }
+
+// Computes the results for single rows that `output` selects, for example responsibilities. `log_scale`,
+// (n_components,), has the constant terms of the log densities. The result is empty if interrupted.
+Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixture& mixture, const Values& log_scale,
+                const RowsView& rows, Output output, const Execution& execution);
 
 // Computes the whitening factors of the covariances. Returns false if a covariance is singular.
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);

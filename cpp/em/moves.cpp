@@ -8,7 +8,6 @@
 
 #include "families/factorisation.hpp"
 #include "kmeans.hpp"
-#include "passes.hpp"
 
 namespace gaussmix {
 
@@ -86,22 +85,14 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
 }
 
 bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
-    const Index size = algebra_.size(d_);
-    Values log_scale = room(n_components_), factors;
+    Values log_scale = room(n_components_);
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
     for (Index k = 0; k < n_components_; ++k) {
-        const Index own = algebra_.is_shared() ? 0 : k;
-        log_scale[k] += mixture.log_abs_det[own] - 0.5 * static_cast<double>(d_) * kLog2Pi;
-        const auto first = mixture.factors.begin() + own * size;
-        factors.insert(factors.end(), first, first + size);
+        log_scale[k] += mixture.log_abs_det[algebra_.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
     }
-    const Shape shape{n_components_, d_, algebra_.factor_shape(), false, Rule::soft, Second::none};
-    const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
-    Values both = room(n_rows_ * (n_components_ + 1));
-    if (!evaluate(kernels_, shape, task_.em.rows, parameters, Output::responsibilities_and_log_density, execution_,
-                  both.data())) {
-        return false;
-    }
+    Values both = evaluate(kernels_, algebra_, mixture, log_scale, task_.em.rows,
+                           Output::responsibilities_and_log_density, execution_);
+    if (both.empty()) return false;
     Values log_density(both.begin() + n_rows_ * n_components_, both.end());
     both.resize(n_rows_ * n_components_);
     out = {std::move(both),

@@ -166,12 +166,12 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     }
     const GroupView white{n, d, rows.data(), group.weight};
     const auto try_cut = [&](auto&& is_second) {
-        Mixture halves(algebra, 2, d);
+        Mixture pair(algebra, 2, d);
         std::vector<bool> side(n);
         for (Index row = 0; row < n; ++row) side[row] = is_second(row);
         const double log_likelihood =
-            end_of_em(kernels, white, algebra, ridge.data(), side, execution, halves, cuts.least_weight);
-        if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(halves);
+            end_of_em(kernels, white, algebra, ridge.data(), side, execution, pair, cuts.least_weight);
+        if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(pair);
     };
     const bool is_random = cuts.random != nullptr;
     try_cut([&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; });

@@ -93,7 +93,8 @@ std::vector<Removal> Removals::ranked() const {
 // is independent of the units of the data only if all its terms use the same responsibilities.
 double Removals::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], fraction = mixture_.weights[k] / total;
-    const auto gap = [&](Index j) { return mixture_.means[k * d_ + j] - mixture_.means[l * d_ + j]; };
+    const double *mean = mixture_.means.data() + k * d_, *other_mean = mixture_.means.data() + l * d_;
+    const auto gap = [&](Index j) { return mean[j] - other_mean[j]; };
     const auto d = static_cast<double>(d_);
     double log_det = 0;
     if (algebra_.second() == Second::full) {

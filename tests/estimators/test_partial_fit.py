@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from common import LEAF_ROWS, reloaded
+from every_engine import to_strict
 from many_blocks import ManyBlocks
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -245,7 +246,7 @@ def test_an_estimator_with_too_few_rows_for_a_fit_can_be_copied(rng):
     assert not hasattr(unpickled, "mixture_")
 
 
-@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, pd.DataFrame])
+@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, pd.DataFrame, to_strict])
 def test_partial_fit_rejects_integers_that_a_double_cannot_distinguish(convert, rng):
     X = (100 * rows_of(rng, 60)).astype(np.int64)
     ids = X + np.array([0, 2**60])

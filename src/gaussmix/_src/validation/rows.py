@@ -351,7 +351,7 @@ def _integers(X: Any) -> Collection[int]:
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integer_columns()
-    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(plain_array(X, None))
     if array.dtype.kind == "O":
         return [index for index, column in enumerate(array.T) if numerics.frames.are_integers(column)]
     return range(array.shape[1]) if array.dtype.kind in "iu" else ()

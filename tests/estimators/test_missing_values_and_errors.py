@@ -256,6 +256,8 @@ def test_X_error_and_initial_parameters_need_the_column_names_of_X(rows):
     fitted(frame, covariance_type="tied", covariances_init=covariance)
     with pytest.raises(ValueError, match="covariances_init are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, covariance_type="tied", covariances_init=covariance.iloc[::-1, ::-1])
+    with pytest.raises(ValueError, match="precisions_init are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
+        fitted(frame, covariance_type="EEI", precisions_init=1 / frame.var()[::-1])
     fitted(frame, covariance_type="spherical", covariances_init=pd.Series([1.0, 2.0], ["first", "second"]))
     weights = pd.Series([0.7, 0.3], [1, 0])  # as from `value_counts` of labels
     fitted(frame, weights_init=weights.set_axis(["first", "second"]))

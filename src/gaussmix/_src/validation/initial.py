@@ -42,7 +42,7 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
                 f"covariance_type={family.name!r} does not support {what}s_init. Pass means_init, or pass labels "
                 "or responsibilities as init_params."
             )
-        if family.shape(*shape)[1:]:  # otherwise, each value belongs to a component
+        if family.kind.second is not Second.TRACE:  # otherwise, each value belongs to a component
             check_column_names(f"{what}s_init", values, estimator._names)
         covariances = check_covariances(values, family, *shape, what)
         if what == "precision":

@@ -132,7 +132,7 @@ def summary(
         f"{apart['ours']:.2f} s for separate clusters and {mixed['ours']:.2f} s for overlapping clusters. "
         f"scikit-learn's default fits took {apart['sklearn']:.1f} and {mixed['sklearn']:.1f} s.",
         f"A fit of {MEMORY_SHAPE[0] // 1_000_000} million rows (8 features, 32 components) needs "
-        f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth of "
+        f"{memory['gaussmix']:.0f} MB besides the data; scikit-learn needs {memory['sklearn']:.0f} MB for a tenth "
         "as many rows.",
     ]
     return "\n".join(lines)

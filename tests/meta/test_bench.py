@@ -147,6 +147,17 @@ def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
     assert f"one core) {fits} fits took {float(sklearn_separate):.1f} and {float(sklearn_mixed):.1f} s." in readme
 
 
+def test_the_readme_has_the_sentences_of_its_generated_summary() -> None:
+    from bench.pages.scikit_learn import summary
+
+    machine = dict.fromkeys(["scikit-learn", "processor", "processors used", "instruction set"], "")
+    written = summary(machine, [], {"gaussmix": 1.0, "sklearn": 1.0}, [{"ours": 1.0, "sklearn": 1.0}] * 2)
+    number = re.compile(r"[0-9]+(\.[0-9]+)?")
+    lines = [number.sub("1", line) for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
+    for sentences in written.splitlines()[-2:]:
+        assert number.sub("1", sentences) in lines
+
+
 @pytest.mark.heavy
 def test_draw_writes_the_speed_table_and_the_picture(tmp_path: Path) -> None:
     from bench.pages.tables import draw

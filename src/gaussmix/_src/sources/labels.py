@@ -54,8 +54,8 @@ def _labelled(block: Block, column: int, values: Array, indices: NDArray[np.int3
     cells = rows[:, column]
     labels = np.full(block.n_rows, -1, np.int32)
     if len(values):
-        nearest = np.minimum(np.searchsorted(values, cells), len(values) - 1)  # NaN and other values don't equal it
-        labels[:] = np.where(values[nearest] == cells, indices[nearest], -1)
+        at = np.minimum(np.searchsorted(values, cells), len(values) - 1)  # NaN and other values don't equal values[at]
+        labels[:] = np.where(values[at] == cells, indices[at], -1)
     at_an_end = {0: slice(1, None), last: slice(0, last)}  # slices remove the first or the last column without a copy
     retained = rows[:, at_an_end[column]] if column in at_an_end else np.delete(rows, column, axis=1)
     return [replace(block, rows=retained, assignment=labels)]

@@ -33,7 +33,7 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
 
 
 def check_label_order(parameter: str, value: Any, expected: list[Any], owner: str) -> None:
-    """Raise ValueError if a Series has the expected labels in another order, as after `value_counts` of pandas."""
+    """Raise ValueError if a Series has the expected labels in a different order, as after pandas' `value_counts`."""
     labels = list(numerics.frames.column_names(value) or ())
     if labels != expected and set(labels) == set(expected):
         raise ValueError(f"The labels of {parameter} are {listed(labels)}, but {owner} {listed(expected)}.")

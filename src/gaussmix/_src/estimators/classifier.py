@@ -94,8 +94,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     Notes
     -----
-    With one component per class, no initialisation is needed, and EM is run only if the class of some rows is unknown.
-    All structures in `covariance_type` are then fitted, even if `max_time` is reached.
+    With one component per class, no initialisation is needed, all structures in `covariance_type` are fitted even if
+    `max_time` is reached, and EM is run only if the class of some rows is unknown.
 
     In `fit`, the value -1 or a missing value (None, NaN, pandas.NA, null) in y means that the class of a row is
     unknown, so EM divides the row among the classes. The strings "-1" and "nan" also mean unknown, because

@@ -24,7 +24,7 @@ Steps to_steps(const Stop& stop) {
     return {std::get<0>(stop), std::get<1>(stop)};
 }
 
-// The tuples have the fields of a struct in the same order, so the fields that need no conversion are passed on together.
+// The tuples have the fields of a struct in the same order, so fields that need no conversion are passed on together.
 AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     const auto join = [](const Stop& trial, const Stop& long_trial, const Stop& after_move, const Stop& long_after_move,
                          auto... rest) {

@@ -202,7 +202,7 @@ private:
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
         if (needs_automatic && !find_ridge(sample, table.weight_unit, ridge)) return false;
-        // The scale of a column is computed from the automatic ridge, as in `column_units` (em/initialisation/sample.py).
+        // The scale of a column follows from the automatic ridge, as in `column_units` (em/initialisation/sample.py).
         for (Index j = 0; j < d && settings_.is_scaled; ++j) {
             sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
         }

@@ -70,8 +70,9 @@ struct Update {
 
     // Returns the mean variance of each component over the features, as an initial value of the iteration for volumes.
     // The variances are taken from the last covariances or, in the first step, from S_k / N_k (scatter matrix divided
-    // by total weight). All means are divided by the same even power of 2, which changes no digit of a result, so that
-    // the common matrix has the size of the variances and does not underflow if some features vary far less than others.
+    // by total weight). All means are divided by the same even power of 2, which changes no digit of a result. The
+    // common matrix then has the size of the variances, so it does not underflow if some features vary far less than
+    // others.
     Values mean_variances() const {
         const Index size = algebra.size(d), stride = algebra.second() == Second::full ? d + 1 : 1;
         Values means;

@@ -102,8 +102,8 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
     double* packed = static_cast<double*>(operands);
-    // No component is skipped, because the results may include every density. Factors that are not packed yet are packed
-    // one at a time into the memory of the packed factors.
+    // No component is skipped, because the results may include every density. Factors that are not packed yet are
+    // packed one at a time into the memory of the packed factors.
     const DensityView parameters{shape, operands_layout, packed, false, unpacked, packed + operands_layout.factors};
     Index likeliest = 0;
     double* log_density = nullptr;

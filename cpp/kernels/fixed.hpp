@@ -54,7 +54,7 @@ inline void add_moments(const TileView& tile, const double* anchor, Index anchor
     with_constant(tile.n_features, [&](auto n_features) {
         constexpr int D = smaller(decltype(n_features)::value, kMaxFixed);
         for (Index k = 0; k < tile.n_components; ++k) {
-            // Truncated EM visits components in arbitrary order, so that their sums and anchors are often not in the cache.
+            // Truncated EM visits components in arbitrary order, so their sums and anchors are often not in the cache.
             const Index later = tile.component_of(smaller(k + kFetchedAhead, tile.n_components - 1));
             __builtin_prefetch(anchor + later * anchor_stride);
             for (Index i = 0; i < component_stride(D); i += kLanes)

@@ -126,6 +126,7 @@ Bisection bound_bisect(const Target& target, const Contiguous<double, 2>& rows, 
 
 template <auto evaluate>
 Result<double> of_bisection(const Target& target, const Bisection& bisection, const Contiguous<double, 2>& rows) {
+    require(!bisection.mixture.weights.empty(), "the bisection has no halves");  // its gain is minus infinity
     require(rows.shape(0) > 0 && rows.shape(1) == bisection.middle.size(), "the halves do not fit the rows");
     Values result;
     without_gil(1, [&](const Execution& execution) {

@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34220,
-    "cpp": 13003,
-    "tests": 32693,
+    "src": 34258,
+    "cpp": 12966,
+    "tests": 32935,
     "bench": 2583,
     "tools": 658,
     "files": 989,
-    "inner imports of tests": 328,
-    "monkeypatched names": 93,
+    "inner imports of tests": 329,
+    "monkeypatched names": 94,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

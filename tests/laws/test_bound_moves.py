@@ -341,7 +341,7 @@ def test_bisect_isolates_an_outlier_only_if_the_minimum_weight_allows(rng) -> No
     assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < bisection.gain
 
 
-def test_a_bisection_without_halves_gives_no_responsibilities(rng) -> None:
+def test_a_failed_bisection_has_no_responsibilities(rng) -> None:
     rows, target = rng.normal(size=(20, 2)), native_target()
     bisection = target.bisect(rows, np.full(20, 0.05), True, np.ones(2), None, least_weight=0.6)
     assert bisection.gain == -np.inf

@@ -28,8 +28,8 @@ double sum(const double* values, Index count) {
 }
 
 double sum_in_pairs(const double* values, Index count) {
-    // These are NumPy's rules: fewer than 8 values are added one by one, up to 128 values in 8 partial sums, and more
-    // values in two halves, the first of which has a multiple of 8 values.
+    // NumPy adds fewer than 8 values one by one, and at most 128 values in 8 partial sums. It divides more values into
+    // two parts of nearly equal size, and adds the sums of both parts. The size of the first part is a multiple of 8.
     if (count < 8) return sum(values, count);
     if (count > 128) {
         const Index half = count / 16 * 8;

@@ -260,6 +260,7 @@ def test_labels_may_be_the_name_of_a_column_of_a_data_frame(library, groups, rng
     mixture = partial(GaussianMixture, 3, random_state=0, label_components={"left": [0], "right": [1], "top": [2]})
     expected, found = mixture().fit(rows, labels=known), mixture().fit(frame, labels="expert")
     assert_same_fit(found, expected)
+    assert_same_fit(mixture().fit(rows, labels=[np.nan if label is None else label for label in known]), expected)
     assert list(found.feature_names_in_) == ["x", "y"]
     np.testing.assert_array_equal(mixture().fit_predict(frame, labels="expert"), expected.predict(rows))
     one = found.inference(frame, labels="expert", kind="hessian")

@@ -265,6 +265,7 @@ def test_unknown_labels_among_text_are_not_a_class(unknown, classes):
 
 MISSING = {
     "list": lambda y: some_unknown(y, None),
+    "list with NaN": lambda y: some_unknown(y, np.nan),
     "None": lambda y: np.array(some_unknown(y, None), dtype=object),
     "NaN": lambda y: np.array(some_unknown(y, np.nan), dtype=object),
     "pandas": lambda y: pd.Series(some_unknown(y, None)),

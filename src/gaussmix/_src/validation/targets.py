@@ -131,6 +131,8 @@ def label_array(labels: Any) -> NDArray[Any]:
     As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
     """
     array = np.asarray(plain_array(labels, None))
+    if array.dtype.kind == "U" and isinstance(labels, list | tuple) and {*map(type, labels)} != {str}:
+        return np.array(labels, dtype=object)  # NumPy has converted NaN to the text "nan"
     is_float = getattr(getattr(labels, "dtype", None), "kind", "") == "f"  # floats stay floats
     if is_float or array.dtype.kind != "f" or array.ndim != 1:
         return array

@@ -195,5 +195,6 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             hint = f"Pass it to fit: fit(X, {parameter}=…)."
         elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
             hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."
-    text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
+    text = str(error).partition(". Did you mean")[0]  # Python 3.13 also suggests a name
+    text = text.replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))
     return TypeError(f"{text}. {hint}")

@@ -61,7 +61,7 @@ ValueError, TypeError : if X does not contain numbers, or does not have shape (n
     "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of a docstring entry
+_ENTRY = re.compile(r"^(\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of a docstring entry
 
 
 def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,7 +97,7 @@ def documented(cls: Class) -> Class:
         if owner.__doc__:
             owner.__doc__ = _PLACEHOLDER.sub(lambda match: indent(parts[match[2]], match[1]), owner.__doc__)
     if is_dataclass(cls):  # By default, a dataclass puts inherited parameters first.
-        signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(cls.__doc__ or "")
+        signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(inspect.getdoc(cls) or "")
         order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)

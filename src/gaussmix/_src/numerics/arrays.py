@@ -81,10 +81,12 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
         values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
-        if values.__dlpack_device__()[0] != CPU:
-            return _copied(values)
         try:
-            return np.asarray(values)
+            is_on_cpu = values.__dlpack_device__()[0] == CPU
+        except TypeError:  # pyarrow before version 25 raises this error for arrays with nulls
+            is_on_cpu = True
+        try:
+            return np.asarray(values) if is_on_cpu else _copied(values)
         except (RuntimeError, TypeError):  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from time import monotonic
 
@@ -97,9 +97,9 @@ def progress(output: str = "") -> Iterator[Bars]:
     """Show bars during a `with` block if standard error is a terminal, unless `output` also goes to a terminal."""
     console = Console(stderr=True)
     shows_rows = output == STANDARD and sys.stdout.isatty()
-    # Without the condition `not console.is_terminal`, rich would write an empty line to a log file.
     hidden = is_quiet() or shows_rows or not console.is_terminal
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
-    with Bars(*columns, *left, console=console, transient=True, disable=hidden) as bars:
+    bars = Bars(*columns, *left, console=console, transient=True, disable=hidden)
+    with nullcontext() if hidden else bars:  # because rich before version 14.3 ends hidden bars with an empty line
         yield bars

@@ -31,7 +31,9 @@ def to_host(values: Any) -> NDArray[Any]:
     """Copy an array from its device to NumPy."""
     if hasattr(values, "cpu"):  # PyTorch tensors, which DLPack reads only from the current device
         return np.array(values.numpy(force=True))
-    return np.asarray(values.get()) if hasattr(values, "get") else np.from_dlpack(values, device="cpu", copy=True)
+    if hasattr(values, "get"):  # CuPy's arrays
+        return np.asarray(values.get())
+    return np.array(np.from_dlpack(values, device="cpu"))  # from_dlpack(copy=True) is read-only before NumPy 2.2.6
 
 
 class DeviceArray(NDArrayOperatorsMixin):

@@ -240,6 +240,12 @@ def test_a_lazy_frame_gives_the_same_fit_as_a_data_frame(rng):
     assert np.array_equal(np.asarray(lazy.predict(frame.lazy())), plain.predict(frame))
 
 
+def test_a_lazy_frame_of_an_old_polars_is_rejected(monkeypatch):
+    monkeypatch.delattr(pl.LazyFrame, "collect_batches")
+    with pytest.raises(TypeError, match=r"from polars 1\.34 on\. Pass X\.collect\(\)\."):
+        GaussianMixture().fit(pl.LazyFrame({"a": [1.0]}))
+
+
 def test_one_error_lists_all_invalid_columns():
     frame = pd.DataFrame({"a": [np.inf, 2.0, 1.0], "b": [np.inf, 3.0, 1.0], "c": [1.0, np.inf, 2.0]})
     with pytest.raises(TypeError) as caught:

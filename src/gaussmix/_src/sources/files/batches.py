@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gaussmix._src.errors import warn
+from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
 from gaussmix._src.sources.files.base import FileSource, opened
@@ -65,6 +65,8 @@ def open_relation(data: Any, request: OpenOptions) -> Source:
 
 def open_lazy_frame(data: Any, request: OpenOptions) -> Source:
     """Open a polars lazy frame, whose record batches are computed one after the other."""
+    if not hasattr(data, "collect_batches"):
+        raise ParameterTypeError("Rows of a LazyFrame can be read in batches from polars 1.34 on. Pass X.collect().")
     batches = data.collect_batches(maintain_order=True)
     schema = data.head(0).collect().to_arrow().schema
     stream = pa.RecordBatchReader.from_batches(

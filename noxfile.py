@@ -54,6 +54,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the tests with the oldest versions that pyproject.toml allows; newer Pythons: `nox -s tests -P 3.13`."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    used = [project["dependencies"], *(extras[name] for name in ("anndata", "cli", "dask", "devices", "onnx", "plot"))]
+    needed = [each for requirements in (*used, extras["test"]) for each in requirements if ">=" in each]
+    # If a package is required twice, the limit of the test extra comes last and applies.
+    versions = {each.partition(">=")[0]: each.replace(">=", "==") + ".*" for each in needed}
+    session.install(".[test]", *versions.values(), env=ALL_KERNELS)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
 def laws(session: nox.Session) -> None:
     """Run the laws of every family, engine, source and start."""
     session.install(".[test]")

@@ -22,10 +22,10 @@ SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not Non
 STEP = 2e-3  # step of differences, which have an error of STEP⁴ times fifth and sixth derivatives
 
 
-def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
-    rng = np.random.default_rng(seed)
-    groups = 1.5 * rng.normal(size=(K, n_features))[rng.integers(K, size=n_rows)]
-    return (rng.normal(size=(n_rows, n_features)) + groups) @ rng.normal(size=(n_features, n_features))
+def rows_of(n_features=D):
+    rng = np.random.default_rng(3)
+    groups = 1.5 * rng.normal(size=(K, n_features))[rng.integers(K, size=N_ROWS)]
+    return (rng.normal(size=(N_ROWS, n_features)) + groups) @ rng.normal(size=(n_features, n_features))
 
 
 def em_run(rows=None, n_steps=1, weight=None, labels=None, error=None, **parameters):
@@ -39,8 +39,22 @@ def em_run(rows=None, n_steps=1, weight=None, labels=None, error=None, **paramet
         return problem, fit(problem, plan).final_state
 
 
-def information_of(problem, run, **how):
-    return ObservedInformation.at_model(run.model, problem.objective, run.trace, problem.source, problem.engine, **how)
+def information_of(problem, run, **options):
+    arguments = run.model, problem.objective, run.trace, problem.source, problem.engine
+    return ObservedInformation.at_model(*arguments, **options)
+
+
+def certificate_of(problem, run):
+    return find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+
+
+def gain_and_label_changes(problem, run, tolerance):
+    """Continue EM to `tolerance`; return the gain of the mean log density, and the fraction of labels that change."""
+    rows, engine, trace = problem.source, problem.engine, Trace(frozen_components=run.trace.frozen_components)
+    end = final_state(run_em(rows, engine, run.model, problem.objective, StopRule(tolerance, 20_000), trace=trace))
+    before, after = run.model.parameters, end.model.parameters
+    gain = engine.log_density(rows.whole, after).mean() - engine.log_density(rows.whole, before).mean()
+    return gain, (engine.labels(rows.whole, before) != engine.labels(rows.whole, after)).mean()
 
 
 def objective_of_rows(problem, run):
@@ -221,14 +235,10 @@ def test_the_remaining_gain_at_a_bound_predicts_the_gain_of_further_steps(name, 
     rows = np.random.default_rng(3).normal(size=(200, D)) * [1.0, 1.5, 3.0]
     rows += 4.0 * (np.arange(200) % 2)[:, None] * [1.0, 1.0, 0.0]
     problem, run = em_run(rows, n_steps=200, tol=1e-5, covariance_type=replace(FAMILIES[name], max_condition=bound))
-    certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    certificate = certificate_of(problem, run)
     assert certificate.is_maximum
-    end = final_state(
-        run_em(problem.source, problem.engine, run.model, problem.objective, StopRule(1e-14, 20_000))
-    ).model
-    block = problem.source.whole
-    before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
-    assert certificate.remaining_gain == pytest.approx(after - before, rel=0.2, abs=1e-9)
+    gain, _ = gain_and_label_changes(problem, run, 1e-14)
+    assert certificate.remaining_gain == pytest.approx(gain, rel=0.2, abs=1e-9)
 
 
 @pytest.mark.parametrize(("spread", "is_at_bounds"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
@@ -239,12 +249,12 @@ def test_variances_at_a_bound_are_optimal_only_if_the_rows_exceed_the_bound(spre
     family = Full(max_condition=3.0)
     covariances = family.covariances(((axes * [0.5, 0.5, 1.5]) @ axes.T)[None], 1, D)
     model = Model(np.ones(1), rows.mean(axis=0)[None] @ axes.T, covariances, family)
-    how = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), CompleteEngine(1)
-    found = ObservedInformation.at_model(*how)
+    fit_to_rows = model, Objective(np.zeros(D)), Trace(), ArraySource(rows @ axes.T), CompleteEngine(1)
+    found = ObservedInformation.at_model(*fit_to_rows)
     assert found.coordinates.variances_at_bounds is not None
     assert found.is_optimal_at_bounds is is_at_bounds
     if not is_at_bounds:
-        assert find_certificate(*how) == OptimalityCertificate(False)
+        assert find_certificate(*fit_to_rows) == OptimalityCertificate(False)
 
 
 def trimmed_objective(problem, model, fraction):
@@ -304,16 +314,16 @@ def test_a_saddle_point_is_not_certified_as_a_maximum():
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[-3.0, 0.0], [3.0, 0.0]], 100, axis=0)
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
     model = Model(np.array([0.5, 0.5]), np.array([rows.mean(axis=0)] * 2), covariances, FAMILIES["full"])
-    how = model, Objective(np.zeros(2)), Trace(), ArraySource(rows), CompleteEngine(1)
-    found = ObservedInformation.at_model(*how)
+    source, engine = ArraySource(rows), CompleteEngine(1)
+    found = ObservedInformation.at_model(model, Objective(np.zeros(2)), Trace(), source, engine)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
     assert found.newton_step is None
-    assert find_certificate(*how) == OptimalityCertificate(False)
+    assert find_certificate(model, Objective(np.zeros(2)), Trace(), source, engine) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
     higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # a direction in which the likelihood rises
-    engine, block = how[-1], how[-2].whole
-    assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
+    before, after = (engine.log_density(source.whole, each.parameters).mean() for each in (model, higher))
+    assert after > before
 
 
 def cases(seed, number):
@@ -324,9 +334,10 @@ def cases(seed, number):
         family = str(rng.choice(["full", "tied", "diag", "spherical"] + ["VEE", "EEV", "VVE"] * (d > 1)))
         centres = rng.choice([1.0, 2.0, 4.0]) * rng.normal(size=(n_components, d))
         rows = centres[rng.integers(n_components, size=n_rows)] + rng.normal(size=(n_rows, d))
-        how = {"covariance_type": family, "tol": float(rng.choice([1e-3, 1e-4, 1e-5])), "n_components": n_components}
+        tol = float(rng.choice([1e-3, 1e-4, 1e-5]))
+        settings = {"covariance_type": family, "tol": tol, "n_components": n_components, "n_init": 1 + case % 2}
         try:
-            yield em_run(rows, n_steps=200, n_init=1 + case % 2, **how)
+            yield em_run(rows, n_steps=200, **settings)
         except ValueError:  # there are too few rows
             continue
 
@@ -335,21 +346,15 @@ def test_the_remaining_gain_predicts_the_gain_of_further_steps():
     """Nine of ten fits must agree within a factor of 2; gains below 1e-9 nats depend on ridge and rounding."""
     ratios, errors, n_without_maximum = [], [], 0
     for problem, run in cases(0, 24):
-        certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+        certificate = certificate_of(problem, run)
         if not certificate.is_maximum:
             assert certificate.is_maximum is False
             assert certificate.remaining_gain is certificate.label_change_fraction is None
             n_without_maximum += 1
             continue
-        of_run = problem.source, problem.engine, run.model, problem.objective
-        end = final_state(
-            run_em(*of_run, StopRule(1e-12, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
-        ).model
-        models, block = (run.model, end), problem.source.whole
-        before, after = (float(problem.engine.log_density(block, each.parameters).mean()) for each in models)
-        ratios.append(max(certificate.remaining_gain, 1e-9) / max(after - before, 1e-9))
-        labels = [problem.engine.labels(block, each.parameters) for each in models]
-        errors.append(abs(certificate.label_change_fraction - (labels[0] != labels[1]).mean()))
+        gain, label_changes = gain_and_label_changes(problem, run, 1e-12)
+        ratios.append(max(certificate.remaining_gain, 1e-9) / max(gain, 1e-9))
+        errors.append(abs(certificate.label_change_fraction - label_changes))
     assert len(ratios) > 8
     assert n_without_maximum > 4
     assert np.mean([0.5 <= ratio <= 2 for ratio in ratios]) >= 0.9
@@ -360,7 +365,7 @@ GROUPS = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.defau
 
 
 @pytest.mark.parametrize(
-    "how",
+    "parameters",
     [
         {"rows": incomplete(GROUPS)},
         {"rows": GROUPS, "error": np.full(GROUPS.shape, 0.3)},
@@ -368,20 +373,14 @@ GROUPS = 3.0 * (np.arange(300) % 2)[:, None] * [1.0, 1.0, 0.0] + np.random.defau
     ],
     ids=["missing", "errors", "factors"],
 )
-def test_a_maximum_of_a_slow_fit_is_certified(how):
-    problem, run = em_run(tol=1e-5, n_steps=500, **how)
-    certificate = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+def test_a_maximum_of_a_slow_fit_is_certified(parameters):
+    problem, run = em_run(tol=1e-5, n_steps=500, **parameters)
+    certificate = certificate_of(problem, run)
     assert certificate.is_maximum
-    of_run = problem.source, problem.engine, run.model, problem.objective
-    end = final_state(
-        run_em(*of_run, StopRule(1e-13, 20_000), trace=Trace(frozen_components=run.trace.frozen_components))
-    ).model
-    block = problem.source.whole
-    before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
-    assert after - before > 1e-8  # otherwise the test is trivial
-    assert certificate.remaining_gain == pytest.approx(after - before, rel=0.3)
-    labels = [problem.engine.labels(block, each.parameters) for each in (run.model, end)]
-    assert certificate.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
+    gain, label_changes = gain_and_label_changes(problem, run, 1e-13)
+    assert gain > 1e-8  # otherwise the test is trivial
+    assert certificate.remaining_gain == pytest.approx(gain, rel=0.3)
+    assert certificate.label_change_fraction == pytest.approx(label_changes, abs=0.01)
 
 
 def test_find_certificate_states_why_a_structure_has_no_certificate():
@@ -390,20 +389,18 @@ def test_find_certificate_states_why_a_structure_has_no_certificate():
 
         algebra = None
 
-    problem, run = em_run(covariance_type=Opaque())
-    how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert find_certificate(*how).why_not == "there is no formula for the structure Opaque()"
-    problem, run = em_run(covariance_type=FactorAnalyzer(2))
-    how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert find_certificate(*how).why_not == "the covariances do not determine the loadings of 2 factors"
+    certificate = certificate_of(*em_run(covariance_type=Opaque()))
+    assert certificate.why_not == "there is no formula for the structure Opaque()"
+    certificate = certificate_of(*em_run(covariance_type=FactorAnalyzer(2)))
+    assert certificate.why_not == "the covariances do not determine the loadings of 2 factors"
 
 
 def test_rows_whose_squares_overflow_are_not_certified_as_a_maximum():
     """The model, which no fit would return, has a row at a distance of 1e200 standard deviations."""
     problem, run = em_run(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
-    how = run.model, problem.objective, run.trace, ArraySource(rows)
-    assert find_certificate(*how, CompleteEngine(1)) == OptimalityCertificate(False)
+    certificate = find_certificate(run.model, problem.objective, run.trace, ArraySource(rows), problem.engine)
+    assert certificate == OptimalityCertificate(False)
 
 
 def test_a_certificate_is_cheap_only_compared_with_many_steps():
@@ -421,5 +418,5 @@ def test_a_converged_fit_with_a_ridge_is_certified_as_a_maximum():
     """The computed cost of a ridge is not exact, but this must not matter if nothing is left to gain."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(300, 2)), rng.normal(5, 1, size=(200, 2))])
-    how = {"n_init": 4, "init_params": "kmeans", "max_iter": 5_000, "random_state": 0}
-    assert GaussianMixture(3, tol="auto", **how).fit(rows).outcome_.is_maximum
+    settings = {"tol": "auto", "n_init": 4, "init_params": "kmeans", "max_iter": 5_000, "random_state": 0}
+    assert GaussianMixture(3, **settings).fit(rows).outcome_.is_maximum

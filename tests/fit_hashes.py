@@ -75,15 +75,15 @@ def _plain(structure: str, start: str, size: tuple[int, int, int]) -> str:
 
 def _from_precisions(structure: str) -> str:
     rows = rows_of(3000, 9)
-    how: dict[str, Any] = {"covariance_type": structure, "init_params": "kmeans", "random_state": 0}
-    precisions = GaussianMixture(3, **how).fit(rows).precisions_
-    again = GaussianMixture(3, **how, precisions_init=precisions, max_iter=5)
+    settings: dict[str, Any] = {"covariance_type": structure, "init_params": "kmeans", "random_state": 0}
+    precisions = GaussianMixture(3, **settings).fit(rows).precisions_
+    again = GaussianMixture(3, **settings, precisions_init=precisions, max_iter=5)
     return of_fit(again.fit(rows))
 
 
 def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None, **parameters: Any) -> GaussianMixture:
-    how: dict[str, Any] = {"init_params": "kmeans", "max_iter": 20, "tol": 0, "random_state": 0} | parameters
-    estimator = GaussianMixture(4, covariance_type=structure, **how)
+    parameters = {"init_params": "kmeans", "max_iter": 20, "tol": 0, "random_state": 0} | parameters
+    estimator = GaussianMixture(4, covariance_type=structure, **parameters)
     return estimator.fit(rows_of(2000, 5) if X is None else X, **(fit or {}))
 
 

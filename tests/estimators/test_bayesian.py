@@ -244,7 +244,7 @@ def test_each_distinct_value_of_a_column_gets_a_component(values) -> None:
 def test_moves_raise_the_bound_if_many_rows_share_a_value() -> None:
     rng = np.random.default_rng(0)
     spikes = np.where(rng.random(5000) < 0.3, rng.choice([0.0, 40.0, 99.0], 5000), rng.normal(40, 12, 5000).round())
-    found, plain = (BayesianGaussianMixture(10, random_state=0, **how) for how in ({}, PLAIN_EM | {"max_iter": 3000}))
+    found, plain = (BayesianGaussianMixture(10, random_state=0, **each) for each in ({}, PLAIN_EM | {"max_iter": 3000}))
     assert found.fit(spikes[:, None]).lower_bound_ > plain.fit(spikes[:, None]).lower_bound_
 
 
@@ -421,8 +421,8 @@ def test_rows_of_constant_columns_get_one_component(covariance_type) -> None:
 def test_the_default_prior_keeps_correlations_of_linearly_dependent_columns(units, rng) -> None:
     first = np.concatenate([rng.normal(0, 1, 200), rng.normal(8, 1, 200)])
     X = np.column_stack([first, first / 3 + 7, first + rng.normal(size=400)]) * units
-    how = {"random_state": 0, "init_params": "kmeans"}
-    ours = BayesianGaussianMixture(2, split_merge=False, **how).fit(X)
+    settings = {"random_state": 0, "init_params": "kmeans"}
+    ours = BayesianGaussianMixture(2, split_merge=False, **settings).fit(X)
     theirs = Theirs(n_components=1).fit(X / units).covariance_prior_
     # Only the diagonal is increased, by a millionth.
     np.testing.assert_allclose(ours.covariance_prior_, theirs * np.outer(units, units), rtol=1.1e-6)

@@ -31,12 +31,13 @@ def fitted(X=None, weight=None, error=None, **parameters):
 )
 def test_bootstrap_gives_the_same_bits_for_all_n_jobs_batch_sizes_and_code_paths(family, kind, noise, monkeypatch):
     X, weight = rows(), np.random.default_rng(0).integers(1, 3, N).astype(float)
-    how = {"n_resamples": None if kind == "jackknife" else 7, "kind": kind, "sample_weight": weight, "random_state": 5}
-    expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **how)
+    n_resamples = None if kind == "jackknife" else 7
+    settings = {"n_resamples": n_resamples, "kind": kind, "sample_weight": weight, "random_state": 5}
+    expected = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=1).bootstrap(X, **settings)
     for patch in (None, (module, "MAX_DRAWN_VALUES", 3 * N * D), (one_call, "_run_in_core", lambda *arguments: {})):
         if patch is not None:
             monkeypatch.setattr(*patch)
-        found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **how)
+        found = fitted(X, weight, covariance_type=family, noise=noise, n_jobs=2).bootstrap(X, **settings)
         np.testing.assert_array_equal(found.cov_params(), expected.cov_params())
         np.testing.assert_array_equal(found.params, expected.params)
     assert expected.n_resamples == (N if kind == "jackknife" else 7)
@@ -68,13 +69,13 @@ def test_a_refit_with_unchanged_row_weights_equals_the_fit(case, monkeypatch):
     """Check that refits reproduce the fit for all options that change the objective."""
     X, weight, error = case.get("X", rows()), case.get("weight"), case.get("error")
     options = {name: value for name, value in case.items() if name not in ("X", "weight", "error", "labels")}
-    how = {"sample_weight": weight, "X_error": error, "labels": case.get("labels")}
-    gm = GaussianMixture(2, **{"random_state": 0, "tol": 1e-9, "max_iter": 5000} | options).fit(X, **how)
-    resampled = gm.bootstrap(X, 6, random_state=0, **how)
+    data = {"sample_weight": weight, "X_error": error, "labels": case.get("labels")}
+    gm = GaussianMixture(2, **{"random_state": 0, "tol": 1e-9, "max_iter": 5000} | options).fit(X, **data)
+    resampled = gm.bootstrap(X, 6, random_state=0, **data)
     assert (resampled.bse[~np.isin(resampled.links, ["logit"])] > 0).any()
     assert np.isfinite(resampled.draws).all()
     monkeypatch.setattr(module, "_draw_row_weights", lambda how, weights, n, *_: np.repeat(weights[None], n, axis=0))
-    found = gm.bootstrap(X, 2, **how)
+    found = gm.bootstrap(X, 2, **data)
     layout = ParameterLayout.at_model(gm.mixture_._model)
     np.testing.assert_allclose(found.params, layout.to_vector(gm.mixture_._model), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.draws, np.tile(found.params, (2, 1)), rtol=2e-4, atol=2e-4)
@@ -166,10 +167,10 @@ def test_fixed_parameters_have_standard_error_0_in_a_weighted_jackknife():
 @pytest.mark.parametrize("trim", [0.0, 0.1])
 def test_weight_2_equals_a_repeated_row_in_a_parametric_bootstrap_with_a_prior(prior, trim):
     X = np.tile(rows(), (2, 1))
-    how, options = {"n_resamples": 5, "kind": "parametric", "random_state": 0}, {"prior": prior, "trim": trim}
-    expected = fitted(X, **options).bootstrap(X, **how)
+    settings, options = {"n_resamples": 5, "kind": "parametric", "random_state": 0}, {"prior": prior, "trim": trim}
+    expected = fitted(X, **options).bootstrap(X, **settings)
     for X_given, weight in [(rows(), np.full(N, 2.0)), (X, np.ones(2 * N))]:
-        found = fitted(X_given, weight, **options).bootstrap(X_given, sample_weight=weight, **how)
+        found = fitted(X_given, weight, **options).bootstrap(X_given, sample_weight=weight, **settings)
         np.testing.assert_allclose(found.draws, expected.draws, rtol=1e-4)
 
 

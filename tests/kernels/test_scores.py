@@ -57,7 +57,7 @@ class Case:
 
 @pytest.fixture
 def make_case(make_problem, rng):
-    return lambda *how: Case(make_problem, rng, *how)
+    return lambda *arguments: Case(make_problem, rng, *arguments)
 
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])

@@ -52,8 +52,8 @@ CASES: dict[str, Case] = {
 
 
 def _parameters(family: str, case: Case) -> dict[str, Any]:
-    how = {"covariance_type": family, "init_params": ["kmeans", "random"], "n_init": 2, "tol": 1e-7, "reg_covar": 1e-6}
-    return {**how, "max_iter": N_STEPS, "random_state": 0, **case.parameters}
+    settings = {"init_params": ["kmeans", "random"], "n_init": 2, "tol": 1e-7, "reg_covar": 1e-6, "max_iter": N_STEPS}
+    return {**settings, "covariance_type": family, "random_state": 0, **case.parameters}
 
 
 def _plain_fit(family: str, case: Case, **changed: Any) -> GaussianMixture:
@@ -166,8 +166,8 @@ def _from_file(family: str, case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.npy")
         np.save(path, table)
-        how = {} if weight is None else {"weights": f"x{table.shape[1] - 1}"}
-        rows: Any = open(path, missing=bool(np.isnan(case.rows).any()), **how)
+        weights = None if weight is None else f"x{table.shape[1] - 1}"
+        rows: Any = open(path, weights=weights, missing=bool(np.isnan(case.rows).any()))
         found = GaussianMixture(N_COMPONENTS, **_parameters(family, case)).fit(rows, **data)
     _assert_same(found, _plain_fit(family, case))
 

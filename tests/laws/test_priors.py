@@ -74,8 +74,8 @@ def test_no_step_lowers_the_posterior_density(family, case):
 @pytest.mark.parametrize("case", ["strong", "least weight", "prior and fixed means"])
 @families
 def test_no_pass_of_an_accelerated_run_lowers_the_posterior_density(family, case):
-    how = {"is_accelerated": True, "stopping": StopRule(0.0, 40)}
-    assert_monotone_and_fixed(*run_states(PROBLEMS["overlapping"], family, complete_engine(1), case, **how))
+    options = {"is_accelerated": True, "stopping": StopRule(0.0, 40)}
+    assert_monotone_and_fixed(*run_states(PROBLEMS["overlapping"], family, complete_engine(1), case, **options))
 
 
 def assert_monotone_and_fixed(objective, start, states):

@@ -50,8 +50,8 @@ def drawn(family, n_rows=N_ROWS):
 
 
 def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
-    how = {"init_params": "kmeans", "tol": 1e-5, "max_iter": 500} | parameters
-    return GaussianMixture(n_components, covariance_type=family, **how).fit(rows)
+    parameters = {"covariance_type": family, "init_params": "kmeans", "tol": 1e-5, "max_iter": 500} | parameters
+    return GaussianMixture(n_components, **parameters).fit(rows)
 
 
 @pytest.mark.heavy(but=2)
@@ -159,8 +159,8 @@ def test_a_search_does_not_depend_on_the_unit_of_the_rows(covariance_type):
     for seed in range(3):
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(900, 3)) * np.exp(rng.normal(size=(4, 3)))[rng.integers(4, size=900)]
-        how = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0}
-        fits = (GaussianMixture(4, **how).fit(unit * rows) for unit in (1.0, 2.0**40, 2.0**-40))
+        settings = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0}
+        fits = (GaussianMixture(4, **settings).fit(unit * rows) for unit in (1.0, 2.0**40, 2.0**-40))
         first, *others = ((fit.weights_, fit.lower_bound_) for fit in fits)
         for (weights, bound), shift in zip(others, (120, -120), strict=True):
             np.testing.assert_allclose(weights, first[0], rtol=1e-6)
@@ -219,15 +219,15 @@ def test_a_search_of_rows_in_a_file_has_the_same_bits_as_in_memory(tmp_path, rng
     assert_same_bits(from_file.means_, in_memory.means_, "means")
 
 
-@pytest.mark.parametrize("how", ["errors", "initial weights", "no steps"])
-def test_init_params_search_works_with_x_error_weights_init_or_max_iter_0(how):
+@pytest.mark.parametrize("option", ["errors", "initial weights", "no steps"])
+def test_init_params_search_works_with_x_error_weights_init_or_max_iter_0(option):
     rows, _ = drawn("full", 2_000)
-    error = np.full(N_FEATURES, 1e-6) if how == "errors" else None
+    error = np.full(N_FEATURES, 1e-6) if option == "errors" else None
     options = {
         "errors": {},
         "initial weights": {"weights_init": np.full(N_COMPONENTS, 1 / N_COMPONENTS)},
         "no steps": {"max_iter": 0},
-    }[how]
+    }[option]
     plain, searched = (
         GaussianMixture(N_COMPONENTS, init_params=start, random_state=3, **options).fit(rows, X_error=error)
         for start in ("kmeans", "search")
@@ -253,9 +253,9 @@ def test_a_search_finds_components_that_are_too_small_in_a_subsample():
     assert min(scores) > best - 0.005
 
 
-def search_sizes(capsys, rows, **how):
+def search_sizes(capsys, rows, **parameters):
     """Return the number of rows in each run of a search, from the verbose output."""
-    fitted(rows, init_params="search", random_state=0, verbose=1, **how)
+    fitted(rows, init_params="search", random_state=0, verbose=1, **parameters)
     output = capsys.readouterr().out
     return [int(number.replace(",", "")) for number in re.findall(r"Search on ([\d,]+) rows", output)]
 
@@ -308,10 +308,10 @@ def test_a_search_supports_columns_of_very_different_scales(structure, power):
 def test_a_search_ignores_components_that_a_prior_keeps_without_weight(rng):
     """Most values are 0, and initialisations from the other values leave a component without rows."""
     X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
-    how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
-    few = GaussianMixture(2, covariance_type="diag", init_params="search", **how).fit(X)
+    settings = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
+    few = GaussianMixture(2, covariance_type="diag", init_params="search", **settings).fit(X)
     with pytest.warns(RuntimeWarning, match="almost no row belongs there"):
-        many = GaussianMixture(5, covariance_type="diag", init_params="search", **how).fit(X)
+        many = GaussianMixture(5, covariance_type="diag", init_params="search", **settings).fit(X)
     assert many.weights_.min() < 1e-9
     assert many.score(X) > few.score(X) - 1e-6
 
@@ -322,11 +322,11 @@ def test_a_search_of_all_rows_finds_groups_that_were_rejected_on_a_subsample():
     groups = [rng.normal(size=(2500, 2)) + centre for centre in ([0, 0], [6, 0], [0, 6], [6, 6])]
     groups += [0.3 * rng.normal(size=(n, 2)) + centre for n, centre in ((4, [40, 40]), (3, [-40, 30]))]
     X, labels = np.concatenate(groups), np.minimum(np.repeat(np.arange(6), [2500] * 4 + [4, 3]), 4)
-    fits = [
+    found, expected = (
         GaussianMixture(5, covariance_type="tied", init_params=init, tol=1e-6, random_state=23).fit(X).lower_bound_
         for init in ("search", np.eye(5)[labels])
-    ]
-    assert fits[0] > fits[1] - 0.005
+    )
+    assert found > expected - 0.005
 
 
 @pytest.mark.heavy(but=2)
@@ -358,8 +358,8 @@ def test_a_search_in_python_supports_options_that_the_core_lacks(what):
 def test_a_fit_reports_the_moves_and_the_gain_of_its_search(n_rows, is_plain, rng, capsys) -> None:
     """Check the reported moves and the gain over EM from k-means, in the core and with a start in Python."""
     X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
-    how = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6} | ({} if is_plain else {"prior": "default"})
-    found = GaussianMixture(6, verbose=1, **how).fit(X)
+    options = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6, "prior": None if is_plain else "default"}
+    found = GaussianMixture(6, verbose=1, **options).fit(X)
     ending = found.outcome_
     assert ending.n_moves_tried >= ending.n_moves_accepted >= 0
     assert ending.n_moves_tried > 0
@@ -367,7 +367,7 @@ def test_a_fit_reports_the_moves_and_the_gain_of_its_search(n_rows, is_plain, rn
     assert expected in str(found.summary())
     assert expected in capsys.readouterr().out
     if is_plain:
-        plain = GaussianMixture(6, init_params="kmeans", **how).fit(X)
+        plain = GaussianMixture(6, init_params="kmeans", **options).fit(X)
         assert ending.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
         assert plain.outcome_.n_moves_tried is None
         assert "moves tried" not in str(plain.summary())

@@ -168,9 +168,9 @@ def test_a_search_of_well_separated_groups_does_not_depend_on_the_unit(structure
 def test_the_default_initialisation_does_not_depend_on_the_units_of_features(structure, kind, max_iter):
     if kind == "prior" and FAMILIES[structure].equivariance is Equivariance.SCALING:
         return  # the default prior has one variance for all features
-    how = {"covariance_type": structure, "max_iter": max_iter}
+    settings = {"covariance_type": structure, "max_iter": max_iter}
     (found, scaled), (expected, rows) = (
-        (fitted(kind, factor, **how), table(kind, factor)[0]) for factor in (FEATURE_POWERS, 1.0)
+        (fitted(kind, factor, **settings), table(kind, factor)[0]) for factor in (FEATURE_POWERS, 1.0)
     )
     np.testing.assert_array_equal(found.predict(scaled), expected.predict(rows))
 
@@ -187,8 +187,8 @@ def test_no_step_lowers_the_likelihood_of_features_with_very_different_units(str
 def test_features_whose_variances_differ_more_than_float64_can_divide_have_the_same_fit(structure):
     """Shared volumes and shapes must not depend on the quotient of two variances, here 2^-1600, which underflows."""
     factors = np.array([2.0**400, 1.0, 2.0**-400])
-    how = {"init_params": np.arange(180) % N_COMPONENTS, "covariance_type": structure}
-    assert_scaled(fitted("plain", factors, **how), fitted("plain", 1.0, **how), factors, 1e-9)
+    settings = {"init_params": np.arange(180) % N_COMPONENTS, "covariance_type": structure}
+    assert_scaled(fitted("plain", factors, **settings), fitted("plain", 1.0, **settings), factors, 1e-9)
 
 
 @pytest.mark.parametrize("factor", [2.0**-300, 2.0**300])

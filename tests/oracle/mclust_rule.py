@@ -44,9 +44,9 @@ def run_from_labels(
     family: Any,
     stopping: StopRule,
     objective: Any = None,
-    **how: Any,
+    **options: Any,
 ) -> EMState:
     """Run EM from the labels of a source; without a ridge if `objective` is None."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
-    start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
+    start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **options)
     return final_state(run_em(source, engine, start, objective, stopping))

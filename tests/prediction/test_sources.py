@@ -42,11 +42,11 @@ def folder(table, tmp_path_factory):
     return path
 
 
-def opened(folder, name, is_weighted, **how):
+def opened(folder, name, is_weighted, **options):
     """Return a source that reads its file in every pass."""
     weighted = {"columns": NAMES, "weights": "w"} if is_weighted else {}
     path = folder / f"{name}.{'parquet' if is_weighted else 'npy'}"
-    source = gaussmix.open(path, memory=SMALL, **weighted, **how)
+    source = gaussmix.open(path, memory=SMALL, **weighted, **options)
     assert isinstance(source, FileSource)
     return source
 

@@ -143,9 +143,9 @@ def test_detector_stores_its_candidates_with_their_bic(frame):
     "kind", [GaussianMixtureDetector, GaussianMixtureImputer, GaussianMixtureDimensionReducer, GaussianMixtureRegressor]
 )
 def test_stopping_parameters_are_passed_to_the_fit(kind, frame):
-    how = {"tol": "auto", "max_iter": 1000, "random_state": 0}
+    settings = {"tol": "auto", "max_iter": 1000, "random_state": 0}
     options = {"targets": ["c"]} if kind is GaussianMixtureRegressor else {}
-    fitted, alone = kind(2, **how, **options).fit(frame), GaussianMixture(2, **how).fit(frame)
+    fitted, alone = kind(2, **settings, **options).fit(frame), GaussianMixture(2, **settings).fit(frame)
     assert (fitted.mixture_, fitted.outcome_) == (alone.mixture_, alone.outcome_)
     assert fitted.outcome_.reason.startswith("Further steps would gain less than 1e-4 nats per row")
 

@@ -52,7 +52,7 @@ def npy(rows):
 
 @pytest.fixture(scope="module")
 def google(parts):
-    """Return a function that converts names to URLs."""
+    """Start an emulator of Google Cloud Storage with the files `parts`; return a function from names to URLs."""
     pytest.importorskip("gcp_storage_emulator")
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", GOOGLE], text=True, **pipe) as server:
@@ -107,13 +107,13 @@ def url(request, monkeypatch):
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_to_files_in_the_cloud_gives_the_same_bits_as_in_memory(url, parts):
-    rows, how = np.concatenate(parts), {"random_state": 0, "max_iter": 2}
+    rows, settings = np.concatenate(parts), {"random_state": 0, "max_iter": 2}
     for memory in (SMALL, "64 MB"):
         source = gaussmix.open(url("bucket/rows/[01].npy"), memory=memory)
         assert isinstance(source, FileSource) == (memory == SMALL)
         np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
     small = gaussmix.open(url("bucket/rows"), memory=SMALL)
-    assert_same_fit(GaussianMixture(2, **how).fit(small), GaussianMixture(2, **how).fit(rows))
+    assert_same_fit(GaussianMixture(2, **settings).fit(small), GaussianMixture(2, **settings).fit(rows))
 
 
 @pytest.mark.parametrize("name", ["nowhere/*.npy", "nowhere/a.npy", "bucket/no.npy", "bucket/no/*"])

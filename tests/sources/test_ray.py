@@ -319,14 +319,14 @@ def test_a_column_of_nulls_in_one_partition_means_missing_values(dtype):
     rows = pd.DataFrame({"a": np.arange(50) % 7, "b": np.arange(50) % 5}, dtype=dtype).assign(weight=1.0)
     parts = [rows, rows.assign(b=None), rows]
     whole = pd.concat([rows, rows.assign(b=np.nan), rows])[["a", "b"]].astype(dtype)
-    how = {"columns": ["a", "b"], "weights": "weight"}
-    actual = mixture().fit(open([*map(ray.put, parts)], **how, missing=True))
+    names = {"columns": ["a", "b"], "weights": "weight"}
+    actual = mixture().fit(open([*map(ray.put, parts)], **names, missing=True))
     assert_same_fit(actual, mixture().fit(whole, sample_weight=np.ones(150)))
     with pytest.raises(ValueError, match="row 50, column 'b': the value is missing"):
-        mixture().fit(open([*map(ray.put, parts)], **how))
+        mixture().fit(open([*map(ray.put, parts)], **names))
     parts[1] = rows.assign(weight=None)
     with pytest.raises(ValueError, match="row 50, column 'weight': the weight is missing"):
-        mixture().fit(open([*map(ray.put, parts)], **how))
+        mixture().fit(open([*map(ray.put, parts)], **names))
 
 
 def test_column_types_do_not_depend_on_nulls_in_the_first_partition():

@@ -150,8 +150,8 @@ def rows_of(source):
     return np.concatenate([block.rows.copy() for block in source.blocks()])
 
 
-def opened(name, **how):
-    return gaussmix.open(name, columns=None if name.endswith(".npy") else NAMES, **how)
+def opened(name, **options):
+    return gaussmix.open(name, columns=None if name.endswith(".npy") else NAMES, **options)
 
 
 @pytest.mark.filterwarnings("ignore:.* is slow to read")

@@ -3,7 +3,9 @@
 import io
 from typing import Any
 
-from gaussmix import Mixture
+import numpy as np
+
+from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
@@ -14,6 +16,7 @@ from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.families import family_named
+from gaussmix._src.formats import model_file
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.base import FactorShape
@@ -56,10 +59,13 @@ __all__ = [
     "final_state",
     "groups",
     "load_start",
+    "mixture_and_details",
     "overlapping",
     "reloaded",
     "run_em",
     "transformed",
+    "univariate",
+    "without_seconds",
 ]
 
 
@@ -83,6 +89,22 @@ def overlapping(name, family, n_components=3, n_features=3):
 
 def dense(mixture):
     return mixture._model.covariances.dense()
+
+
+def univariate(weights, means, variances):
+    """Return a mixture with one feature."""
+    return Mixture(weights, np.array(means, dtype=float)[:, None], variances, FAMILIES["spherical"])
+
+
+def without_seconds(selection):
+    """Return the columns of `results_` except the times, which differ between equal fits."""
+    return {name: column for name, column in selection.results_.items() if name != "seconds"}
+
+
+def mixture_and_details(path):
+    """Return the mixture in a model file, and all else that the file stores."""
+    model, record = model_file.read(path)
+    return Mixture._from_model(model), record.details
 
 
 def reloaded(fitted: Any) -> Any:

@@ -12,18 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from common import mixture_and_details
 from pyarrow import parquet
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Mixtures, Restrictions, fit_many
-from gaussmix._src.formats import model_file
 
 # The defaults of the command line.
 SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "auto"}
-
-
-def load(path):
-    model, record = model_file.read(path)
-    return Mixture._from_model(model), record.details
 
 
 def test_fit_prints_the_candidates_and_the_best_mixture_of_old_faithful(cli, faithful, tmp_path):
@@ -42,7 +37,7 @@ def test_fit_prints_the_candidates_and_the_best_mixture_of_old_faithful(cli, fai
 def test_fit_writes_the_model_that_the_estimator_fits(cli, faithful, model):
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     estimator = GaussianMixture(2, random_state=0, **SETTINGS).fit(rows)
-    mixture, details = load(model)
+    mixture, details = mixture_and_details(model)
     for name in ("weights", "means", "covariances"):
         assert np.array_equal(getattr(mixture, name), getattr(estimator.mixture_, name))
     assert details.feature_names == ("eruptions", "waiting")
@@ -81,7 +76,7 @@ OPTIONS = {"random_state": 7, "n_init": 3, "tol": 0.01, "max_iter": 50, "reg_cov
 def test_fit_passes_its_options_to_the_estimator(options, params, stored, cli, faithful, tmp_path):
     assert cli("fit", faithful, "-k", 4, "-s", "full", *options, "-o", tmp_path / "m.gmm").exit_code == 0
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
-    mixture, details = load(tmp_path / "m.gmm")
+    mixture, details = mixture_and_details(tmp_path / "m.gmm")
     estimator = GaussianMixture(4, **({"random_state": 0} | SETTINGS | params)).fit(rows)
     assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
     assert {name: details.fit.settings[name] for name in params} == params | stored
@@ -96,7 +91,7 @@ def test_fit_passes_prior_and_equal_weights_to_the_estimator(cli, faithful, tmp_
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     terms = {"prior": "default", "restrictions": Restrictions(equal_weights=True)}
     estimator = GaussianMixture(2, random_state=0, **terms, **SETTINGS).fit(rows)
-    mixture, details = load(tmp_path / "m.gmm")
+    mixture, details = mixture_and_details(tmp_path / "m.gmm")
     assert np.array_equal(mixture.covariances, estimator.mixture_.covariances)
     settings = details.fit.settings
     assert (settings["prior"], settings["restrictions"]) == ("default", "Restrictions(equal_weights=True)")
@@ -174,7 +169,7 @@ def test_columns_option_selects_and_orders_the_features(cli, csv_file, tmp_path)
     path = csv_file("name,x,y,z\na,1,2,0\nb,3,4.5,\nc,5,1,0\n")
     result = cli("fit", path, "-k", 1, "--columns", "y,x", "--columns", "x", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stderr) == (0, "")
-    mixture, details = load(tmp_path / "m.gmm")
+    mixture, details = mixture_and_details(tmp_path / "m.gmm")
     assert details.feature_names == ("y", "x")
     assert mixture.means[0] == pytest.approx([2.5, 3.0], rel=1e-15)
 
@@ -236,7 +231,7 @@ def test_fit_passes_tol_auto_to_the_estimator_and_reports_why_em_ended(cli, fait
     described = cli("describe", tmp_path / "m.gmm").stdout
     assert f"ended       {sentence}" in described
     assert "The fit is near a maximum" not in described  # otherwise the sentence would appear twice in the output
-    assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
+    assert mixture_and_details(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
     outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--check-maximum", "--json").stdout)["outcome"]
     assert outcome["is_maximum"]
     assert 0 <= outcome["remaining_gain"] < 1e-4

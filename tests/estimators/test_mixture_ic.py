@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from common import family_named
+from common import family_named, without_seconds
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
@@ -16,10 +16,6 @@ from gaussmix._src.fit.candidates import Folds
 from gaussmix._src.validation.parameters import check_seed
 
 FOUR = ["full", "tied", "diag", "spherical"]
-
-
-def without_seconds(estimator):
-    return {name: column for name, column in estimator.results_.items() if name != "seconds"}
 
 
 def results_by_candidate(estimator):

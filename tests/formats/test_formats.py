@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from common import mixture_and_details
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, InvalidModelFileError, Mixture
@@ -33,11 +34,6 @@ def make_format_module():
 
 def save(path, mixture, details=None):
     model_file.write(path, mixture._model, details)
-
-
-def load(path):
-    model, record = model_file.read(path)
-    return Mixture._from_model(model), record.details
 
 
 def mixture_of(family, rng, n_components=3, n_features=4):
@@ -62,7 +58,7 @@ def test_mixtures_of_all_structures_are_restored_bit_for_bit(name, n_features, r
     record = FitRecord(7, 8.5, -3.25, 2, False, {"tol": 1e-3, "x": None})
     details = Details(tuple("abcd"[:n_features]), "float64", record)
     save(tmp_path / "m.gmm", mixture, details)
-    loaded, loaded_details = load(tmp_path / "m.gmm")
+    loaded, loaded_details = mixture_and_details(tmp_path / "m.gmm")
     assert same(loaded, mixture)
     assert loaded_details == details
 
@@ -70,7 +66,7 @@ def test_mixtures_of_all_structures_are_restored_bit_for_bit(name, n_features, r
 def test_extreme_parameters_are_restored_bit_for_bit(tmp_path):
     mixture = Mixture([0.0, 1.0], [[-0.0, 1.7e308], [5e-324, -1e-300]], [[1e-300, 1e300], [1.0, 2.0]], FAMILIES["diag"])
     save(tmp_path / "m.gmm", mixture)
-    loaded, details = load(tmp_path / "m.gmm")
+    loaded, details = mixture_and_details(tmp_path / "m.gmm")
     assert same(loaded, mixture)
     assert np.signbit(loaded.means[0, 0])
     assert details.feature_names is None
@@ -86,7 +82,7 @@ def test_equal_models_give_equal_files(tmp_path, rng):
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_sample_files_of_all_layouts_can_be_loaded(path):
-    mixture, details = load(path)
+    mixture, details = mixture_and_details(path)
     assert same(mixture, make_format_module().MIXTURE)
     assert details == make_format_module().DETAILS
 
@@ -135,14 +131,14 @@ def test_foreign_files_are_rejected(name, tmp_path):
     contents, reason = FOREIGN_FILES[name]
     (tmp_path / "m.gmm").write_bytes(contents)
     with pytest.raises(InvalidModelFileError, match=reason):
-        load(tmp_path / "m.gmm")
+        mixture_and_details(tmp_path / "m.gmm")
 
 
 def test_loading_a_missing_file_raises_the_error_of_open(tmp_path):
     with pytest.raises(FileNotFoundError):
-        load(tmp_path / "none.gmm")
+        mixture_and_details(tmp_path / "none.gmm")
     with pytest.raises(IsADirectoryError):
-        load(tmp_path)
+        mixture_and_details(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/m.gmm", Path("s3://bucket/m.gmm")], ids=["text", "path"])
@@ -157,7 +153,7 @@ def test_models_are_not_saved_to_or_loaded_from_urls(path, tmp_path, monkeypatch
 def test_loading_a_named_pipe_raises_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "m.gmm")
     with pytest.raises(InvalidModelFileError, match="not a regular file"):
-        load(tmp_path / "m.gmm")
+        mixture_and_details(tmp_path / "m.gmm")
 
 
 HEADER = {
@@ -199,12 +195,12 @@ def test_invalid_entries_raise_an_error_that_names_the_entry(name, tmp_path):
     tensors = {key: value for key, value in {**TENSORS, **tensors}.items() if value is not None}
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, **header}, tensors))
     with pytest.raises(InvalidModelFileError, match=reason):
-        load(tmp_path / "m.gmm")
+        mixture_and_details(tmp_path / "m.gmm")
 
 
 def test_valid_files_load_and_unknown_keys_are_ignored(tmp_path):
     (tmp_path / "m.gmm").write_bytes(pack({**HEADER, "fit": FIT, "colour": "blue"}, TENSORS))
-    mixture, details = load(tmp_path / "m.gmm")
+    mixture, details = mixture_and_details(tmp_path / "m.gmm")
     assert mixture.n_components == 2
     assert details.fit == FitRecord(**FIT)
 

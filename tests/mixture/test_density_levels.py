@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close
+from common import EPS, assert_close, univariate
 from mpmath import mp
 from scipy.special import ndtr
 from scipy.stats import chi2
@@ -14,7 +14,7 @@ from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
-LINES = {
+MIXTURES = {
     "one": ([1.0], [3.0], [4.0]),
     "one mode": ([0.25, 0.5, 0.25], [0.0, 1.0, 1.5], [1.0, 0.25, 9.0]),
     "three modes": ([0.25, 0.5, 0.25], [0.0, 5.0, 9.0], [1.0, 2.25, 0.25]),
@@ -24,12 +24,7 @@ LINES = {
     "unlike on the left": ([0.5, 0.5], [-3.0, 0.0], [1e30, 1e-60]),
     "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
 }
-lines = pytest.mark.parametrize("name", LINES)
-
-
-def line(name):
-    weights, means, variances = LINES[name]
-    return Mixture(weights, np.array(means)[:, None], variances, FAMILIES["spherical"])
+each_mixture = pytest.mark.parametrize("name", MIXTURES)
 
 
 def two_distant_components(n_features):
@@ -73,10 +68,10 @@ def exact_tail(mixture, row):
 
 
 @pytest.mark.heavy(but=2)
-@lines
+@each_mixture
 def test_density_p_value_of_one_feature_agrees_with_50_digits(name):
     """Check masses within the rounding |log p| ε of the level, which changes masses by this fraction or less."""
-    mixture = line(name)
+    mixture = univariate(*MIXTURES[name])
     rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
     actual = mixture.density_p_value(rows[:, None])
     with mp.workdps(50):
@@ -86,9 +81,9 @@ def test_density_p_value_of_one_feature_agrees_with_50_digits(name):
 
 
 @pytest.mark.heavy(but=3)
-@lines
+@each_mixture
 def test_highest_density_level_of_one_feature_inverts_the_p_value(name):
-    mixture, p = line(name), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])
+    mixture, p = univariate(*MIXTURES[name]), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])
     levels = mixture.highest_density_level(p)
     assert levels[0] == pytest.approx(mixture.log_density(mixture.modes().locations[:1])[0], rel=8 * EPS)
     assert levels[-1] == -np.inf

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from common import EPS
+from common import EPS, univariate
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-
-
-def line(weights, means, variances):
-    return Mixture(weights, np.array(means, dtype=float)[:, None], np.array(variances, float), FAMILIES["spherical"])
 
 
 @families
@@ -62,7 +58,7 @@ def test_modes_exclude_saddle_points():
 def test_a_density_with_a_flat_top_has_one_mode():
     """Check that two components exactly two deviations apart have one mode, where three derivatives are 0."""
     for mixture in (
-        line([0.5, 0.5], [0, 2], [1, 1]),
+        univariate([0.5, 0.5], [0, 2], [1, 1]),
         Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),
     ):
         np.testing.assert_allclose(mixture.modes().locations[:, 0], [1.0], atol=1e-3)
@@ -85,7 +81,7 @@ def test_a_density_with_a_flat_top_has_one_mode():
     ],
 )
 def test_decision_boundary_equals_closed_forms(weights, means, variances, boundaries):
-    actual = line(weights, means, variances).decision_boundary()
+    actual = univariate(weights, means, variances).decision_boundary()
     np.testing.assert_allclose(actual, boundaries, rtol=16 * EPS, atol=16 * EPS * min(variances) ** 0.5)
 
 
@@ -93,7 +89,7 @@ def test_decision_boundary_equals_closed_forms(weights, means, variances, bounda
 def test_decision_boundary_is_one_point_if_three_components_meet_there(shift):
     # at 0, the middle component is as probable as both others
     weights = np.array([1.0, np.exp(-2.0), 1.0]) / (2 + np.exp(-2.0))
-    actual = line(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
+    actual = univariate(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
     assert actual == pytest.approx([shift], abs=64 * EPS)
 
 
@@ -104,7 +100,7 @@ def test_predictions_change_at_decision_boundaries(seed):
     variances = rng.gamma(1.0, size=n_components) + 1e-2
     if seed % 3 == 0:
         variances[:] = 1 + 1e-9 * variances  # nearly equal: one of two roots goes to infinity
-    mixture = line(rng.dirichlet(np.ones(n_components)), rng.normal(scale=4, size=n_components), variances)
+    mixture = univariate(rng.dirichlet(np.ones(n_components)), rng.normal(scale=4, size=n_components), variances)
     boundaries = mixture.decision_boundary()
     labels = mixture.predict(np.add.outer(boundaries, [-1e-9, 1e-9]).reshape(-1, 1)).reshape(-1, 2)
     near = np.abs(boundaries) < 1e3  # where 1e-9 is more than rounding
@@ -117,7 +113,7 @@ def test_predictions_change_at_decision_boundaries(seed):
 @pytest.mark.parametrize("distance", [1e17, 1e150, 1e200, 1e300])
 def test_decision_boundary_is_exact_for_distant_components(distance):
     """Check distances d at which deviations are below the rounding of means and squares overflow: (d − x) / σ = ± x."""
-    equal, unlike = (line([0.5, 0.5], [0.0, distance], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
+    equal, unlike = (univariate([0.5, 0.5], [0.0, distance], [first, 1.0]).decision_boundary() for first in (1.0, 4.0))
     np.testing.assert_allclose(equal, [distance / 2], rtol=8 * EPS)
     np.testing.assert_allclose(unlike, [2 * distance / 3, 2 * distance], rtol=8 * EPS)
 

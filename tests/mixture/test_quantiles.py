@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close
+from common import EPS, assert_close, univariate
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture
 
 # Weights are sums of powers of 2, so that partial sums have no rounding.
-LINES = {
+MIXTURES = {
     "one": ([1.0], [3.0], [4.0]),
     "overlapping": ([0.25, 0.5, 0.25], [0.0, 1.0, 1.5], [1.0, 0.25, 9.0]),
     "far apart": ([0.25, 0.75], [0.0, 100.0], [1.0, 1.0]),
@@ -16,12 +16,7 @@ LINES = {
     "a weight of 0": ([0.5, 0.0, 0.5], [-2.0, 0.0, 2.0], [1.0, 100.0, 1.0]),
     "the same twice": ([0.25, 0.25, 0.5], [1.0, 1.0, 4.0], [1.0, 1.0, 1.0]),
 }
-lines = pytest.mark.parametrize("name", LINES)
-
-
-def line(name):
-    weights, means, variances = LINES[name]
-    return Mixture(weights, np.array(means)[:, None], variances, FAMILIES["spherical"])
+each_mixture = pytest.mark.parametrize("name", MIXTURES)
 
 
 def exact_masses(mixture, x):
@@ -34,9 +29,9 @@ def exact_masses(mixture, x):
     return below, above
 
 
-@lines
+@each_mixture
 def test_cdf_of_one_feature_agrees_with_50_digits(name):
-    mixture = line(name)
+    mixture = univariate(*MIXTURES[name])
     deviation = np.sqrt(max(mixture.covariances))
     x = np.concatenate([mixture.means[:, 0] + step * deviation for step in (-1e3, -40, -9, -1, 0, 0.5, 9, 40)])
     cdf, log_cdf = mixture.cdf(x[:, None]), mixture.log_cdf(x[:, None])
@@ -52,9 +47,9 @@ def test_cdf_of_one_feature_agrees_with_50_digits(name):
 
 
 @pytest.mark.heavy(but=2)
-@lines
+@each_mixture
 def test_quantile_inverts_the_exact_cdf(name):
-    mixture = line(name)
+    mixture = univariate(*MIXTURES[name])
     p = np.array([1e-300, 1e-20, 1e-3, 0.125, 0.25, 0.3, 0.5, 0.625, 0.8, 0.999, 1 - 1e-15])
     deviation = np.sqrt(max(mixture.covariances))
     with mp.workdps(400):  # between components that are far apart, 1e-300 matters
@@ -65,7 +60,7 @@ def test_quantile_inverts_the_exact_cdf(name):
 
 
 def test_quantiles_have_the_shape_of_p_and_are_infinite_at_0_and_1():
-    mixture = line("overlapping")
+    mixture = univariate(*MIXTURES["overlapping"])
     np.testing.assert_array_equal(mixture.quantile([0.0, 1.0]), [-np.inf, np.inf])
     assert mixture.quantile([[0.1, 0.2], [0.3, 0.4]]).shape == (2, 2)
     assert isinstance(mixture.quantile(0.5), float)
@@ -75,7 +70,8 @@ def test_quantiles_have_the_shape_of_p_and_are_infinite_at_0_and_1():
 
 def test_quantiles_of_many_probabilities_equal_those_of_small_subsets(rng):
     """Check that many quantiles, which are bracketed by some of them, do not differ from quantiles of small subsets."""
-    mixture, p = line("overlapping"), np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
+    mixture = univariate(*MIXTURES["overlapping"])
+    p = np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
     subsets = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
     finite = np.isfinite(subsets)
     assert_close(mixture.quantile(p)[finite], subsets[finite], 64 * EPS, np.abs(subsets[finite]) + 3.0, "quantile")
@@ -84,12 +80,12 @@ def test_quantiles_of_many_probabilities_equal_those_of_small_subsets(rng):
 @pytest.mark.parametrize("p", [-0.1, 1.1, np.nan, [0.5, 2.0]])
 def test_quantile_rejects_probabilities_outside_0_to_1(p):
     with pytest.raises(ValueError, match=r"p contains .*, but probabilities must be from 0 to 1"):
-        line("one").quantile(p)
+        univariate(*MIXTURES["one"]).quantile(p)
 
 
 def test_quantile_rejects_text():
     with pytest.raises(TypeError, match="p must be real numbers, not text"):
-        line("one").quantile(["half"])
+        univariate(*MIXTURES["one"]).quantile(["half"])
 
 
 def test_quantile_rejects_mixtures_of_several_features():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from common import FactorShape
 
 from gaussmix import _core
 
@@ -95,7 +96,7 @@ def make_problem(rng):
             origin=np.full(n_features, 5.0),
             log_scale=rng.normal(size=n_components),
             means=means,
-            factor_shape={SHARED: 2, LOW_RANK: 3}.get(factor_shape, factor_shape),
+            factor_shape={SHARED: TRIANGULAR, LOW_RANK: FactorShape.LOW_RANK}.get(factor_shape, factor_shape),
             factors=factors[factor_shape],
             anchor=None if second == NONE else means + 0.1 * rng.normal(size=shape),
             rule=rule,
@@ -136,7 +137,7 @@ def weighted_log_densities(problem):
         u = rows - mean
         if problem.factor_shape == TRIANGULAR:
             whitened = u @ problem.factors[min(k, len(problem.factors) - 1)].astype(np.longdouble).T
-        elif problem.factor_shape == 3:
+        elif problem.factor_shape == FactorShape.LOW_RANK:
             scaled, directions = u * problem.factors[k, :, -1], problem.factors[k, :, :-1].astype(np.longdouble)
             whitened = scaled - scaled @ directions @ directions.T
         else:

@@ -14,7 +14,7 @@ def padded(columns):
 
 
 class Case:
-    """A problem, and the whitening of the scores."""
+    """A problem of the core, with the whitening factors and the form of second moments of `score_products`."""
 
     def __init__(self, make_problem, rng, n_rows, n_features, n_components, second, is_shared):
         problem = make_problem(n_rows, n_features, n_components, TRIANGULAR, SOFT, FULL)
@@ -29,30 +29,35 @@ class Case:
         return target.score_products(*density, self.whitening, self.second, self.order, n_threads)
 
     def expected(self, responsibilities_of):
-        """Compute the products by their definition, in long double."""
+        """Compute the sums of products over rows by their definition, in long double.
+
+        A component has the scores z (whitened offsets from its mean) and second-order scores, which are scaled to a
+        variance of 1. The first result has the products of all scores times responsibilities, and the second has the
+        products of each component's own scores. Whole panels hold scores, and the rest of a panel is 0.
+        """
         p, d = self.problem, self.problem.rows.shape[1]
         responsibilities = responsibilities_of(p)
         weight = np.ones(len(p.rows)) if p.row_weight is None else p.row_weight
-        columns, tails, own = [], 0, []
+        columns, shared, within = [], 0, []
         for k, mean in enumerate(p.means):
             whitening = self.whitening[k if len(self.whitening) > 1 else 0].astype(np.longdouble)
             offsets = p.rows.astype(np.longdouble) - mean
             z = offsets @ whitening.T if self.second == FULL else offsets * whitening[0]
             if self.second == TRACE:
-                tail = ((z**2).sum(axis=1, keepdims=True) - d) / np.sqrt(np.longdouble(2 * d))
+                second_order = ((z**2).sum(axis=1, keepdims=True) - d) / np.sqrt(np.longdouble(2 * d))
             else:
-                tail = (z**2 - 1) / np.sqrt(np.longdouble(2))
+                second_order = (z**2 - 1) / np.sqrt(np.longdouble(2))
             if self.second == FULL:
                 i, j = np.tril_indices(d, -1)
-                tail = np.concatenate((tail, z[:, i] * z[:, j]), axis=1)
-            responsibility, numbers = responsibilities[:, k, None], np.concatenate((z, tail), axis=1)
-            both = np.concatenate((padded(numbers), np.ones((len(z), 1)), np.zeros((len(z), 3))), axis=1)
-            own.append((both * responsibility * weight[:, None]).T @ both)
-            columns.append(responsibility * padded(z if len(self.whitening) == 1 else numbers))
-            tails = tails + responsibility * padded(tail)
-        columns += [tails] if len(self.whitening) == 1 else []
+                second_order = np.concatenate((second_order, z[:, i] * z[:, j]), axis=1)
+            responsibility, scores = responsibilities[:, k, None], padded(np.concatenate((z, second_order), axis=1))
+            with_ones = np.concatenate((scores, padded(np.ones((len(z), 1)))), axis=1)
+            within.append((with_ones * responsibility * weight[:, None]).T @ with_ones)
+            columns.append(responsibility * (padded(z) if len(self.whitening) == 1 else scores))
+            shared = shared + responsibility * padded(second_order)
+        columns += [shared] if len(self.whitening) == 1 else []
         scores = np.concatenate((*columns, padded(responsibilities)), axis=1)
-        return (scores * weight[:, None]).T @ scores, np.array(own)
+        return (scores * weight[:, None]).T @ scores, np.array(within)
 
 
 @pytest.fixture

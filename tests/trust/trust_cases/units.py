@@ -70,11 +70,11 @@ def compare_initial(structure: str, shift: float, units: Any, **parameters: Any)
     def check(model: Model) -> None:
         X, start = blobs(), initial(structure, CENTRES) | parameters
         plain = log_densities(model, X, **start)
-        inverse = start["precisions_init"]
+        pairs = {"spherical": (units[0], units[0]), "diag": (units, units)}
+        first, second = pairs.get(structure, (units, units[:, None]))
         with np.errstate(over="ignore"):  # the estimator must reject values that overflow
-            for unit in (units[0],) * 2 if structure == "spherical" else (units, units[:, None]):
-                inverse = inverse / (units if structure == "diag" else unit)
-        transformed = start | {"means_init": (CENTRES + shift) * units, "precisions_init": inverse}
+            precisions = start["precisions_init"] / first / second
+        transformed = start | {"means_init": (CENTRES + shift) * units, "precisions_init": precisions}
         actual = log_densities(model, (X + shift) * units, **transformed) + np.log(units).sum()
         expect_close(actual, plain, 1e-6, "score_samples")
 

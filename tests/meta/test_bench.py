@@ -166,7 +166,8 @@ def test_draw_writes_the_speed_table_and_the_picture(tmp_path: Path) -> None:
     (tmp_path / "guide").mkdir()
     page = tmp_path / "guide" / "likelihood-and-time.md"
     page.write_text("a\n<!-- speed table -->\nold\n<!-- end of speed table -->\nb\n")
-    draw({f"{n} rounded": {what: (at - n, 2.0**at) for at, what in enumerate("abcd")} for n in range(2)}, tmp_path)
+    nats_and_seconds = {"default": (0, 1.0), "kmeans": (1, 2.0), "scikit-learn": (2, 4.0), "n_init=10": (3, 8.0)}
+    draw({"0 rounded": nats_and_seconds, "1 rounded": nats_and_seconds}, tmp_path)
     assert "| default | 0.25 | 0.25 | 1 | 100% |" in page.read_text()
     assert "| rounded | 2 | 2 | 2 | 2 |" in page.read_text()
     assert (tmp_path / "_static" / "likelihood-and-time.png").stat().st_size > 1_000

@@ -205,6 +205,7 @@ def extra_lines() -> Iterator[tuple[str, str, str]]:
 
 
 def _extra(part: str, data: str, fit: dict[str, Any], ours: float) -> tuple[str, str, str]:
+    """Return the part, the verdict and the line of the table for a fit of mclust and our log-likelihood."""
     theirs = np.nan if fit["loglik"] is None else float(fit["loglik"])
     gain = (ours - theirs) / abs(theirs)
     found = "DIFFERS"

@@ -95,8 +95,8 @@ def built(folder: Path, goal: str, *definitions: str) -> Path:
     return next(path for name in (f"{goal}*.so", f"{goal}.exe", f"{goal}.js", goal) for path in folder.glob(name))
 
 
-def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
-    """Return CMake's definitions for a target of zig."""
+def cross_compiler(folder: Path, zig: str, system: str, processor: str) -> list[str]:
+    """Write a script that runs zig's compiler for a target, and return the definitions with which CMake uses it."""
     import ziglang
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def compare(names: list[str]) -> int:
             command = in_node(folder)
         elif name in TARGETS:
             *target, runner = TARGETS[name]
-            program = built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF", *crossing(folder, *target))
+            program = built(folder, "same_bits", "-DGAUSSMIX_PYTHON=OFF", *cross_compiler(folder, *target))
             command = [emulator(runner), str(program)]
         for backend, found in hashes(command).items():
             n_backends, first = n_backends + 1, first or found
@@ -170,7 +170,7 @@ def arm64_wheel() -> Path:
     build, wheels = BUILD / "arm64-wheel", BUILD / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     settings = [f"build-dir={build / 'build'}"]
-    settings += ["cmake.define." + definition.removeprefix("-D") for definition in crossing(build, *PYTHON)]
+    settings += ["cmake.define." + definition.removeprefix("-D") for definition in cross_compiler(build, *PYTHON)]
     os.environ["_PYTHON_HOST_PLATFORM"] = "linux-aarch64"
     os.environ["SETUPTOOLS_EXT_SUFFIX"] = ".cpython-311-aarch64-linux-gnu.so"
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", wheels]

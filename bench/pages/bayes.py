@@ -35,7 +35,7 @@ COLUMNS, TIMED, THEIR_TIMED = 1000, 24, 2
 MISSED = 0.1  # nats of all rows: a larger difference means another optimum
 
 
-def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     """Return the processor seconds of a call, and its result."""
     began = process_time()
     found = call()
@@ -143,7 +143,7 @@ def missed(n_columns: int) -> None:
     for name, fits in ("columns", [(odd_column(seed), CTGAN) for seed in range(n_columns)]), ("sine", sines):
         gaps, seconds = list[float](), np.zeros(2)
         for rows, settings in fits:
-            ends = [seconds_of(partial(BayesianGaussianMixture(10, **settings, **start).fit, rows)) for start in starts]
+            ends = [timed(partial(BayesianGaussianMixture(10, **settings, **start).fit, rows)) for start in starts]
             seconds += [took for took, _ in ends]
             gaps.append(ends[1][1].lower_bound_ - ends[0][1].lower_bound_)
         below = [round(gap, 1) for gap in gaps if gap > MISSED]
@@ -172,9 +172,9 @@ def births(page: Page, n_seeds: int) -> None:
         nonlocal n_higher
         for seed in range(n_seeds):
             rows, _ = clusters(20_000, 8, 20, seed)
-            took, ours = seconds_of(partial(BayesianGaussianMixture(30, random_state=seed).fit, rows))
+            took, ours = timed(partial(BayesianGaussianMixture(30, random_state=seed).fit, rows))
             settings: dict[str, Any] = {"n_components": 30, "random_state": seed, "reg_covar": 0.0}
-            theirs_took, theirs = seconds_of(partial(THEIRS(**settings).fit, rows))
+            theirs_took, theirs = timed(partial(THEIRS(**settings).fit, rows))
             bound, used = bound_of(theirs, rows), int((theirs.weights_ > 1e-4).sum())
             n_higher += ours.lower_bound_ >= bound
             seconds.append(took)
@@ -192,7 +192,7 @@ def limits() -> Iterator[tuple[str, ...]]:
     for n_rows in (20_000, 200_000):
         rows, _ = clusters(n_rows, 8, 10, 0)
         least = [
-            min(seconds_of(partial(BayesianGaussianMixture(n, random_state=0).fit, rows))[0] for _ in range(5))
+            min(timed(partial(BayesianGaussianMixture(n, random_state=0).fit, rows))[0] for _ in range(5))
             for n in (10, 100)
         ]
         yield f"{n_rows:,}", *(f"{each:.3f}" for each in least), f"×{least[1] / least[0]:.2f}"
@@ -201,8 +201,8 @@ def limits() -> Iterator[tuple[str, ...]]:
 def columns_line() -> str:
     estimator = BayesianGaussianMixture(10, **CTGAN)
     some = columns(50_000, TIMED)
-    took, _ = seconds_of(lambda: fit_many(some, estimator=estimator))
-    theirs, ends = seconds_of(lambda: [THEIRS(n_components=10, **CTGAN).fit(rows) for rows in some[:THEIR_TIMED]])
+    took, _ = timed(lambda: fit_many(some, estimator=estimator))
+    theirs, ends = timed(lambda: [THEIRS(n_components=10, **CTGAN).fit(rows) for rows in some[:THEIR_TIMED]])
     scaled = took * COLUMNS / TIMED, theirs * COLUMNS / THEIR_TIMED
     n_higher = sum(
         estimator.fit(rows).lower_bound_ >= _with_prior(end, rows) for end, rows in zip(ends, some, strict=False)
@@ -221,7 +221,7 @@ def _with_prior(estimator: Any, rows: Array) -> float:
 
 def large() -> None:
     rows, labels = clusters(100_000, 128, 79, 0)
-    took, found = seconds_of(lambda: BayesianGaussianMixture(200, random_state=0).fit(rows))
+    took, found = timed(lambda: BayesianGaussianMixture(200, random_state=0).fit(rows))
     score = normalized_mutual_info_score(labels, found.predict(rows))
     print(f"100,000 × 128, 79 clusters: {took:.0f} s, K = {(found.mass_ > 0).sum()}, NMI {score:.3f}")
 

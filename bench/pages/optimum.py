@@ -69,7 +69,10 @@ def overlapping(
     sizes: Array | None = None,
     degrees: float | None = None,
 ) -> Array:
-    """Return rows of components whose means have standard deviation `spread`; of t components with `degrees`."""
+    """Return rows of normal components, or of t components if `degrees` is not None.
+
+    Each coordinate of their means has the standard deviation `spread`.
+    """
     rng = np.random.default_rng(seed)
     means = rng.normal(size=(n_components, n_features)) * spread
     share = rng.dirichlet(np.full(n_components, 4.0)) if sizes is None else sizes / sizes.sum()

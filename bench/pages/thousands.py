@@ -2,7 +2,7 @@
 
     python -m bench.pages.thousands                          # an hour; writes bench/results/thousands.md and .png
     python -m bench.pages.thousands --quick                  # with a 50th of the rows; printed only
-    python -m bench.pages.thousands --only overlap growth    # some of the bars, printed only
+    python -m bench.pages.thousands --only overlap growth    # some of the cases, printed only
 
 A step is the median time between the calls of a callback, from the third step on. Fits on the same rows start from the
 same weights, means and covariances. These parameters come from an assignment of the rows to the nearest of K randomly
@@ -35,7 +35,7 @@ from bench.peak import rise_of_peak
 from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix._src.numerics.arrays import Array
 
-Row = tuple[str, str, str, str]  # bar, requirement, measurement, and its description
+Row = tuple[str, str, str, str]  # case, requirement, measurement, and its description
 N_STEPS, N_GROWTH, SPREAD = 20, 1_000_000, 0.35
 VAMM: Any = import_module("vamm") if find_spec("vamm") else None
 STRUCTURES = "EII", "spherical", "EEI", "diag", FactorAnalyzer(2, shared_noise=True), FactorAnalyzer(2), "tied", "full"
@@ -130,6 +130,7 @@ def whole(n: int, K: int) -> Iterator[Row]:
 
 
 def steps(n: int, sizes: Sequence[int]) -> Iterator[Row]:
+    """Measure times of steps on one thread, with full and diagonal covariances and with factor analysers."""
     how = "one thread, 3 candidates; vamm with G = 15 and one by chance"
     for K in sizes:
         rows = overlapping(n, K)
@@ -185,8 +186,8 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
         figure.savefig(RESULTS / "thousands.png", dpi=130)
 
 
-def bars(share: float, K: int) -> dict[str, Iterator[Row]]:
-    """Yield all bars for a fraction of the rows and a Kth of the components; bars are measured when requested."""
+def cases(share: float, K: int) -> dict[str, Iterator[Row]]:
+    """Return iterators, which measure all cases with a fraction of the rows and a Kth of the components."""
     half, large = "≤ 0.002 in 1/", 4_096 // K
     return {
         "whole": whole(int(10_000_000 * share), 65_536 // K),
@@ -203,13 +204,13 @@ def bars(share: float, K: int) -> dict[str, Iterator[Row]]:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="few rows and components")
-    parser.add_argument("--only", nargs="*", choices=list(bars(1, 1)), help="these bars")
+    parser.add_argument("--only", nargs="*", choices=list(cases(1, 1)), help="these cases")
     asked = parser.parse_args()
     every, page = (
-        bars(0.02, 16) if asked.quick else bars(1, 1),
+        cases(0.02, 16) if asked.quick else cases(1, 1),
         Page(__file__, "Thousands of components", "see its help"),
     )
-    page.table("bar | asked | measured | how", chain.from_iterable(every[name] for name in asked.only or every), 4)
+    page.table("case | required | measured | how", chain.from_iterable(every[name] for name in asked.only or every), 4)
     if not asked.quick and asked.only is None:
         page.say("![Time of a step](thousands.png)")
         page.write()

@@ -33,15 +33,17 @@ class NotSmooth(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LoadingJacobian:
-    """Jacobian of factor analysers: the loadings are Λ_k + Σ_b θ_b M_kb, and the noise is ψ_k exp(Σ_b θ_b n_kb).
+    """Jacobian of factor analysers with respect to free parameters θ_b, b = 1 … n_b.
+
+    The loadings are Λ_k + Σ_b θ_b M_kb, and the noise variances are ψ_k exp(Σ_b θ_b n_kb).
 
     Rotations of the factors do not change the covariance. To exclude rotations, M_kb is lower triangular in a basis
     that begins with the directions of the factors, after features are divided by their noise's standard deviations.
 
     Parameters
     ----------
-    loadings : derivatives M of the loadings, (n, n_features, n_factors, n_b).
-    log_noise : derivatives of the log noise variances, (n, n_features, n_b).
+    loadings : derivatives M_kb of the loadings, (n, n_features, n_factors, n_b).
+    log_noise : derivatives n_kb of the log noise variances, (n, n_features, n_b).
     """
 
     loadings: Array

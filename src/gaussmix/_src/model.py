@@ -106,7 +106,7 @@ class Model:
         return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)
 
 
-def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
+def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool) -> int:
     """Return the number of free parameters of a mixture; noise has two: weight and volume, as in mclust."""
     of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
     return of_components + 2 * has_noise

@@ -94,7 +94,7 @@ class ModelFile:
         return n if isinstance(n, int) else self.mixture.n_parameters
 
     def match_columns(
-        self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
+        self, table: Table, columns: tuple[str, ...], without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         """Return the columns for all features of the model except `targets`, in the order of the model's features.
 

@@ -271,7 +271,7 @@ class TruncatedEngine(CompleteEngine):
 
 
 def map_components(
-    parameters: Parameters, sampled: Components | None, n_threads: int, earlier: ComponentMap | None = None
+    parameters: Parameters, sampled: Components | None, n_threads: int, earlier: ComponentMap | None
 ) -> ComponentMap:
     """Find the neighbours of each component, which truncated EM tries for the component's rows.
 

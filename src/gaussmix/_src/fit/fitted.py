@@ -276,7 +276,7 @@ class FitResult:
     array_like: Any = None
 
     @classmethod
-    def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
+    def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None) -> Self:
         """Return the previous result with the user's model, but without its runs if size or structure has changed."""
         if previous is None:
             return cls(model, names)

@@ -215,7 +215,7 @@ def checked_masses(masses: Any) -> Array:
     return probabilities
 
 
-def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
+def legend_beside(target: Any, handles: Sequence[Any], title: str, x: float = 1.01) -> Any:
     """Draw a legend to the right of the data, so that the legend hides nothing.
 
     If `target` is a figure, the layout of the figure makes room for the legend. If `target` is an Axes object, the left

@@ -114,7 +114,7 @@ def draw_components(
 
 def draw_ellipses(
     ax: Axes, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float], options: Options,
-    fill: float = FILL_ALPHA,
+    fill: float,
 ) -> list[list[Any]]:  # fmt: skip
     """Draw each component's ellipses with the radii `levels` in standard deviations; larger ellipses are paler."""
     from matplotlib.patches import Ellipse

@@ -104,7 +104,7 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
     return " ".join(sentences)
 
 
-def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None = None) -> str:
+def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None) -> str:
     """Return the sentences of `ridge_causes` followed by advice; `columns` describes singular columns, or is "".
 
     If `names` is not None, `names` are the classes of the components, and the advice is for a classifier.

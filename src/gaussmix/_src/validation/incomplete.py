@@ -50,7 +50,7 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
 
 
 def check_errors(
-    X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
+    X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None
 ) -> tuple[Rows, Array | None, bool]:
     """Check measurement errors; return the rows, the errors, and whether rows have missing values.
 

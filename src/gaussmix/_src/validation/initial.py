@@ -143,7 +143,7 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
 
 
 def check_assignment(
-    assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
+    assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool
 ) -> Array | NDArray[np.int32]:
     """Check and return labels (n_rows,), or responsibilities of shape `shape`, which is (n_rows, n_components).
 

@@ -31,7 +31,7 @@ def run_em_on_each(
     objective: Objective,
     stopping: StopRule,
     get_source: Callable[[int], Source],
-    groups: RowGroups | None = None,
+    groups: RowGroups | None,
     choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
 ) -> list[EMState]:
     """Run EM on each table, and return the final states, bit-identical to the final states of `run_em`.

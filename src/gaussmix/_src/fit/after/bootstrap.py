@@ -116,7 +116,7 @@ def is_refit_fast(problem: Problem, model: Model) -> bool:
 
 
 def refit_resamples(
-    problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator, collapsed: Collection[int] = ()
+    problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator, collapsed: Collection[int]
 ) -> Refits:
     """Refit a mixture to many resamples of the rows; each refit starts from the maximum of the objective near `model`.
 

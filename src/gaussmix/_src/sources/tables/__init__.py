@@ -112,7 +112,7 @@ class Files(Table):
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_tables(cls, tables: Sequence[Table], dialect: Dialect = DEFAULT_DIALECT) -> Files:
+    def from_tables(cls, tables: Sequence[Table], dialect: Dialect) -> Files:
         """Combine tables into one table; raise BadTable if two tables have different columns."""
         first = tables[0]
         for table in tables[1:]:

@@ -258,7 +258,7 @@ class Table(ABC):
         """Describe the cells of a text column that are not numbers; return None if there are many or no such cells."""
         return None
 
-    def check_bad_cells(self, without: Collection[str] = ()) -> None:
+    def check_bad_cells(self, without: Collection[str]) -> None:
         """Raise BadTable if a few cells of a text column are not numbers: typing errors must not exclude a column."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)

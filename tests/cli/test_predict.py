@@ -12,8 +12,8 @@ from gaussmix import Mixture
 from gaussmix._src.cli.outputs import write_json
 
 
-def read(text, delimiter=","):
-    header, *rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+def read(text):
+    header, *rows = csv.reader(io.StringIO(text))
     return header, [dict(zip(header, row, strict=True)) for row in rows]
 
 

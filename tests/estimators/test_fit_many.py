@@ -27,11 +27,11 @@ from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 PLAIN = {"init_params": "kmeans"}  # initialisation for which the core makes whole fits
 
 
-def make_groups(rng, n_groups, n_rows, n_features, dtype=np.float64):
+def make_groups(rng, n_groups, n_rows, n_features):
     centres = rng.normal(0, 3, size=(n_groups, 2, n_features))
     labels = rng.integers(2, size=(n_groups, n_rows))
     noise = rng.normal(size=(n_groups, n_rows, n_features))
-    return [(noise[i] + centres[i][labels[i]]).astype(dtype) for i in range(n_groups)]
+    return [noise[i] + centres[i][labels[i]] for i in range(n_groups)]
 
 
 def fit_quietly(groups, *arguments, **parameters):

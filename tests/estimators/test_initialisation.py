@@ -30,8 +30,8 @@ def m_step(X, responsibilities, covariance_type, ridge=0.0):
     return mass / mass.sum(), means, covariances[covariance_type]
 
 
-def assert_parameters(mixture, expected, tolerance=ROUNDING):
-    tolerances = {"rtol": tolerance, "atol": 10 * tolerance}
+def assert_parameters(mixture, expected):
+    tolerances = {"rtol": ROUNDING, "atol": 10 * ROUNDING}
     np.testing.assert_allclose(mixture.weights_, expected[0], **tolerances)
     np.testing.assert_allclose(mixture.means_, expected[1], **tolerances)
     np.testing.assert_allclose(mixture.covariances_, expected[2], **tolerances)

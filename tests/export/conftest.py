@@ -10,10 +10,10 @@ SHARED = {"distant tied": [[1.0, 0.0], [0.0, 1.0]], "distant EEI": [1.0, 4.0], "
 KINDS = [*FAMILIES, *SHARED, "noise", "a component of weight 0", "one feature", "detector"]
 
 
-def rows_at(offset, n_features=3, n_rows=400):
+def rows_at(offset, n_features=3):
     """Return two groups with different scales, shifted from the origin by an offset."""
     rng = np.random.default_rng(5)
-    first, second = rng.normal(size=(n_rows // 2, n_features)), rng.normal(size=(n_rows // 2, n_features))
+    first, second = rng.normal(size=(2, 200, n_features))
     return np.concatenate([first, second * np.linspace(0.3, 2.0, n_features) + 4.0]) + offset
 
 

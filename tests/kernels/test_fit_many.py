@@ -52,19 +52,15 @@ def test_fit_many_has_the_same_bits_on_every_target(targets, name, dtype, rng):
         assert [part.tobytes() for part in fitted_groups(end)] == [part.tobytes() for part in fitted_groups(ends[0])]
 
 
-def fitted_groups(fits, groups=slice(2)):
-    """Return the results of the fitted groups, because the arrays of other groups are undefined."""
-    return *(part[groups] for part in fits[:TRACES]), *fits[TRACES:]
-
-
-def search_settings(rng, n_starts=2):
-    """Return settings of a search that uses a subsample of groups of fifty rows or more."""
-    return rng.random((n_starts, 101)), *SEARCH_SETTINGS
+def fitted_groups(fits):
+    """Return the results of the two fitted groups, because the arrays of other groups are undefined."""
+    return *(part[:2] for part in fits[:TRACES]), *fits[TRACES:]
 
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_fit_many_with_a_search_has_the_same_bits_on_every_target(targets, name, rng):
-    values = arguments(rng, structure=FAMILIES[name].algebra, search=search_settings(rng), is_scaled=True)
+    search = rng.random((2, 101)), *SEARCH_SETTINGS  # uses a subsample of groups of fifty rows or more
+    values = arguments(rng, structure=FAMILIES[name].algebra, search=search, is_scaled=True)
     values["ranges"] = np.array([0, 0, 0]), np.array([9, 48, 60])
     values["weights"] = np.array([9.0, 48.0, 60.0]), np.ones(3)
     ends = [target.fit_many(**values) for target in targets]
@@ -77,18 +73,18 @@ def test_fit_many_with_a_search_has_the_same_bits_on_every_target(targets, name,
 
 def test_fit_many_fits_a_group_as_if_alone(target, rng):
     values = arguments(rng)
-    together, alone = target.fit_many(**values), target.fit_many(**one_group(values))
+    together, alone = target.fit_many(**values), target.fit_many(**first_group(values))
     assert [part.tobytes() for part in alone[:TRACES]] == [part[:1].tobytes() for part in together[:TRACES]]
     np.testing.assert_array_equal(alone[TRACES], together[TRACES][: alone[N_STEPS][0]])
     assert together[TRACES].size == np.maximum(together[N_STEPS], 0).sum()
 
 
-def one_group(values, group=0, **changes):
-    """Return the arguments for one of the groups alone."""
-    first, size = (int(part[group]) for part in values["ranges"])
+def first_group(values):
+    """Return the arguments for the first group alone."""
+    first, size = (int(part[0]) for part in values["ranges"])
     table = {"rows": values["rows"][first:][:size], "ranges": (np.zeros(1, int), np.array([size])),
              "weights": (np.array([float(size)]), np.ones(1))}  # fmt: skip
-    return values | table | changes
+    return values | table
 
 
 def test_fit_many_without_groups_returns_empty_arrays(target, rng):

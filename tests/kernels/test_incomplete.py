@@ -246,9 +246,9 @@ def test_incomplete_results_have_the_same_bits_on_every_instruction_set(check_ta
             check_targets(method)
 
 
-def with_few_patterns(problem, rng, n_patterns=40):
-    patterns = rng.uniform(size=(n_patterns, problem.rows.shape[1])) < 0.2
-    return problem.but(rows=np.where(patterns[rng.integers(n_patterns, size=len(problem.rows))], np.nan, problem.rows))
+def with_few_patterns(problem, rng):
+    patterns = rng.uniform(size=(40, problem.rows.shape[1])) < 0.2
+    return problem.but(rows=np.where(patterns[rng.integers(40, size=len(problem.rows))], np.nan, problem.rows))
 
 
 @pytest.mark.heavy(but=2)

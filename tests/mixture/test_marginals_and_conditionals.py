@@ -21,11 +21,11 @@ def mixture(family):
     return Mixture._from_model(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
 
 
-def ill_conditioned(correlation, n_features=4):
-    """Return two components whose features differ by 1 − correlation of their variance."""
-    block = np.full((n_features, n_features), correlation) + (1 - correlation) * np.eye(n_features)
-    units = np.outer(*2 * [np.geomspace(1e-3, 1e3, n_features)])
-    means = np.array([np.zeros(n_features), np.sqrt(np.diag(units))])
+def ill_conditioned(correlation):
+    """Return two components whose four features differ by 1 − correlation of their variance."""
+    block = np.full((4, 4), correlation) + (1 - correlation) * np.eye(4)
+    units = np.outer(*2 * [np.geomspace(1e-3, 1e3, 4)])
+    means = np.array([np.zeros(4), np.sqrt(np.diag(units))])
     return Mixture([0.3, 0.7], means, np.array([block * units, 2 * block[::-1, ::-1] * units]), FAMILIES["full"])
 
 

@@ -37,11 +37,11 @@ from gaussmix._src.sources.array import ArraySource
 FAMILY_NAMES = "full", "tied", "diag", "spherical"
 
 
-def rows_of(n_rows, n_features, n_groups=4):
-    """Return rows in overlapping groups."""
+def rows_of(n_rows, n_features):
+    """Return rows in four overlapping groups."""
     rng = np.random.default_rng(n_rows + n_features)
-    centres = rng.normal(size=(n_groups, n_features))
-    return centres[rng.integers(n_groups, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    centres = rng.normal(size=(4, n_features))
+    return centres[rng.integers(4, size=n_rows)] + rng.normal(size=(n_rows, n_features))
 
 
 def joint_labels(n_rows, n_components):

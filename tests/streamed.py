@@ -23,6 +23,14 @@ def rows_of(n_rows: int, rng: np.random.Generator) -> np.ndarray:
     return np.column_stack([rows, np.where(rng.random(n_rows) < 1 / 3, -1, group)])
 
 
+def weighted_clusters(n_rows: int, n_features: int) -> np.ndarray:
+    """Draw rows of four overlapping clusters, with weights from 0 to 4 in the last column."""
+    rng = np.random.default_rng(12)
+    centres = 3 * rng.normal(size=(4, n_features))
+    rows = centres[rng.integers(4, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    return np.column_stack([rows, rng.integers(0, 5, size=n_rows)])
+
+
 def fitted(call: str, X: Any, labels: Any) -> Any:
     """Run the named call; `labels` is an array, or the name of a column of X."""
     if call == "merge":

@@ -77,10 +77,7 @@ no_cluster_first = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """Return overlapping clusters with weights in the last column, in memory and in a file that workers read."""
-    rng = np.random.default_rng(12)
-    centres = 3 * rng.normal(size=(4, N_FEATURES))
-    rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
-    whole = np.column_stack([rows, rng.integers(0, 5, size=N_ROWS)])
+    whole = streamed.weighted_clusters(N_ROWS, N_FEATURES)
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
     np.save(path, whole)
     return whole, path

@@ -68,11 +68,7 @@ def local_ray():
 
 @pytest.fixture(scope="module")
 def whole():
-    """Return rows of overlapping clusters with weights in the last column."""
-    rng = np.random.default_rng(12)
-    centres = 3 * rng.normal(size=(4, N_FEATURES))
-    rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
-    return np.column_stack([rows, rng.integers(0, 5, size=N_ROWS)])
+    return streamed.weighted_clusters(N_ROWS, N_FEATURES)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Tests that model files restore models bit for bit, and damaged, foreign or inconsistent files are rejected."""
 
-import importlib.util
 import json
 import os
 import pickle
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from common import mixture_and_details
+from formats import make_format
 from safetensors.numpy import save as save_tensors
 
 from gaussmix import FAMILIES, InvalidModelFileError, Mixture
@@ -22,14 +22,6 @@ from gaussmix._src.formats.record import Details, FitRecord
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("v*.gmm"))
-
-
-def make_format_module():
-    """Import the module that wrote the samples, which is not part of a package."""
-    spec = importlib.util.spec_from_file_location("make_format", HERE / "make_format.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def save(path, mixture, details=None):
@@ -83,8 +75,8 @@ def test_equal_models_give_equal_files(tmp_path, rng):
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_sample_files_of_all_layouts_can_be_loaded(path):
     mixture, details = mixture_and_details(path)
-    assert same(mixture, make_format_module().MIXTURE)
-    assert details == make_format_module().DETAILS
+    assert same(mixture, make_format.MIXTURE)
+    assert details == make_format.DETAILS
 
 
 def test_the_sample_file_is_unchanged():
@@ -101,7 +93,7 @@ def header_of(path):
 
 
 def test_the_header_of_layout_1_is_written_unchanged(tmp_path):
-    save(tmp_path / "m.gmm", make_format_module().MIXTURE, make_format_module().DETAILS)
+    save(tmp_path / "m.gmm", make_format.MIXTURE, make_format.DETAILS)
     header = header_of(tmp_path / "m.gmm")
     assert header == header_of(HERE / "v1.gmm")
     assert (header["format"], header["version"]) == ("gaussmix-mixture", 1)

@@ -34,7 +34,7 @@ def test_fit_prints_the_candidates_and_the_best_mixture_of_old_faithful(cli, fai
     assert lines[-1] == f"Model written to {tmp_path / 'faithful.gmm'}"
 
 
-def test_fit_writes_the_model_that_the_estimator_fits(cli, faithful, model):
+def test_fit_writes_the_model_that_the_estimator_fits(faithful, model):
     rows = np.loadtxt(faithful, delimiter=",", skiprows=1)
     estimator = GaussianMixture(2, random_state=0, **SETTINGS).fit(rows)
     mixture, details = mixture_and_details(model)

@@ -77,7 +77,7 @@ def test_bic_does_not_depend_on_the_scale_of_precision_weights(cli, csv_file, tm
     assert abs(plain["bic"]) > 10 * abs(scores[0]["bic"])
 
 
-def test_sample_equals_the_sample_method_with_the_same_seed(cli, model, tmp_path):
+def test_sample_equals_the_sample_method_with_the_same_seed(cli, model):
     rows, labels = Mixture.load(model).sample(7, np.random.default_rng(3))
     result = cli("sample", model, "-n", 7, "--seed", 3, "--components")
     header, *lines = result.stdout.splitlines()

@@ -45,7 +45,7 @@ class OnDevice:
         return self._values.__dlpack__(copy=True)
 
 
-def test_arrays_on_other_devices_are_copied(X, labels):
+def test_arrays_on_other_devices_are_copied(X):
     weight = np.arange(1.0, len(X) + 1)
     fit = GaussianMixture(2, random_state=0).fit(OnDevice(X), sample_weight=OnDevice(weight))
     expected = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight)

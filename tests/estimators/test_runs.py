@@ -127,7 +127,7 @@ def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
     assert mixture.set_params(reg_covar=1e-3).fit(X).outcome_.collapsed == []  # with a ridge they do not collapse
 
 
-def test_fewer_distinct_rows_than_components_cause_a_warning(rng):
+def test_fewer_distinct_rows_than_components_cause_a_warning():
     X = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]], 50, axis=0)
     with pytest.warns(RuntimeWarning, match="X has 3 distinct rows, fewer than n_components=5, so that") as caught:
         GaussianMixture(5, random_state=0).fit(X)

@@ -20,7 +20,7 @@ def rows():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_attributes_and_scores_of_each_structure_are_consistent(name, rows, tmp_path):
+def test_attributes_and_scores_of_each_structure_are_consistent(name, rows):
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     family, covariances = gm.mixture_.family, gm.mixture_._model.covariances
     dense, simple_form = covariances.dense(), covariances.to_simple_form()

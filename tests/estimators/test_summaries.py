@@ -318,7 +318,7 @@ def test_summary_reports_why_a_fit_stopped(frame):
     assert "1 step, not converged" in notebook_line(fitted)
 
 
-def test_the_notebook_line_describes_the_fit(gm, frame):
+def test_the_notebook_line_describes_the_fit(gm):
     mean = f"{gm.lower_bound_:.4g}".replace("-", "−")
     pattern = rf"3 components, full, 180 × 3, {mean} nats per row, {gm.n_iter_} steps, \d+ ms"
     assert re.fullmatch(pattern, notebook_line(gm))

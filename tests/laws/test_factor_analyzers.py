@@ -126,7 +126,7 @@ def test_slightly_negative_sums_of_squares_raise_a_singular_covariance_error(kin
 
 
 @pytest.mark.parametrize("shared_loadings", [False, True])
-def test_an_empty_component_keeps_its_initial_loadings(shared_loadings, engine, rng):
+def test_an_empty_component_keeps_its_initial_loadings(shared_loadings, engine):
     """An empty component keeps its initial loadings, from the variances of all rows, because it has no scatter."""
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))

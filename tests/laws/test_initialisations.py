@@ -255,7 +255,7 @@ def test_model_divergences_equal_weighted_kl_divergences_of_components(rng):
     np.testing.assert_allclose(mapped, found, rtol=1e-8, atol=1e-10)
 
 
-def test_select_contenders_keeps_the_best_of_similar_runs_and_different_runs(rng):
+def test_select_contenders_keeps_the_best_of_similar_runs_and_different_runs():
     one, other = (two_groups(np.random.default_rng(seed)) for seed in (1, 2))
     similar = replace(one, means=one.means + 1e-3)
     objectives = {"higher": (-3.0, -2.0, -1.0), "lower": (-3.0, -2.0, -1.001)}

@@ -125,7 +125,7 @@ def test_the_engine_leaves_components_that_collapse_to_python(name, rng, calls):
     assert True in calls
 
 
-def test_the_engine_leaves_unusual_tables_to_python(table, rng, calls):
+def test_the_engine_leaves_unusual_tables_to_python(table, calls):
     constant, few = table.copy(), np.repeat(table[:2], 30, axis=0)
     constant[:, 1] = 4.0
     for rows in constant, few:

@@ -171,7 +171,7 @@ def test_product_accepts_weights_of_0_and_distant_single_components():
         (["VEE", "EII"], "full"),
     ],
 )
-def test_concatenate_gives_the_weighted_sum_of_densities(names, expected, rng):
+def test_concatenate_gives_the_weighted_sum_of_densities(names, expected):
     mixtures = [shifted(name, size) for name, size in zip(names, (0.0, 1.0), strict=True)]
     actual = Mixture.concatenate(mixtures, [0.3, 0.7])
     assert actual.family.name == expected

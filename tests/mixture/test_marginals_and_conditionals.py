@@ -181,7 +181,7 @@ def test_sample_conditional_is_repeatable(rng):
     np.testing.assert_array_equal(drawn[:20], first)
 
 
-def test_conditionals_accept_weights_of_0_and_single_components(rng):
+def test_conditionals_accept_weights_of_0_and_single_components():
     covariances = np.array([[[1.0, 0.5], [0.5, 1.0]], [[2.0, 0.0], [0.0, 1.0]]])
     mixture = Mixture([0.0, 1.0], [[5.0, 5.0], [0.0, 1.0]], covariances, FAMILIES["full"])
     np.testing.assert_array_equal(mixture.conditional_weights([[5.0], [1e200]], [0]), [[0.0, 1.0]] * 2)

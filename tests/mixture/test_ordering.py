@@ -125,7 +125,7 @@ def test_match_to_aligns_the_labels_of_fits_from_different_seeds():
         np.testing.assert_array_equal(aligned, labels[0])
 
 
-def test_match_to_does_not_depend_on_units(rng):
+def test_match_to_does_not_depend_on_units():
     reference, mixture = overlapping("p", FAMILIES["full"], 4), overlapping("q", FAMILIES["full"], 4)
     scale = np.array([1e-8, 1.0, 1e8])
 

@@ -25,7 +25,7 @@ def test_to_torch_gives_the_same_densities_responsibilities_and_gradients(name, 
     np.testing.assert_allclose(module(x.reshape(2, 100, 3)).detach().reshape(-1), log_density.detach(), rtol=1e-14)
 
 
-def test_to_torch_module_samples_from_the_mixture(rng):
+def test_to_torch_module_samples_from_the_mixture():
     mixture = Mixture([0.3, 0.7], [[0.0, 0.0], [9.0, 5.0]], [[[2.0, 1.0], [1.0, 1.0]], np.eye(2)], FAMILIES["full"])
     drawn = mixture.to_torch().sample(20_000, torch.Generator().manual_seed(0)).numpy()
     near = drawn[mixture.predict(drawn) == 0]

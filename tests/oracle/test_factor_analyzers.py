@@ -48,7 +48,7 @@ def test_isotropic_noise_agrees_with_probabilistic_principal_components(engine, 
 
 
 @pytest.mark.parametrize("n_factors", [1, 4, 19])
-def test_densities_of_factor_analyzers_agree_with_scipy(n_factors, engine, rng):
+def test_densities_of_factor_analyzers_agree_with_scipy(n_factors, rng):
     family, covariances = FactorAnalyzer(n_factors), rng.uniform(0.2, 2.0, size=(3, 20, n_factors + 1))
     covariances[..., :-1] = rng.normal(size=(3, 20, n_factors))
     mixture = Mixture(np.full(3, 1 / 3), 3 * rng.normal(size=(3, 20)), covariances, family)
@@ -61,7 +61,7 @@ def test_densities_of_factor_analyzers_agree_with_scipy(n_factors, engine, rng):
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-5, 1e-8])
-def test_densities_of_factor_analyzers_with_little_noise_keep_their_digits(noise, engine, rng):
+def test_densities_of_factor_analyzers_with_little_noise_keep_their_digits(noise, rng):
     """The relative error of a squared distance is ε √(λ / ψ), because z − F Fᵀz has an error of ε times z.
 
     The difference of the squares of z and of its projection would have an error of ε λ / ψ: some nats at 1e-8².

@@ -235,7 +235,7 @@ def test_a_mixture_is_drawn_without_rows(mixture):
     assert len(line.components_) == 2
 
 
-def test_rows_with_missing_values_are_assigned_by_their_observed_values(rng):
+def test_rows_with_missing_values_are_assigned_by_their_observed_values():
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = np.array([[0.0, 0.0, np.nan], [9.0, np.nan, 9.0], [np.nan, 9.0, 9.0], [9.0, 9.0, np.nan]])
     display = ComponentDisplay.from_estimator(mixture, rows, features=[0, 1])

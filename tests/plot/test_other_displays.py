@@ -232,7 +232,7 @@ def test_criterion_display_counts_failed_candidates_at_crosses(rng):
     assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)
 
 
-def test_criterion_display_rejects_an_estimator_without_candidates(selection):
+def test_criterion_display_rejects_an_estimator_without_candidates():
     gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
     with pytest.raises(TypeError, match="GaussianMixture does not compare candidates: pass a fitted GaussianMixtureIC"):
         CriterionDisplay.from_estimator(gm)

@@ -185,7 +185,7 @@ def test_sample_weights_that_sum_to_1_are_scaled_to_count_rows(n_components, cla
 
 @pytest.mark.parametrize("n_components", [None, 2])
 @pytest.mark.parametrize("label", [int, str], ids=["numbers", "text"])
-def test_rows_of_unknown_class_increase_the_likelihood_of_the_fit(label, n_components, classes, rng):
+def test_rows_of_unknown_class_increase_the_likelihood_of_the_fit(label, n_components, classes):
     X, y = classes
     known = np.isin(np.arange(180), [*range(0, 20), *range(60, 80), *range(120, 130), *range(150, 160)])
     names = y.astype(label).astype(object)

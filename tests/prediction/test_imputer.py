@@ -48,7 +48,7 @@ def test_imputer_is_fitted_to_the_observed_values(X_nan):
 
 
 @pytest.mark.heavy
-def test_impute_draws_from_the_conditional_distributions(X, X_nan):
+def test_impute_draws_from_the_conditional_distributions(X_nan):
     imputer = GaussianMixtureImputer(2, random_state=0).fit(X_nan)
     copies = imputer.impute(X_nan, n_imputations=200)
     assert copies.shape == (200, *X_nan.shape)

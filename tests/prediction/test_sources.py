@@ -232,7 +232,7 @@ def test_detector_gives_the_same_bits_for_a_file_as_for_an_array(table, folder):
         assert_same_bits(getattr(detector, name)(source), getattr(detector, name)(table[0]), name)
 
 
-def test_fit_rejects_sample_weight_with_a_source(table, folder):
+def test_fit_rejects_sample_weight_with_a_source(folder):
     source = opened(folder, "rows", False)
     for estimator in GaussianMixtureClassifier(), GaussianMixtureImputer(), GaussianMixtureRegressor(targets=0):
         with pytest.raises(ValueError, match="contains its row weights"):

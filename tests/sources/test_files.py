@@ -328,7 +328,7 @@ class TestErrorMessages:
         with pytest.raises(TypeError, match=message):
             GaussianMixture().fit([threading.Event(), threading.Event()] if many else threading.Event())
 
-    def test_memory_is_a_number_of_bytes_or_a_string_with_a_unit(self, tmp_path):
+    def test_memory_is_a_number_of_bytes_or_a_string_with_a_unit(self):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
         for wrong in ("much", 0, -1, 0.5, "1.2.3 MB"):
             with pytest.raises(ValueError, match="memory must be a number of bytes or a string such as '512 MB'"):

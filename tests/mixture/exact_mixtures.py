@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from common import EPS
+from common import EPS, univariate
 from mpmath import mp
 
 DIGITS = 50
+ONE = univariate([0.3, 0.7], [0.0, 2.5], [1.0, 0.25])
+OTHER = univariate([0.5, 0.2, 0.3], [-0.5, 2.0, 4.0], [1.5, 0.5, 2.0])
 
 
 def conditional(mixture, row, known, digits=DIGITS):
@@ -49,6 +51,22 @@ def log_density(mixture):
         return largest + mp.log(mp.fsum(mp.exp(each - largest) for each in logs))
 
     return of
+
+
+def density_of_one_feature(mixture):
+    """Return a function of x that returns the density p(x) as mpf."""
+    parts = [
+        (mp.mpf(w), mp.mpf(m), mp.sqrt(mp.mpf(v)))
+        for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
+    ]
+    return lambda x: mp.fsum(w * mp.npdf(x, m, s) for w, m, s in parts)
+
+
+def integral(integrand, *mixtures):
+    """Compute ∫ f(p(x), …) dx over the range of `ONE` and `OTHER`, to about 20 digits."""
+    with mp.workdps(30):
+        densities = [density_of_one_feature(mixture) for mixture in mixtures]
+        return float(mp.quad(lambda x: integrand(*(p(x) for p in densities)), mp.linspace(-14, 18, 33)))
 
 
 def components(mixture):

@@ -1,9 +1,9 @@
 """Distances: closed forms, quadrature, an explicit transport problem, and laws over all structures."""
 
-import mpmath
 import numpy as np
 import pytest
 from common import dense, overlapping
+from exact_mixtures import ONE, OTHER, integral
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
@@ -11,8 +11,6 @@ from gaussmix._src.mixture.compare.distances import METRICS, transport_cost
 
 EPSILON = np.finfo(float).eps
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
-OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
 
 
 def density(mixture, points):
@@ -29,19 +27,8 @@ def squared_bures(a, b):
 
 @pytest.mark.heavy
 def test_l2_is_the_root_of_the_integrated_squared_error():
-    def normal(x, w, m, v):
-        return w * mpmath.npdf(x, m, mpmath.sqrt(v))
-
-    def error(x):
-        p, q = (
-            mpmath.fsum(normal(x, *of) for of in zip(m.weights, m.means[:, 0], m.covariances, strict=True))
-            for m in (ONE, OTHER)
-        )
-        return (p - q) ** 2
-
-    with mpmath.workdps(30):
-        exact = mpmath.sqrt(mpmath.quad(error, mpmath.linspace(-14, 18, 33)))
-    assert ONE.distance(OTHER, "l2") == pytest.approx(float(exact), rel=1e-13)
+    exact = integral(lambda p, q: (p - q) ** 2, ONE, OTHER)
+    assert ONE.distance(OTHER, "l2") == pytest.approx(np.sqrt(exact), rel=1e-13)
 
 
 @pytest.mark.parametrize("name", ["full", "diag"])

@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 from common import overlapping
+from exact_mixtures import ONE, OTHER, integral
 from scipy import stats
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
@@ -14,25 +15,6 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
 STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-
-ONE = Mixture([0.3, 0.7], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
-OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILIES["spherical"])
-
-
-def density(mixture):
-    """Return p of a mixture of one feature, with mpmath's digits."""
-    parts = [
-        (mpmath.mpf(w), mpmath.mpf(m), mpmath.sqrt(mpmath.mpf(v)))
-        for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
-    ]
-    return lambda x: mpmath.fsum(w * mpmath.npdf(x, m, s) for w, m, s in parts)
-
-
-def integral(integrand, *mixtures):
-    """Compute ∫ f(p(x), …) dx over the range of these mixtures, to about 20 digits."""
-    with mpmath.workdps(30):
-        densities = [density(mixture) for mixture in mixtures]
-        return float(mpmath.quad(lambda x: integrand(*(p(x) for p in densities)), mpmath.linspace(-14, 18, 33)))
 
 
 def kl(p, q):

@@ -27,7 +27,7 @@ def of_component(family, covariances, k):
     return covariances if family == "tied" else covariances[k]
 
 
-def log_joint(family, mixture, row):
+def log_joint(mixture, row):
     """Compute log π_k + log N(x | μ_k, Σ_k) for every k from the definition."""
     out = []
     for weight, mean, precision, log_det in mixture:
@@ -56,7 +56,7 @@ def em_step(family, rows, weights, means, covariances):
     See Bishop (2006) section 9.2.2.
     """
     mixture = prepared(family, weights, means, covariances)
-    joint = [log_joint(family, mixture, row) for row in rows]
+    joint = [log_joint(mixture, row) for row in rows]
     log_density = [log_sum(values) for values in joint]
     shared = [[mp.exp(v - total) for v in values] for values, total in zip(joint, log_density, strict=False)]
     n_features, components = len(rows[0]), range(len(weights))
@@ -149,7 +149,7 @@ def tails(family, n_features):
         "means": means,
         "covariances": covariances,
         "rows": rows,
-        "log_density": [float(log_sum(log_joint(family, mixture, row))) for row in rows],
+        "log_density": [float(log_sum(log_joint(mixture, row))) for row in rows],
     }
 
 

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.em.initialisation.base import STARTS, load_start
@@ -55,6 +56,7 @@ __all__ = [
     "dense",
     "distinct_rows",
     "em_step",
+    "families",
     "family_named",
     "final_state",
     "groups",
@@ -67,6 +69,8 @@ __all__ = [
     "univariate",
     "without_seconds",
 ]
+
+families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def checked(estimator, rows, weight=None, labels=None, error=None):

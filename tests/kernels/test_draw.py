@@ -3,8 +3,8 @@
 import mpmath
 import numpy as np
 import pytest
+from common import EPS
 
-EPS = np.finfo(float).eps
 KEY = 0x0123456789ABCDEF
 SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # SHARED: one triangular factor for all components
 ONES = 0xFFFFFFFF

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from common import EPS
 
 from gaussmix._src.numerics.factorise import lower_roots
-
-EPS = np.finfo(float).eps
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 33, 100])

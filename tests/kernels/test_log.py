@@ -5,8 +5,7 @@ from operator import methodcaller
 import mpmath
 import numpy as np
 import pytest
-
-EPS = np.finfo(float).eps
+from common import EPS
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import EMState, FreezeReason, StopRule, Trace, em_step, groups, run_em
+from common import EMState, FreezeReason, StopRule, Trace, em_step, families, groups, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
@@ -21,7 +21,6 @@ from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.families.base import family_named
 from gaussmix.testing import PROBLEMS, Problem
 
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 # Structures for which every change of the coordinates gives valid covariances of the structure.
 free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, ArraySource, FreezeReason, Objective, StopRule, em_step, final_state, run_em
+from common import EPS, ArraySource, FreezeReason, Objective, StopRule, em_step, families, final_state, run_em
 from random_parameters import normal_and_equal_rows, unit_mixture
 
 from gaussmix import FAMILIES, Outcome, SingularCovarianceError
@@ -10,7 +10,6 @@ from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.check_fit import fit
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
 
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 problems = pytest.mark.parametrize("problem", PROBLEMS)
 
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from common import families
 
 from gaussmix import FAMILIES, Diag, Full, Tied
 from gaussmix._src.families import ALIASES, family_named
@@ -15,7 +16,7 @@ MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", 
 
 
 @pytest.mark.heavy(but=5)
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@families
 def test_every_registered_structure_passes_check_family(family, rng):
     check_family(family, rng)
 
@@ -49,7 +50,7 @@ def test_check_family_detects_wrong_structures(family, message, rng):
         check_family(family(), rng)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@families
 def test_fits_of_every_structure_are_equivariant(family, engine, rng):
     check_equivariance(family, engine, rng)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import LEAF_ROWS, STARTS, ArraySource, Block, InitialMoments, Objective, distinct_rows, load_start
+from common import EPS, LEAF_ROWS, STARTS, ArraySource, Block, InitialMoments, Objective, distinct_rows, load_start
 
 from gaussmix import FAMILIES
 from gaussmix._src.em.initialisation.outliers import find_outliers
@@ -10,7 +10,6 @@ from gaussmix._src.engines.incomplete import IncompleteEngine
 
 RANDOM_INITIALISATIONS = ["random", "random_from_data"]
 RIDGE = 1e-3
-EPS = np.finfo(np.float64).eps
 # Distant rows, and the number of distinct positions among these rows.
 DISTANT_ROWS = {
     "one": ([[1e6, 1e6]], 1),

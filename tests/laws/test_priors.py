@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Second, StopRule, final_state, run_em
+from common import ArraySource, Second, StopRule, families, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
@@ -36,7 +36,6 @@ CASES = {
     ),
 }
 cases = pytest.mark.parametrize("case", CASES)
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def objective_and_start(problem, family, case, unit=1.0):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Objective, StopRule, em_step, final_state, run_em
+from common import ArraySource, InitialMoments, Objective, StopRule, em_step, families, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 from sklearn.exceptions import ConvergenceWarning
@@ -84,7 +84,7 @@ def test_rows_of_equal_density_at_the_cutoff_keep_equal_weights(rng):
 @pytest.mark.pairwise
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize("fraction", [0.05, 0.3])
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@families
 def test_a_trimmed_step_never_lowers_the_trimmed_likelihood(family, fraction, is_weighted, rows, engine, rng):
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), fraction)
@@ -94,7 +94,7 @@ def test_a_trimmed_step_never_lowers_the_trimmed_likelihood(family, fraction, is
     assert (np.diff(objectives) >= -1e-12 * np.abs(objectives[1:])).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@families
 def test_a_trimmed_step_equals_a_step_on_the_remaining_rows(family, rows, engine, rng):
     weight, fraction = rng.uniform(0.1, 2.0, size=len(rows)), 0.13
     source = TrimmedSource(ArraySource(rows, weight), fraction)
@@ -148,7 +148,7 @@ def test_trimmed_outliers_do_not_affect_a_fit(size, rows, engine):
     assert found.trace.last_objective == pytest.approx(expected.trace.last_objective, rel=1e-9)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@families
 def test_log_densities_are_above_their_bounds(family, rng):
     """Check the bound between mixtures that are similar or different, for near and distant rows."""
     rows = np.concatenate([scale * rng.normal(size=(60, 3)) for scale in (1.0, 5.0, 100.0)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close, dense, transformed
+from common import EPS, assert_close, dense, families, transformed
 from exact_mixtures import DIGITS, components, deviations, doubles, rounding
 from mpmath import mp
 
@@ -13,7 +13,6 @@ NAMES = ("a", "b", "c")
 PLAIN = ["full", "tied", "diag", "EEI", "spherical", "EII"]
 SINGULAR = Mixture([1.0], np.zeros((1, 2)), np.ones((1, 2, 2)), FAMILIES["full"])
 FLAT = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for s in PLAIN])
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common import groups, overlapping
+from common import families, groups, overlapping
 from sklearn.base import clone
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
@@ -13,13 +13,12 @@ from sklearn.mixture import GaussianMixture as Theirs
 from gaussmix import FAMILIES, FactorAnalyzer, GaussianMixture, Mixture
 from gaussmix.extend import LowRank
 
-STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 SKLEARN = pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 TWO = {"weights": [0.25, 0.75], "means": [[0.0, 1.0], [4.0, 5.0]]}
 PAIR = {**TWO, "covariances": [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]}
 
 
-@STRUCTURES
+@families
 def test_from_parameters_restores_every_structure(family):
     mixture = overlapping("p", family)
     values = mixture.weights.tolist(), mixture.means.tolist()
@@ -134,7 +133,7 @@ def test_from_sklearn_and_to_sklearn_are_inverse(name, dtype):
 SHAPES = {"spherical": (3,), "diag": (3, 3), "tied": (3, 3), "full": (3, 3, 3)}
 
 
-@STRUCTURES
+@families
 def test_to_sklearn_returns_a_fitted_estimator(family, rng):
     mixture = overlapping("p", family)
     theirs, rows = mixture.to_sklearn(), 3 * rng.normal(size=(40, 3))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close, univariate
+from common import EPS, assert_close, families, univariate
 from mpmath import mp
 from scipy.special import ndtr
 from scipy.stats import chi2
@@ -11,8 +11,6 @@ from gaussmix import FAMILIES, Estimate, Mixture
 from gaussmix._src.mixture.levels import half_square, log_tail
 from gaussmix._src.mixture.univariate.level_sets import turns
 from gaussmix.testing import PROBLEMS
-
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 MIXTURES = {
     "one": ([1.0], [3.0], [4.0]),

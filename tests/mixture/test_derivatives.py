@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from common import assert_close
+from common import assert_close, families
 from exact_mixtures import deviations, log_density, rounding
 from mpmath import mp
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS
 
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 STEP = mp.mpf(10) ** -30  # in standard deviations: errors are its square, and second differences keep 60 of 120 digits
 
 

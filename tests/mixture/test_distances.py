@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from common import dense, overlapping
+from common import EPS, dense, families, overlapping
 from exact_mixtures import ONE, OTHER, integral
 from scipy import integrate, linalg, optimize, stats
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.mixture.compare.distances import METRICS, transport_cost
-
-EPSILON = np.finfo(float).eps
-STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def density(mixture, points):
@@ -46,14 +43,14 @@ def test_l2_and_cauchy_schwarz_distances_equal_their_integrals_in_two_dimensions
     assert p.distance(q, "cauchy_schwarz") == pytest.approx(exact, rel=1e-11)
 
 
-@STRUCTURES
+@families
 def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
     p, q = overlapping("p", family, 1), overlapping("q", family, 1)
     squared = ((p.means - q.means) ** 2).sum() + squared_bures(dense(p)[0], dense(q)[0])
     assert p.distance(q, "mw2") == pytest.approx(np.sqrt(squared), rel=1e-9)
 
 
-@STRUCTURES
+@families
 def test_mw2_solves_the_transport_problem_of_delon_and_desolneux(family):
     """Compare with the paper's costs and a linear programme with all its constraints."""
     p, q = overlapping("p", family), overlapping("q", family, 2)
@@ -94,7 +91,7 @@ def test_transport_cost_equals_the_optimal_assignment_of_equal_masses(rng):
         costs = rng.random((n, m)) ** rng.choice([1, 8]) * 10.0 ** rng.choice([-30, 0, 30])
         of_pieces = costs[np.repeat(np.arange(n), supply)][:, np.repeat(np.arange(m), demand)]
         least = of_pieces[optimize.linear_sum_assignment(of_pieces)].sum() / 24
-        assert transport_cost(costs, supply / 24, demand / 24) == pytest.approx(least, rel=100 * EPSILON)
+        assert transport_cost(costs, supply / 24, demand / 24) == pytest.approx(least, rel=100 * EPS)
 
 
 def test_mw2_includes_components_of_tiny_weight():
@@ -112,19 +109,19 @@ def test_mw2_to_a_mixture_with_a_duplicated_component_is_0(percent, rng):
     whole = Mixture([0.5, 0.5], means, [1.0, 2.0], FAMILIES["spherical"])
     split = Mixture([0.5 * part, 0.5 * (1 - part), 0.5], means[[0, 0, 1]], [1.0, 1.0, 2.0], FAMILIES["spherical"])
     # Weights are rounded by ε, and this weight may move between components.
-    assert whole.distance(split) == pytest.approx(0.0, abs=np.sqrt(4 * EPSILON) * np.abs(means).max())
+    assert whole.distance(split) == pytest.approx(0.0, abs=np.sqrt(4 * EPS) * np.abs(means).max())
     nearly = Mixture(split.weights, split.means + 1e-9, split.covariances, split.family)
     assert whole.distance(nearly) < 1e-7
 
 
-@STRUCTURES
+@families
 @pytest.mark.parametrize("metric", METRICS)
 def test_distances_are_symmetric_and_satisfy_the_triangle_inequality(family, metric):
     p, q, r = overlapping("p", family), overlapping("q", family, 2), overlapping("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
     # The tolerance is ε of ∫ p² before the root is taken, because the sums have another order.
-    assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)
+    assert turned.distance(p, metric) < np.sqrt(100 * EPS)
     assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
     assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)
     assert p.distance(q, metric) > 1e-3
@@ -140,7 +137,7 @@ def test_mw2_of_nearly_equal_gaussians_keeps_its_precision(nearness, rng):
     p = Mixture([1.0], [np.zeros(4)], [covariance], FAMILIES["full"])
     q = Mixture([1.0], [np.zeros(4)], [(1 + nearness) ** 2 * covariance], FAMILIES["full"])
     exact = nearness * np.sqrt(np.trace(covariance))
-    rounding = 20 * EPSILON * np.linalg.cond(covariance) / nearness
+    rounding = 20 * EPS * np.linalg.cond(covariance) / nearness
     assert p.distance(q) == pytest.approx(exact, rel=rounding + 1e-13)
 
 

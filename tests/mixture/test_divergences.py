@@ -6,7 +6,7 @@ Seeds are fixed, so that no test fails by chance; all but one in a billion seeds
 import mpmath
 import numpy as np
 import pytest
-from common import overlapping
+from common import families, overlapping
 from exact_mixtures import ONE, OTHER, integral
 from scipy import stats
 
@@ -14,7 +14,6 @@ from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
-STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def kl(p, q):
@@ -106,7 +105,7 @@ def test_rounding_makes_no_kl_bound_negative(rng):
         assert 0.0 <= lower <= upper
 
 
-@STRUCTURES
+@families
 def test_divergences_of_a_mixture_from_itself_are_0(family):
     mixture = overlapping("p", family)
     for same in mixture, Mixture.from_dict(mixture.to_dict()):
@@ -116,7 +115,7 @@ def test_divergences_of_a_mixture_from_itself_are_0(family):
         assert tuple(mixture.js_divergence(same, n_draws=1000)) == (0.0, 0.0)
 
 
-@STRUCTURES
+@families
 def test_bounds_of_entropy_and_kl_enclose_the_monte_carlo_estimates(family):
     p, q = overlapping("p", family), overlapping("q", family, 2)
     entropy, divergence = p.entropy(), p.kl_divergence(q)
@@ -126,7 +125,7 @@ def test_bounds_of_entropy_and_kl_enclose_the_monte_carlo_estimates(family):
     assert p.entropy_bounds()[1] - p.entropy_bounds()[0] < np.log(p.n_components)
 
 
-@STRUCTURES
+@families
 def test_js_divergence_is_symmetric_and_at_most_log_2(family):
     p, q = overlapping("p", family), overlapping("q", family, 2)
     forward, backward = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)

@@ -5,15 +5,13 @@ from math import prod
 
 import numpy as np
 import pytest
-from common import EPS, assert_close
+from common import EPS, assert_close, families
 from exact_mixtures import DIGITS, components, deviations, doubles
 from mpmath import mp
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS
-
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def pairings(indices):

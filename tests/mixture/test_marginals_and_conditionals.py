@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import EPS, assert_close
+from common import EPS, assert_close, families
 from exact_mixtures import conditional, deviations, rounding
 
 from gaussmix import FAMILIES, Mixture, SingularCovarianceError
@@ -12,7 +12,6 @@ from gaussmix.testing import PROBLEMS
 NAMES = tuple("abcdefghi")
 # Marginals and conditionals of these structures have the same structure; other structures become unconstrained.
 CLOSED_STRUCTURES = ["full", "tied", "diag", "EEI", "spherical", "EII"]
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @pytest.fixture

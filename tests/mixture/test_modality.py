@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from common import EPS, univariate
+from common import EPS, families, univariate
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS
-
-families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @families

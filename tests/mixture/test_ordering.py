@@ -4,11 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from common import groups, overlapping
+from common import families, groups, overlapping
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 
-STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 PEOPLE = Mixture(
     [0.2, 0.5, 0.3], [[3.0, 1.0], [2.0, 9.0], [2.0, 5.0]], [1.0, 0.5, 4.0], FAMILIES["spherical"], ["height", "weight"]
 )
@@ -42,7 +41,7 @@ def test_sorted_orders_components_by_weight_mean_or_size(by, feature, order):
     assert_same(PEOPLE.sorted(by, feature=feature, reverse=True), reordered(PEOPLE, order[::-1]))
 
 
-@STRUCTURES
+@families
 @pytest.mark.parametrize("by", ["weight", "mean", "size"])
 def test_sorted_does_not_depend_on_the_initial_order(family, by, rng):
     mixture = overlapping("p", family, 4)
@@ -86,7 +85,7 @@ def test_sorted_rejects_invalid_arguments(arguments, error, message):
         PEOPLE.sorted(**arguments)
 
 
-@STRUCTURES
+@families
 def test_match_to_restores_the_order_of_permuted_components(family):
     mixture = overlapping("p", family, 4)
     for order in itertools.permutations(range(4)):

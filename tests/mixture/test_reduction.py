@@ -4,14 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from common import dense, overlapping
+from common import EPS, dense, families, overlapping
 
 from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.mixture.compare.gaussians import Gaussians
 from gaussmix._src.mixture.compare.reduction import _refined
-
-EPSILON = np.finfo(float).eps
-STRUCTURES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def moments(weights, means, covariances):
@@ -39,7 +36,7 @@ def runnalls(mixture, n_components):
     return parts
 
 
-@STRUCTURES
+@families
 def test_reduce_equals_runnalls_algorithm(family):
     mixture = overlapping("p", family, 12)
     reduced, expected = mixture.reduce(4), runnalls(mixture, 4)
@@ -69,7 +66,7 @@ def test_reduce_from_three_to_two_components_equals_the_closed_form():
     assert mixture.kl_bounds(reduced)[0] <= 0.25 * np.log(2.0)
 
 
-@STRUCTURES
+@families
 @pytest.mark.parametrize("refine", [False, True])
 @pytest.mark.parametrize("n_components", [1, 3, 11])
 def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
@@ -79,10 +76,10 @@ def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
     assert reduced.feature_names == ("a", "b", "c")
     before = moments(mixture.weights, mixture.means, dense(mixture))
     after = moments(reduced.weights, reduced.means, reduced.covariances)
-    assert after[0] == pytest.approx(1, rel=4 * EPSILON)
+    assert after[0] == pytest.approx(1, rel=4 * EPS)
     size = np.abs(mixture.means).max() + np.sqrt(np.diagonal(before[2]))  # sums of 12 parts, rounded on both sides
-    assert (np.abs(after[1] - before[1]) < 50 * EPSILON * size).all()
-    assert (np.abs(after[2] - before[2]) < 50 * EPSILON * np.outer(size, size)).all()
+    assert (np.abs(after[1] - before[1]) < 50 * EPS * size).all()
+    assert (np.abs(after[2] - before[2]) < 50 * EPS * np.outer(size, size)).all()
     np.testing.assert_array_equal(reduced.covariances, reduced.covariances.swapaxes(1, 2))
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, Block, Objective, StopRule, final_state, run_em
+from common import EPS, ArraySource, Block, Objective, StopRule, final_state, run_em
 
 from gaussmix import FAMILIES, Mixture
 
 EXACT = json.loads((Path(__file__).parent / "exact" / "exact.json").read_text())
-EPS = np.finfo(np.float64).eps
 by_name = {"ids": lambda case: case["name"]}
 
 

@@ -436,14 +436,11 @@ def test_max_time_ends_a_model_selection_with_the_best_started_candidate():
     assert without_seconds(with_time) == without_seconds(GaussianMixtureIC(**SELECTION).fit(ROWS))
 
 
-def _overlapping(rng):
-    """Return groups that overlap, so that "auto" continues from Ward's hierarchy with searches."""
-    return rng.normal(size=(600, 2)) + 3 * rng.normal(size=(8, 2))[rng.integers(8, size=600)]
-
-
 def test_outcome_of_a_model_selection_mentions_runs_that_a_callback_prevented(rng, recwarn):
+    # Groups overlap, so that "auto" continues from Ward's hierarchy with searches.
+    overlapping = rng.normal(size=(600, 2)) + 3 * rng.normal(size=(8, 2))[rng.integers(8, size=600)]
     options = {"covariance_type": "full", "random_state": 0, "n_jobs": 1, "callbacks": [lambda step: step.start == 1]}
-    fitted = GaussianMixtureIC([6, 7, 8], **options).fit(_overlapping(rng))
+    fitted = GaussianMixtureIC([6, 7, 8], **options).fit(overlapping)
     assert set(fitted.results_["failure"]) == {None}
     assert fitted.outcome_.reason.endswith("A callback ended the fit before the other starts were done.")
     assert not recwarn.list

@@ -30,11 +30,6 @@ def states(case, family, engine, stopping, *, is_accelerated=True, **more):
     return list(run_em(case.source, engine, start, case.objective, stopping, is_accelerated=is_accelerated, **more))
 
 
-def slow_mixture():
-    """Return a problem with three strongly overlapping components in one feature."""
-    return groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5)
-
-
 def slow_mixture_with_two_features():
     """Return a problem with three overlapping components of different spread in two features."""
     rng = np.random.default_rng(2)
@@ -50,7 +45,7 @@ def slow_factors():
 
 
 SLOW = {
-    "a mixture": (slow_mixture(), FAMILIES["full"], 3),
+    "a mixture": (groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5), FAMILIES["full"], 3),
     "factors": (slow_factors(), family_named("factor_analyzer", n_factors=2), 8),
 }
 

@@ -22,16 +22,12 @@ def calls(monkeypatch):
 
     def recorded(self, groups, settings):
         found = fit_many(self, groups, settings)
-        if includes_initialisation(settings):
+        if isinstance(settings.start, KMeansSettings) and settings.em_settings.max_steps > 0:
             completed.append(found is not None and found.run_history() is not None)
         return found
 
     monkeypatch.setattr(CompleteEngine, "fit_many", recorded)
     return completed
-
-
-def includes_initialisation(settings):
-    return isinstance(settings.start, KMeansSettings) and settings.em_settings.max_steps > 0
 
 
 def without_initialisation(monkeypatch):

@@ -83,7 +83,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
         values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
         try:
             is_on_cpu = values.__dlpack_device__()[0] == CPU
-        except TypeError:  # pyarrow before version 25 raises this error for arrays with nulls
+        except TypeError:  # pyarrow before version 26 raises this error for arrays with nulls
             is_on_cpu = True
         try:
             return np.asarray(values) if is_on_cpu else _copied(values)

@@ -33,7 +33,7 @@ def to_host(values: Any) -> NDArray[Any]:
         return np.array(values.numpy(force=True))
     if hasattr(values, "get"):  # CuPy's arrays
         return np.asarray(values.get())
-    return np.array(np.from_dlpack(values, device="cpu"))  # from_dlpack(copy=True) is read-only before NumPy 2.2.6
+    return np.array(np.from_dlpack(values, device="cpu"))  # from_dlpack(copy=True) is read-only before NumPy 2.2.5
 
 
 class DeviceArray(NDArrayOperatorsMixin):

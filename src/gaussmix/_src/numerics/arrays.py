@@ -79,14 +79,11 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
 
     Raises TypeError if the array can't be converted to NumPy.
     """
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+    is_arrow = hasattr(values, "__arrow_c_array__")  # pyarrow before 26 has no DLPack for arrays with nulls
+    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__") and not is_arrow:
         values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
         try:
-            is_on_cpu = values.__dlpack_device__()[0] == CPU
-        except TypeError:  # pyarrow before version 26 raises this error for arrays with nulls
-            is_on_cpu = True
-        try:
-            return np.asarray(values) if is_on_cpu else _copied(values)
+            return np.asarray(values) if values.__dlpack_device__()[0] == CPU else _copied(values)
         except (RuntimeError, TypeError):  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):

@@ -79,6 +79,14 @@ def test_a_missing_value_equals_an_infinite_X_error(rows, incomplete):
     assert_same(fitted(rows, X_error=errors), fitted(incomplete, X_error=np.full(3, 0.5)), rtol=0)
 
 
+def test_explain_ignores_values_with_an_infinite_X_error(rows, incomplete):
+    found = fitted(incomplete, X_error=0.5)
+    terms = found.explain(rows, X_error=np.where(np.isnan(incomplete), np.inf, 0.5))
+    expected = found.explain(incomplete, X_error=0.5)
+    np.testing.assert_array_equal(terms.contributions, expected.contributions)
+    np.testing.assert_array_equal(terms.log_ratio, expected.log_ratio)
+
+
 def test_an_X_error_of_0_equals_no_X_error(rows, incomplete):
     assert fitted(incomplete, X_error=0.0).mixture_ == fitted(incomplete).mixture_
     assert fitted(rows, X_error=np.zeros((3, 3))).mixture_ == fitted(rows).mixture_

@@ -268,7 +268,7 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
     """Return log densities at the means, and square roots of the contributions, for the covariances Σ_k + `error`."""
     if error.ndim == 2:
-        error = error[:, :, None] * np.eye(error.shape[1])
+        error = np.where(np.eye(error.shape[1]), error[:, :, None], 0.0)  # errors of missing values may be infinite
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
     standard_deviations = np.sqrt(np.einsum("nkii->nki", total))
     values, vectors = np.linalg.eigh(total / (standard_deviations[..., None] * standard_deviations[..., None, :]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
+from gaussmix import FAMILIES, DegenerateError, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 
@@ -238,3 +238,13 @@ def test_noise_without_a_box_predicts_files_without_missing_values(rows, tmp_pat
     np.testing.assert_array_equal(gm.score_samples(tmp_path / "rows.npy"), gm.score_samples(rotated))
     with pytest.raises(ValueError, match="X has missing values"):
         gm.predict(tmp_path / "missing.npy")
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_all_rows_may_be_noise(rows):
+    estimator = GaussianMixture(2, noise=Noise(volume=1e-300), random_state=0)
+    with pytest.warns(RuntimeWarning, match="components 0, 1 lost their mass"):
+        estimator.fit(rows)
+    assert estimator.augment(rows)["component"].tolist() == [-1] * len(rows)
+    with pytest.raises(DegenerateError, match="component 0 lost its mass, and so did all others"):
+        estimator.set_params(degenerate="drop").fit(rows)

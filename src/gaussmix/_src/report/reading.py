@@ -107,7 +107,7 @@ def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Ar
     A row is distant if its density lies far enough below the peak density of every component for a p-value below 1e-6.
     """
     peaks = mixture.parameters.log_scale
-    level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
+    level = peaks[peaks > -np.inf].min(initial=np.inf) - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
     return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
 
 

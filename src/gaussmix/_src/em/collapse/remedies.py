@@ -103,7 +103,7 @@ def _flattest_features(model: Model) -> Indices:
 
 def mixture_variances(model: Model) -> Array:
     """Return the variance of each feature in the mixture, (n_features,), in data units²; 1 replaces a variance of 0."""
-    weights = model.weights[:, None] / model.weights.sum()
+    weights = model.without_noise.weights[:, None]
     centre = (weights * model.means).sum(axis=0)
     result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)
     return np.where(result > 0, result, 1.0)

@@ -260,12 +260,23 @@ def test_labels_may_be_the_name_of_a_column_of_a_data_frame(library, groups, rng
     mixture = partial(GaussianMixture, 3, random_state=0, label_components={"left": [0], "right": [1], "top": [2]})
     expected, found = mixture().fit(rows, labels=known), mixture().fit(frame, labels="expert")
     assert_same_fit(found, expected)
-    assert_same_fit(mixture().fit(rows, labels=[np.nan if label is None else label for label in known]), expected)
     assert list(found.feature_names_in_) == ["x", "y"]
     np.testing.assert_array_equal(mixture().fit_predict(frame, labels="expert"), expected.predict(rows))
     one = found.inference(frame, labels="expert", kind="hessian")
     other = expected.inference(rows, labels=known, kind="hessian")
     np.testing.assert_array_equal(one.covariance, other.covariance)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, -1])
+@pytest.mark.parametrize("kind", [object, "category"])
+def test_unknown_labels_may_be_numbers_in_a_column_of_text(unknown, kind, groups, rng):
+    rows, truth = groups
+    known = [["left", "right", "top"][k] if k >= 0 else unknown for k in hide_labels(truth, rng)]
+    mixture = partial(GaussianMixture, 3, random_state=0, label_components={"left": [0], "right": [1], "top": [2]})
+    expected = mixture().fit(rows, labels=np.array(known, dtype=object))
+    assert_same_fit(mixture().fit(rows, labels=known), expected)
+    frame = pd.DataFrame(rows, columns=["x", "y"]).assign(expert=pd.Series(known, dtype=kind))
+    assert_same_fit(mixture().fit(frame, labels="expert"), expected)
 
 
 def test_a_label_column_without_known_labels_equals_no_labels(groups, tmp_path):

@@ -592,3 +592,11 @@ def test_is_refit_fast_counts_refits_outside_the_core_as_slower():
             problem = gm._inference_problem(np.tile(each, (n_copies, 1)), None, None, None)
             is_fast.append(bootstrap.is_refit_fast(problem, gm.mixture_._model))
     assert is_fast == [True] * 9 + [True, True, False] + [True, False, False]
+
+
+def test_mixtures_are_sampled_from_a_singular_sandwich_covariance(rng):
+    """The scores of five rows span at most five of the nine coordinates."""
+    X = rng.normal(size=(5, 3))
+    found = GaussianMixture(1).fit(X).inference(X, kind="sandwich")
+    drawn = np.array([mixture.parameters.means[0] for mixture in found.sample_mixtures(4_000)])
+    np.testing.assert_allclose(drawn.std(axis=0), found.bse[1:4], rtol=0.05)  # `bse` begins with the weight

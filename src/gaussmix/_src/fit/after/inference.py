@@ -194,7 +194,12 @@ class LocalMaximum:
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
-            points = rng.normal(size=(n_models, len(covariance))) @ (steep @ np.linalg.cholesky(covariance)).T
+            try:
+                root = np.linalg.cholesky(covariance)
+            except np.linalg.LinAlgError:  # the scores are linearly dependent, so kind="sandwich" is singular
+                variances, axes = np.linalg.eigh(covariance)
+                root = axes * np.sqrt(np.maximum(variances, 0.0))
+            points = rng.normal(size=(n_models, len(covariance))) @ (steep @ root).T
         return [at.model_at(point) for point in points]
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:

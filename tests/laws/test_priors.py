@@ -8,7 +8,7 @@ from common import ArraySource, Second, StopRule, families, final_state, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
-from gaussmix import FAMILIES, NormalInverseWishart
+from gaussmix import FAMILIES, Mixture, NormalInverseWishart
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
 from gaussmix._src.engines import complete_engine, make_engine
@@ -112,6 +112,13 @@ def test_the_log_density_of_a_prior_equals_its_formula(family):
         degrees = each + once / n_components
         expected -= 0.5 * (degrees * np.linalg.slogdet(covariance)[1] + scale + 20.0 * offset @ inverse @ offset)
     assert prior.log_density(start) == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_log_density_of_a_prior_is_minus_infinity_if_the_trace_overflows():
+    objective, _ = objective_and_start(PROBLEMS["overlapping"], FAMILIES["diag"], "strong")
+    start = Mixture.from_parameters([1.0], [[3.0, -1.0, 0.0]], np.full((1, 3), 1e-307), covariance_type="diag")
+    prior = replace(objective.prior, scale=np.full(3, 1e10), shrinkage=0.0)
+    assert prior.log_density(start._model) == -np.inf
 
 
 @pytest.mark.heavy(but=8)

@@ -171,6 +171,12 @@ def test_log_densities_are_above_their_bounds(family, rng):
             assert (bounds(old) > old - 0.1 - 1e-3 * np.abs(old)).all()
 
 
+def test_log_densities_have_no_bounds_after_a_step_that_shrinks_variances_extremely():
+    """The ratio of the variances, 1e310, overflows without a warning."""
+    before, after = (Mixture.from_parameters([1.0], [[0.0]], [[[variance]]]) for variance in (1e10, 1e-300))
+    assert bound_log_densities(before.parameters, after.parameters) is None
+
+
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_the_trimming_rule_from_few_rows_equals_the_rule_from_all_rows(is_weighted, rows, engine, rng):
     """At each step of a run, the trimming rule from few rows must equal the rule from all rows."""

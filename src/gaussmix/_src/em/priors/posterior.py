@@ -150,10 +150,10 @@ class ConjugatePrior:
         """Return the log prior density of a model, in nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
-        traces = float(self.scale_traces(model.covariances).sum())
-        total = self.dof(n_components) * float(log_det.sum()) + traces
-        if self.shrinkage:
-            with np.errstate(over="ignore"):  # overflow gives a density of 0
+        with np.errstate(over="ignore"):  # overflow gives a density of 0
+            traces = float(self.scale_traces(model.covariances).sum())
+            total = self.dof(n_components) * float(log_det.sum()) + traces
+            if self.shrinkage:
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 

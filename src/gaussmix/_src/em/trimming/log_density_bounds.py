@@ -37,18 +37,18 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
         return None
     if before.log_noise_density > after.log_noise_density:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        stretch = np.maximum(_whitening_ratios(before, after), 1.0)[present]
-        shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
-    drop = before.log_scale[present] - after.log_scale[present]
     highest = max(float(before.log_scale.max()), before.log_noise_density) + math.log(
         len(present) / MAX_UNBOUNDED_FRACTION
     )
-    # For every component, D is at most the polynomial whose coefficients are the maxima of the coefficients of all
-    # components.
-    quadratic, linear, constant = (
-        float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
-    )
+    drop = before.log_scale[present] - after.log_scale[present]
+    with np.errstate(over="ignore", invalid="ignore"):
+        stretch = np.maximum(_whitening_ratios(before, after), 1.0)[present]
+        shift = np.sqrt((after.whitening.whiten_each(before.means - after.means) ** 2).sum(axis=1))[present]
+        # For every component, D is at most the polynomial whose coefficients are the maxima of the coefficients of all
+        # components.
+        quadratic, linear, constant = (
+            float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
+        )
     if not math.isfinite(quadratic + linear + constant):
         return None
     return partial(_lower_bounds, highest=highest, quadratic=quadratic, linear=linear, constant=constant)

@@ -156,6 +156,12 @@ def test_without_a_cluster_rows_beyond_the_memory_are_computed_in_every_pass(tab
     assert type(source._rows).__name__ == "FileSource"
 
 
+def test_the_column_of_weights_may_be_called_0(table):
+    whole = table[0][:1000]
+    source = open(dd.from_pandas(pd.DataFrame(whole[:, ::-1]), npartitions=3), columns=[3, 2, 1], weights=0)
+    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1], sample_weight=whole[:, -1]))
+
+
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
 def test_a_table_that_loses_rows_between_passes_is_reported(table, cluster):
     rows, n_rows = table[0][:, :-1], [N_ROWS]

@@ -353,6 +353,13 @@ class TestColumns:
         with pytest.raises(ValueError, match=message):
             open(folder / "part-*.parquet", **options)
 
+    def test_the_column_of_weights_may_have_an_empty_name(self, tmp_path, rng):
+        rows, row_weight = rng.normal(size=(90, 2)), rng.integers(1, 4, size=90)
+        pa.parquet.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1], "": row_weight}), tmp_path / "a.parquet")
+        for data in (tmp_path / "a.parquet", pyarrow.dataset.dataset(tmp_path)):
+            source = open(data, columns=["a", "b"], weights="")
+            np.testing.assert_array_equal(source.row_weight, row_weight)
+
     def test_a_file_that_contains_only_weights_is_rejected(self, tmp_path):
         np.save(tmp_path / "w.npy", np.ones((3, 1)))
         with pytest.raises(ValueError, match="no column of numbers to fit"):

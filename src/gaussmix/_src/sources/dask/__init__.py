@@ -149,7 +149,7 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     all_names = {name: _kind(dtype) for name, dtype in data.dtypes.items()}
     numeric = [name for name, kind in all_names.items() if kind in "biuf" and name != weights]
     names = list(columns or numeric)
-    for name in (*names, *([weights] if weights else ())):
+    for name in (*names, *(() if weights is None else [weights])):
         if all_names[name] not in "biuf":
             raise ValueError(f"the Dask frame, {_unfit(name, data)}")
     if not names:
@@ -157,7 +157,7 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
     dtype = np.dtype(np.float32 if is_single else np.float64)
     values = partial(_frame_block, names=names, weights=weights, dtype=dtype)
-    retained = data[[*names, *([weights] if weights and weights not in names else [])]]
+    retained = data[[*names, *([] if weights is None else [weights])]]
     has_names = all(isinstance(name, str) for name in names)
     others = [] if columns else [name for name in all_names if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)

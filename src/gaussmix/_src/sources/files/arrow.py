@@ -39,7 +39,7 @@ class Columns:
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
         self.name, self.weights = name, weights
         check_columns(name, schema.names, columns, weights)
-        for column in (*(columns or ()), *([weights] if weights else ())):
+        for column in (*(columns or ()), *(() if weights is None else [weights])):
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         others = [field for field in schema if field.name != weights]
@@ -65,7 +65,7 @@ class Columns:
     @property
     def read_columns(self) -> list[str]:
         """Return the names of the columns that record batches must have: the features and, if given, the weights."""
-        return [*self.names, *([self.weights] if self.weights else [])]
+        return [*self.names, *([] if self.weights is None else [self.weights])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
         """Copy the rows and weights of a record batch into arrays, with NaN for null."""

@@ -156,6 +156,11 @@ def test_without_a_cluster_rows_beyond_the_memory_are_computed_in_every_pass(tab
     assert type(source._rows).__name__ == "FileSource"
 
 
+def test_float16_becomes_float64_as_in_memory(table):
+    frame = pd.DataFrame(table[0][:1000, :N_FEATURES].astype("f2"))
+    assert_same_fit(mixture().fit(dd.from_pandas(frame, npartitions=3)), mixture().fit(frame))
+
+
 def test_the_column_of_weights_may_be_called_0(table):
     whole = table[0][:1000]
     source = open(dd.from_pandas(pd.DataFrame(whole[:, ::-1]), npartitions=3), columns=[3, 2, 1], weights=0)

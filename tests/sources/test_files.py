@@ -106,6 +106,17 @@ def test_a_source_has_the_dtype_of_its_file(name, folder):
     assert_same_fit(fitted(source), fitted(rows))
 
 
+@pytest.mark.parametrize("name", ["rows.npy", "rows.parquet", "rows.feather"])
+def test_float16_becomes_float64_as_in_memory(name, tmp_path, rng):
+    rows = rng.normal(size=(90, 2)).astype("f2")
+    np.save(tmp_path / "rows.npy", rows)
+    frame = pa.table({"a": rows[:, 0], "b": rows[:, 1]})
+    pa.parquet.write_table(frame, tmp_path / "rows.parquet")
+    pyarrow.feather.write_feather(frame, tmp_path / "rows.feather")
+    actual, expected = (GaussianMixture(2, random_state=0).fit(each) for each in (tmp_path / name, rows))
+    assert_same_fit(actual, expected)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_open_accepts_tables_of_pyarrow_polars_and_duckdb(folder, table, expected):
     import polars

@@ -154,7 +154,7 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
             raise ValueError(f"the Dask frame, {_unfit(name, data)}")
     if not names:
         raise ValueError("the Dask frame has no column of numbers to fit.")
-    is_single = all(_numpy_type(data.dtypes[name]) in (np.float32, np.float16) for name in names)
+    is_single = all(_numpy_type(data.dtypes[name]) == np.float32 for name in names)
     dtype = np.dtype(np.float32 if is_single else np.float64)
     values = partial(_frame_block, names=names, weights=weights, dtype=dtype)
     retained = data[[*names, *([] if weights is None else [weights])]]

@@ -54,7 +54,7 @@ class Columns:
         lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
         self.notices = lost + [f"left out {why}" for why in whys]
         types = [schema.field(column).type for column in self.names]
-        is_single = all(kind in (pa.float32(), pa.float16()) for kind in types)
+        is_single = all(kind == pa.float32() for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 

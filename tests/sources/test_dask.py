@@ -161,6 +161,14 @@ def test_float16_becomes_float64_as_in_memory(table):
     assert_same_fit(mixture().fit(dd.from_pandas(frame, npartitions=3)), mixture().fit(frame))
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+def test_masked_values_of_a_dask_array_are_missing(dtype, table):
+    rows = np.ma.masked_greater((10 * table[0][:1000, :N_FEATURES]).astype(dtype), 30)
+    lazy = da.from_array(rows, chunks=(300, N_FEATURES))
+    assert_same_fit(mixture().fit(lazy), mixture().fit(rows))
+    np.testing.assert_array_equal(mixture().fit(rows).predict(lazy), mixture().fit(rows).predict(rows))
+
+
 def test_the_column_of_weights_may_be_called_0(table):
     whole = table[0][:1000]
     source = open(dd.from_pandas(pd.DataFrame(whole[:, ::-1]), npartitions=3), columns=[3, 2, 1], weights=0)

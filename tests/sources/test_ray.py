@@ -144,6 +144,11 @@ def test_data_frames_with_missing_values_and_other_types_are_converted(whole):
     assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
 
 
+def test_masked_values_of_an_array_are_missing(whole):
+    rows = np.ma.masked_greater(whole[:1000, :-1], 3)
+    assert_same_fit(mixture().fit([ray.put(part) for part in (rows[:400], rows[400:])]), mixture().fit(rows))
+
+
 def test_the_index_of_a_data_frame_is_not_a_feature(whole):
     frame = pd.DataFrame(whole[:100, :-1], columns=NAMES, index=pd.Index(np.arange(100) ** 2, name="id"))
     gm = mixture().fit([ray.put(frame[:30]), ray.put(frame[30:])])

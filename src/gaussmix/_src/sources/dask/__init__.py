@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.errors import invented_names
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.arrays import Array, Rows, plain_array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.dask.cluster import DaskWorkers, loaded
 from gaussmix._src.sources.files.base import About, Chosen, Reader, check_columns, long_integers, opened
@@ -182,7 +182,7 @@ def _kind(dtype: Any) -> str:
 def _array_block(
     chunk: Any, index: int, indices: Sequence[int] | None, weight_index: int | None, dtype: Any, n_columns: int
 ) -> Block:
-    array = np.asarray(chunk)
+    array = np.asarray(plain_array(chunk))
     if array.ndim != 2 or array.shape[1] != n_columns or array.dtype.kind not in "biuf":
         raise ValueError(
             f"partition {index} of the Dask array has the shape {array.shape} and contains {array.dtype}, not real "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.errors import ParameterTypeError, invented_names
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.numerics.arrays import plain_array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
@@ -93,6 +94,7 @@ def _parts(data: Any) -> Sequence[Any]:
 def _table(part: Any, where: str) -> pa.Table:
     """Convert an array, or a table of any library, to an Arrow table without columns of vectors."""
     if isinstance(part, np.ndarray):
+        part = plain_array(part)
         if part.ndim != 2 or part.dtype.kind not in "biuf":
             raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of two axes and real numbers.")
         return pa.table(list(map(np.ascontiguousarray, part.T)), names=invented_names(part.shape[1]))

@@ -376,6 +376,12 @@ class TestColumns:
         with pytest.raises(ValueError, match="no column of numbers to fit"):
             open(tmp_path / "w.npy", weights="x0")
 
+    @pytest.mark.filterwarnings("ignore:Stored array in format 3.0:UserWarning")
+    def test_names_in_npy_files_may_have_any_letters(self, tmp_path):
+        names = "größe", "温度"
+        np.save(tmp_path / "a.npy", np.arange(9).astype([(name, "f8") for name in names]))
+        assert open(tmp_path / "a.npy").feature_names == names
+
     def test_columns_without_names_have_the_same_names_as_in_summaries(self, tmp_path, rng):
         np.save(tmp_path / "a.npy", rng.normal(size=(90, 2)))
         with pytest.raises(ValueError, match="has no column 'x2'; it has 'x0', 'x1'"):

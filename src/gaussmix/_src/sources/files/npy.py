@@ -43,6 +43,8 @@ class NpyFile(NamedTuple):
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, is_by_columns, dtype = read(file)
+            if version == (3, 0) and dtype.names:  # NumPy decodes these names as Latin-1, although they are UTF-8
+                dtype.names = tuple(name.encode("latin-1").decode() for name in dtype.names)
         except (ValueError, TokenError) as error:
             reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
             raise ValueError(f"{path} can't be read as .npy: {reason}.") from None

@@ -186,6 +186,14 @@ def test_a_table_that_loses_rows_between_passes_is_reported(table, cluster):
         mixture().fit(source)
 
 
+@pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
+def test_a_chunk_with_more_rows_than_expected_is_reported(table, cluster):
+    rows = table[0][:50, :-1]
+    lazy = da.from_delayed(dask.delayed(rows), (40, N_FEATURES), "f8")
+    with pytest.raises(ValueError, match="partition 0 of the Dask array has 50 rows, but 40 were expected"):
+        mixture().fit(da.concatenate([lazy, lazy]))
+
+
 @pytest.mark.heavy(but=1)
 @pytest.mark.usefixtures("always_remote")
 def test_dask_source_passes_check_source(cluster, rng):

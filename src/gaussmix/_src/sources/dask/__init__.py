@@ -107,10 +107,18 @@ class PartReader(Reader):
         about, self._blocks = table.about, table.blocks()
         self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
         self.has_names, self.may_miss, self.integer_columns = about.has_names, about.may_miss, about.integer_columns
-        self.n_rows = sum(table.sizes or dask.compute(*[block.n_rows for block in self._blocks]))
+        self._sizes = table.sizes or dask.compute(*[block.n_rows for block in self._blocks])
+        self.n_rows = sum(self._sizes)
 
     def parts(self) -> Iterator[Block]:
-        return (dask.compute(block)[0] for block in self._blocks)
+        for index, (block, size) in enumerate(zip(self._blocks, self._sizes, strict=True)):
+            part = dask.compute(block)[0]
+            if part.n_rows > size:
+                raise ValueError(
+                    f"partition {index} of {self.name} has {part.n_rows} rows, but {size} were expected: give the "
+                    "array the right chunks, or persist rows that change."
+                )
+            yield part
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.row_range(first, first + len(rows))

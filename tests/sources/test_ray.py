@@ -144,6 +144,12 @@ def test_data_frames_with_missing_values_and_other_types_are_converted(whole):
     assert_same_bits(imputer.mixture_.means, expected.mixture_.means, "means")
 
 
+@pytest.mark.parametrize("dtype", [">f8", "longdouble"])
+def test_arrays_of_types_that_arrow_lacks_are_converted(dtype, whole):
+    rows = whole[:1000, :-1]
+    assert_same_fit(mixture().fit(ray.put(rows.astype(dtype))), mixture().fit(rows))
+
+
 def test_masked_values_of_an_array_are_missing(whole):
     rows = np.ma.masked_greater(whole[:1000, :-1], 3)
     assert_same_fit(mixture().fit([ray.put(part) for part in (rows[:400], rows[400:])]), mixture().fit(rows))

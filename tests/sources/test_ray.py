@@ -297,6 +297,8 @@ def test_a_partition_that_cannot_be_converted_to_a_table_is_reported():
         parts = [ray.put(rows), ray.put(rows.assign(b=np.array(values, complex if 1j in values else object)))]
         with pytest.raises(ValueError, match=rf"^partition 1 of the Ray list can't be converted .*: .*{sentence}"):
             mixture().fit(parts)
+    with pytest.raises(ValueError, match=r"partition 0 of the Ray list can't be converted .* RecordBatch\.$"):
+        mixture().fit(ray.put([[0.0, 1.0], [1.0, 2.0]]))
 
 
 def test_two_columns_of_the_same_name_are_rejected(rng):

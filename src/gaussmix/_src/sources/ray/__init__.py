@@ -103,7 +103,8 @@ def _table(part: Any, where: str) -> pa.Table:
         is_pandas = isinstance(part, pd.DataFrame)
         return _flat(pa.Table.from_pandas(part, preserve_index=False) if is_pandas else pa.table(part))
     except (pa.ArrowException, ValueError) as error:
-        raise ValueError(f"{where} can't be converted to an Arrow table: {': '.join(map(str, error.args))}.") from None
+        reason = ": ".join(map(str, error.args)).rstrip(".")
+        raise ValueError(f"{where} can't be converted to an Arrow table: {reason}.") from None
     except TypeError:
         raise ParameterTypeError(
             f"{where} is a {type(part).__name__}, not an array, an Arrow table or a data frame."

@@ -378,7 +378,7 @@ class TestColumns:
 
     @pytest.mark.filterwarnings("ignore:Stored array in format 3.0:UserWarning")
     def test_names_in_npy_files_may_have_any_letters(self, tmp_path):
-        names = "größe", "温度"
+        names = "größe", "温度", "a\u3000\xa0\u2028b"  # NumPy writes these spaces as escape sequences
         np.save(tmp_path / "a.npy", np.arange(9).astype([(name, "f8") for name in names]))
         assert open(tmp_path / "a.npy").feature_names == names
 

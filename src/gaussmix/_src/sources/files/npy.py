@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from errno import EIO
-from io import SEEK_END, FileIO
+from io import SEEK_END, BytesIO, FileIO
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
+MAX_ESCAPED_HEADER_BYTES = 60_000  # six times NumPy's limit for headers, because an escape sequence takes six bytes
 PIECE_BYTES = 2**20  # number of bytes to read at a time if values are converted or columns are selected
+
+
+def _read_header_3(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read a header of version 3, whose text is UTF-8; NumPy has no public function for this version."""
+    size = int.from_bytes(file.read(4), "little")
+    text = file.read(size).decode().encode("ascii", "backslashreplace")  # letters in names become escape sequences
+    escaped = BytesIO(len(text).to_bytes(4, "little") + text)
+    return np.lib.format.read_array_header_2_0(escaped, max_header_size=MAX_ESCAPED_HEADER_BYTES)
 
 
 class NpyFile(NamedTuple):
@@ -42,9 +51,7 @@ class NpyFile(NamedTuple):
         try:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, is_by_columns, dtype = read(file)
-            if version == (3, 0) and dtype.names:  # NumPy decodes these names as Latin-1, although they are UTF-8
-                dtype.names = tuple(name.encode("latin-1").decode() for name in dtype.names)
+            shape, is_by_columns, dtype = _read_header_3(file) if version == (3, 0) else read(file)
         except (ValueError, TokenError) as error:
             reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else str(error)
             raise ValueError(f"{path} can't be read as .npy: {reason}.") from None

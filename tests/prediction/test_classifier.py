@@ -260,7 +260,8 @@ def test_unknown_labels_among_text_are_not_a_class(unknown, classes):
     classifier = GaussianMixtureClassifier().fit(X, partly)
     assert classifier.classes_.tolist() == ["a", "b", "c"]
     assert (classifier.predict(X) == names).mean() > 0.95
-    assert GaussianMixtureClassifier().fit(X, np.asarray(partly)).log_likelihood_ == classifier.log_likelihood_
+    for labels in np.asarray(partly), [*map(np.asarray, partly)]:
+        assert GaussianMixtureClassifier().fit(X, labels).log_likelihood_ == classifier.log_likelihood_
 
 
 MISSING = {

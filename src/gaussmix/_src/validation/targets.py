@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, time, timedelta
 from functools import partial, reduce
-from numbers import Real
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
@@ -131,8 +131,9 @@ def label_array(labels: Any) -> NDArray[Any]:
     As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
     """
     array = np.asarray(plain_array(labels, None))
-    if array.dtype.kind == "U" and isinstance(labels, list | tuple) and {*map(type, labels)} != {str}:
-        return np.array(labels, dtype=object)  # NumPy has converted NaN to the text "nan"
+    kinds = {*map(type, labels)} if array.dtype.kind == "U" and isinstance(labels, list | tuple) else ()
+    if any(issubclass(kind, Number | np.bool_) for kind in kinds):
+        return np.array(labels, dtype=object)  # NumPy has converted numbers to text, such as NaN to "nan"
     is_float = getattr(getattr(labels, "dtype", None), "kind", "") == "f"  # floats stay floats
     if is_float or array.dtype.kind != "f" or array.ndim != 1:
         return array

@@ -33,7 +33,8 @@ def to_host(values: Any) -> NDArray[Any]:
         return np.array(values.numpy(force=True))
     if hasattr(values, "get"):  # CuPy's arrays
         return np.asarray(values.get())
-    return np.array(np.from_dlpack(values, device="cpu"))  # from_dlpack(copy=True) is read-only before NumPy 2.2.5
+    copied = np.from_dlpack(values, device="cpu", copy=True)
+    return copied if copied.flags.writeable else copied.copy()  # it is read-only before NumPy 2.2.5
 
 
 class DeviceArray(NDArrayOperatorsMixin):

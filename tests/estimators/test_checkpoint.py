@@ -4,6 +4,7 @@ import copy
 import errno
 import io
 import os
+from decimal import Decimal
 from itertools import product
 from threading import Thread
 
@@ -310,6 +311,17 @@ def test_threads_and_verbosity_may_change_before_a_fit_resumes(interrupted_fit, 
     again = GaussianMixture(**{**estimator.get_params(), "checkpoint": None}).fit(rows)
     estimator.set_params(n_jobs=2, verbose=0, verbose_interval=3)
     assert result_of(estimator.fit(rows)) == result_of(again)
+
+
+def test_a_fit_resumes_from_equal_parameters_in_an_object_array(rows, path, stop_at):
+    def estimator(first):
+        means = [[Decimal(f"{first}.{k}{j}") for j in range(3)] for k in range(4)]
+        return GaussianMixture(4, means_init=means, tol=0, max_iter=9, random_state=3, checkpoint=path)
+
+    expected = result_of(estimator(1).set_params(checkpoint=None).fit(rows))
+    interrupted(estimator(1), rows, stop_at, 3)
+    assert_rejected(estimator(2), rows, path, r"checkpoint of another fit: means_init differs\.")
+    assert result_of(estimator(1).fit(rows)) == expected
 
 
 def test_damaged_checkpoints_are_rejected(interrupted_fit, rows, path, rng):

@@ -380,6 +380,8 @@ def _hash_values(values: Iterable[Any]) -> Json:
     seal = sha256()
     for each in values:
         array = np.ascontiguousarray(each)
+        if array.dtype.kind == "O":  # the bytes of an object array are pointers, which differ for equal values
+            array = array.astype(str)
         seal.update(f"{array.dtype.str}{array.shape}".encode())
         seal.update(array.data)
     return {"sha256": seal.hexdigest()}

@@ -282,7 +282,7 @@ class TestErrorMessages:
             ({"a": [1.0], "b": [1.0], "c": [1.0]}, "column 'c'"),
             ({"b": [1.0], "a": [1.0]}, "its columns in a different order"),
             ({"a": [1.0], "b": ["x"]}, "column 'b' of string"),
-            ({"a": [1.0], "b": pa.nulls(1)}, "column 'b' of null"),
+            ({"a": pa.nulls(1), "b": ["x"]}, "column 'b' of string"),
         ],
     )
     def test_a_file_with_other_columns_is_reported_with_the_first_difference(self, second, what, tmp_path):
@@ -482,6 +482,27 @@ class TestColumns:
         pa.parquet.write_table(pa.table({"a": [1.0], "b": ["x"]}), tmp_path / "2.parquet")
         with pytest.raises(ValueError, match=r"2.parquet, column 'b' of string, can't be read: Failed to parse"):
             open(pyarrow.dataset.dataset(tmp_path), missing=True)
+
+    @pytest.mark.parametrize("nulls", [pa.nulls(2), pa.nulls(2, pa.int64())], ids=["null", "int64"])
+    @pytest.mark.parametrize("write", [pa.parquet.write_table, pa.feather.write_feather])
+    def test_column_types_of_files_are_inferred_from_all_files(self, write, nulls, tmp_path):
+        values = pa.schema([("a", pa.int64()), pa.field("b", pa.int64(), nullable=False)])
+        tables = {"a": nulls, "b": [1, 2]}, {"a": [3, 4], "b": [5, 6]}, {"a": [7, 8], "b": nulls}
+        for number, each in enumerate(tables):
+            write(pa.table(each, values if number == 1 else None), tmp_path / f"{number}.table")
+        rows = [[np.nan, 1], [np.nan, 2], [3, 5], [4, 6], [7, np.nan], [8, np.nan]]
+        np.testing.assert_array_equal(open(tmp_path, missing=True).whole.rows, rows)
+        with pytest.raises(ValueError, match=r"0\.table, .*row 0, column 'a': the value is missing"):
+            open(tmp_path)
+        parts = list(open_table(str(tmp_path)).parts(2))
+        assert [part.schema.types for part in parts] == 3 * [[pa.int64(), pa.int64()]]
+        assert [part["a"].to_pylist() for part in parts] == [[None, None], [3, 4], [7, 8]]
+        assert open_table(str(tmp_path)).complete_in(["a", "b"]).complete_rows().tolist() == [2, 3]
+        write(pa.table({"a": [1, 2], "b": ["x", "y"]}), tmp_path / "3.table")
+        with pytest.raises(
+            ValueError, match=r"3\.table has column 'b' of string, unlike .*0\.table: all files must have"
+        ):
+            open(tmp_path)
 
 
 def test_hidden_files_and_folders_are_ignored(tmp_path):

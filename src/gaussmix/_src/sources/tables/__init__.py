@@ -115,14 +115,15 @@ class Files(Table):
     def from_tables(cls, tables: Sequence[Table], dialect: Dialect) -> Files:
         """Combine tables into one table; raise BadTable if two tables have different columns."""
         first = tables[0]
-        for table in tables[1:]:
-            what = table.unlike(first)
-            if what is not None:
-                raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
         own = {field.name: getattr(first, field.name) for field in fields(Table)}
         for name in "notices", "files":
             own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
-        return cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
+        result = cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
+        for table in tables[1:]:
+            what = table.unlike(result)
+            if what is not None:
+                raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
+        return result
 
     def without(self, columns: Collection[str]) -> Files:
         """Return the table without `columns`; raise BadTable if a column does not exist, or if no column remains."""
@@ -159,7 +160,7 @@ class Files(Table):
         wanted, n_retained, n_left_out = list(dict.fromkeys((*columns, *self.complete))), 0, 0
         for table in self._under_way(wanted):
             try:
-                for batch in table.batches(wanted, numeric):
+                for batch in map(self._typed, table.batches(wanted, numeric)):
                     retained = batch.filter(self._is_complete(batch)) if self.complete else batch
                     n_retained += retained.num_rows
                     n_left_out += batch.num_rows - retained.num_rows
@@ -216,6 +217,11 @@ class Files(Table):
 
     def bad_cells(self, name: str) -> str | None:
         return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
+
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Convert columns with only nulls, which may have no type, to the type of these columns in the other files."""
+        types = fill_null_types(batch.schema, [self.schema] if pa.null() in batch.schema.types else ())
+        return batch if types is batch.schema else batch.cast(types)
 
     def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
         """Return, for each row, whether all columns of `complete` have values, as text or as numbers."""

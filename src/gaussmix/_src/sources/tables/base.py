@@ -224,10 +224,14 @@ class Table(ABC):
         return twin
 
     def unlike(self, other: Table) -> str | None:
-        """Describe the first column that differs from another table; return None if all columns are the same."""
+        """Describe the first column that differs from another table; return None if all columns are the same.
+
+        A column with only nulls, which may have no type, is the same as a column of any type.
+        """
         if self.names != other.names:
             return self._other_names(other)
-        unlike = (ours for ours, theirs in zip(self.schema, other.schema, strict=True) if ours.type != theirs.type)
+        pairs = zip(self.schema, other.schema, strict=True)
+        unlike = (ours for ours, theirs in pairs if ours.type not in (theirs.type, pa.null()))
         return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
 
     def _other_names(self, other: Table) -> str | None:
@@ -370,7 +374,8 @@ def fill_null_types(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema
     untyped = {name for name in nulls if schema.names.count(name) == 1}
     typed: dict[str, pa.Field] = {}
     for other in others if untyped else ():
-        typed |= {each.name: each for each in other if each.name in untyped and not pa.types.is_null(each.type)}
+        present = (each for each in other if each.name in untyped and not pa.types.is_null(each.type))
+        typed |= {each.name: each.with_nullable(True) for each in present}
         untyped -= typed.keys()
         if not untyped:
             break

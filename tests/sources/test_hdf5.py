@@ -56,3 +56,23 @@ def test_data_sets_that_are_not_numeric_tables_are_rejected(file):
     data = file.create_dataset("incomplete", data=[[1.0, 2.0], [3.0, np.nan]])
     with pytest.raises(ValueError, match="row 1, column 'x1'"):
         gaussmix.open(data)
+
+
+def test_a_closed_file_and_a_damaged_chunk_are_reported_with_advice_or_the_file(tmp_path, rng):
+    path = tmp_path / "rows.h5"
+    with h5py.File(path, "w") as opened:
+        data = opened.create_dataset("rows", data=rng.normal(size=(70_000, 3)), chunks=(1_000, 3), fletcher32=True)
+        offset = data.id.get_chunk_info(69).byte_offset
+        source = gaussmix.open(data, memory="1 kB")
+    with pytest.raises(ValueError, match=r"The file of this HDF5 data set is closed\. Open the file again"):
+        gaussmix.open(data)
+    with pytest.raises(OSError, match=r"can't be read: .*: \"data set '/rows' of .*rows\.h5\""):
+        list(source.blocks())
+    with path.open("r+b") as damaged:
+        damaged.seek(offset)
+        damaged.write(b"damaged")
+    with (
+        h5py.File(path) as opened,
+        pytest.raises(OSError, match=r"can't be read: .*: \"data set '/rows' of .*rows\.h5"),
+    ):
+        gaussmix.open(opened["rows"])

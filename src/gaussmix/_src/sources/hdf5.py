@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import EIO
 from typing import Any
 
 from gaussmix._src.errors import invented_names
@@ -26,6 +27,8 @@ class _DatasetReader(Reader):
     has_names = False
 
     def __init__(self, data: Any, request: OpenOptions) -> None:
+        if not data:
+            raise ValueError("The file of this HDF5 data set is closed. Open the file again, and pass its data set.")
         self.name = f"data set {data.name!r} of {data.file.filename}"
         if data.ndim != 2 or data.shape[1] == 0 or data.dtype.kind not in "biuf":
             contents = f"{data.dtype} of shape {data.shape}"
@@ -36,11 +39,15 @@ class _DatasetReader(Reader):
         self.names, self._indices, self._weight_index, self.dtype, self.integer_columns = chosen
 
     def parts(self) -> Iterator[Block]:
-        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # `nbytes` is the size of one row
-        if self._data.chunks is not None:  # rounds up to whole chunks, because HDF5 reads whole chunks
-            n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
-        n_rows = min(n_rows, LEAF_ROWS)
-        return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))
+        try:
+            n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # `nbytes` is the size of one row
+            if self._data.chunks is not None:  # rounds up to whole chunks, because HDF5 reads whole chunks
+                n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
+            n_rows = min(n_rows, LEAF_ROWS)
+            for first in range(0, self.n_rows, n_rows):
+                yield Block(first, self._data[first : first + n_rows])
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError if the file is closed
+            raise OSError(EIO, f"can't be read: {error}", self.name) from None
 
     def put_part(self, part: Block, first: int, rows: Rows, row_weight: Array | None) -> None:
         taken = part.rows[first : first + len(rows)]

@@ -428,6 +428,13 @@ def test_data_that_is_not_a_numeric_table_is_rejected(table):
         gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
 
 
+def test_delayed_objects_are_rejected():
+    with pytest.raises(
+        TypeError, match=r"Input X is a dask\.delayed\.Delayed\w*, not a table\. See help\(gaussmix\.open\)"
+    ):
+        GaussianMixture().fit(dask.delayed(np.ones)((5, 2)))
+
+
 def test_columns_of_other_types_are_converted_and_nulls_are_missing_values(cluster):
     values = pd.DataFrame({"a": np.arange(40) % 7, "b": np.linspace(0, 1, 40, dtype="f4"), "c": np.arange(40) % 3 > 1})
     nullable = values.convert_dtypes()

@@ -136,6 +136,11 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
+def test_columns_are_rejected(spark):
+    with pytest.raises(TypeError, match=r"Input X is a pyspark\..*\.Column, not a table\. See help\(gaussmix\.open\)"):
+        mixture().fit(spark.range(9)["id"])
+
+
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), pytest.param("tied", "f4", marks=pytest.mark.heavy)])
 def test_fit_to_parquet_files_gives_the_same_bits_as_in_memory(structure, dtype, whole, spark, tmp_path):
     rows = whole[:, :-1].astype(dtype)

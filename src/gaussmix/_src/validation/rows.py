@@ -261,12 +261,13 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
                 f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
             ) from None
         raise ParameterTypeError("Input X is a dictionary. Convert it to a data frame: pandas.DataFrame(X).") from None
-    if getattr(getattr(X, "dtype", None), "names", None):
+    # Lazy objects of Dask and Spark have all public attributes, such as `dtype` and `read`, but no truth value.
+    if isinstance(dtype := getattr(X, "dtype", None), np.dtype) and dtype.names:
         raise ParameterTypeError(
             "Input X is a structured array. Convert it to a table: "
             "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
         ) from None
-    if hasattr(X, "read"):
+    if hasattr(getattr(X, "read", None), "__name__"):
         raise ParameterTypeError("Input X is an open file. Pass the path of the file instead.") from None
     if isinstance(X, Set | Iterator):
         raise ParameterTypeError(

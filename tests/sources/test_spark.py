@@ -141,6 +141,13 @@ def test_columns_are_rejected(spark):
         mixture().fit(spark.range(9)["id"])
 
 
+def test_a_frame_of_a_stopped_session_is_rejected(spark, monkeypatch):
+    frame = spark.range(9)
+    monkeypatch.setattr(spark.sparkContext, "_jsc", None)  # as after `spark.stop()`
+    with pytest.raises(RuntimeError, match=r"The session of the Spark frame is stopped\. Start a session"):
+        mixture().fit(frame)
+
+
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), pytest.param("tied", "f4", marks=pytest.mark.heavy)])
 def test_fit_to_parquet_files_gives_the_same_bits_as_in_memory(structure, dtype, whole, spark, tmp_path):
     rows = whole[:, :-1].astype(dtype)

@@ -696,8 +696,10 @@ def test_arrow_values_outside_their_buffer_are_rejected():
         file.write_table(arrow)
     before, size, after = sink.getvalue().to_pybytes().rpartition((8000).to_bytes(8, "little"))
     contents = before + bytes(len(size)) + after
-    with pytest.raises(ValueError, match=r"^the record batches, column 'a' is damaged: Buffer #1 too small"):
+    with pytest.raises(ValueError, match=r"^the stream of record batches, column 'a' is damaged: Buffer #1 too small"):
         open(pa.ipc.open_stream(contents))
+    with pytest.raises(ValueError, match=r"^the stream of record batches has no rows\."):
+        open(pa.RecordBatchReader.from_batches(arrow.schema, []))
     with pytest.raises(ValueError, match=r"^The PyArrow table is damaged: Column 0: .*got 0\. Create it again\.$"):
         GaussianMixture().fit(pa.ipc.open_stream(contents).read_all())
 

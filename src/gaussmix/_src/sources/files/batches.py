@@ -54,7 +54,7 @@ def open_iceberg(data: Any, request: OpenOptions) -> Source:
 
 def open_stream(data: Any, request: OpenOptions) -> Source:
     """Open a `pyarrow.RecordBatchReader`."""
-    return _opened(OnceReader("the record batches", data, request), request)
+    return _opened(OnceReader("the stream of record batches", data, request), request)
 
 
 def open_relation(data: Any, request: OpenOptions) -> Source:

@@ -324,6 +324,14 @@ def test_a_fit_resumes_from_equal_parameters_in_an_object_array(rows, path, stop
     assert result_of(estimator(1).fit(rows)) == expected
 
 
+def test_a_checkpoint_is_not_loaded_as_a_model(path, interrupted_fit):
+    for load in gaussmix.load, GaussianMixture.load, gaussmix.Mixture.load, gaussmix.Mixtures.load:
+        with pytest.raises(
+            gaussmix.InvalidModelFileError, match=r"fit\.ckpt is not .*: it is the checkpoint of a fit,"
+        ):
+            load(path)
+
+
 def test_damaged_checkpoints_are_rejected(interrupted_fit, rows, path, rng):
     estimator, contents = interrupted_fit
     not_usable = r"is not a usable checkpoint: .*Remove the file to start again, or pass another path\."

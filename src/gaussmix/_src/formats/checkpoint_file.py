@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaussmix._src.formats.envelope import Header, Tensors, get_value
+from gaussmix._src.formats.envelope import CHECKPOINT_FORMAT, Header, Tensors, get_value
 from gaussmix._src.formats.files import unpacked, write_whole
 from gaussmix._src.formats.record import Damaged, Json, are_lists
 from gaussmix._src.noise_component import NOISE_ARRAYS
 from gaussmix._src.numerics.arrays import Array, copied
 
-CHECKPOINT_FORMAT, CHECKPOINT_VERSION = "gaussmix-checkpoint", 1
+CHECKPOINT_VERSION = 1
 _TRACE_ARRAYS = "log_likelihood", "objective"
 _RUN_ARRAYS = ("weights", "means", "covariances", *_TRACE_ARRAYS)
 _MEMORY = "memory."

@@ -22,11 +22,13 @@ from gaussmix._src.numerics.arrays import Array
 
 FORMAT = "gaussmix-mixture"
 MIXTURES_FORMAT = "gaussmix-mixtures"
+CHECKPOINT_FORMAT = "gaussmix-checkpoint"
 _KEY = "gaussmix"
 _FOREIGN = "it is a safetensors file, but of other software"
 _OTHER_FORMATS = {
     FORMAT: "it contains a single mixture, which gaussmix.Mixture.load reads",
     MIXTURES_FORMAT: "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads",
+    CHECKPOINT_FORMAT: "it is the checkpoint of a fit, which resumes if an equal estimator with checkpoint= is fitted",
 }
 _MAX_HEADER_BYTES = 100_000_000  # maximum size of a header that safetensors can read
 

@@ -600,3 +600,10 @@ def test_mixtures_are_sampled_from_a_singular_sandwich_covariance(rng):
     found = GaussianMixture(1).fit(X).inference(X, kind="sandwich")
     drawn = np.array([mixture.parameters.means[0] for mixture in found.sample_mixtures(4_000)])
     np.testing.assert_allclose(drawn.std(axis=0), found.bse[1:4], rtol=0.05)  # `bse` begins with the weight
+
+
+def test_sampled_mixtures_with_infinite_covariances_are_rejected():
+    found = fitted().inference(rows(), kind="outer")
+    uncertain = replace(found, optimum=replace(found.optimum, total_weight=1e-6))
+    with pytest.raises(ValueError, match=r"^Drawn covariances overflow, .*\. Use bootstrap\(X\)\.$"):
+        uncertain.sample_mixtures()

@@ -104,6 +104,10 @@ class Inference(MixtureEstimates):
         ----------
         n_samples : number of mixtures to draw.
         rng : a `numpy.random.Generator`, or a seed.
+
+        Raises
+        ------
+        ValueError : drawn covariances overflow, because the rows hardly determine some parameters.
         """
         drawn = self.optimum.draw_models(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)

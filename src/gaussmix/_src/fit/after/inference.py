@@ -190,7 +190,10 @@ class LocalMaximum:
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Draw models with coordinates that are normal around the maximum, with the covariance of the given `kind`."""
+        """Draw models with coordinates that are normal around the maximum, with the covariance of the given `kind`.
+
+        Raises ValueError if covariances overflow, because the rows hardly determine them.
+        """
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -200,7 +203,13 @@ class LocalMaximum:
                 variances, axes = np.linalg.eigh(covariance)
                 root = axes * np.sqrt(np.maximum(variances, 0.0))
             points = rng.normal(size=(n_models, len(covariance))) @ (steep @ root).T
-        return [at.model_at(point) for point in points]
+        with np.errstate(over="ignore", invalid="ignore"):
+            models = [at.model_at(point) for point in points]
+        if not all(np.isfinite(model.covariances.array).all() for model in models):
+            raise ValueError(
+                "Drawn covariances overflow, because the rows hardly determine some parameters. Use bootstrap(X)."
+            )
+        return models
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
         """Compute derivatives (m, p) of a function of the model with respect to coordinates, by finite differences."""

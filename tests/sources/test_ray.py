@@ -350,6 +350,16 @@ def test_column_types_do_not_depend_on_nulls_in_the_first_partition():
         assert mixture().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1
 
 
+def test_integers_that_become_equal_as_doubles_are_rejected_in_every_partition():
+    integers = pd.DataFrame({"a": np.arange(50) % 7, "b": 2**60 + np.arange(50)})
+    parts = [integers.astype(float), integers]
+    for data in ray.data.from_pandas(parts), [*map(ray.put, parts)]:
+        with pytest.raises(ValueError, match="Input X, column 'b', contains integers"):
+            mixture().fit(data)
+    expected = mixture().fit(pd.concat([integers[["a"]].astype(float)] * 2))
+    assert_same_fit(mixture().fit([ray.put(part[["a"]]) for part in parts]), expected)
+
+
 def test_empty_partitions_before_the_first_row_are_ignored(whole):
     """Check partitions without rows, whose columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)

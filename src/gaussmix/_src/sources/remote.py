@@ -170,6 +170,8 @@ class LazySource(Source):
             invalid_reason = rows.invalid_reason if rows.n_rows else f"{self._name} has no rows."
             if invalid_reason is not None:
                 raise ValueError(invalid_reason)
+            # Partitions that were not examined when the table was opened may have further columns of integers.
+            self.integer_columns = sorted({*self.integer_columns, *rows.integer_columns})
             log.info("loaded %s: %d rows, %.3g s", self._name, rows.n_rows, perf_counter() - began)
         return rows
 

@@ -172,12 +172,15 @@ def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
     return table
 
 
-def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
-    """Count the rows of a partition; raise ValueError if its columns differ from the first partition."""
+def _count(part: Any, index: int, columns: Columns, n_columns: int) -> tuple[int, Sequence[int]]:
+    """Return the number of rows of a partition, and the indices of its columns of 64-bit integers.
+
+    Raises ValueError if the columns of the partition differ from the first partition.
+    """
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
     if not table.num_rows:  # a Ray filter that removes all rows also removes the columns
-        return 0
+        return 0, ()
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:
         raise ValueError(
@@ -187,7 +190,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
         raise ValueError(
             f"{where} is an array of {table.num_columns} columns, but the first partition has {n_columns}."
         )
-    return int(table.num_rows)
+    return table.num_rows, result.integer_columns
 
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:

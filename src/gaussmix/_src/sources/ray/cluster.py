@@ -35,19 +35,24 @@ _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 
 
 def loaded(
-    parts: Sequence[Any], about: About, count: Callable[[Any, int], int], cut: Callable[[Any, int, int], Block]
+    parts: Sequence[Any],
+    about: About,
+    count: Callable[[Any, int], tuple[int, Sequence[int]]],
+    cut: Callable[[Any, int, int], Block],
 ) -> Source:
     """Return a source of rows on the nodes of a cluster, given Ray references to partitions.
 
-    `count`, a function of a partition and its index, returns the number of rows. `cut`, a function of a partition, a
-    first row and an end, returns these rows as a block.
+    `count`, a function of a partition and its index, returns the number of rows and the indices of columns of 64-bit
+    integers. `cut`, a function of a partition, a first row and an end, returns these rows as a block.
 
     Raises ImportError if a worker has no gaussmix, or a different version from this process.
     """
     workers = RayWorkers(about.name)
     counts = [start_task("count", count, part, index) for index, part in enumerate(parts)]
-    sizes = workers.results(counts, lambda index: f"with partition {index} of {about.name}")
-    return RayCluster(workers, parts, sizes, about, cut)
+    results = workers.results(counts, lambda index: f"with partition {index} of {about.name}")
+    source = RayCluster(workers, parts, [n_rows for n_rows, _ in results], about, cut)
+    source.integer_columns = sorted({column for _, columns in results for column in columns})
+    return source
 
 
 class RayWorkers:

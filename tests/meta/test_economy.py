@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34270,
+    "src": 34322,
     "cpp": 12966,
-    "tests": 32919,
+    "tests": 33049,
     "bench": 2583,
     "tools": 658,
     "files": 989,
     "inner imports of tests": 329,
-    "monkeypatched names": 95,
+    "monkeypatched names": 96,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

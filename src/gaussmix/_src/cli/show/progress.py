@@ -100,6 +100,6 @@ def progress(output: str = "") -> Iterator[Bars]:
     hidden = is_quiet() or shows_rows or not console.is_terminal
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
-    bars = Bars(*columns, *left, console=console, transient=True, disable=hidden)
-    with nullcontext() if hidden else bars:  # because rich before version 14.3 ends hidden bars with an empty line
+    bars = Bars(*columns, *left, console=console, transient=True)
+    with nullcontext() if hidden else bars:  # because rich before version 14.3 ends disabled bars with an empty line
         yield bars

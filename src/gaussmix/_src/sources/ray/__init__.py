@@ -23,7 +23,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.tables.base import fill_null_types, is_numeric
-from gaussmix._src.sources.tables.typed_table import native
+from gaussmix._src.sources.tables.typed_table import native_array
 
 RESULT = "result"  # name of the column that predictions add to a data set
 
@@ -98,7 +98,7 @@ def _table(part: Any, where: str) -> pa.Table:
         part = plain_array(part)
         if part.ndim != 2 or part.dtype.kind not in "biuf":
             raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of two axes and real numbers.")
-        return pa.table(list(map(native, part.T)), names=invented_names(part.shape[1]))
+        return pa.table(list(map(native_array, part.T)), names=invented_names(part.shape[1]))
     try:
         is_pandas = isinstance(part, pd.DataFrame)
         return _flat(pa.Table.from_pandas(part, preserve_index=False) if is_pandas else pa.table(part))

@@ -187,7 +187,7 @@ class NpyTable(TypedTable):
         with self.source.opened() as opened:
             for first in range(0, self.n_rows, step):
                 names = self._rows(opened, first, min(step, self.n_rows - first), columns)
-                yield pa.record_batch({name: native(column) for name, column in names.items()})
+                yield pa.record_batch({name: native_array(column) for name, column in names.items()})
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         file, size, step = self.file, self.file.dtype.itemsize, batch_rows(self.file.n_columns)
@@ -217,7 +217,7 @@ class NpyTable(TypedTable):
         return np.frombuffer(raw, self.file.dtype)
 
 
-def native(column: NDArray[Any]) -> NDArray[Any]:
+def native_array(column: NDArray[Any]) -> NDArray[Any]:
     """Return the numbers of a column as a contiguous array of a type that Arrow has; round long doubles to float64."""
     is_long = column.dtype.kind == "f" and column.dtype.itemsize > 8
     return np.ascontiguousarray(column, np.float64 if is_long else column.dtype.newbyteorder("="))
@@ -233,6 +233,6 @@ def read_npy(source: Input) -> TypedTable:
     source.dialect.check_width(source.name, file.n_columns)
     names = file.dtype.names or invented_names(file.n_columns)
     kinds = [file.dtype[name] for name in file.dtype.names or ()] or [file.dtype] * file.n_columns
-    types = [pa.array(native(np.empty(0, kind))).type for kind in kinds]
+    types = [pa.array(native_array(np.empty(0, kind))).type for kind in kinds]
     schema = pa.schema(zip(names, types, strict=True))
     return NpyTable.from_input(source, schema, has_names=bool(file.dtype.names), file=file)

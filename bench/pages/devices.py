@@ -1,13 +1,13 @@
 """Measure an EM step on the device of PyTorch's tensors: gaussmix, scikit-learn, tgmm, and gaussmix on NumPy arrays.
 
     python -m bench.pages.devices                     # on the processor; writes bench/results/devices.md
-    python -m bench.pages.devices --device cuda       # on a GPU, with the sizes for which GPUs are used
+    python -m bench.pages.devices --device cuda       # on a GPU, with larger tables; writes bench/results/gpu.md
     python -m bench.pages.devices --quick             # with a 20th of the rows; printed only
 
 All fits start from the same parameters. A step is the difference between fits of six steps and of one step, divided by
 five; the least of three repeats counts, and the fits alternate. The limit is the time that the two matrix products of
 a step would take at the rate of a product of two 4096 x 4096 matrices on the same device. tgmm is measured if it is
-installed.
+installed. On a GPU, steps are also measured without gaussmix's Triton kernels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import sklearn.mixture
@@ -27,6 +28,7 @@ from sklearn import config_context
 
 from bench.pages.base import Page, least_seconds, parser_of
 from gaussmix import GaussianMixture
+from gaussmix._src.engines.device import passes
 
 Case = tuple[int, int, int, str]  # rows, features, components and covariance structure
 ON_PROCESSOR: list[Case] = [
@@ -91,6 +93,8 @@ def steps_of(case: Case, device: str, n_threads: int) -> dict[str, float]:
 
     ours = partial(GaussianMixture, n_jobs=n_threads)
     fits: dict[str, Callable[[int], None]] = {"ours": partial(fit, ours, X, start)}
+    if device != "cpu":
+        fits["library"] = patch.object(passes, "has_kernels", return_value=False)(partial(fit, ours, X, start))
     if n_rows * K <= MAX_RESPONSIBILITIES:
         theirs = partial(sklearn.mixture.GaussianMixture, init_params="random")
         fits["scikit-learn"] = partial(fit, theirs, X, start)
@@ -119,6 +123,7 @@ def main() -> None:
     is_gpu = arguments.device != "cpu"
     name = torch.cuda.get_device_name() if is_gpu else "the processor"
     page = Page(__file__, "Rows on a device", f"n_threads = {arguments.threads}, device: {name}")
+    page.name = "gpu" if is_gpu else page.name
     page.machine["PyTorch"] = torch.__version__
     rate = rate_of_products(arguments.device)
     tgmm = f", tgmm {version('tgmm')}" if find_spec("tgmm") is not None else ""
@@ -132,7 +137,8 @@ def main() -> None:
         n_rows = n_rows // 20 if arguments.quick else n_rows
         steps = steps_of((n_rows, d, K, name), arguments.device, arguments.threads)
         limit = 2 * n_rows * K * N_FEATURES_OF_PRODUCTS[name](d) / rate
-        milliseconds = [steps.get(key) for key in ("ours", "scikit-learn", "tgmm", "numpy")] + [limit]
+        columns = ("ours", *(["library"] if is_gpu else []), "scikit-learn", "tgmm", "numpy")
+        milliseconds = [steps.get(key) for key in columns] + [limit]
         others = [f"{steps[key] / steps['ours']:.1f}" if key in steps else "" for key in ("scikit-learn", "tgmm")]
         return [
             f"{n_rows:,} × {d}, K = {K:,}, {name}",
@@ -141,7 +147,8 @@ def main() -> None:
             *([f"{steps['memory']:,.0f}"] if is_gpu else []),
         ]
 
-    libraries = "gaussmix + PyTorch | scikit-learn + PyTorch | tgmm | gaussmix on NumPy arrays | limit"
+    ours = "gaussmix + PyTorch" + (" | … without kernels" if is_gpu else "")
+    libraries = f"{ours} | scikit-learn + PyTorch | tgmm | gaussmix on NumPy arrays | limit"
     ratios = "scikit-learn / gaussmix | tgmm / gaussmix" + (" | MB in addition to the rows" if is_gpu else "")
     page.table(f"rows, components, structure | {libraries} | {ratios}", map(row_of, ON_GPU if is_gpu else ON_PROCESSOR))
     if not arguments.quick:

@@ -34,6 +34,8 @@ class JointDensity:
     ----------
     second : products in the features φ: of all pairs (`Second.FULL`), or squares (`Second.DIAGONAL`).
     is_by_products : whether the density of each component is computed by matrix products, (n_components,).
+    theta : natural parameters θ of the components, (n_components, n_values), if `is_by_products` is True for each of
+        them; otherwise None.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class JointDensity:
         whitening, K, standardisation = parameters.whitening, len(parameters.means), measured.standardisation
         self._shape = whitening.factor_shape
         self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
-        self.is_by_products = np.zeros(K, np.bool_)
+        self.is_by_products, self.theta = np.zeros(K, np.bool_), None
         if may_use_products and self._shape is not FactorShape.LOW_RANK:
             theta, errors = _natural_parameters(parameters, standardisation, measured.longest(rows, self.second))
             self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
+            self.theta = theta if self.is_by_products.all() else None
         self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # replaces squares that overflow
         by_products, others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
         self._whitens_once = self._shape is FactorShape.TRIANGULAR and whitening.is_shared and len(by_products) > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from math import exp
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,9 @@ from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_ho
 
 # Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB (in the cache) on a CPU.
 MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
+# Triton's kernels store at most this number of columns (components or features) in registers, and their compilation,
+# which takes seconds, saves time only if a pass computes at least this number of products φ_i θ_ik.
+MAX_KERNEL_COLUMNS, MIN_KERNEL_WORK = 64, 2**28
 
 
 class Pass:
@@ -40,7 +45,9 @@ class Pass:
     def __init__(
         self, block: Block, parameters: Parameters | None, n_components: int, rule: AssignmentRule = AssignmentRule.SOFT
     ) -> None:
-        self._block, self._parameters, self._K, self._rule = block, parameters, n_components, rule
+        self._block, self._K, self._rule = block, n_components, rule
+        self._log_noise = -np.inf if parameters is None else parameters.log_noise_density
+        self._distant_limit = -np.inf if parameters is None else parameters.distant_limit
         rows: Any = block.rows
         self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
         self._precision, d = rows.precision, rows.shape[1]
@@ -112,6 +119,8 @@ class Pass:
             return np.broadcast_to([bool((each >= 0).all()) for each in remainder], self._K)
         least = self._precision**0.75 * np.eye(len(inverse))  # smaller parts of the variance of all rows are rounding
         standardised = inverse.T @ remainder @ inverse + mass[:, None, None] * least
+        if _is_positive(standardised):  # one call for all components, because a call for each takes milliseconds
+            return np.ones(self._K, np.bool_)
         return np.broadcast_to([_is_positive(each) for each in standardised], self._K)
 
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
@@ -119,13 +128,12 @@ class Pass:
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = send(by_products), send(anchor)
 
-        def sum_part(part: Block) -> Sums:
+        kernels, theta = (None, None) if others else self._kernels(spec.second)
+
+        def sum_by_library(part: Block, weight: Any) -> list[Any]:
             rows = self._rows_of(part)
             log_density, likelihoods, scale = self._assign_rows(part, rows)
-            are_distant = self._are_distant(log_density)
-            if part.row_weight is not None:
-                weight = send(part.row_weight)
-                are_distant, log_density = are_distant & (weight > 0), log_density * weight
+            if weight is not None:
                 scale = scale * weight[:, None]
             features = rows.features(spec.second) if len(by_products) else None
             has_noise = likelihoods.shape[1] > self._K
@@ -134,22 +142,35 @@ class Pass:
                 resp, features = likelihoods, features * scale
             else:
                 resp = likelihoods * scale
-            sums = [xp.sum(xp.astype(are_distant, xp.int64)), xp.sum(log_density), xp.sum(resp[:, self._K :])]
+            sums = [log_density, xp.sum(resp[:, self._K :])]
             if features is not None:
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ features)
             for k in others:
                 sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
-            return Sums(sums)
+            return sums
 
-        on_device = self._block.sum_of(sum_part, self._n_part_rows)
+        def sum_part(part: Block) -> Sums:
+            weight: Any = None if part.row_weight is None else send(part.row_weight)
+            if kernels is None:
+                log_density, *sums = sum_by_library(part, weight)
+            else:
+                log_density, *sums = kernels.sum_features(theta, part, weight)
+            are_distant = self._are_distant(log_density)
+            if weight is not None:
+                are_distant, log_density = are_distant & (weight > 0), log_density * weight
+            return Sums([xp.sum(xp.astype(are_distant, xp.int64)), xp.sum(log_density), *sums])
+
+        on_device = self._block.sum_of(sum_part, self._n_part_rows if kernels is None else kernels.n_part_rows)
         n_distant, log_likelihood, noise_mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
         mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
+            of_features = spec.second if kernels is None else kernels.second
+            masses, sums_of_rows, squares = self._measured.standardisation.moments(sums.pop(0), of_features)
             centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
-            moments = self._measured.standardisation.moments(sums.pop(0), spec.second)
-            some = BlockMoments(*moments, centre, 0.0, 0.0, spec).about(anchor[by_products])
+            squares = None if second is None else squares
+            some = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[by_products])
             mass[by_products], first[by_products] = some.mass, some.first
             if second is not None:
                 second[by_products] = some.second
@@ -163,16 +184,31 @@ class Pass:
         result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=float(noise_mass))
         return result, int(n_distant)
 
+    def _kernels(self, second: Second) -> tuple[Any, Any]:
+        """Return `TritonKernels` that can sum moments in the form `second`, and their table of θ; otherwise None."""
+        density, block, rows = self._joint_density, self._block, cast(DeviceArray, self._block.rows)
+        if density is None or density.theta is None or second not in (density.second, Second.NONE):
+            return None, None
+        n_columns, n_values, has_noise = *density.theta.shape, self._log_noise > -np.inf
+        is_small = max(n_columns + has_noise, rows.shape[1]) <= MAX_KERNEL_COLUMNS
+        is_long = len(rows.whole) * n_columns * n_values >= MIN_KERNEL_WORK
+        if block.log_prior is not None or not is_small or not is_long or not has_kernels(rows):
+            return None, None
+        key, known = (density.second, n_columns, has_noise), self._measured.kernels
+        if key not in known:
+            module = import_module("gaussmix._src.engines.device.triton_kernels")  # imports PyTorch and Triton
+            known[key] = module.TritonKernels(rows.whole, self._measured.on_device, *key, MAX_PASS_VALUES)
+        return known[key], known[key].send(density.theta, self._log_noise)
+
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)
 
     def _joint(self, part: Block, rows: StandardisedRows) -> Any:
         """Compute log p(x, k), in nats, with a last column for the noise component if there is one."""
         assert self._joint_density is not None, "densities need parameters"
-        assert self._parameters is not None, "densities need parameters"
-        joint, log_noise = self._joint_density(rows), self._parameters.log_noise_density
-        if log_noise > -np.inf:
-            joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], log_noise)], axis=1)
+        joint = self._joint_density(rows)
+        if self._log_noise > -np.inf:
+            joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], self._log_noise)], axis=1)
         table = part.log_prior_table(joint.shape[1])
         if table is None:
             return joint
@@ -185,7 +221,7 @@ class Pass:
 
     def _are_distant(self, log_density: Any) -> Any:
         """Return whether each row is far from every mean, with the same limit as `distant_rows`."""
-        return log_density < (-np.inf if self._parameters is None else self._parameters.distant_limit - 1.0)
+        return log_density < self._distant_limit - 1.0
 
     def _assign_rows(self, part: Block, rows: StandardisedRows) -> tuple[Any, Any, Any]:
         """Return log-likelihoods (n_rows,), relative likelihoods (n_rows, n_components), and a factor (n_rows, 1).
@@ -222,10 +258,19 @@ class Pass:
         return [xp.sum(resp), xp.sum(weighted, axis=0), squares]
 
 
-def _is_positive(matrix: Array) -> bool:
-    """Return whether a symmetric matrix is positive definite, or the zero matrix."""
+def has_kernels(rows: DeviceArray) -> bool:
+    """Return whether rows are a PyTorch tensor on an NVIDIA GPU of the generation that the kernels were measured on."""
+    values = rows.values
+    if not getattr(values, "is_cuda", False) or find_spec("triton") is None:
+        return False
+    torch = import_module("torch")
+    return torch.version.cuda is not None and torch.cuda.get_device_capability(values.device)[0] == 9  # H100, H200
+
+
+def _is_positive(matrices: Array) -> bool:
+    """Return whether one or several symmetric matrices are all positive definite, or all zero."""
     try:
-        np.linalg.cholesky(matrix)
+        np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError:
-        return not matrix.any()
+        return not matrices.any()
     return True

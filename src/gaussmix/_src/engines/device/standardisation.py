@@ -60,7 +60,10 @@ class Standardisation(NamedTuple):
         return cls(to_host(first_row).astype(np.float64) + mean, deviations, scale, np.linalg.inv(scale).T)
 
     def moments(self, sums: Array, second: Second) -> tuple[Array, Array, Array | None]:
-        """Turn sums of features (n, n_values) into masses, first and second moments about the centre, in data units."""
+        """Turn sums of features (n, n_values) into masses, first and second moments about the centre, in data units.
+
+        `second` tells which features were summed, as in `StandardisedRows.features`.
+        """
         d = len(self.centre)
         if second is not Second.FULL:
             products, first, mass = sums[:, : -1 - d], sums[:, -1 - d : -1] * self.deviations, sums[:, -1]
@@ -131,10 +134,11 @@ class MeasuredRows:
     Attributes
     ----------
     standardisation, on_device : standardisation of the rows in NumPy arrays, and its copy on the device.
+    kernels : `TritonKernels` for these rows, by the features and components for which they were created.
     """
 
     def __init__(self, rows: DeviceArray) -> None:
-        self._longest: dict[Second, float] = {}
+        self._longest, self.kernels = dict[Second, float](), dict[Any, Any]()
         self.standardisation = Standardisation.from_rows(rows)
         self.on_device = Standardisation(*map(rows.send, self.standardisation))
 

@@ -15,6 +15,7 @@ from random_parameters import SPECS, random_parameters
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC, n_components_test
+from gaussmix._src.engines.device.engine import DeviceEngine
 from gaussmix._src.engines.device.passes import Pass
 from gaussmix._src.numerics import device_array
 
@@ -205,6 +206,19 @@ def test_moments_of_a_pass_in_many_parts_equal_the_moments_of_one_part(factor_sh
     found = sum_moments()
     for name in ("mass", "first", "second", "log_likelihood", "row_weight"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-10)
+
+
+def test_an_em_step_on_a_device_is_one_pass_over_all_rows(rng, dispatch, monkeypatch):
+    """The core needs a pass for each node of the summation tree, but passes on a device have a large constant time."""
+    X, blocks, step = to_strict(rng.normal(size=(150_000, 2))), [], DeviceEngine.step
+
+    def recorded_step(self, block, *arguments, **options):
+        blocks.append(block.n_rows)
+        return step(self, block, *arguments, **options)
+
+    monkeypatch.setattr(DeviceEngine, "step", recorded_step)
+    GaussianMixture(1, max_iter=1).fit(X)
+    assert set(blocks) == {150_000}
 
 
 def test_sums_in_float32_add_the_sums_of_leaves(rng, monkeypatch):

@@ -63,7 +63,7 @@ class JointDensity:
             self._theta = rows.send(np.vstack((whitened.T, np.full_like(constants, -0.5), constants)))
             self._common = self._factors(0)
         elif len(by_products):
-            self._theta = rows.send(theta[by_products].T)
+            self._theta = rows.send(theta[by_products])
 
     def __call__(self, rows: StandardisedRows) -> Any:
         """Compute log p(x, k), (n_rows, n_components)."""
@@ -73,7 +73,7 @@ class JointDensity:
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
             columns.append(xp.concat((whitened, squares, xp.ones_like(squares)), axis=1) @ self._theta)
         elif self._theta is not None:
-            columns.append(rows.features(self.second) @ self._theta)
+            columns.append(xp.matrix_transpose(self._theta @ rows.features(self.second)))
         for k, *on_device in self._on_device:
             whitened = self._whiten(rows.rows - on_device[0], *on_device[1:])
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)

@@ -138,14 +138,14 @@ class Pass:
             features = rows.features(spec.second) if len(by_products) else None
             has_noise = likelihoods.shape[1] > self._K
             # The factors of rows are multiplied into the smaller of the two tables.
-            if features is not None and not others and not has_noise and features.shape[1] < self._K:
-                resp, features = likelihoods, features * scale
+            if features is not None and not others and not has_noise and features.shape[0] < self._K:
+                resp, features = likelihoods, features * xp.matrix_transpose(scale)
             else:
                 resp = likelihoods * scale
             sums = [log_density, xp.sum(resp[:, self._K :])]
             if features is not None:
                 some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
-                sums.append(xp.matrix_transpose(some) @ features)
+                sums.append(xp.matrix_transpose(some) @ xp.matrix_transpose(features))
             for k in others:
                 sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
             return sums

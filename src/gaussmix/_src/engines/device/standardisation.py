@@ -102,25 +102,32 @@ class StandardisedRows:
         self._xp, self._standardisation, self._features = rows.namespace, standardisation, dict[Second, Any]()
 
     def coordinates(self, second: Second) -> Any:
-        """Return y of each row, with the matrix S = `scale` if `second` is `FULL`, and otherwise with a diagonal S."""
-        standardisation = self._standardisation
-        is_full = second is Second.FULL
-        return self.offsets @ standardisation.inverse if is_full else self.offsets / standardisation.deviations
+        """Return y of each row as a column of a table, (n_features, n_rows).
+
+        The matrix S is `scale` if `second` is `FULL`, and otherwise diagonal.
+        """
+        standardisation, xp = self._standardisation, self._xp
+        if second is Second.FULL:
+            return xp.matrix_transpose(standardisation.inverse) @ xp.matrix_transpose(self.offsets)
+        return xp.matrix_transpose(self.offsets / standardisation.deviations)
 
     def features(self, second: Second) -> Any:
-        """Return φ: all products z_i z_j of z = (y, 1) (`FULL`, see `pairs`), (y_i², y, 1) (`DIAGONAL`), or (y, 1)."""
+        """Return φ of each row as a column of a table, (n_values, n_rows), because libraries join its rows faster.
+
+        φ contains all products z_i z_j of z = (y, 1) (`FULL`, see `pairs`), (y_i², y, 1) (`DIAGONAL`), or (y, 1).
+        """
         if second not in self._features:
             y, xp = self.coordinates(second), self._xp
-            columns = [y, xp.ones_like(y[:, :1])]
+            blocks = [y, xp.ones_like(y[:1, :])]
             if second is Second.FULL:
-                twice, P = xp.concat(2 * columns, axis=1), y.shape[1] + 1
-                z = twice[:, :P]
-                columns = [z * twice[:, start : start + P] for start in range((P + 1) // 2)]
+                twice, P = xp.concat(2 * blocks, axis=0), y.shape[0] + 1
+                z = twice[:P, :]
+                blocks = [z * twice[start : start + P, :] for start in range((P + 1) // 2)]
                 if P % 2 == 0:  # the difference P / 2 occurs twice
-                    columns.append(z[:, : P // 2] * z[:, P // 2 :])
+                    blocks.append(z[: P // 2, :] * z[P // 2 :, :])
             elif second is Second.DIAGONAL:
-                columns = [y * y, *columns]
-            self._features[second] = xp.concat(columns, axis=1)
+                blocks = [y * y, *blocks]
+            self._features[second] = xp.concat(blocks, axis=0)
         return self._features[second]
 
 
@@ -151,7 +158,7 @@ class MeasuredRows:
             whole: Any = rows.whole
             xp, leaves = whole.namespace, Block(0, whole).split()
             coordinates = (StandardisedRows(leaf, self.on_device).coordinates(second) for leaf in leaves)
-            squares = xp.max(xp.stack([xp.max(xp.sum(y * y, axis=1)) for y in coordinates]))
+            squares = xp.max(xp.stack([xp.max(xp.sum(y * y, axis=0)) for y in coordinates]))
             self._longest[second] = float(squares) ** 0.5
         return self._longest[second]
 

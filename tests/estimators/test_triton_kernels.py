@@ -61,3 +61,14 @@ def test_kernels_sum_the_same_moments_as_matrix_products(
     names = ["mass", "first", "log_likelihood", "row_weight", "noise_mass"] + ["second"] * (second is not Second.NONE)
     for name in names:
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)
+
+
+def test_kernels_add_the_sums_of_several_parts_and_programs(sum_moments, rng, monkeypatch):
+    triton_kernels = pytest.importorskip("gaussmix._src.engines.device.triton_kernels")
+    parameters = random_parameters(rng, 3, 2, FactorShape.TRIANGULAR)
+    block = Block(0, 2 * rng.normal(size=(200, 2)))
+    monkeypatch.setattr(triton_kernels, "SUM_ROWS", 32)
+    monkeypatch.setattr(passes, "MAX_PASS_VALUES", 90 * (16 + 2 + 1))  # parts of 90 rows
+    (expected, _), (found, _) = sum_moments(block, parameters, MomentSpec(Second.FULL))
+    for name in ("mass", "first", "second", "log_likelihood"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)

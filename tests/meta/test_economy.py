@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34322,
+    "src": 34522,
     "cpp": 12966,
-    "tests": 33049,
-    "bench": 2583,
+    "tests": 33118,
+    "bench": 2593,
     "tools": 658,
-    "files": 989,
-    "inner imports of tests": 329,
-    "monkeypatched names": 96,
+    "files": 992,
+    "inner imports of tests": 332,
+    "monkeypatched names": 102,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

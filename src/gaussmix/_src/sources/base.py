@@ -134,17 +134,13 @@ class Source(ABC):
             states[0] = states[0] if 0 in states else task.open(whole)
             return task.call(whole, states[0])
         tree, left = Tree[S](), self.memory
-        for node in self.tree_nodes():
+        for node in nodes(self.blocks()):
             state = states.pop(node.first_row, None) or task.open(node)
             tree.add(task.call(node, state), node.n_leaves)
             left -= state.n_bytes
             if left > 0:
                 states[node.first_row] = state
         return tree.total
-
-    def tree_nodes(self) -> Iterable[Block]:
-        """Return the rows as blocks that each fill a node of the summation tree."""
-        return nodes(self.blocks())
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
         """Call a picklable function for each leaf (65,520 rows), and return the sum of the results."""

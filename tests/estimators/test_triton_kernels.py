@@ -29,8 +29,9 @@ def sum_moments(monkeypatch):
         step = passes.Pass(on_device, parameters, len(parameters.means))
         by_products = step.sum_moments(spec, parameters.means)
         monkeypatch.setattr(passes, "has_kernels", lambda rows: True)
-        assert step._kernels(spec.second)[0] is not None
-        return by_products, step.sum_moments(spec, parameters.means)
+        by_kernels = step.sum_moments(spec, parameters.means)
+        assert step._measured.kernels
+        return by_products, by_kernels
 
     monkeypatch.setattr(passes, "has_kernels", lambda rows: False)
     monkeypatch.setattr(passes, "MIN_KERNEL_WORK", 0)
@@ -72,3 +73,12 @@ def test_kernels_add_the_sums_of_several_parts_and_programs(sum_moments, rng, mo
     (expected, _), (found, _) = sum_moments(block, parameters, MomentSpec(Second.FULL))
     for name in ("mass", "first", "second", "log_likelihood"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)
+
+
+def test_a_pass_without_compiled_kernels_warns_and_uses_matrix_products(sum_moments, rng, monkeypatch):
+    triton_kernels = pytest.importorskip("gaussmix._src.engines.device.triton_kernels")
+    parameters = random_parameters(rng, 3, 2, FactorShape.TRIANGULAR)
+    monkeypatch.setattr(triton_kernels, "_assign_rows", None)
+    with pytest.warns(RuntimeWarning, match=r"Triton could not compile kernels for the GPU \(TypeError: "):
+        expected, found = sum_moments(Block(0, rng.normal(size=(50, 2))), parameters, MomentSpec(Second.FULL))
+    assert found[0].log_likelihood == expected[0].log_likelihood

@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34522,
+    "src": 34536,
     "cpp": 12966,
-    "tests": 33118,
+    "tests": 33126,
     "bench": 2593,
     "tools": 658,
     "files": 992,
     "inner imports of tests": 332,
-    "monkeypatched names": 102,
+    "monkeypatched names": 103,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

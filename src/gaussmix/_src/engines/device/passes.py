@@ -16,6 +16,7 @@ from gaussmix._src.engines.base import NEGLIGIBLE_NATS
 from gaussmix._src.engines.device.joint_density import JointDensity
 from gaussmix._src.engines.device.standardisation import MeasuredRows, StandardisedRows
 from gaussmix._src.engines.joint import one_hot
+from gaussmix._src.errors import warn
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Sums
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
@@ -196,9 +197,10 @@ class Pass:
             return None, None
         key, known = (density.second, n_columns, has_noise), self._measured.kernels
         if key not in known:
-            module = import_module("gaussmix._src.engines.device.triton_kernels")  # imports PyTorch and Triton
-            known[key] = module.TritonKernels(rows.whole, self._measured.on_device, *key, MAX_PASS_VALUES)
-        return known[key], known[key].send(density.theta, self._log_noise)
+            known.clear()  # because the tables of kernels take half a gigabyte
+            known[key] = _compiled_kernels(rows.whole, self._measured, *key)
+        kernels = known[key]
+        return kernels, None if kernels is None else kernels.send(density.theta, self._log_noise)
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)
@@ -265,6 +267,19 @@ def has_kernels(rows: DeviceArray) -> bool:
         return False
     torch = import_module("torch")
     return torch.version.cuda is not None and torch.cuda.get_device_capability(values.device)[0] == 9  # H100, H200
+
+
+def _compiled_kernels(
+    rows: DeviceArray, measured: MeasuredRows, second: Second, n_components: int, has_noise: bool
+) -> Any:
+    """Return `TritonKernels`; or warn and return None, because Triton needs a C compiler and the headers of Python."""
+    try:
+        module = import_module("gaussmix._src.engines.device.triton_kernels")  # imports PyTorch and Triton
+        return module.TritonKernels(rows, measured.on_device, second, n_components, has_noise, MAX_PASS_VALUES)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        warn(f"Triton could not compile kernels for the GPU ({reason}), so each step takes several times as long.")
+        return None
 
 
 def _is_positive(matrices: Array) -> bool:

@@ -43,7 +43,7 @@ def _standardise(
     BLOCK: tl.constexpr,
 ) -> None:
     """Write z = (y, 1) of a block of rows to columns of the table z, and zeros for rows after the last."""
-    row, column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, SIZE)
+    row, column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, SIZE).to(tl.int64)
     is_feature, is_row = column < n_features, row < n_rows
     cells = row[:, None].to(tl.int64) * row_stride + column[None, :] * column_stride
     is_cell = is_row[:, None] & is_feature[None, :]
@@ -169,6 +169,8 @@ class TritonKernels:
         self._centre = standardisation.centre
         inverse = standardisation.inverse if is_full else torch.diag(1 / standardisation.deviations)
         self._inverse = inverse.contiguous()
+        theta = self.send(np.zeros((n_components, len(left))), 0.0)
+        self.sum_features(theta, Block(0, rows[:1]), None)  # compiles the kernels, or fails before the first step
 
     def send(self, theta: Array, log_noise_density: float) -> Any:
         """Return natural parameters θ, (n_components, n_values), and the density of noise as a table on the device."""

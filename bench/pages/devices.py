@@ -6,9 +6,9 @@
 
 All fits start from the same parameters. A step is the difference between fits of six steps and of one step, divided by
 five; the least of three repeats counts, and the fits alternate. On a machine with a GPU, fits of NumPy arrays are not
-repeated. The limit is the time that the two matrix products of a step would take at the rate of a product of two
-4096 x 4096 matrices on the same device. tgmm is measured if it is installed. On a GPU, steps are also measured without
-gaussmix's Triton kernels.
+repeated, because they take seconds. The limit is the time that the two matrix products of a step would take at the rate
+of a product of two 4096 x 4096 matrices on the same device. tgmm is measured if it is installed. On a GPU, steps are
+also measured without gaussmix's Triton kernels.
 """
 
 from __future__ import annotations
@@ -127,12 +127,13 @@ def main() -> None:
     is_gpu = arguments.device != "cpu"
     name = torch.cuda.get_device_name() if is_gpu else "the processor"
     page = Page(__file__, "Rows on a device", f"n_threads = {arguments.threads}, device: {name}")
-    page.name = "gpu" if is_gpu else page.name
+    if is_gpu:
+        page.name = "gpu"
     page.machine["PyTorch"] = torch.__version__
     rate = rate_of_products(arguments.device)
-    tgmm = f", tgmm {version('tgmm')}" if find_spec("tgmm") is not None else ""
+    others = "".join(f", {name} {version(name)}" for name in ("tgmm", "triton") if find_spec(name) is not None)
     page.say(
-        f"PyTorch {torch.__version__}{tgmm}; milliseconds of an EM step in float64. A large matrix product runs at "
+        f"PyTorch {torch.__version__}{others}; milliseconds of an EM step in float64. A large matrix product runs at "
         f"{2e-9 * rate:,.0f} GFLOP/s; the limit is the time of the two products of a step at this rate."
     )
 

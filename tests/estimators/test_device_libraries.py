@@ -134,6 +134,8 @@ def test_results_have_the_library_type_and_device_of_the_rows(dtype, to_device, 
     found, expected = (GaussianMixture(2, random_state=0).fit(each) for each in (rows, X))
     for values in (found.means_, found.predict_proba(rows), found.score_samples(rows), found.sample(3)[0]):
         assert (type(values), values.dtype, values.device) == (type(rows), rows.dtype, rows.device)
+        if hasattr(values, "is_contiguous"):  # PyTorch's `view` needs it
+            assert values.is_contiguous()
     np.testing.assert_allclose(to_host(found.means_), expected.means_, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(to_host(found.labels_), expected.labels_)
 

@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34536,
+    "src": 34537,
     "cpp": 12966,
-    "tests": 33126,
-    "bench": 2593,
+    "tests": 33183,
+    "bench": 2594,
     "tools": 658,
     "files": 992,
     "inner imports of tests": 332,
-    "monkeypatched names": 103,
+    "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

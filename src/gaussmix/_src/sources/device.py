@@ -59,7 +59,7 @@ class DeviceSource(Source):
         return self._blocks
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on each block, because a pass on a device takes milliseconds, however few its rows are."""
+        """Run a task once for each block instead of each node, because a pass takes milliseconds even for few rows."""
         return reduce(add, (task.call(block, task.open(block)) for block in self._blocks))
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:

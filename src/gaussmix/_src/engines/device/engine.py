@@ -2,7 +2,7 @@
 
 With features φ = (y_i y_j, y, 1) of standardised rows y and natural parameters θ_k, log p(x, k) = φ · θ_k, and the sums
 of a step are γᵀ φ. Therefore, a pass consists of two matrix products, and reads n (D + K) values instead of n K d, for
-n rows, K components, d features and D values in φ.
+n rows, K components, d features and D values in φ. `triton_kernels` computes the sums for PyTorch on Hopper GPUs.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from gaussmix._src.numerics.device_array import DeviceArray, concatenated
 class DeviceEngine(CompleteEngine):
     """Engine for rows in a `DeviceArray`. The C++ core evaluates rows in NumPy arrays, such as samples.
 
-    Sums over parts of the rows are added in the order of the summation tree. A part is large on a GPU, so that the GPU
-    executes few operations, and small on a processor, so that the processor's cache holds the part. Unlike in the C++
-    core, the last bits of sums depend on the array library, on the device, and on the division of the rows into blocks.
+    A step is one pass over all rows, which adds the sums over parts of the rows in pairs. A part is large on a GPU, so
+    that the GPU executes few operations, and small on a processor, so that the processor's cache holds the part. Unlike
+    in the C++ core, the last bits of sums depend on the array library, on the device, and on the size of the parts.
     """
 
     def make_state(self, block: Block, n_components: int) -> Any:

@@ -56,14 +56,14 @@ class JointDensity:
         self._on_device = [(k, rows.send(parameters.means[k]), *self._factors(k)) for k in others.tolist()]
         is_mixed = 0 < len(others) < K
         self._order = rows.send(np.argsort(np.concatenate((by_products, others)))) if is_mixed else None
-        self._theta = None
+        self._theta_on_device = None
         if self._whitens_once:
             whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
             constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
-            self._theta = rows.send(np.vstack((whitened.T, np.full_like(constants, -0.5), constants)))
+            self._shared_theta = rows.send(np.vstack((whitened.T, np.full_like(constants, -0.5), constants)))
             self._common = self._factors(0)
         elif len(by_products):
-            self._theta = rows.send(theta[by_products])
+            self._theta_on_device = rows.send(theta[by_products])
 
     def __call__(self, rows: StandardisedRows) -> Any:
         """Compute log p(x, k), (n_rows, n_components)."""
@@ -71,9 +71,9 @@ class JointDensity:
         if self._whitens_once:
             whitened = self._whiten(rows.offsets, *self._common)
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
-            columns.append(xp.concat((whitened, squares, xp.ones_like(squares)), axis=1) @ self._theta)
-        elif self._theta is not None:
-            columns.append(xp.matrix_transpose(self._theta @ rows.features(self.second)))
+            columns.append(xp.concat((whitened, squares, xp.ones_like(squares)), axis=1) @ self._shared_theta)
+        elif self._theta_on_device is not None:
+            columns.append(xp.matrix_transpose(self._theta_on_device @ rows.features(self.second)))
         for k, *on_device in self._on_device:
             whitened = self._whiten(rows.rows - on_device[0], *on_device[1:])
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)

@@ -27,9 +27,9 @@ from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_ho
 
 # Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB (in the cache) on a CPU.
 MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
-# Triton's kernels store at most this number of columns (components or features) in registers, and their compilation,
-# which takes seconds, saves time only if a pass computes at least this number of products φ_i θ_ik.
-MAX_KERNEL_COLUMNS, MIN_KERNEL_WORK = 64, 2**28
+# Triton's kernels keep at most this number of components or features of a row in registers. Their compilation takes
+# seconds, so they are used only if a pass computes at least this number of products φ_i θ_ik.
+MAX_KERNEL_SIZE, MIN_KERNEL_WORK = 64, 2**28
 
 
 class Pass:
@@ -71,7 +71,9 @@ class Pass:
         results, are_distant = list[DeviceArray](), list[DeviceArray]()
         for part in self._block.split(self._n_part_rows):
             joint = self._joint(part, self._rows_of(part))
-            results.append(DeviceArray(function(self._xp, joint)))
+            values = function(self._xp, joint)
+            in_order = self._xp.reshape(self._xp.reshape(values, (-1,)), values.shape)  # contiguous, as users expect
+            results.append(DeviceArray(in_order))
             are_distant.append(DeviceArray(self._are_distant(self._xp.max(joint, axis=1))))
         return concatenated(results), to_host(self._xp.nonzero(concatenated(are_distant).values)[0])
 
@@ -129,7 +131,7 @@ class Pass:
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = send(by_products), send(anchor)
 
-        kernels, theta = (None, None) if others else self._kernels(spec.second)
+        kernels, tables = (None, None) if others else self._kernels(spec.second)
 
         def sum_by_library(part: Block, weight: Any) -> list[Any]:
             rows = self._rows_of(part)
@@ -156,7 +158,7 @@ class Pass:
             if kernels is None:
                 log_density, *sums = sum_by_library(part, weight)
             else:
-                log_density, *sums = kernels.sum_features(theta, part, weight)
+                log_density, *sums = kernels.sum_features(tables, part, weight)
             are_distant = self._are_distant(log_density)
             if weight is not None:
                 are_distant, log_density = are_distant & (weight > 0), log_density * weight
@@ -186,21 +188,20 @@ class Pass:
         return result, int(n_distant)
 
     def _kernels(self, second: Second) -> tuple[Any, Any]:
-        """Return `TritonKernels` that can sum moments in the form `second`, and their table of θ; otherwise None."""
+        """Return `TritonKernels` that can sum moments in the form `second`, and their tables for this pass, or None."""
         density, block, rows = self._joint_density, self._block, cast(DeviceArray, self._block.rows)
         if density is None or density.theta is None or second not in (density.second, Second.NONE):
             return None, None
-        n_columns, n_values, has_noise = *density.theta.shape, self._log_noise > -np.inf
-        is_small = max(n_columns + has_noise, rows.shape[1]) <= MAX_KERNEL_COLUMNS
-        is_long = len(rows.whole) * n_columns * n_values >= MIN_KERNEL_WORK
+        has_noise = self._log_noise > -np.inf
+        is_small = max(self._K + has_noise, rows.shape[1]) <= MAX_KERNEL_SIZE
+        is_long = len(rows) * density.theta.size >= MIN_KERNEL_WORK
         if block.log_prior is not None or not is_small or not is_long or not has_kernels(rows):
             return None, None
-        key, known = (density.second, n_columns, has_noise), self._measured.kernels
+        key, known = (density.second, self._K, has_noise), self._measured.kernels
         if key not in known:
-            known.clear()  # because the tables of kernels take half a gigabyte
             known[key] = _compiled_kernels(rows.whole, self._measured, *key)
         kernels = known[key]
-        return kernels, None if kernels is None else kernels.send(density.theta, self._log_noise)
+        return kernels, None if kernels is None else kernels.begin_pass(density.theta, self._log_noise)
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)

@@ -141,8 +141,8 @@ class MeasuredRows:
     Attributes
     ----------
     standardisation, on_device : standardisation of the rows in NumPy arrays, and its copy on the device.
-    kernels : the last `TritonKernels` for these rows, by the features and components for which they were created; None
-        in its place if Triton could not compile them.
+    kernels : `TritonKernels` for these rows, by the features and components for which they were created, or None if
+        Triton could not compile them.
     """
 
     def __init__(self, rows: DeviceArray) -> None:

@@ -1,8 +1,9 @@
-"""Triton kernels that compute a step for PyTorch tensors on a GPU, and never store the features φ of the rows.
+"""Triton kernels that compute the sums of an EM step for PyTorch tensors on a GPU, without storing the features φ.
 
-A product of matrices in an array library reads φ from memory, and φ takes up to ten times the memory of the rows. These
-kernels multiply coordinates when a product needs them. One warp computes each block of rows, so that no warp waits for
-another. With `TRITON_INTERPRET=1` in the environment, Triton runs the kernels in Python, without a GPU.
+An array library stores φ before it multiplies φ by θ, and φ of 16 features takes ten times the memory of the rows.
+These kernels compute φ from the coordinates z in registers. In `_assign_rows`, one warp computes each block of rows,
+because several warps would wait for each other. With `TRITON_INTERPRET=1` in the environment, Triton runs the kernels
+in Python, without a GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gaussmix._src.numerics.device_array import DeviceArray
 
 BLOCK_ROWS, ASSIGNMENT_TILE = 32, 16  # numbers of rows and of values in φ that `_assign_rows` multiplies at a time
 SUM_BLOCK_ROWS, SUM_TILE = 16, 32  # numbers of rows and of values in φ that `_sum_products` multiplies at a time
-SUM_ROWS = 8_192  # number of rows that one program of `_sum_products` adds
+SUM_ROWS = 8_192  # number of rows that one program of `_sum_products` sums
 MIN_LIKELIHOOD: tl.constexpr = tl.constexpr(float(np.exp(-NEGLIGIBLE_NATS)))
 PADDING = -1e300  # log density of columns without a component, whose likelihood is therefore 0
 
@@ -59,7 +60,10 @@ def _standardise(
 
 @triton.jit
 def _load_offsets(offsets_ptr: tl.tensor, n_values: tl.tensor, value: tl.tensor) -> tuple[tl.tensor, tl.tensor]:
-    """Return the offsets of z_i and z_j in the table z, as multiples of 16, so that two rows are loaded at once."""
+    """Return the offsets of z_i and z_j in the table z.
+
+    `multiple_of` tells the compiler that they are multiples of 16, so that one instruction loads two rows.
+    """
     left, right = tl.load(offsets_ptr + value), tl.load(offsets_ptr + n_values + value)
     return tl.multiple_of(left, 16), tl.multiple_of(right, 16)
 
@@ -126,7 +130,7 @@ def _sum_products(
 
 
 class TritonKernels:
-    """Kernels for the rows of an array on a GPU, with the tables in which all passes over the rows store results.
+    """Kernels for the rows of an array on a GPU, which threads may share.
 
     Parameters
     ----------
@@ -135,7 +139,7 @@ class TritonKernels:
     second : products in the features φ: all pairs (`Second.FULL`), or squares (`Second.DIAGONAL`).
     n_components : number of components K.
     has_noise : whether there is a noise component.
-    max_values : maximum number of values in the tables of coordinates and responsibilities.
+    max_values : maximum number of coordinates and responsibilities that a pass stores at a time.
 
     Attributes
     ----------
@@ -159,33 +163,41 @@ class TritonKernels:
         self._constant = int(np.flatnonzero((left == d) & (right == d))[0])  # index of the product 1 · 1
         self._n_used_values, self._n_columns = len(left), _n_columns(self._n_used_columns)
         self._n_values = -(-len(left) // SUM_TILE) * SUM_TILE
-        self.n_part_rows = min(len(rows), max_values // (self._n_columns + d + 1))
-        n_padded_rows = -(-self.n_part_rows // BLOCK_ROWS) * BLOCK_ROWS
+        n_parts = -(-len(rows) * (self._n_columns + d + 1) // max_values)
+        self.n_part_rows = -(-len(rows) // n_parts)
+        self._n_table_rows = -(-self.n_part_rows // BLOCK_ROWS) * BLOCK_ROWS
         offsets = np.zeros((2, self._n_values), np.int32)
-        offsets[:, : len(left)] = n_padded_rows * np.stack((left, right))
+        offsets[:, : len(left)] = self._n_table_rows * np.stack((left, right))
         self._offsets = torch.tensor(offsets, device=rows.values.device)
-        self._z = torch.empty((d + 1, n_padded_rows), dtype=torch.float64, device=rows.values.device)
-        self._resp = torch.empty((n_padded_rows, self._n_columns), dtype=torch.float64, device=rows.values.device)
         self._centre = standardisation.centre
         inverse = standardisation.inverse if is_full else torch.diag(1 / standardisation.deviations)
         self._inverse = inverse.contiguous()
-        theta = self.send(np.zeros((n_components, len(left))), 0.0)
-        self.sum_features(theta, Block(0, rows[:1]), None)  # compiles the kernels, or fails before the first step
+        tables = self.begin_pass(np.zeros((n_components, len(left))), 0.0)
+        self.sum_features(tables, Block(0, rows[:1]), None)  # compiles the kernels, or fails before the first step
 
-    def send(self, theta: Array, log_noise_density: float) -> Any:
-        """Return natural parameters θ, (n_components, n_values), and the density of noise as a table on the device."""
+    def begin_pass(self, theta: Array, log_noise_density: float) -> tuple[Any, Any, Any]:
+        """Return tables for one pass: natural parameters, and memory for coordinates z and for responsibilities.
+
+        Parameters
+        ----------
+        theta : natural parameters θ of the components, (n_components, n_values).
+        log_noise_density : log density of the noise component, in nats; ignored without noise.
+        """
         table = np.zeros((self._n_values, self._n_columns))
         table[: self._n_used_values, : self._K] = theta.T
         table[self._constant, self._K : self._n_used_columns] = log_noise_density
         table[self._constant, self._n_used_columns :] = PADDING
-        return torch.tensor(table, device=self._z.device)
+        # A component of weight 0 has the constant −∞, whose product with the zeros after the last row would be NaN.
+        table[self._constant] = np.maximum(table[self._constant], PADDING)
+        sent, n_rows = torch.tensor(table, device=self._offsets.device), self._n_table_rows
+        return sent, sent.new_empty((len(self._centre) + 1, n_rows)), sent.new_empty((n_rows, self._n_columns))
 
-    def sum_features(self, theta: Any, part: Block, weight: Any) -> tuple[Any, Any, Any]:
+    def sum_features(self, tables: tuple[Any, Any, Any], part: Block, weight: Any) -> tuple[Any, Any, Any]:
         """Assign a part of the rows, and sum their features.
 
         Parameters
         ----------
-        theta : table that `send` returned.
+        tables : tables that `begin_pass` returned.
         part : block of at most `n_part_rows` rows.
         weight : tensor of row weights, (n_rows,); None if all weights are 1.
 
@@ -195,23 +207,22 @@ class TritonKernels:
         noise_mass : sum of the noise component's responsibilities times weights.
         sums : sums of γ φ for responsibilities γ times weights, (n_components, n_values).
         """
-        rows = cast(DeviceArray, part.rows).values
+        rows, (theta, z, resp) = cast(DeviceArray, part.rows).values.resolve_neg(), tables
         n_rows, d = rows.shape
         n_blocks, n_values, n_columns = -(-n_rows // BLOCK_ROWS), self._n_values, self._n_columns
         n_padded_rows = n_blocks * BLOCK_ROWS
         n_sums = -(-n_padded_rows // SUM_ROWS)
-        log_density, sums = self._z.new_empty(n_padded_rows), self._z.new_empty((n_sums, n_values, n_columns))
-        z, offsets, resp = self._z, self._offsets, self._resp
-        row_weight = rows if weight is None else weight.contiguous()
+        log_density, sums = z.new_empty(n_padded_rows), z.new_empty((n_sums, n_values, n_columns))
+        row_weight = rows if weight is None else weight.resolve_neg().contiguous()
         with torch.cuda.device_of(rows):
             of_rows = rows, *rows.stride(), self._centre, self._inverse
             _standardise[n_blocks,](*of_rows, z, z.stride(0), n_rows, d, _n_columns(d), BLOCK_ROWS, num_warps=2)
-            tables: tuple[Any, ...] = z, offsets, theta, row_weight, log_density, resp
+            pointers: tuple[Any, ...] = z, self._offsets, theta, row_weight, log_density, resp
             sizes = BLOCK_ROWS, ASSIGNMENT_TILE, n_columns
-            _assign_rows[n_blocks,](*tables, n_rows, n_values, weight is not None, *sizes, num_warps=1)
-            tables, grid = (z, offsets, resp, sums), (n_values // SUM_TILE, n_sums)
+            _assign_rows[n_blocks,](*pointers, n_rows, n_values, weight is not None, *sizes, num_warps=1)
+            pointers, grid = (z, self._offsets, resp, sums), (n_values // SUM_TILE, n_sums)
             sizes = SUM_BLOCK_ROWS, SUM_TILE, n_columns
-            _sum_products[grid](*tables, n_padded_rows, n_values, SUM_ROWS, *sizes, num_warps=2)
+            _sum_products[grid](*pointers, n_padded_rows, n_values, SUM_ROWS, *sizes, num_warps=2)
         total = sums.sum(0)
         return log_density[:n_rows], total[self._constant, self._K :].sum(), total[: self._n_used_values, : self._K].T
 

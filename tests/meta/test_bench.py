@@ -147,6 +147,21 @@ def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
     assert f"one core) {fits} fits took {float(sklearn_separate):.1f} and {float(sklearn_mixed):.1f} s." in readme
 
 
+def test_the_guide_of_devices_states_the_ratios_of_its_results_pages() -> None:
+    guide = " ".join((ROOT / "docs/guide/devices.md").read_text(encoding="utf-8").split())
+    for page, sklearn_step, tgmm_step in (
+        ("gpu", "scikit-learn's step on the same GPU", "as a step of tgmm"),
+        ("devices", "scikit-learn's step", "as a step of tgmm"),
+    ):
+        table = (ROOT / f"bench/results/{page}.md").read_text(encoding="utf-8")
+        names, _, *rows = [
+            line.strip("| ").split(" | ") for line in rows_of_table(table, "| rows, components, structure |")
+        ]
+        for column, step in (("scikit-learn / gaussmix", sklearn_step), ("tgmm / gaussmix", tgmm_step)):
+            ratios = [float(row[names.index(column)]) for row in rows]
+            assert re.search(rf"{min(ratios):.0f} to {max(ratios):.0f} times as fast( as)? {re.escape(step)}", guide)
+
+
 def test_the_readme_has_the_sentences_of_its_generated_summary() -> None:
     from bench.pages.scikit_learn import summary
 

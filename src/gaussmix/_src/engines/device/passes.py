@@ -130,7 +130,6 @@ class Pass:
         xp, send = self._xp, self._send
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = send(by_products), send(anchor)
-
         kernels, tables = (None, None) if others else self._kernels(spec.second)
 
         def sum_by_library(part: Block, weight: Any) -> list[Any]:

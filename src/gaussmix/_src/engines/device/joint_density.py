@@ -60,7 +60,7 @@ class JointDensity:
         if self._whitens_once:
             whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
             constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
-            self._shared_theta = rows.send(np.vstack((whitened.T, np.full_like(constants, -0.5), constants)))
+            self._shared_theta = rows.send(np.column_stack((whitened, np.full_like(constants, -0.5), constants)))
             self._common = self._factors(0)
         elif len(by_products):
             self._theta_on_device = rows.send(theta[by_products])
@@ -69,9 +69,10 @@ class JointDensity:
         """Compute log p(x, k), (n_rows, n_components)."""
         xp, columns = self._rows.namespace, list[Any]()
         if self._whitens_once:
-            whitened = self._whiten(rows.offsets, *self._common)
-            squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
-            columns.append(xp.concat((whitened, squares, xp.ones_like(squares)), axis=1) @ self._shared_theta)
+            whitened = xp.matrix_transpose(self._common[0]) @ xp.matrix_transpose(rows.offsets)
+            squares = xp.sum(whitened * whitened, axis=0, keepdims=True)
+            table = xp.concat((whitened, squares, xp.ones_like(squares)), axis=0)
+            columns.append(xp.matrix_transpose(self._shared_theta @ table))
         elif self._theta_on_device is not None:
             columns.append(xp.matrix_transpose(self._theta_on_device @ rows.features(self.second)))
         for k, *on_device in self._on_device:

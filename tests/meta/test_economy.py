@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34538,
+    "src": 34540,
     "cpp": 12966,
     "tests": 33196,
     "bench": 2594,

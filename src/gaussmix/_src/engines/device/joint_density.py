@@ -61,7 +61,7 @@ class JointDensity:
             whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
             constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
             self._shared_theta = rows.send(np.column_stack((whitened, np.full_like(constants, -0.5), constants)))
-            self._common = self._factors(0)
+            self._common = rows.send(whitening.factor(0))
         elif len(by_products):
             self._theta_on_device = rows.send(theta[by_products])
 
@@ -69,7 +69,7 @@ class JointDensity:
         """Compute log p(x, k), (n_rows, n_components)."""
         xp, columns = self._rows.namespace, list[Any]()
         if self._whitens_once:
-            whitened = xp.matrix_transpose(self._common[0]) @ xp.matrix_transpose(rows.offsets)
+            whitened = self._common @ xp.matrix_transpose(rows.offsets)
             squares = xp.sum(whitened * whitened, axis=0, keepdims=True)
             table = xp.concat((whitened, squares, xp.ones_like(squares)), axis=0)
             columns.append(xp.matrix_transpose(self._shared_theta @ table))

@@ -75,11 +75,15 @@ class Standardisation(NamedTuple):
         return mass, first @ self.scale.T, self.scale @ products @ self.scale.T
 
 
-def pairs(n_features: int) -> tuple[Indices, Indices]:
-    """Return indices (i, j) of the products z_i z_j in the features φ, for z = (y, 1): all pairs, each once.
+def pairs(n_features: int, second: Second = Second.FULL) -> tuple[Indices, Indices]:
+    """Return indices (i, j) of the products z_i z_j in the features φ, for z = (y, 1).
 
-    The products are ordered by j − i modulo the length of z, so that each difference is one product of two tables.
+    For `FULL`, φ contains all pairs, each once, ordered by j − i modulo the length of z, so that each difference is one
+    product of two tables. For `DIAGONAL`, φ = (y_i², y, 1).
     """
+    if second is Second.DIAGONAL:
+        i = np.arange(n_features)
+        return np.append(i, np.arange(n_features + 1)), np.append(i, np.full(n_features + 1, n_features))
     P = n_features + 1
     n_products = P * (P + 1) // 2
     i = np.arange(n_products)

@@ -156,12 +156,10 @@ class TritonKernels:
         max_values: int,
     ) -> None:
         self.second, self._K, self._n_used_columns = second, n_components, n_components + has_noise
-        d, is_full = rows.shape[1], second is Second.FULL
-        features = np.arange(d)
-        squares = np.concatenate((features, features, [d])), np.concatenate((features, np.full(d, d), [d]))
-        left, right = pairs(d) if is_full else squares
+        d = rows.shape[1]
+        left, right = pairs(d, second)
         self._constant = int(np.flatnonzero((left == d) & (right == d))[0])  # index of the product 1 · 1
-        self._n_used_values, self._n_columns = len(left), _n_columns(self._n_used_columns)
+        self._n_used_values, self._n_columns = len(left), _padded_size(self._n_used_columns)
         self._n_values = -(-len(left) // SUM_TILE) * SUM_TILE
         n_parts = -(-len(rows) * (self._n_columns + d + 1) // max_values)
         self.n_part_rows = -(-len(rows) // n_parts)
@@ -170,6 +168,7 @@ class TritonKernels:
         offsets[:, : len(left)] = self._n_table_rows * np.stack((left, right))
         self._offsets = torch.tensor(offsets, device=rows.values.device)
         self._centre = standardisation.centre
+        is_full = second is Second.FULL
         inverse = standardisation.inverse if is_full else torch.diag(1 / standardisation.deviations)
         self._inverse = inverse.contiguous()
         tables = self.begin_pass(np.zeros((n_components, len(left))), 0.0)
@@ -216,7 +215,7 @@ class TritonKernels:
         row_weight = rows if weight is None else weight.resolve_neg().contiguous()
         with torch.cuda.device_of(rows):
             of_rows = rows, *rows.stride(), self._centre, self._inverse
-            _standardise[n_blocks,](*of_rows, z, z.stride(0), n_rows, d, _n_columns(d), BLOCK_ROWS, num_warps=2)
+            _standardise[n_blocks,](*of_rows, z, z.stride(0), n_rows, d, _padded_size(d), BLOCK_ROWS, num_warps=2)
             pointers: tuple[Any, ...] = z, self._offsets, theta, row_weight, log_density, resp
             sizes = BLOCK_ROWS, ASSIGNMENT_TILE, n_columns
             _assign_rows[n_blocks,](*pointers, n_rows, n_values, weight is not None, *sizes, num_warps=1)
@@ -227,6 +226,6 @@ class TritonKernels:
         return log_density[:n_rows], total[self._constant, self._K :].sum(), total[: self._n_used_values, : self._K].T
 
 
-def _n_columns(n: int) -> int:
-    """Return the number of columns of a table for `n` columns: a power of 2, and at least 16 for products of tiles."""
+def _padded_size(n: int) -> int:
+    """Return the size of a tile for `n` columns: a power of 2, and at least 16, as products of tiles need."""
     return max(16, int(triton.next_power_of_2(n)))

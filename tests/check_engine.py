@@ -120,14 +120,14 @@ def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[R
 
 def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
     """Check that labels and the hard rule choose the first of equally probable components."""
-    for n_features in (2, 7):
+    for n_features, K in product((2, 7), (3, 13)):
         parameters = random_parameters(rng, 1, n_features, FactorShape.TRIANGULAR)
-        means, log_scale = parameters.means.repeat(3, axis=0), parameters.log_scale.repeat(3)
+        means, log_scale = parameters.means.repeat(K, axis=0), parameters.log_scale.repeat(K)
         twins = replace(parameters, means=means, log_scale=log_scale)
         block = Block(0, rng.standard_normal((31, n_features)))
         assert_same_bits(engine.labels(block, twins), np.zeros(31), "labels of equal components")
         mass = _step(engine, EngineCase(block, twins, MomentSpec(Second.NONE), AssignmentRule.HARD)).mass
-        assert_same_bits(mass, [31.0, 0.0, 0.0], "mass of equal components under the hard rule")
+        assert_same_bits(mass, [31.0, *np.zeros(K - 1)], "mass of equal components under the hard rule")
 
 
 def check_distant_rows(engine: Engine[Any], rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34540,
+    "src": 34549,
     "cpp": 12966,
     "tests": 33196,
     "bench": 2594,

@@ -82,7 +82,10 @@ class DeviceEngine(CompleteEngine):
         return self._evaluate_rows(super().responsibilities, function, block, parameters, corrects_distant=True)
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        function = partial(_labels, n_components=len(parameters.means))
+        if not _is_on_device(block):
+            return super().labels(block, parameters)
+        rows: Any = block.rows
+        function = partial(_labels, column_labels=rows.send(_column_labels(parameters)))
         on_host = super().labels
         labels: NDArray[np.int64] = self._evaluate_rows(on_host, function, block, parameters, corrects_distant=True)
         return labels
@@ -138,7 +141,19 @@ def _responsibilities(xp: Any, joint: Any, n_components: int) -> Any:
     return (likelihoods / xp.sum(likelihoods, axis=1, keepdims=True))[:, :n_components]
 
 
-def _labels(xp: Any, joint: Any, n_components: int) -> Any:
-    """Return each row's most probable component, or `NOISE_LABEL` if noise is more probable."""
-    labels = xp.astype(xp.argmax(joint, axis=1), xp.int64)
-    return xp.where(labels < n_components, labels, xp.full_like(labels, NOISE_LABEL))
+def _labels(xp: Any, joint: Any, column_labels: Any) -> Any:
+    """Return the label of each row's most probable column."""
+    return xp.take(column_labels, xp.argmax(joint, axis=1))
+
+
+def _column_labels(parameters: Parameters) -> NDArray[np.int64]:
+    """Return, for each component, the first component with equal parameters, and `NOISE_LABEL` for the noise component.
+
+    A library may round the densities of equal components differently, and then the first is not the most probable.
+    """
+    whitening, first = parameters.whitening, dict[Any, int]()
+    labels = [
+        first.setdefault((mean.tobytes(), scale, whitening.factor(k).tobytes()), k)
+        for k, (mean, scale) in enumerate(zip(parameters.means, parameters.log_scale.tolist(), strict=True))
+    ]
+    return np.array([*labels, NOISE_LABEL])

@@ -305,13 +305,6 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
-def formats(session: nox.Session) -> None:
-    """Check that files of every release can still be read."""
-    session.install(".[test]")
-    session.run("pytest", "tests/formats", *session.posargs)
-
-
-@nox.session
 def mutations(session: nox.Session) -> None:
     """Check that tests notice wrong changes that reviews found unnoticed; `-- --all` adds the randomly drawn
     changes."""

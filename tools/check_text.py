@@ -1,10 +1,7 @@
 """Check the language of docstrings, comments, messages and documentation against rules for unidiomatic patterns.
 
-Usage: check_text.py           print the hits of each rule, as `nox -s lint` does
-       check_text.py words     count the project's own words, for which the field has others
-
-No rule has a hit, except in the texts of `EXCEPTIONS`.
-Code blocks and code in backticks of Markdown are not read.
+It prints the hits of each rule; `nox -s lint` fails if there are any. The texts of `EXCEPTIONS`, code blocks and code
+in backticks of Markdown are not read.
 """
 
 from __future__ import annotations
@@ -61,30 +58,6 @@ EXCEPTIONS = {
     "bench/results": "benchmarks write these pages",
     "docs/guide/troubleshooting.md": "quotes messages of other packages",
 }
-WORDS = {
-    "place (index, position)": r"places?",
-    "leaf (block of rows)": r"leaf|leaves",
-    "target (partition)": r"targets?",
-    "share (weight, proportion, fraction)": r"shares?",
-    "hole (missing value)": r"holes?|holed",
-    "settle (converge)": r"settle[sd]?|settling",
-    "stuck, lost, frozen (empty, collapsed)": r"stuck|lost|frozen|freezes?",
-    "belief (prior)": r"beliefs?|believes?",
-    "course (trace, history)": r"courses?",
-    "climb (split-and-merge run)": r"climb(s|ed|ing)?",
-    "gross (extreme outlier)": r"gross",
-    "waist, door (interface, validation)": r"waist|doors?",
-    "standing, outlook, watch, glance": r"standing|outlooks?|watch(es|ed|ing)?|glances?",
-    "say, tell (report)": r"say(s|ing)?|said|tells?|told|telling",
-    "ask (check, call)": r"ask(s|ed|ing)?",
-    "know, hear, notice": r"know(s|ing)?|hears?|heard|notices?|noticed",
-    "numbers (parameters, values)": r"numbers",
-    "family, kind (structure)": r"family|families|kinds?",
-    "plain (default, contiguous)": r"plain(ly)?",
-    "part (subsample, block, term)": r"parts?",
-    "given, held, kept, found, wanted, moved, dealt": r"given|held|kept|found|wanted|moved|dealt",
-    "creep, walk, go on (converge slowly, traverse, continue)": r"creeps?|creeping|walk(s|ed)?|goes on|go on|went on",
-}
 
 
 def text_of(name: str) -> Iterator[tuple[int, str, str]]:
@@ -126,19 +99,8 @@ def files() -> list[str]:
     return [name for name in sorted(names) if not name.startswith(tuple(EXCEPTIONS))]
 
 
-def count_words() -> int:
-    """Print how often the prose uses each of the project's own words."""
-    prose = "\n".join(line for name in files() for _, kind, line in text_of(name) if kind != SUMMARY)
-    for name, pattern in WORDS.items():
-        n_uses = len(re.findall(rf"(?i)\b({pattern})\b", prose))
-        print(f"{n_uses:6}  {name}")
-    return 0
-
-
-def main(*arguments: str) -> int:
+def main() -> int:
     """Print the hits of each rule, as `file:line: text`, with advice; return 1 if there are any."""
-    if arguments == ("words",):
-        return count_words()
     n_hits = 0
     for name in files():
         for number, kind, line in text_of(name):
@@ -150,4 +112,4 @@ def main(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

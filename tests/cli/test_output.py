@@ -111,6 +111,17 @@ def test_predict_copies_categorical_columns(cli, folder, tmp_path):
         assert found["kind"].to_pylist() == ["x", "y"] * 50_000
 
 
+def test_predict_copies_columns_that_only_some_files_declare_nullable(cli, folder, rows, tmp_path):
+    for number, is_nullable in enumerate([True, False]):
+        columns = [pa.field(name, pa.float64(), nullable=is_nullable) for name in NAMES]
+        table = pa.table([*rows[:70_000].T], schema=pa.schema(columns))
+        parquet.write_table(table, tmp_path / f"part {number}.parquet")
+    for output in "out.arrow", "out.parquet":
+        assert cli("predict", folder / "model.gmm", tmp_path / "part *.parquet", "-o", tmp_path / output).exit_code == 0
+    for found in feather.read_table(tmp_path / "out.arrow"), parquet.read_table(tmp_path / "out.parquet"):
+        assert found["a"].to_pylist() == [*rows[:70_000, 0], *rows[:70_000, 0]]
+
+
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
 def test_an_error_in_a_late_row_leaves_no_output_file(output, cli, folder, rows, tmp_path):

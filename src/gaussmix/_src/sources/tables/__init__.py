@@ -219,9 +219,11 @@ class Files(Table):
         return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
 
     def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Convert columns with only nulls, which may have no type, to the type of these columns in the other files."""
-        types = fill_null_types(batch.schema, [self.schema] if pa.null() in batch.schema.types else ())
-        return batch if types is batch.schema else batch.cast(types)
+        """Give the columns the same types in all files, which differ if a column has only nulls or is not nullable."""
+        if len(self.tables) == 1:
+            return batch
+        types = fill_null_types(batch.schema, [self.schema])
+        return batch.cast(pa.schema([column.with_nullable(True) for column in types], types.metadata))
 
     def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
         """Return, for each row, whether all columns of `complete` have values, as text or as numbers."""

@@ -147,6 +147,7 @@ USAGE = [  # commands, and a part of their error message
     ("predict m.gmm input.csv -o out.parquet.gz", "out.parquet.gz"),
     ("predict m.gmm input.csv -o input.csv", "input.csv"),
     ("predict m.gmm input.csv --json -o a.parquet", "--json"),
+    ("predict m.gmm input.csv --json -o a.csv", "--json contradicts the output format csv"),
     ("predict - -", "standard input"),
     ("describe - --inference -", "only one input can be read from standard input"),
     ("score m.gmm input.csv -o a.csv", "--rows"),

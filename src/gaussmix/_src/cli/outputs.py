@@ -64,7 +64,7 @@ def output_format(target: str, to: str | None, *, as_json: bool) -> str:
     path = Path(target)
     name = path.stem if _codec(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
-    if as_json and (to or by_name or "json") not in FOR_PEOPLE:
+    if as_json and (to or by_name or "json") != "json":
         raise click.UsageError(f"--json contradicts the output format {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         extensions = listed([f".{each}" for each in WRITERS])

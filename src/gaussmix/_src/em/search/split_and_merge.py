@@ -89,10 +89,6 @@ def report_nothing(what: str) -> None:
     """Ignore a message. This function is the default of the argument `report`."""
 
 
-def ignore(n_tried: int, n_accepted: int) -> None:
-    """Ignore the numbers of moves. This function is the default of the argument `count`."""
-
-
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
     """Return the covariance structure if the C++ core supports it, and otherwise the nearest supported structure.
 
@@ -128,46 +124,26 @@ def split_and_merge(
     engine: Engine[Any],
     objective: Objective,
     rng: np.random.Generator,
-    **options: Any,
-) -> Model:
-    """Search with a structure and objective that the C++ core supports; convert the result to the model's structure.
-
-    If ratios of variances are bounded, the ridge is at least `RIDGE_BOUND_FRACTION` times the smallest variance that
-    the bound allows for the initial model. Without a ridge, the search would find components that violate the bound.
-    """
-    if model.n_components == 1:
-        return model
-    engine = engine.complete_engine
-    ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
-    family = nearest_core_family(model.family, model.n_components, sample.rows)
-    start = _convert_to_family(family, model, sample, engine, ridge)
-    if start is None:
-        return model
-    result = search_from_model(start, sample, engine, ridge, rng, **options)
-    return model if result is start else _convert_to_family(model.family, result, sample, engine, ridge) or model
-
-
-def search_from_model(
-    model: Model,
-    sample: DistinctRows,
-    engine: Engine[Any],
-    ridge: Array,
-    rng: np.random.Generator,
     should_stop: Callable[[], bool] = lambda: False,
     n_steps: int = DEFAULT_STEPS,
     report: Callable[[str], object] = report_nothing,
-    count: Callable[[int, int], object] = ignore,
+    count: Callable[[int, int], object] = lambda n_tried, n_accepted: None,
 ) -> Model:
     """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
 
-    The search starts from `model`. With more than 3 components and few rows, a second search starts from a second
-    result of k-means. If there is no second search, and there are fewer than 10 components, EM also runs from two
-    partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
-    by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
-    from a partition into central and outer rows, and from k-means. If EM from one of the partitions or from k-means
-    reaches a higher likelihood than the search so far, the search starts again from the result of EM. Unless rows are
-    few, the search then continues from the best result with more rows (if available) and a higher limit on the number
-    of moves rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
+    The search starts from `model`, with a structure and an objective that the C++ core supports, and its result is
+    converted to the model's structure. If ratios of variances are bounded, the ridge is at least
+    `RIDGE_BOUND_FRACTION` times the smallest variance that the bound allows for the initial model. Without a ridge, the
+    search would find components that violate the bound.
+
+    With more than 3 components and few rows, a second search starts from a second result of k-means. If there is no
+    second search, and there are fewer than 10 components, EM also runs from two partitions into equal groups of rows.
+    One partition orders the rows by distance from the overall centre, the other by the feature with the smallest
+    kurtosis. With at most 3 components, for which there are few moves, EM also runs from a partition into central and
+    outer rows, and from k-means. If EM from one of the partitions or from k-means reaches a higher likelihood than the
+    search so far, the search starts again from the result of EM. Unless rows are few, the search then continues from
+    the best result with more rows (if available) and a higher limit on the number of moves rejected in a row. If no
+    move promises a gain, the second search and the continuation are omitted.
 
     A move is rejected if its gain is no larger than expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
@@ -182,13 +158,22 @@ def search_from_model(
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
     limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description of
     each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
-    accepted move and more EM steps, or `model` if EM from every initialisation freezes a component.
+    accepted move and more EM steps. It is `model` if EM from every initialisation freezes a component, or if a
+    covariance becomes singular when the structure is converted.
     """
-    settings = core_search_settings(model.family, model.n_components, model.n_features, INITIAL_LIMITS, [rng])
-    assert model.family.algebra is not None, "made by `nearest_core_family`"
-    weights, means, covariances = (each.copy() for each in (model.weights, model.means, model.covariances.array))
+    if model.n_components == 1:
+        return model
+    engine = engine.complete_engine
+    ridge = np.maximum(objective.variance_floor, RIDGE_BOUND_FRACTION * model.family.least_variance(model.covariances))
+    family = nearest_core_family(model.family, model.n_components, sample.rows)
+    start = _convert_to_family(family, model, sample, engine, ridge)
+    if start is None:
+        return model
+    settings = core_search_settings(family, start.n_components, start.n_features, INITIAL_LIMITS, [rng])
+    assert family.algebra is not None, "made by `nearest_core_family`"
+    weights, means, covariances = (each.copy() for each in (start.weights, start.means, start.covariances.array))
     has_result, starts, n_tried, n_accepted = native_target().search(
-        sample.rows, sample.weight, model.family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
+        sample.rows, sample.weight, family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
         sample.unit, settings, n_steps, should_stop, allowed(engine.n_threads),
     )  # fmt: skip
     for n_rows, log_likelihood in starts.reshape(-1, 2):
@@ -196,7 +181,8 @@ def search_from_model(
     count(int(n_tried), int(n_accepted))
     if not has_result:
         return model
-    return Model(weights, means, model.family.covariances(covariances, *means.shape), model.family)
+    result = Model(weights, means, family.covariances(covariances, *means.shape), family)
+    return _convert_to_family(model.family, result, sample, engine, ridge) or model
 
 
 def search_steps_factor(family: Family, n_features: int) -> float:
@@ -216,7 +202,7 @@ def least_gain(searched: Model, end: Model, n_rows: int) -> float:
 def core_search_settings(
     family: Family, n_components: int, n_features: int, final_limits: StepLimits, rngs: Sequence[np.random.Generator]
 ) -> SearchSettings:
-    """Return the settings of `search_from_model` as plain values, including random numbers drawn from `rngs`."""
+    """Return the settings of `split_and_merge` as plain values, including random numbers drawn from `rngs`."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)

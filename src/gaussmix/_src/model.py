@@ -94,6 +94,11 @@ class Model:
         weights = self.weights / total if total > 0 else np.full(self.n_components, 1 / self.n_components)
         return Model(weights, self.means, self.covariances, self.family)
 
+    @property
+    def centre(self) -> Array:
+        """Return the mean of the mixture without noise, (n_features,), in data units."""
+        return (self.without_noise.weights[:, None] * self.means).sum(axis=0)
+
     def take(self, components: Sequence[int] | Indices) -> Model:
         """Return a model of the components at the indices `components`, with unchanged weights and without noise."""
         indices = np.asarray(components, dtype=np.intp)

@@ -8,12 +8,12 @@ from enum import Enum
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.initial import split_heaviest
+from gaussmix._src.em.initialisation.initial import mixture_variances, split_heaviest
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
 from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Indices
+from gaussmix._src.numerics.arrays import Indices
 
 MAX_REPAIRS = 10  # maximum number of repairs in one run
 
@@ -99,11 +99,3 @@ def _flattest_features(model: Model) -> Indices:
     """Return, for each component, the feature with the lowest ratio of conditional variance to mixture variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
-
-
-def mixture_variances(model: Model) -> Array:
-    """Return the variance of each feature in the mixture, (n_features,), in data units²; 1 replaces a variance of 0."""
-    weights = model.without_noise.weights[:, None]
-    centre = (weights * model.means).sum(axis=0)
-    result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)
-    return np.where(result > 0, result, 1.0)

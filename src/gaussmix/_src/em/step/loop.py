@@ -21,7 +21,6 @@ from gaussmix._src.errors import Outcome, SingularCovarianceError
 from gaussmix._src.interfaces.moments import Moments
 from gaussmix._src.interfaces.parameters import MAX_CANCELLATION
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.waiting import TimeIsOver, cut_in_time
 
@@ -119,11 +118,12 @@ def em_step(
 
     Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
     converting the sums to the new means would lose precision, the sums are computed again about the new means.
-    Precision is lost if a step moves means far, or if moments of distant components are pooled. `context` is
-    `Moments.context` of the previous step, or None in the first step.
+    Precision is lost if a step moves means far, or if moments of distant components are pooled, because the reference
+    point of pooled moments is usually near the mean of the mixture. `context` is `Moments.context` of the previous
+    step, or None in the first step.
     """
     spec = model.family.moment_spec(model.covariances)
-    is_distant = spec.is_pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION
+    is_distant = spec.is_pooled and anchor_cancellation(model.centre, model) > MAX_CANCELLATION
     anchor = model.means if is_distant else None
     task = StepTask(engine, model.n_components, objective.parameters(model), spec, anchor=anchor, context=context)
     moments = task.sum_moments(source)
@@ -132,8 +132,3 @@ def em_step(
         moments = replace(task, anchor=moments.means(model.means), context=moments.context).sum_moments(source)
         following, all_frozen = next_model(moments, model, objective, frozen)
     return moments, following, all_frozen
-
-
-def _mixture_mean(model: Model) -> Array:
-    """Return the mean of the mixture; the reference point of pooled moments is usually near this mean."""
-    return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

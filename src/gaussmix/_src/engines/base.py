@@ -226,8 +226,9 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). For each component, S_i contains γ_ik,
-            γ_ik z and γ_ik × products. If W is shared, the products are summed over components and come last in S_i.
+        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). S_i contains γ_ik for all components k,
+            then γ_ik z for all k, and last γ_ik × products for all k. If W is shared, the products are summed over
+            components.
         within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, where c_ik are the scores of component k, (n_components,
             n_own, n_own).
         """

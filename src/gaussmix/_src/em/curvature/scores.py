@@ -30,8 +30,9 @@ class ScoreProducts:
     """Function that sums, over the rows i of a leaf, s S_i S_iᵀ and, for each component k, s γ_ik c_ik c_ikᵀ.
 
     For row i, s is the weight, γ_ik is the responsibility of component k, and the scores for component k are c_ik = (1,
-    z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik c_ik for all components. An engine sums
-    products of scores in the same way as second moments. If `has_squares` is true, Σ s² S_i S_iᵀ is also computed.
+    z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik c_ik for all components, in the order of
+    the rows of the Jacobian. An engine sums products of scores in the same way as second moments. If `has_squares` is
+    true, Σ s² S_i S_iᵀ is also computed.
     """
 
     engine: Engine[Any]
@@ -46,26 +47,20 @@ class ScoreProducts:
         squared = [replace(leaf, row_weight=weight**2)] if self.has_squares and weight is not None else []
         for part in [leaf, *squared]:
             between, within = self.engine.score_products(part, coords.model.parameters, factors, coords.covariance_form)
-            result += [self._in_jacobian_order(between, within, part.total_weight), within]
+            result += [self._with_noise(between, within, part.total_weight), within]
         return Sums(result[:3])
 
-    def _in_jacobian_order(self, products: Array, component_products: Array, total_weight: float) -> Array:
-        """Reorder an engine's products (n_all, n_all) as in the Jacobian, and insert the noise component.
+    def _with_noise(self, products: Array, component_products: Array, total_weight: float) -> Array:
+        """Insert the noise component, if there is one, after the components in an engine's products of scores.
 
         The entries of S_i for weights are responsibilities with sum 1. Therefore, the products of the noise component
         follow from all other products.
         """
         coords = self.coordinates
-        K, d = coords.model.means.shape
-        n_own = 1 + d + (len(coords.symmetric_basis) if coords.n_covariances > 1 else 0)
-        of_each = np.arange(K * n_own).reshape(K, n_own)
-        last = np.arange(K * n_own, len(products))
-        order = np.concatenate((of_each[:, 0], of_each[:, 1 : 1 + d].ravel(), of_each[:, 1 + d :].ravel(), last))
-        if coords.n_weights > K:
-            order = np.insert(order, K, 0)  # placeholder for the noise component
-        result: Array = products[order[:, None], order]
+        K = coords.model.n_components
         if coords.n_weights == K:
-            return result
+            return products
+        result: Array = np.insert(np.insert(products, K, 0.0, axis=0), K, 0.0, axis=1)
         sums = total_score(coords, component_products[:, 0], total_weight)
         of_noise = sums - result[:K].sum(axis=0)
         of_noise[K] = sums[K] - of_noise[:K].sum()

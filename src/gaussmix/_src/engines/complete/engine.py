@@ -209,11 +209,10 @@ class CompleteEngine(CoreRuns):
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
-        first = -(-n_own // PANEL_SIZE) * PANEL_SIZE * np.arange(K + 1)
-        of_responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
-        each = np.concatenate((of_responsibilities[:, None], first[:-1, None] + np.arange(n_own)), axis=1)
-        products = first[-1] + np.arange(n_products if is_shared else 0)
-        indices = np.concatenate((each.ravel(), products))
+        first = -(-n_own // PANEL_SIZE) * PANEL_SIZE * np.arange(K + 1)[:, None]
+        responsibilities = len(between) - -(-K // PANEL_SIZE) * PANEL_SIZE + np.arange(K)
+        z, products = first[:-1] + np.arange(d), (first[-1:] if is_shared else first[:-1] + d) + np.arange(n_products)
+        indices = np.concatenate((responsibilities, z.ravel(), products.ravel()))
         own = np.append(within.shape[1] - PANEL_SIZE, np.arange(d + n_products))
         return between[indices[:, None], indices], within[:, own[:, None], own]
 

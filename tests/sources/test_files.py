@@ -801,7 +801,7 @@ class TestTemporaryCopy:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("gaussmix._src.sources.files.batches._header", full)
+        monkeypatch.setattr("gaussmix._src.sources.files.batches._write_header", full)
         with pytest.raises(OSError, match=r"No space left .* while .*table\.csv was copied to a .npy file; set TMPDIR"):
             open(folder / "table.csv", columns=NAMES, memory=SMALL)
 

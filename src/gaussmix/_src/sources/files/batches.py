@@ -11,7 +11,7 @@ import weakref
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,6 @@ from gaussmix._src.sources.files.npy import NpyReader
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
-
-HEADER_BYTES = 128  # size of the header of a .npy file; sufficient for any number of rows
 
 
 def open_files(data: Any, request: OpenOptions) -> Source:
@@ -169,7 +167,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded to float32
     try:
         with open(path, "wb") as file:
-            file.write(bytes(HEADER_BYTES))
+            _write_header(file, (0, len(columns)), dtype)
             for whole in table.parts():
                 for first in range(0, whole.num_rows, step):
                     batch = whole.slice(first, step)
@@ -178,7 +176,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
                     file.write(rows.data)
                     n_rows += len(rows)
             file.seek(0)
-            file.write(_header(n_rows, len(columns), dtype))
+            _write_header(file, (n_rows, len(columns)), dtype)  # as long as the first header
     except OSError as error:
         if error.errno is None or error.filename is not None:  # an error with a file name arose while reading the table
             raise
@@ -186,10 +184,10 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
         raise OSError(error.errno, reason, str(path)) from None
 
 
-def _header(n_rows: int, n_columns: int, dtype: np.dtype[np.generic]) -> bytes:
-    what = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({n_rows}, {n_columns}), }}"
-    text = what.ljust(HEADER_BYTES - 11).encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype[np.generic]) -> None:
+    """Write the header of a .npy file, in which NumPy leaves room for any number of rows."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _remove(path: str) -> None:

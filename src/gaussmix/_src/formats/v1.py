@@ -80,10 +80,7 @@ def _fit_record(header: Header) -> FitRecord:
     settings = get_value(header, "settings", dict)
     if not all(isinstance(value, str | int | float | None) for value in settings.values()):
         raise Damaged("a setting in the header is not a text, a number or null")
-    numbers = [get_value(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
-    if not (1 <= numbers[0] <= 2**53 and 0 < numbers[1] < inf and 0 <= numbers[2] <= 2**53):
-        raise Damaged("the number of rows, the row weight or the number of steps is out of range")
-    return FitRecord(
+    record = FitRecord(
         n_rows=get_value(header, "n_rows", int),
         row_weight=get_value(header, "row_weight", float, int),
         log_likelihood=get_value(header, "log_likelihood", float, int),
@@ -91,6 +88,9 @@ def _fit_record(header: Header) -> FitRecord:
         has_converged=get_value(header, "has_converged", bool),
         settings=settings,
     )
+    if not (1 <= record.n_rows <= 2**53 and 0 < record.row_weight < inf and 0 <= record.n_steps <= 2**53):
+        raise Damaged("the number of rows, the row weight or the number of steps is out of range")
+    return record
 
 
 def _estimator_record(header: Header) -> EstimatorRecord:

@@ -19,8 +19,7 @@ from gaussmix._src.noise_component import NOISE_ARRAYS, NoiseComponent
 from gaussmix._src.numerics.arrays import Array, copied
 
 # Entries by which `from_dict` recognises a dictionary of `to_dict`; the headers of model files have the same entries.
-_MARKER = {"format": "gaussmix-mixture", "version": 1}
-_MODEL_ARRAYS = ("weights", "means", "covariances")
+_MARKER = {"format": FORMAT, "version": v1.VERSION}
 
 
 def write(path: PathOrFile, model: Model, details: Details | None = None) -> None:
@@ -60,7 +59,7 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}
-    plain = {name: array.tolist() for name, array in zip(_MODEL_ARRAYS, arrays, strict=True)}
+    plain = {name: array.tolist() for name, array in zip(v1.TENSORS, arrays, strict=True)}
     noise = {} if model.noise is None else {name: array.tolist() for name, array in model.noise.arrays().items()}
     return {**_MARKER, "family": family.name, **options, **plain, **noise, **named}
 
@@ -76,7 +75,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     family = build_family(name, values.get("family_options", {}))
     if family is None:
         raise ValueError(f"Not a valid mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
-    weights, means, covariances = (_array(values, name) for name in _MODEL_ARRAYS)
+    weights, means, covariances = (_array(values, name) for name in v1.TENSORS)
     try:
         noise = NoiseComponent.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:

@@ -24,7 +24,7 @@ from gaussmix._src.noise_component import NOISE_ARRAYS, NoiseComponent
 from gaussmix._src.numerics.arrays import copied
 
 VERSION = 1
-_TENSORS = ("weights", "means", "covariances")
+TENSORS = ("weights", "means", "covariances")
 
 
 def write(record: Record) -> tuple[Header, Tensors]:
@@ -43,12 +43,12 @@ def write(record: Record) -> tuple[Header, Tensors]:
     if details.estimator is not None:
         header["estimator"] = dict(vars(details.estimator))
     noise = {} if record.noise is None else record.noise.arrays()
-    return header, {name: getattr(record, name) for name in _TENSORS} | noise
+    return header, {name: getattr(record, name) for name in TENSORS} | noise
 
 
 def read(header: Header, tensors: Tensors) -> Record:
     """Create a record from the header and the tensors of a file; raise `Damaged` if they do not match layout 1."""
-    if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
+    if not set(TENSORS) <= set(tensors) <= {*TENSORS, *NOISE_ARRAYS}:
         raise Damaged("required arrays are missing, or there are unknown arrays")
     try:
         of_noise = {name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS}
@@ -57,7 +57,7 @@ def read(header: Header, tensors: Tensors) -> Record:
         raise Damaged(str(error)) from None
     options = get_value({"family_options": {}, **header}, "family_options", dict)
     name, details = get_value(header, "family", str), _details(header)
-    arrays = {name: tensors[name] for name in _TENSORS}
+    arrays = {name: tensors[name] for name in TENSORS}
     return Record(name, **arrays, details=details, layout=VERSION, family_options=options, noise=noise)
 
 

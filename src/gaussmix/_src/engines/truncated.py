@@ -28,7 +28,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.core import LABELS, native_target
 from gaussmix._src.numerics.einsum import einsum
 
 Components = NDArray[np.int32]  # indices of components, where −1 marks an empty entry
@@ -236,7 +236,7 @@ class TruncatedEngine(CompleteEngine):
         subset = order[:: max(1, round(K**0.5 / 2))]
         candidates = np.full((block.n_rows, min(self.n_candidates, K)), -1, np.int32)
         subset_mixture = PackedMixture(near.log_scale[subset], means[subset], near.factor_shape, near.factors[subset])
-        labels = native_target().evaluate(block.rows, None, *subset_mixture, 3, self._n_threads)
+        labels = native_target().evaluate(block.rows, None, *subset_mixture, LABELS, self._n_threads)
         candidates[:, 0] = subset[labels]
         bare = replace(block, log_prior=None, prior_indices=None)
         for key, n_expanded in enumerate([1] * N_GREEDY_ROUNDS + [None] * N_FULL_ROUNDS):

@@ -8,7 +8,9 @@ from functools import cache
 import gaussmix._core as core
 from gaussmix._src.errors import warn
 
-__all__ = ["core", "native_target"]
+__all__ = ["COMPONENTS", "LABELS", "LOG_DENSITY", "RESPONSIBILITIES", "core", "native_target"]
+
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
 
 
 @cache

@@ -31,10 +31,9 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.core import COMPONENTS, LABELS, LOG_DENSITY, RESPONSIBILITIES, native_target
 
 PANEL_SIZE = 4  # the core pads arrays to a multiple of this number of values
-LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
 _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 

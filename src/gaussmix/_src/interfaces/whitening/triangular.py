@@ -9,11 +9,9 @@ import numpy as np
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.core import COMPONENTS, native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
-
-COMPONENTS = 2  # output number of `Target.evaluate` that requests log p(x, k)
 
 
 class TriangularWhitening(Whitening):

@@ -14,13 +14,11 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.noise_component import NoiseComponent
-from gaussmix._src.numerics.arrays import Array, Indices, frozen
+from gaussmix._src.numerics.arrays import Array, Indices, frozen, is_symmetric
 from gaussmix._src.numerics.threads import cached_property
 
 # Tolerance of the sum of weights, for weights typed with seven digits; weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
-# Largest asymmetry of covariances, relative to standard deviations; rounding errors of sums are at most n·ε.
-_MAX_ASYMMETRY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +168,3 @@ def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") ->
     except SingularCovarianceError as error:
         return f"the {noun} of {name_components(error.components)} is not positive definite"
     return None if usable else f"its {noun}s are beyond the range of float64"
-
-
-def is_symmetric(matrices: Array, digits: float = _MAX_ASYMMETRY) -> bool:
-    """Return whether matrices (…, d, d) are symmetric up to `digits`, relative to the standard deviations."""
-    scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-    allowed = digits * scale[..., :, None] * scale[..., None, :]
-    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

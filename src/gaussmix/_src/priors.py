@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_finite, check_positive, check_within
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, is_symmetric
 from gaussmix._src.value import Value
 
 SHRINKAGE = 0.01  # default κ of Fraley & Raftery (2007), also for prior="default"
-_MAX_ASYMMETRY = 1e-8  # largest asymmetry of the correlation matrix of `scale`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,11 +155,10 @@ def _check_scale(scale: Array) -> None:
     if not (variances > 0).all():
         raise ValueError("scale must have positive variances.")
     if scale.ndim == 2:
-        roots = np.sqrt(variances)
-        correlations = scale / (roots[:, None] * roots)
-        if not (np.abs(correlations - correlations.T) <= _MAX_ASYMMETRY).all():
+        if not is_symmetric(scale):
             raise ValueError("scale is not symmetric.")
-        if np.linalg.eigvalsh(correlations)[0] <= 0:
+        roots = np.sqrt(variances)
+        if np.linalg.eigvalsh(scale / (roots[:, None] * roots))[0] <= 0:
             raise ValueError("scale is not positive definite.")
 
 

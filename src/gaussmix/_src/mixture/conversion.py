@@ -13,8 +13,8 @@ from gaussmix._src.checks import check_names, check_real
 from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family, family_named, unconstrained
-from gaussmix._src.model import Model, invalid_reason, is_symmetric
-from gaussmix._src.numerics.arrays import Array, copied
+from gaussmix._src.model import Model, invalid_reason
+from gaussmix._src.numerics.arrays import Array, copied, is_symmetric
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture

@@ -13,8 +13,8 @@ from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import unconstrained
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
-from gaussmix._src.model import SUM_TOLERANCE, Model, invalid_reason, is_symmetric
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.model import SUM_TOLERANCE, Model, invalid_reason
+from gaussmix._src.numerics.arrays import Array, is_symmetric
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 

@@ -53,5 +53,4 @@ class ArraySource(Source):
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         twin._blocks = list(renumbered(changed for block in self._blocks for changed in change(block)))
         twin.n_rows = n_rows
-        twin.may_miss, twin.has_errors, twin.has_log_prior = self.may_miss, self.has_errors, self.has_log_prior
-        return twin
+        return twin._copy_flags(self)

@@ -237,7 +237,7 @@ class Source(ABC):
 
         Row indices of the new source begin at 0. `columns` are the indices of remaining columns; None if all remain.
         """
-        return _Changed(self, change, n_rows, columns)
+        return _Changed(self, change, n_rows, columns)._copy_flags(self)
 
     def without_states(self) -> Self:
         """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
@@ -266,6 +266,11 @@ class Source(ABC):
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
         return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # scaling by a power of 2 is exact
 
+    def _copy_flags(self, source: Source) -> Self:
+        """Copy from another source the flags that describe the contents of its blocks; return this source."""
+        self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
+        return self
+
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Make `twin` share the row statistics of this source, scaled by `factor`, a power of 2; return `twin`."""
         twin._origin = self, factor
@@ -283,7 +288,6 @@ class _Changed(Source):
         self.n_rows, self.dtype = n_rows, source.dtype
         self.n_features = source.n_features if columns is None else len(columns)
         self.memory, self.is_read_again, self.is_remote = source.memory, source.is_read_again, source.is_remote
-        self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._change = source, change
 
     def blocks(self) -> Iterator[Block]:

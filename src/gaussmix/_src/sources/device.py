@@ -103,7 +103,7 @@ class DeviceSource(Source):
             twin = DeviceSource(self._rows)
             blocks = [self._on_device(block) for block in blocks]
         twin._blocks, twin.n_rows = blocks, n_rows
-        return twin
+        return twin._copy_flags(self)
 
     def _on_device(self, block: Block) -> Block:
         """Copy the weights and `Block.prior_indices` that are NumPy arrays to the device, once for all passes."""

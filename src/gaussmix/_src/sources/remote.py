@@ -183,9 +183,7 @@ class LazySource(Source):
     )
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        twin = self._rows.changed(change, n_rows, columns)
-        twin.may_miss = self.may_miss
-        return twin
+        return self._rows.changed(change, n_rows, columns)._copy_flags(self)
 
     def without_states(self) -> Self:
         twin = super().without_states()

@@ -122,8 +122,8 @@ class TrimmedSource(Source):
 
     def __init__(self, source: Source, fraction: float) -> None:
         self.n_rows, self.n_features, self.dtype = source.n_rows, source.n_features, source.dtype
+        self._copy_flags(source)
         self.memory, self.is_read_again = source.memory, source.is_read_again
-        self.may_miss, self.has_errors, self.has_log_prior = source.may_miss, source.has_errors, source.has_log_prior
         self._source, self._fraction, self.is_on_device = source.without_states(), fraction, source.is_on_device
         self._last_pass: _TrimmingPass | None = None
 

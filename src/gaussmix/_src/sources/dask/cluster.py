@@ -256,9 +256,7 @@ class DaskCluster(Remote):
         """Return a source of the changed blocks, which the workers compute once and store for all later passes."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
-        source = DaskCluster(self._workers, parts, self._about.only(columns))
-        source.may_miss = self.may_miss
-        return source
+        return DaskCluster(self._workers, parts, self._about.only(columns))._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one block of 65,520 rows at a time."""

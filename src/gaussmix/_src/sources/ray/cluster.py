@@ -188,9 +188,7 @@ class RayCluster(Remote):
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in blocks]
         sizes = self._workers.results([size for _, size in made])
         blocks, about = [block for block, _ in made], self._about.only(columns)
-        source = RayCluster(self._workers, blocks, sizes, about, Block.row_range)
-        source.may_miss = self.may_miss
-        return source
+        return RayCluster(self._workers, blocks, sizes, about, Block.row_range)._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one partition at a time."""

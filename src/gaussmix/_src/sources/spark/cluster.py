@@ -94,8 +94,7 @@ class SparkCluster(Remote):
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
         if source.invalid_reason == self._layout.changed or source.n_rows != n_rows:
             raise OSError(self._layout.changed)
-        source.may_miss = self.may_miss
-        return source
+        return source._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one piece at a time."""

@@ -41,13 +41,13 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
     with probability ∝ D², and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are
     enough distinct rows.
     """
-    n_candidates, observed = count_candidates(n_components), complete_rows(sample)
+    n_candidates, observed = count_candidates(n_components), complete_or_imputed_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
     indices = native_target().seed_centres(observed.rows, observed.weight, n_components, n_candidates, uniform)
     return observed.rows[indices]
 
 
-def complete_rows(sample: DistinctRows) -> DistinctRows:
+def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
     """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
@@ -80,7 +80,7 @@ def kmeans_and_search(
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their nearest rows until convergence or `max_time`."""
-    sample = complete_rows(sample)
+    sample = complete_or_imputed_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the C++ core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.initialisation.base import Partition, sphere_parameters
-from gaussmix._src.em.initialisation.kmeans import complete_rows, nearest_scaled_centre, run_lloyd
+from gaussmix._src.em.initialisation.kmeans import complete_or_imputed_rows, nearest_scaled_centre, run_lloyd
 from gaussmix._src.em.initialisation.outliers import separate_outliers
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.step.accumulate import StepTask
@@ -40,7 +40,7 @@ def _kmeans_from_cells(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Assign each row to the nearest centre of k-means, which starts from the means of cells."""
-    scaled = complete_rows(sample.in_unit)
+    scaled = complete_or_imputed_rows(sample.in_unit)
     run = _run_truncated_kmeans if engine.is_truncated else run_lloyd
     return nearest_scaled_centre(run(scaled, engine, _cell_means(scaled, n_components)), sample)
 

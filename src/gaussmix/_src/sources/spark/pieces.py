@@ -283,9 +283,9 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
     n_present = Counter[int]()
     for batch in batches:
         for index, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            has_model = result is not None and digest == digests[index]
-            n_present[part] += has_model
-            if not (has_model and result):
+            is_current = result is not None and digest == digests[index]
+            n_present[part] += is_current
+            if not (is_current and result):
                 yield _record(RESULTS, index, part, digest, result)
             elif part not in retained:
                 retained[part] = index, result

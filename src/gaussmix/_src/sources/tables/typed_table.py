@@ -106,8 +106,8 @@ class ParquetTable(TypedTable):
         # With a buffer, Arrow allocates the size that a page claims to have before it reads the page, even if the page
         # is damaged. Therefore files with small row groups are read without a buffer.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
-        reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
-        with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
+        options = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
+        with self.source.opened() as opened, parquet.ParquetFile(opened, **options) as file:
             if max(sizes, default=0) > opened.size():
                 raise BadTable(f"{self.name} is damaged: its columns claim more bytes than the file has.")
             for group in range(file.num_row_groups):

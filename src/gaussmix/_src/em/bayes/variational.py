@@ -81,7 +81,7 @@ class VariationalObjective(PosteriorObjective):
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BayesianTerms(PriorTerms):
     """Terms of the prior of a Bayesian fit, from which the objective of EM is made.
 
@@ -90,7 +90,7 @@ class BayesianTerms(PriorTerms):
     make_prior : function that makes the prior from the moments of all rows.
     """
 
-    make_prior: PriorFactory | None = None
+    make_prior: PriorFactory
 
     @property
     def needs_moments(self) -> bool:
@@ -99,7 +99,6 @@ class BayesianTerms(PriorTerms):
     def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> VariationalObjective:
-        assert self.make_prior is not None, "BayesianTerms are made with make_prior"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
         ridge = ridge if automatic is None else automatic  # the automatic ridge replaces a ridge that is too small

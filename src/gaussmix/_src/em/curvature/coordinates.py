@@ -9,13 +9,13 @@ units of the data.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature import jacobian as jacobians
-from gaussmix._src.em.curvature.jacobian import LoadingJacobian, NotSmooth, VarianceBoundMasks
+from gaussmix._src.em.curvature.jacobian import AxisJacobian, LoadingJacobian, NotSmooth, VarianceBoundMasks
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import FreezeReason, Trace
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
@@ -62,12 +62,10 @@ class Coordinates:
     weight_groups : groups of free weights.
     jacobian : derivatives, with respect to θ, of all log weights, all a_k, and the coordinates of all B_k, in this
         order, (n_all, p).
-    angle_jacobian : for each component, derivatives of the angles of the component's axes with respect to θ, (n_pairs,
-        p); None if B_k, the exponent of the covariance, is linear in θ.
-    axis_variances : variances along the axes of each component, (n_components, n_features); None if B_k, the exponent
-        of the covariance, is linear in θ.
     whitening_factors : whitening factors W_k = L_k⁻¹ of the covariances: matrices, arrays (…, n_features) for diagonal
         covariances, or numbers for spherical covariances.
+    axes : for covariances whose axes rotate, the Jacobian of the angles of axes with respect to θ; `jacobian` describes
+        their B_k only to first order. None if no axes rotate.
     loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the coordinates of
         loadings and noise, which come last in θ; `jacobian` describes their B_k only to first order. None for
         covariance structures without factors.
@@ -79,8 +77,7 @@ class Coordinates:
     weight_groups: tuple[FreeWeightGroup, ...]
     jacobian: Array
     whitening_factors: Array
-    angle_jacobian: Array | None = None
-    axis_variances: Array | None = None
+    axes: AxisJacobian | None = None
     loadings: LoadingJacobian | None = None
     variances_at_bounds: VarianceBoundMasks | None = None
 
@@ -106,12 +103,12 @@ class Coordinates:
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
             return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
-        blocks, factors, angles, variances = jacobians.covariance_jacobian(model, algebra, free, bounds)
+        blocks, factors, axes = jacobians.covariance_jacobian(model, algebra, free, bounds)
         jacobian = block_diagonal(of_weights, of_means, blocks)
-        if angles is not None:
-            before = jacobian.shape[1] - blocks.shape[1]
-            angles = np.concatenate((np.zeros((*angles.shape[:2], before)), angles), axis=2)
-        return cls(model, groups, jacobian, factors, angles, variances, variances_at_bounds=bounds)
+        if axes is not None:
+            others = np.zeros((*axes.angles.shape[:2], jacobian.shape[1] - blocks.shape[1]))
+            axes = replace(axes, angles=np.concatenate((others, axes.angles), axis=2))
+        return cls(model, groups, jacobian, factors, axes, variances_at_bounds=bounds)
 
     @property
     def n_parameters(self) -> int:
@@ -133,6 +130,10 @@ class Coordinates:
     def n_covariances(self) -> int:
         """Return the number of covariances, which is 1 if all components share a covariance."""
         return len(self.whitening_factors)
+
+    def covariance_index(self, component: int) -> int:
+        """Return the index of a component's covariance, which is 0 if all components share a covariance."""
+        return component if self.n_covariances > 1 else 0
 
     @cached_property
     def symmetric_basis(self) -> Array:
@@ -156,7 +157,7 @@ class Coordinates:
 
     def whiten(self, component: int, offsets: Array) -> Array:
         """Return W_k u for each row u of `offsets` (n_rows, n_features), bit-identical on every processor."""
-        factor = self.whitening_factors[component if len(self.whitening_factors) > 1 else 0]
+        factor = self.whitening_factors[self.covariance_index(component)]
         if factor.ndim < 2:
             return (factor[:, None] * offsets.T).T
         columns = np.zeros((len(factor), len(offsets)))
@@ -186,7 +187,7 @@ class Coordinates:
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
         colours, means = self.inverse_factors, np.array(model.means)
         for k, offset in enumerate(of_means.reshape(means.shape)):
-            colour = colours[k if len(colours) > 1 else 0]
+            colour = colours[self.covariance_index(k)]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
         if self.loadings is None:
             array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
@@ -208,19 +209,18 @@ class Coordinates:
             return inverse_factors[:, 0] ** 2 * exponential(math.sqrt(2 / d) * exponent_coordinates[:, 0])
         if second is Second.DIAGONAL:
             return inverse_factors**2 * exponential(math.sqrt(2) * exponent_coordinates)
-        if self.angle_jacobian is None:
+        if self.axes is None:
             exponents = (0.5 * exponent_coordinates[:, :, None, None] * self.symmetric_basis).sum(axis=1)
             values, axes = np.linalg.eigh(exponents)
             return squared(inverse_factors @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
-        assert self.axis_variances is not None, "axes with angles have variances"
         turns = np.zeros((len(exponent_coordinates), d, d))
         rows, columns = below_diagonal(d)
-        turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)
+        turns[:, rows, columns] = (self.axes.angles * point).sum(axis=2)
         turns = turns - turns.swapaxes(1, 2)
         # Cayley's transform of Ω is a rotation, which differs from exp Ω only by terms of third order.
         turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
-        axes = inverse_factors / np.sqrt(self.axis_variances)[:, None, :]
-        return composed(axes @ turned, self.axis_variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
+        axes = inverse_factors / np.sqrt(self.axes.variances)[:, None, :]
+        return composed(axes @ turned, self.axes.variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:

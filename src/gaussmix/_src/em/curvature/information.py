@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.em.curvature.jacobian import exponent_derivatives
+from gaussmix._src.em.curvature.jacobian import LoadingJacobian, exponent_derivatives
 from gaussmix._src.em.curvature.scores import NumericalScores, ScoreProducts, expected_scores, score_slopes, total_score
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
@@ -165,7 +165,7 @@ def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indice
     """Return the indices of the Jacobian's rows for a component's mean, and for its covariance."""
     K, d = coords.model.means.shape
     n_b = len(coords.symmetric_basis)
-    first = coords.n_weights + K * d + (component * n_b if coords.n_covariances > 1 else 0)
+    first = coords.n_weights + K * d + coords.covariance_index(component) * n_b
     means = coords.n_weights + component * d
     return np.arange(means, means + d), np.arange(first, first + n_b)
 
@@ -186,13 +186,11 @@ def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
     """Return the complete-data information (p, p), and gradients with respect to θ (p,) and to all values (n_all,)."""
-    model, mass = coords.model, score_sums[:, 0]
-    K, (n_all, p) = model.n_components, coords.jacobian.shape
-    of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
-    full, gradient = np.zeros((n_all, n_all)), np.zeros(n_all)
-    gradient[:K] = mass
-    if coords.n_weights > K:
-        gradient[K] = total_weight - mass.sum()
+    n_all, p = coords.jacobian.shape
+    # `full` and `gradient` are derivatives with respect to all values. `second_order` contains the terms in θ that
+    # `Coordinates.jacobian` does not describe, and `of_ridge` is the gradient of −½ Σ_j r_j / ψ_j for factor analysers.
+    full, gradient, second_order, of_ridge = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
+    gradient[: coords.n_weights] = total_score(coords, score_sums, total_weight)[: coords.n_weights]
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
         means, covariances = _jacobian_rows(coords, k)
         full[means, means] += scatter.mean_weight
@@ -201,29 +199,34 @@ def _complete_information(
         full[covariances[:, None], means] += crossed.T
         gradient[means] += scatter.first_sum
         gradient[covariances] += scatter.covariance_gradient(coords.symmetric_basis)
-        if coords.angle_jacobian is not None and coords.axis_variances is not None:
-            index = k if coords.n_covariances > 1 else 0
-            turned = np.concatenate((coords.jacobian[covariances[: model.n_features]], coords.angle_jacobian[index]))
-            of_turns += _sandwich(_hessian_rotation(scatter.second_sum, coords.axis_variances[index]), turned)
-            continue
-        full[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
+        index = coords.covariance_index(k)
+        if coords.axes is None:
+            full[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
+        else:
+            turned = np.concatenate((coords.jacobian[covariances[: len(means)]], coords.axes.angles[index]))
+            second_order += _sandwich(_hessian_rotation(scatter.second_sum, coords.axes.variances[index]), turned)
         if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
-            of_turns[last, last] += _hessian_loadings(coords, k, scatter, of_noise)
-            of_ridge[last] += _noise_ridge_gradient(coords, k, of_noise)
-    matrix = _sandwich(full, coords.jacobian) + of_turns
+            second_order[last, last] += _hessian_loadings(coords, coords.loadings, index, scatter, of_noise)
+            of_ridge[last] += 0.5 * of_noise @ coords.loadings.log_noise[index]
+    matrix = _sandwich(full, coords.jacobian) + second_order
     slope = gradient @ coords.jacobian + of_ridge
+    _add_weight_terms(coords, objective, gradient, matrix, slope)
+    return matrix, slope, gradient
+
+
+def _add_weight_terms(coords: Coordinates, objective: Objective, gradient: Array, matrix: Array, slope: Array) -> None:
+    """Add the information of the weights to `matrix` (p, p), and the gradient of their prior to `slope` (p,)."""
     concentration = objective.weight_update.concentration if isinstance(objective, PosteriorObjective) else 0.0
-    weights = model.all_weights
+    concentrations, weights = np.broadcast_to(concentration, coords.model.n_components), coords.model.all_weights
     for group in coords.weight_groups:
         mine, columns = group.members, group.jacobian_columns
-        of_prior = np.broadcast_to(concentration, K)[mine] if group.has_weight_prior else np.zeros(len(mine))
+        of_prior = concentrations[mine] if group.has_weight_prior else np.zeros(len(mine))
         derivatives, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
         count = float(gradient[mine].sum() + of_prior.sum())
         matrix[columns, columns] += count * derivatives.T @ (derivatives * own_weight[:, None])
         slope[columns] += of_prior @ derivatives
-    return matrix, slope, gradient
 
 
 def _penalty_scores(
@@ -239,7 +242,9 @@ def _penalty_scores(
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
     for k in range(coords.model.n_components):
         if coords.loadings is not None:
-            of_noise = _noise_ridge_gradient(coords, k, _ridge_noise_ratios(coords, objective, k))
+            log_noise = coords.loadings.log_noise[coords.covariance_index(k)]
+            # gradient of −½ Σ_j r_j / ψ_j
+            of_noise = 0.5 * _ridge_noise_ratios(coords, objective, k) @ log_noise
             added[k, coords.n_parameters - len(of_noise) :] = of_noise
             continue
         pulls = 0.5 * basis @ _gram(coords.whiten(k, ridge)).ravel()
@@ -365,17 +370,19 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     return result
 
 
-def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
+def _hessian_loadings(
+    coords: Coordinates, jacobian: LoadingJacobian, index: int, scatter: _ComponentScatter, noise_ratios: Array
+) -> Array:
     """Return the information, (n_b, n_b), that results from second-order terms of B_k in loadings and log noise.
+
+    `index` is the index of the covariance, and `jacobian` describes the loadings and the noise of all covariances.
 
     To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of W (Σ(θ) − Σ) Wᵀ. If M is the change of the loadings,
     Ψ are the noise variances, and n is the change of log Ψ, the second-order terms of B are W (M Mᵀ + ½ Ψ n²) Wᵀ minus
     half the square of the first-order terms of B.
     """
-    assert coords.loadings is not None, "only factor analysers have second-order terms"
-    index = component if coords.n_covariances > 1 else 0
     factor, each = coords.whitening_factors[index], coords.model.covariances.each[index]
-    loadings, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
+    loadings, noise = jacobian.loadings[index], jacobian.log_noise[index]
     d, n_b = noise.shape
     gap = scatter.second_sum - scatter.dof * np.eye(d)
     derivatives = exponent_derivatives(factor, each, loadings, noise)
@@ -391,10 +398,3 @@ def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: in
     """Return r / ψ, (n_features,), where r is the ridge, which an M-step adds to the noise variances ψ."""
     precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
-
-
-def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
-    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j in the coordinates of loadings and noise, (n_b,)."""
-    assert coords.loadings is not None, "only factor analysers have noise variances"
-    noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
-    return np.asarray(0.5 * noise_ratios @ noise)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,20 @@ class NotSmooth(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class AxisJacobian:
+    """Jacobian of the angles of axes with respect to p free parameters, for covariances whose axes rotate.
+
+    Parameters
+    ----------
+    angles : derivatives of the angles of each covariance's axes, (n, n_pairs, p).
+    variances : variances along the axes of each covariance, (n, n_features).
+    """
+
+    angles: Array
+    variances: Array
+
+
+@dataclass(frozen=True, eq=False)
 class LoadingJacobian:
     """Jacobian of factor analysers with respect to free parameters θ_b, b = 1 … n_b.
 
@@ -52,11 +66,10 @@ class LoadingJacobian:
 
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
-) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k (n_all, m), W_k, the Jacobian of axis angles (n, n_pairs, m), and axis variances.
+) -> tuple[Array, Array, AxisJacobian | None]:
+    """Return the Jacobian of all B_k (n_all, m), the factors W_k, and the Jacobian of axes; None if axes do not rotate.
 
-    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. The Jacobian of axis angles and the axis
-    variances are None if axes do not rotate. `Coordinates` defines B_k and W_k.
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. `Coordinates` defines B_k and W_k.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
     is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
@@ -64,20 +77,20 @@ def covariance_jacobian(
     if bounds is not None:
         of_diagonals = _bounded_diagonal_jacobian(bounds[0] | bounds[1])
         is_turned, orientation = True, Across.OWN
-    factors, angles, variances, blocks = _whitening_factors(model), None, None, of_diagonals
+    factors, axes, blocks = _whitening_factors(model), None, of_diagonals
     if second is Second.FULL and is_turned and d > 1:
         factors, variances = _axis_whitening_factors(model, has_common_axes=orientation is Across.EQUAL)
         level = variances if bounds is None else _equalise_bounded_variances(variances, bounds)
         of_pairs, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
         blocks = block_diagonal(of_diagonals, of_pairs)
         unturned = np.zeros((n, turns.shape[1], of_diagonals.shape[2]))
-        angles = is_free[:, None, None] * np.concatenate((unturned, turns), 2)
+        axes = AxisJacobian(is_free[:, None, None] * np.concatenate((unturned, turns), 2), variances)
     elif second is Second.FULL:
         blocks = block_diagonal(of_diagonals, _expand_columns(n, np.eye(d * (d - 1) // 2), structure.orientation))
     blocks = is_free[:, None, None] * blocks
     retained = (blocks != 0).any(axis=(0, 1))
     jacobian = blocks[:, :, retained].reshape(blocks.shape[0] * blocks.shape[1], int(retained.sum()))
-    return jacobian, factors, None if angles is None else angles[:, :, retained], variances
+    return jacobian, factors, None if axes is None else replace(axes, angles=axes.angles[:, :, retained])
 
 
 def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shape: Across, form: Second) -> Array:

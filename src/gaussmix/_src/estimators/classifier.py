@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
@@ -180,16 +179,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """
         began = perf_counter()
         with unchanged_on_failure(self), ExitStack() as stack:
-            rows: Any = X
-            if isinstance(y, str):
-                rows, y = take_column(X, y, "y", may_miss=True)
-            if isinstance(y, Column):
-                self.classes_, codes = targets.check_classes(y.values, len(y.values))
-                rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
-            source = check_source(self, rows, sample_weight, reset=True, may_miss=True)
-            if not isinstance(y, Column):
-                self.classes_, codes = targets.check_classes(y, source.n_rows)
-                source = source.with_assignment(codes)
+            check = partial(check_source, self, sample_weight=sample_weight, reset=True, may_miss=True)
+            rows, source = _label_rows(X, y, self._learn_classes, check)
             source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
             options = find_options(self, {})
             for option in options:
@@ -246,17 +237,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         is not left out, but counts as correct if `predict` rejects the row. As in `fit`, y may be the name of a column
         of X. Errors are the same as in `predict`. In addition, ValueError is raised if no row has a known class.
         """
-        check_is_fitted(self)
-        rows: Any = X
-        if isinstance(y, str):
-            rows, y = take_column(X, y, "y", may_miss=True)
-        names, has_unknown = self._names_of_classes, self.reject_below > 0
-        if isinstance(y, Column):
-            codes = targets.encode_names(y.values, names, has_unknown=has_unknown)
-            rows = labelled(rows, y.position, y.values.astype(np.float64), codes)
-        source = self._source(rows, sample_weight)
-        if not isinstance(y, Column):
-            source = source.with_assignment(targets.encode_labels(y, source.n_rows, names, has_unknown=has_unknown))
+        self._check_fitted()
+        names, level = self._names_and_level()
+        encode = partial(targets.encode_labels, classes=names, has_unknown=level > 0)
+        _, source = _label_rows(X, y, encode, partial(self._source, sample_weight=sample_weight))
         right = partial(self._labels(source), names=np.arange(len(names)))
         wrong_and_right, _ = source.sum_of(partial(count_classes, n_classes=2, labels=right))
         if not wrong_and_right.sum():
@@ -275,7 +259,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         NotFittedError : if the classifier is not fitted.
         ValueError : if `label` is not in `classes_`.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         indices = np.flatnonzero(self.classes_ == label)
         if not indices.size:
             raise ValueError(f"{label!r} is not one of the classes {', '.join(map(repr, self.classes_.tolist()))}.")
@@ -283,8 +267,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that are invalid or can't be combined."""
-        if parameters.check_fraction("reject_below", self.reject_below) > 0:
-            targets.no_class(self.classes_)
+        self._names_and_level()
         if self.priors is not None:
             targets.check_priors(self.priors, self.classes_, is_complete=is_complete)
         if is_complete or self.n_components is None:
@@ -338,16 +321,23 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """Return a function that labels each row of a block with its most probable class."""
-        names, level = self._names_of_classes, parameters.check_fraction("reject_below", self.reject_below)
+        names, level = self._names_and_level()
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
-    @property
-    def _names_of_classes(self) -> NDArray[Any]:
-        """The labels that `predict` may return: the classes and, with `reject_below`, the label of rejected rows."""
-        names = self.classes_
-        if not parameters.check_fraction("reject_below", self.reject_below):
-            return names
-        return np.append(names, np.where([True], targets.no_class(names), names[:1]))
+    def _names_and_level(self) -> tuple[NDArray[Any], float]:
+        """Return the labels that `predict` may return, and `reject_below`; raises ValueError if either is invalid.
+
+        The labels are the classes and, if `reject_below` is above 0, the label of rejected rows.
+        """
+        names, level = self.classes_, parameters.check_fraction("reject_below", self.reject_below)
+        if level:
+            names = np.append(names, np.where([True], targets.no_class(names), names[:1]))
+        return names, level
+
+    def _learn_classes(self, y: ArrayLike | None, n_rows: int) -> NDArray[np.int32]:
+        """Set `classes_`, and return the class of each row in y; see `check_classes`."""
+        self.classes_, codes = targets.check_classes(y, n_rows)
+        return codes
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
         """Call a method of `ClassMixtures` on the rows, and return its values, (n_samples, n_classes)."""
@@ -417,6 +407,23 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             if len(own[name]) != n_classes:
                 raise Damaged(f"the file's {name!r} must have one value for each class")
         self._classes = ClassMixtures(mixture, class_index)
+
+
+def _label_rows(
+    X: Any, y: Any, encode: Callable[[Any, int], NDArray[np.int32]], check: Callable[[Any], Source]
+) -> tuple[Any, Source]:
+    """Return X, and a source of its rows with the classes in y, which may be the name of a column of X.
+
+    `check` converts X to a source. `encode` converts the classes of a number of rows to integers. In the returned X,
+    the column of classes is not a feature.
+    """
+    if isinstance(y, str):
+        X, y = take_column(X, y, "y", may_miss=True)
+    if isinstance(y, Column):
+        X = labelled(X, y.position, y.values.astype(np.float64), encode(y.values, len(y.values)))
+        return X, check(X)
+    source = check(X)
+    return X, source.with_assignment(encode(y, source.n_rows))
 
 
 def _ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:

@@ -72,11 +72,6 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
     """
     column = _labels(y, n_rows)
     cells = _check_no_times(distinct_values(column))
-    return encode_values(column, cells, encode_names(cells, classes, has_unknown=has_unknown))
-
-
-def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """Return the class index of each value in `cells`, as in `encode_labels`; the values must be distinct."""
     known = np.ones(len(cells), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
@@ -90,7 +85,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
     codes = np.full(len(cells), UNLABELLED, dtype=np.int32)
     numbers = {name: index for index, name in enumerate(classes.tolist())}
     codes[known] = [numbers.get(name, len(classes)) for name in named.tolist()]
-    return codes
+    return encode_values(column, cells, codes)
 
 
 def distinct_values(y: NDArray[Any]) -> NDArray[Any]:

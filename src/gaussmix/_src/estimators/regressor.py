@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Tags, _safe_indexing
-from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.engines import check_jobs
 from gaussmix._src.errors import SingularCovarianceError, column_named, invented_names, warn
@@ -267,7 +266,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         In data frames with column names, targets are identified by name. In other tables, which contain all targets or
         none, targets are identified by position.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         if is_table(X):
             X = open(X, missing=True)
         if self.targets is None:
@@ -288,7 +287,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     def _with_all_columns(self) -> Self:
         """Return a copy of the estimator that expects X to have the target columns as well."""
-        check_is_fitted(self)
+        self._check_fitted()
         twin = copy(self)
         super(GaussianMixtureRegressor, twin)._expect_features()
         return twin

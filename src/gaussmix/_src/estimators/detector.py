@@ -29,7 +29,7 @@ from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.quantile import lowest_inside
-from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike
 
 _AUTO = "auto"
 
@@ -115,7 +115,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """
         with unchanged_on_failure(self):
             rate, coverage = self._contamination(), _inside("coverage", self.coverage, 1.0)
-            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
+            source = self._training_rows(X, sample_weight)
             self._fit_mixture(source, X, self._names)
             if rate is None:
                 self.offset_ = float(self.mixture_.highest_density_level(coverage))

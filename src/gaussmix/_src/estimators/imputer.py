@@ -27,7 +27,7 @@ from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.parameters import check_flag
-from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike
 
 
 @documented
@@ -98,7 +98,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
-            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
+            source = self._training_rows(X, sample_weight)
             self._fit_mixture(source, X, self._names)
             self.n_missing_ = source.collect(Cells).n_missing.astype(np.int64)
         return self

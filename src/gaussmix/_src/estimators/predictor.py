@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from numpy.typing import ArrayLike
+
 from gaussmix._src.em.initialisation.base import Initialisation
 from gaussmix._src.estimators.base import Estimator, FittedValue
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
@@ -19,6 +21,7 @@ from gaussmix._src.report.reading import make_summary
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import names_several
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
 
 Counts = int | Iterable[int]
 Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
@@ -91,6 +94,11 @@ class MixturePredictor(Estimator, ABC):
         """`reg_covar`, but 0 instead of "auto" if BIC chooses, because collapsed components would win otherwise."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
+
+    def _training_rows(self, X: RowsLike, sample_weight: ArrayLike | None) -> Source:
+        """Check X for `fit`, and return a source of its rows with scaled weights; raises ValueError or TypeError."""
+        source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss)
+        return scale_weights(source, self.weight_type)
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""

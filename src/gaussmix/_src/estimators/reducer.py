@@ -23,7 +23,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Rows, narrowed
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.validation.parameters import check_fraction
-from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike
 
 
 @documented
@@ -105,7 +105,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         """
         with unchanged_on_failure(self):
             self._check_parameters()
-            source = scale_weights(check_source(self, X, sample_weight, reset=True), self.weight_type)
+            source = self._training_rows(X, sample_weight)
             self._fit_mixture(source, X, self._names)
             self._axes = self._find_axes()
             warn(self._no_direction_sentence())

@@ -34,7 +34,7 @@ from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
 from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_flag
-from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source
 from gaussmix._src.validation.targets import check_target, check_targets, copied_column, target_names
 
 
@@ -119,7 +119,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """
         with unchanged_on_failure(self):
             _check_y_in_memory(X, y)
-            source = scale_weights(check_source(self, X, sample_weight, reset=True, may_miss=True), self.weight_type)
+            source = self._training_rows(X, sample_weight)
             columns, self.targets_, names = self._split_targets(source, y)
             joint = source if columns is None else _append_columns(source, columns, self._mixture_estimator(names))
             try:

@@ -52,8 +52,7 @@ def start_fit(
         vars(estimator).pop("_stream", None)  # discards the stream of earlier calls of `partial_fit`
         arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
         if isinstance(labels, str):
-            groups = getattr(estimator, "label_components", None)
-            X, arguments["labels"] = validation.labels.without_labels(X, labels, groups, may_miss=estimator._may_miss)
+            X, arguments["labels"] = validation.labels.without_labels(estimator, X, labels)
         elif labels is None and y is not None:
             validation.labels.warn_of_ignored(y)
         options = find_options(estimator, arguments)

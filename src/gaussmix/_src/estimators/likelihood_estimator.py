@@ -207,7 +207,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         self, X: RowsLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
     ) -> Problem:
         """Return the optimisation problem that `fit` solved, with X as the rows."""
-        X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
+        X, labels = validation.labels.without_labels(self, X, labels)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but must contain all training rows.")

@@ -173,8 +173,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         All other labels are the same as from `fit(X).predict(X)`, so a row may get a label that differs from its known
         label in `labels`. Parameters and errors are the same as in `fit`.
         """
-        groups = getattr(self, "label_components", None)
-        X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
+        X, labels = validation.labels.without_labels(self, X, labels)
         # Only what was passed is passed on, because `fit` and `predict` of a subclass may have fewer parameters.
         of_rows = {} if X_error is None else {"X_error": X_error}
         options = {"sample_weight": sample_weight, "labels": labels, **of_rows}

@@ -71,18 +71,19 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
 
 
-def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
+def without_labels(estimator: Any, X: Any, labels: Any) -> tuple[Any, Any]:
     """Return X without the column that `labels` names, and the labels in this column.
 
     If `labels` is not the name of a column, X and `labels` are returned unchanged. This function raises the same errors
-    as `take_column` and `check_labels`.
+    as `take_column` and `check_labels` with the parameters `missing` and `label_components` of the estimator.
     """
     if not isinstance(labels, str):
         return X, labels
-    X, column = take_column(X, labels, "labels", may_miss=may_miss)
+    X, column = take_column(X, labels, "labels", may_miss=estimator._may_miss)
     if not isinstance(column, Column):
         return X, column
-    known = _from_labels(column.values, _check_groups(label_components), f"column {labels!r} of X contains")
+    groups = _check_groups(getattr(estimator, "label_components", None))
+    known = _from_labels(column.values, groups, f"column {labels!r} of X contains")
     assert known.label_indices is not None, "they are labels"
     is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
     return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])

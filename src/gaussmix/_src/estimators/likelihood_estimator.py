@@ -220,10 +220,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         outcome = self._fit_result().outcome
         is_dropped = self.reg_covar == "auto" and outcome is not None and outcome.is_ridge_dropped
         ridge = 0.0 if is_dropped else check_ridge(self.reg_covar, [family], self.prior)
-        known = validation.labels.check_labels(labels, self.label_components, source.n_rows, n_components)
-        if known is not None:
-            known.check_n_components(n_components, model.noise is not None)
-            known = None if known.is_empty else known
+        arguments = labels, self.label_components, source.n_rows, [n_components]
+        known = validation.labels.check_labels(*arguments, has_noise=model.noise is not None)
         trim = trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
         data = TrainingData(source, known, model.noise, trimming=trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)

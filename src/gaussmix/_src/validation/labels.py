@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -107,16 +107,29 @@ def warn_of_ignored(y: Any) -> None:
         warn("fit ignores y, which has known and unknown labels (-1 or NaN). If y numbers components, pass labels=y.")
 
 
-def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
-    """Check labels, and convert them to `UserLabels`; return None if the user passed no labels.
+def check_labels(
+    labels: Any, label_components: Any, n_rows: int, component_counts: Collection[int], *, has_noise: bool
+) -> UserLabels | None:
+    """Check labels, and convert them to `UserLabels`; return None if no label is known.
 
     Labels are integers (n_rows,), which are −1, None or masked if unknown. Labels can also be a table (n_rows,
     n_components) of allowed components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is a dict
-    {label: components}, or None if labels are indices of components. `max_components` is the largest `n_components`.
+    {label: components}, or None if labels are indices of components. `component_counts` lists the numbers of components
+    of the mixtures to fit, and `has_noise` states whether these mixtures have a noise component.
 
-    Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component. The message
-    names the row.
+    Raises ValueError or TypeError if the length or type is wrong, if a row has no possible component (the message names
+    the row), or if the labels do not fit a number of components.
     """
+    known = _convert(labels, label_components, n_rows, max(component_counts))
+    if known is None:
+        return None
+    for n_components in component_counts:
+        known.check_n_components(n_components, has_noise)
+    return None if known.is_empty else known
+
+
+def _convert(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
+    """Convert labels to `UserLabels`, as in `check_labels`; return None if the user passed no labels."""
     if isinstance(labels, UserLabels):  # labels from a column of X are already checked
         return labels
     groups = _check_groups(label_components)

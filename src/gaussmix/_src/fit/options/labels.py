@@ -20,16 +20,14 @@ class KnownLabels(FitOption):
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
         if self._labels is None:
-            check_labels(None, self._groups, 0, 1)  # raises an error if label_components is set without labels
+            # An error is raised if label_components is set without labels.
+            check_labels(None, self._groups, 0, [1], has_noise=False)
         return ("labels",)
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}
-        labels = check_labels(self._labels, self._groups, data.raw_source.n_rows, max(counts))
-        assert labels is not None, "there are labels"
-        for n_components in counts:
-            labels.check_n_components(n_components, data.noise is not None)
-        return problem if labels.is_empty else replace(problem, data=replace(data, labels=labels))
+        arguments = self._labels, self._groups, data.raw_source.n_rows, counts
+        return replace(problem, data=replace(data, labels=check_labels(*arguments, has_noise=data.noise is not None)))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         labels = problem.data.labels

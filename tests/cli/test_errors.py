@@ -101,7 +101,7 @@ USAGE = [  # commands, and a part of their error message
     ("fit x.csv -s All", "Did you mean 'all'?"),
     ("fit x.csv -s full,all", "'all' already includes every structure: use it alone."),
     ("fit x.csv --tol nan", "--tol nan must be a finite number ≥ 0"),
-    ("fit x.csv --max-time soon", "'--max-time': --max-time must be a number ≥ 0, not 'soon'."),
+    ("fit x.csv --max-time soon", "'--max-time': --max-time must be a finite number ≥ 0, not 'soon'."),
     ("fit x.csv --reg-covar automatic", "--reg-covar"),
     ("fit x.csv --jobs 0", "--jobs"),
     ("fit x.csv --max-iter -1", "--max-iter"),

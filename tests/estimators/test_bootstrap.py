@@ -229,6 +229,7 @@ def test_bootstrap_rejects_invalid_parameters():
         ({"n_resamples": 2.5}, TypeError, "integer"),
         ({"n_resamples": 999, "kind": "jackknife"}, ValueError, "one refit per row"),
         ({"concentration": 1e-8}, ValueError, "finite number ≥ 0.1"),
+        ({"tol": 10**400}, ValueError, "must be a finite number above 0"),
         ({"concentration": 0.8, "kind": "parametric"}, ValueError, "applies only to kind='weighted'"),
         ({"tol": -1.0}, ValueError, "above 0"),
         ({"random_state": "a"}, ValueError, "random_state"),

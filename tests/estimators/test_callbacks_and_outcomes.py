@@ -163,10 +163,10 @@ def test_max_time_in_the_first_run_also_reports_the_runs_that_it_prevented():
         ({"callbacks": [3]}, TypeError, "callbacks must contain functions, not 3"),
         ({"callbacks": [ProgressBar()]}, TypeError, r"ProgressBar is a callback of scikit-learn\. .*set_callbacks"),
         ({"max_time": -1}, ValueError, "max_time=-1 must be a finite number"),
-        ({"max_time": "1s"}, TypeError, "max_time must be a number"),
+        ({"max_time": "1s"}, TypeError, "max_time must be a finite number"),
         ({"check_maximum": "yes"}, ValueError, "check_maximum must be \"auto\", True or False, not 'yes'"),
         ({"check_maximum": 1}, TypeError, "check_maximum must be"),
-        ({"tol": "small"}, TypeError, 'tol must be a number ≥ 0 or "auto"'),
+        ({"tol": "small"}, TypeError, 'tol must be a finite number ≥ 0 or "auto"'),
     ],
 )
 def test_invalid_callbacks_max_time_check_maximum_and_tol_are_rejected(parameters, error, message):

@@ -318,7 +318,7 @@ def test_weights_that_sum_to_2_or_more_are_frequencies(rng):
         ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a method or a list"),
         ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),
         ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but X has only 180 rows"),
-        ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),
+        ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a finite number ≥ 0 or"),
     ],
 )
 def test_invalid_candidates_and_criteria_are_rejected(wrong, error, message, X):

@@ -289,7 +289,7 @@ def test_options_that_partial_fit_does_not_support_are_rejected(parameters, opti
 def test_invalid_parameters_are_rejected_before_rows_are_stored(rng):
     with pytest.raises(ValueError, match="n_components=0"):
         streamed(n_components=0).partial_fit(rows_of(rng, 100))
-    with pytest.raises(TypeError, match=r"forgetting must be a number ≥ 0 \(rows\), None or a ForgettingRate"):
+    with pytest.raises(TypeError, match=r"forgetting must be a finite number ≥ 0 \(rows\), None or a ForgettingRate"):
         streamed(forgetting="never").fit(rows_of(rng, 100))
 
 

@@ -111,7 +111,7 @@ def test_transform_rejects_missing_values(X):
     ("parameters", "error", "message"),
     [
         ({"mean_fraction": 2}, ValueError, "mean_fraction=2 must be a number from 0 to 1"),
-        ({"mean_fraction": "all"}, TypeError, "mean_fraction must be a number ≥ 0 and at most 1, not 'all'"),
+        ({"mean_fraction": "all"}, TypeError, "mean_fraction must be a number from 0 to 1, not 'all'"),
         ({"n_directions": 0}, ValueError, "n_directions=0 must be an integer ≥ 1"),
     ],
 )

@@ -114,8 +114,8 @@ def test_model_selection_with_trim_finds_the_number_of_groups(name, rows):
         ({"trim": 0.5}, ValueError, r"trim=0.5 must be a fraction below 1/2"),
         ({"trim": -0.1}, ValueError, r"trim=-0.1 must be a finite number ≥ 0"),
         ({"trim": np.nan}, ValueError, r"trim=nan must be"),
-        ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0 and below 1/2, not 'some'"),
-        ({"trim": True}, TypeError, r"trim must be a number"),
+        ({"trim": "some"}, TypeError, r"trim must be a finite number ≥ 0 and below 1/2, not 'some'"),
+        ({"trim": True}, TypeError, r"trim must be a finite number"),
     ],
 )
 def test_invalid_values_of_trim_are_rejected(parameters, error, message, rows):

@@ -410,7 +410,7 @@ BAD = {
     "one row for a mixture": ({"n_components": 1}, [0] * 19 + [1], "Class 1: Found array with 1 sample(s)"),
     "unknown structure": ({"covariance_type": "ful"}, LABELS, "Did you mean 'full'?"),
     "unknown above 1": ({"reject_below": 2}, LABELS, "reject_below=2 must be a number from 0 to 1."),
-    "unknown negative": ({"reject_below": -0.1}, LABELS, "reject_below=-0.1 must be a finite number"),
+    "unknown negative": ({"reject_below": -0.1}, LABELS, "reject_below=-0.1 must be a number from 0 to 1."),
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
     "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),

@@ -19,18 +19,32 @@ Rng = np.random.Generator | int | None
 Values = TypeVar("Values", float, Array)
 
 
-def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
-    """Raise TypeError or ValueError if `value` is not an allowed number; `what` describes the allowed numbers."""
+def check_within(name: str, value: Any, what: str, is_allowed: Callable[[float], bool]) -> float:
+    """Check and return an allowed number; raises TypeError or ValueError. `what` describes the allowed numbers."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is 7 times as fast
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
-    if not is_allowed(value):
+    try:
+        number = float(value)
+    except OverflowError:  # raised for an integer that is too large for a double
+        number = np.inf
+    if not is_allowed(number):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
+    return number
 
 
 def check_positive(name: str, value: Any) -> float:
     """Check and return a finite number above 0; raises TypeError or ValueError."""
-    check_within(name, value, "a finite number above 0", lambda value: 0 < value < np.inf)
-    return float(value)
+    return check_within(name, value, "a finite number above 0", lambda number: 0 < number < np.inf)
+
+
+def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
+    """Check and return a finite number ≥ 0; raises TypeError or ValueError, whose message ends with `hint`."""
+    return check_within(name, value, f"a finite number ≥ 0{hint}", lambda number: 0 <= number < np.inf)
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Check and return a number from 0 to 1; raises TypeError or ValueError."""
+    return check_within(name, value, "a number from 0 to 1", lambda number: 0 <= number <= 1)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:

@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 
-from gaussmix._src.checks import check_within
+from gaussmix._src.checks import check_fraction
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.value import Value
 
@@ -58,7 +58,7 @@ class Restrictions(Value):
     def __post_init__(self) -> None:
         if not isinstance(self.equal_weights, (bool, np.bool_)):
             raise ParameterTypeError(f"equal_weights must be True or False, not {self.equal_weights!r}.")
-        check_within("min_weight", self.min_weight, "a number from 0 to 1", lambda weight: 0 <= weight <= 1)
+        check_fraction("min_weight", self.min_weight)
         for name in OF_COMPONENTS:
             self.fixed_components(name)
         if self.equal_weights and self.fixed_components("fixed_weights"):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gaussmix._src.checks import check_fraction
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import SingularCovarianceError, about, counted, warn
@@ -329,7 +330,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         The labels are the classes and, if `reject_below` is above 0, the label of rejected rows.
         """
-        names, level = self.classes_, parameters.check_fraction("reject_below", self.reject_below)
+        names, level = self.classes_, check_fraction("reject_below", self.reject_below)
         if level:
             names = np.append(names, np.where([True], targets.no_class(names), names[:1]))
         return names, level

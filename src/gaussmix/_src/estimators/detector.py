@@ -93,8 +93,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     @offset_.setter
     def offset_(self, value: Any) -> None:
-        check_within("offset_", value, "a finite number (a log density)", isfinite)
-        self.__dict__["offset_"] = float(value)
+        self.__dict__["offset_"] = check_within("offset_", value, "a finite number (a log density)", isfinite)
 
     def fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the density below which rows are outliers.
@@ -231,8 +230,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
     """Check and return a fraction above 0, at most `largest` and below 1, so that inliers and outliers are possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
-    check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
-    return float(value)
+    return check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
 
 
 def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:

@@ -194,11 +194,12 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if kind == "jackknife" and n_resamples is not None:
             raise ValueError("n_resamples must be None with kind='jackknife', which runs one refit per row.")
         n_resamples = 999 if n_resamples is None else check_count("n_resamples", n_resamples, 2)
-        check_within("concentration", concentration, "a finite number ≥ 0.1", lambda value: 0.1 <= value < np.inf)
+        wanted = "a finite number ≥ 0.1"
+        concentration = check_within("concentration", concentration, wanted, lambda value: 0.1 <= value < np.inf)
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration applies only to kind='weighted'. Do not set it for kind={kind!r}.")
         are_counts = check_weight_type(self.weight_type) == "frequency"
-        settings = kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
+        settings = kind, n_resamples, concentration, check_positive("tol", tol), are_counts
         resampling = after.bootstrap.Resampling(*settings)
         problem = self._inference_problem(X, sample_weight, labels, X_error)
         return report.bootstrap.run_bootstrap(self._fit_result(), problem, resampling, check_seed(random_state))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.checks import check_count
+from gaussmix._src.checks import check_count, check_fraction
 from gaussmix._src.errors import warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.estimators.docs import documented
@@ -22,7 +22,6 @@ from gaussmix._src.mixture.directions import Directions, directions
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array, Rows, narrowed
 from gaussmix._src.report.summary import Summary
-from gaussmix._src.validation.parameters import check_fraction
 from gaussmix._src.validation.rows import RowsLike
 
 

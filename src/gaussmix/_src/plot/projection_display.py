@@ -9,14 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.checks import check_count
+from gaussmix._src.checks import check_count, check_fraction
 from gaussmix._src.mixture.directions import directions
 from gaussmix._src.mixture.words import shorten
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes
 from gaussmix._src.plot.subject import Subject, make_subject, overall
-from gaussmix._src.validation.parameters import check_fraction
 
 _MAX_LABEL_LENGTH = 42  # maximum number of characters in an axis label
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import lru_cache, partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from gaussmix._src import numerics
-from gaussmix._src.checks import check_count
+from gaussmix._src.checks import check_count, check_nonnegative
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
@@ -44,27 +44,6 @@ def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise unknown_name(parameter, value, known)
     return value
-
-
-def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
-    """Check and return a finite number that is not negative."""
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):
-        raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
-    try:
-        number = float(value)
-    except OverflowError:  # raised for an integer that is too large for a double
-        number = np.inf
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
-    return number
-
-
-def check_fraction(name: str, value: Any) -> float:
-    """Check and return a number from 0 to 1."""
-    number = check_nonnegative(name, value, " and at most 1")
-    if number > 1:
-        raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
-    return number
 
 
 def check_trim(trim: Any) -> float:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix._src.checks import check_nonnegative
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.forgetting import ForgettingRate
-from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
+from gaussmix._src.validation.parameters import seed_restorer
 
 
 class StreamFit(FitOption):

@@ -11,7 +11,7 @@ from operator import add
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix._src.checks import check_count, check_within
+from gaussmix._src.checks import check_count, check_fraction
 from gaussmix._src.engines import make_engine
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
@@ -140,7 +140,7 @@ def merge_by_sums(
     0 to 1.
     """
     check_alone("merge", [mixture])
-    check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    check_fraction("min_overlap", min_overlap)
     n_components = mixture.n_components
     if n_components > MAX_MERGED:
         raise ValueError(f"merge supports at most {MAX_MERGED:,} components, but the mixture has {n_components:,}.")

@@ -16,7 +16,7 @@ from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import SingularCovarianceError, counted, listed, name_components, warn
-from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, ObjectiveMaximiser
+from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, ridge_fractions
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
@@ -150,8 +150,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = another_rows(fitted, problem, peak.initial_objective)
     warn(rows_warning)
-    stacked = StackedModels.from_models([peak.model])
-    fractions = ObjectiveMaximiser(problem, peak.total_weight).ridge_fractions(stacked)
+    fractions = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
     entries = parameter_entries(mixture) | {

@@ -248,44 +248,15 @@ class ObjectiveMaximiser:
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
         """Map each component that is empty, or that only the ridge keeps from collapsing, to a reason to freeze it."""
-        lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
-        result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
-        return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
+        is_lost = model.weights * self.total_weight < MIN_COMPONENT_ROWS
+        is_on_ridge = on_ridge_mask(StackedModels.from_models([model]), self.problem.objective.variance_floor)[0]
+        result = dict.fromkeys(np.flatnonzero(is_lost).tolist(), FreezeReason.LOST)
+        return result | dict.fromkeys(np.flatnonzero(is_on_ridge).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
         """Return a mask (n, n_components) of the components of each mixture that `find_degenerate` would return."""
-        lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
-        return lost | on_ridge
-
-    def _lost_and_collapsed_masks(self, mixtures: StackedModels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
-        return lost, self.on_ridge_mask(mixtures)
-
-    def on_ridge_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Return a mask (n, n_components) of the components that only the ridge keeps from collapsing.
-
-        In these components, the ridge is nearly all of a feature's conditional variance, or nearly all of the variance
-        in a direction in which the whole mixture varies. If columns of all rows are linearly dependent, no component
-        varies in some direction, but standard errors are still valid.
-        """
-        fractions = self.ridge_fractions(mixtures)
-        result = fractions.max(axis=2) > MAX_RIDGE_FRACTION
-        # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
-        some = np.flatnonzero(~result & (fractions.sum(axis=2) > MAX_RIDGE_FRACTION))
-        if some.size:
-            floor = self.problem.objective.variance_floor
-            result.flat[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, floor)
-        return result
-
-    def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute the ridge's fraction of each feature's conditional variance, (n, n_components, n_features).
-
-        The result is 0 if all components share one covariance, because then a single component cannot collapse.
-        """
-        floor = self.problem.objective.variance_floor
-        if mixtures.template.covariances.is_shared or not floor.any():
-            return np.zeros_like(mixtures.means)
-        return mixtures.covariances.ridge_fractions(floor).reshape(mixtures.means.shape)
+        is_lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
+        return is_lost | on_ridge_mask(mixtures, self.problem.objective.variance_floor)
 
     def compute_information(self, state: EMState, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family
@@ -314,6 +285,32 @@ class ObjectiveMaximiser:
             except SingularCovarianceError:
                 return None
         return None
+
+
+def on_ridge_mask(mixtures: StackedModels, ridge: Array) -> NDArray[np.bool_]:
+    """Return a mask (n, n_components) of the components that only the ridge keeps from collapsing.
+
+    In these components, the ridge is nearly all of a feature's conditional variance, or nearly all of the variance in a
+    direction in which the whole mixture varies. If columns of all rows are linearly dependent, no component varies in
+    some direction, but standard errors are still valid.
+    """
+    fractions = ridge_fractions(mixtures, ridge)
+    result = fractions.max(axis=2) > MAX_RIDGE_FRACTION
+    # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
+    some = np.flatnonzero(~result & (fractions.sum(axis=2) > MAX_RIDGE_FRACTION))
+    if some.size:
+        result.flat[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, ridge)
+    return result
+
+
+def ridge_fractions(mixtures: StackedModels, ridge: Array) -> Array:
+    """Compute the ridge's fraction of each feature's conditional variance, (n, n_components, n_features).
+
+    The result is 0 if all components share one covariance, because then a single component cannot collapse.
+    """
+    if mixtures.template.covariances.is_shared or not ridge.any():
+        return np.zeros_like(mixtures.means)
+    return mixtures.covariances.ridge_fractions(ridge).reshape(mixtures.means.shape)
 
 
 @one_blas_thread()

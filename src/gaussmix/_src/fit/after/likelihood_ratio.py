@@ -12,7 +12,7 @@ from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
-from gaussmix._src.fit.after.inference import ObjectiveMaximiser
+from gaussmix._src.fit.after.inference import ObjectiveMaximiser, on_ridge_mask, ridge_fractions
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
 from gaussmix._src.model import Model
@@ -114,7 +114,7 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
     """Return whether every model has a collapsed component with over 2 n_features + 1 rows, a sign of repeated rows."""
     stacked = StackedModels.from_models(models)
-    is_on_ridge = ObjectiveMaximiser(problem, n_rows).on_ridge_mask(stacked)
+    is_on_ridge = on_ridge_mask(stacked, problem.objective.variance_floor)
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
@@ -122,15 +122,15 @@ def degenerate_error(
     problem: Problem, models: list[Model], names: Sequence[str], test: str = "likelihood_ratio_test"
 ) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
-    stacked, maximiser = StackedModels.from_models(models), ObjectiveMaximiser(problem, 1)
-    fractions = maximiser.ridge_fractions(stacked).max(axis=(0, 1))
+    stacked, floor = StackedModels.from_models(models), problem.objective.variance_floor
+    fractions = ridge_fractions(stacked, floor).max(axis=(0, 1))
     n_components = models[0].n_components
     subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
     advice = "Test fewer components or, if values are rounded, set reg_covar to the variance of the rounding errors."
     if fractions.max() > MAX_RIDGE_FRACTION:
         where = f"in column {names[fractions.argmax()]!r}"
         advice = f"Leave out this column if it is constant. Otherwise, {advice[0].lower()}{advice[1:]}"
-    elif maximiser.on_ridge_mask(stacked).any():
+    elif on_ridge_mask(stacked, floor).any():
         where = "in some direction"
     else:
         return ValueError(f"{subject} has lost its rows. Test fewer components.")

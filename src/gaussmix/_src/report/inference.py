@@ -146,7 +146,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
         raise ValueError(sentence) from error
     objective = problem.objective
-    covariance = peak.parameter_covariance(kind, objective)
+    has_no_error = peak.has_no_standard_error(objective)
+    covariance = peak.parameter_covariance(kind, has_no_error)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = another_rows(fitted, problem, peak.initial_objective)
     warn(rows_warning)
@@ -164,7 +165,6 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     if furthest > MIN_WARNED_DISTANCE and rows_warning is None:
         warn(shift_note)
     has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
-    has_no_error = peak.has_no_standard_error(objective)
     is_unknown = np.isnan(np.diagonal(covariance)) & ~has_no_error
     rounding_note = None
     if is_unknown.any() and not peak.flat_directions.shape[1]:

@@ -14,6 +14,7 @@ from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_var
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import ParameterKind, ParameterLayout, StackedModels
+from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import FIRST_TOLERANCE, MIN_TOLERANCE, StopRule
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace, final_state, join_traces
 from gaussmix._src.em.priors.posterior import PosteriorObjective
@@ -132,14 +133,13 @@ class LocalMaximum:
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
-    def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the parameters, with NaN for frozen components, 0 for fixed parameters."""
+    def parameter_covariance(self, kind: str, has_no_error: NDArray[np.bool_]) -> Array:
+        """Compute the covariance (q, q) of the parameters, with NaN in a mask (q,), and 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
-        lost = self.has_no_standard_error(objective)
-        result[lost] = result[:, lost] = np.nan
+        result[has_no_error] = result[:, has_no_error] = np.nan
         return result
 
-    def has_no_standard_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
+    def has_no_standard_error(self, objective: Objective) -> NDArray[np.bool_]:
         """Return a mask (q,) of the parameters of frozen components, and of weights that are at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight

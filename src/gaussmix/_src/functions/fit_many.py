@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix._src.checks import check_count
 from gaussmix._src.engines import count_threads
 from gaussmix._src.engines.calls import GroupFits
-from gaussmix._src.errors import ParameterTypeError, counted, record_warnings, warn
+from gaussmix._src.errors import ParameterTypeError, record_warnings, warn
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
@@ -31,7 +31,7 @@ from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.report.messages import rounding_sentence
-from gaussmix._src.validation.groups import Grouped, grouped
+from gaussmix._src.validation.groups import Grouped, grouped, width_sentence
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
@@ -301,9 +301,7 @@ class _GroupFits:
         for index, single in self.singles.items():
             result = wanted if single.estimator is None else single.estimator.n_features_in_
             if result != wanted:
-                columns = counted(result, "column")
-                sentence = f"It has {columns}, but the other groups have {wanted}. All groups need the same columns."
-                self.singles[index] = _Single(None, sentence)
+                self.singles[index] = _Single(None, width_sentence(result, wanted))
         return wanted
 
     def _rounded(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:

@@ -124,6 +124,12 @@ def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] |
     return list(sample_weight)
 
 
+def width_sentence(n_columns: int, wanted: int) -> str:
+    """Return the error for a group with `n_columns` columns, if the other groups have `wanted` columns."""
+    columns = counted(n_columns, "column")
+    return f"It has {columns}, but the other groups have {wanted}. All groups need the same columns."
+
+
 def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
@@ -142,8 +148,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
     kind = kinds.most_common(1)[0][0] if kinds else np.dtype(np.float64)
     for index, rows in enumerate(plain):
         if rows is not None and rows.shape[1] != width:
-            columns = counted(rows.shape[1], "column")
-            refused[index] = f"It has {columns}, but the other groups have {width}. All groups need the same columns."
+            refused[index] = width_sentence(rows.shape[1], width)
         if rows is not None and (rows.dtype != kind or index in refused):
             plain[index] = None
     size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)

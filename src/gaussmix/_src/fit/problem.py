@@ -70,9 +70,9 @@ class TrainingData:
 
     def labelled_source(self, n_components: int) -> Source:
         """Return the rows for a fit with `n_components` components, including labels of known components, if any."""
+        rows = self.make_source()
         if self.labels is None:
-            return self.make_source()
-        rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
+            return rows
         return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
     def trim_source(self, source: Source) -> Source:

@@ -55,12 +55,12 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
     if len(plan.starts) == 1 and not options:  # there are no runs to compare
-        end = final_state(_run_from_start(problem, plan, 0, None))
+        end = final_state(run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
         ends.append(end.trace)
     else:
-        runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
+        runs: Iterable[EMRun] = [partial(run_from_start, problem, plan, index) for index in range(len(plan.starts))]
         for option in options:
             runs = option.adapt_runs(runs, problem, plan)
         end = best_run((run(None) for run in runs), ends)
@@ -70,7 +70,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     return BestRun(end, tuple(ends), problem)
 
 
-def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
+def run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
     """Yield the states of one run, from its initialisation or from the state in a checkpoint."""
     start, last_objective = plan.starts[start_index], float("-inf")
     if isinstance(start, ModelStart):

@@ -15,7 +15,7 @@ from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, N_DRAWN, Truncat
 from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.first_state import SAMPLED_ROWS_PER_CELL
-from gaussmix._src.fit.fit import _run_from_start
+from gaussmix._src.fit.fit import run_from_start
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.options.table import MIN_TRUNCATED_COMPONENTS
@@ -97,7 +97,7 @@ class TruncatedPosterior(FitOption):
             may_double = self._n_candidates is None and engine.n_candidates < limit
             first_step = 0 if initial is None else initial.trace.n_steps
             is_too_wide = False
-            for state in _run_from_start(problem, plan, start_index, initial):
+            for state in run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
                     break
                 gap, n_steps = unknown, state.trace.n_steps

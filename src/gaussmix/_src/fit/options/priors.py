@@ -13,13 +13,13 @@ from gaussmix._src.errors import name_components, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.fit.options.base import FitOption
+from gaussmix._src.fit.options.table import INITIAL_PARAMETERS
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_column_names, check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
-_INIT_PREFIXES = "weights", "means", "covariances", "precisions"
 MIN_EXPECTED_ROWS = 0.5  # with fewer expected rows, a component is determined only by its prior
 
 
@@ -43,7 +43,7 @@ class Priors(FitOption):
         for name in ("mean", "scale"):
             value = getattr(terms.prior, name, None)
             check_column_names(f"the prior's {name}", value, self.estimator._names)
-        if any(getattr(self.estimator, f"{name}_init", None) is not None for name in _INIT_PREFIXES):
+        if any(getattr(self.estimator, name, None) is not None for name in INITIAL_PARAMETERS):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)

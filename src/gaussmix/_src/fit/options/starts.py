@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gaussmix._src.fit.options.base import FitOption
+from gaussmix._src.fit.options.table import INITIAL_PARAMETERS
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_flag, check_start_names, seed_restorer
-
-_PARAMETER_NAMES = "weights_init", "means_init", "precisions_init", "covariances_init"
 
 
 class InitialValues(FitOption):
     """Fit option for initial parameters that the user passed."""
 
     def check_parameters(self) -> Sequence[str]:
-        return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
+        return [name for name in INITIAL_PARAMETERS if getattr(self.estimator, name) is not None]
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         user_init = check_init_parameters(self.estimator, problem.family, problem.n_components, problem.data.raw_source)

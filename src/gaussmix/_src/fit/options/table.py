@@ -13,6 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.options.base import FitOption, FitOptions
 
+INITIAL_PARAMETERS = "weights_init", "means_init", "precisions_init", "covariances_init"
 # The fit options in the order in which they apply. Each key specifies a module in `fit` (imported at its first use) and
 # a class in that module. A value lists the parameters whose changes from the default request the option.
 OPTION_PARAMETERS = {
@@ -24,9 +25,7 @@ OPTION_PARAMETERS = {
     "options.priors:Priors": ("prior", "restrictions"),
     "options.posterior:TruncatedPosterior": ("posterior", "many components"),
     "options.runs:DegenerateRemedy": ("degenerate",),
-    "options.starts:InitialValues": (
-        "weights_init", "means_init", "precisions_init", "covariances_init",
-    ),
+    "options.starts:InitialValues": INITIAL_PARAMETERS,
     "options.runs:AcceleratedRuns": ("acceleration",),
     "options.runs:CertifiedMaximum": ("check_maximum", "tol"),
     "options.starts:WarmStart": ("warm_start",),
@@ -49,8 +48,8 @@ _UNSUPPORTED_IN_STREAMS = (
     "degenerate='repair'", "degenerate='error'", "prior", "restrictions",
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
-    "posterior", "callbacks", "max_time", "checkpoint", "weights_init", "means_init", "precisions_init",
-    "covariances_init", "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
+    "posterior", "callbacks", "max_time", "checkpoint", *INITIAL_PARAMETERS, "warm_start", "noise", "verbose",
+    "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.

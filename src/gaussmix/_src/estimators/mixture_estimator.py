@@ -583,8 +583,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
         """Return the weighted sum of log densities Σ s log p(x), in nats, and the total weight Σ s."""
-        log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
-        return log_likelihood, total
+        return source.sum_of(partial(sum_log_density, density=self._density(source)))
 
 
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:

@@ -83,16 +83,12 @@ def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int
     return [column for column in find_constant_columns(source) if is_ridge[column]]
 
 
-def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Map each column that depends linearly on earlier columns to these columns; {} if the rows are incomplete."""
-    if source.is_incomplete:
-        return {}
-    return _find_dependent_in_covariance(source.collect(Spread).covariance)
-
-
 @one_blas_thread()
-def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """Find linearly dependent columns in a covariance matrix, using a Cholesky factor of the independent columns."""
+def _find_dependent_columns(covariance: Array) -> dict[int, list[int]]:
+    """Map each column that depends linearly on earlier columns to these columns, given the covariance of all columns.
+
+    The earlier columns are found by a Cholesky factor of the covariance of the independent columns.
+    """
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # inverse of the Cholesky factor of the independent columns
@@ -139,10 +135,12 @@ class SingularColumns:
             return cls(constant, two_valued=two_valued)
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        dependent, distant_rows = find_dependent_columns(source), list[int]()
+        if source.is_incomplete:  # The covariance of all rows is unknown.
+            return cls(constant, two_valued=two_valued)
+        dependent, distant_rows = _find_dependent_columns(source.collect(Spread).covariance), list[int]()
         if dependent:
             rows, covariance = split_distant_rows(source)
-            of_others = _find_dependent_in_covariance(covariance)
+            of_others = _find_dependent_columns(covariance)
             if of_others.keys() < dependent.keys():
                 dependent, distant_rows = of_others, rows
         return cls(constant, dependent, two_valued, distant_rows)

@@ -55,8 +55,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Σw leaves out rows without any observed value. Frequencies (see `weight_type`) with a sum below 2 are scaled to
         sum to the number of rows, and a RuntimeWarning is issued. Errors are the same as in `predict`.
         """
-        deviance, counted, _ = self._deviance(X, sample_weight, X_error)
-        return deviance + self.n_parameters_ * float(np.log(counted))
+        deviance, row_count, _ = self._deviance(X, sample_weight, X_error)
+        return deviance + self.n_parameters_ * float(np.log(row_count))
 
     def aic(self, X: RowsLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return Akaike's information criterion −2 log L + 2 p (1974), with weights as in `bic`; lower is better."""

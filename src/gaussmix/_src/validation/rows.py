@@ -432,13 +432,13 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
     weight, and a warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
     """
     source = scale_weights(source, weight_type)
-    total, counted = _observed_rows(source)[0], counted_weight(source)
-    if counted == total:
+    total, row_count = _observed_rows(source)[0], counted_weight(source)
+    if row_count == total:
         return source
     if not is_silent:
         warn(
             "sample_weight sums to less than 2, but criteria such as BIC need a row count. The weights are treated as "
-            f"proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
+            f"proportions and scaled to sum to {row_count:.0f}, the number of rows of positive weight. "
             "Pass frequencies (a row of weight 2 counts as two rows). For precisions, set weight_type='precision'."
         )
     return _scale_to_row_count(source)

@@ -71,11 +71,11 @@ def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: s
     size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}
-    deviance, counted, total = estimator._deviance(rows, None, None)
+    deviance, row_count, total = estimator._deviance(rows, None, None)
     return {
         **size,
         "mean_log_likelihood": -0.5 * deviance / total,
         "n_parameters": model.n_parameters,
-        "bic": deviance + model.n_parameters * math.log(counted),
+        "bic": deviance + model.n_parameters * math.log(row_count),
         "aic": deviance + 2 * model.n_parameters,
     }

@@ -362,6 +362,8 @@ def test_load_rejects_a_file_with_an_invalid_posterior(overlap, tmp_path) -> Non
         ({"init_params": "birth", "split_merge": False}, r'init_params="birth" needs split_merge=True'),
         ({"init_params": "births"}, r"'tree', 'birth'\. Did you mean 'birth'\?"),
         ({"init_params": ["birth", "kmeans"]}, r"init_params='birth' is not one of 'auto', .*'tree'\."),
+        ({"tol": -1}, r"tol=-1 must be a finite number ≥ 0\.$"),
+        ({"tol": "small"}, r"tol must be a finite number ≥ 0, not 'small'\.$"),
         ({"tol": "auto"}, r'BayesianGaussianMixture needs a number as tol, not "auto"'),
         ({"reg_covar": "auto"}, r'reg_covar="auto" is not available here'),
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),

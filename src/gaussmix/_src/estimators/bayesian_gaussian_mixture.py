@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from numpy.typing import ArrayLike
 
-from gaussmix._src.checks import check_count
+from gaussmix._src.checks import check_count, check_nonnegative
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.initialisation.base import Initialisation, repeat_starts
 from gaussmix._src.em.objective.stopping import StopRule
@@ -204,7 +204,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         """Check the data and all parameters; return the optimisation problem and the plan of the fit."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
-        tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
+        tolerance, max_steps = check_nonnegative("tol", self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
             raise ValueError('reg_covar="auto" is not available here: the prior prevents collapse. Set reg_covar=0.')

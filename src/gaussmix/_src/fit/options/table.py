@@ -97,7 +97,7 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     ValueError, TypeError : a parameter has an invalid value, or two options can't be combined.
     """
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
-    if not isinstance(estimator.tol, str):  # a number as `tol` needs no fit option
+    if not (isinstance(estimator.tol, str) and estimator.tol == "auto"):  # other values need no fit option
         names.discard("tol")
     is_count = isinstance(n_components := estimator.n_components, int | np.integer)
     if is_count and n_components >= MIN_TRUNCATED_COMPONENTS and getattr(estimator, "posterior", None) == "auto":

@@ -186,10 +186,8 @@ class FirstState:
         return self._moments(problem.source, self._match_labels(nearest, problem.source, is_matched=True))
 
     def _match_labels(self, partition: Partition, source: Source, *, is_matched: bool = False) -> Partition:
-        problem = self.problem
-        return initialisation.label_matching.match_labels(
-            partition, source, problem.engine, problem.n_components, is_matched=is_matched
-        )
+        arguments = partition, source, self.problem.engine, self.problem.n_components
+        return initialisation.label_matching.match_labels(*arguments, is_matched=is_matched)
 
     def _split_and_merge(
         self, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
@@ -299,47 +297,56 @@ class FirstState:
     def _fit_sample(self, draw: StartDraw, objective: Objective) -> Model | None:
         """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-        If a search is requested, the result is the better one of the EM run without the search and the EM run after
-        the search. Returns None if a component must be frozen, or if there are too few rows and no search is requested.
+        With labels or measurement errors, EM runs on all rows instead, because the sample has neither. If a search is
+        requested, the result is the better one of the EM run without the search and the EM run after the search.
+        Returns None if a component must be frozen, or if there are too few rows and no search is requested.
         `Fit::search_from_centres` in cpp/em/fit_many.cpp does the same for fits in one call of the core.
         """
-        problem, plan, data = self.problem, self.plan, self.problem.data
-        partition, stopping = draw.moments.partition, self.plan.stopping
-        has_positions = partition.parameters is not None and (
-            data.trimming is not None or partition.centres is not None
-        )
-        is_plain = data.labels is None and not problem.source.has_errors
-        is_large = problem.source.n_rows > MIN_PREFIT_ROWS and is_plain
-        if draw.sample_moments is None or plan.user_init is not None or not plan.has_sample_fit:
+        problem, partition, stopping = self.problem, draw.moments.partition, self.plan.stopping
+        is_plain = problem.data.labels is None and not problem.source.has_errors
+        if draw.sample_moments is None or not self._needs_sample_fit(partition, is_plain=is_plain):
             return None
-        if not (has_positions and (is_large or partition.search_rows is not None) and stopping.max_steps > 0):
-            return None
-        sample, moments = problem.source, draw.moments
+        rows, moments = problem.source, draw.moments
         if is_plain:
-            sample, moments = data.trim_source(self._sample_source(problem.source)), draw.sample_moments
+            rows, moments = problem.data.trim_source(self._sample_source(problem.source)), draw.sample_moments
         try:
-            start = moments.model(problem.family, objective, sample, stopping.tolerance)
+            start = moments.model(problem.family, objective, rows, stopping.tolerance)
         except SingularCovarianceError:
             return None
-        end = self._run_em(sample, start, objective, stopping)
+        end = self._run_em(rows, start, objective, stopping)
         if partition.search_rows is None:
             return None if end is None else end.model
         initial, n_steps = (start, DEFAULT_STEPS) if end is None else (end.model, end.trace.n_steps)
         result = self._split_and_merge(initial, partition, objective, n_steps)
         last_rule = search_stopping(stopping, n_steps) if is_plain else stopping
-        searched = self._run_em(sample, result, objective, last_rule)
+        searched = self._run_em(rows, result, objective, last_rule)
         if end is None or searched is None:
             return next((state.model for state in (end, searched) if state is not None), None)
+        return self._choose_model(end, searched, rows, objective)
+
+    def _needs_sample_fit(self, partition: Partition, *, is_plain: bool) -> bool:
+        """Return whether EM runs before the first step on all rows: for a search, or because there are many rows."""
+        plan, trimming = self.plan, self.problem.data.trimming
+        is_allowed = plan.user_init is None and plan.has_sample_fit and plan.stopping.max_steps > 0
+        has_positions = partition.parameters is not None and (trimming is not None or partition.centres is not None)
+        is_large = is_plain and self.problem.source.n_rows > MIN_PREFIT_ROWS
+        return is_allowed and has_positions and (is_large or partition.search_rows is not None)
+
+    def _choose_model(self, end: EMState, searched: EMState, rows: Source, objective: Objective) -> Model:
+        """Return the model of the better of two EM runs, without and after a search; complete the report on the search.
+
+        The objectives of both runs are compared exactly. With a relative tolerance (a fraction of the log-likelihood),
+        the unit of the data would decide which run is kept.
+        """
         if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
             # One more EM step computes the objective of the model that EM has reached.
-            end = self._run_em(sample, end.model, objective, replace(stopping, max_steps=1)) or end
-        # Compare the objectives of both runs exactly. With a relative tolerance (a fraction of the log-likelihood), the
-        # unit of the data would decide which run is kept.
+            end = self._run_em(rows, end.model, objective, replace(self.plan.stopping, max_steps=1)) or end
         gain = searched.trace.last_objective - end.trace.last_objective
-        is_accepted = gain > least_gain(searched.model, end.model, len(data.sample.rows))
-        self.search.gain = gain if is_accepted else 0.0
-        self.search.n_moves_accepted *= is_accepted
-        return (searched if is_accepted else end).model
+        if gain > least_gain(searched.model, end.model, len(self.problem.data.sample.rows)):
+            self.search.gain = gain
+            return searched.model
+        self.search.gain, self.search.n_moves_accepted = 0.0, 0
+        return end.model
 
     def _run_em(self, source: Source, start: Model, objective: Objective, stopping: StopRule) -> EMState | None:
         """Run EM from a model and return its final state; None if a component must be frozen."""

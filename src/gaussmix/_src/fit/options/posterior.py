@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isnan, nan
@@ -88,31 +88,10 @@ class TruncatedPosterior(FitOption):
         if initial is not None and initial.outcome is not None:
             yield initial
             return
-        is_verbose = plan.report_progress is not report_nothing
-        limit = min(MAX_AUTO_CANDIDATES, problem.n_components)
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # keeps the source that stores each row's candidate components
-            unknown = PosteriorGap(engine.n_candidates, engine.n_drawn, nan, nan)  # NaN: the gap is not yet estimated
-            may_double = self._n_candidates is None and engine.n_candidates < limit
-            first_step = 0 if initial is None else initial.trace.n_steps
-            is_too_wide = False
-            for state in run_from_start(problem, plan, start_index, initial):
-                if state.outcome is not None:
-                    break
-                gap, n_steps = unknown, state.trace.n_steps
-                is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
-                is_report = is_verbose and n_steps % self.estimator.verbose_interval == 0
-                if n_steps > first_step and (is_check or is_report):
-                    gap = _measure_gap(problem, plan, state)
-                    is_too_wide = is_check and _is_wide(gap)
-                    if is_too_wide:
-                        break
-                yield state._replace(trace=replace(state.trace, posterior_gap=gap))
-            if not is_too_wide:
-                gap = _measure_gap(problem, plan, state)
-                is_too_wide = may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
-            state = state._replace(trace=replace(state.trace, posterior_gap=gap))
+            state, is_too_wide = yield from self._run_with_candidates(problem, engine, plan, start_index, initial)
             if not is_too_wide:
                 yield state
                 return
@@ -120,6 +99,30 @@ class TruncatedPosterior(FitOption):
             n_candidates = min(factor * engine.n_candidates, n_components)
             engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, continues_below=n_components + 1)
             initial = state._replace(outcome=None)
+
+    def _run_with_candidates(
+        self, problem: Problem, engine: TruncatedEngine, plan: Plan, start_index: int, initial: EMState | None
+    ) -> Generator[EMState, None, tuple[EMState, bool]]:
+        """Yield the states of EM before its last state; return the last state, and whether its gap is too wide.
+
+        EM ends early if the gap is too wide and the number of candidate components may be doubled.
+        """
+        may_double = self._n_candidates is None and engine.n_candidates < min(MAX_AUTO_CANDIDATES, problem.n_components)
+        unknown = PosteriorGap(engine.n_candidates, engine.n_drawn, nan, nan)  # NaN: the gap is not yet estimated
+        first_step = 0 if initial is None else initial.trace.n_steps
+        for state in run_from_start(problem, plan, start_index, initial):
+            if state.outcome is not None:
+                break
+            gap, n_steps = unknown, state.trace.n_steps
+            is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
+            is_report = plan.report_progress is not report_nothing and n_steps % self.estimator.verbose_interval == 0
+            if n_steps > first_step and (is_check or is_report):
+                gap = _measure_gap(problem, plan, state)
+                if is_check and _is_wide(gap):
+                    return _with_gap(state, gap), True
+            yield _with_gap(state, gap)
+        gap = _measure_gap(problem, plan, state)
+        return _with_gap(state, gap), may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         if self._engine is None:
@@ -157,6 +160,10 @@ def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
     amount = f"{gap.gap:.5f} ± {gap.standard_error:.5f} nats per row"
     plan.report_progress(f"With {gap.n_candidates} candidates, the bound is {amount} below the log-likelihood")
     return gap
+
+
+def _with_gap(state: EMState, gap: PosteriorGap) -> EMState:
+    return state._replace(trace=replace(state.trace, posterior_gap=gap))
 
 
 def _is_wide(gap: PosteriorGap) -> bool:

@@ -59,7 +59,8 @@ private:
     void work(int worker) {
         try {
             take_spans(worker);
-            if (worker == 0 && job_.merge) wait_for_turn(n_spans_, 0);
+            // The calling thread waits for the other threads here, because here it still checks for interrupts.
+            if (worker == 0) wait_for_turn(n_spans_, 0);
         } catch (...) {
             stop(std::current_exception());
         }
@@ -72,18 +73,20 @@ private:
             const Index first = span * job_.rows_in_span;
             job_.process(worker, first, std::min(first + job_.rows_in_span, job_.n_rows), listener);
             if (self.is_stopped()) return;
-            if (!job_.merge) continue;
-            if (!wait_for_turn(span, worker)) return;
-            job_.merge(worker);
+            if (job_.merge) {
+                if (!wait_for_turn(span, worker)) return;
+                job_.merge(worker);
+            }
             pass_turn();
         }
     }
 
-    // Waits until the earlier spans are merged; returns false if interrupted. The thread blocks instead of spinning,
-    // because on a shared machine, the thread that processes an earlier span may not be running.
+    // Waits until `span` spans are finished; if spans are merged, these are the earlier spans. Returns false if
+    // interrupted. The thread blocks instead of spinning, because on a shared machine, the thread that processes an
+    // earlier span may not be running.
     bool wait_for_turn(Index span, int worker) {
         std::unique_lock lock(mutex_);
-        while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return merged_ == span || is_stopped_; })) {
+        while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return n_finished_ == span || is_stopped_; })) {
             lock.unlock();
             is_stopped_by(worker);
             lock.lock();
@@ -94,7 +97,7 @@ private:
     void pass_turn() {
         {
             const std::lock_guard lock(mutex_);
-            ++merged_;
+            ++n_finished_;
         }
         turn_passed_.notify_all();
     }
@@ -127,7 +130,7 @@ private:
     const Index n_spans_;
     std::atomic<Index> next_ = 0;
     std::atomic<bool> is_stopped_ = false;
-    Index merged_ = 0;            // number of merged spans; guarded by mutex_
+    Index n_finished_ = 0;        // number of processed and, if the job merges, merged spans; guarded by mutex_
     std::exception_ptr failure_;  // exception of the first worker that threw; guarded by mutex_
     std::mutex mutex_;
     std::condition_variable turn_passed_;

@@ -177,15 +177,24 @@ def interrupt_fit(fit, moment, delays, n_jobs):
 
 
 def interrupt_many(n_jobs):
-    """Return whether signals end fits of many groups, in the core and one by one, and leave later fits unchanged."""
-    groups = [rows_of(200, 2)] * 20
+    """Return whether signals end fits of many groups, in the core and one by one, and leave later fits unchanged.
+
+    The fit of a large group takes seconds longer than the fit of a small group. In one order of these two groups, the
+    thread that called the core fits the small group, and must check for signals while it waits.
+    """
+    groups, large = [rows_of(200, 2)] * 20, rows_of(60_000, 2)
     expected = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
     interrupted = [
         was_interrupted(
-            lambda start=start: fit_many(groups * 100, 3, init_params=start, **options), _GroupFits, name, **SIGNALS
+            lambda start=start, some=some: fit_many(some, 3, init_params=start, **options), _GroupFits, name, **SIGNALS
         )
-        for start, name in [("kmeans", "fit_in_core"), ("random_from_data", "fit_one_by_one")]
+        for some, start, name in [
+            (groups * 100, "kmeans", "fit_in_core"),
+            (groups * 100, "random_from_data", "fit_one_by_one"),
+            ([large, groups[0]], "kmeans", "fit_in_core"),
+            ([groups[0], large], "kmeans", "fit_in_core"),
+        ]
     ]
     same = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes() == expected
     return {"interrupted": interrupted, "same": same}

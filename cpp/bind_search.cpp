@@ -34,9 +34,15 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(written.view);
     bool is_stopped = false, has_result = false;
+    // Kernels call this function. Because no C++ exception may pass through a kernel, `should_stop` is called with C
+    // functions, which leave an error of Python pending.
     const auto is_over = [&] {
         const AcquiredGil acquired;
-        return PyErr_CheckSignals() != 0 || (is_stopped = nb::cast<bool>(should_stop()));
+        if (PyErr_CheckSignals() != 0) return true;
+        const auto answer = nb::steal(PyObject_CallNoArgs(should_stop.ptr()));
+        const int truth = answer.is_valid() ? PyObject_IsTrue(answer.ptr()) : -1;
+        is_stopped = truth > 0;
+        return truth != 0;
     };
     Values starts;
     SearchReport report{};

@@ -98,12 +98,22 @@ def test_search_ends_soon_if_should_stop_returns_true(target, rng):
     assert len(calls) == 3
 
 
-def test_search_raises_an_error_of_should_stop(target, rng):
-    def fails():
-        raise ValueError("stop callback")
+@pytest.mark.parametrize("n_calls", [1, 3])
+def test_search_raises_an_error_of_should_stop(target, n_calls, rng):
+    """Check a function that returns None until it fails: None counts as False, as everywhere in Python."""
+    calls = []
 
+    def fails():
+        calls.append(0)
+        if len(calls) == n_calls:
+            raise ValueError("stop callback")
+
+    values = arguments(rng, n_rows=60_000, should_stop=fails)
+    # A search of all rows takes long, so that it calls the function often.
+    values["packed_search"] = settings(rng, n_rows=(60_001, *SAMPLE_SIZES[1:]))
     with pytest.raises(ValueError, match="stop callback"):
-        run_search(target, arguments(rng, n_rows=60_000, should_stop=fails))
+        run_search(target, values)
+    assert len(calls) == n_calls
 
 
 @pytest.mark.parametrize(

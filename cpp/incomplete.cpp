@@ -79,7 +79,7 @@ bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const Pa
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(task, operands.get(), first, last, listener, scratch.of(worker), out);
     };
-    return !execution.interrupt.has_come() && process_spans(job, execution);
+    return process_spans(job, execution);
 }
 
 bool denoise(const KernelTable& table, const IncompleteView& task, const ParametersView& parameters,
@@ -91,7 +91,7 @@ bool denoise(const KernelTable& table, const IncompleteView& task, const Paramet
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.denoise(task, operands.get(), first, last, listener, scratch.of(worker), means, covariances);
     };
-    return !execution.interrupt.has_come() && process_spans(job, execution);
+    return process_spans(job, execution);
 }
 
 }  // namespace gaussmix

@@ -69,7 +69,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(shape, rows, output, operands.get(), unpacked, first, last, listener, scratch.of(worker), out);
     };
-    return !execution.interrupt.has_come() && process_spans(job, execution);
+    return process_spans(job, execution);
 }
 
 void count_scores(ScoresView& task) {
@@ -106,7 +106,7 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
         double* to = total.doubles();
         std::transform(from, from + sizes.sums, to, to, std::plus<double>());
     };
-    if (execution.interrupt.has_come() || !process_spans(job, execution)) return false;
+    if (!process_spans(job, execution)) return false;
     const double* sums = unpack_products(total.doubles(), n_all, all);
     for (Index k = 0; k < n_components; ++k) sums = unpack_products(sums, n_own, own + k * n_own * n_own);
     return true;

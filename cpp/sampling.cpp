@@ -68,7 +68,7 @@ bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Executi
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.draw(view, first, last, listener, scratch[worker].view());
     };
-    return !execution.interrupt.has_come() && process_spans(job, execution);
+    return process_spans(job, execution);
 }
 
 }  // namespace gaussmix

@@ -178,6 +178,7 @@ int count_workers(const SpanJob& job, int n_threads) {
 }
 
 bool process_spans(const SpanJob& job, const Execution& execution) {
+    if (execution.interrupt.has_come()) return false;
     const int n_workers = count_workers(job, execution.n_threads);
     if (n_workers > 1) return SpanWorkers(job, execution.interrupt).process(n_workers);
     const Listener listener = execution.interrupt.listener();

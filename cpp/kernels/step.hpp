@@ -70,7 +70,7 @@ public:
         const Index n_components = shape_.n_components;
         __builtin_memset(active(), 0, static_cast<std::size_t>(n_components));
         n_active_ = 0;
-        LogLikelihood log_likelihood{task_.row_weight.data != nullptr || n_components > kMaxFactors, distant_limit_};
+        LogLikelihood log_likelihood{task_.row_weight.data != nullptr, distant_limit_};
         for (int g = 0; g < n_groups; ++g) {
             assign_group(g, first + g * kGroupRows, log_likelihood);
             if (poll_.is_cancelled()) return false;

@@ -12,13 +12,10 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 // `ByComponent`.
 constexpr Index kLeastRun = 32;
 
-inline Index scratch_size(const Shape& shape, bool has_errors) {
-    return has_errors ? ByRow::scratch_size(shape) : ByComponent::scratch_size(shape) + Run::scratch_size(shape);
-}
-
 inline Sizes sizes(const Shape& shape, bool has_errors) noexcept {
     constexpr Index bytes = sizeof(double);
-    const Index scratch = larger(scratch_size(shape, has_errors), ByRow::scratch_size(shape));
+    const Index scratch =
+        has_errors ? ByRow::scratch_size(shape) : ByComponent::scratch_size(shape) + Run::scratch_size(shape);
     return {Operands(shape).size * bytes, scratch * bytes, Sums(shape).size};
 }
 

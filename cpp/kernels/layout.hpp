@@ -106,21 +106,4 @@ struct ScratchLayout {
     }
 };
 
-struct SumsLayout {
-    Index log_likelihood, n_distant, n_active, noise, mass, touched, moments, size;
-
-    SumsLayout(const Shape& shape, Index moments_size) {
-        Carver carver;
-        log_likelihood = carver.take(1);
-        n_distant = carver.take(1);
-        n_active = carver.take(1);
-        noise = carver.take(1);
-        mass = carver.take(shape.n_components);
-        // one byte for each component: whether the component has rows in the span
-        touched = carver.take((shape.n_components + 7) / 8);
-        moments = carver.take(moments_size);
-        size = carver.size();
-    }
-};
-
 }  // namespace gaussmix::GAUSSMIX_ISA

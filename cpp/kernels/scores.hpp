@@ -36,7 +36,7 @@ struct Layout {
         sums_size = of_each + shape.n_components * products_size(task.n_own);
         Carver carver;
         step = carver.take(ScratchLayout(shape).size);
-        step_sums = carver.take(SumsLayout(shape, moments_size(shape)).size);
+        step_sums = carver.take(SumsLayout(shape).size);
         own = carver.take(task.n_own * kPanelSize);
         all = carver.take(task.n_all * kPanelSize);
         weighted = carver.take(kTogether * kPanelSize);
@@ -241,7 +241,7 @@ inline void add(const ScoresView& task, const void* operands, Index first, Index
     double* scratch = static_cast<double*>(room);
     // The E-step adds the log-likelihood and other sums, which are not used.
     double* step_sums = scratch + layout.step_sums;
-    const Index n_sums = SumsLayout(task.step.shape, moments_size(task.step.shape)).size;
+    const Index n_sums = SumsLayout(task.step.shape).size;
     __builtin_memset(step_sums, 0, static_cast<std::size_t>(n_sums) * sizeof(double));
     StepView unweighted = task.step;  // g is needed without the row weight s, because S is multiplied by s only once
     unweighted.row_weight = {nullptr, 0};

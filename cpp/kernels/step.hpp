@@ -20,6 +20,23 @@ inline Index moments_size(const Shape& shape) {
     }
 }
 
+struct SumsLayout {
+    Index log_likelihood, n_distant, n_active, noise, mass, touched, moments, size;
+
+    explicit SumsLayout(const Shape& shape) {
+        Carver carver;
+        log_likelihood = carver.take(1);
+        n_distant = carver.take(1);
+        n_active = carver.take(1);
+        noise = carver.take(1);
+        mass = carver.take(shape.n_components);
+        // one byte for each component: whether the component has rows in the span
+        touched = carver.take((shape.n_components + 7) / 8);
+        moments = carver.take(moments_size(shape));
+        size = carver.size();
+    }
+};
+
 // Adds the moments of a tile to the sums.
 inline void add_moments(const Shape& shape, const TileView& tile, const OperandsLayout& operands_layout,
                         const double* operands, const SumsLayout& sums_layout, double* sums) {
@@ -48,7 +65,7 @@ public:
           shape_(task.shape),
           operands_layout_(shape_),
           scratch_layout_(shape_),
-          sums_layout_(shape_, moments_size(shape_)),
+          sums_layout_(shape_),
           operands_(operands),
           scratch_(scratch),
           sums_(sums),
@@ -194,8 +211,7 @@ inline Index step(const StepView& task, const void* operands, Index first, Index
 
 inline Sizes sizes(const Shape& shape) noexcept {
     constexpr Index bytes = sizeof(double);
-    return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes,
-            SumsLayout(shape, moments_size(shape)).size};
+    return {OperandsLayout(shape).size * bytes, ScratchLayout(shape).size * bytes, SumsLayout(shape).size};
 }
 
 // Number of components whose sums are stored together, and the number of doubles in these sums.
@@ -217,7 +233,7 @@ inline void add_and_clear(double* from, Index count, double* to) {
 // Merges the sums of a span into the total, but only for components that have rows in the span. If K is large and the
 // clusters are well separated, few components have rows in a span.
 inline void merge(const Shape& shape, double* span, double* total) noexcept {
-    const SumsLayout layout(shape, moments_size(shape));
+    const SumsLayout layout(shape);
     const Slices slices(shape);
     unsigned char* touched = reinterpret_cast<unsigned char*>(span + layout.touched);
     unsigned char* touched_in_all = reinterpret_cast<unsigned char*>(total + layout.touched);
@@ -236,7 +252,7 @@ inline void merge(const Shape& shape, double* span, double* total) noexcept {
 }
 
 inline void unpack(const Shape& shape, const double* sums, MomentsView out) noexcept {
-    const SumsLayout layout(shape, moments_size(shape));
+    const SumsLayout layout(shape);
     const double* moments = sums + layout.moments;
     *out.log_likelihood = sums[layout.log_likelihood];
     *out.n_distant = sums[layout.n_distant];

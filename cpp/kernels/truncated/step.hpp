@@ -18,7 +18,7 @@ public:
           poll_(listener),
           shape_(slots_shape(task)),
           layout_(task),
-          sums_layout_(task.step.shape, moments_size(task.step.shape)),
+          sums_layout_(task.step.shape),
           operands_(task.step.shape, operands),
           scratch_(scratch),
           sums_(sums),

@@ -74,12 +74,7 @@ private:
     }
 
     const double* factor(Index component) const {
-        switch (view_.shape.factor_shape) {
-            case FactorShape::spherical: return view_.factors + component;
-            case FactorShape::diagonal: return view_.factors + component * n_features_;
-            case FactorShape::low_rank: return view_.factors + component * n_features_ * (view_.shape.n_factors + 1);
-            default: return view_.factors + (view_.shape.is_shared ? 0 : component * n_features_ * n_features_);
-        }
+        return view_.factors + (view_.shape.is_shared ? 0 : component * factor_size(view_.shape));
     }
 
     // Writes -1 / W_ii of each feature i to scratch.scales. Because of the minus sign, forward substitution can use

@@ -66,16 +66,22 @@ private:
 // the columns of the panel's triangle.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
+// Returns the number of values of one whitening factor in `ParametersView::factors`.
+constexpr Index factor_size(const Shape& shape) {
+    return shape.factor_shape == FactorShape::spherical  ? 1
+           : shape.factor_shape == FactorShape::diagonal ? shape.n_features
+           : shape.factor_shape == FactorShape::low_rank ? shape.n_features * (shape.n_factors + 1)
+                                                         : shape.n_features * shape.n_features;
+}
+
 struct OperandsLayout {
     Index log_scale, noise, means, factors, anchor, projection, factor_stride, size;
 
     explicit OperandsLayout(const Shape& shape) {
         const Index n_means = shape.n_components * shape.n_features;
         const bool has_densities = shape.rule != Rule::assignment;
-        factor_stride = shape.factor_shape == FactorShape::spherical  ? 1
-                        : shape.factor_shape == FactorShape::diagonal ? shape.n_features
-                        : shape.factor_shape == FactorShape::low_rank ? shape.n_features * (shape.n_factors + 1)
-                                                                      : packed_triangle(shape.n_features);
+        const bool is_triangular = shape.factor_shape == FactorShape::triangular;
+        factor_stride = is_triangular ? packed_triangle(shape.n_features) : factor_size(shape);
         Carver carver;
         log_scale = carver.take(has_densities ? shape.n_components : 0);
         noise = carver.take(has_densities ? 1 : 0);

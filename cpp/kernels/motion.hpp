@@ -66,10 +66,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // Writes `ratio`, which is at most 1, and `shift` of each component. `scratch` must have room for n_features doubles.
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
-    const Index d = shape.n_features;
-    const Index stride = shape.factor_shape == FactorShape::spherical  ? 1
-                         : shape.factor_shape == FactorShape::diagonal ? d
-                                                                       : d * d;
+    const Index d = shape.n_features, stride = factor_size(shape);
     Poll poll(listener);
     for (Index k = 0; k < shape.n_components && !poll.is_cancelled(stride * (d + 6) / 6); ++k) {
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};

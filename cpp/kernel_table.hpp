@@ -24,6 +24,8 @@ constexpr Index kTileRows = 144;
 // value for some feature j.
 constexpr double kMaxInflation = 0x1p49;  // equals 1 / (8 epsilon)
 
+constexpr double kLog2Pi = 1.8378770664093456;  // log(2 pi)
+
 // Number of rows in a group. The rows of a group are whitened together and share bounds on their distances from the
 // components.
 constexpr Index kGroupRows = 24;

@@ -12,7 +12,6 @@ namespace gaussmix {
 using Indices = std::vector<Index>;  // indices of rows or components
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLog2Pi = 1.8378770664093456;
 
 struct MixtureView {      // mixture at which EM begins; EM overwrites this mixture with the result
     double* weights;      // (n_components,), then the weight of the noise component, if any

@@ -61,10 +61,14 @@ private:
     Index alignment_, size_ = 0;
 };
 
+// Returns the number of elements in the first n rows of a triangle that is stored by rows, which is also the position
+// of row n.
+constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
+
 // Returns the size of a packed triangular factor: d (d + 1) / 2 doubles, rounded up to a multiple of eight. A panel of
 // R rows of the factor, starting at row p, is stored as p columns of R doubles for the features before p, followed by
 // the columns of the panel's triangle.
-constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
+constexpr Index packed_triangle(Index n_features) { return round_up(triangle(n_features), kLanes); }
 
 // Returns the number of values of one whitening factor in `ParametersView::factors`.
 constexpr Index factor_size(const Shape& shape) {

@@ -19,8 +19,6 @@ constexpr int kSide = 4;
 constexpr int kTileHeight = kRegisters / 8;  // so that a register tile of four columns fills half of the registers
 constexpr Index kPanelSize = kTileRows * kSide;
 
-constexpr Index triangle(Index height) { return height * (height + 1) / 2; }
-
 constexpr Index component_stride(Index n_features) {
     Index size = 0;
     for (Index panel = 0; panel < n_features; panel += kSide) {

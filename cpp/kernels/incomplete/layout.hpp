@@ -11,12 +11,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-constexpr double kLog2Pi = 1.8378770664093456;
 constexpr int kBatchRows = kLanes;  // number of rows whose responsibilities are computed together
 
-// Returns the number of elements in the first n rows of a triangle that is stored by rows, which is also the position
-// of row n.
-constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
 constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
 

@@ -140,8 +140,7 @@ GAUSSMIX_INLINE Part keep(PartMask m, Part a) { return {(Register)((RegisterBits
 GAUSSMIX_INLINE Part select(PartMask m, Part yes, Part no) { return {m.v ? yes.v : no.v}; }
 GAUSSMIX_INLINE PartMask operator|(PartMask a, PartMask b) { return {a.v | b.v}; }
 GAUSSMIX_INLINE bool any(PartMask m) {
-    using Longs [[gnu::vector_size(16)]] = std::uint64_t;
-    const Longs longs = (Longs)m.v;
+    const RegisterBits longs = (RegisterBits)m.v;
     return (longs[0] | longs[1]) != 0;
 }
 GAUSSMIX_INLINE unsigned bits(PartMask m) {

@@ -1,7 +1,7 @@
-// Code that the backends for AVX2 and AVX-512 share: the type `Part`, implemented with intrinsics for any element type.
+// Code that the backends for AVX2 and AVX-512 share: the type `Part`, implemented with intrinsics.
 //
-// GAUSSMIX_MM(name) completes the name of an intrinsic. For example, GAUSSMIX_MM(add) may be _mm512_add_pd or
-// _mm256_add_ps.
+// GAUSSMIX_MM(name) completes the name of an intrinsic. For example, GAUSSMIX_MM(add) is _mm512_add_pd or
+// _mm256_add_pd.
 #pragma once
 #include <immintrin.h>
 

@@ -10,9 +10,9 @@
 
 #include "arguments.hpp"
 #include "em/kmeans.hpp"
-#include "families/volume.hpp"
 #include "gil.hpp"
 #include "spans.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 

@@ -23,7 +23,7 @@ Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? A
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
 // largest variance, after each feature is divided by its `unit`.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
-    Values variances = room(d), axes = room(is_full ? d * d : 0);
+    Values variances = zeros(d), axes = zeros(is_full ? d * d : 0);
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= unit[i / d] * unit[i % d];
         principal_axes(kernels, 1, d, second.data(), listener, variances.data(), axes.data());
@@ -43,7 +43,7 @@ Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& un
 Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     const auto d = static_cast<Index>(bisection.middle.size());
     const Values& whitening = bisection.whitening;
-    Values result = room(n_rows * d), transposed = whitening;
+    Values result = zeros(n_rows * d), transposed = whitening;
     for (Index i = 0; i < d * d && bisection.is_full; ++i) transposed[i % d * d + i / d] = whitening[i];
     for (Index row = 0; row < n_rows; ++row) {
         double* z = result.data() + row * d;
@@ -62,7 +62,7 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
 Values evaluate_bisection(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
                           const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
-    Values log_scale = room(2);
+    Values log_scale = zeros(2);
     kernels.log(bisection.mixture.weights.data(), 2, log_scale.data());
     for (Index k = 0; k < 2; ++k) log_scale[k] += bisection.mixture.log_abs_det[k];
     return evaluate(kernels, algebra_of(bisection.is_full), bisection.mixture, log_scale,
@@ -86,7 +86,7 @@ double quantile(const Values& values, const double* weight, double fraction) {
 // Computes the log-likelihood of the whitened rows under a single component that is fitted to these rows.
 double one_component_log_likelihood(const KernelTable& kernels, const GroupView& group, const Values& rows) {
     const Index d = group.n_features;
-    Values variances = room(d), logarithms = room(d);
+    Values variances = zeros(d), logarithms = zeros(d);
     for (Index row = 0; row < group.n_rows; ++row) {
         for (Index j = 0; j < d; ++j) variances[j] += group.weight[row] * (rows[row * d + j] * rows[row * d + j]);
     }
@@ -130,7 +130,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
                  const Cuts& cuts, const Execution& execution) {
     const Index n = group.n_rows, d = group.n_features;
     const Algebra algebra = algebra_of(is_full);
-    Bisection bisection{-kInfinity, is_full, room(d), room(algebra.size(d)), {}};
+    Bisection bisection{-kInfinity, is_full, zeros(d), zeros(algebra.size(d)), {}};
     EmView task{};
     task.rows = plain_rows(group.rows, n, d);
     task.row_weight = {group.weight, 1};
@@ -147,13 +147,13 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     each_value([&](Index, Index i, Index j) { units[j] = std::max(units[j], kResolved * std::fabs(group.rows[i])); });
     const Listener listener = execution.interrupt.listener();
     const Index longest = whiten(kernels, is_full, d, units, bisection.whitening, listener);
-    Values rows = whitened(bisection, group.rows, n), means = room(d);
+    Values rows = whitened(bisection, group.rows, n), means = zeros(d);
     const Values ridge(d, kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
     // Subtract the remaining mean, so that a constant feature becomes zero up to rounding.
     each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
 
-    Values along = room(n), squares = room(n), largest = room(d);
+    Values along = zeros(n), squares = zeros(n), largest = zeros(d);
     double spread = 0;
     for (Index row = 0; row < n; ++row) {
         for (Index j = 0; j < d; ++j) {
@@ -195,7 +195,7 @@ Values first_responsibility(const KernelTable& kernels, const Bisection& bisecti
                             const Execution& execution) {
     const Values both =
         evaluate_bisection(kernels, bisection, whitened(bisection, rows, n_rows), Output::responsibilities, execution);
-    Values first = room(static_cast<Index>(both.size()) / 2);
+    Values first = zeros(static_cast<Index>(both.size()) / 2);
     for (std::size_t row = 0; row < first.size(); ++row) first[row] = both[2 * row];
     return first;
 }

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <queue>
 
-#include "families/volume.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 
@@ -25,7 +25,7 @@ struct Cell {
 class Cells {
 public:
     Cells(const double* rows, const double* weight, Index n_rows, Index n_features)
-        : d_(n_features), stride_(n_features + 1), items_(room(n_rows * stride_)), origins_(n_rows), begins_(n_rows) {
+        : d_(n_features), stride_(n_features + 1), items_(zeros(n_rows * stride_)), origins_(n_rows), begins_(n_rows) {
         std::iota(origins_.begin(), origins_.end(), Index{0});
         for (Index row = 0; row < n_rows; ++row) {
             std::copy_n(rows + row * d_, d_, item(row));
@@ -68,7 +68,7 @@ private:
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
-        Values mean = room(d_), squares = room(d_);
+        Values mean = zeros(d_), squares = zeros(d_);
         double low = std::numeric_limits<double>::infinity(), high = -low;
         for (Index at = cell.first; at < cell.last; ++at) {
             const double *row = item(at), weight = row[d_];

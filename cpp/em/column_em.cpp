@@ -24,7 +24,7 @@ Mixture without_smallest(const Mixture& mixture) {
 Mixture taken(const Mixture& mixture, const Indices& indices) {
     const auto n = static_cast<Index>(indices.size());
     Mixture result;
-    result.weights = result.means = result.covariances = result.factors = result.log_abs_det = room(n);
+    result.weights = result.means = result.covariances = result.factors = result.log_abs_det = zeros(n);
     for (std::size_t i = 0; i < indices.size(); ++i) {
         result.weights[i] = mixture.weights[indices[i]];
         result.means[i] = mixture.means[indices[i]];
@@ -165,7 +165,7 @@ std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixt
 
 Values ColumnEm::coordinates(const Mixture& mixture) const {
     const Index n = size(mixture);
-    Values result = room(3 * n);
+    Values result = zeros(3 * n);
     kernels_.log(mixture.weights.data(), n, result.data());
     std::copy_n(mixture.means.begin(), n, result.begin() + n);
     kernels_.log(mixture.covariances.data(), n, result.data() + 2 * n);

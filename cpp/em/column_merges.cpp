@@ -68,7 +68,7 @@ std::vector<Merge> ColumnMerges::best_merges(const State& state) {
 // `find_merges` in em/bayes/merges.py does the same.
 std::vector<Merge> ColumnMerges::promising(const Mixture& after) {
     const Index n = size(after);
-    Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
+    Values mass = zeros(n), dof = zeros(n), log_dets = zeros(n), unused = zeros(n), of_one = zeros(n);
     for (Index k = 0; k < n; ++k) {
         mass[k] = prior_.total_weight * after.weights[k];
         dof[k] = prior_.dof + mass[k];

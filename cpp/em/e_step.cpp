@@ -25,8 +25,8 @@ EStep::EStep(const KernelTable& kernels, const EmView& task, const Execution& ex
       n_components_(task.n_components),
       d_(task.rows.n_features),
       row_weight_(is_one(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
-      log_scale_(room(n_components_ + task.has_noise())),
-      origin_means_(room(n_components_ * d_)) {
+      log_scale_(zeros(n_components_ + task.has_noise())),
+      origin_means_(zeros(n_components_ * d_)) {
     if (task.is_variational()) posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
 }
 

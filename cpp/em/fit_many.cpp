@@ -198,7 +198,7 @@ private:
         DistinctRows result = distinct_rows(rows, table.row_weight, listener_);
         const auto n_rows = static_cast<Index>(result.indices.size());
         if (n_rows < settings_.n_components) return false;
-        sample = {d, room(n_rows * d), std::move(result.weight), {}};
+        sample = {d, zeros(n_rows * d), std::move(result.weight), {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
         const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
         if (needs_automatic && !find_ridge(sample, table.weight_unit, ridge)) return false;
@@ -247,7 +247,7 @@ private:
         };
         write_variances(weight, std::ceil(settings_.ridge_trim_fraction * sum(weight.data(), n_rows)) + 1, ridge);
         if (!std::all_of(ridge, ridge + d, [](double variance) { return variance > 0; })) {
-            Values whole = room(d);
+            Values whole = zeros(d);
             write_variances(sample.weight, 0, whole.data());
             for (Index j = 0; j < d; ++j) {
                 if (!(whole[j] > 0)) return false;

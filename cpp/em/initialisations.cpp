@@ -23,7 +23,7 @@ Values closeness_to_mean(const SearchContext& context, EmView em) {
     em.n_components = 1;
     em.algebra = {Across::own, Across::own, orientation};
     em.total = {};
-    const Values all(em.rows.n_rows, 1.0), log_scale = room(1);
+    const Values all(em.rows.n_rows, 1.0), log_scale = zeros(1);
     Mixture one = empty_mixture(em);
     if (!begin_em(context.kernels, em, context.execution, {nullptr, all.data(), 1, 1}, one.view())) return {};
     return evaluate(context.kernels, em.algebra, one, log_scale, em.rows, Output::weighted_log_density,
@@ -119,7 +119,7 @@ std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const Shared
     SharedSample kmeans_sample = context.subsample(sample, settings.kmeans_rows);
     if (kmeans_sample->em.rows.n_rows < settings.min_kmeans_rows) kmeans_sample = sample;
     Mixture mixture = empty_mixture(sample->em);
-    Values uniform = room(n_seed_draws(sample->em.n_components, settings.kmeans.n_candidates));
+    Values uniform = zeros(n_seed_draws(sample->em.n_components, settings.kmeans.n_candidates));
     for (double& number : uniform) number = context.random.next();
     if (!find_centres(context.kernels, kmeans_sample->em, settings.kmeans, uniform.data(), context.execution,
                       mixture.means.data()) ||

@@ -13,7 +13,7 @@ namespace {
 // Parameters of unnormalised spherical components of variance 1. The log density of a row x about the centre c_k of
 // such a component is -|x - c_k|^2 / 2.
 struct UnitSpheres {
-    explicit UnitSpheres(Index count) : log_scale(room(count)), factors(count, 1.0) {}
+    explicit UnitSpheres(Index count) : log_scale(zeros(count)), factors(count, 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
 
     const Values log_scale, factors;
@@ -26,10 +26,10 @@ public:
           task_(task),
           execution_(execution),
           spheres_(task.n_candidates),
-          centres_(room(task.n_candidates * task.rows.n_features)),
-          log_densities_(room(task.rows.n_rows * task.n_candidates)),
-          nearest_(room(task.rows.n_rows)),
-          cumulative_(room(task.rows.n_rows)),
+          centres_(zeros(task.n_candidates * task.rows.n_features)),
+          log_densities_(zeros(task.rows.n_rows * task.n_candidates)),
+          nearest_(zeros(task.rows.n_rows)),
+          cumulative_(zeros(task.rows.n_rows)),
           candidates_(task.n_candidates) {}
 
     // Makes the row with the given index the first centre. Returns false if interrupted.
@@ -48,7 +48,7 @@ public:
         if (!(cumulative_.back() > 0)) accumulate([&](Index row) { return task_.row_weight[row]; });
         for (Index i = 0; i < count; ++i) candidates_[i] = find_index(cumulative_, uniform[i]);
         if (!find_log_densities(count)) return false;
-        Values total = room(count);
+        Values total = zeros(count);
         for (Index i = 0; i < count; ++i) {
             double sum = 0;
             for (Index row = 0; row < n_rows; ++row) sum += task_.row_weight[row] * distance(row, i);
@@ -119,7 +119,7 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
     const Shape shape{count, d, FactorShape::spherical, false, Rule::hard, Second::none};
     const StepView pass{shape, task.rows, task.row_weight, {}, {}};
     const UnitSpheres spheres(count);
-    Values mass = room(count), first = room(count * d);
+    Values mass = zeros(count), first = zeros(count * d);
     double log_likelihood, n_distant, n_active;
     const MomentsView sums{&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), nullptr};
     const auto began = std::chrono::steady_clock::now();
@@ -143,7 +143,7 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView
                   const Execution& execution, double* centres) {
     const Index d = em.rows.n_features, n_rows = em.rows.n_rows, n_components = em.n_components;
     const auto* rows = static_cast<const double*>(em.rows.data);
-    Values scaled, variances = room(d);
+    Values scaled, variances = zeros(d);
     if (em.unit != nullptr) {
         scaled.assign(rows, rows + n_rows * d);
         for (Index i = 0; i < n_rows * d; ++i) scaled[i] /= em.unit[i % d];

@@ -13,7 +13,7 @@ LimitChecks::LimitChecks(const EmView& task, Listener listener)
       listener_(listener),
       n_components_(task.n_components),
       d_(task.rows.n_features),
-      offsets_(room(n_components_ * d_)) {}
+      offsets_(zeros(n_components_ * d_)) {}
 
 bool LimitChecks::is_accurate(const Mixture& mixture, const double* anchor) {
     const bool is_within_limit = cancellation(mixture, anchor) <= task_.limits.max_cancellation;

@@ -15,7 +15,7 @@ constexpr double kLeastMass = 0x1p-900;
 }  // namespace
 
 Moments::Moments(const EmView& task, bool is_pooled)
-    : mass(room(task.n_components)), first(room(task.n_components * task.rows.n_features)) {
+    : mass(zeros(task.n_components)), first(zeros(task.n_components * task.rows.n_features)) {
     pool(task, is_pooled);
 }
 
@@ -32,8 +32,8 @@ MStep::MStep(const KernelTable& kernels, const EmView& task, Listener listener)
       listener_(listener),
       n_components_(task.n_components),
       d_(task.rows.n_features),
-      offset_(room(d_)),
-      degrees_(room(n_components_)) {}
+      offset_(zeros(d_)),
+      degrees_(zeros(n_components_)) {}
 
 bool MStep::maximise(Moments& moments, const double* anchor, const double* covariances, Mixture& following) {
     const PackedPriorView* prior = task_.prior;

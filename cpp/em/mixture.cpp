@@ -26,7 +26,7 @@ Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixtur
     const Index n_each = output == Output::log_density                        ? 1
                          : output == Output::responsibilities_and_log_density ? n_components + 1
                                                                               : n_components;
-    Values factors = mixture.factors, result = room(rows.n_rows * n_each);
+    Values factors = mixture.factors, result = zeros(rows.n_rows * n_each);
     for (Index k = 1; k < n_components && algebra.is_shared(); ++k) {  // one factor for each component
         factors.insert(factors.end(), mixture.factors.begin(), mixture.factors.end());
     }

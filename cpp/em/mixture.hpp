@@ -4,8 +4,8 @@
 
 #include "families/algebra.hpp"
 #include "families/factorisation.hpp"
-#include "families/volume.hpp"
 #include "spans.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 
@@ -26,11 +26,11 @@ struct Mixture {  // a mixture that owns its memory
 
     Mixture() = default;
     Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_noise = false)
-        : weights(room(n_components + has_noise)),
-          means(room(n_components * n_features)),
-          covariances(room((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
-          factors(room(static_cast<Index>(covariances.size()))),
-          log_abs_det(room(algebra.is_shared() ? 1 : n_components)) {}
+        : weights(zeros(n_components + has_noise)),
+          means(zeros(n_components * n_features)),
+          covariances(zeros((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
+          factors(zeros(static_cast<Index>(covariances.size()))),
+          log_abs_det(zeros(algebra.is_shared() ? 1 : n_components)) {}
 
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};

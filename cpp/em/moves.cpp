@@ -41,7 +41,7 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
       rows_(static_cast<const double*>(task.em.rows.data)),
       weight_(task.em.row_weight.data),
       mixture_(mixture),
-      scale_(room(d_)),
+      scale_(zeros(d_)),
       row_fraction_(weight_, weight_ + n_rows_),
       random_(task.random) {
     for (double& fraction : row_fraction_) fraction /= task.em.total_weight;
@@ -53,7 +53,7 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
 
 bool Moves::begin() {
     if (task_.has_swaps) {
-        cumulative_weight_ = room(n_rows_);
+        cumulative_weight_ = zeros(n_rows_);
         std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
     }
     return factorise(kernels_, algebra_, d_, execution_.interrupt.listener(), mixture_) &&
@@ -85,7 +85,7 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
 }
 
 bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
-    Values log_scale = room(n_components_);
+    Values log_scale = zeros(n_components_);
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
     for (Index k = 0; k < n_components_; ++k) {
         log_scale[k] += mixture.log_abs_det[algebra_.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
@@ -98,9 +98,9 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
     out = {std::move(both),
            std::move(log_density),
            std::vector<Indices>(mixture.weights.size()),
-           room(n_components_),
-           room(n_components_),
-           room(n_components_ * n_components_),
+           zeros(n_components_),
+           zeros(n_components_),
+           zeros(n_components_ * n_components_),
            0};
     Indices own;
     for (Index row = 0; row < n_rows_; ++row) {
@@ -264,7 +264,7 @@ Indices Moves::around(const Indices& touched) const {
     Indices all(n_components_);
     std::iota(all.begin(), all.end(), Index{0});
     if (!is_free_) return all;
-    Values nearby = room(n_components_);
+    Values nearby = zeros(n_components_);
     for (const Index k : touched) {
         const double mass = std::max(responsibilities_.mass[k], std::numeric_limits<double>::min());
         for (Index l = 0; l < n_components_; ++l) {
@@ -322,8 +322,8 @@ Part Moves::part_of(Indices components) const {
         indices[n_rows] = row;
         n_rows += is_there[row];
     }
-    part.rows = room(n_rows * d_), part.weight = room(n_rows), part.responsibilities = room(n_rows * count);
-    Values totals = room(n_rows), logarithms = room(n_rows);
+    part.rows = zeros(n_rows * d_), part.weight = zeros(n_rows), part.responsibilities = zeros(n_rows * count);
+    Values totals = zeros(n_rows), logarithms = zeros(n_rows);
     for (Index i = 0; i < n_rows; ++i) {
         double* responsibilities = part.responsibilities.data() + i * count;
         double total = 0;

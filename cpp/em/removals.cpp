@@ -39,7 +39,7 @@ double Removals::log(double x) const {
 // log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
 std::vector<Removal> Removals::ranked() const {
     // the first and the second sum of each component
-    Values expected = room(n_components_), negative_entropies(expected);
+    Values expected = zeros(n_components_), negative_entropies(expected);
     for (Index row = 0; row < n_rows_; ++row) {
         const double log_density = row_fraction_[row] * responsibilities_.log_density[row];
         for (Index k = 0; k < n_components_; ++k) expected[k] += responsibility(row, k) * log_density;
@@ -99,7 +99,7 @@ double Removals::pooled(Index k, Index l) const {
     double log_det = 0;
     if (algebra_.second() == Second::full) {
         const double *one = covariance(algebra_, d_, mixture_, k), *other = covariance(algebra_, d_, mixture_, l);
-        Values merged = room(d_ * d_), factor(merged);
+        Values merged = zeros(d_ * d_), factor(merged);
         for (Index i = 0; i < d_ * d_; ++i) {
             merged[i] =
                 fraction * one[i] + (1 - fraction) * other[i] + fraction * (1 - fraction) * (gap(i / d_) * gap(i % d_));
@@ -108,7 +108,7 @@ double Removals::pooled(Index k, Index l) const {
             return -kInfinity;
         log_det *= -2;  // `Factoriser` returns log |det W|, and the determinant of the covariance is |det W|^-2
     } else {
-        Values merged = room(d_), logarithms(merged);
+        Values merged = zeros(d_), logarithms(merged);
         for (Index j = 0; j < d_; ++j) {
             merged[j] = fraction * variance(algebra_, d_, mixture_, k, j) +
                         (1 - fraction) * variance(algebra_, d_, mixture_, l, j) +
@@ -145,7 +145,7 @@ Values Removals::merged(Index limit, Index& count) const {
         }
     }
     count = n_components_ - n_freed;
-    Values left = room(n_rows_ * count);
+    Values left = zeros(n_rows_ * count);
     for (Index row = 0; row < n_rows_; ++row) {
         double* own = left.data() + row * count;
         double total = 0;

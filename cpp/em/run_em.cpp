@@ -22,7 +22,7 @@ bool gather(const KernelTable& kernels, const EmView& task, const Execution& exe
     const Index n_factors = task.unit == nullptr ? 1 : d;
     Values factors(n_components * n_factors, 1.0);
     for (Index i = 0; i < n_components * d && task.unit != nullptr; ++i) factors[i] /= task.unit[i % d];
-    const Values log_scale = room(n_components), start(centres, centres + n_components * d);
+    const Values log_scale = zeros(n_components), start(centres, centres + n_components * d);
     double log_likelihood, n_distant, n_active;
     const auto sum_up = [&](Second kind, const double* anchor) {
         const bool is_assigned = assignment.labels != nullptr || assignment.responsibilities != nullptr;
@@ -135,7 +135,7 @@ private:
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second) {
     const std::int32_t label = 0;
     double mass;
-    Values first = room(task.rows.n_features);
+    Values first = zeros(task.rows.n_features);
     std::fill_n(mean, task.rows.n_features, 0.0);
     return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, mean, &mass, first.data(), second);
 }
@@ -143,7 +143,7 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 bool find_total(const KernelTable& kernels, EmView& em, const Execution& execution, TotalMoments& memory) {
     if (!em.has_one_matrix() || em.total.centre != nullptr) return true;
     const Index d = em.rows.n_features;
-    memory = {room(d), room(d * d)};
+    memory = {zeros(d), zeros(d * d)};
     em.total = {memory.centre.data(), memory.second.data()};
     return sum_all(kernels, em, execution, memory.centre.data(), memory.second.data());
 }

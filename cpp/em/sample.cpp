@@ -154,7 +154,7 @@ double value_at(const Values& values, Index index, Before before, Values& close)
     Index n_active = 0;
     close.resize(values.size());
     if (bound_at < n_some) {
-        Values some = room(n_some);
+        Values some = zeros(n_some);
         for (Index i = 0; i < n_some; ++i) some[i] = values[i * kStride];
         std::nth_element(some.begin(), some.begin() + bound_at, some.end(), before);
         for (const double value : values) {
@@ -275,7 +275,7 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
         return;
     }
     // The columns that share a cache line are read together.
-    std::vector<Values> columns(std::min(kCacheLine, n_features), room(n_rows));
+    std::vector<Values> columns(std::min(kCacheLine, n_features), zeros(n_rows));
     Values scratch;
     for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kCacheLine) {
         const Index count = std::min(kCacheLine, n_features - first);

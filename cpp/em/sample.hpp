@@ -3,7 +3,7 @@
 #pragma once
 #include <vector>
 
-#include "families/volume.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 

@@ -15,7 +15,7 @@ constexpr double kMinReduction = 1.3;
 // computation with NumPy.
 Values mean_covariance(const EmView& em, const Mixture& mixture) {
     const Index d = em.rows.n_features, size = em.algebra.size(d), count = std::max(size, d);
-    Values mean = room(count), terms = room(em.n_components);
+    Values mean = zeros(count), terms = zeros(em.n_components);
     for (Index i = 0; i < count; ++i) {
         for (Index k = 0; k < em.n_components; ++k) {
             terms[k] = mixture.weights[k] * covariance(em.algebra, d, mixture, k)[size == 1 ? 0 : i];

@@ -38,7 +38,7 @@ SharedSample draw_subsample(const KernelTable& kernels, const SharedSample& from
     const double* weight = from->em.row_weight.data;
     const auto n_steps = static_cast<double>(n_wanted);
     const double step = from->em.total_weight / n_steps;
-    Values new_weight = room(n_rows);  // how often each row is drawn
+    Values new_weight = zeros(n_rows);  // how often each row is drawn
     double cumulative_weight = 0, n_drawn = 0;
     for (Index row = 0; row < n_rows; ++row) {
         cumulative_weight += weight[row];

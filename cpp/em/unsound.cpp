@@ -13,7 +13,7 @@ namespace {
 constexpr double kMinRidges = 2;  // a feature counts as constant if its variance is below this multiple of the ridge
 
 Values multiply(const Values& a, const Values& b, Index d) {
-    Values product = room(d * d);
+    Values product = zeros(d * d);
     for (Index i = 0; i < d; ++i) {
         for (Index j = 0; j < d; ++j) {
             double& sum = product[i * d + j] = 0;
@@ -24,7 +24,7 @@ Values multiply(const Values& a, const Values& b, Index d) {
 }
 
 Values transpose(const Values& a, Index d) {
-    Values transposed = room(d * d);
+    Values transposed = zeros(d * d);
     for (Index i = 0; i < d * d; ++i) transposed[i] = a[i % d * d + i / d];
     return transposed;
 }
@@ -35,7 +35,7 @@ double least_relative_variance(const KernelTable& kernels, const double* covaria
                                Index d, const Listener& listener) {
     // Divide each feature by its standard deviation under the mean covariance, because otherwise rounding errors of a
     // feature with large values would exceed the variances of the other features.
-    Values scaled = room(d * d), own(scaled), values = room(d), axes(scaled);
+    Values scaled = zeros(d * d), own(scaled), values = zeros(d), axes(scaled);
     for (Index i = 0; i < d * d; ++i) {
         const double unit = std::sqrt(mean_covariance[i / d * (d + 1)]) * std::sqrt(mean_covariance[i % d * (d + 1)]);
         scaled[i] = mean_covariance[i] / unit;

@@ -76,7 +76,7 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
         nats += prior.mean_precision * distance(prior, algebra, n_features, factor, mean);
     }
     if (prior.weight_concentration != 0) {
-        Values logs = room(n_components);
+        Values logs = zeros(n_components);
         kernels.log(mixture.weights.data(), n_components, logs.data());
         of_weights = prior.weight_concentration * sum(logs.data(), n_components);
     }
@@ -84,7 +84,7 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
 }
 
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives) {
-    Values large = room(2 * count), result = room(2 * count);
+    Values large = zeros(2 * count), result = zeros(2 * count);
     for (Index i = 0; i < count; ++i) {
         const bool is_small = values[i] < kShift;
         large[i] = is_small ? values[i] + kShift : values[i];
@@ -112,12 +112,12 @@ Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& 
       n_components_(n_components),
       d_(n_features),
       n_covariances_(algebra.is_shared() ? 1 : n_components),
-      mass_(room(n_components)),
-      log_weights_(room(n_components)),
-      dof_(room(n_covariances_)),
-      log_dets_(room(n_covariances_)),
-      expected_(room(n_covariances_)),
-      normalisers_(room(n_covariances_)) {}
+      mass_(zeros(n_components)),
+      log_weights_(zeros(n_components)),
+      dof_(zeros(n_covariances_)),
+      log_dets_(zeros(n_covariances_)),
+      expected_(zeros(n_covariances_)),
+      normalisers_(zeros(n_covariances_)) {}
 
 void Approximation::find_gammas(Index count) {
     logs_.resize(count);
@@ -169,7 +169,7 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     const Index n_each = is_full ? d_ : 1;
     const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
     values_.resize(n * n_each);
-    Values shapes = room(n), log_shapes = room(n);
+    Values shapes = zeros(n), log_shapes = zeros(n);
     for (Index i = 0; i < n; ++i) {
         shapes[i] = 0.5 * times * dof[i];
         for (Index j = 0; j < n_each; ++j) {
@@ -202,7 +202,7 @@ void Approximation::update(const Mixture& mixture) {
                        0.5 * (dof_[i] - prior_.dof) * (expected_[i] - log_dets_[i]) +
                        0.5 * (trace(prior_, algebra_, d_, factors + i * size) - features * dof_[i]);
     }
-    Values ratios = room(n_components_), of_ratios = room(n_components_);
+    Values ratios = zeros(n_components_), of_ratios = zeros(n_components_);
     for (Index k = 0; k < n_components_; ++k) ratios[k] = prior_.mean_precision / (prior_.mean_precision + mass_[k]);
     kernels_.log(ratios.data(), n_components_, of_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {

@@ -3,8 +3,8 @@
 // and em/priors/posterior.py. The Python module numerics/elementary.py calls `gammas`.
 #pragma once
 #include "families/algebra.hpp"
-#include "families/volume.hpp"
 #include "mixture.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 

@@ -47,7 +47,7 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int m
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener) {
     const Index d = n_features, size = d * d;
-    Values mixed = room(size), importance;
+    Values mixed = zeros(size), importance;
     for (Index k = 0; k < n_components; ++k) {
         importance.push_back(1 / static_cast<double>(k + 1));
         double trace = 0;
@@ -64,14 +64,14 @@ Values axes_of(const KernelTable& kernels, Index n_components, Index n_features,
 
 Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
     const Index size = scatters.n_features * scatters.n_features;
-    Values pooled = room(size);
+    Values pooled = zeros(size);
     for (Index i = 0; i < scatters.n_components * size; ++i) pooled[i % size] += scatters.data[i];
     return own_axes(kernels, {1, scatters.n_features, pooled.data(), nullptr}, listener).axes;
 }
 
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
-    Spectra spectra{room(n_components * d), room(n_components * d * d)};
+    Spectra spectra{zeros(n_components * d), zeros(n_components * d * d)};
     principal_axes(kernels, n_components, d, scatters.data, listener, spectra.variances.data(), spectra.axes.data());
     return spectra;
 }
@@ -83,7 +83,7 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Va
 
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener) {
     const Index n_components = scatters.n_components, d = scatters.n_features;
-    Spectra spectra{room(n_components * d), std::move(axes)};
+    Spectra spectra{zeros(n_components * d), std::move(axes)};
     const Index size = d * d;
     baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {
@@ -105,7 +105,7 @@ void compose(Index n_components, Index n_features, const Values& axes, const Val
              double* covariances) {
     const Index d = n_features, size = d * d;
     const bool is_shared = static_cast<Index>(axes.size()) == size;
-    Values roots = room(size);
+    Values roots = zeros(size);
     baseline::Poll poll(listener);
     for (Index k = 0; k < n_components; ++k) {
         const double* own = axes.data() + (is_shared ? 0 : k * size);

@@ -1,7 +1,7 @@
 // Computes covariances from variances along axes, which are separate for each component or shared by all components.
 #pragma once
 #include "kernel_table.hpp"
-#include "volume.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "volume.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 
@@ -35,7 +35,7 @@ bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index
     }
     if (factor_shape == FactorShape::diagonal) {
         if (!invert_roots(covariances, n * d, factors)) return false;
-        Values logarithms = room(n * d);
+        Values logarithms = zeros(n * d);
         kernels.log(factors, n * d, logarithms.data());
         for (Index k = 0; k < n; ++k) log_abs_det[k] = sum_in_pairs(logarithms.data() + k * d, d);
         return true;

@@ -59,7 +59,7 @@ struct Update {
     // Returns |S_k|^(1/d) for each scatter matrix S_k, or 0 if S_k is singular.
     Values roots() const {
         Factoriser factorise(kernels, d);
-        Values factor = room(d * d), result;
+        Values factor = zeros(d * d), result;
         for (Index k = 0; k < n_components; ++k) {
             double log_abs_det;
             const bool is_regular = factorise(scatter.second + k * d * d, listener, factor.data(), &log_abs_det);
@@ -110,7 +110,7 @@ struct Update {
     // Computes covariances lambda_k C with one matrix C for all components, so that only the volumes lambda_k differ.
     void pool_matrix() const {
         Factoriser factorise(kernels, d);
-        Values common = room(d * d), factor(common), precision(common);
+        Values common = zeros(d * d), factor(common), precision(common);
         const auto traces = [&](Values& volumes) {
             double log_abs_det;
             combine(scatter.second, d * d, volumes, common.data());
@@ -157,7 +157,7 @@ struct Update {
             }
             return;
         }
-        Values volumes(n_components, 1.0), common = room(d);
+        Values volumes(n_components, 1.0), common = zeros(d);
         if (algebra.volume == Across::own) {
             const auto traces = [&](Values& result) {
                 combine(spectra, d, result, common.data());
@@ -189,7 +189,7 @@ struct Update {
     // is then regular.
     void clear_collapsed(const Values& spectra) const {
         Factoriser factorise(kernels, d);
-        Values pooled = room(d), factor = room(d * d);
+        Values pooled = zeros(d), factor = zeros(d * d);
         for (Index i = 0; i < n_components * d; ++i) pooled[i % d] += spectra[i];
         const double total = sum(scatter.mass, n_components);
         for (Index k = 0; k < n_components; ++k) {
@@ -254,7 +254,7 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
     chosen.resize(std::min(n_components, other.limit));
     std::sort(chosen.begin(), chosen.end());
     const auto add = [&](Values axes, double factor) {
-        Values covariances = room(n_components * size);
+        Values covariances = zeros(n_components * size);
         const Update update{kernels, algebra, scatter, nullptr, listener, covariances.data()};
         const Spectra spectra = along_axes(update.scatters(), std::move(axes), listener);
         compose(n_components, d, spectra.axes, update.variances_along(spectra), listener, covariances.data());

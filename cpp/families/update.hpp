@@ -2,7 +2,7 @@
 // its volume, shape and orientation.
 #pragma once
 #include "algebra.hpp"
-#include "volume.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
 

@@ -2,19 +2,11 @@
 // of each component if components share a shape.
 #pragma once
 #include <cmath>
-#include <vector>
 
 #include "kernel_table.hpp"
+#include "values.hpp"
 
 namespace gaussmix {
-
-using Values = std::vector<double>;
-
-inline Values room(Index count) { return Values(count); }
-
-// Computes e^x for |x| < 700 only by additions and multiplications, because the results of the C library's exp differ
-// between platforms.
-double exponential(double x);
 
 // Computes the geometric mean (prod_j v_j)^(1/d) of each row of `variances`, (n, d). The geometric mean is 0 if a
 // variance of the row is not positive.
@@ -24,12 +16,6 @@ Values geometric_means(const KernelTable& kernels, const double* variances, Inde
 // scatter matrices to covariances of equal volume. The common volume is the sum of the roots divided by the sum of the
 // weights. If the root of S_k is 0, the factor is 1 / N_k, so that the covariance is as singular as S_k.
 Values equal_volumes(const Values& roots, const double* mass);
-
-double sum(const double* values, Index count);
-
-// Sums values in the same order as NumPy (pairwise, in runs of eight), because the Python code computes some of the
-// same sums with NumPy.
-double sum_in_pairs(const double* values, Index count);
 
 // Returns 1 / x, or 0 if x is not positive.
 inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }

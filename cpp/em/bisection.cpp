@@ -22,7 +22,8 @@ Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? A
 // Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
 // largest variance, after each feature is divided by its `unit`.
-Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
+Index convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second,
+                           Listener listener) {
     Values variances = zeros(d), axes = zeros(is_full ? d * d : 0);
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= unit[i / d] * unit[i % d];
@@ -146,7 +147,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     };
     each_value([&](Index, Index i, Index j) { units[j] = std::max(units[j], kResolved * std::fabs(group.rows[i])); });
     const Listener listener = execution.interrupt.listener();
-    const Index longest = whiten(kernels, is_full, d, units, bisection.whitening, listener);
+    const Index longest = convert_to_whitening(kernels, is_full, d, units, bisection.whitening, listener);
     Values rows = whitened(bisection, group.rows, n), means = zeros(d);
     const Values ridge(d, kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });

@@ -37,8 +37,8 @@ Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixtur
 }
 
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture) {
-    return whiten(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), d,
-                  mixture.covariances.data(), listener, mixture.factors.data(), mixture.log_abs_det.data());
+    return find_whitening(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), d,
+                          mixture.covariances.data(), listener, mixture.factors.data(), mixture.log_abs_det.data());
 }
 
 }  // namespace gaussmix

@@ -24,8 +24,8 @@ bool invert_roots(const double* variances, Index count, double* roots) {
 
 }  // namespace
 
-bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
-            Listener listener, double* factors, double* log_abs_det) {
+bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,
+                    const double* covariances, Listener listener, double* factors, double* log_abs_det) {
     const Index d = n_features;
     if (factor_shape == FactorShape::spherical) {
         if (!invert_roots(covariances, n, factors)) return false;

@@ -24,7 +24,7 @@ private:
 
 // Computes the whitening factors W of n covariances, in the layout of `factor_shape`, and log |det W|, (n,). Returns
 // false if a covariance is singular, or if a variance is subnormal, negative or infinite.
-bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
-            Listener listener, double* factors, double* log_abs_det);
+bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,
+                    const double* covariances, Listener listener, double* factors, double* log_abs_det);
 
 }  // namespace gaussmix

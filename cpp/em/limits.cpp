@@ -46,13 +46,7 @@ void LimitChecks::whiten_offsets(const Mixture& mixture, const double* anchor) {
             return mixture.means[k * d_ + j] - (anchor == nullptr ? task_.total.centre[j] : anchor[k * d_ + j]);
         };
         for (Index i = 0; i < d_; ++i) {
-            double& whitened = offsets_[k * d_ + i] = 0;
-            switch (algebra_.factor_shape()) {
-                case FactorShape::spherical: whitened = offset(i) * factor[0]; break;
-                case FactorShape::diagonal: whitened = offset(i) * factor[i]; break;
-                default:
-                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d_ + j] * offset(j);
-            }
+            offsets_[k * d_ + i] = whitened_element(algebra_.factor_shape(), d_, factor, i, offset);
         }
     }
 }

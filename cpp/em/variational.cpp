@@ -34,28 +34,24 @@ double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, cons
             return total;
         default:
             for (Index c = 0; c < d; ++c) {
+                const auto root = [&](Index j) { return prior.scale_roots[c * d + j]; };
                 for (Index i = 0; i < d; ++i) {
-                    double whitened = 0;
-                    for (Index j = 0; j <= i; ++j) whitened += factor[i * d + j] * prior.scale_roots[c * d + j];
-                    total += whitened * whitened;
+                    const double element = whitened_element(FactorShape::triangular, d, factor, i, root);
+                    total += element * element;
                 }
             }
             return total;
     }
 }
 
-// Returns |W (mean - m)|^2, where W is the whitening factor `root` and m is the mean of the prior.
-double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* root, const double* mean) {
+// Returns |W (mean - m)|^2, where W is the whitening factor `factor` and m is the mean of the prior.
+double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor,
+                const double* mean) {
+    const auto offset = [&](Index j) { return mean[j] - prior.mean[j]; };
     double total = 0;
     for (Index i = 0; i < d; ++i) {
-        double whitened = 0;
-        switch (algebra.factor_shape()) {
-            case FactorShape::spherical: whitened = root[0] * (mean[i] - prior.mean[i]); break;
-            case FactorShape::diagonal: whitened = root[i] * (mean[i] - prior.mean[i]); break;
-            default:
-                for (Index j = 0; j <= i; ++j) whitened += root[i * d + j] * (mean[j] - prior.mean[j]);
-        }
-        total += whitened * whitened;
+        const double element = whitened_element(algebra.factor_shape(), d, factor, i, offset);
+        total += element * element;
     }
     return total;
 }

@@ -89,7 +89,8 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
                             const Contiguous<double, 1>& second, Index n_features, const Maybe<1>& current) {
     const Algebra algebra = to_algebra(letters);
     require(n_features > 0 && mass.size() > 0, "n_features or n_components is 0");
-    const auto size = (algebra.is_shared() ? 1 : mass.size()) * static_cast<std::size_t>(algebra.size(n_features));
+    const auto size =
+        static_cast<std::size_t>(algebra.n_covariances(static_cast<Index>(mass.size())) * algebra.size(n_features));
     require(second.size() == size, "second must be of the algebra's size");
     require(!current || current->size() == size, "current must be of the algebra's size");
     NewArray<double> covariances({size});

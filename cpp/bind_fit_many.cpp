@@ -138,7 +138,8 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const FitSettingsView task = view_fit(settings, limits, seconds, groups);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     const auto n_groups = static_cast<std::size_t>(groups.n_groups), k = static_cast<std::size_t>(task.n_components);
-    const auto n_covariances = task.algebra.is_shared() ? 1 : k, n_weights = k + (task.log_noise_volume < kInfinity);
+    const auto n_covariances = static_cast<std::size_t>(task.algebra.n_covariances(task.n_components)),
+               n_weights = k + (task.log_noise_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
     NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});

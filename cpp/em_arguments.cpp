@@ -13,7 +13,7 @@ double* written(const Array& array, std::size_t size, const char* message) {
 }
 
 std::size_t n_covariances(const EmView& task) {
-    return task.algebra.is_shared() ? 1 : static_cast<std::size_t>(task.n_components);
+    return static_cast<std::size_t>(task.algebra.n_covariances(task.n_components));
 }
 
 // Returns the number of values of one covariance.

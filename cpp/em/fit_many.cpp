@@ -288,7 +288,7 @@ TableView table_of(const GroupsView& groups, Index group) {
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out) {
     const Index d = groups.rows.n_features, n_components = settings.n_components;
-    const Index n_covariances = settings.algebra.is_shared() ? 1 : n_components;
+    const Index n_covariances = settings.algebra.n_covariances(n_components);
     const Index size = n_covariances * settings.algebra.size(d);
     const Index n_weights = n_components + (settings.log_noise_volume < kInfinity);
     const auto fit = [&](Index group, const Execution& alone) {

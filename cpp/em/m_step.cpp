@@ -140,8 +140,8 @@ void MStep::add_squares(const double* vector, double factor, double* second) con
 }
 
 void MStep::add_ridge(double mass, double* second) const {
-    const Index step = algebra_.second() == Second::full ? d_ + 1 : algebra_.second() == Second::diagonal ? 1 : 0;
-    for (Index j = 0; j < d_; ++j) second[j * step] += mass * task_.ridge[j];
+    const Index stride = algebra_.variance_stride(d_);
+    for (Index j = 0; j < d_; ++j) second[j * stride] += mass * task_.ridge[j];
 }
 
 }  // namespace gaussmix

@@ -28,9 +28,9 @@ struct Mixture {  // a mixture that owns its memory
     Mixture(const Algebra& algebra, Index n_components, Index n_features, bool has_noise = false)
         : weights(zeros(n_components + has_noise)),
           means(zeros(n_components * n_features)),
-          covariances(zeros((algebra.is_shared() ? 1 : n_components) * algebra.size(n_features))),
+          covariances(zeros(algebra.n_covariances(n_components) * algebra.size(n_features))),
           factors(zeros(static_cast<Index>(covariances.size()))),
-          log_abs_det(zeros(algebra.is_shared() ? 1 : n_components)) {}
+          log_abs_det(zeros(algebra.n_covariances(n_components))) {}
 
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
@@ -46,8 +46,7 @@ inline const double* covariance(const Algebra& algebra, Index d, const Mixture& 
 
 // Returns the variance of feature j in component k.
 inline double variance(const Algebra& algebra, Index d, const Mixture& mixture, Index k, Index j) {
-    const Index step = algebra.second() == Second::full ? d + 1 : 1;
-    return covariance(algebra, d, mixture, k)[algebra.size(d) == 1 ? 0 : j * step];
+    return covariance(algebra, d, mixture, k)[j * algebra.variance_stride(d)];
 }
 
 // Computes the results for single rows that `output` selects, for example responsibilities. `log_scale`,

@@ -61,7 +61,7 @@ double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, c
 double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture) {
     const double* factors = mixture.factors.data();
-    const Index n_covariances = algebra.is_shared() ? 1 : n_components, size = algebra.size(n_features);
+    const Index n_covariances = algebra.n_covariances(n_components), size = algebra.size(n_features);
     const double n_each = static_cast<double>(n_components / n_covariances);
     double nats = 0, of_weights = 0;
     for (Index i = 0; i < n_covariances; ++i) {
@@ -107,7 +107,7 @@ Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& 
       algebra_(algebra),
       n_components_(n_components),
       d_(n_features),
-      n_covariances_(algebra.is_shared() ? 1 : n_components),
+      n_covariances_(algebra.n_covariances(n_components)),
       mass_(zeros(n_components)),
       log_weights_(zeros(n_components)),
       dof_(zeros(n_covariances_)),

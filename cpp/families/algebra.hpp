@@ -36,6 +36,11 @@ struct Algebra {
     Index size(Index n_features) const {
         return shape == Across::nothing ? 1 : orientation == Across::nothing ? n_features : n_features * n_features;
     }
+    // Returns the distance between the variances of consecutive features in this form, which is 0 for spheres.
+    Index variance_stride(Index n_features) const {
+        return shape == Across::nothing ? 0 : orientation == Across::nothing ? 1 : n_features + 1;
+    }
+    Index n_covariances(Index n_components) const { return is_shared() ? 1 : n_components; }
 };
 
 }  // namespace gaussmix

@@ -74,7 +74,7 @@ struct Update {
     // common matrix then has the size of the variances, so it does not underflow if some features vary far less than
     // others.
     Values mean_variances() const {
-        const Index size = algebra.size(d), stride = algebra.second() == Second::full ? d + 1 : 1;
+        const Index size = algebra.size(d), stride = algebra.variance_stride(d);
         Values means;
         for (Index k = 0; k < n_components; ++k) {
             double total = 0;

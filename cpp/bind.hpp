@@ -7,6 +7,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "arguments.hpp"
 #include "em/kmeans.hpp"
@@ -82,8 +83,10 @@ inline std::optional<Result<double>> released(std::optional<NewArray<double>>& a
     return array->release();
 }
 
-inline Result<double> released(const Values& values) {
-    NewArray<double> out({values.size()});
+// Returns the values in a new array.
+template <class To = double, class From>
+Result<To> released(const std::vector<From>& values) {
+    NewArray<To> out({values.size()});
     std::copy(values.begin(), values.end(), out.data());
     return out.release();
 }

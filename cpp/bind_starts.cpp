@@ -4,7 +4,6 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
 
-#include <algorithm>
 #include <limits>
 #include <tuple>
 #include <vector>
@@ -30,14 +29,10 @@ DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWei
         1, [&](const Execution& execution) { result = distinct_rows(view, weight, execution.interrupt.listener()); });
     const std::size_t n_rows = result.indices.size();
     NewArray<double> distinct({n_rows, static_cast<std::size_t>(view.n_features)});
-    NewArray<double> weights({n_rows});
-    NewArray<std::int64_t> rank({result.rank.size()});
     without_gil(1, [&](const Execution& execution) {
         copy_rows(view, result.indices, execution.interrupt.listener(), distinct.data());
     });
-    std::copy(result.weight.begin(), result.weight.end(), weights.data());
-    std::copy(result.rank.begin(), result.rank.end(), rank.data());
-    return {distinct.release(), weights.release(), rank.release()};
+    return {distinct.release(), released(result.weight), released<std::int64_t>(result.rank)};
 }
 
 Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
@@ -70,9 +65,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });
-    NewArray<std::int64_t> out({indices.size()});
-    std::copy(indices.begin(), indices.end(), out.data());
-    return out.release();
+    return released<std::int64_t>(indices);
 }
 
 Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<double, 2>& rows,
@@ -84,9 +77,7 @@ Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<doubl
         labels = partition_cells(rows.data(), weight.data(), static_cast<Index>(rows.shape(0)),
                                  static_cast<Index>(rows.shape(1)), n_cells, execution.interrupt.listener());
     });
-    NewArray<std::int32_t> out({labels.size()});
-    std::copy(labels.begin(), labels.end(), out.data());
-    return out.release();
+    return released<std::int32_t>(labels);
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "families/factorisation.hpp"
 #include "tree.hpp"
 
 namespace gaussmix {
@@ -115,10 +116,9 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed, Interrupt& interrupt) {
     const Index size = n_features * n_features;
-    const Buffer scratch = Buffer::of_doubles(size + 2 * n_features);
+    Factoriser factorise_one(kernels, n_features);
     for (Index k = 0; k < count && !interrupt.has_come(); ++k) {
-        failed[k] = !kernels.factorise(n_features, covariances + k * size, interrupt.listener(), scratch.doubles(),
-                                       factors + k * size, log_abs_det + k);
+        failed[k] = !factorise_one(covariances + k * size, interrupt.listener(), factors + k * size, log_abs_det + k);
     }
     return !interrupt.has_come();
 }

@@ -103,18 +103,16 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
 }
 
 Result<double> bound_other_covariances(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
-                                       const Contiguous<double, 1>& second, Index n_features,
-                                       const std::tuple<Index, double, double>& axes) {
+                                       const Contiguous<double, 1>& second, Index n_features) {
     const Algebra algebra = to_algebra(letters);
     require(algebra.has_common_axes() && n_features > 0 && mass.size() > 0,
             "components of the algebra must share axes");
     const std::size_t size = mass.size() * static_cast<std::size_t>(algebra.size(n_features));
     require(second.size() == size, "second must be of the algebra's size");
     const SecondSumsView scatter{static_cast<Index>(mass.size()), n_features, mass.data(), second.data()};
-    const OtherAxes other{std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)};
     std::vector<Values> result;
     without_gil(1, [&](const Execution& execution) {
-        result = other_covariances(*target.kernels, algebra, scatter, other, execution.interrupt.listener());
+        result = other_covariances(*target.kernels, algebra, scatter, execution.interrupt.listener());
     });
     NewArray<double> covariances({result.size(), size});
     for (std::size_t i = 0; i < result.size(); ++i) std::copy_n(result[i].data(), size, covariances.data() + i * size);
@@ -137,7 +135,7 @@ void bind_algebra(nb::class_<Target>& type) {
              "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Compute covariances of a structure from the scatter about the new means.")
-        .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,
+        .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "Compute covariances along other axes, if components share axes: (n, size).");
 }
 

@@ -244,14 +244,14 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
 }
 
 std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
-                                      const OtherAxes& other, Listener listener) {
+                                      Listener listener) {
     const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
     std::vector<Values> result;
     if (n_components == 1 || d == 1) return result;
     std::vector<Index> chosen(n_components);
     std::iota(chosen.begin(), chosen.end(), 0);
     std::stable_sort(chosen.begin(), chosen.end(), [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
-    chosen.resize(std::min(n_components, other.limit));
+    chosen.resize(std::min(n_components, kMaxAxesComponents));
     std::sort(chosen.begin(), chosen.end());
     const auto add = [&](Values axes, double factor) {
         Values covariances = zeros(n_components * size);
@@ -263,9 +263,9 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
         result.push_back(std::move(covariances));
     };
     const ScattersView scatters{n_components, d, scatter.second, nullptr};
-    add(pooled_axes(kernels, scatters, listener), other.sharp);
+    add(pooled_axes(kernels, scatters, listener), kPooledAxesFactor);
     for (const Index k : chosen) {
-        add(own_axes(kernels, {1, d, scatter.second + k * size, nullptr}, listener).axes, other.soft);
+        add(own_axes(kernels, {1, d, scatter.second + k * size, nullptr}, listener).axes, kOwnAxesFactor);
     }
     return result;
 }

@@ -23,16 +23,14 @@ bool is_valid(const Algebra& algebra);
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
-struct OtherAxes {  // settings of `other_covariances`; families/structures.py chooses these settings
-    Index limit;    // number of the largest components whose axes are tried
-    // Alternatives with the axes of the sum of all scatter matrices are multiplied by `sharp`, and alternatives with
-    // the axes of one component are multiplied by `soft`.
-    double sharp, soft;
-};
+constexpr Index kMaxAxesComponents = 8;  // `other_covariances` tries the axes of at most this number of components
+// factors by which variances are multiplied along the axes of the sum of all scatter matrices, and of one component;
+// `CommonAxes` in families/structures.py gives the reason
+constexpr double kPooledAxesFactor = 0.5, kOwnAxesFactor = 4;
 
 // Returns alternative covariances for a structure whose components share axes. Each alternative has the axes of the sum
 // of all scatter matrices, or the axes of one of the largest components.
 std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
-                                      const OtherAxes& other, Listener listener);
+                                      Listener listener);
 
 }  // namespace gaussmix

@@ -43,6 +43,12 @@ ROWS_PER_PARAMETER: float = 3.0
 
 MIN_TAIL_WEIGHT: float = 1e-09
 
+MAX_AXES_COMPONENTS: int = 8
+
+POOLED_AXES_FACTOR: float = 0.5
+
+OWN_AXES_FACTOR: float = 4.0
+
 class Target:
     """The kernels compiled for one instruction set."""
 
@@ -196,7 +202,6 @@ class Target:
         mass: numpy.typing.NDArray[numpy.float64],
         second: numpy.typing.NDArray[numpy.float64],
         n_features: int,
-        other: tuple[int, float, float],
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Compute covariances along other axes, if components share axes: (n, size).

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from common import EPS
 
-from gaussmix import FAMILIES
+from gaussmix import FAMILIES, _core
 from gaussmix._src.covariances.dense import composed
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.testing.check_family import random_scatters
 from gaussmix.extend import Scatter, principal_axes
 from gaussmix.testing import check_family
-
-OTHER_AXES = FAMILIES["VVE"].other_axes
 
 
 def spectra_along(scatters, axes):
@@ -73,11 +71,12 @@ def test_vve_tries_the_axes_of_the_largest_components(rng):
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].moment_spec(None))
     candidates = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
-    assert len(candidates) == 1 + OTHER_AXES.max_components
+    assert len(candidates) == 1 + _core.MAX_AXES_COMPONENTS
     for k, own in enumerate(second / degrees[:, None, None]):  # a component's covariance along its own axes
-        assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in candidates) < 1e-9) == (degrees[k] > 5.0)
+        errors = [np.abs(each[k] / _core.OWN_AXES_FACTOR - own).max() for each in candidates]
+        assert (min(errors) < 1e-9) == (degrees[k] > 5.0)
     pooled = np.linalg.eigh(second.sum(axis=0))[1]
-    off = pooled.T @ (candidates[0] / OTHER_AXES.sharp) @ pooled
+    off = pooled.T @ (candidates[0] / _core.POOLED_AXES_FACTOR) @ pooled
     np.testing.assert_allclose(np.einsum("kii->ki", off), spectra_along(second, pooled) / degrees[:, None], rtol=1e-9)
 
 

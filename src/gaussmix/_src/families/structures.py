@@ -10,7 +10,7 @@ from typing import ClassVar
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.families.bounded import Boundable
-from gaussmix._src.interfaces.algebra import Across, Algebra, OtherAxes
+from gaussmix._src.interfaces.algebra import Across, Algebra
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.core import native_target
 
@@ -118,7 +118,6 @@ class CommonAxes(Family):
     kind = Dense
     equivariance = Equivariance.SIMILARITY
     accuracy = 1e-6  # near the maximum, an error e of the axes lowers the likelihood only by about e²
-    other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
@@ -128,7 +127,7 @@ class CommonAxes(Family):
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
-        result = native_target().other_covariances(self.algebra, *of_scatter, self.other_axes)
+        result = native_target().other_covariances(self.algebra, *of_scatter)
         return [self.covariances(each.reshape(scatter.second.shape), *scatter.shape) for each in result]
 
 

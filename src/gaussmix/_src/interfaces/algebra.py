@@ -40,21 +40,6 @@ class Algebra(NamedTuple):
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
 
 
-class OtherAxes(NamedTuple):
-    """Settings of additional initial covariances with other axes, for structures whose components share principal axes.
-
-    Parameters
-    ----------
-    max_components : maximum number of components, largest first, whose axes are tried as the shared axes.
-    sharp : factor by which variances are multiplied if the shared axes are from the pooled scatter.
-    soft : factor by which variances are multiplied if the shared axes are from one component.
-    """
-
-    max_components: int
-    sharp: float
-    soft: float
-
-
 class FactorAlgebra(NamedTuple):
     """Covariance structure Σ_k = Λ_k Λ_kᵀ + Ψ_k; McNicholas & Murphy (2008), Statistics and Computing 18.
 

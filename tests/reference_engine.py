@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from common import AssignmentRule, Block, MomentSpec, Second
 from numpy.typing import NDArray
+from reference_philox import Words32, label_uniforms, philox, philox_counter, words_to_uniform
 
 from gaussmix._src.engines import joint
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, PassContext
 from gaussmix._src.engines.complete.distant import correct_distant_rows, distant_rows, split_block, sum_distant_rows
-from gaussmix._src.engines.randomness import Words32, _philox_counter, _words_to_uniform, label_uniforms, philox
 from gaussmix._src.interfaces.block import BlockState, RowStatistics
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
@@ -208,7 +208,7 @@ def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
     rows = np.arange(first, last, dtype=np.uint64)
     normals = np.empty((last - first, n_features + n_features % 2))
     for i in range(0, n_features, 2):
-        normals[:, i : i + 2] = box_muller(philox(_philox_counter(rows, i // 2, 0), key))
+        normals[:, i : i + 2] = box_muller(philox(philox_counter(rows, i // 2, 0), key))
     return normals[:, :n_features]
 
 
@@ -218,8 +218,8 @@ def box_muller(words: tuple[Words32, Words32, Words32, Words32]) -> Array:
     The method is from Box & Muller (1958), AMS 29.
     """
     a, b, c, d = words
-    radius = np.sqrt(-2.0 * np.log(_words_to_uniform(a, b) + 2.0**-53))
-    turns = 4.0 * _words_to_uniform(c, d)  # in quarter turns, so that subtracting whole numbers is exact
+    radius = np.sqrt(-2.0 * np.log(words_to_uniform(a, b) + 2.0**-53))
+    turns = 4.0 * words_to_uniform(c, d)  # in quarter turns, so that subtracting whole numbers is exact
     quarter = np.rint(turns)
     angle = np.pi / 2 * (turns - quarter)
     cosine, sine = np.cos(angle), np.sin(angle)

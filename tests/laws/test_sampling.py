@@ -7,11 +7,11 @@ billion seeds.
 import numpy as np
 import pytest
 from common import Second
+from reference_philox import philox
 from scipy import stats
 from scipy.special import ndtr
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.engines.randomness import philox
 from gaussmix._src.interfaces.whitening.diagonal import SphericalWhitening
 from gaussmix._src.mixture.sampling import cumulative_weights
 from gaussmix.extend import Scatter

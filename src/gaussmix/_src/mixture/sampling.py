@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from gaussmix._src.checks import Rng, check_count, generator
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
-from gaussmix._src.engines.randomness import label_uniforms
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.model import Model
@@ -37,12 +36,13 @@ def check_array_size(name: str, n_rows: int, n_features: int) -> None:
 
 
 def _with_noise(rows: Array, labels: Labels, noise: NoiseComponent, rng: np.random.Generator) -> tuple[Array, Labels]:
-    """Replace random rows by draws from the noise component. A noise row depends only on its index and the keys."""
+    """Replace random rows by draws from the noise component. A noise row depends only on its index and the seeds."""
     assert noise.bounds is not None, "checked by the caller"
-    which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
-    is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
-    for column, (key, low, high) in enumerate(zip(keys, *noise.bounds, strict=True)):
-        rows[is_noise, column] = low + (high - low) * label_uniforms(key, 0, len(rows))[is_noise]
+    seeds = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64)
+    which, *generators = map(np.random.default_rng, seeds.tolist())
+    is_noise = which.random(len(rows)) < noise.weight
+    for column, (uniform, low, high) in enumerate(zip(generators, *noise.bounds, strict=True)):
+        rows[is_noise, column] = low + (high - low) * uniform.random(len(rows))[is_noise]
     labels[is_noise] = NOISE_LABEL
     return rows, labels
 

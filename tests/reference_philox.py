@@ -1,7 +1,4 @@
-"""Random numbers that depend only on a key and a row number, and equal the numbers of cpp/kernels/philox.hpp.
-
-Python draws the rows of a noise component with this module; the C++ core draws the rows of all other components.
-"""
+"""Random numbers that depend only on a key and a row number: the reference for cpp/kernels/philox.hpp."""
 
 from __future__ import annotations
 
@@ -45,17 +42,17 @@ def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
     """Return the uniform variates in [0, 1) that select the components of rows first_row … end_row − 1."""
     # For each counter, Philox returns enough words for two rows.
     pairs = np.arange(first_row // 2, (end_row + 1) // 2, dtype=np.uint64)
-    a, b, c, d = philox(_philox_counter(pairs, 0, LABEL_STREAM), key)
-    both = np.stack([_words_to_uniform(a, b), _words_to_uniform(c, d)], axis=1).ravel()
+    a, b, c, d = philox(philox_counter(pairs, 0, LABEL_STREAM), key)
+    both = np.stack([words_to_uniform(a, b), words_to_uniform(c, d)], axis=1).ravel()
     return both[first_row % 2 :][: end_row - first_row]
 
 
-def _philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Words32, Words32, Words32, Words32]:
+def philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Words32, Words32, Words32, Words32]:
     """Return Philox counters, each made of a row number (64 bits), an index within the row, and a purpose."""
     constant = [np.full(rows.shape, word, np.uint64) for word in (index_in_row, purpose)]
     return rows & LOW_WORD_MASK, rows >> WORD_BITS, constant[0], constant[1]
 
 
-def _words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
+def words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
     """Return (2²¹ a + b mod 2²¹) 2⁻⁵³ for words a and b. The result has 53 bits, so that it is exact in float64."""
     return ((low_word << np.uint64(21)) | (high_word & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

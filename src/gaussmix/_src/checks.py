@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterable
 from math import prod
 from numbers import Integral, Real
@@ -28,7 +29,7 @@ def check_within(name: str, value: Any, what: str, is_allowed: Callable[[float],
     except OverflowError:  # raised for an integer that is too large for a double
         number = np.inf
     if not is_allowed(number):
-        raise ValueError(f"{name}={value!r:.60} must be {what}.")
+        raise ValueError(f"{name}={reprlib.repr(value)} must be {what}.")
     return number
 
 

@@ -51,7 +51,8 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
         [&](const Execution& execution) {
             has_result = search(*target.kernels, task, settings, settings.uniform_draws, n_steps, execution, mixture,
                                 starts, report);
-            return is_stopped || !execution.interrupt.has_come();
+            const bool has_come = execution.interrupt.has_come();  // may call `is_over`, which sets `is_stopped`
+            return is_stopped || !has_come;
         },
         is_over);
     if (has_result) mixture.write(written.view);

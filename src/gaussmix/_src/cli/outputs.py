@@ -65,7 +65,8 @@ def output_format(target: str, to: str | None, *, as_json: bool) -> str:
     name = path.stem if _codec(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") != "json":
-        raise click.UsageError(f"--json contradicts the output format {to or by_name}.")
+        what = f"the format {to}" if to else f"the output {target}, whose format is {by_name}"
+        raise click.UsageError(f"--json contradicts {what}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         extensions = listed([f".{each}" for each in WRITERS])
         raise click.UsageError(f"{target}: gaussmix can't write {Path(name).suffix}. Use {extensions}, or add --to.")

@@ -97,6 +97,13 @@ class Model:
         """Return the mean of the mixture without noise, (n_features,), in data units."""
         return (self.without_noise.weights[:, None] * self.means).sum(axis=0)
 
+    @property
+    def feature_variances(self) -> Array:
+        """Return the variances of the features without noise, (n_features,), in data units², and 1 instead of 0."""
+        scatter = self.covariances.variances() + (self.means - self.centre) ** 2
+        result: Array = (self.without_noise.weights[:, None] * scatter).sum(axis=0)
+        return np.where(result > 0, result, 1.0)
+
     def take(self, components: Sequence[int] | Indices) -> Model:
         """Return a model of the components at the indices `components`, with unchanged weights and without noise."""
         indices = np.asarray(components, dtype=np.intp)

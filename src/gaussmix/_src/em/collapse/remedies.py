@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from gaussmix._src.em.initialisation.initial import mixture_variances, split_heaviest
+from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
 from gaussmix._src.errors import DegenerateError, Outcome
@@ -98,4 +98,4 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 def _flattest_features(model: Model) -> Indices:
     """Return, for each component, the feature with the lowest ratio of conditional variance to mixture variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
-    return (left / mixture_variances(model)).argmin(axis=1)
+    return (left / model.feature_variances).argmin(axis=1)

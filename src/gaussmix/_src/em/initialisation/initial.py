@@ -132,7 +132,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
     while model.n_components < n_components:
         k = int(model.weights.argmax())
         variances = model.covariances.variances()
-        widest = int((variances[k] / mixture_variances(model)).argmax())
+        widest = int((variances[k] / model.feature_variances).argmax())
         step = SPLIT_DISTANCE * model.covariances.take([k]).dense()[0, widest] / np.sqrt(variances[k, widest])
         model = split_component(model, k, step)
     return model.with_noise(noise)
@@ -145,10 +145,3 @@ def split_component(model: Model, component: int, offset: Array) -> Model:
     weights[[component, -1]] *= 0.5
     means[[component, -1]] += [offset, -offset]
     return Model(weights, means, larger.covariances, larger.family)
-
-
-def mixture_variances(model: Model) -> Array:
-    """Return the variance of each feature in the mixture, (n_features,), in data units²; 1 replaces a variance of 0."""
-    scatter = model.covariances.variances() + (model.means - model.centre) ** 2
-    result: Array = (model.without_noise.weights[:, None] * scatter).sum(axis=0)
-    return np.where(result > 0, result, 1.0)

@@ -188,7 +188,7 @@ def _complete_information(
     """Return the complete-data information (p, p), and gradients with respect to θ (p,) and to all values (n_all,)."""
     n_all, p = coords.jacobian.shape
     # `full` and `gradient` are derivatives with respect to all values. `second_order` contains the terms in θ that
-    # `Coordinates.jacobian` does not describe, and `of_ridge` is the gradient of −½ Σ_j r_j / ψ_j for factor analysers.
+    # `Coordinates.jacobian` does not describe.
     full, gradient, second_order, of_ridge = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
     gradient[: coords.n_weights] = total_score(coords, score_sums, total_weight)[: coords.n_weights]
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
@@ -209,7 +209,7 @@ def _complete_information(
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
             second_order[last, last] += _hessian_loadings(coords, coords.loadings, index, scatter, of_noise)
-            of_ridge[last] += 0.5 * of_noise @ coords.loadings.log_noise[index]
+            of_ridge[last] += _noise_ridge_gradient(coords.loadings, index, of_noise)
     matrix = _sandwich(full, coords.jacobian) + second_order
     slope = gradient @ coords.jacobian + of_ridge
     _add_weight_terms(coords, objective, gradient, matrix, slope)
@@ -242,9 +242,8 @@ def _penalty_scores(
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
     for k in range(coords.model.n_components):
         if coords.loadings is not None:
-            log_noise = coords.loadings.log_noise[coords.covariance_index(k)]
-            # gradient of −½ Σ_j r_j / ψ_j
-            of_noise = 0.5 * _ridge_noise_ratios(coords, objective, k) @ log_noise
+            ratios = _ridge_noise_ratios(coords, objective, k)
+            of_noise = _noise_ridge_gradient(coords.loadings, coords.covariance_index(k), ratios)
             added[k, coords.n_parameters - len(of_noise) :] = of_noise
             continue
         pulls = 0.5 * basis @ _gram(coords.whiten(k, ridge)).ravel()
@@ -392,6 +391,11 @@ def _hessian_loadings(
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
     result = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
     return np.asarray(noise.T @ (0.5 * noise_ratios[:, None] * noise) - _symmetrise(result))
+
+
+def _noise_ridge_gradient(loadings: LoadingJacobian, index: int, noise_ratios: Array) -> Array:
+    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j in the coordinates of loadings and noise, (n_b,)."""
+    return np.asarray(0.5 * noise_ratios @ loadings.log_noise[index])
 
 
 def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:

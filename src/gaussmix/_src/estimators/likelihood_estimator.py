@@ -221,8 +221,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         outcome = self._fit_result().outcome
         is_dropped = self.reg_covar == "auto" and outcome is not None and outcome.is_ridge_dropped
         ridge = 0.0 if is_dropped else check_ridge(self.reg_covar, [family], self.prior)
-        arguments = labels, self.label_components, source.n_rows, [n_components]
-        known = validation.labels.check_labels(*arguments, has_noise=model.noise is not None)
+        known = validation.labels.check_labels(
+            labels, self.label_components, source.n_rows, [n_components], has_noise=model.noise is not None
+        )
         trim = trimming.trimming.RowTrimming(float(self.trim)) if self.trim else None
         data = TrainingData(source, known, model.noise, trimming=trim)
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)

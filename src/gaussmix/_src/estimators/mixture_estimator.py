@@ -557,8 +557,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         from gaussmix._src.em.trimming.trimming import is_above_cutoff
 
         rows, model = self._source(X, X_error=X_error), self._fitted.model
-        arguments = labels, getattr(self, "label_components", None), rows.n_rows, [model.n_components]
-        known = validation.labels.check_labels(*arguments, has_noise=model.noise is not None)
+        groups = getattr(self, "label_components", None)
+        known = validation.labels.check_labels(
+            labels, groups, rows.n_rows, [model.n_components], has_noise=model.noise is not None
+        )
         source = TrainingData(rows, known, model.noise).labelled_source(model.n_components)
         is_retained = partial(is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return np.where(self._per_row(source, is_retained, np.bool_), predicted, -1)

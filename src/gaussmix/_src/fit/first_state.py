@@ -186,8 +186,10 @@ class FirstState:
         return self._moments(problem.source, self._match_labels(nearest, problem.source, is_matched=True))
 
     def _match_labels(self, partition: Partition, source: Source, *, is_matched: bool = False) -> Partition:
-        arguments = partition, source, self.problem.engine, self.problem.n_components
-        return initialisation.label_matching.match_labels(*arguments, is_matched=is_matched)
+        problem = self.problem
+        return initialisation.label_matching.match_labels(
+            partition, source, problem.engine, problem.n_components, is_matched=is_matched
+        )
 
     def _split_and_merge(
         self, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS

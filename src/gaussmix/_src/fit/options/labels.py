@@ -26,8 +26,10 @@ class KnownLabels(FitOption):
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}
-        arguments = self._labels, self._groups, data.raw_source.n_rows, counts
-        return replace(problem, data=replace(data, labels=check_labels(*arguments, has_noise=data.noise is not None)))
+        labels = check_labels(
+            self._labels, self._groups, data.raw_source.n_rows, counts, has_noise=data.noise is not None
+        )
+        return replace(problem, data=replace(data, labels=labels))
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         labels = problem.data.labels

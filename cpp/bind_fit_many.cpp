@@ -85,7 +85,7 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
         require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
         check_seeding(n_components, n_candidates, uniform_draws.shape(1));
         settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
-        require(settings.n_starts == 1 || max_steps > 0, "several starts must go with steps");
+        require(settings.n_starts == 1 || max_steps > 0, "several starts need max_steps of at least 1");
         settings.uniform_draws = uniform_draws.data();
         settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};
         settings.is_scaled = is_scaled;

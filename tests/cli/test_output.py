@@ -111,13 +111,14 @@ def test_predict_copies_categorical_columns(cli, folder, tmp_path):
         assert found["kind"].to_pylist() == ["x", "y"] * 50_000
 
 
-def test_predict_copies_columns_that_only_some_files_declare_nullable(cli, folder, rows, tmp_path):
+@pytest.mark.parametrize("command", ["predict", "impute"])
+def test_columns_that_only_some_files_declare_nullable_are_copied(command, cli, folder, rows, tmp_path):
     for number, is_nullable in enumerate([True, False]):
         columns = [pa.field(name, pa.float64(), nullable=is_nullable) for name in NAMES]
         table = pa.table([*rows[:70_000].T], schema=pa.schema(columns))
         parquet.write_table(table, tmp_path / f"part {number}.parquet")
     for output in "out.arrow", "out.parquet":
-        assert cli("predict", folder / "model.gmm", tmp_path / "part *.parquet", "-o", tmp_path / output).exit_code == 0
+        assert cli(command, folder / "model.gmm", tmp_path / "part *.parquet", "-o", tmp_path / output).exit_code == 0
     for found in feather.read_table(tmp_path / "out.arrow"), parquet.read_table(tmp_path / "out.parquet"):
         assert found["a"].to_pylist() == [*rows[:70_000, 0], *rows[:70_000, 0]]
 

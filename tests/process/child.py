@@ -180,7 +180,7 @@ def interrupt_many(n_jobs):
     """Return whether signals end fits of many groups, in the core and one by one, and leave later fits unchanged.
 
     The fit of a large group takes seconds longer than the fit of a small group. In one order of these two groups, the
-    thread that called the core fits the small group, and must check for signals while it waits.
+    thread that called the core usually fits the small group, and must check for signals while it waits.
     """
     groups, large = [rows_of(200, 2)] * 20, rows_of(60_000, 2)
     expected = fit_many(groups, 2, random_state=0, n_jobs=n_jobs).means.tobytes()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._src.checks import check_finite, check_positive, check_within
+from gaussmix._src.checks import check_finite, check_nonnegative, check_positive
 from gaussmix._src.numerics.arrays import Array, is_symmetric
 from gaussmix._src.value import Value
 
@@ -118,7 +118,7 @@ class NormalInverseWishart(Value):
         mean, scale = self._arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
             raise ValueError(f"mean must have shape (n_features,), but has shape {mean.shape}.")
-        check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda value: 0 <= value < np.inf)
+        check_nonnegative("shrinkage", self.shrinkage)
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:

@@ -1,4 +1,4 @@
-"""Array types, helpers for read-only arrays, and iteration over large arrays in pieces."""
+"""Array types, read-only arrays, tests and forms of matrices, and iteration over large arrays in pieces."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
 MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
-# Largest asymmetry of covariances, relative to standard deviations; rounding errors of sums are at most n·ε.
-_MAX_ASYMMETRY = 1e-8
 PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, about 2 ms per call if the memory is newly allocated
 
 
@@ -46,8 +44,11 @@ def below_diagonal(n: int) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def is_symmetric(matrices: Array, digits: float = _MAX_ASYMMETRY) -> bool:
-    """Return whether matrices (…, d, d) are symmetric up to `digits`, relative to the standard deviations."""
+def is_symmetric(matrices: Array, digits: float = 1e-8) -> bool:
+    """Return whether matrices (…, d, d) are symmetric up to `digits`, relative to the standard deviations.
+
+    Rounding errors of sums over n rows are at most n·ε, far below the default.
+    """
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
     allowed = digits * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

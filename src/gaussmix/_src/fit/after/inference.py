@@ -134,7 +134,7 @@ class LocalMaximum:
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, has_no_error: NDArray[np.bool_]) -> Array:
-        """Compute the covariance (q, q) of the parameters, with NaN in a mask (q,), and 0 for fixed parameters."""
+        """Compute the covariance (q, q): NaN for parameters in the mask `has_no_error` (q,), 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         result[has_no_error] = result[:, has_no_error] = np.nan
         return result

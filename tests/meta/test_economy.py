@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34463,
-    "cpp": 12966,
-    "tests": 33251,
+    "src": 34474,
+    "cpp": 12967,
+    "tests": 33254,
     "bench": 2594,
     "tools": 626,
     "files": 994,

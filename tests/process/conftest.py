@@ -59,9 +59,12 @@ class Child:
             self.process = None
 
 
-@pytest.fixture(scope="session")
-def child():
+def run_child():
     """Call a function of child.py in the child, by name and with JSON arguments, and return its answer."""
     caller = Child()
     yield caller
     caller.end()
+
+
+# `forking_child` only makes forks, so that its memory is new.
+child, forking_child = (pytest.fixture(run_child, scope="session", name=name) for name in ("child", "forking_child"))

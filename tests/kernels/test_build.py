@@ -16,7 +16,7 @@ ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # architectures of
 
 
 def compile_object(tmp_path, source, isa):
-    """Compile an object for one instruction set, with little inlining, because -O1 shows symbols that -O3 may hide."""
+    """Compile an object for one instruction set without inlining, because -O0 shows symbols that -O3 may hide."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None or not CHECK.exists() or shutil.which("nm") is None:
         pytest.skip("needs a C++ compiler, nm and the repository")
@@ -24,7 +24,7 @@ def compile_object(tmp_path, source, isa):
     command = [
         compiler,
         "-std=c++20",
-        "-O1",
+        "-O0",
         "-fno-exceptions",
         "-w",
         f"-march={ARCHITECTURES[isa]}",

@@ -34,13 +34,13 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(written.view);
     bool is_stopped = false, has_result = false;
-    // Kernels call this function. Because no C++ exception may pass through a kernel, `should_stop` is called with C
-    // functions, which leave an error of Python pending.
+    // Kernels call this function, and no C++ exception may pass through a kernel. Python's C API leaves an exception
+    // pending instead.
     const auto is_over = [&] {
         const AcquiredGil acquired;
         if (PyErr_CheckSignals() != 0) return true;
         const auto answer = nb::steal(PyObject_CallNoArgs(should_stop.ptr()));
-        const int truth = answer.is_valid() ? PyObject_IsTrue(answer.ptr()) : -1;
+        const int truth = answer.is_valid() ? PyObject_IsTrue(answer.ptr()) : -1;  // -1 if an exception is pending
         is_stopped = truth > 0;
         return truth != 0;
     };

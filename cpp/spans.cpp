@@ -59,7 +59,7 @@ private:
     void work(int worker) {
         try {
             take_spans(worker);
-            // The calling thread waits for the other threads here, because here it still checks for interrupts.
+            // Wait here and not in `Threads::join`, because this wait checks for interrupts.
             if (worker == 0) wait_for_turn(n_spans_, 0);
         } catch (...) {
             stop(std::current_exception());
@@ -81,12 +81,11 @@ private:
         }
     }
 
-    // Waits until `span` spans are finished; if spans are merged, these are the earlier spans. Returns false if
-    // interrupted. The thread blocks instead of spinning, because on a shared machine, the thread that processes an
-    // earlier span may not be running.
-    bool wait_for_turn(Index span, int worker) {
+    // Waits until the first `n_spans` spans are finished; returns false if interrupted. The thread blocks instead of
+    // spinning, because on a shared machine, the thread that processes an earlier span may not be running.
+    bool wait_for_turn(Index n_spans, int worker) {
         std::unique_lock lock(mutex_);
-        while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return n_finished_ == span || is_stopped_; })) {
+        while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return n_finished_ == n_spans || is_stopped_; })) {
             lock.unlock();
             is_stopped_by(worker);
             lock.lock();

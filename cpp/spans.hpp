@@ -57,7 +57,7 @@ struct SpanJob {
 // from 0 to n - 1.
 int count_workers(const SpanJob& job, int n_threads);
 
-// Processes all spans of the job. Returns false if interrupted, even before the first span: operands that were packed
+// Processes all spans of the job. Returns false if interrupted, also before the call, because operands that were packed
 // during an interrupt are incomplete.
 bool process_spans(const SpanJob& job, const Execution& execution);
 

@@ -5,7 +5,7 @@
 namespace gaussmix {
 
 double exponential(double x) {
-    // log 2 as a sum of two numbers; power * kLn2High is exact
+    // log 2 as a sum of two numbers; kLn2High ends in zero bits, so that power * kLn2High is exact
     constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
     const double power = std::nearbyint(x / (kLn2High + kLn2Low));
     const double rest = (x - power * kLn2High) - power * kLn2Low;

@@ -16,7 +16,7 @@ double sum(const double* values, Index count);
 // same sums with NumPy.
 double sum_in_pairs(const double* values, Index count);
 
-// Computes e^x for |x| < 700 only by additions and multiplications, because the results of the C library's exp differ
+// Computes e^x for |x| < 700 with basic arithmetic, because the results of the C library's exp differ
 // between platforms.
 double exponential(double x);
 

@@ -24,8 +24,8 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
             Listener listener, double* covariances);
 
 constexpr Index kMaxAxesComponents = 8;  // `other_covariances` tries the axes of at most this number of components
-// factors by which variances are multiplied along the axes of the sum of all scatter matrices, and of one component;
-// `CommonAxes` in families/structures.py gives the reason
+// factors for the variances of alternatives with the axes of the sum of all scatter matrices, and of alternatives with
+// the axes of one component; `CommonAxes` in families/structures.py gives the reason
 constexpr double kPooledAxesFactor = 0.5, kOwnAxesFactor = 4;
 
 // Returns alternative covariances for a structure whose components share axes. Each alternative has the axes of the sum

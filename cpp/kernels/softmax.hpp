@@ -30,7 +30,7 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
 // Sums (row weight * log density) over the rows of a tile, separately for each lane. Without row weights, the
 // normalisers of a lane are multiplied, so that the tile needs only one logarithm per lane (d = 2, K = 3: 1.22 instead
 // of 1.42 ns per row and component). The product of the 18 normalisers of a lane cannot overflow, because no normaliser
-// exceeds n_components, which is far below 2^56 on any computer.
+// exceeds n_components + 1, which is far below 2^56, and 18 * 56 < 1024.
 struct LogLikelihood {
     bool is_weighted;
     double distant_limit;

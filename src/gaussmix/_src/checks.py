@@ -23,7 +23,7 @@ Values = TypeVar("Values", float, Array)
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[float], bool]) -> float:
     """Check and return an allowed number; raises TypeError or ValueError. `what` describes the allowed numbers."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is 7 times as fast
-        raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
+        raise ParameterTypeError(f"{name} must be {what}, not {reprlib.repr(value)}.")
     try:
         number = float(value)
     except OverflowError:  # raised for an integer that is too large for a double
@@ -39,7 +39,7 @@ def check_positive(name: str, value: Any) -> float:
 
 
 def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
-    """Check and return a finite number ≥ 0; raises TypeError or ValueError, whose message ends with `hint`."""
+    """Check and return a finite number ≥ 0; `hint` continues the description of allowed numbers in error messages."""
     return check_within(name, value, f"a finite number ≥ 0{hint}", lambda number: 0 <= number < np.inf)
 
 

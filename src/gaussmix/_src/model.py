@@ -99,7 +99,7 @@ class Model:
 
     @property
     def feature_variances(self) -> Array:
-        """Return the variances of the features without noise, (n_features,), in data units², and 1 instead of 0."""
+        """Return each feature's variance in the mixture without noise, (n_features,), in data units²; 1 replaces 0."""
         scatter = self.covariances.variances() + (self.means - self.centre) ** 2
         result: Array = (self.without_noise.weights[:, None] * scatter).sum(axis=0)
         return np.where(result > 0, result, 1.0)

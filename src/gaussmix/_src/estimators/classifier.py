@@ -239,7 +239,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         of X. Errors are the same as in `predict`. In addition, ValueError is raised if no row has a known class.
         """
         self._check_fitted()
-        names, level = self._names_and_level()
+        names, level = self._check_rejection()
         encode = partial(targets.encode_labels, classes=names, has_unknown=level > 0)
         _, source = _label_rows(X, y, encode, partial(self._source, sample_weight=sample_weight))
         right = partial(self._labels(source), names=np.arange(len(names)))
@@ -268,7 +268,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that are invalid or can't be combined."""
-        self._names_and_level()
+        self._check_rejection()
         if self.priors is not None:
             targets.check_priors(self.priors, self.classes_, is_complete=is_complete)
         if is_complete or self.n_components is None:
@@ -322,11 +322,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
         """Return a function that labels each row of a block with its most probable class."""
-        names, level = self._names_and_level()
+        names, level = self._check_rejection()
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
-    def _names_and_level(self) -> tuple[NDArray[Any], float]:
-        """Return the labels that `predict` may return, and `reject_below`; raises ValueError if either is invalid.
+    def _check_rejection(self) -> tuple[NDArray[Any], float]:
+        """Check `reject_below`; return the labels that `predict` may return, and `reject_below`.
 
         The labels are the classes and, if `reject_below` is above 0, the label of rejected rows.
         """
@@ -415,7 +415,7 @@ def _label_rows(
 ) -> tuple[Any, Source]:
     """Return X, and a source of its rows with the classes in y, which may be the name of a column of X.
 
-    `check` converts X to a source. `encode` converts the classes of a number of rows to integers. In the returned X,
+    `check` converts X to a source. `encode(classes, n)` converts n classes to integers. In the returned X,
     the column of classes is not a feature.
     """
     if isinstance(y, str):

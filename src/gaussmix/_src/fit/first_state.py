@@ -305,11 +305,11 @@ class FirstState:
         `Fit::search_from_centres` in cpp/em/fit_many.cpp does the same for fits in one call of the core.
         """
         problem, partition, stopping = self.problem, draw.moments.partition, self.plan.stopping
-        is_plain = problem.data.labels is None and not problem.source.has_errors
-        if draw.sample_moments is None or not self._needs_sample_fit(partition, is_plain=is_plain):
+        uses_sample = problem.data.labels is None and not problem.source.has_errors
+        if draw.sample_moments is None or not self._needs_sample_fit(partition, uses_sample=uses_sample):
             return None
         rows, moments = problem.source, draw.moments
-        if is_plain:
+        if uses_sample:
             rows, moments = problem.data.trim_source(self._sample_source(problem.source)), draw.sample_moments
         try:
             start = moments.model(problem.family, objective, rows, stopping.tolerance)
@@ -320,25 +320,26 @@ class FirstState:
             return None if end is None else end.model
         initial, n_steps = (start, DEFAULT_STEPS) if end is None else (end.model, end.trace.n_steps)
         result = self._split_and_merge(initial, partition, objective, n_steps)
-        last_rule = search_stopping(stopping, n_steps) if is_plain else stopping
+        last_rule = search_stopping(stopping, n_steps) if uses_sample else stopping
         searched = self._run_em(rows, result, objective, last_rule)
         if end is None or searched is None:
             return next((state.model for state in (end, searched) if state is not None), None)
         return self._choose_model(end, searched, rows, objective)
 
-    def _needs_sample_fit(self, partition: Partition, *, is_plain: bool) -> bool:
+    def _needs_sample_fit(self, partition: Partition, *, uses_sample: bool) -> bool:
         """Return whether EM runs before the first step on all rows: for a search, or because there are many rows."""
         plan, trimming = self.plan, self.problem.data.trimming
         is_allowed = plan.user_init is None and plan.has_sample_fit and plan.stopping.max_steps > 0
-        has_positions = partition.parameters is not None and (trimming is not None or partition.centres is not None)
-        is_large = is_plain and self.problem.source.n_rows > MIN_PREFIT_ROWS
-        return is_allowed and has_positions and (is_large or partition.search_rows is not None)
+        # With trimming, the first assignment is by the density of components instead of the distance from centres.
+        has_components = (partition.centres if trimming is None else partition.parameters) is not None
+        is_large = uses_sample and self.problem.source.n_rows > MIN_PREFIT_ROWS
+        return is_allowed and has_components and (is_large or partition.search_rows is not None)
 
     def _choose_model(self, end: EMState, searched: EMState, rows: Source, objective: Objective) -> Model:
         """Return the model of the better of two EM runs, without and after a search; complete the report on the search.
 
-        The objectives of both runs are compared exactly. With a relative tolerance (a fraction of the log-likelihood),
-        the unit of the data would decide which run is kept.
+        The comparison has no relative tolerance (a fraction of the log-likelihood), because the unit of the data would
+        then decide which run is kept.
         """
         if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
             # One more EM step computes the objective of the model that EM has reached.

@@ -39,10 +39,10 @@ def _with_noise(rows: Array, labels: Labels, noise: NoiseComponent, rng: np.rand
     """Replace random rows by draws from the noise component. A noise row depends only on its index and the seeds."""
     assert noise.bounds is not None, "checked by the caller"
     seeds = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64)
-    which, *generators = map(np.random.default_rng, seeds.tolist())
-    is_noise = which.random(len(rows)) < noise.weight
-    for column, (uniform, low, high) in enumerate(zip(generators, *noise.bounds, strict=True)):
-        rows[is_noise, column] = low + (high - low) * uniform.random(len(rows))[is_noise]
+    label_rng, *column_rngs = map(np.random.default_rng, seeds.tolist())
+    is_noise = label_rng.random(len(rows)) < noise.weight
+    for column, (column_rng, low, high) in enumerate(zip(column_rngs, *noise.bounds, strict=True)):
+        rows[is_noise, column] = low + (high - low) * column_rng.random(len(rows))[is_noise]
     labels[is_noise] = NOISE_LABEL
     return rows, labels
 

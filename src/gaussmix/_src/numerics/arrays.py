@@ -1,4 +1,4 @@
-"""Array types, read-only arrays, tests and forms of matrices, and iteration over large arrays in pieces."""
+"""Array types, read-only arrays, helpers for matrices, and iteration over large arrays in pieces."""
 
 from __future__ import annotations
 
@@ -44,13 +44,10 @@ def below_diagonal(n: int) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def is_symmetric(matrices: Array, digits: float = 1e-8) -> bool:
-    """Return whether matrices (…, d, d) are symmetric up to `digits`, relative to the standard deviations.
-
-    Rounding errors of sums over n rows are at most n·ε, far below the default.
-    """
+def is_symmetric(matrices: Array, tolerance: float = 1e-8) -> bool:
+    """Return whether matrices (…, d, d) are symmetric up to `tolerance` times the product of standard deviations."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-    allowed = digits * scale[..., :, None] * scale[..., None, :]
+    allowed = tolerance * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())
 
 

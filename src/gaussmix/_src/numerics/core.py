@@ -10,7 +10,7 @@ from gaussmix._src.errors import warn
 
 __all__ = ["COMPONENTS", "LABELS", "LOG_DENSITY", "RESPONSIBILITIES", "core", "native_target"]
 
-LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`; COMPONENTS is log p(x, k)
 
 
 @cache

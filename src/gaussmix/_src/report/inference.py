@@ -146,8 +146,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
         raise ValueError(sentence) from error
     objective = problem.objective
-    has_no_error = peak.has_no_standard_error(objective)
-    covariance = peak.parameter_covariance(kind, has_no_error)
+    lacks_standard_error = peak.has_no_standard_error(objective)
+    covariance = peak.parameter_covariance(kind, lacks_standard_error)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = another_rows(fitted, problem, peak.initial_objective)
     warn(rows_warning)
@@ -165,12 +165,12 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     if furthest > MIN_WARNED_DISTANCE and rows_warning is None:
         warn(shift_note)
     has_prior = isinstance(objective, PosteriorObjective) and objective.prior is not None
-    is_unknown = np.isnan(np.diagonal(covariance)) & ~has_no_error
+    is_unknown = np.isnan(np.diagonal(covariance)) & ~lacks_standard_error
     rounding_note = None
     if is_unknown.any() and not peak.flat_directions.shape[1]:
         rounding_note = _ROUNDED.format(listed(np.array(inference.names)[is_unknown].tolist()))
     sentences = filter(None, [rows_warning, shift_note, _OF_PRIOR if has_prior else None, rounding_note])
-    return replace(inference, notes=(*sentences, *_notes(peak, covariance, has_no_error, columns)))
+    return replace(inference, notes=(*sentences, *_notes(peak, covariance, lacks_standard_error, columns)))
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
@@ -231,7 +231,7 @@ def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
 
 
 def _notes(
-    peak: LocalMaximum, covariance: Array, has_no_error: NDArray[np.bool_], at_ridge: Sequence[str]
+    peak: LocalMaximum, covariance: Array, lacks_standard_error: NDArray[np.bool_], at_ridge: Sequence[str]
 ) -> list[str]:
     """Return caveats about the estimates.
 
@@ -239,7 +239,7 @@ def _notes(
     ----------
     peak : the maximum, whose parameters have standard errors.
     covariance : covariance matrix of the parameters, with NaN for parameters without standard errors.
-    has_no_error : mask of the parameters that cannot have standard errors (`LocalMaximum.has_no_standard_error`).
+    lacks_standard_error : mask of parameters that cannot have standard errors (`LocalMaximum.has_no_standard_error`).
     at_ridge : columns whose variance in a component is `reg_covar`.
     """
     notes, terms = [], peak.parameter_vector.terms
@@ -247,7 +247,7 @@ def _notes(
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)
         if components:
             notes.append(f"{name_components(components).capitalize()}: {words}.")
-    if at_limit := {terms[i].component for i in np.flatnonzero(has_no_error)} - peak.frozen_components.keys():
+    if at_limit := {terms[i].component for i in np.flatnonzero(lacks_standard_error)} - peak.frozen_components.keys():
         which = name_components(sorted(at_limit)).capitalize()
         notes.append(f"{which}: the weight is at min_weight, so it has no standard error and is treated as known.")
     if at_ridge:

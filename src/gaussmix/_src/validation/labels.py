@@ -118,9 +118,9 @@ def check_labels(
     of the mixtures to fit, and `has_noise` states whether these mixtures have a noise component.
 
     Raises ValueError or TypeError if the length or type is wrong, if a row has no possible component (the message names
-    the row), or if the labels do not fit a number of components.
+    the row), or if the labels are invalid for one of the `component_counts`.
     """
-    known = _convert(labels, label_components, n_rows, max(component_counts))
+    known = _to_user_labels(labels, label_components, n_rows, max(component_counts))
     if known is None:
         return None
     for n_components in component_counts:
@@ -128,7 +128,7 @@ def check_labels(
     return None if known.is_empty else known
 
 
-def _convert(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
+def _to_user_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
     """Convert labels to `UserLabels`, as in `check_labels`; return None if the user passed no labels."""
     if isinstance(labels, UserLabels):  # labels from a column of X are already checked
         return labels

@@ -68,7 +68,7 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
         return 0.0 if all(family.is_bounded for family in families) else None
     ridge = check_nonnegative("reg_covar", reg_covar, ' or "auto"')
     if ridge > 1e300:  # the square of MAX_VALUE
-        raise ValueError(f"reg_covar={reg_covar!r} must be at most 1e+300, or sums over rows overflow.")
+        raise ValueError(f"reg_covar={ridge!r} must be at most 1e+300, or sums over rows overflow.")
     return ridge
 
 

@@ -106,8 +106,9 @@ class Coordinates:
         blocks, factors, axes = jacobians.covariance_jacobian(model, algebra, free, bounds)
         jacobian = block_diagonal(of_weights, of_means, blocks)
         if axes is not None:
-            others = np.zeros((*axes.angles.shape[:2], jacobian.shape[1] - blocks.shape[1]))
-            axes = replace(axes, angles=np.concatenate((others, axes.angles), axis=2))
+            # Angles do not depend on the coordinates of weights and means.
+            of_others = np.zeros((*axes.angles.shape[:2], jacobian.shape[1] - blocks.shape[1]))
+            axes = replace(axes, angles=np.concatenate((of_others, axes.angles), axis=2))
         return cls(model, groups, jacobian, factors, axes, variances_at_bounds=bounds)
 
     @property

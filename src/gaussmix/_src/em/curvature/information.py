@@ -188,7 +188,7 @@ def _complete_information(
     """Return the complete-data information (p, p), and gradients with respect to θ (p,) and to all values (n_all,)."""
     n_all, p = coords.jacobian.shape
     # `full` and `gradient` are derivatives with respect to all values. `second_order` contains the terms in θ that
-    # `Coordinates.jacobian` does not describe.
+    # `Coordinates.jacobian` does not describe. `of_ridge` is the gradient of the ridge on noise variances.
     full, gradient, second_order, of_ridge = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
     gradient[: coords.n_weights] = total_score(coords, score_sums, total_weight)[: coords.n_weights]
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):

@@ -67,7 +67,7 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, AxisJacobian | None]:
-    """Return the Jacobian of all B_k (n_all, m), the factors W_k, and the Jacobian of axes; None if axes do not rotate.
+    """Return the Jacobian of all B_k (n · n_b, m), the factors W_k, and the Jacobian of axes, or None if none rotate.
 
     `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. `Coordinates` defines B_k and W_k.
     """

@@ -134,7 +134,7 @@ def split_and_merge(
     The search starts from `model`, with a structure and an objective that the C++ core supports, and its result is
     converted to the model's structure. If ratios of variances are bounded, the ridge is at least
     `RIDGE_BOUND_FRACTION` times the smallest variance that the bound allows for the initial model. Without a ridge, the
-    search would find components that violate the bound.
+    search would find components that violate the bound. If there is only one component, the result is `model`.
 
     With more than 3 components and few rows, a second search starts from a second result of k-means. If there is no
     second search, and there are fewer than 10 components, EM also runs from two partitions into equal groups of rows.

@@ -133,10 +133,10 @@ class LocalMaximum:
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
-    def parameter_covariance(self, kind: str, has_no_error: NDArray[np.bool_]) -> Array:
-        """Compute the covariance (q, q): NaN for parameters in the mask `has_no_error` (q,), 0 for fixed parameters."""
+    def parameter_covariance(self, kind: str, lacks_standard_error: NDArray[np.bool_]) -> Array:
+        """Compute the covariance (q, q): NaN for parameters in the mask (q,), and 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
-        result[has_no_error] = result[:, has_no_error] = np.nan
+        result[lacks_standard_error] = result[:, lacks_standard_error] = np.nan
         return result
 
     def has_no_standard_error(self, objective: Objective) -> NDArray[np.bool_]:

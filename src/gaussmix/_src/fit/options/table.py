@@ -102,12 +102,12 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
     is_count = isinstance(n_components := estimator.n_components, int | np.integer)
     if is_count and n_components >= MIN_TRUNCATED_COMPONENTS and getattr(estimator, "posterior", None) == "auto":
         names.add("many components")
-    homes = [home for home, asking in OPTION_PARAMETERS.items() if not names.isdisjoint(asking)]
-    if not homes:
+    paths = [path for path, parameters in OPTION_PARAMETERS.items() if not names.isdisjoint(parameters)]
+    if not paths:
         return ()
     options = []
-    for home in homes:
-        module, _, name = home.partition(":")
+    for path in paths:
+        module, _, name = path.partition(":")
         option: FitOption = getattr(import_module(f"gaussmix._src.fit.{module}"), name)(estimator, arguments)
         options += [option] if option.used_names else []
     check_combination({*others, *_other_used_names(estimator), *(name for each in options for name in each.used_names)})

@@ -167,7 +167,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded to float32
     try:
         with open(path, "wb") as file:
-            _write_header(file, (0, len(columns)), dtype)
+            _write_header(file, (0, len(columns)), dtype)  # a placeholder as long as the final header
             for whole in table.parts():
                 for first in range(0, whole.num_rows, step):
                     batch = whole.slice(first, step)
@@ -176,7 +176,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
                     file.write(rows.data)
                     n_rows += len(rows)
             file.seek(0)
-            _write_header(file, (n_rows, len(columns)), dtype)  # as long as the first header
+            _write_header(file, (n_rows, len(columns)), dtype)
     except OSError as error:
         if error.errno is None or error.filename is not None:  # an error with a file name arose while reading the table
             raise

@@ -153,7 +153,7 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
         raise ValueError(f"{name} has no rows.")
     if n_rows and pa.null() in schema.types:
         tasks = [start_task("look", _schema, part, index, name) for index, part in enumerate(_parts(data))]
-        all_parts = workers.results(tasks, f"with partition {{}} of {name}".format)
+        all_parts = workers.results(tasks, lambda index: f"with partition {index} of {name}")
         schema = fill_null_types(schema, (each.schema for each in all_parts))
     return schema, has_names
 

@@ -219,7 +219,7 @@ class Files(Table):
         return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
 
     def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Give the columns the same types in all files, which differ if a column has only nulls or is not nullable."""
+        """Give columns the same types in all files; types differ if a column has only nulls or is not nullable."""
         if len(self.tables) == 1:
             return batch
         types = fill_null_types(batch.schema, [self.schema])

@@ -146,7 +146,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
         raise ValueError(sentence) from error
     objective = problem.objective
-    lacks_standard_error = peak.has_no_standard_error(objective)
+    lacks_standard_error = peak.lacks_standard_error(objective)
     covariance = peak.parameter_covariance(kind, lacks_standard_error)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = another_rows(fitted, problem, peak.initial_objective)
@@ -239,7 +239,7 @@ def _notes(
     ----------
     peak : the maximum, whose parameters have standard errors.
     covariance : covariance matrix of the parameters, with NaN for parameters without standard errors.
-    lacks_standard_error : mask of parameters that cannot have standard errors (`LocalMaximum.has_no_standard_error`).
+    lacks_standard_error : mask of parameters that cannot have standard errors (`LocalMaximum.lacks_standard_error`).
     at_ridge : columns whose variance in a component is `reg_covar`.
     """
     notes, terms = [], peak.parameter_vector.terms

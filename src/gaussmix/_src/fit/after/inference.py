@@ -139,7 +139,7 @@ class LocalMaximum:
         result[lacks_standard_error] = result[:, lacks_standard_error] = np.nan
         return result
 
-    def has_no_standard_error(self, objective: Objective) -> NDArray[np.bool_]:
+    def lacks_standard_error(self, objective: Objective) -> NDArray[np.bool_]:
         """Return a mask (q,) of the parameters of frozen components, and of weights that are at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight

@@ -66,5 +66,12 @@ def run_child():
     caller.end()
 
 
-# `forking_child` only makes forks, so that its memory is new.
-child, forking_child = (pytest.fixture(run_child, scope="session", name=name) for name in ("child", "forking_child"))
+@pytest.fixture(scope="session")
+def child():
+    yield from run_child()
+
+
+@pytest.fixture(scope="session")
+def forking_child():
+    """Run a child that only makes forks, so that its memory is new."""
+    yield from run_child()

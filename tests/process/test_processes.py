@@ -77,29 +77,22 @@ def test_a_killed_fit_resumes_to_the_same_bits(child, fit, n_kills, tmp_path, re
 
 
 DAEMON = """
-import atexit, os, sys, threading, time, numpy as np
+import atexit, sys, threading, time, numpy as np
 from gaussmix import GaussianMixture
 
-*others, case = sys.argv[1:]
-for other in others:
-    if not (pid := os.fork()):
-        case = other
-        break
-    assert os.waitpid(pid, 0)[1] == 0, other
-method, n_jobs, end = case.split()
 stop = threading.Event()
 rows = np.random.default_rng(0).normal(size=(100_000, 5))
-model = GaussianMixture(4, tol=0, max_iter=3, n_jobs=int(n_jobs), random_state=0, init_params="kmeans")
+model = GaussianMixture(4, tol=0, max_iter=3, n_jobs=int(sys.argv[2]), random_state=0, init_params="kmeans")
 
 def compute():
     while not stop.is_set():
-        getattr(model, method)(rows)
+        getattr(model, sys.argv[1])(rows)
 
 def close():
     stop.set()
     thread.join()
 
-if end == "join":
+if sys.argv[3] == "join":
     atexit.register(close)
 model.fit(rows)
 thread = threading.Thread(target=compute, daemon=True)
@@ -109,13 +102,20 @@ time.sleep(0.3)
 
 
 @pytest.mark.heavy
-def test_a_process_ends_while_a_daemon_thread_computes():
-    """Check forks of one process, because a process takes longer to import gaussmix than to end."""
-    cases = "fit 2 leave", "fit 1 leave", "score_samples 1 leave", "score_samples 2 leave", "fit 1 join"
-    for some in [cases] if hasattr(os, "fork") else [[case] for case in cases]:
-        command = [sys.executable, "-W", "ignore", "-c", DAEMON, *some]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-        assert (ended.returncode, ended.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("method", "n_jobs", "end"),
+    [
+        ("fit", 2, "leave"),
+        ("fit", 1, "leave"),
+        ("score_samples", 1, "leave"),
+        ("score_samples", 2, "leave"),
+        ("fit", 1, "join"),
+    ],
+)
+def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs, end):
+    command = [sys.executable, "-W", "ignore", "-c", DAEMON, method, str(n_jobs), end]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 TIMERS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")

@@ -225,6 +225,12 @@ struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernel
     const double* importance;  // weights c_k, (n_components,); if null, c_k = |diag(D' S_k D)|^(1/d)
 };
 
+// Limits of the number of sweeps, in each of which every pair of shared axes is rotated once. After `min_sweeps`, sweeps
+// end when a sweep gains little compared with all sweeps before it. They always end when no rotation gains anything.
+struct SweepLimits {
+    int min_sweeps, max_sweeps;
+};
+
 // Callback that checks whether a pass must be stopped early. Long loops call `ask` at intervals. If `ask` returns true,
 // the results written so far must not be used.
 struct Listener {
@@ -306,9 +312,8 @@ struct KernelTable {
     // entry of the matrix is not finite, the eigenvectors of the zero matrix are returned.
     void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
                            double* axes) noexcept;
-    // Rotates the columns of `axes` so that they fit all scatter matrices as well as possible, in at most `max_sweeps`
-    // sweeps over all pairs of axes.
-    void (*shared_axes)(const ScattersView&, int max_sweeps, Listener, double* scratch, double* axes) noexcept;
+    // Rotates the columns of `axes`, so that they fit all scatter matrices as well as the limits allow.
+    void (*shared_axes)(const ScattersView&, SweepLimits, Listener, double* scratch, double* axes) noexcept;
     // Measures how far each component moved from one pass to the next, and writes the arrays `ratio` and `shift`,
     // (n_components,). `scratch` must have room for n_features numbers.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,

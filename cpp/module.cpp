@@ -3,6 +3,7 @@
 #include "em/columns.hpp"
 #include "em/fit_many.hpp"
 #include "em/moves.hpp"
+#include "families/axes.hpp"
 #include "families/update.hpp"
 #include "gil.hpp"
 #include "kernel_table.hpp"
@@ -33,6 +34,7 @@ NB_MODULE(_core, module) {
     module.attr("ROWS_PER_PARAMETER") = gaussmix::kRowsPerParameter;
     module.attr("MIN_TAIL_WEIGHT") = gaussmix::kMinTailWeight;
     module.attr("MAX_AXES_COMPONENTS") = gaussmix::kMaxAxesComponents;
+    module.attr("MAX_SWEEPS") = gaussmix::kMaxSweeps;
     module.attr("POOLED_AXES_FACTOR") = gaussmix::kPooledAxesFactor;
     module.attr("OWN_AXES_FACTOR") = gaussmix::kOwnAxesFactor;
     // Switch off nanobind's warnings about leaks, because objects that Python still holds at exit (a cached Target, a

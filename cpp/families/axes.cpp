@@ -11,7 +11,6 @@ namespace gaussmix {
 
 namespace {
 
-constexpr int kMaxSweeps = 1000;  // more than 100, because rotations pass saddle points slowly
 // clear axes have consecutive variances that differ by more than this fraction of the largest variance
 constexpr double kClear = 1e-3;
 
@@ -36,10 +35,10 @@ void principal_axes(const KernelTable& kernels, Index count, Index n_features, c
     }
 }
 
-void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, SweepLimits limits, Listener listener,
                  double* axes) {
     const Buffer scratch = Buffer::of_doubles(shared_axes_scratch(scatters.n_components, scatters.n_features));
-    kernels.shared_axes(scatters, max_sweeps, listener, scratch.doubles(), axes);
+    kernels.shared_axes(scatters, limits, listener, scratch.doubles(), axes);
 }
 
 // Returns the axes of a weighted sum of the covariances. If some variances along the axes of the sum are nearly equal,
@@ -57,7 +56,7 @@ Values axes_of(const KernelTable& kernels, Index n_components, Index n_features,
     Spectra result = own_axes(kernels, {1, d, mixed.data(), nullptr}, listener);
     if (!has_clear_axes(result.variances)) {
         const ScattersView scatters{n_components, d, covariances, importance.data()};
-        shared_axes(kernels, scatters, kMaxSweeps, listener, result.axes.data());
+        shared_axes(kernels, scatters, kExact, listener, result.axes.data());
     }
     return std::move(result.axes);
 }
@@ -76,8 +75,9 @@ Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Liste
     return spectra;
 }
 
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener) {
-    shared_axes(kernels, scatters, kMaxSweeps, listener, axes.data());
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, SweepLimits limits,
+                    Listener listener) {
+    shared_axes(kernels, scatters, limits, listener, axes.data());
     return along_axes(scatters, std::move(axes), listener);
 }
 

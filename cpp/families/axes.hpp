@@ -10,8 +10,11 @@ namespace gaussmix {
 void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
                     Listener listener, double* spectra, double* axes);
 
-// Rotates axes so that they fit all scatter matrices as well as possible; kernels/shared_axes.hpp explains the method.
-void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
+constexpr int kMaxSweeps = 1000;                       // more than 100, because rotations pass saddle points slowly
+constexpr SweepLimits kExact{kMaxSweeps, kMaxSweeps};  // rotations end only when no rotation gains anything
+
+// Rotates axes so that they fit all scatter matrices; kernels/shared_axes.hpp explains the method.
+void shared_axes(const KernelTable& kernels, const ScattersView& scatters, SweepLimits limits, Listener listener,
                  double* axes);
 
 struct Spectra {
@@ -29,8 +32,9 @@ Values axes_of(const KernelTable& kernels, Index n_components, Index n_features,
 // Returns the principal axes of the sum of all scatter matrices.
 Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Rotates the given axes so that they fit all scatter matrices as well as possible, and returns the result.
-Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener);
+// Rotates the given axes so that they fit all scatter matrices, and returns the result.
+Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, SweepLimits limits,
+                    Listener listener);
 
 // Computes the variances of scatter matrices along given axes.
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);

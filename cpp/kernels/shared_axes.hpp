@@ -21,6 +21,8 @@ namespace gaussmix::GAUSSMIX_ISA::shared {
 // Smallest gain for which axes are rotated, relative to sum_k c_k; smaller gains are below the rounding error of the
 // log-likelihood.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
+// After `SweepLimits::min_sweeps`, a sweep must gain at least this fraction of the gain of all sweeps.
+constexpr double kMinFraction = 0.01;
 
 struct Turned {  // axes D, and the scatter matrices in the coordinates of these axes
     Index d, n_lanes, stride;
@@ -29,6 +31,11 @@ struct Turned {  // axes D, and the scatter matrices in the coordinates of these
     double* axes;        // (d, stride), one axis in each row
 
     double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
+};
+
+struct Proposal {  // a rotation, and twice the increase of sum_k c_k r_k^2 / (v_p v_q)
+    Rotation rotation;
+    double gain;
 };
 
 // Returns the rotation by half of `angle`; the returned angle is between -pi/2 and pi/2.
@@ -42,7 +49,7 @@ inline Rotation halved(Rotation angle) {
 // Returns the rotation of axes p and q that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is
 // negligible. The sum is A cos^2 2t + 2 B cos 2t sin 2t + C sin^2 2t, where A, B and C are the sums of h^2, h o and o^2
 // with the weights c_k / (v_p v_q). It is largest if 4t is the angle of the vector (x, y) = (A - C, 2 B).
-GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
+GAUSSMIX_INLINE Proposal best_rotation(const Turned& turned, Index p, Index q, double total) {
     Vec a_minus_c = Vec::zero(), b = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
@@ -54,13 +61,13 @@ GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, d
     }
     double x = lane_sum(a_minus_c), y = 2 * lane_sum(b);
     const double size = __builtin_fmax(__builtin_fabs(x), __builtin_fabs(y));
-    if (!(size > 0 && size <= __DBL_MAX__)) return {1, 0};
+    if (!(size > 0 && size <= __DBL_MAX__)) return {{1, 0}, 0};
     x /= size, y /= size;
     const double length = __builtin_sqrt(x * x + y * y);
-    // twice the increase of the sum, length - x; if x > 0, the quotient avoids cancellation
-    const double gain = x > 0 ? y * y / (length + x) : length - x;
-    if (!(gain * size > kMinGain * total)) return {1, 0};
-    return halved(halved({x / length, y / length}));
+    // the gain is length - x; if x > 0, the quotient avoids cancellation
+    const double gain = size * (x > 0 ? y * y / (length + x) : length - x);
+    if (!(gain > kMinGain * total)) return {{1, 0}, 0};
+    return {halved(halved({x / length, y / length})), gain};
 }
 
 GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
@@ -94,11 +101,11 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     }
 }
 
-// Rotates every pair of axes once, in rounds of disjoint pairs. Returns false if no axes were rotated, or if the sweep
-// is cancelled.
-GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
+// Rotates every pair of axes once, in rounds of disjoint pairs. Returns the gain of all rotations; it is 0 if no axes
+// were rotated, or if the sweep is cancelled.
+GAUSSMIX_INLINE double sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
-    bool has_rotated = false;
+    double gain = 0;
     for (Index round = 0; round < n_seats - 1; ++round) {
         if (by_volumes) take_geometric_means(turned);
         double total = 0;
@@ -106,14 +113,14 @@ GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
         for (Index i = 0; i < n_seats / 2; ++i) {
             const Pair pair = pair_of_round(n_seats, round, i);
             if (pair.q >= turned.d) continue;  // if d is odd, one axis has no partner in each round
-            const Rotation rotation = best_rotation(turned, pair.p, pair.q, total);
-            if (rotation.sine == 0) continue;
-            turn_pair(turned, pair.p, pair.q, rotation);
-            has_rotated = true;
-            if (poll.is_cancelled(3 * turned.d * turned.n_lanes)) return false;
+            const Proposal best = best_rotation(turned, pair.p, pair.q, total);
+            if (best.gain == 0) continue;
+            turn_pair(turned, pair.p, pair.q, best.rotation);
+            gain += best.gain;
+            if (poll.is_cancelled(3 * turned.d * turned.n_lanes)) return 0;
         }
     }
-    return has_rotated;
+    return gain;
 }
 
 // Writes the transformed scatter D' S_k D into lane k. `product` must have room for d doubles.
@@ -148,7 +155,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 namespace shared {
 
 // Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
-GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int max_sweeps,
+GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, SweepLimits limits,
                               Poll& poll, double* scratch, double* axes) {
     // The scratch memory holds the matrices, the weights and the axes, padded with zeros, and then `product`.
     double *const importance = scratch + d * d * n_lanes, *const product = importance + n_lanes + d * stride;
@@ -161,7 +168,12 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
         if (poll.is_cancelled(2 * d * d * d)) return;
         load_scatter(turned, k, scatters.data + k * d * d, scale, product);
     }
-    for (int i = 0; i < max_sweeps && sweep(turned, scatters.importance == nullptr, poll); ++i) {}
+    double total = 0;
+    for (int i = 1; i <= limits.max_sweeps; ++i) {
+        const double gain = sweep(turned, scatters.importance == nullptr, poll);
+        total += gain;
+        if (!(gain > (i < limits.min_sweeps ? 0 : kMinFraction * total))) break;
+    }
     for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
 }
 
@@ -169,20 +181,20 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 
 // Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices as well as possible. `scratch` must have
 // room for shared_axes_scratch(n_components, d) doubles.
-inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
+inline void shared_axes(const ScattersView& scatters, SweepLimits limits, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);
     const Index d = scatters.n_features;
     if (scatters.n_components <= kLanes && d <= kLanes) {
         switch (d) {
-            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, max_sweeps, poll, scratch, axes);
-            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, max_sweeps, poll, scratch, axes);
-            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, max_sweeps, poll, scratch, axes);
-            default: return shared::turn_all(scatters, d, kLanes, kLanes, max_sweeps, poll, scratch, axes);
+            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, limits, poll, scratch, axes);
+            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, limits, poll, scratch, axes);
+            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, limits, poll, scratch, axes);
+            default: return shared::turn_all(scatters, d, kLanes, kLanes, limits, poll, scratch, axes);
         }
     }
     const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
-    shared::turn_all(scatters, d, n_lanes, stride, max_sweeps, poll, scratch, axes);
+    shared::turn_all(scatters, d, n_lanes, stride, limits, poll, scratch, axes);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

@@ -45,6 +45,8 @@ MIN_TAIL_WEIGHT: float = 1e-09
 
 MAX_AXES_COMPONENTS: int = 8
 
+MAX_SWEEPS: int = 1000
+
 POOLED_AXES_FACTOR: float = 0.5
 
 OWN_AXES_FACTOR: float = 4.0

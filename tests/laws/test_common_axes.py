@@ -8,9 +8,10 @@ from common import EPS
 
 from gaussmix import FAMILIES, _core
 from gaussmix._src.covariances.dense import composed
+from gaussmix._src.numerics.axes import common_axes
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.elementary import exponential
-from gaussmix._src.testing.check_family import random_scatters
+from gaussmix._src.testing.check_family import GAIN, as_needed, expected_log_likelihood, random_scatters
 from gaussmix.extend import Scatter, principal_axes
 from gaussmix.testing import check_family
 
@@ -40,6 +41,31 @@ def test_no_sweep_raises_the_criterion_that_shared_axes_minimises(importance, rn
 def test_an_update_of_common_axes_passes_saddle_points():
     """Check scatter matrices for which 155 sweeps are needed, because rotations pass a saddle point slowly."""
     check_family(FAMILIES["VVE"], np.random.default_rng(25))
+
+
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+def test_updates_with_many_features_rise_to_a_stationary_point(name, rng):
+    """Check updates whose sweeps end early: after enough updates, Flury's (1984) equation for the axes holds.
+
+    For `EVE`, the total weights in this equation are replaced by the volumes |diag(DᵀS_kD)|^(1/d).
+    """
+    family = FAMILIES[name]
+    mass, start = random_scatters(rng, 12, 10)
+    _, full = random_scatters(rng, 12, 10)
+    current = family.update(as_needed(family, mass, start), None)
+    scatter, objectives = as_needed(family, mass, full), []
+    for _ in range(40):
+        objectives.append(expected_log_likelihood(current.dense(), mass, full))
+        current = family.update(scatter, current)
+    gains = np.diff(objectives)
+    assert gains.min() >= -GAIN * mass.sum() * 10
+    assert gains[1] > 1e-6  # the first update of these scatter matrices has not found the maximum
+    axes = common_axes(current.dense())
+    turned = axes.T @ full @ axes
+    variances = np.einsum("kii->ki", turned)
+    weights = mass if name == "VVE" else np.exp(np.log(variances).mean(axis=1))
+    slopes = np.einsum("k,kij,kij->ij", weights, 1 / variances[:, None] - 1 / variances[:, :, None], turned)
+    assert np.abs(slopes).max() < 1e-6 * weights.sum()
 
 
 def test_shared_axes_diagonalises_commuting_covariances(rng):

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34474,
-    "cpp": 12967,
-    "tests": 33252,
+    "src": 34473,
+    "cpp": 12989,
+    "tests": 33272,
     "bench": 2594,
     "tools": 626,
     "files": 994,
-    "inner imports of tests": 331,
+    "inner imports of tests": 332,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

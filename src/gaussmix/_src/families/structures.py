@@ -113,7 +113,12 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Covariances with the same axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
+    """Covariances with the same axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
+
+    The first M-step maximises the expected log-likelihood. With more than 6 features, later M-steps only raise it:
+    they stop improving the axes early, because the next M-step continues. This is a generalised EM algorithm
+    (Dempster, Laird & Rubin 1977), which never lowers the likelihood and converges to the same maxima.
+    """
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY

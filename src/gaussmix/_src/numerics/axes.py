@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.core import native_target
+from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.einsum import einsum
 
 
@@ -35,5 +35,4 @@ def common_axes(covariances: Array) -> Array:
     indices = np.arange(1.0, len(sizes) + 1)
     mixed: Array = einsum("kij,k->ij", covariances, 1 / (sizes * indices))
     start = principal_axes(mixed[None])[1][0]
-    max_sweeps = 1000  # the same as kMaxSweeps in cpp/families/axes.cpp
-    return native_target().shared_axes(np.ascontiguousarray(covariances), start, 1 / indices, max_sweeps)
+    return native_target().shared_axes(np.ascontiguousarray(covariances), start, 1 / indices, core.MAX_SWEEPS)

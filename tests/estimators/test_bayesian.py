@@ -366,6 +366,7 @@ def test_load_rejects_a_file_with_an_invalid_posterior(overlap, tmp_path) -> Non
         ({"tol": "small"}, r"tol must be a finite number ≥ 0, not 'small'\.$"),
         ({"tol": "auto"}, r'BayesianGaussianMixture needs a number as tol, not "auto"'),
         ({"reg_covar": "auto"}, r'reg_covar="auto" is not available here'),
+        ({"reg_covar": -1}, r"reg_covar=-1 must be a finite number ≥ 0\.$"),
         ({"n_components": 500, "init_params": "kmeans"}, "Expected n_samples >= n_components"),
     ],
 )

@@ -27,7 +27,7 @@ from gaussmix._src.fit.plan import ModelStart, Plan, SizedStart
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.model import Model
 from gaussmix._src.validation.incomplete import check_pairs
-from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge, check_start_names
+from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge_number, check_start_names
 from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
@@ -205,9 +205,9 @@ class BayesianGaussianMixture(PosteriorEstimator):
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = check_nonnegative("tol", self.tol), CHECKS["max_iter"](self.max_iter)
-        n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
-        if ridge is None:
+        if isinstance(self.reg_covar, str) and self.reg_covar == "auto":
             raise ValueError('reg_covar="auto" is not available here: the prior prevents collapse. Set reg_covar=0.')
+        n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge_number(self.reg_covar)
         has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:

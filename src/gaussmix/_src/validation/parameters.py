@@ -66,7 +66,12 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
             if not isinstance(prior, Dirichlet):
                 return 0.0
         return 0.0 if all(family.is_bounded for family in families) else None
-    ridge = check_nonnegative("reg_covar", reg_covar, ' or "auto"')
+    return check_ridge_number(reg_covar, ' or "auto"')
+
+
+def check_ridge_number(reg_covar: Any, hint: str = "") -> float:
+    """Check a number to add to every variance; `hint` names other allowed values in error messages."""
+    ridge = check_nonnegative("reg_covar", reg_covar, hint)
     if ridge > 1e300:  # the square of MAX_VALUE
         raise ValueError(f"reg_covar={ridge!r} must be at most 1e+300, or sums over rows overflow.")
     return ridge

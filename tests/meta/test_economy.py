@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34473,
+    "src": 34486,
     "cpp": 12989,
-    "tests": 33272,
+    "tests": 33281,
     "bench": 2594,
     "tools": 626,
     "files": 994,

@@ -314,6 +314,15 @@ class TestErrorMessages:
         with pytest.raises(ValueError, match=r"2\.parquet can't be read as Parquet: .* 0 bytes"):
             open(tmp_path)
 
+    def test_csv_files_without_rows_are_ignored_if_another_file_has_rows(self, tmp_path):
+        for name, text in (("1", ""), ("2", "a,b\n"), ("3", "a,b\n1,2\n"), ("4", "\n"), ("5", "a,b\n3,4\n")):
+            (tmp_path / f"{name}.csv").write_text(text)
+        np.testing.assert_array_equal(open(tmp_path).whole.rows, [[1.0, 2.0], [3.0, 4.0]])
+        for name in "35":
+            (tmp_path / f"{name}.csv").unlink()
+        with pytest.raises(ValueError, match=r"1\.csv is empty\."):
+            open(tmp_path)
+
     def test_a_table_without_rows_is_rejected(self, tmp_path):
         np.save(tmp_path / "a.npy", np.zeros((0, 2)))
         with pytest.raises(ValueError, match="has no rows"):

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.listing import FileVersions, list_files
 from gaussmix._src.sources.files.paths import EXTENSIONS
 from gaussmix._src.sources.tables.arrow_table import read_arrow
-from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, Table, fill_null_types
+from gaussmix._src.sources.tables.base import STANDARD, BadTable, Dialect, Input, NoRows, Table, fill_null_types
 from gaussmix._src.sources.tables.csv_header import read_csv
 from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 
@@ -67,8 +67,10 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
     `format` is a key of FORMATS. By default, the format is found by the extension of the first file or by its first
     bytes; otherwise "csv" is assumed. Settings that are None in `dialect` are guessed from the first lines.
 
-    Raises BadTable if a file does not have the expected or a supported format, or if files have different columns, and
-    OSError if a file can't be opened.
+    Files without rows are ignored if another file has rows, because programs such as Spark write them.
+
+    Raises BadTable if a file does not have the expected or a supported format, files have different columns, or no file
+    has rows, and OSError if a file can't be opened.
     """
     inputs = [Input.from_file(file, dialect) for file in ([STANDARD] if name == STANDARD else list_files(name))]
     start = inputs[0].first_bytes(8)
@@ -76,12 +78,24 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
         _check_readable(inputs[0].name, start)
     by_beginning = (name for name, format in FORMATS.items() if start.startswith(format.beginnings))
     format = format or format_by_name(inputs[0].name) or next(by_beginning, "csv")
-    reads = (partial(FORMATS[format].read, each) for each in inputs)
+    reads = (partial(_read_table, FORMATS[format], each) for each in inputs)
     if inputs[0].stored is None:
-        return Files.from_tables([read() for read in reads], dialect)
-    from gaussmix._src.sources.files.stores import at_once
+        results = [read() for read in reads]
+    else:
+        from gaussmix._src.sources.files.stores import at_once
 
-    return Files.from_tables(list(at_once(reads)), dialect)
+        results = list(at_once(reads))
+    errors = [result for result in results if isinstance(result, NoRows)]
+    if len(errors) == len(results):
+        raise errors[0]
+    return Files.from_tables([result for result in results if isinstance(result, Table)], dialect)
+
+
+def _read_table(format: Format, file: Input) -> Table | NoRows:
+    try:
+        return format.read(file)
+    except NoRows as error:
+        return error
 
 
 def format_by_name(path: str) -> str | None:

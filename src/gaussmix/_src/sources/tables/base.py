@@ -50,6 +50,10 @@ class BadTable(ValueError):
     """The error for a table that can't be read or used, with a message that names the file and the position."""
 
 
+class NoRows(BadTable):
+    """The error for a file without rows; among several files, such a file is ignored."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """Settings for reading a table from text, such as CSV."""

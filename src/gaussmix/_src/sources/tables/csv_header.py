@@ -13,7 +13,7 @@ from pyarrow import csv as arrow_csv
 
 from gaussmix._src.errors import invented_names, quoted
 from gaussmix._src.sources.tables import base
-from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, reading
+from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, NoRows, reading
 from gaussmix._src.sources.tables.csv_table import CsvTable
 from gaussmix._src.sources.tables.csv_text import (
     BLANKS,
@@ -47,8 +47,8 @@ def read_csv(source: Input) -> CsvTable:
     header may have one name fewer than there are columns, as in files of R's `write.table`, or may begin with "#", as
     in files of `numpy.savetxt`. Columns without names are numbered as in pandas.
 
-    Raises BadTable if the file is empty or not text, two columns have the same name, or the first line has numbers with
-    decimal commas. Raises OSError if the file can't be opened.
+    Raises NoRows if the file has no rows. Raises BadTable if the file is not text, two columns have the same name, or
+    the first line has numbers with decimal commas. Raises OSError if the file can't be opened.
     """
     encoding, notices = _encoding(source)
     decimal_set = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
@@ -73,6 +73,8 @@ def read_csv(source: Input) -> CsvTable:
             notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+    if has_header and len(first) == 1:
+        raise NoRows(f"{source.name} has a header but no rows.")
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
@@ -108,7 +110,7 @@ def _read_head(source: Input) -> tuple[int, list[str], str]:
             first = next(lines, (0, ""))
             dialect = replace(dialect, delimiter=dialect.delimiter or named[1])
         if not first[1]:
-            raise BadTable(f"{source.name} is empty.")
+            raise NoRows(f"{source.name} is empty.")
         if "\0" in first[1]:
             raise BadTable(f"{source.name} contains binary data, not CSV.")
         line = first[1] if any(map(first[1].count, _DELIMITERS)) else squeezed(first[1].encode()).decode()

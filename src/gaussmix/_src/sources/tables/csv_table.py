@@ -81,8 +81,6 @@ class CsvTable(Table):
             is_large = first is not None and _exceeds_int64(first[index].slice(0, _MAX_CHECKED_ROWS))
             if (is_grouped or is_large) and (kind := self._type_of_texts(index)) is not None:
                 schema = schema.set(index, each.with_type(kind))
-        if all(pa.types.is_null(kind) for kind in schema.types) and next(self._data(), None) is None:
-            raise BadTable(f"{self.name} has a header but no rows.")
         untyped = [each.name for each in schema if pa.types.is_null(each.type)]
         return fill_null_types(schema, self._first_value_types(untyped))
 

@@ -317,10 +317,18 @@ class TestErrorMessages:
     def test_csv_files_without_rows_are_ignored_if_another_file_has_rows(self, tmp_path):
         for name, text in (("1", ""), ("2", "a,b\n"), ("3", "a,b\n1,2\n"), ("4", "\n"), ("5", "a,b\n3,4\n")):
             (tmp_path / f"{name}.csv").write_text(text)
-        np.testing.assert_array_equal(open(tmp_path).whole.rows, [[1.0, 2.0], [3.0, 4.0]])
+        with pytest.warns(RuntimeWarning, match=r"ignored an empty file: .*[14]\.csv is empty\."):
+            np.testing.assert_array_equal(open(tmp_path).whole.rows, [[1.0, 2.0], [3.0, 4.0]])
         for name in "35":
             (tmp_path / f"{name}.csv").unlink()
         with pytest.raises(ValueError, match=r"1\.csv is empty\."):
+            open(tmp_path)
+
+    @pytest.mark.parametrize("text", ["b,a\n", "5,x\n", "a\n", '"a\nx",b\n'])
+    def test_a_header_without_rows_must_have_the_columns_of_the_other_files(self, text, tmp_path):
+        (tmp_path / "1.csv").write_text("a,b\n1,2\n")
+        (tmp_path / "2.csv").write_text(text)
+        with pytest.raises(ValueError, match=r"2\.csv has a header but no rows\."):
             open(tmp_path)
 
     def test_a_table_without_rows_is_rejected(self, tmp_path):

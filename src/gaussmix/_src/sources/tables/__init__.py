@@ -27,8 +27,8 @@ from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 class Format:
     """A file format of tables."""
 
-    # Function that returns a table for an `Input`. The function raises BadTable if the input does not have this format,
-    # and OSError if the input can't be read.
+    # Function that returns a table for an `Input`. The function raises NoRows if the input is text without rows,
+    # BadTable if the input does not have this format, and OSError if the input can't be read.
     read: Callable[[Input], Table]
     extensions: tuple[str, ...]  # extensions of the format's files, in lower case
     beginnings: tuple[bytes, ...] = ()  # sequences of bytes with which files of the format may begin
@@ -67,7 +67,8 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
     `format` is a key of FORMATS. By default, the format is found by the extension of the first file or by its first
     bytes; otherwise "csv" is assumed. Settings that are None in `dialect` are guessed from the first lines.
 
-    Files without rows are ignored if another file has rows, because programs such as Spark write them.
+    Text files that are empty or have only the expected header are ignored if another file has rows, because programs
+    such as Spark write them.
 
     Raises BadTable if a file does not have the expected or a supported format, files have different columns, or no file
     has rows, and OSError if a file can't be opened.
@@ -85,10 +86,14 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
         from gaussmix._src.sources.files.stores import at_once
 
         results = list(at_once(reads))
+    tables = [result for result in results if isinstance(result, Table)]
     errors = [result for result in results if isinstance(result, NoRows)]
-    if len(errors) == len(results):
-        raise errors[0]
-    return Files.from_tables([result for result in results if isinstance(result, Table)], dialect)
+    for error in errors:
+        if not tables or error.names not in ((), tables[0].names):
+            raise error
+    files = Files.from_tables(tables, dialect)
+    ignored = (f"ignored an empty file: {error}" for error in errors if not error.names)
+    return replace(files, notices=(*files.notices, *ignored))
 
 
 def _read_table(format: Format, file: Input) -> Table | NoRows:

@@ -51,7 +51,11 @@ class BadTable(ValueError):
 
 
 class NoRows(BadTable):
-    """The error for a file without rows; among several files, such a file is ignored."""
+    """The error for a file without rows; `names` contains the names of columns if the file has a header."""
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,6 @@ def read_csv(source: Input) -> CsvTable:
             notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
         if not has_header:
             notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
-    if has_header and len(first) == 1:
-        raise NoRows(f"{source.name} has a header but no rows.")
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
@@ -82,6 +80,8 @@ def read_csv(source: Input) -> CsvTable:
     if names.count("") > 1:
         names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as named by pandas
     base.check_names(source.name, names)
+    if has_header and len(first if delimiter == BLANKS else _records(first, delimiter)) == 1:
+        raise NoRows(f"{source.name} has a header but no rows.", names)
     return CsvTable(
         name=source.name,
         names=names,

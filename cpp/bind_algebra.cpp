@@ -65,7 +65,7 @@ Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 
     const ScattersView view{static_cast<Index>(count), static_cast<Index>(features), scatters.data(),
                             importance ? importance->data() : nullptr};
     without_gil(1, [&](const Execution& execution) {
-        shared_axes(*target.kernels, view, {max_sweeps, max_sweeps}, execution.interrupt.listener(), axes.data());
+        shared_axes(*target.kernels, view, {max_sweeps, 0}, execution.interrupt.listener(), axes.data());
     });
     return axes.release();
 }

@@ -225,10 +225,12 @@ struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernel
     const double* importance;  // weights c_k, (n_components,); if null, c_k = |diag(D' S_k D)|^(1/d)
 };
 
-// Limits of the number of sweeps, in each of which every pair of shared axes is rotated once. After `min_sweeps`, sweeps
-// end when a sweep gains little compared with all sweeps before it. They always end when no rotation gains anything.
+// Limits of sweeps over shared axes. A sweep rotates every pair of axes once.
 struct SweepLimits {
-    int min_sweeps, max_sweeps;
+    int max_sweeps;
+    // After some sweeps, a sweep must gain this fraction of the gain of all sweeps, or no further sweep follows. If the
+    // fraction is 0, sweeps continue until no rotation gains anything.
+    double min_fraction;
 };
 
 // Callback that checks whether a pass must be stopped early. Long loops call `ask` at intervals. If `ask` returns true,
@@ -312,7 +314,7 @@ struct KernelTable {
     // entry of the matrix is not finite, the eigenvectors of the zero matrix are returned.
     void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
                            double* axes) noexcept;
-    // Rotates the columns of `axes`, so that they fit all scatter matrices as well as the limits allow.
+    // Rotates the columns of `axes` so that they fit all scatter matrices as well as the limits allow.
     void (*shared_axes)(const ScattersView&, SweepLimits, Listener, double* scratch, double* axes) noexcept;
     // Measures how far each component moved from one pass to the next, and writes the arrays `ratio` and `shift`,
     // (n_components,). `scratch` must have room for n_features numbers.

@@ -290,7 +290,7 @@ private:
         hash.add(factors), hash.add(log_det), hash.add(products);
         principal_axes(kernels_, K, d, s.data(), interrupt_.listener(), spectra.data(), axes.data());
         hash.add(spectra), hash.add(axes);
-        shared_axes(kernels_, {K, d, s.data(), nullptr}, {10, 50}, interrupt_.listener(), axes.data());
+        shared_axes(kernels_, {K, d, s.data(), nullptr}, {50, 0.01}, interrupt_.listener(), axes.data());
         hash.add(axes);
         hash.print("matrices d=" + std::to_string(d));
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "buffer.hpp"
@@ -41,24 +42,33 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, Sweep
     kernels.shared_axes(scatters, limits, listener, scratch.doubles(), axes);
 }
 
-// Returns the axes of a weighted sum of the covariances. If some variances along the axes of the sum are nearly equal,
-// rotations improve the axes.
+// Finds the axes of a weighted sum of the covariances. If some variances along the axes of the sum are nearly equal,
+// rotations improve the axes. The weights depend on the order of the components, but the order of the axes does not, so
+// that sweeps from these axes do not depend on the order of the components either.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener) {
     const Index d = n_features, size = d * d;
-    Values mixed = zeros(size), importance;
+    Values mixed = zeros(size), sum = zeros(size), importance;
     for (Index k = 0; k < n_components; ++k) {
         importance.push_back(1 / static_cast<double>(k + 1));
         double trace = 0;
         for (Index j = 0; j < d; ++j) trace += covariances[k * size + j * (d + 1)];
         for (Index i = 0; i < size; ++i) mixed[i] += covariances[k * size + i] * (importance.back() / trace);
+        for (Index i = 0; i < size; ++i) sum[i] += covariances[k * size + i];
     }
     Spectra result = own_axes(kernels, {1, d, mixed.data(), nullptr}, listener);
     if (!has_clear_axes(result.variances)) {
         const ScattersView scatters{n_components, d, covariances, importance.data()};
-        shared_axes(kernels, scatters, kExact, listener, result.axes.data());
+        shared_axes(kernels, scatters, kAllSweeps, listener, result.axes.data());
     }
-    return std::move(result.axes);
+    const Spectra spectra = along_axes({1, d, sum.data(), nullptr}, std::move(result.axes), listener);
+    std::vector<Index> order(d);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Index i, Index j) { return spectra.variances[i] > spectra.variances[j]; });
+    Values axes;
+    for (Index i = 0; i < size; ++i) axes.push_back(spectra.axes[i / d * d + order[i % d]]);
+    return axes;
 }
 
 Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener) {

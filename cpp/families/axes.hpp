@@ -10,8 +10,8 @@ namespace gaussmix {
 void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
                     Listener listener, double* spectra, double* axes);
 
-constexpr int kMaxSweeps = 1000;                       // more than 100, because rotations pass saddle points slowly
-constexpr SweepLimits kExact{kMaxSweeps, kMaxSweeps};  // rotations end only when no rotation gains anything
+constexpr int kMaxSweeps = 1000;  // more than 100, because rotations pass saddle points slowly
+constexpr SweepLimits kAllSweeps{kMaxSweeps, 0};
 
 // Rotates axes so that they fit all scatter matrices; kernels/shared_axes.hpp explains the method.
 void shared_axes(const KernelTable& kernels, const ScattersView& scatters, SweepLimits limits, Listener listener,
@@ -25,7 +25,8 @@ struct Spectra {
 // Returns the principal axes of each scatter matrix, and the variances along these axes.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Returns the axes, (n_features, n_features), that the given covariances have in common.
+// Returns the axes, (n_features, n_features), that the given covariances have in common, in descending order of the sum
+// of all variances along them.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener);
 

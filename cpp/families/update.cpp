@@ -18,10 +18,10 @@ namespace {
 // A component is flat along an axis if its variance is below this fraction of the variance of all components.
 constexpr double kFlat = 1e-6;
 
-// Limits of sweeps over the shared axes of more than `kExactFeatures` features, in all EM steps but the first. Exact axes
-// would need hundreds of sweeps per step, which would take most of the time of a fit, but the next EM step continues the
-// sweeps.
-constexpr SweepLimits kSweepsPerStep{20, kMaxSweeps};
+// Limits of sweeps over the shared axes of more than kExactFeatures features, in updates of given covariances. Exact axes
+// would need hundreds of sweeps per update, which would take most of the time of a fit, but the next update continues
+// the sweeps.
+constexpr SweepLimits kSweepsPerUpdate{kMaxSweeps, 0.01};
 constexpr Index kExactFeatures = 6;
 
 struct Update {
@@ -182,11 +182,10 @@ struct Update {
     // Computes covariances D_k diag(v_k) D_k' with variances v_k along axes D_k. Each component has separate axes, or
     // all components share the axes.
     void fit_along_axes() const {
-        const bool is_exact = current == nullptr || d <= kExactFeatures;
-        const Spectra spectra =
-            algebra.orientation == Across::own
-                ? own_axes(kernels, scatters(), listener)
-                : common_axes(kernels, scatters(), initial_axes(), is_exact ? kExact : kSweepsPerStep, listener);
+        const SweepLimits limits = current == nullptr || d <= kExactFeatures ? kAllSweeps : kSweepsPerUpdate;
+        const Spectra spectra = algebra.orientation == Across::own
+                                    ? own_axes(kernels, scatters(), listener)
+                                    : common_axes(kernels, scatters(), initial_axes(), limits, listener);
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
         if (algebra.shape == Across::own) clear_collapsed(spectra.variances);
     }

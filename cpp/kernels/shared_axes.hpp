@@ -21,8 +21,7 @@ namespace gaussmix::GAUSSMIX_ISA::shared {
 // Smallest gain for which axes are rotated, relative to sum_k c_k; smaller gains are below the rounding error of the
 // log-likelihood.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
-// After `SweepLimits::min_sweeps`, a sweep must gain at least this fraction of the gain of all sweeps.
-constexpr double kMinFraction = 0.01;
+constexpr int kMinSweeps = 20;  // number of sweeps before `SweepLimits::min_fraction` applies
 
 struct Turned {  // axes D, and the scatter matrices in the coordinates of these axes
     Index d, n_lanes, stride;
@@ -168,19 +167,18 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
         if (poll.is_cancelled(2 * d * d * d)) return;
         load_scatter(turned, k, scatters.data + k * d * d, scale, product);
     }
-    double total = 0;
+    double total_gain = 0;
     for (int i = 1; i <= limits.max_sweeps; ++i) {
         const double gain = sweep(turned, scatters.importance == nullptr, poll);
-        total += gain;
-        if (!(gain > (i < limits.min_sweeps ? 0 : kMinFraction * total))) break;
+        total_gain += gain;
+        if (gain == 0 || (i >= kMinSweeps && gain < limits.min_fraction * total_gain)) break;
     }
     for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
 }
 
 }  // namespace shared
 
-// Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices as well as possible. `scratch` must have
-// room for shared_axes_scratch(n_components, d) doubles.
+// Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices. `scratch` must have room for shared_axes_scratch(n_components, d) doubles.
 inline void shared_axes(const ScattersView& scatters, SweepLimits limits, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

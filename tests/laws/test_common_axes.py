@@ -68,6 +68,17 @@ def test_updates_with_many_features_rise_to_a_stationary_point(name, rng):
     assert np.abs(slopes).max() < 1e-6 * weights.sum()
 
 
+@pytest.mark.parametrize("name", ["EVE", "VVE"])
+@pytest.mark.parametrize("n_features", [5, 10])
+def test_updates_of_common_axes_do_not_depend_on_the_order_of_components(name, n_features, rng):
+    family = FAMILIES[name]
+    (mass, start), (_, full) = (random_scatters(rng, 12, n_features) for _ in range(2))
+    current, order = family.update(as_needed(family, mass, start), None), rng.permutation(12)
+    expected = family.update(as_needed(family, mass, full), current).dense()[order]
+    actual = family.update(as_needed(family, mass[order], full[order]), current.take(order)).dense()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
 def test_shared_axes_diagonalises_commuting_covariances(rng):
     """Commuting covariances have axes that diagonalise all of them, even if two axes have equal total variances."""
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]

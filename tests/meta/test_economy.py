@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34486,
-    "cpp": 12989,
-    "tests": 33281,
+    "src": 34493,
+    "cpp": 12998,
+    "tests": 33297,
     "bench": 2594,
     "tools": 626,
     "files": 994,

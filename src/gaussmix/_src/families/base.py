@@ -117,7 +117,9 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        The C++ core computes covariances of structures with an `algebra`; all other structures override `update`.
+        If the maximum would take too long, an iterative `update` may only raise the expected log-likelihood of
+        `current`; `CommonAxes` does so for many features. The C++ core computes covariances of structures with an
+        `algebra`; all other structures override `update`.
 
         Parameters
         ----------

@@ -115,9 +115,10 @@ class EII(Boundable):
 class CommonAxes(Family):
     """Covariances with the same axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
 
-    The first M-step maximises the expected log-likelihood. With more than 6 features, later M-steps only raise it:
-    they stop improving the axes early, because the next M-step continues. This is a generalised EM algorithm
-    (Dempster, Laird & Rubin 1977), which never lowers the likelihood and converges to the same maxima.
+    The first M-step rotates the axes until no rotation raises the expected log-likelihood, in at most 1,000 sweeps over
+    all pairs of axes. With more than 6 features, later M-steps end earlier, because the next M-step continues the
+    rotations. This generalised EM algorithm (Dempster, Laird & Rubin 1977) never lowers the likelihood, but it may
+    reach a different maximum.
     """
 
     kind = Dense

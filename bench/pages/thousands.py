@@ -155,8 +155,8 @@ def digits() -> Iterator[Row]:
         yield f"digits, K=100, {structure}", f"≤ {bound}" if bound > 0 else "says that it collapses", measured, how
 
 
-def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
-    """Measure times of steps for each number of components, and draw them."""
+def growth(n: int, sizes: Sequence[int], *, is_drawn: bool) -> Iterator[Row]:
+    """Measure times of steps for each number of components, and draw them if requested."""
     rows, times, names = surface(n, 0), list[list[float]](), ("8 candidates", "exact", "scikit-learn", "vamm")
     few, some = rows[: max(n // 100, 5_000)], rows[: max(n // 10, 5_000)]
     how = f"full, two threads; in proportion: scikit-learn (one thread) with {len(few):,} rows, vamm with {len(some):,}"
@@ -178,7 +178,7 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
     known = [(name, power) for name, power in zip(names, powers, strict=True) if np.isfinite(power)]
     measured = ", ".join(f"{name} K^{power:.2f}" for name, power in known)
     yield f"a step, K = {sizes[0]:,} … {sizes[-1]:,}", "slower than K^0.15", measured, "a line through the logarithms"
-    if n == N_GROWTH:
+    if is_drawn:
         figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
         ax.loglog(sizes, times, marker="o", label=names)
         ax.set(xlabel="components", ylabel="seconds of a step")
@@ -186,7 +186,7 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
         figure.savefig(RESULTS / "thousands.png", dpi=130)
 
 
-def cases(share: float, K: int) -> dict[str, Iterator[Row]]:
+def cases(share: float, K: int, *, is_drawn: bool = False) -> dict[str, Iterator[Row]]:
     """Return iterators, which measure all cases with a fraction of the rows and a Kth of the components."""
     half, large = "≤ 0.002 in 1/", 4_096 // K
     return {
@@ -194,7 +194,7 @@ def cases(share: float, K: int) -> dict[str, Iterator[Row]]:
         "overlap": same_start(half + "30", overlapping, int(1_020_000 * share), large, 30),
         "surface": same_start(half + "8", surface, int(420_000 * share), large, 30),
         "patches": same_start("a gap ≤ 0.01 in 1/5", patches, int(220_000 * share), 1_000 // K, 10),
-        "growth": growth(int(N_GROWTH * share), [4**i // K for i in range(4, 9)]),
+        "growth": growth(int(N_GROWTH * share), [4**i // K for i in range(4, 9)], is_drawn=is_drawn),
         "steps": steps(int(30_000 * share**0.4), [1_024 // K, large]),
         "digits": digits(),
         "few": same_start("0 in 1/1", overlapping, int(1_020_000 * share), 64, 30),
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(cases(1, 1)), help="these cases")
     asked = parser.parse_args()
     every, page = (
-        cases(0.02, 16) if asked.quick else cases(1, 1),
+        cases(0.02, 16) if asked.quick else cases(1, 1, is_drawn=asked.only is None),
         Page(__file__, "Thousands of components", "see its help"),
     )
     page.table("case | required | measured | how", chain.from_iterable(every[name] for name in asked.only or every), 4)

@@ -228,8 +228,9 @@ struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernel
 // Limits of sweeps over shared axes. A sweep rotates every pair of axes once.
 struct SweepLimits {
     int max_sweeps;
-    // After some sweeps, a sweep must gain this fraction of the gain of all sweeps, or no further sweep follows. If the
-    // fraction is 0, sweeps continue until no rotation gains anything.
+    // From the sweep `kMinSweeps` (kernels/shared_axes.hpp) on, a sweep must gain at least this fraction of the gain of
+    // all sweeps so far; otherwise, no sweep follows. If the fraction is 0, sweeps continue until no rotation gains
+    // anything.
     double min_fraction;
 };
 

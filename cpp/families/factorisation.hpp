@@ -27,7 +27,8 @@ private:
 bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,
                     const double* covariances, Listener listener, double* factors, double* log_abs_det);
 
-// Returns element i of W u, where W is a whitening factor in the layout of `factor_shape`, and `u(j)` is element j of u.
+// Returns element i of W u, where W is a whitening factor in the layout of `factor_shape`, and `u(j)` is element j
+// of u.
 template <class Vector>
 double whitened_element(FactorShape factor_shape, Index n_features, const double* factor, Index i, Vector&& u) {
     if (factor_shape == FactorShape::spherical) return factor[0] * u(i);

@@ -18,9 +18,9 @@ namespace {
 // A component is flat along an axis if its variance is below this fraction of the variance of all components.
 constexpr double kFlat = 1e-6;
 
-// Limits of sweeps over the shared axes of more than kExactFeatures features, in updates of given covariances. Exact axes
-// would need hundreds of sweeps per update, which would take most of the time of a fit, but the next update continues
-// the sweeps.
+// Limits of sweeps over the shared axes of more than kExactFeatures features, in updates of given covariances. Exact
+// axes would need hundreds of sweeps per update, which would take most of the time of a fit, but the next update
+// continues the sweeps.
 constexpr SweepLimits kSweepsPerUpdate{kMaxSweeps, 0.01};
 constexpr Index kExactFeatures = 6;
 

@@ -178,7 +178,8 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 
 }  // namespace shared
 
-// Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices. `scratch` must have room for shared_axes_scratch(n_components, d) doubles.
+// Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices. `scratch` must have room for
+// shared_axes_scratch(n_components, d) doubles.
 inline void shared_axes(const ScattersView& scatters, SweepLimits limits, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -10,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 
 # Names of the fields of `BlockMoments` that are sums over rows.
 _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "noise_mass"
@@ -188,9 +187,9 @@ class Scatter:
         """Return the pair (n_components, n_features)."""
         return len(self.degrees), self.n_features
 
-    def part(self, components: Sequence[int]) -> Scatter:
-        """Return the scatter of the given components only; the second moments must not be pooled over components."""
-        indices, spec = list(components), self.spec
+    def part(self, indices: Indices) -> Scatter:
+        """Return the scatter of the components at `indices` only, for second moments that are not pooled."""
+        spec = self.spec
         if spec.projection is not None and len(spec.projection) > 1:
             spec = replace(spec, projection=spec.projection[indices])
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)

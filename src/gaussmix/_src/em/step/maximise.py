@@ -104,8 +104,10 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     covariances = current_model.covariances
     if not frozen:
         return current_model.family.update(scatter, covariances)
-    moving = [k for k in range(current_model.n_components) if k not in frozen]
-    if not moving:
+    is_moving = np.ones(current_model.n_components, dtype=bool)
+    is_moving[list(frozen)] = False
+    moving = np.flatnonzero(is_moving)
+    if not moving.size:
         return covariances
     if covariances.is_shared:
         return current_model.family.update(scatter, covariances)

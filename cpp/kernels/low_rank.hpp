@@ -8,10 +8,10 @@
 // are the sums of flat.hpp, followed by the 4 x 4 blocks of `crossed`, in the layout [feature / 4][projection / 4]
 // [projection mod 4][feature mod 4].
 //
-// The vector z is computed twice, once for t and once for z - F t. Storing z would not help, because with hundreds of
-// features both the rows of a group and z would be read from the L2 cache. F and w are read, without packing, from a
-// table with one row per feature: the first columns are F, and the last column is w. B is read, without packing, from a
-// table of B' with one row per feature.
+// If z fits into a register tile, z is computed once. Otherwise, z is computed twice, once for t and once for z - F t.
+// Storing z would not help, because with hundreds of features both the rows of a group and z would be read from the L2
+// cache. F and w are read, without packing, from a table with one row per feature: the first columns are F, and the
+// last column is w. B is read, without packing, from a table of B' with one row per feature.
 #pragma once
 #include "flat.hpp"
 
@@ -75,16 +75,26 @@ inline void project(const double* rows, const Centre& centre, const double* weig
     }
 }
 
-// Adds the squares of the elements of z - F t for R features, starting at `feature`; `along` holds -t.
+// Adds the squares of the elements of z - F t for R features, starting at `feature`; `along` holds -t. If these are all
+// features, -t is first computed from z and written to `along`.
 template <int R>
 GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const double* factor, Index feature,
-                                 Index n_factors, const double* along, Vec (&squares)[kGroupVectors]) {
+                                 Index n_factors, bool is_whole, double* along, Vec (&squares)[kGroupVectors]) {
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
         const int lane = h * kPartLanes;
-        Part z[R][kGroupVectors];
+        Part z[R][kGroupVectors], t[kGroupVectors];
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) centre.offsets(rows, feature + i, lane, z[i]);
+        for (Index l = 0; l < n_factors && is_whole; ++l) {
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) t[v] = Part::zero();
+            GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
+                const Part f = Part::broadcast(factor[i * centre.stride + l]);
+                GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) t[v] = fma(f, z[i][v], t[v]);
+            }
+            GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
+                (Part::zero() - t[v]).store(along + l * kGroupRows + v * kLanes + lane);
+            }
+        }
         for (Index l = 0; l < n_factors; ++l) {
-            Part t[kGroupVectors];
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 t[v] = Part::load(along + l * kGroupRows + v * kLanes + lane);
             }
@@ -106,13 +116,16 @@ GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const
 inline void squared_distance(const double* rows, const double* mean, const double* factor, Index n_features,
                              Index n_factors, double* along, Vec (&squares)[kGroupVectors]) {
     const Centre centre{mean, factor + n_factors, n_factors + 1};
-    project(rows, centre, factor, n_features, n_factors, along);
-    for (Index i = 0; i < n_factors * kGroupRows; i += kLanes) (Vec::zero() - Vec::load(along + i)).store(along + i);
+    const bool is_whole = n_features <= kTileHeight;
+    if (!is_whole) project(rows, centre, factor, n_features, n_factors, along);
+    for (Index i = 0; i < n_factors * kGroupRows && !is_whole; i += kLanes) {
+        (Vec::zero() - Vec::load(along + i)).store(along + i);
+    }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     for (Index i = 0; i < n_features; i += kTileHeight) {
         with_constant(smaller(Index{kTileHeight}, n_features - i), [&](auto count) {
             constexpr int R = smaller(decltype(count)::value, kTileHeight);
-            add_squares<R>(rows, centre, factor, i, n_factors, along, squares);
+            add_squares<R>(rows, centre, factor, i, n_factors, is_whole, along, squares);
         });
     }
 }

@@ -9,6 +9,7 @@
 #include "bind.hpp"
 #include "em/variational.hpp"
 #include "families/axes.hpp"
+#include "families/factor_analysis.hpp"
 #include "families/update.hpp"
 #include "passes.hpp"
 
@@ -28,6 +29,31 @@ std::tuple<Result<double>, Result<double>, Result<bool>> bound_factorise(const T
                          factors.data(), log_abs_det.data(), failed.data(), execution.interrupt);
     });
     return {factors.release(), log_abs_det.release(), failed.release()};
+}
+
+// Views covariances [Lambda | psi] of factor analysers.
+LoadingsView view_loadings(const Contiguous<double, 3>& covariances) {
+    require(covariances.shape(1) > 0 && covariances.shape(2) > 1,
+            "covariances must have shape (n, n_features, n_factors + 1)");
+    return {static_cast<Index>(covariances.shape(0)), static_cast<Index>(covariances.shape(1)),
+            static_cast<Index>(covariances.shape(2)) - 1, covariances.data()};
+}
+
+using LowRankFactors = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<bool>>;
+
+LowRankFactors bound_factorise_low_rank(const Target& target, const Contiguous<double, 3>& covariances) {
+    const LoadingsView view = view_loadings(covariances);
+    const std::size_t count = covariances.shape(0), features = covariances.shape(1),
+                      n_factors = covariances.shape(2) - 1;
+    NewArray<double> factors({count, features, n_factors + 1}), log_abs_det({count});
+    NewArray<double> projections({count, n_factors, features}), posterior({count, n_factors, n_factors});
+    NewArray<bool> failed({count});
+    const LowRankWhiteningView out{factors.data(), log_abs_det.data(), projections.data(), posterior.data(),
+                                   failed.data()};
+    without_gil(1, [&](const Execution& execution) {
+        find_low_rank_whitening(*target.kernels, view, execution.interrupt.listener(), out);
+    });
+    return {factors.release(), log_abs_det.release(), projections.release(), posterior.release(), failed.release()};
 }
 
 Result<double> bound_gram(const Target& target, const Contiguous<double, 3>& factors) {
@@ -102,6 +128,26 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
     return covariances.release();
 }
 
+Result<double> bound_update_factors(const Target& target, bool has_shared_loadings, const Contiguous<double, 1>& mass,
+                                    const Contiguous<double, 3>& second, const Contiguous<double, 3>& current,
+                                    const Contiguous<double, 3>& projections, const Contiguous<double, 3>& posterior) {
+    const LoadingsView view = view_loadings(current);
+    const std::size_t count = current.shape(0), features = current.shape(1), n_factors = current.shape(2) - 1;
+    const auto has_shape = [&](const Contiguous<double, 3>& array, std::size_t rows, std::size_t columns) {
+        return array.shape(0) == count && array.shape(1) == rows && array.shape(2) == columns;
+    };
+    require(mass.size() == count, "mass must have shape (n,)");
+    require(has_shape(second, features, n_factors + 1), "second must have the shape of current");
+    require(has_shape(projections, n_factors, features), "projections must have shape (n, n_factors, n_features)");
+    require(has_shape(posterior, n_factors, n_factors), "posterior must have shape (n, n_factors, n_factors)");
+    NewArray<double> covariances({count, features, n_factors + 1});
+    without_gil(1, [&](const Execution& execution) {
+        update(*target.kernels, has_shared_loadings, {mass.data(), second.data()}, view,
+               {projections.data(), posterior.data()}, execution.interrupt.listener(), covariances.data());
+    });
+    return covariances.release();
+}
+
 Result<double> bound_other_covariances(const Target& target, const Letters& letters, const Contiguous<double, 1>& mass,
                                        const Contiguous<double, 1>& second, Index n_features) {
     const Algebra algebra = to_algebra(letters);
@@ -125,6 +171,8 @@ void bind_algebra(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("factorise", bound_factorise, "covariances"_a,
              "Compute whitening factors W (W' W is the inverse), log |det W|, and flags of failed covariances.")
+        .def("factorise_low_rank", bound_factorise_low_rank, "covariances"_a,
+             "Compute whitening factors W of [loadings | noise], log |det W|, posteriors of factors, and failures.")
         .def("gram", bound_gram, "factors"_a, "Return W' W of each factor W, (n, n_features, n_features).")
         .def("principal_axes", bound_principal_axes, "matrices"_a,
              "Compute eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.")
@@ -135,6 +183,9 @@ void bind_algebra(nb::class_<Target>& type) {
              "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Compute covariances of a structure from the scatter about the new means.")
+        .def("update_factors", bound_update_factors, "has_shared_loadings"_a, "mass"_a, "second"_a, "current"_a,
+             "projections"_a, "posterior"_a,
+             "Compute covariances [loadings | noise] of factor analysers from projected second moments.")
         .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "Compute covariances along other axes, if components share axes: (n, size).");
 }

@@ -17,7 +17,6 @@ NB_MODULE(_core, module) {
     module.attr("TILE_ROWS") = gaussmix::kTileRows;
     module.attr("GROUP_ROWS") = gaussmix::kGroupRows;
     module.attr("LEAF_ROWS") = gaussmix::kLeafRows;
-    module.attr("MAX_INFLATION") = gaussmix::kMaxInflation;
     module.attr("MIN_SPLIT_WEIGHT") = gaussmix::kMinSplitWeight;
     module.attr("RESOLVED") = gaussmix::kResolved;
     module.attr("OBJECTIVE_ROUNDING") = gaussmix::kObjectiveRounding;

@@ -14,6 +14,8 @@ bool is_usable(double variance) {
     return variance >= Limits::min() && variance <= Limits::max();
 }
 
+}  // namespace
+
 bool invert_roots(const double* variances, Index count, double* roots) {
     for (Index i = 0; i < count; ++i) {
         if (!is_usable(variances[i])) return false;
@@ -21,8 +23,6 @@ bool invert_roots(const double* variances, Index count, double* roots) {
     }
     return true;
 }
-
-}  // namespace
 
 bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,
                     const double* covariances, Listener listener, double* factors, double* log_abs_det) {

@@ -22,6 +22,10 @@ private:
     const Buffer room_;
 };
 
+// Computes v^(-1/2) of each variance v. Returns false if a variance is subnormal, negative or infinite. `roots` may be
+// the array `variances`.
+bool invert_roots(const double* variances, Index count, double* roots);
+
 // Computes the whitening factors W of n covariances, in the layout of `factor_shape`, and log |det W|, (n,). Returns
 // false if a covariance is singular, or if a variance is subnormal, negative or infinite.
 bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,

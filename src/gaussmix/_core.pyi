@@ -11,8 +11,6 @@ GROUP_ROWS: int = 24
 
 LEAF_ROWS: int = 65520
 
-MAX_INFLATION: float = 562949953421312.0
-
 MIN_SPLIT_WEIGHT: float = 0.02
 
 RESOLVED: float = 1.4901161193847656e-08
@@ -155,6 +153,19 @@ class Target:
         Compute whitening factors W (W' W is the inverse), log |det W|, and flags of failed covariances.
         """
 
+    def factorise_low_rank(
+        self, covariances: numpy.typing.NDArray[numpy.float64]
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.bool_],
+    ]:
+        """
+        Compute whitening factors W of [loadings | noise], log |det W|, posteriors of factors, and failures.
+        """
+
     def gram(self, factors: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """Return W' W of each factor W, (n, n_features, n_features)."""
 
@@ -196,6 +207,19 @@ class Target:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Compute covariances of a structure from the scatter about the new means.
+        """
+
+    def update_factors(
+        self,
+        has_shared_loadings: bool,
+        mass: numpy.typing.NDArray[numpy.float64],
+        second: numpy.typing.NDArray[numpy.float64],
+        current: numpy.typing.NDArray[numpy.float64],
+        projections: numpy.typing.NDArray[numpy.float64],
+        posterior: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Compute covariances [loadings | noise] of factor analysers from projected second moments.
         """
 
     def other_covariances(

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34493,
-    "cpp": 12998,
-    "tests": 33297,
+    "src": 34432,
+    "cpp": 13333,
+    "tests": 33386,
     "bench": 2594,
     "tools": 626,
-    "files": 994,
+    "files": 997,
     "inner imports of tests": 332,
     "monkeypatched names": 104,
 }

@@ -10,10 +10,12 @@ import numpy as np
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.dense import Dense
+from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.interfaces.whitening.low_rank import LowRankWhitening, spectrum
+from gaussmix._src.interfaces.whitening.low_rank import LowRankWhitening
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.axes import principal_axes
+from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential, log
 from gaussmix._src.numerics.threads import cached_property
@@ -41,8 +43,13 @@ class LowRank(Covariances):
         return self.each[..., -1]
 
     @cached_property
-    def _spectrum(self) -> tuple[Array, Array, Array, Array]:
-        return spectrum(self.loadings, self.noise)
+    def _factorised(self) -> tuple[Array, Array, Array, Array]:
+        """Return the arrays `factors` and `log_abs_det` of the whitening factors, then `posterior`."""
+        *results, failed = native_target().factorise_low_rank(np.ascontiguousarray(self.each))
+        if failed.any():
+            raise SingularCovarianceError(np.flatnonzero(failed))
+        factors, log_abs_det, projections, posterior = results
+        return factors, log_abs_det, projections, posterior
 
     @cached_property
     def posterior(self) -> tuple[Array, Array]:
@@ -51,15 +58,12 @@ class LowRank(Covariances):
         β = Λᵀ Σ⁻¹, (n, q, n_features), has the unit 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ, (n, q, q), has no
         unit.
         """
-        roots, directions, spread, turn = self._spectrum
-        scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
-        projection = einsum("krq,kdq->krd", scaled, directions * roots[..., None])
-        return projection, einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
+        return self._factorised[2:]
 
     def take(self, components: Sequence[int] | Indices) -> LowRank:
         taken = super().take(components)
-        # An M-step with frozen components would otherwise compute the spectrum of the other components twice.
-        if "posterior" in vars(self) and not self.is_shared:
+        # An M-step with frozen components would otherwise factorise the covariances of the other components twice.
+        if "_factorised" in vars(self) and not self.is_shared:
             indices = np.asarray(components, dtype=np.intp)
             vars(taken)["posterior"] = tuple(each[indices] for each in self.posterior)
         return taken
@@ -81,7 +85,7 @@ class LowRank(Covariances):
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
-        whitening = LowRankWhitening.from_loadings(loadings, *spectrum(loadings, self.noise)[:3])
+        whitening = LowRank.from_loadings(loadings, self.noise, self.n_components, self.is_shared).whitening
         scaled = np.array(changes)
         for one in scaled:
             loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
@@ -100,7 +104,7 @@ class LowRank(Covariances):
         return self.to_simple_form().dense()
 
     def _whitening(self) -> LowRankWhitening:
-        return LowRankWhitening.from_loadings(self.loadings, *self._spectrum[:3])
+        return LowRankWhitening(*self._factorised[:2])
 
     def to_simple_form(self) -> Dense:
         matrices: Array = einsum("kiq,kjq->kij", self.loadings, self.loadings)

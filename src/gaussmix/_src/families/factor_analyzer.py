@@ -9,19 +9,16 @@ import numpy as np
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.covariances import Covariances, LowRank
-from gaussmix._src.covariances.low_rank import symmetric_root
 from gaussmix._src.errors import Failure, FailureKind, ParameterTypeError, unknown_name
 from gaussmix._src.families.base import Equivariance, Family, register
 from gaussmix._src.interfaces.algebra import Across, FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.einsum import einsum
-from gaussmix._src.numerics.factorise import factorise
+from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # minimum ratio of a noise variance to a feature's variance
 
 
 @register("factor_analyzer")
@@ -115,19 +112,13 @@ class FactorAnalyzer(Family):
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
-            first = self._first(degrees, second / degrees[:, None])
-            return LowRank.from_loadings(*first, scatter.n_components, self.is_shared)
+            loadings, noise = self._first(degrees, second / degrees[:, None])
+            return LowRank.from_loadings(loadings, noise, scatter.n_components, self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
-        assert scatter.spec.projection is not None, "`spec` asks for it"
-        moments = second / degrees[:, None, None]
-        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows and factors; row variances
-        factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
-        factors = 0.5 * (factors + factors.swapaxes(1, 2))
-        if self.shared_loadings and not self.is_shared:
-            loadings, noise = _fit_shared_loadings(degrees, crossed, variances, factors, current.noise)
-        else:
-            loadings, noise = _fit_separate_loadings(crossed, variances, factors)
-        return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
+        has_shared_loadings = bool(self.shared_loadings) and not self.is_shared
+        each = native_target().update_factors(has_shared_loadings, degrees, second, current.each, *current.posterior)
+        each[..., -1] = self._tied(degrees, each[..., -1])
+        return LowRank(each, scatter.n_components, scatter.n_features, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
         """Assign half of each variance to noise, and half to factors in fixed directions that EM then improves."""
@@ -178,35 +169,6 @@ class FactorAnalyzer(Family):
         if self.shared_noise:
             return min(n_components * turned + noise, n_components * matrix)
         return n_components * min(turned + noise, matrix)
-
-
-def _fit_separate_loadings(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
-    """Return each component's loadings C βᵀ E[f fᵀ]⁻¹ L, where L Lᵀ = E[f fᵀ], and each component's noise variances."""
-    inverse, _, failed = factorise(factors)
-    loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
-    noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
-    return loadings, np.where(failed[:, None], 0.0, noise)  # a noise variance of 0 makes `whitening` raise an error
-
-
-def _fit_shared_loadings(
-    degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array
-) -> tuple[Array, Array]:
-    """Return shared loadings, and the noise variances of each component; McNicholas & Murphy (2008), models CUU, CUC.
-
-    Let c_kj be the row of `crossed` for feature j, and F_k = E[f fᵀ] (`factors`). The loadings of feature j are the
-    weighted regression λ_j = (Σ_k w_kj F_k)⁻¹ Σ_k w_kj c_kj with w_kj = N_k / ψ_kj. They explain 2 λ_jᵀ c_kj − λ_jᵀ F_k
-    λ_j of component k's variance. Parameter expansion then multiplies the loadings by the symmetric root of the mean of
-    all F_k with weights N_k.
-    """
-    regression_weights = degrees[:, None] / noise
-    inverse, _, failed = factorise(einsum("kd,kqr->dqr", regression_weights, factors))
-    inverse = np.where(failed[:, None, None], 0.0, inverse)
-    whitened = einsum("drq,dq->dr", inverse, einsum("kd,kdq->dq", regression_weights, crossed))
-    loadings = einsum("drq,dr->dq", inverse, whitened)
-    explained = einsum("dq,kdq->kd", loadings, 2.0 * crossed - einsum("dr,krq->kdq", loadings, factors))
-    mean_second_moment = (degrees[:, None, None] * factors).sum(axis=0) / degrees.sum()
-    loadings = einsum("dq,qr->dr", loadings, symmetric_root(mean_second_moment[None])[0])
-    return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
 
 
 FactorAnalyzer.__module__ = "gaussmix"  # the public module that exports FactorAnalyzer

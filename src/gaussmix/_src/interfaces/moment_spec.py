@@ -77,8 +77,7 @@ class MomentSpec:
         """Convert second moments (matrices, or only their diagonals if these suffice) to the requested form."""
         result = second
         if self.projection is not None:
-            projection = np.broadcast_to(self.projection, (len(second), *self.projection.shape[1:]))
-            projected = einsum("kij,kqj->kiq", second, projection)
+            projected = einsum("kij,kqj->kiq", second, self.projection)
             result = np.concatenate([projected, np.einsum("kii->ki", second)[..., None]], axis=2)
         elif self.second is not Second.FULL and second.ndim == 3:
             result = np.einsum("kii->ki", second)
@@ -88,9 +87,9 @@ class MomentSpec:
 
     def _projected_squares(self, vectors: Array) -> Array:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
-        shape = len(vectors), *self.projection.shape[1:]
-        projected = einsum("kqd,kd->kq", np.broadcast_to(self.projection, shape), vectors)
-        squares = np.empty((*vectors.shape, shape[1] + 1))
-        squares[..., :-1] = vectors[..., None] * projected[:, None, :]
+        projected = einsum("kqd,kd->kq", self.projection, vectors)
+        squares = np.empty((*vectors.shape, projected.shape[1] + 1))
+        for i in range(projected.shape[1]):  # because one product over a short last axis is slow
+            squares[..., i] = vectors * projected[:, i, None]
         squares[..., -1] = vectors**2
         return squares

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.core import core, native_target
+from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 
-# A covariance is singular to working precision if Σ_jj (Σ⁻¹)_jj reaches this value divided by the number of features,
-# because rounding errors then determine the inverse. The C++ core defines this limit.
-MAX_INFLATION = core.MAX_INFLATION
 MIN_ROUNDING = 1e-6  # rounding errors of log densities are ignored if below this number of nats
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from gaussmix._src.covariances import Dense, LowRank
 from gaussmix._src.interfaces.algebra import Across, Algebra, FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.interfaces.whitening.low_rank import spectrum
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
@@ -149,10 +148,11 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     distinct_loadings, scale = covariances.loadings, covariances.noise
     if structure.loadings is Across.EQUAL:  # any scale of the features defines a basis for the shared loadings
         distinct_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
-    roots, directions, spread, rotation = spectrum(distinct_loadings, scale)
+    deviations = np.sqrt(scale)
+    directions, spread, turned = np.linalg.svd(distinct_loadings / deviations[..., None])
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
-    each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
+    each = np.array([_loading_directions(*of_one) for of_one in zip(deviations, directions, turned, strict=True)])
     loadings = each if structure.loadings is Across.EQUAL else _separate_columns(each)
     loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
@@ -174,19 +174,16 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     return factors, LoadingJacobian(loadings, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
-def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
+def _loading_directions(deviations: Array, directions: Array, turned: Array) -> Array:
     """Return directions (n_features × n_factors, …) in which loadings can change, except rotations of the factors.
 
-    The arguments are a covariance's values of `spectrum`. `LoadingJacobian` explains how rotations are excluded.
+    `deviations` (n_features,) are standard deviations of the noise. `directions`, U (n_features, n_features), and
+    `turned`, Vᵀ (n_factors, n_factors), are from the singular value decomposition of loadings divided by these standard
+    deviations. `LoadingJacobian` explains how rotations are excluded.
     """
-    (d, q), basis = directions.shape, np.eye(len(directions))
-    # After this loop, the columns of `basis` are orthogonal to all columns of `directions`.
-    for direction in directions.T:
-        inside = direction @ basis
-        basis = basis @ orthogonal_complement(inside if inside[0] >= 0 else -inside)
-    columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
-    columns += [(column, j) for j in range(q) for column in basis.T]
-    result = np.array([(column / roots)[:, None] * rotation[:, j] for column, j in columns])
+    d, q = len(directions), len(turned)
+    columns = [(directions[:, i], j) for j in range(q) for i in range(j, d)]
+    result = np.array([(column * deviations)[:, None] * turned[j] for column, j in columns])
     return result.reshape(len(columns), d * q).T
 
 

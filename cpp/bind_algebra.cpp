@@ -34,7 +34,7 @@ std::tuple<Result<double>, Result<double>, Result<bool>> bound_factorise(const T
 // Views covariances [Lambda | psi] of factor analysers.
 LoadingsView view_loadings(const Contiguous<double, 3>& covariances) {
     require(covariances.shape(1) > 0 && covariances.shape(2) > 1,
-            "covariances must have shape (n, n_features, n_factors + 1)");
+            "covariances of factor analysers must have shape (n, n_features, n_factors + 1)");
     return {static_cast<Index>(covariances.shape(0)), static_cast<Index>(covariances.shape(1)),
             static_cast<Index>(covariances.shape(2)) - 1, covariances.data()};
 }
@@ -130,7 +130,8 @@ Result<double> bound_update(const Target& target, const Letters& letters, const 
 
 Result<double> bound_update_factors(const Target& target, bool has_shared_loadings, const Contiguous<double, 1>& mass,
                                     const Contiguous<double, 3>& second, const Contiguous<double, 3>& current,
-                                    const Contiguous<double, 3>& projections, const Contiguous<double, 3>& posterior) {
+                                    const Contiguous<double, 3>& projections,
+                                    const Contiguous<double, 3>& posterior_covariances) {
     const LoadingsView view = view_loadings(current);
     const std::size_t count = current.shape(0), features = current.shape(1), n_factors = current.shape(2) - 1;
     const auto has_shape = [&](const Contiguous<double, 3>& array, std::size_t rows, std::size_t columns) {
@@ -139,11 +140,13 @@ Result<double> bound_update_factors(const Target& target, bool has_shared_loadin
     require(mass.size() == count, "mass must have shape (n,)");
     require(has_shape(second, features, n_factors + 1), "second must have the shape of current");
     require(has_shape(projections, n_factors, features), "projections must have shape (n, n_factors, n_features)");
-    require(has_shape(posterior, n_factors, n_factors), "posterior must have shape (n, n_factors, n_factors)");
+    require(has_shape(posterior_covariances, n_factors, n_factors),
+            "posterior_covariances must have shape (n, n_factors, n_factors)");
     NewArray<double> covariances({count, features, n_factors + 1});
     without_gil(1, [&](const Execution& execution) {
-        update(*target.kernels, has_shared_loadings, {mass.data(), second.data()}, view,
-               {projections.data(), posterior.data()}, execution.interrupt.listener(), covariances.data());
+        update_factors(*target.kernels, has_shared_loadings, {mass.data(), second.data()}, view,
+                       {projections.data(), posterior_covariances.data()}, execution.interrupt.listener(),
+                       covariances.data());
     });
     return covariances.release();
 }
@@ -184,7 +187,7 @@ void bind_algebra(nb::class_<Target>& type) {
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
              "Compute covariances of a structure from the scatter about the new means.")
         .def("update_factors", bound_update_factors, "has_shared_loadings"_a, "mass"_a, "second"_a, "current"_a,
-             "projections"_a, "posterior"_a,
+             "projections"_a, "posterior_covariances"_a,
              "Compute covariances [loadings | noise] of factor analysers from projected second moments.")
         .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a,
              "Compute covariances along other axes, if components share axes: (n, size).");

@@ -29,6 +29,7 @@ public:
           d_(n_features),
           q_(n_factors),
           listener_(listener),
+          poll_(listener),
           w_(zeros(d_)),
           u_(zeros(d_ * q_)),
           s_(zeros(q_)),
@@ -49,32 +50,35 @@ public:
     }
 
 private:
-    // Computes w, U, s, V and t = (1 + s^2)^(-1/2). Columns of U are 0 if s is 0. Returns false if a noise variance is
-    // subnormal, negative or infinite, or if the squares of the elements of diag(w) Lambda overflow.
+    // Computes w, U, s, V and t = (1 + s^2)^(-1/2). Returns false if a noise variance is subnormal, negative or
+    // infinite.
     bool decompose(const double* covariance) {
         for (Index i = 0; i < d_; ++i) w_[i] = covariance[i * (q_ + 1) + q_];
         if (!invert_roots(w_.data(), d_, w_.data())) return false;
-        double squares = 0;
-        for (Index i = 0; i < d_ * q_; ++i) {
-            u_[i] = covariance[i % d_ * (q_ + 1) + i / d_] * w_[i % d_];
-            squares += u_[i] * u_[i];
+        for (Index l = 0; l < q_; ++l) {
+            for (Index i = 0; i < d_; ++i) u_[l * d_ + i] = covariance[i * (q_ + 1) + l] * w_[i];
+            for (Index m = 0; m < q_; ++m) v_[l * q_ + m] = l == m;
         }
-        if (!std::isfinite(squares)) return false;
-        for (Index l = 0; l < q_ * q_; ++l) v_[l] = l % (q_ + 1) == 0;
         // Jacobi's method rotates the columns. Round 2 removes rounding errors of large columns from small columns.
         for (int round = 0; round < 2 && !has_orthogonal_columns(); ++round) {
             kernels_.principal_axes(q_, products_.data(), listener_, scratch_.doubles(), s_.data(), axes_.data());
             rotate(d_, u_);
             rotate(q_, v_);
         }
+        normalise();
+        return true;
+    }
+
+    // Divides each column by its length, and makes it orthogonal to the columns before it. Rotations have sorted the
+    // columns by length, largest first, unless the columns were orthogonal already. A column without length remains 0.
+    void normalise() {
         for (Index l = 0; l < q_; ++l) {
             s_[l] = std::sqrt(product(l, l));
             t_[l] = 1 / std::sqrt(1 + s_[l] * s_[l]);
-            for (Index i = 0; i < d_ && s_[l] > 0; ++i) u_[l * d_ + i] /= s_[l];
-            // After a round, the columns before column l are larger.
+            const double divisor = s_[l] > 0 ? s_[l] : 1;
+            for (Index i = 0; i < d_; ++i) u_[l * d_ + i] /= divisor;
             for (Index m = 0; m < l; ++m) add_multiple(-product(l, m), &u_[m * d_], d_, &u_[l * d_]);
         }
-        return true;
     }
 
     double product(Index l, Index m) const {
@@ -87,7 +91,7 @@ private:
     bool has_orthogonal_columns() {
         const double limit = std::sqrt(static_cast<double>(d_)) * std::numeric_limits<double>::epsilon();
         bool is_orthogonal = true;
-        for (Index l = 0; l < q_; ++l) {
+        for (Index l = 0; l < q_ && !poll_.is_cancelled((l + 1) * d_); ++l) {
             for (Index m = 0; m <= l; ++m) products_[l * q_ + m] = products_[m * q_ + l] = product(l, m);
             for (Index m = 0; m < l; ++m) {
                 const double sizes = std::sqrt(products_[l * (q_ + 1)]) * std::sqrt(products_[m * (q_ + 1)]);
@@ -101,7 +105,7 @@ private:
     void rotate(Index n, Values& columns) {
         std::copy_n(columns.begin(), n * q_, copy_.begin());
         std::fill(columns.begin(), columns.end(), 0.0);
-        for (Index l = 0; l < q_; ++l) {
+        for (Index l = 0; l < q_ && !poll_.is_cancelled(q_ * n); ++l) {
             for (Index m = 0; m < q_; ++m) add_multiple(axes_[m * q_ + l], &copy_[m * n], n, &columns[l * n]);
         }
     }
@@ -136,13 +140,13 @@ private:
     // Writes beta = V diag(s t^2) U' diag(w) and P = V diag(t^2) V'. Overwrites U by diag(w) U.
     void write_posterior(const LowRankWhiteningView& out) {
         std::fill_n(out.projections, q_ * d_, 0.0);
-        std::fill_n(out.covariances, q_ * q_, 0.0);
-        for (Index l = 0; l < q_; ++l) {
+        std::fill_n(out.posterior_covariances, q_ * q_, 0.0);
+        for (Index l = 0; l < q_ && !poll_.is_cancelled(q_ * (d_ + q_)); ++l) {
             for (Index i = 0; i < d_; ++i) u_[l * d_ + i] *= w_[i];
             for (Index m = 0; m < q_; ++m) {
                 const double scaled = v_[l * q_ + m] * t_[l] * t_[l];
                 add_multiple(scaled * s_[l], &u_[l * d_], d_, out.projections + m * d_);
-                add_multiple(scaled, &v_[l * q_], q_, out.covariances + m * q_);
+                add_multiple(scaled, &v_[l * q_], q_, out.posterior_covariances + m * q_);
             }
         }
     }
@@ -150,6 +154,7 @@ private:
     const KernelTable& kernels_;
     const Index d_, q_;
     const Listener listener_;
+    baseline::Poll poll_;
     Values w_, u_, s_, t_, v_, products_, axes_, copy_, logarithms_;
     const Buffer scratch_;
 };
@@ -163,37 +168,30 @@ struct FactorUpdate {
     Listener listener;
     double* out;
     const Index n = current.n, d = current.n_features, q = current.n_factors, size = d * (q + 1);
-    Values moments = zeros(n * q * q);  // E[f f'] of each component's factors f
-    Values inverse = zeros(q * q);      // an inverse Cholesky factor W
+    Values expected = zeros(n * q * q);  // E[f f'] of each component's factors f
+    Values inverse = zeros(q * q);       // an inverse Cholesky factor W
     Factoriser factoriser{kernels, q};
+    baseline::Poll poll{listener};
 
     void run() {
-        baseline::Poll poll(listener);
         for (Index k = 0; k < n; ++k) {
             for (Index i = 0; i < size; ++i) out[k * size + i] = sums.second[k * size + i] / sums.mass[k];
-            if (poll.is_cancelled(size * (q + 2))) return;
             expect_factors(k);
+            if (poll.is_cancelled()) return;
         }
-        if (has_shared_loadings) return fit_shared_loadings(poll);
+        if (has_shared_loadings) return fit_shared_loadings();
         for (Index k = 0; k < n && !poll.is_cancelled(size * q); ++k) fit_loadings(k);
     }
 
     double& noise(Index k, Index i) const { return out[k * size + i * (q + 1) + q]; }
 
-    // Computes E[f f'] = beta C + P, made exactly symmetric, where C (n_features, n_factors) is the cross moment of the
-    // rows and the factors.
+    // Computes E[f f'] = beta C + P, where C (n_features, n_factors) is the cross moment of the rows and the factors.
     void expect_factors(Index k) {
         const double *crossed = out + k * size, *projection = posterior.projections + k * q * d;
-        double* second = moments.data() + k * q * q;
-        std::copy_n(posterior.covariances + k * q * q, q * q, second);
-        for (Index l = 0; l < q; ++l) {
-            for (Index i = 0; i < d; ++i) {
-                for (Index m = 0; m < q; ++m) second[l * q + m] += projection[l * d + i] * crossed[i * (q + 1) + m];
-            }
-        }
-        for (Index l = 0; l < q; ++l) {
-            for (Index m = 0; m < l; ++m)
-                second[l * q + m] = second[m * q + l] = 0.5 * (second[l * q + m] + second[m * q + l]);
+        double* result = expected.data() + k * q * q;
+        std::copy_n(posterior.posterior_covariances + k * q * q, q * q, result);
+        for (Index l = 0; l < q && !poll.is_cancelled(d * q); ++l) {
+            for (Index i = 0; i < d; ++i) add_multiple(projection[l * d + i], crossed + i * (q + 1), q, result + l * q);
         }
     }
 
@@ -203,75 +201,71 @@ struct FactorUpdate {
         return factoriser(matrix, listener, inverse.data(), &log_abs_det);
     }
 
+    // Replaces a vector v by W v.
+    void whiten(double* vector) const {
+        for (Index l = q - 1; l >= 0; --l) {
+            double element = 0;
+            for (Index m = 0; m <= l; ++m) element += inverse[l * q + m] * vector[m];
+            vector[l] = element;
+        }
+    }
+
     // Computes the loadings C E[f f']^-1 L = C W' of a component, where E[f f'] = L L' and W = L^-1, and its noise.
     void fit_loadings(Index k) {
-        const bool is_regular = factorise(moments.data() + k * q * q);
+        if (!factorise(expected.data() + k * q * q)) {
+            std::fill_n(out + k * size, size, 0.0);
+            return;
+        }
         for (double* row = out + k * size; row < out + (k + 1) * size; row += q + 1) {
+            whiten(row);
             double rest = row[q];
-            for (Index l = q - 1; l >= 0; --l) {
-                double loading = 0;
-                for (Index m = 0; m <= l; ++m) loading += row[m] * inverse[l * q + m];
-                rest -= loading * loading;
-                row[l] = is_regular ? loading : 0;
-            }
-            row[q] = is_regular ? std::max(rest, kRoundingOfVariance * row[q]) : 0;
+            for (Index l = 0; l < q; ++l) rest -= row[l] * row[l];
+            row[q] = std::max(rest, kRoundingOfVariance * row[q]);
         }
     }
 
     // Computes loadings for all components, and the noise of each component; McNicholas & Murphy (2008), models CUU and
     // CUC. Let c_k be the cross moments of feature j in component k, and F_k = E[f f']. The loadings of feature j are
     // the weighted regression lambda = (sum_k r_k F_k)^-1 sum_k r_k c_k with r_k = N_k / psi_kj. They explain 2 lambda'
-    // c_k - lambda' F_k lambda of the variance in component k. Parameter expansion then multiplies the loadings by the
-    // Cholesky factor L = F W' of the mean F of all F_k with weights N_k, where W = L^-1.
-    void fit_shared_loadings(baseline::Poll& poll) {
-        Values loadings = zeros(d * q), mean = zeros(q * q), row = zeros(q), root = zeros(q * q);
+    // c_k - lambda' F_k lambda of the variance in component k. Parameter expansion then replaces lambda by L' lambda =
+    // W F lambda, where F = L L' is the mean of all F_k with weights N_k, and W = L^-1.
+    void fit_shared_loadings() {
+        Values loadings = zeros(d * q), mean = zeros(q * q), expanded = zeros(q);
         bool is_regular = true;
         for (Index i = 0; i < d && !poll.is_cancelled(n * q * (q + 1)); ++i) {
-            is_regular = fit_feature(i, mean, row, loadings.data() + i * q) && is_regular;
+            is_regular &= fit_feature(i, mean, loadings.data() + i * q);
         }
         std::fill(mean.begin(), mean.end(), 0.0);
         const double total = sum(sums.mass, n);
-        for (Index k = 0; k < n; ++k) {
-            for (Index l = 0; l < q * q; ++l) mean[l] += sums.mass[k] / total * moments[k * q * q + l];
-        }
-        is_regular = factorise(mean.data()) && is_regular;
-        for (Index l = 0; l < q; ++l) {
-            for (Index m = 0; m < q; ++m) {
-                for (Index o = 0; o < q; ++o) root[l * q + m] += mean[l * q + o] * inverse[m * q + o];
-            }
-        }
-        for (Index i = 0; i < d; ++i) {
-            std::fill(row.begin(), row.end(), 0.0);
-            for (Index l = 0; l < q; ++l) add_multiple(loadings[i * q + l], root.data() + l * q, q, row.data());
-            for (Index k = 0; k < n; ++k) std::copy(row.begin(), row.end(), out + k * size + i * (q + 1));
+        for (Index k = 0; k < n; ++k) add_multiple(sums.mass[k] / total, &expected[k * q * q], q * q, mean.data());
+        is_regular &= factorise(mean.data());
+        for (Index i = 0; i < d && !poll.is_cancelled(q * (q + n)); ++i) {
+            std::fill(expanded.begin(), expanded.end(), 0.0);
+            for (Index l = 0; l < q; ++l) add_multiple(loadings[i * q + l], &mean[l * q], q, expanded.data());
+            whiten(expanded.data());
+            for (Index k = 0; k < n; ++k) std::copy_n(expanded.begin(), q, out + k * size + i * (q + 1));
         }
         if (!is_regular) std::fill_n(out, n * size, 0.0);
     }
 
-    // Computes the loadings of feature i before parameter expansion, and the noise variances of the feature.
-    bool fit_feature(Index i, Values& matrix, Values& whitened, double* loadings) {
+    // Computes the loadings lambda of feature i, and the noise variances of the feature. Overwrites `matrix`.
+    bool fit_feature(Index i, Values& matrix, double* loadings) {
         std::fill(matrix.begin(), matrix.end(), 0.0);
-        std::fill(whitened.begin(), whitened.end(), 0.0);
-        std::fill_n(loadings, q, 0.0);
+        Values right = zeros(q);
         for (Index k = 0; k < n; ++k) {
             const double weight = sums.mass[k] / current.each[k * size + i * (q + 1) + q];
-            for (Index l = 0; l < q * q; ++l) matrix[l] += weight * moments[k * q * q + l];
-            for (Index l = 0; l < q; ++l) loadings[l] += weight * out[k * size + i * (q + 1) + l];
+            add_multiple(weight, &expected[k * q * q], q * q, matrix.data());
+            add_multiple(weight, out + k * size + i * (q + 1), q, right.data());
         }
         const bool is_regular = factorise(matrix.data());
-        for (Index l = 0; l < q; ++l) {
-            for (Index m = 0; m <= l; ++m) whitened[l] += inverse[l * q + m] * loadings[m];
-        }
-        std::fill_n(loadings, q, 0.0);
-        for (Index l = 0; l < q; ++l) {
-            for (Index m = 0; m <= l; ++m) loadings[m] += inverse[l * q + m] * whitened[l];
-        }
+        whiten(right.data());
+        for (Index l = 0; l < q; ++l) add_multiple(right[l], &inverse[l * q], l + 1, loadings);
         for (Index k = 0; k < n; ++k) {
-            const double *crossed = out + k * size + i * (q + 1), *second = moments.data() + k * q * q;
+            const double *crossed = out + k * size + i * (q + 1), *factors = &expected[k * q * q];
             double explained = 0;
             for (Index l = 0; l < q; ++l) {
                 double rest = 2 * crossed[l];
-                for (Index m = 0; m < q; ++m) rest -= second[l * q + m] * loadings[m];
+                for (Index m = 0; m < q; ++m) rest -= factors[l * q + m] * loadings[m];
                 explained += loadings[l] * rest;
             }
             noise(k, i) = std::max(noise(k, i) - explained, kRoundingOfVariance * noise(k, i));
@@ -286,16 +280,16 @@ void find_low_rank_whitening(const KernelTable& kernels, const LoadingsView& cov
                              const LowRankWhiteningView& out) {
     const Index d = covariances.n_features, q = covariances.n_factors, size = d * (q + 1);
     LowRankFactoriser factorise(kernels, d, q, listener);
-    baseline::Poll poll(listener);
-    for (Index k = 0; k < covariances.n && !poll.is_cancelled(6 * size * q); ++k) {
+    for (Index k = 0; k < covariances.n && !listener.ask(listener.self); ++k) {
         const LowRankWhiteningView own{out.factors + k * size, out.log_abs_det + k, out.projections + k * q * d,
-                                       out.covariances + k * q * q, out.failed + k};
+                                       out.posterior_covariances + k * q * q, out.failed + k};
         *own.failed = !factorise(covariances.each + k * size, own);
     }
 }
 
-void update(const KernelTable& kernels, bool has_shared_loadings, const FactorSumsView& sums,
-            const LoadingsView& current, const FactorPosteriorView& posterior, Listener listener, double* covariances) {
+void update_factors(const KernelTable& kernels, bool has_shared_loadings, const FactorSumsView& sums,
+                    const LoadingsView& current, const FactorPosteriorView& posterior, Listener listener,
+                    double* covariances) {
     FactorUpdate{kernels, has_shared_loadings, sums, current, posterior, listener, covariances}.run();
 }
 

@@ -13,15 +13,15 @@ struct LoadingsView {
 };
 
 struct FactorPosteriorView {
-    const double* projections;  // matrices beta, (n, n_factors, n_features)
-    const double* covariances;  // matrices P, (n, n_factors, n_factors)
+    const double* projections;            // matrices beta, (n, n_factors, n_features)
+    const double* posterior_covariances;  // matrices P, (n, n_factors, n_factors)
 };
 
 struct LowRankWhiteningView {
     double* factors;      // whitening factors [F | w] (see kernels/low_rank.hpp), (n, n_features, n_factors + 1)
     double* log_abs_det;  // log |det W| of each whitening factor W, (n,)
-    double *projections, *covariances;  // the arrays of `FactorPosteriorView`
-    bool* failed;                       // whether a covariance failed, so that its results must not be used, (n,)
+    double *projections, *posterior_covariances;  // the arrays of `FactorPosteriorView`
+    bool* failed;  // whether a covariance failed, so that its results must not be used, (n,)
 };
 
 // Computes the whitening factors, and the conditional means and covariances of the factors. A covariance fails if a
@@ -38,9 +38,10 @@ struct FactorSumsView {
 
 // Makes one EM step for loadings and noise variances, in which the factors are the missing data, from the covariances
 // `current`; `FactorAnalyzer` in families/factor_analyzer.py gives the sources. The loadings are separate for each
-// component, or shared by all components. If the step fails because E[f f'] is singular, the loadings and noise
-// variances are 0.
-void update(const KernelTable& kernels, bool has_shared_loadings, const FactorSumsView& sums,
-            const LoadingsView& current, const FactorPosteriorView& posterior, Listener listener, double* covariances);
+// component, or shared by all components. If E[f f'] is singular, the loadings and noise variances of the component
+// are 0; if the loadings are shared, the loadings and noise variances of all components are 0.
+void update_factors(const KernelTable& kernels, bool has_shared_loadings, const FactorSumsView& sums,
+                    const LoadingsView& current, const FactorPosteriorView& posterior, Listener listener,
+                    double* covariances);
 
 }  // namespace gaussmix

@@ -84,7 +84,7 @@ GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const
         const int lane = h * kPartLanes;
         Part z[R][kGroupVectors], t[kGroupVectors];
         GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) centre.offsets(rows, feature + i, lane, z[i]);
-        for (Index l = 0; l < n_factors && is_whole; ++l) {
+        for (Index l = 0; is_whole && l < n_factors; ++l) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) t[v] = Part::zero();
             GAUSSMIX_UNROLL for (int i = 0; i < R; ++i) {
                 const Part f = Part::broadcast(factor[i * centre.stride + l]);
@@ -117,9 +117,10 @@ inline void squared_distance(const double* rows, const double* mean, const doubl
                              Index n_factors, double* along, Vec (&squares)[kGroupVectors]) {
     const Centre centre{mean, factor + n_factors, n_factors + 1};
     const bool is_whole = n_features <= kTileHeight;
-    if (!is_whole) project(rows, centre, factor, n_features, n_factors, along);
-    for (Index i = 0; i < n_factors * kGroupRows && !is_whole; i += kLanes) {
-        (Vec::zero() - Vec::load(along + i)).store(along + i);
+    if (!is_whole) {
+        project(rows, centre, factor, n_features, n_factors, along);
+        for (Index i = 0; i < n_factors * kGroupRows; i += kLanes)
+            (Vec::zero() - Vec::load(along + i)).store(along + i);
     }
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     for (Index i = 0; i < n_features; i += kTileHeight) {

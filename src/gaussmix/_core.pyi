@@ -216,7 +216,7 @@ class Target:
         second: numpy.typing.NDArray[numpy.float64],
         current: numpy.typing.NDArray[numpy.float64],
         projections: numpy.typing.NDArray[numpy.float64],
-        posterior: numpy.typing.NDArray[numpy.float64],
+        posterior_covariances: numpy.typing.NDArray[numpy.float64],
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         Compute covariances [loadings | noise] of factor analysers from projected second moments.

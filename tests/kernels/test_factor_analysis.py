@@ -12,7 +12,7 @@ def covariances(rng, n, n_features, n_factors):
     return np.concatenate((loadings, rng.uniform(0.5, 2.0, (n, n_features, 1))), axis=2)
 
 
-@pytest.mark.parametrize(("n_features", "n_factors"), [(1, 1), (2, 1), (3, 2), (9, 4), (20, 19), (40, 3)])
+@pytest.mark.parametrize(("n_features", "n_factors"), [(1, 1), (2, 1), (3, 2), (9, 4), (15, 14), (2, 5)])
 def test_low_rank_factors_agree_with_forty_digits(target, n_features, n_factors, rng):
     each = covariances(rng, 3, n_features, n_factors)
     factors, log_abs_det, projections, posterior, failed = target.factorise_low_rank(each)
@@ -38,6 +38,29 @@ def test_low_rank_factors_agree_with_forty_digits(target, n_features, n_factors,
                 assert error <= 20 * n_features * EPS * (ratio if name == "precision" else 1.0) * size, name
             log_det = mpmath.log(mpmath.det(precision)) / 2
             assert abs(log_abs_det[k] - log_det) <= 20 * n_features * EPS * (1 + abs(log_det))
+
+
+@pytest.mark.parametrize("kind", ["loadings of very different sizes", "nearly parallel loadings"])
+def test_factors_of_nearly_dependent_loadings_are_accurate_and_orthogonal(target, kind, rng):
+    """The error of a squared distance is a few ε √(λ/ψ); see docs/develop/numerics.md."""
+    loadings, noise = rng.normal(size=(12, 6)), rng.uniform(0.5, 2.0, 12)
+    if kind == "nearly parallel loadings":
+        loadings = 1e3 * (loadings[:, :1] + 1e-5 * loadings)
+    else:
+        loadings *= 10.0 ** np.linspace(-6, 6, 6)
+    factors, *_, failed = target.factorise_low_rank(np.concatenate((loadings, noise[:, None]), axis=1)[None])
+    assert not failed.any()
+    directions = factors[0, :, :-1] / np.linalg.norm(factors[0, :, :-1], axis=0)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(6), atol=8 * EPS)
+    row = loadings @ rng.normal(size=6) + np.sqrt(noise) * rng.normal(size=12)
+    scaled = factors[0, :, -1] * row
+    whitened = scaled - factors[0, :, :-1] @ (factors[0, :, :-1].T @ scaled)
+    with mpmath.workdps(40):
+        left = mpmath.matrix(loadings.tolist())
+        exact = mpmath.lu_solve(left * left.T + mpmath.diag(noise.tolist()), mpmath.matrix(row.tolist()))
+        square = float((mpmath.matrix(row.tolist()).T * exact)[0])
+    ratio = np.sqrt((loadings**2 / noise[:, None]).sum())
+    assert abs(whitened @ whitened - square) <= 20 * EPS * ratio * square
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, np.nan, np.inf, 1e-310], ids=str)
@@ -94,6 +117,30 @@ def test_an_update_of_factor_analyzers_is_the_em_step_of_the_factors(target, n_f
     size = np.abs(products).max()
     np.testing.assert_allclose(loadings @ loadings.swapaxes(1, 2), products, atol=1e-11 * size)
     np.testing.assert_allclose(found[..., -1], noise, atol=1e-11 * size)
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_a_feature_that_a_factor_explains_keeps_a_noise_variance_above_rounding(target, is_pooled):
+    """In this Heywood case, the factor equals feature 0."""
+    scatter = np.array([[1.0, 0.5, 0.2], [0.5, 1.0, 0.1], [0.2, 0.1, 1.0]])
+    current = np.array([[[1.0, 1e-30], [0.5, 0.75], [0.2, 0.96]]])
+    _, _, projections, posterior, _ = target.factorise_low_rank(current)
+    second = np.concatenate((scatter @ projections[0].T, np.diag(scatter)[:, None]), axis=1)[None]
+    found = target.update_factors(is_pooled, np.ones(1), second, current, projections, posterior)
+    assert found[0, 0, -1] == 4 * EPS
+    np.testing.assert_allclose(found[0, 1:, -1], [0.75, 0.96], rtol=1e-14)
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_factors_without_second_moments_give_zeros_that_count_as_singular(target, is_pooled, rng):
+    current = covariances(rng, 2, 3, 2)
+    _, _, projections, posterior, _ = target.factorise_low_rank(current)
+    second = 3.0 * np.concatenate((projections.swapaxes(1, 2), np.ones((2, 3, 1))), axis=2)  # the scatter 3 I
+    second[1] = np.nan
+    found = target.update_factors(is_pooled, np.full(2, 3.0), second, current, projections, posterior)
+    failed = [is_pooled, True]
+    np.testing.assert_array_equal((found == 0).all(axis=(1, 2)), failed)
+    np.testing.assert_array_equal(target.factorise_low_rank(found)[-1], failed)
 
 
 def test_all_targets_give_the_same_bits(targets, rng):

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34432,
-    "cpp": 13333,
-    "tests": 33386,
+    "src": 34430,
+    "cpp": 13329,
+    "tests": 33425,
     "bench": 2594,
     "tools": 626,
     "files": 997,

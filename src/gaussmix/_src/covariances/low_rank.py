@@ -45,7 +45,7 @@ class LowRank(Covariances):
     @cached_property
     def _factorised(self) -> tuple[Array, Array, Array, Array]:
         """Return the arrays `factors` and `log_abs_det` of the whitening factors, then `posterior`."""
-        *results, failed = native_target().factorise_low_rank(np.ascontiguousarray(self.each))
+        *results, failed = native_target().factorise_low_rank(self.each)
         if failed.any():
             raise SingularCovarianceError(np.flatnonzero(failed))
         factors, log_abs_det, projections, posterior = results

@@ -49,9 +49,9 @@ class FactorAnalyzer(Family):
     -----
     An M-step runs one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
     cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
-    Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: it lets the factors have any covariance R and
-    then multiplies the loadings by R^½. If the noise is diagonal and nothing is shared, the diagonal of Σ_k equals the
-    variances of component k's rows exactly.
+    Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: it lets the factors have any covariance R = L Lᵀ
+    and then multiplies the loadings by L. If the noise is diagonal and nothing is shared, the diagonal of Σ_k equals
+    the variances of component k's rows exactly.
 
     Examples
     --------

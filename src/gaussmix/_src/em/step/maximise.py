@@ -104,9 +104,7 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     covariances = current_model.covariances
     if not frozen:
         return current_model.family.update(scatter, covariances)
-    is_moving = np.ones(current_model.n_components, dtype=bool)
-    is_moving[list(frozen)] = False
-    moving = np.flatnonzero(is_moving)
+    moving = np.delete(np.arange(current_model.n_components), list(frozen))
     if not moving.size:
         return covariances
     if covariances.is_shared:

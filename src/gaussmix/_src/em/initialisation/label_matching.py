@@ -19,7 +19,6 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
-from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.sources.base import Source
 
@@ -102,7 +101,12 @@ def _centred_components(centres: Array, whitening: Whitening | None) -> Paramete
 def _component_possibility(block: Block, n_components: int) -> Array:
     """Return the plausibility (0 to 1) of each component for each row, from the labels, (n_rows, n_components)."""
     log_prior = block.row_log_prior(n_components)
-    return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
+    if log_prior is None:
+        return np.ones((block.n_rows, n_components))
+    possible = np.asarray(log_prior == 0.0, dtype=np.float64)
+    uncertain = np.isfinite(log_prior) & (log_prior < 0.0)  # few or none, because most labels are certain
+    possible[uncertain] = exponential(log_prior[uncertain])
+    return possible
 
 
 def _partition_responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
@@ -133,11 +137,14 @@ def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array]
 
 def _label_agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
     """Sum, for each component and cluster, the weight of the cluster's rows whose label allows the component."""
-    agreement = np.zeros(())
+    from scipy.sparse import csr_array
+
+    agreement = csr_array((n_components, n_components))
     for piece in pieces((leaf.n_rows, n_components)):
         part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])
         possible = _component_possibility(part, n_components)
         if part.row_weight is not None:
             possible = possible * part.row_weight[:, None]
-        agreement = agreement + einsum("ik,ij->kj", possible, responsibilities(part))
-    return agreement
+        # Most rows have one possible component or one cluster. Dense products would take K times as long.
+        agreement = agreement + csr_array(possible).T @ csr_array(responsibilities(part))
+    return agreement.toarray()

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureIC, Mixture
+from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, Mixture
 from gaussmix._src.report.messages import SearchWarning
 
 NAME = "factor_analyzer"
@@ -74,8 +74,10 @@ def test_factor_analyzer_rejects_invalid_parameters(parameters, error, message):
 
 
 def test_fit_rejects_too_many_factors_and_precisions_init(rows):
-    with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6"):
+    with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6; lower n_factors"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(6)).fit(rows)
+    with pytest.raises(ValueError, match='the number of features, 1; set covariance_type="diag"'):
+        GaussianMixture(2, covariance_type=FactorAnalyzer(1)).fit(rows[:, :1])
     with pytest.raises(ValueError, match="covariance_type='factor_analyzer' does not support precisions_init"):
         GaussianMixture(2, covariance_type=NAME, precisions_init=np.eye(6)).fit(rows)
 
@@ -88,6 +90,31 @@ def test_a_constant_column_needs_a_positive_reg_covar(rows):
     with pytest.warns(RuntimeWarning, match=r"Column . \(counted from 0\) of X is constant"):
         gm = GaussianMixture(2, covariance_type=FactorAnalyzer(2), random_state=0).fit(constant)
     assert np.isfinite(gm.score_samples(constant)).all()
+
+
+@pytest.mark.parametrize(("n_factors", "is_determined"), [(1, True), (3, False)])
+def test_columns_that_are_never_observed_together_need_few_factors(n_factors, is_determined, rng):
+    """With 3 factors, 4 features may have any covariance, so the likelihood does not depend on one correlation."""
+    X = rng.normal(size=(300, 1)) * [1.0, 2.0, 1.5, 1.0] + 0.1 * rng.normal(size=(300, 4))
+    X[::2, 0] = X[1::2, 1] = np.nan
+    gm = GaussianMixture(1, covariance_type=FactorAnalyzer(n_factors), tol=1e-6, max_iter=1000)
+    if is_determined:
+        correlations = gm.fit(X).covariances_[0] / np.sqrt(np.multiply.outer(*2 * [np.diagonal(gm.covariances_[0])]))
+        assert correlations[0, 1] > 0.98
+    else:
+        with pytest.raises(ValueError, match=r"No row of X has values both in column 0 .* and column 1"):
+            gm.fit(X)
+
+
+@pytest.mark.parametrize("n_factors", [1, 2])
+def test_separate_fits_with_shared_noise_do_not_share_it_after_joining(n_factors, rng):
+    """With 2 factors, 3 features may have any covariance, so shared noise does not reduce the number of parameters."""
+    X, y = rng.normal(size=(400, 3)), np.repeat([0.0, 1.0], 200)
+    X[y == 1] *= 3
+    classifier = GaussianMixtureClassifier(1, covariance_type=FactorAnalyzer(n_factors, shared_noise=True))
+    assert classifier.fit(X, y).mixture_.covariances.shape == (2, 3, 3)  # not [Λ | ψ]
+    with pytest.raises(ValueError, match="covariance_type"):
+        classifier.fit(X, np.where(np.arange(400) % 5 == 0, np.nan, y))
 
 
 def test_two_equal_columns_are_reported_as_a_collapse(rows):

@@ -87,6 +87,20 @@ def test_posterior_gap_estimates_the_difference_from_the_exact_log_likelihood(na
     assert (exact.n_candidates, exact.posterior_gap) == (20, pytest.approx(0, abs=1e-12))
 
 
+def test_posterior_gap_includes_rows_far_from_all_of_their_candidates():
+    """Check narrow components: the candidates of two in 10,000 rows are wrong, so that samples rarely contain them."""
+    rng = np.random.default_rng(0)
+    means, widths = rng.uniform(0, 100, size=(1000, 20)), rng.gamma(2, 0.4, size=(1000, 20))
+    group = rng.integers(1000, size=30_000)
+    X, mixtures = means[group] + widths[group] * rng.normal(size=(30_000, 20)), []
+    parameters = {"covariance_type": "diag", "posterior": 8, "init_params": "tree"}
+    truncated = GaussianMixture(1000, callbacks=[lambda step: mixtures.append(step.mixture)], **parameters).fit(X)
+    outcome, before = truncated.outcome_, mixtures[-2].log_density(X).mean()
+    assert before - truncated.lower_bound_ > 0.005
+    assert outcome.posterior_gap == pytest.approx(before - truncated.lower_bound_, rel=1e-9)
+    assert outcome.posterior_gap_error < 1e-9
+
+
 def test_posterior_gap_includes_labels_and_noise(rows, rng):
     """Compare with the likelihood of exact EM, which continues from the fitted mixture."""
     labels = np.where(rng.random(len(rows)) < 0.3, rng.integers(20, size=len(rows)), -1)

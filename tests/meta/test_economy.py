@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34430,
+    "src": 34460,
     "cpp": 13329,
-    "tests": 33425,
+    "tests": 33457,
     "bench": 2594,
     "tools": 626,
     "files": 997,

@@ -83,7 +83,7 @@ class Ending:
         of moves that increased the likelihood; None without a search.
     search_gain : gain of the split-and-merge search over EM after the same initialisation, in nats per row, or None.
     n_candidates : maximum number of candidate components per row at the end of truncated EM; None if not truncated.
-    posterior_gap, posterior_gap_error : estimate, from sampled rows, of how far `lower_bound_` is below the
+    posterior_gap, posterior_gap_error : estimate, from distant and sampled rows, of how far `lower_bound_` is below the
         log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
     """
 

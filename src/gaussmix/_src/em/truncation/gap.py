@@ -1,8 +1,9 @@
-"""Estimate, from sampled rows, the difference between the log-likelihood and the free energy of truncated EM."""
+"""Estimate the difference between the log-likelihood and the free energy of truncated EM, from some of the rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
+# All gaps of this many rows that are most distant from their best candidate are computed. If the search for candidates
+# has missed all near components of a row, its gap is so large that a few such rows determine the mean.
+N_DISTANT_ROWS = 1024
 # A gap below this multiple of the log density counts as 0, because it may be a rounding error.
 GAP_ROUNDING = 1e-13
 MAX_PART_VALUES = 2**20  # approximate maximum number of values in memory at a time (8 MB)
@@ -26,7 +30,7 @@ MAX_PART_VALUES = 2**20  # approximate maximum number of values in memory at a t
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums weights, gaps and squared gaps of sampled rows.
+    """Task that sums weights and gaps of the most distant rows, and weights, gaps and squared gaps of sampled rows.
 
     The gap of a row is log p(x) minus the log density under the candidate components only.
 
@@ -34,11 +38,13 @@ class GapTask:
     ----------
     engine, parameters : engine and parameters of the fit.
     drawn_weight : weight that a sampled row represents, unless its own weight is larger.
+    distant_fraction : fraction of the rows of each leaf that count as distant.
     """
 
     engine: Any  # a `TruncatedEngine`, which modules of `em` cannot import
     parameters: Parameters
     drawn_weight: float
+    distant_fraction: float
 
     @property
     def key(self) -> tuple[Any, int]:
@@ -54,16 +60,32 @@ class GapTask:
         )
 
     def _sum_leaf(self, block: Block, candidates: NDArray[np.int32] | None) -> Sums:
-        """Return the sums of weights, weighted gaps and weighted squared gaps of the sampled rows of a leaf."""
+        """Return the sums over the distant rows of a leaf, and then the sums over its sampled rows."""
         drawn = np.flatnonzero(are_drawn(hashes(block), block.row_weight, self.drawn_weight))
-        rows = block.take(drawn, 0)
-        weight = np.maximum(rows.weight / self.drawn_weight, 1.0)
+        distant = np.empty(0, np.intp) if candidates is None else self._find_distant(block, candidates[: block.n_rows])
+        drawn = np.setdiff1d(drawn, distant, assume_unique=True)
+        weight = np.maximum(block.weight[drawn] / self.drawn_weight, 1.0)
+        gaps, distant_gaps = (self._gaps(block.take(some, 0), candidates, some) for some in (drawn, distant))
+        of_distant = float(block.weight[distant].sum()), float(block.weight[distant] @ distant_gaps)
+        return Sums([*of_distant, float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
+
+    def _find_distant(self, block: Block, candidates: NDArray[np.int32]) -> Indices:
+        """Return the rows with the largest distances from their best candidates, relative to conditional deviations."""
+        means, precisions = self.parameters.means, self.parameters.whitening.precision_diagonals()
+        precisions = np.broadcast_to(precisions, means.shape)
+        distances = np.empty(block.n_rows)
+        for some in _split(block.n_rows, means.shape[1]):
+            best = candidates[some, 0]
+            distances[some] = ((block.rows[some] - means[best]) ** 2 * precisions[best]).sum(axis=1)
+        return np.argsort(-distances, kind="stable")[: ceil(self.distant_fraction * block.n_rows)]
+
+    def _gaps(self, rows: Block, candidates: NDArray[np.int32] | None, indices: Indices) -> Array:
+        """Return the gaps of rows, whose candidates are at `indices`, (n_rows,)."""
         # Candidates are missing if no step was run with these components, or if the process that stored them was lost.
-        own = self.engine.find_candidates(rows, self.parameters) if candidates is None else candidates[drawn]
+        own = self.engine.find_candidates(rows, self.parameters) if candidates is None else candidates[indices]
         total = self._log_density(rows)
         gaps = total - self._log_density_of_candidates(rows, own)
-        gaps = np.where(gaps > GAP_ROUNDING * np.abs(total), gaps, 0.0)
-        return Sums([float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
+        return np.where(gaps > GAP_ROUNDING * np.abs(total), gaps, 0.0)
 
     def _log_density(self, rows: Block) -> Array:
         """Return log Σ_k p(x, k) of each row, in nats, (n_rows,)."""
@@ -102,9 +124,12 @@ def _split(count: int, n_values: int) -> list[NDArray[np.intp]]:
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
     """Estimate the difference between the log-likelihood and the free energy, with a standard error."""
-    drawn_weight = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
-    count, first, second = source.map_merge(GapTask(engine, parameters, drawn_weight))
-    mean = first / count if count else float("nan")
-    variance = max(second / count - mean**2, 0.0) if count else float("nan")
-    n_candidates, error = min(engine.n_candidates, len(parameters.means)), (variance / max(count, 1.0)) ** 0.5
-    return PosteriorGap(n_candidates, engine.n_drawn, mean, error)
+    total_weight = source.row_totals.total_weight
+    drawn_weight = max(1.0, source.n_rows / N_SAMPLED_ROWS) * total_weight / source.n_rows
+    distant_fraction = min(1.0, N_DISTANT_ROWS / source.n_rows)
+    sums = source.map_merge(GapTask(engine, parameters, drawn_weight, distant_fraction))
+    distant_weight, of_distant, count, first, second = sums
+    mean = first / count if count else 0.0
+    variance, rest = max(second / count - mean**2, 0.0) if count else 0.0, 1 - distant_weight / total_weight
+    gap, error = of_distant / total_weight + rest * mean, rest * (variance / max(count, 1.0)) ** 0.5
+    return PosteriorGap(min(engine.n_candidates, len(parameters.means)), engine.n_drawn, gap, error)

@@ -66,10 +66,10 @@ class NormalInverseWishart(Value):
         Weight κ ≥ 0 of `mean`, as a number of rows. With ``shrinkage=0``, means are not shrunk.
     scale : float or array-like (n_features,) or (n_features, n_features), default None
         Scale Λ, in data units². A number stands for the same value for every feature, and n_features values stand for
-        a diagonal matrix. Structures without orientation use only the diagonal of Λ. For "spherical" and EII, the prior
-        of the variance σ² is ∝ … exp(−λ / (2 σ²)), where λ is the mean of the diagonal. By default, Λ is the
-        covariance of the rows divided by K^(2 / n_features): only the diagonal for factor analysers, and the mean of
-        the diagonal for structures without orientation.
+        a diagonal matrix. Structures without orientation and factor analysers use only the diagonal of Λ. For
+        "spherical" and EII, the prior of the variance σ² is ∝ … exp(−λ / (2 σ²)), where λ is the mean of the diagonal.
+        By default, Λ is the covariance of the rows divided by K^(2 / n_features): only the diagonal for factor
+        analysers, and the mean of the diagonal for structures without orientation.
     dof : float, default None
         Degrees of freedom ν, above n_features − 1 for structures with covariance matrices, and above 0 for other
         structures. By default, ν is n_features + 2, or 3 for factor analysers.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussmix._src import plugins
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic
 from gaussmix._src.errors import Failure, unknown_name
-from gaussmix._src.interfaces.algebra import Algebra, FactorAlgebra
+from gaussmix._src.interfaces.algebra import Across, Algebra, FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
@@ -205,6 +205,8 @@ class Family(Value, ABC):
 
 def is_separate(family: Family, n_features: int) -> bool:
     """Return whether components share no covariance parameters, so that mixtures may be concatenated."""
+    if isinstance(family.free_algebra, FactorAlgebra):  # whose number of parameters is limited to that of a matrix
+        return Across.EQUAL not in family.free_algebra[:2]
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 

@@ -23,7 +23,7 @@ ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative t
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both of them."""
-    needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
+    needy = next((each for each in families if _has_free_covariances(each, source.n_features)), None)
     if not source.may_miss or needy is None:
         return
     differences = np.argwhere(source.collect(PairwiseObservedCounts).n_rows == 0)
@@ -33,6 +33,16 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
             f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one of "
             f'them, or use covariance_type="diag" instead of {needy.name!r}.'
         )
+
+
+def _has_free_covariances(family: Family, n_features: int) -> bool:
+    """Return whether no covariance of two features follows from the other covariances of a component.
+
+    Factor analysers with few factors determine the covariance of two features that are never observed together.
+    """
+    if family.kind.second is Second.PROJECTED:
+        return family.n_parameters(1, n_features) == Second.FULL.n_values(n_features)
+    return family.moment_spec(None).second is Second.FULL
 
 
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:

@@ -257,7 +257,8 @@ def check_supported(family: Family, n_features: int) -> None:
     """Raise ValueError if a covariance structure does not support `n_features` features."""
     reason = family.unsupported_reason(n_features)
     if reason is not None:
-        raise ValueError(f"{reason}.")
+        advice = reason.kind.advice[0] if n_features > 1 else 'set covariance_type="diag"'
+        raise ValueError(f"{reason}; {advice}.")
 
 
 def check_families(estimator: Any, n_features: int) -> list[Family]:

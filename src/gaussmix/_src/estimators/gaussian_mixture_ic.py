@@ -27,12 +27,11 @@ from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
 from gaussmix._src.fit.fit import BestRun
-from gaussmix._src.fit.fitted import Diagnosis, RowSummary
+from gaussmix._src.fit.fitted import Diagnosis, FitResult, RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.fit.selection import Selection
-from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report.messages import (
     INCOMPLETE_REPEATS,
     SearchWarning,
@@ -248,52 +247,62 @@ class GaussianMixtureIC(LikelihoodEstimator):
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
         tried, problem, plan = self._checked(X, sample_weight, options)
-        source = problem.data.raw_source
         if criterion == STABILITY:
             _check_repeats(tried, plan.starts)
-        if criterion == CROSS_VALIDATION and (n_rows := source.row_totals.n_positive) < n_folds:
+        if criterion == CROSS_VALIDATION and (n_rows := problem.data.raw_source.row_totals.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but X has only {n_rows} rows of positive weight.")
         selection = Selection(tried, problem, plan, self.n_jobs, options)
         results = yield from selection.results(criterion)
-        started = [result for result in results if result.was_started]
-        failed = [result.candidate.family for result in started if result.failure is not None]
-        causes, has_fit = SingularColumns.find(source, failed), any(each.criterion_inputs for each in results)
-        if not has_fit:
+        failed = [each.candidate.family for each in results if each.was_started and each.failure is not None]
+        causes = SingularColumns.find(problem.data.raw_source, failed)
+        if not any(each.criterion_inputs for each in results):
             raise candidates.nothing_fitted_error(results, causes.describe(self._names))
-        if criterion == CROSS_VALIDATION:
-            results, mean, error = yield from selection.cross_validate(results, n_folds)
-            index = candidates.select_within_error(results, mean, error)
-            more = {"cv": mean.tolist(), "cv_error": error.tolist()}
-        elif criterion == STABILITY:
-            index, more = _choose_stable(results, *(yield from selection.repeat_fits(n_folds)))
-        else:
-            index, more = candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
-        best, not_started = results[index], not_started_sentence(results)
+        results, index, columns = yield from _choose(selection, results, criterion, n_folds)
+        fitted, best_run = self._make_fitted(selection, results, index, causes, X, began)
+        table = candidates.make_table(results) | {"warning": self._warnings(selection, results, index)} | columns
+        self._finish(replace(fitted, results=table, best_index=index), options, best_run, X)
+        self._warn_of_failures(results, index, causes)
+        for sentence in parameters.one_feature_notes(self.covariance_type) if problem.source.n_features == 1 else ():
+            warn(sentence, SearchWarning)
+
+    def _make_fitted(
+        self,
+        selection: Selection,
+        results: Sequence[Result],
+        index: int,
+        causes: SingularColumns,
+        X: RowsLike,
+        began: float,
+    ) -> tuple[FitResult, BestRun]:
+        """Return the fit of the best candidate (`index`) and its best run, and issue warnings about this run."""
+        best, not_started, plan = results[index], not_started_sentence(results), selection.plan
         assert best.final_state is not None, "what failed is never chosen"
-        constant = find_ridge_columns(best.final_state.model, problem.objective.ridge, source)
-        table = candidates.make_table(results) | {"warning": self._warnings(selection, results, constant)} | more
         assert best.criterion_inputs is not None, "what has a run has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
-        row_summary = RowSummary.from_source(source, X, reached, began)
+        row_summary = RowSummary.from_source(selection.problem.data.raw_source, X, reached, began)
         best_run = BestRun(best.final_state, best.run_traces, selection.candidate_problem(best.candidate))
         plan = replace(plan, candidate=index, skip_reasons=plan.skip_reasons if not_started is None else {})
         fitted = make_fitted(best_run, plan, row_summary, self._names)
         assert fitted.outcome is not None, "the best candidate has been fitted"
         reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
         diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose(self._names)]
-        outcome = replace(fitted.outcome, reason=reason, diagnostics=diagnostics)
-        fitted = replace(fitted, outcome=outcome, results=table, best_index=index)
-        self._finish(fitted, options, best_run, X)
-        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
-            warn(not_started, SearchWarning)
-        sentence = dropped_sentence([each for each in results if each.was_started], best, causes.describe(self._names))
-        warn(sentence, SearchWarning)
-        for sentence in parameters.one_feature_notes(self.covariance_type) if source.n_features == 1 else ():
-            warn(sentence, SearchWarning)
+        return replace(fitted, outcome=replace(fitted.outcome, reason=reason, diagnostics=diagnostics)), best_run
 
-    def _warnings(self, selection: Selection, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Return the column "warning" of `results_`, which names nearly collapsed components of each candidate."""
-        sentences = list[str | None]()
+    def _warn_of_failures(self, results: Sequence[Result], index: int, causes: SingularColumns) -> None:
+        """Warn of candidates that were not started or that failed, if the best candidate (`index`) may be affected."""
+        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
+            warn(not_started_sentence(results), SearchWarning)
+        started = [result for result in results if result.was_started]
+        warn(dropped_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
+
+    def _warnings(self, selection: Selection, results: Sequence[Result], index: int) -> list[str | None]:
+        """Return the column "warning" of `results_`, which names nearly collapsed components of each candidate.
+
+        Constant columns are found in the fit of the best candidate (`index`).
+        """
+        problem, best, sentences = selection.problem, results[index].final_state, list[str | None]()
+        assert best is not None, "what failed is never chosen"
+        constant = find_ridge_columns(best.model, problem.objective.ridge, problem.data.raw_source)
         for result in results:
             weak = list[Diagnosis]()
             if result.final_state is not None and result.failure is None:
@@ -339,20 +348,32 @@ def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
         )
 
 
-def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """Return the index of the most stable candidate, and the columns for the table of results.
+def _choose(
+    selection: Selection, results: list[Result], criterion: str, n_folds: int
+) -> Generator[Result, None, tuple[list[Result], int, dict[str, list[Any]]]]:
+    """Choose the best candidate; yield the results of the further fits that the criterion needs.
 
-    `mean` and `error` (n_results,) are the mean and the standard deviation of the stability over pairs of repeated
-    fits.
+    Returns
+    -------
+    results : results of all candidates; with "cv", a result becomes a failure if a fit without one of the folds failed.
+    index : index of the best candidate.
+    columns : columns that the criterion adds to the table of results.
     """
-    mean = np.where([result.failure is None for result in results], mean, np.nan)
-    if np.isnan(mean).all():
-        raise NothingFitted(
-            f"{INCOMPLETE_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
-        )
-    is_peak = find_peaks([result.candidate for result in results], mean)
-    of_pairs = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
-    return candidates.select_lowest(results, -mean), of_pairs
+    if criterion == CROSS_VALIDATION:
+        results, mean, error = yield from selection.cross_validate(results, n_folds)
+        columns = {"cv": mean.tolist(), "cv_error": error.tolist()}
+        return results, candidates.select_within_error(results, mean, error), columns
+    if criterion == STABILITY:
+        mean, error = yield from selection.repeat_fits(n_folds)
+        mean = np.where([result.failure is None for result in results], mean, np.nan)
+        if np.isnan(mean).all():
+            raise NothingFitted(
+                f"{INCOMPLETE_REPEATS} any candidate by stability. Choose another criterion, or other n_components."
+            )
+        is_peak = find_peaks([result.candidate for result in results], mean)
+        columns = {"stability": mean.tolist(), "stability_sd": error.tolist(), "is_peak": is_peak}
+        return results, candidates.select_lowest(results, -mean), columns
+    return results, candidates.select_lowest(results, np.array(candidates.make_table(results)[criterion])), {}
 
 
 def as_single(selected: GaussianMixtureIC) -> GaussianMixture:

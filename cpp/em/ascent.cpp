@@ -112,58 +112,84 @@ private:
         std::vector<std::pair<Progress, double>> ends;
     };
 
+    // A round of split-and-merge moves, which are tried one after the other.
+    struct Round {
+        Ranking ranking;       // moves that have not been tried
+        Index patience;        // number of consecutive failed moves after which the round ends
+        Index n_at_once;       // number of moves that are judged at the same time
+        bool are_hopeless;     // whether the quick check has rejected all moves so far
+        Index n_failures = 0;  // number of consecutive failed moves
+        Indices touched = {};  // components that take part in moves of `helpful`
+        std::vector<Candidate> helpful = {};
+    };
+
     // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
     // gains. No component takes part in two of the returned moves. The function stops after `patience` consecutive
     // moves have failed.
     std::vector<Candidate> helpful_moves() {
-        std::vector<Candidate> result;
-        Indices touched;
-        Ranking ranking;
-        if (!task_.has_swaps) {
-            ranking = moves_.ranked();
-            work_ += work_of(kStepsOfRanking, task_.em);
-        }
-        const bool is_unpromising = !task_.has_swaps && moves_.best_split() < acceptance_.min_promised_gain;
-        const Index patience = is_unpromising ? std::max(kMinPatience, task_.patience / 2) : task_.patience;
-        const Index at_once = count_workers({execution_.n_threads, 1, work_of_move(), {}, {}}, execution_.n_threads);
-        bool is_over = false, are_hopeless = !task_.has_swaps;
-        for (Index n_failures = 0; !is_over;) {
-            std::vector<Candidate> tried;
-            const Index limit = are_hopeless ? std::min(patience, acceptance_.n_first_moves) : patience;
-            while (static_cast<Index>(tried.size()) < std::min({at_once, left_, limit - n_failures})) {
-                Candidate candidate;
-                if (!propose(ranking, touched, candidate.attempt)) break;
-                if (at_once > 1) candidate.ranking = ranking;
-                tried.push_back(std::move(candidate));
-            }
+        Round round = begin_round();
+        for (bool is_over = false; !is_over;) {
+            std::vector<Candidate> tried = propose_moves(round);
             if (execution_.interrupt.has_come() || tried.empty() || !compute_gains(tried)) break;
             for (Candidate& candidate : tried) {
-                --left_;
-                work_ += candidate.work;
                 const bool helps = candidate.gain.has_value();
-                n_failures = helps ? 0 : n_failures + 1;
-                are_hopeless &= candidate.is_hopeless;
-                const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // later moves were judged without this move, so they are judged again
-                    moves_.rewind(candidate.attempt.random);
-                    if (at_once > 1) ranking = std::move(candidate.ranking);
-                    touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
-                    result.push_back(std::move(candidate));
-                }
-                is_over = n_failures == patience || (are_hopeless && n_failures == acceptance_.n_first_moves) ||
-                          left_ <= 0 || work_ >= task_.max_work || (!result.empty() && is_whole);
-                if (helps || is_over) break;
+                is_over = record(round, candidate);
+                if (helps || is_over) break;  // later moves were judged without this move, so they are judged again
             }
         }
         const auto above = [](const Candidate& a, const Candidate& b) { return *a.gain > *b.gain; };
-        std::stable_sort(result.begin(), result.end(), above);
+        std::stable_sort(round.helpful.begin(), round.helpful.end(), above);
+        return std::move(round.helpful);
+    }
+
+    Round begin_round() {
+        const Index n_threads = execution_.n_threads;
+        const Index n_at_once = count_workers({n_threads, 1, work_of_move(), {}, {}}, n_threads);
+        if (task_.has_swaps) return {{}, task_.patience, n_at_once, false};
+        Ranking ranking = moves_.ranked();
+        work_ += work_of(kStepsOfRanking, task_.em);
+        const bool is_unpromising = moves_.best_split() < acceptance_.min_promised_gain;
+        const Index patience = is_unpromising ? std::max(kMinPatience, task_.patience / 2) : task_.patience;
+        return {std::move(ranking), patience, n_at_once, true};
+    }
+
+    // Returns the next moves of a round, which the threads judge at the same time: no more moves than could fail before
+    // the round ends.
+    std::vector<Candidate> propose_moves(Round& round) {
+        const Index limit = round.are_hopeless ? std::min(round.patience, acceptance_.n_first_moves) : round.patience;
+        const Index count = std::min({round.n_at_once, left_, limit - round.n_failures});
+        std::vector<Candidate> result;
+        while (static_cast<Index>(result.size()) < count) {
+            Candidate candidate;
+            if (task_.has_swaps) {
+                moves_.swap(candidate.attempt);
+            } else if (!moves_.move(round.ranking, round.touched, candidate.attempt)) {
+                break;
+            }
+            if (round.n_at_once > 1) candidate.ranking = round.ranking;
+            result.push_back(std::move(candidate));
+        }
         return result;
     }
 
-    bool propose(Ranking& ranking, const Indices& touched, Attempt& attempt) {
-        if (!task_.has_swaps) return moves_.move(ranking, touched, attempt);
-        moves_.swap(attempt);
-        return true;
+    // Records a judged move. If the move helps, the moves after it are tried again. Returns true if the round ends.
+    bool record(Round& round, Candidate& candidate) {
+        --left_;
+        work_ += candidate.work;
+        round.are_hopeless &= candidate.is_hopeless;
+        const Attempt& attempt = candidate.attempt;
+        const bool is_whole = static_cast<Index>(attempt.part.components.size()) == n_components_;
+        ++round.n_failures;
+        if (candidate.gain) {
+            round.n_failures = 0;
+            moves_.rewind(attempt.random);
+            if (round.n_at_once > 1) round.ranking = std::move(candidate.ranking);
+            round.touched.insert(round.touched.end(), attempt.touched.begin(), attempt.touched.end());
+            round.helpful.push_back(std::move(candidate));
+        }
+        return round.n_failures == round.patience ||
+               (round.are_hopeless && round.n_failures == acceptance_.n_first_moves) || left_ <= 0 ||
+               work_ >= task_.max_work || (!round.helpful.empty() && is_whole);
     }
 
     // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows

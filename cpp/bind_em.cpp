@@ -31,12 +31,16 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const Writable<double, 1>& covariances, const Maybe<1>& centre, const Maybe<2>& total,
                       const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
                       double previous_objective, Index max_steps, double seconds,
-                      const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness, int n_threads,
+                      const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness,
+                      const Prior& log_prior, const PriorIndices& prior_indices, int n_threads,
                       double log_noise_volume) {
     EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_noise_volume);
     task.is_incomplete = std::get<0>(incompleteness);
     require(!task.has_noise() || !(prior || task.is_incomplete), kNoiseAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
+    const Shape shape{task.n_components, task.rows.n_features, task.algebra.factor_shape(), false,
+                      Rule::soft,        task.algebra.second()};
+    task.row_prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;
@@ -109,8 +113,8 @@ void bind_em(nb::class_<Target>& type) {
     type.def("run_em", bound_run_em, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "total_weight"_a,
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous_objective"_a,
-             "max_steps"_a, "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a,
-             "log_noise_volume"_a = kInfinity,
+             "max_steps"_a, "seconds"_a, "prior"_a.none(), "incompleteness"_a, "log_prior"_a.noconvert().none(),
+             "prior_indices"_a.noconvert().none(), "n_threads"_a, "log_noise_volume"_a = kInfinity,
              "Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).")
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,

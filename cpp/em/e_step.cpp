@@ -40,7 +40,7 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
     const bool has_one_matrix = moments.has_one_matrix;
     const Shape shape{n_components_,  d_,         algebra_.factor_shape(),
                       has_one_matrix, Rule::soft, has_one_matrix ? Second::none : algebra_.second()};
-    StepView step_task{shape, task_.rows, row_weight_, {}, {}};
+    StepView step_task{shape, task_.rows, row_weight_, {}, {}, task_.row_prior};
     if (posterior_) {
         posterior_->update(mixture);
         std::copy_n(posterior_->log_weights(), n_components_, log_scale_.begin());
@@ -72,6 +72,7 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
                   false,         Rule::soft, is_trace ? Second::diagonal : algebra_.second()};
     task.rows = task_.rows;
     task.row_weight = task_.row_weight;
+    task.prior = task_.row_prior;
     task.error = task_.error;
     kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
     squares_.resize(is_trace ? n_components_ * d_ : 0);

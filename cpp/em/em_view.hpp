@@ -28,6 +28,7 @@ struct Limits {         // `LIMITS` in interfaces/parameters.py; Python runs the
 struct EmView {
     RowsView rows;
     RowWeightView row_weight;
+    PriorView row_prior;  // log prior probabilities of the components for each row
     double total_weight;
     Algebra algebra;
     Index n_components;

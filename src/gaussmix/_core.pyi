@@ -286,6 +286,8 @@ class Target:
         ]
         | None,
         incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
         n_threads: int,
         log_noise_volume: float = float("inf"),
     ) -> tuple[

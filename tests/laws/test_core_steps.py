@@ -88,11 +88,14 @@ def with_missing_values(rows, rng):
     return found
 
 
-# Arguments of the estimator and of `fit` for a prior, noise, or incomplete rows.
+# Arguments of the estimator and of `fit` for a prior, noise, labels, or incomplete rows.
 OPTIONS = {
     "prior": ({"prior": "default"}, {}),
     "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
     "noise": ({"noise": 0.3}, {}),
+    "labels": ({}, {"labels": np.tile([-1, -1, 0, 1, -1], 30)}),
+    "table of labels": ({"noise": 0.3}, {"labels": np.tile([[1.0, 0.2], [0.5, 1.0], [1.0, 1.0]], (50, 1))}),
+    "labels and missing": ({"prior": "default"}, {"is_missing": True, "labels": np.tile([-1, -1, 0, 1, -1], 30)}),
     "missing": ({}, {"is_missing": True}),
     "errors": ({}, {"error": np.full((150, 3), 0.2)}),
     "matrices": ({}, {"error": np.broadcast_to(np.diag([0.3, 0.2, 0.1]) + 0.05, (150, 3, 3))}),
@@ -103,14 +106,14 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 @families
 @pytest.mark.filterwarnings("ignore")
-def test_core_steps_with_priors_noise_or_incomplete_rows_equal_the_python_loop(family, case, rng):
+def test_core_steps_with_priors_noise_labels_or_incomplete_rows_equal_the_python_loop(family, case, rng):
     parameters, given = OPTIONS[case]
     rows = rng.normal(size=(150, 3)) + 2.5 * rng.integers(2, size=150)[:, None]
     rows = with_missing_values(rows, rng) if "is_missing" in given else rows
     estimator = GaussianMixture(2, covariance_type=family, max_iter=1, random_state=0, reg_covar=1e-3, **parameters)
-    problem, plan = checked(estimator, rows, 30 * rng.random(150), error=given.get("error"))
+    problem, plan = checked(estimator, rows, 30 * rng.random(150), given.get("labels"), given.get("error"))
     start = fit_of(problem, plan).final_state.model
-    assert problem.source.is_incomplete is bool(given)
+    assert problem.source.is_incomplete is bool(given.keys() & {"is_missing", "error"})
     check_steps(problem.source, problem.engine, start, problem.objective, case)
 
 

@@ -32,11 +32,9 @@ def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> 
 
     Only Python can reorder the rows between steps so that steps take less time (`complete/row_order.py`). For passes
     with less work than `MIN_ORDERED_WORK`, running all steps in C++ saves more time than reordering. The Python loop
-    runs the steps for rows with prior information about their components, and for structures with long M-steps.
+    runs the steps for structures with long M-steps.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
-    if block.log_prior is not None:
-        return False
     if n_components * n_features ** (2 if factor_shape is FactorShape.TRIANGULAR else 1) > MAX_COVARIANCE_VALUES:
         return False
     if structure.is_shared or block.n_rows * work_per_row(factor_shape, n_components, n_features) < MIN_ORDERED_WORK:
@@ -89,7 +87,8 @@ class CoreRuns:
         log_likelihood, objective, factors, log_abs_det = native_target().run_em(
             block.rows, block.row_weight, block.total_weight, structure, weights, means, covariances.reshape(-1),
             centre, scatter, settings.ridge, LIMITS, settings.tolerance, settings.previous_objective, n_steps,
-            MAX_CALL_SECONDS, settings.prior, (self.is_incomplete, block.error), self._n_threads, log_volume,
+            MAX_CALL_SECONDS, settings.prior, (self.is_incomplete, block.error),
+            block.log_prior, block.prior_indices, self._n_threads, log_volume,
         )  # fmt: skip
         whitening = _make_whitening(structure, factors, log_abs_det, means.shape[1]) if log_likelihood.size else None
         objective = log_likelihood if settings.prior is None else objective

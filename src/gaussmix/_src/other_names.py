@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
@@ -149,14 +150,20 @@ def check_attribute(estimator: Any, name: str) -> None:
         raise AttributeError(f"This {kind} has no cutoff_, because it was not fitted with trim.")
     if name[0] == "_" or hasattr(owner, name) or name in owner.__dataclass_fields__:
         return
+    other = _of_estimator(estimator.__class__, name)
+    if other:  # obj=None, so that Python adds no suggestion of its own
+        raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
+
+
+@lru_cache  # because `hasattr` calls this function, and similar names are slow to find
+def _of_estimator(owner: type[Any], name: str) -> str:
+    """Return what to use instead of an attribute that an estimator class does not have; "" if nothing is similar."""
     Mixture, bare = import_module("gaussmix").Mixture, name.removesuffix("_")
-    of_mixture = f"mixture_.{bare}" if bare in {*dir(Mixture), *Mixture.__dataclass_fields__} else None
+    of_mixture = f"mixture_.{bare}" if bare in {*dir(Mixture), *Mixture.__dataclass_fields__} else ""
     public = [each for each in (*dir(owner), *owner._attributes) if each[0] != "_"]
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
-    other = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
-    if other:  # obj=None, so that Python adds no suggestion of its own
-        raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
+    return known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:

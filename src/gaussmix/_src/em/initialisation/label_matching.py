@@ -142,9 +142,10 @@ def _label_agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_
     agreement = csr_array((n_components, n_components))
     for piece in pieces((leaf.n_rows, n_components)):
         part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])
-        possible = _component_possibility(part, n_components)
-        if part.row_weight is not None:
-            possible = possible * part.row_weight[:, None]
+        # Rows without a label allow all components, so they do not affect the matching.
+        is_known = np.ones(part.n_rows, bool) if part.prior_indices is None else part.prior_indices >= 0
+        possible = _component_possibility(part.take(np.flatnonzero(is_known), part.first_row), n_components)
+        possible *= part.weight[is_known, None]
         # Most rows have one possible component or one cluster. Dense products would take K times as long.
-        agreement = agreement + csr_array(possible).T @ csr_array(responsibilities(part))
+        agreement = agreement + csr_array(possible).T @ csr_array(responsibilities(part)[is_known])
     return agreement.toarray()

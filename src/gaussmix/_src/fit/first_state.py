@@ -12,7 +12,7 @@ from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.kmeans import MIN_COMPLETE_FRACTION
+from gaussmix._src.em.initialisation.kmeans import request_search
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
@@ -266,8 +266,8 @@ class FirstState:
         """Return the partition of the rows by the initialisation `start_name`, without regard to known labels."""
         problem, plan, data = self.problem, self.plan, self.problem.data
         engine, n_components = problem.engine, problem.n_components
+        sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
         if data.trimming is None:
-            sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
             if start_name == "tree":
                 sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=sample.unit)
             return load_start(start_name)(sample, engine, n_components, plan.rng)
@@ -277,10 +277,7 @@ class FirstState:
         partition = data.trimming.start_partition(
             start_name, data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline
         )
-        complete = data.scaled_sample.complete_rows
-        if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
-            return partition
-        return replace(partition, search_rows=complete, search_seed=int(plan.rng.integers(2**63)))
+        return request_search(partition, sample, plan.rng) if start_name == "search" else partition
 
     def _source_from_user(self) -> Source:
         """Return the rows with the labels or responsibilities that the user passed or the user's function returned."""

@@ -68,14 +68,16 @@ def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np
 def kmeans_and_search(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model.
+    """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model."""
+    return request_search(kmeans(sample, engine, n_components, rng), sample, rng)
 
-    The search uses only complete rows, and is not made if there are few complete rows.
-    """
-    result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
+
+def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
+    """Request a split-and-merge search on the complete rows of the sample, unless there are few complete rows."""
+    complete = sample.complete_rows
     if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
-        return result
-    return replace(result, search_rows=complete, search_seed=int(rng.integers(2**63)))
+        return partition
+    return replace(partition, search_rows=complete, search_seed=int(rng.integers(2**63)))
 
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:

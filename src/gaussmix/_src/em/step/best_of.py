@@ -141,7 +141,7 @@ def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, E
 
 def _cannot_win(state: EMState, best: float) -> bool:
     """Return whether a run can no longer become the best run."""
-    return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
+    return _has_ended(state) or _attainable_objective(state.trace) < best
 
 
 def _model_divergences(models: list[Model]) -> Array:

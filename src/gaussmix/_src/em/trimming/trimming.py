@@ -170,10 +170,9 @@ class TrimmedSource(Source):
             return last
         left_out = self._fraction * self._source.row_totals.total_weight
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
-        has_bounds = last is not None and not (self.is_incomplete or self.is_on_device)
-        known = last.log_density.parameters if last is not None and has_bounds else None
-        bounds = None if known is None else bound_log_densities(known, parameters)
-        task, rule = log_density, None
+        task, rule, bounds = log_density, None, None
+        if last is not None and not (self.is_incomplete or self.is_on_device):
+            bounds = bound_log_densities(last.log_density.parameters, parameters)
         if last is not None and bounds is not None:
             between = last.rule.cutoff - CUTOFF_MARGIN, last.rule.tie_upper + CUTOFF_MARGIN
             task = replace(log_density, exact_below=between[1], bound_function=bounds)

@@ -151,7 +151,7 @@ def expectation(
     for k in map(int, np.flatnonzero(weights)):
         shifted = [_about(model, p.means[k]) for model in models]
         n_own = max(2, int(np.ceil(n_draws * weights[k])))
-        mean, squared_error = mean_and_error(partial(draw_values, k, shifted), n_own, p.n_features)
+        mean, squared_error = mean_and_squared_error(partial(draw_values, k, shifted), n_own, p.n_features)
         value += float(weights[k]) * mean
         variance += float(weights[k]) ** 2 * squared_error
     return Estimate(value, float(np.sqrt(variance)))
@@ -164,7 +164,7 @@ def _about(model: Model, origin: Array) -> Model:
     return replace(model, means=means)
 
 
-def mean_and_error(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
+def mean_and_squared_error(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
     """Return the mean of `n_draws` ≥ 2 numbers that `draw` returns, and the squared standard error of the mean.
 
     The argument of `draw` is the number of rows in a block; the block size depends on the number of features. The means

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._src.checks import check_count
 from gaussmix._src.covariances import Dense
@@ -14,10 +13,9 @@ from gaussmix._src.families.base import unconstrained
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.mixture.compare.gaussians import MAX_DISTANCE, Gaussians, kl_divergences
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, pieces
+from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.threads import one_blas_thread
 
-Labels = NDArray[np.intp]
 _MAX_REFINEMENTS = 100
 
 
@@ -44,7 +42,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
 
 @one_blas_thread()
-def _merged(parts: Gaussians, n_components: int) -> Labels:
+def _merged(parts: Gaussians, n_components: int) -> Indices:
     """Merge components by Runnalls' rule; return the merged component's index for each original component, (n,)."""
     live = _RemainingComponents.from_parts(parts)
     n = len(parts.weights)
@@ -83,7 +81,7 @@ class _RemainingComponents:
         weights, means, covariances = (np.array(each) for each in (parts.weights, parts.means, parts.covariances))
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
-    def costs(self, i: int, others: Labels) -> Array:
+    def costs(self, i: int, others: Indices) -> Array:
         """Return costs (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| of merging components i and j.
 
         P_ij is the covariance of the union of component i and a component j in `others`; see eq. 16 of Runnalls (2007).
@@ -94,7 +92,7 @@ class _RemainingComponents:
         costs: Array = self.weights[i] * (gained - self.log_dets[i])
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
-    def _log_dets(self, i: int, others: Labels) -> Array:
+    def _log_dets(self, i: int, others: Indices) -> Array:
         """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because C is better conditioned than P_ij = C + s δδᵀ.
 
         C is a weighted mean of the covariances of components i and j, and δ is the difference of their means.
@@ -116,7 +114,7 @@ class _RemainingComponents:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # the caller checks whether the result is finite
-def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
+def _joined(parts: Gaussians, labels: Indices) -> Gaussians:
     """Merge the components with the same label into one component that has their overall mean and covariance."""
     weights = np.zeros(int(labels.max()) + 1)
     np.add.at(weights, labels, parts.weights)
@@ -130,7 +128,7 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
     return Gaussians(weights, means, covariances)
 
 
-def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
+def _refined(parts: Gaussians, labels: Indices) -> Gaussians:
     """Reassign components to lower Σ_i w_i KL(p_i‖merged), so that no merged component loses all its components."""
     merged = _joined(parts, labels)
     for _ in range(_MAX_REFINEMENTS):

@@ -31,7 +31,7 @@ from gaussmix._src.numerics.arrays import Array, copied
 from gaussmix._src.version import package_version
 
 MIXTURES_VERSION = 1
-_GROUP_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
+GROUP_TENSORS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
 _KEY_TYPES = (str, int, float, type(None))
 
 
@@ -49,11 +49,11 @@ class MixturesRecord:
 
     def invalid_reason(self) -> str | None:
         """Return the reason why the mixtures are invalid, as the end of a sentence; None if all mixtures are valid."""
-        weights, means, covariances = (self.tensors[name] for name in _GROUP_TENSORS[:3])
+        weights, means, covariances = (self.tensors[name] for name in GROUP_TENSORS[:3])
         n_groups = len(self.keys)
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
             return f"its tensors don't have {n_groups} groups along their first axis"
-        if any(self.tensors[name].ndim != 1 for name in _GROUP_TENSORS[3:]) or len(set(self.keys)) != n_groups:
+        if any(self.tensors[name].ndim != 1 for name in GROUP_TENSORS[3:]) or len(set(self.keys)) != n_groups:
             return "two of its groups have the same key, or a group has several numbers of steps"
         n_iter = self.tensors["n_iter"]
         are_counts = (n_iter == np.clip(np.rint(n_iter), 0, 2.0**53)).all()
@@ -72,7 +72,7 @@ class MixturesRecord:
     def _are_sound(self) -> bool:
         """Return whether all mixtures are valid; one check of all mixtures is faster than a check of each mixture."""
         has_mixture = [i not in self.errors for i in range(len(self.keys))]
-        weights, means, covariances = (self.tensors[name][has_mixture] for name in _GROUP_TENSORS[:3])
+        weights, means, covariances = (self.tensors[name][has_mixture] for name in GROUP_TENSORS[:3])
         shape = means.shape[1:]
         if weights.shape[1] != shape[0] or not means.size or covariances.shape[1:] != self.family.shape(*shape):
             return False
@@ -109,7 +109,7 @@ def write(target: PathOrFile, record: MixturesRecord) -> None:
         "errors": sorted(record.errors.items()),
         "notes": sorted((i, list(notes)) for i, notes in record.notes.items()),
     }
-    write_whole(target, header, {name: record.tensors[name] for name in _GROUP_TENSORS})
+    write_whole(target, header, {name: record.tensors[name] for name in GROUP_TENSORS})
 
 
 def read(target: PathOrFile) -> MixturesRecord:
@@ -118,7 +118,7 @@ def read(target: PathOrFile) -> MixturesRecord:
 
 
 def _record(header: Header, tensors: Tensors) -> MixturesRecord:
-    if set(tensors) != set(_GROUP_TENSORS):
+    if set(tensors) != set(GROUP_TENSORS):
         raise Damaged("required arrays are missing, or there are unknown arrays")
     name = get_value(header, "family", str)
     family = build_family(name, get_value(header, "family_options", dict))

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats import mixtures_file
-from gaussmix._src.formats.mixtures_file import MixturesRecord
+from gaussmix._src.formats.mixtures_file import GROUP_TENSORS, MixturesRecord
 from gaussmix._src.formats.record import PathOrFile
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, frozen
 from gaussmix._src.numerics.threads import cached_property
-
-_GROUP_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lower_bound")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +89,7 @@ class Mixtures(Sequence[Mixture]):
         """Return whether all fields are equal, where NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
-        pairs = ((getattr(self, name), getattr(other, name)) for name in _GROUP_ARRAYS)
+        pairs = ((getattr(self, name), getattr(other, name)) for name in GROUP_TENSORS)
         return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _plain(self) -> tuple[Any, ...]:
@@ -165,7 +163,7 @@ class Mixtures(Sequence[Mixture]):
         ValueError : a key is neither a string nor a finite number, or the covariance structure is not registered.
         OSError : the file cannot be written.
         """
-        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _GROUP_ARRAYS}
+        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in GROUP_TENSORS}
         errors = {self._positions[key]: sentence for key, sentence in self.errors.items()}
         notes = {self._positions[key]: sentences for key, sentences in self.notes.items()}
         mixtures_file.write(path, MixturesRecord(self.family, arrays, self.keys, errors, notes, self.feature_names))
@@ -178,7 +176,7 @@ class Mixtures(Sequence[Mixture]):
         `Mixture.load`.
         """
         record = mixtures_file.read(path)
-        kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}
+        kinds: dict[str, Any] = dict.fromkeys(GROUP_TENSORS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}
         arrays: dict[str, Any] = {name: record.tensors[name].astype(kind, copy=False) for name, kind in kinds.items()}
         errors = {record.keys[nth]: sentence for nth, sentence in record.errors.items()}
         notes = {record.keys[nth]: sentences for nth, sentences in record.notes.items()}

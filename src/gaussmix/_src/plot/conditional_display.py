@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.estimators.regressor import as_regressor
-from gaussmix._src.mixture.features import feature_index
+from gaussmix._src.mixture.features import Feature, feature_index
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display, checked_masses
 from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Feature, choose_names, get_mixture, join_targets, make_subject, noise_weight
+from gaussmix._src.plot.subject import choose_names, get_mixture, join_targets, make_subject, noise_weight
 
 _GRID_SIZE = 201
 

@@ -14,14 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 from gaussmix._src.checks import check_real
 from gaussmix._src.errors import ParameterTypeError, counted, invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
-from gaussmix._src.mixture.features import check_order, feature_index
+from gaussmix._src.mixture.features import Feature, check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.validation.rows import check_row_weight
 
 _PIECE_VALUES = 2**24  # maximum number of responsibilities that are computed at the same time
-Feature = int | str
 Features = Feature | Sequence[Feature] | None
 MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is still legible
 

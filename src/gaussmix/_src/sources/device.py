@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ from gaussmix._src.numerics.device_array import (
 )
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, BadCell, unit_of_weights
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Change, S, Source, T, Task, renumbered
-from gaussmix._src.sources.row_statistics import Cells, RowStatistic
+from gaussmix._src.sources.base import Change, F, S, Source, T, Task, renumbered
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.sources.survey import sampled
-
-F = TypeVar("F", bound=RowStatistic)
 
 
 class DeviceSource(Source):

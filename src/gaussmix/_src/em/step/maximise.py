@@ -98,20 +98,17 @@ def next_model(
 def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
     """Update the covariances of all components except frozen and fixed components.
 
-    If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
-    the shared value, because a step with their contributions could lower the likelihood.
+    If components share only a part of their covariances (such as the volume), frozen and fixed components do not
+    contribute to the shared part, because a step with their contributions could lower the likelihood. If components
+    share the whole covariance, all components contribute, because the scatter is already pooled.
     """
-    covariances = current_model.covariances
-    if not frozen:
-        return current_model.family.update(scatter, covariances)
+    family, covariances = current_model.family, current_model.covariances
     moving = np.delete(np.arange(current_model.n_components), list(frozen))
     if not moving.size:
         return covariances
-    if covariances.is_shared:
-        return current_model.family.update(scatter, covariances)
-    return covariances.replace_components(
-        moving, current_model.family.update(scatter.part(moving), covariances.take(moving))
-    )
+    if covariances.is_shared or not frozen:
+        return family.update(scatter, covariances)
+    return covariances.replace_components(moving, family.update(scatter.part(moving), covariances.take(moving)))
 
 
 def anchor_cancellation(anchor: Array, model: Model) -> float:

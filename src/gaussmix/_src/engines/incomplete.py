@@ -140,7 +140,7 @@ class IncompleteEngine(CompleteEngine):
         return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
-        """Return the conditional means and covariances of complete rows without measurement errors.
+        """Return the mean and covariance of the true values of each row, given its observed and measured values.
 
         The arrays have the shapes (n_rows, n_features) and (n_rows, n_features, n_features).
         """

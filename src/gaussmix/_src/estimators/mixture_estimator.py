@@ -494,7 +494,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         X : (n_samples, n_features), the drawn rows, in data units.
-        y : (n_samples,), the index of the component from which each row was drawn.
+        y : (n_samples,), the index of the component from which each row was drawn; −1 for noise.
 
         Raises
         ------

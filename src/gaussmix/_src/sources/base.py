@@ -122,7 +122,7 @@ class Source(ABC):
 
     @cached_property
     def whole(self) -> Block | None:
-        """Return all rows as one block; None if there are more than 65,520 rows."""
+        """Return all rows as one block if they are one array in memory, or at most 65,520 rows; otherwise None."""
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:

@@ -52,7 +52,7 @@ class Store:
         return result.is_file if result.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
-        """Return the files in a folder and in `depth - 1` levels of subfolders, or in all levels if `depth` is None."""
+        """Return at least the files in a folder and in `depth - 1` levels of subfolders; in all levels for None."""
         from pyarrow.fs import FileSelector
 
         result = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))

@@ -14,7 +14,6 @@ from gaussmix._src.em.step.best_of import is_higher
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
-from gaussmix._src.sources.array import ArraySource
 
 CONDENSED_STEP_FACTOR = 10  # factor on the step limit for condensed rows, because their steps are 20 times faster
 
@@ -87,7 +86,7 @@ class VariationalMoves:
         ):
             return result
         partition = load_start("kmeans")(rows, problem.engine, n_components, plan.rng)
-        first = InitialMoments(ArraySource(rows.rows, rows.weight), problem.engine, n_components, partition)
+        first = InitialMoments(rows.as_source(problem.source), problem.engine, n_components, partition)
         start = first.model(problem.family, problem.objective)
         other = replace(moves, max_components=1).improve_column(start, rows, stopping)
         if other is not None and abs(other[1] - result[1]) > MAX_BOUND_DIFFERENCE * moves.objective.total_weight:

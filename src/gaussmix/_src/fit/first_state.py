@@ -38,7 +38,6 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component, used by the initialisation "tree"
@@ -245,22 +244,15 @@ class FirstState:
         some = data.condensed_rows if has_births else None
         if isinstance(start, str) and some is not None:  # birth moves read only condensed rows
             partition = load_start(start)(some, problem.engine, 1, plan.rng)
-            source = ArraySource(some.rows, some.weight)
+            source = some.as_source(source)
         elif isinstance(start, str):
             partition = self._match_labels(self._make_partition(start), source)
-            sample_moments = self._moments(data.trim_source(self._sample_source(source)), partition)
+            sample_moments = self._moments(data.trim_source(data.sample.as_source(source)), partition)
         elif isinstance(start, Partition):
             partition = start
         else:
             partition, source = Partition(), self._source_from_user()
         return StartDraw(self._moments(source, partition), sample_moments, plan.rng.bit_generator.state)
-
-    def _sample_source(self, source: Source) -> ArraySource:
-        """Return the sample used for initialisation, whose values may be missing if values of `source` may."""
-        sample = self.problem.data.sample
-        rows = ArraySource(sample.rows, sample.weight)
-        rows.may_miss = source.may_miss
-        return rows
 
     def _make_partition(self, start_name: str) -> Partition:
         """Return the partition of the rows by the initialisation `start_name`, without regard to known labels."""
@@ -307,7 +299,8 @@ class FirstState:
             return None
         rows, moments = problem.source, draw.moments
         if uses_sample:
-            rows, moments = problem.data.trim_source(self._sample_source(problem.source)), draw.sample_moments
+            sample = problem.data.sample.as_source(problem.source)
+            rows, moments = problem.data.trim_source(sample), draw.sample_moments
         try:
             start = moments.model(problem.family, objective, rows, stopping.tolerance)
         except SingularCovarianceError:

@@ -100,8 +100,7 @@ class TrainingData:
         if source.n_features > 1 or source.is_incomplete:
             return None
         subset = initialisation.condensation.condense_rows(self.sample)
-        total = source.row_totals.total_weight / self.weight_unit
-        return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
+        return subset.with_total_weight(source.row_totals.total_weight / self.weight_unit)
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
         """Yield subsamples of increasing size, each with a total weight in proportion to its number of rows.
@@ -115,9 +114,8 @@ class TrainingData:
             sizes.append(sizes[-1] // SUBSAMPLE_GROWTH)
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
-                subset = self.sample.subsample(size, rng)
                 weight = size / source.n_rows * source.row_totals.total_weight / self.weight_unit
-                yield replace(subset, weight=subset.weight * (weight / subset.weight.sum()))
+                yield self.sample.subsample(size, rng).with_total_weight(weight)
 
     @cached_property
     def default_ridge(self) -> Array:

@@ -32,7 +32,6 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 # After births, EM stops when a step raises the bound by less than this number of nats per row.
@@ -93,10 +92,8 @@ class BirthMergeMoves:
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
         """Return an object that makes moves on the given sample of rows instead of on all rows."""
-        source = ArraySource(sample.rows, sample.weight)
-        source.may_miss = self.source.may_miss
         objective = replace(self.objective, total_weight=self.objective.weight_unit * float(sample.weight.sum()))
-        return replace(self, source=source, objective=objective, sample=sample)
+        return replace(self, source=sample.as_source(self.source), objective=objective, sample=sample)
 
     @cached_property
     def _birth_proposals(self) -> BirthProposals:
@@ -256,9 +253,7 @@ class BirthMergeMoves:
         if self.source.n_rows <= MAX_ESTIMATION_ROWS:
             return self.source
         sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
-        source = ArraySource(sample.rows, sample.weight * (self.source.row_totals.total_weight / sample.weight.sum()))
-        source.may_miss = self.source.may_miss
-        return source
+        return sample.with_total_weight(self.source.row_totals.total_weight).as_source(self.source)
 
     def merge_sums(
         self, source: Source, posterior: VariationalPosterior, pairs: Indices, candidates: Indices

@@ -13,6 +13,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
+from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 MIN_RELATIVE_WEIGHT = 1e-9  # rows whose weight is below this fraction of the mean weight are negligible
@@ -58,6 +59,16 @@ class DistinctRows:
     def in_unit(self) -> DistinctRows:
         """Return the sample with its rows divided by `unit`."""
         return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
+
+    def as_source(self, original: Source) -> ArraySource:
+        """Return a source of these rows, in which values may be missing if values of the source `original` may."""
+        source = ArraySource(self.rows, self.weight)
+        source.may_miss = original.may_miss
+        return source
+
+    def with_total_weight(self, total: float) -> DistinctRows:
+        """Return the same rows with weights whose sum is `total`."""
+        return replace(self, weight=self.weight * (total / self.weight.sum()))
 
     def _select(self, chosen: Any) -> DistinctRows:
         return DistinctRows(self.rows[chosen], self.weight[chosen], unit=self.unit)

@@ -63,7 +63,7 @@ std::optional<State> ColumnEm::after_steps(Mixture mixture) const {
 }
 
 bool ColumnEm::converge(State& state, double tolerance) const {
-    const std::ptrdiff_t n_empty = count_empty(state.model);
+    const Index n_empty = count_empty(state.model);
     // `after` is the last mixture that an EM step, and not an extrapolation, has computed.
     Mixture current = state.model, after = current;
     double bound_before = 0;  // lower bound before the EM step that led to `after`, if `current` is an extrapolation
@@ -104,7 +104,7 @@ Values ColumnEm::log_scale(const Mixture& mixture) const {
     return result;
 }
 
-std::ptrdiff_t ColumnEm::count_empty(const Mixture& mixture) const {
+Index ColumnEm::count_empty(const Mixture& mixture) const {
     return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                          [&](double weight) { return prior_.total_weight * weight < kEmpty; });
 }

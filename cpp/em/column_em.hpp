@@ -40,7 +40,7 @@ public:
 
     // Counts empty components. If a component becomes empty, EM stops, because deleting the component may raise the
     // lower bound.
-    std::ptrdiff_t count_empty(const Mixture& mixture) const;
+    Index count_empty(const Mixture& mixture) const;
 
     // Returns the log density of each component at its mean, up to a common constant, with the expected log weights of
     // variational Bayes. `mixture` must come from an EM step, so that its whitening factors are known.

@@ -54,7 +54,7 @@ public:
                 if (is_at_end && !(state->bound > before)) break;
                 bound_after_last = state->bound;
                 const Index n_components = size(state->model);
-                const std::ptrdiff_t n_empty = em_.count_empty(state->model);
+                const Index n_empty = em_.count_empty(state->model);
                 if (!em_.converge(*state, tolerance)) break;
                 is_at_end = size(state->model) == n_components && em_.count_empty(state->model) <= n_empty;
             }

@@ -33,11 +33,12 @@ std::optional<Ranking::Pair> Ranking::next(const Indices& touched) {
         if (position_ == pairs_.size()) {
             if (deferred_.empty()) return std::nullopt;
             pairs_ = std::move(deferred_);
-            deferred_.clear(), split_.clear(), removed_.clear();
+            deferred_.clear(), n_splits_.clear(), n_removals_.clear();
             position_ = 0;
         }
         const Pair& pair = pairs_[position_];
-        Index &n_splits = split_[pair.component], &n_removals = removed_[{pair.removal.freed, pair.removal.heir}];
+        Index& n_splits = n_splits_[pair.component];
+        Index& n_removals = n_removals_[{pair.removal.freed, pair.removal.heir}];
         if (n_splits >= kTries || n_removals >= kTries) {
             deferred_.push_back(pair);
             continue;

@@ -41,8 +41,8 @@ public:
 private:
     std::vector<Pair> pairs_, deferred_;
     std::size_t position_ = 0;
-    std::map<Index, Index> split_;
-    std::map<std::pair<Index, Index>, Index> removed_;
+    std::map<Index, Index> n_splits_;                      // how often each component was split
+    std::map<std::pair<Index, Index>, Index> n_removals_;  // how often each pair of `freed` and `heir` was removed
 };
 
 }  // namespace gaussmix

@@ -32,7 +32,7 @@ DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWei
     without_gil(1, [&](const Execution& execution) {
         copy_rows(view, result.indices, execution.interrupt.listener(), distinct.data());
     });
-    return {distinct.release(), released(result.weight), released<std::int64_t>(result.rank)};
+    return {distinct.release(), released(result.weight), released<std::int64_t>(result.distinct_index)};
 }
 
 Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
@@ -132,7 +132,7 @@ Result<double> of_bisection(const Target& target, const Bisection& bisection, co
 void bind_starts(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "Return distinct rows in lexicographic order: (rows, weight, rank).")
+             "Return distinct rows in lexicographic order: (rows, weight, distinct_index).")
         .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
              "Return variances of columns without some weight at each end.")
         .def("seed_centres", bound_seed_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,

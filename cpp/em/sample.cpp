@@ -235,7 +235,7 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
     DistinctRows result;
     result.indices.reserve(present.size());
     result.weight.reserve(present.size());
-    result.rank.resize(rows.n_rows);
+    result.distinct_index.resize(rows.n_rows);
     for (const auto [key, row] : present) {
         if (!result.indices.empty() && are_equal(rows, result.indices.back(), row)) {
             result.weight.back() += weight_of(row);
@@ -243,7 +243,7 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
             result.indices.push_back(row);
             result.weight.push_back(weight_of(row));
         }
-        result.rank[row] = static_cast<Index>(result.indices.size()) - 1;
+        result.distinct_index[row] = static_cast<Index>(result.indices.size()) - 1;
     }
     return result;
 }

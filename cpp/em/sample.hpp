@@ -15,7 +15,7 @@ struct DistinctRows {
     std::vector<Index> indices;
     Values weight;  // for each distinct row, the total weight of the rows that equal this row
     // for each row of the table, the index of the distinct row that equals it; undefined if the weight of the row is 0
-    std::vector<Index> rank;
+    std::vector<Index> distinct_index;
 };
 
 // If `listener` cancels a call of one of the following functions, the results of the call must not be used.

@@ -570,7 +570,9 @@ class Target:
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]
     ]:
-        """Return distinct rows in lexicographic order: (rows, weight, rank)."""
+        """
+        Return distinct rows in lexicographic order: (rows, weight, distinct_index).
+        """
 
     def trimmed_variances(
         self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], dropped: float

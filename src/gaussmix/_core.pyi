@@ -393,7 +393,9 @@ class Target:
         should_stop: Callable[[], bool],
         n_threads: int,
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
-        """Move components if it helps, and return the values of `SearchResult`."""
+        """
+        Move components if it helps; return (has_result, rows and log_likelihood of starts, n_tried, n_accepted).
+        """
 
     def least_gain(
         self,

@@ -47,9 +47,7 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
     } else {
         kernels_.log(mixture.weights.data(), static_cast<Index>(log_scale_.size()), log_scale_.data());
     }
-    for (Index k = 0; k < n_components_; ++k) {
-        log_scale_[k] += mixture.log_abs_det[algebra_.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
-    }
+    add_peaks(algebra_, d_, mixture, n_components_, log_scale_.data());
     const double* means = mixture.means.data();
     if (has_one_matrix) {
         step_task.rows.origin = task_.total.centre;

@@ -36,6 +36,12 @@ Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixtur
     return result;
 }
 
+void add_peaks(const Algebra& algebra, Index d, const Mixture& mixture, Index n_components, double* log_scale) {
+    for (Index k = 0; k < n_components; ++k) {
+        log_scale[k] += mixture.log_abs_det[algebra.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d) * kLog2Pi;
+    }
+}
+
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture) {
     return find_whitening(kernels, algebra.factor_shape(), static_cast<Index>(mixture.log_abs_det.size()), d,
                           mixture.covariances.data(), listener, mixture.factors.data(), mixture.log_abs_det.data());

@@ -54,6 +54,10 @@ inline double variance(const Algebra& algebra, Index d, const Mixture& mixture, 
 Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixture& mixture, const Values& log_scale,
                 const RowsView& rows, Output output, const Execution& execution);
 
+// Adds the log of the density of each component at its mean to `log_scale`, (n_components,). The whitening factors of
+// `mixture` must be known.
+void add_peaks(const Algebra& algebra, Index d, const Mixture& mixture, Index n_components, double* log_scale);
+
 // Computes the whitening factors of the covariances. Returns false if a covariance is singular.
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
 

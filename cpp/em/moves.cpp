@@ -87,9 +87,7 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
 bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
     Values log_scale = zeros(n_components_);
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
-    for (Index k = 0; k < n_components_; ++k) {
-        log_scale[k] += mixture.log_abs_det[algebra_.is_shared() ? 0 : k] - 0.5 * static_cast<double>(d_) * kLog2Pi;
-    }
+    add_peaks(algebra_, d_, mixture, n_components_, log_scale.data());
     Values both = evaluate(kernels_, algebra_, mixture, log_scale, task_.em.rows,
                            Output::responsibilities_and_log_density, execution_);
     if (both.empty()) return false;

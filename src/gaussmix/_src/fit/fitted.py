@@ -71,7 +71,7 @@ class Ending:
         from the fitted parameters on (Newton's decrement), in nats per row; None unless `is_maximum` is True.
     label_change_fraction : fraction of row weight whose label may still change; None unless `is_maximum` is True.
     rate : convergence rate (ratio of the gains of consecutive steps), at least 1 if gains do not fall; None if unknown.
-    n_starts : number of EM runs.
+    n_starts : number of EM runs that ended with a finite likelihood, at least 1.
     n_starts_at_best : number of runs, including the best run, that may approach the same maximum as the best run. In
         such runs, no component collapsed, and the final objective differs from the best by at most `tol` plus the
         larger of the two remaining gains (Aitken's extrapolation). If the number is 1, more runs may find better fits.

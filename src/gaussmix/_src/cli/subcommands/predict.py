@@ -121,14 +121,14 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
 
     If `n_shown` is positive, the result also contains the probabilities of the first `n_shown` components and of noise.
     """
-    quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
-    probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))
+    probabilities, labels = estimator.predict_proba(rows), estimator.predict(rows)
+    probability = np.where(labels < 0, 1.0 - probabilities.sum(axis=1), probabilities.max(axis=1))
     values = labels, probability, estimator.score_samples(rows)
     results: Columns = dict(zip(_OUTPUT_COLUMNS, values, strict=True))
     if n_shown:
-        results |= {f"probability_{component}": quantile_levels[:, component] for component in range(n_shown)}
+        results |= {f"probability_{component}": probabilities[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:
-            results["probability_noise"] = 1.0 - quantile_levels.sum(axis=1)
+            results["probability_noise"] = 1.0 - probabilities.sum(axis=1)
     return results
 
 

@@ -302,10 +302,10 @@ class Mixture(SciPyNames, Comparisons):
         --------
         >>> from gaussmix import FAMILIES, Mixture
         >>> m = Mixture([0.25] * 4, [[0.0], [4.0], [40.0], [44.0]], [1.0] * 4, FAMILIES["spherical"])
-        >>> shares = m.responsibilities([[1.0], [42.0]], sparse=True)
-        >>> shares.shape, shares.nnz, shares.indices.tolist()
+        >>> sparse = m.responsibilities([[1.0], [42.0]], sparse=True)
+        >>> sparse.shape, sparse.nnz, sparse.indices.tolist()
         ((2, 4), 4, [0, 1, 2, 3])
-        >>> shares.sum(axis=1)
+        >>> sparse.sum(axis=1)
         array([1., 1.])
         """
         engine, block = self._engine(n_jobs), self._block(rows)

@@ -72,7 +72,7 @@ class Dialect:
     memory: int = field(default=check_memory(DEFAULT_MEMORY), repr=False, compare=False)
 
     @property
-    def longest(self) -> int:
+    def max_line_length(self) -> int:
         """Return the maximum number of characters that a line may have."""
         return max(2**20, self.memory // 8)
 

@@ -189,7 +189,7 @@ class CsvTable(Table):
     def _block(self) -> int:
         """Return the number of bytes that Arrow reads at a time, which is also the maximum length of a row."""
         dialect = self.source.dialect
-        return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.longest))
+        return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.max_line_length))
 
     @contextmanager
     def _reading(self, numeric: Collection[str] = ()) -> Iterator[None]:

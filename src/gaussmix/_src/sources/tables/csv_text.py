@@ -75,9 +75,9 @@ def open_text(source: Input, delimiter: str) -> TextIOWrapper:
 def decoded_lines(lines: TextIOWrapper, source: Input) -> Iterator[str]:
     with reading(source, "CSV"):
         try:
-            for index, line in enumerate(iter(partial(lines.readline, source.dialect.longest + 1), ""), 1):
-                if len(line) > source.dialect.longest:
-                    raise BadTable(f"{source.name}, line {index} {TOO_LONG.format(source.dialect.longest)}")
+            for index, line in enumerate(iter(partial(lines.readline, source.dialect.max_line_length + 1), ""), 1):
+                if len(line) > source.dialect.max_line_length:
+                    raise BadTable(f"{source.name}, line {index} {TOO_LONG.format(source.dialect.max_line_length)}")
                 yield line
         except UnicodeDecodeError:
             name = (source.dialect.encoding or "utf-8").upper()

@@ -30,7 +30,8 @@ class PackedPrior(NamedTuple):
     ----------
     has_stick_breaking : whether the weights have a Dirichlet process prior.
     weight_concentration : concentration α of the prior on the weights; α − 1 if `is_map` is true.
-    max_components : number of components if the weights have a Dirichlet prior; 0 for a Dirichlet process prior.
+    max_components : number of components if the weights have a Dirichlet prior; 0 for a Dirichlet process prior, or if
+        `is_map` is true.
     mean, mean_precision, dof : prior mean m, (n_features,), in data units; precision β of the mean; degrees of freedom
         ν. If `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
     scale : scale S of the prior on covariances, in the form of one covariance in `covariances_`, in data units².

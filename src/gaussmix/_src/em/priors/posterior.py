@@ -246,8 +246,20 @@ class PosteriorObjective(Objective):
             return None  # the C++ core does not support these settings
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
-        of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots
-        return self.ridge, PackedPrior(False, float(weight_update.concentration), 0, *of_prior, 0.0, 1.0, 1.0, True)
+        return self.ridge, PackedPrior(
+            has_stick_breaking=False,
+            weight_concentration=float(weight_update.concentration),
+            max_components=0,
+            mean=prior.mean,
+            mean_precision=prior.shrinkage,
+            dof=prior.dof(n_components),
+            scale=np.array(scale).ravel(),
+            scale_roots=roots,
+            log_normaliser=0.0,
+            total_weight=1.0,
+            weight_unit=1.0,
+            is_map=True,
+        )
 
     def nearest_feasible(self, model: Model) -> Model:
         components, covariances = model.without_noise, model.covariances

@@ -80,16 +80,9 @@ def apply_options(
     return problem, plan
 
 
-def make_fitted(
-    best: BestRun,
-    plan: Plan,
-    row_summary: RowSummary,
-    names: Sequence[str] | None,
-    *,
-    is_ridge_dropped: bool = False,
-) -> FitResult:
+def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Sequence[str] | None) -> FitResult:
     """Return the result of a fit from its best run, and issue warnings about this run."""
-    run, run_traces, problem = best
+    run, run_traces, problem, is_ridge_dropped = best
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
     scale, skip_reason = objective.objective_scale, plan.skip_reasons.get(plan.candidate)
     has_converged = run.outcome is Outcome.CONVERGED

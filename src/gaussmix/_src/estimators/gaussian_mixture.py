@@ -408,8 +408,7 @@ class GaussianMixture(LikelihoodEstimator):
             raise after.diagnostics.explain_singular(error, source, family, self._names) from None
         trace = best.final_state.trace
         row_summary = RowSummary.from_source(source, X, trace.last_objective if trace.n_steps else None, began)
-        # `fit` solves another problem only if EM continued without the automatic ridge.
-        fitted = make_fitted(best, plan, row_summary, self._names, is_ridge_dropped=best.problem is not problem)
+        fitted = make_fitted(best, plan, row_summary, self._names)
         self._finish(fitted, options, best, X)
         return best.problem
 

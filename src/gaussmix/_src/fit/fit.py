@@ -31,12 +31,14 @@ class BestRun(NamedTuple):
     ----------
     final_state : final state of the run with the highest objective.
     run_traces : trace of each EM run that ended with a finite likelihood.
-    problem : problem that the best run solved; without the automatic ridge, if EM continued without the ridge.
+    problem : problem that the best run solved; without the automatic ridge, if `is_ridge_dropped`.
+    is_ridge_dropped : whether EM continued without the automatic ridge after the best run.
     """
 
     final_state: EMState
     run_traces: Sequence[Trace]
     problem: Problem
+    is_ridge_dropped: bool = False
 
 
 def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
@@ -66,7 +68,8 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
         end = best_run((run(None) for run in runs), ends)
     is_automatic = problem.ridge is None and plan.candidate is None
     if is_automatic and end.model.covariances.ridge_fractions(problem.objective.ridge).max() > MIN_RIDGE_FRACTION:
-        end, problem = fitting.ridge.end_without_ridge(problem, plan, end)
+        end, without_ridge = fitting.ridge.end_without_ridge(problem, plan, end)
+        return BestRun(end, tuple(ends), without_ridge, is_ridge_dropped=without_ridge is not problem)
     return BestRun(end, tuple(ends), problem)
 
 

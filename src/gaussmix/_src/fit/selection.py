@@ -312,7 +312,7 @@ class Selection:
         failure: Failure | None = None
         evidence, size = None, problem.n_parameters
         try:
-            run, ends, _ = fit(problem, plan, self.options)
+            run, ends, *_ = fit(problem, plan, self.options)
         except SingularCovarianceError as error:
             failure = Failure(FailureKind.SINGULAR, error.components)
         except NonFiniteLikelihood:

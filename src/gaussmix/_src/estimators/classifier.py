@@ -261,10 +261,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         ValueError : if `label` is not in `classes_`.
         """
         self._check_fitted()
-        indices = np.flatnonzero(self.classes_ == label)
-        if not indices.size:
-            raise ValueError(f"{label!r} is not one of the classes {', '.join(map(repr, self.classes_.tolist()))}.")
-        return self._classes.each[int(indices[0])]
+        classes = self.classes_.tolist()
+        if np.ndim(label) or label not in classes:
+            raise ValueError(f"{label!r} is not one of the classes {', '.join(map(repr, classes))}.")
+        return self._classes.each[classes.index(label)]
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
         """Raise ValueError for parameters that are invalid or can't be combined."""

@@ -189,7 +189,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Parameters
         ----------
         X : (n_samples, n_features), rows to label, in data units. Missing values (NaN) are ignored. A row without any
-            observed value gets the component with the largest weight.
+            observed value gets the component with the largest weight, or −1 if noise has a larger weight.
         X_error : measurement errors of X, as in `fit`.
 
         Raises

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from common import checked
 
 from gaussmix import Full, GaussianMixture, GaussianMixtureIC
+from gaussmix._src.fit.first_state import FirstState
 
 MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
 
@@ -125,6 +127,14 @@ def test_invalid_values_of_trim_are_rejected(parameters, error, message, rows):
         with pytest.raises(error, match=message):
             estimator.set_params(**parameters).fit(rows)
         assert estimator.mixture_ is before
+
+
+@pytest.mark.parametrize(("structure", "is_scaled"), [("full", True), ("diag", True), ("spherical", False)])
+def test_a_search_with_trim_scales_columns_only_if_the_structure_allows_it(structure, is_scaled, rows):
+    estimator = GaussianMixture(3, covariance_type=structure, trim=0.05, init_params="search", random_state=0)
+    problem, plan = checked(estimator, rows * [1.0, 50.0])
+    partition = FirstState(problem, plan, "search", 0)._make_partition("search")
+    assert (partition.search_rows.unit is not None) is is_scaled
 
 
 def test_cross_validation_rejects_trim(rows):

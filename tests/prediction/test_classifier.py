@@ -470,6 +470,8 @@ def test_a_class_of_total_weight_0_is_reported():
 def test_class_mixture_rejects_an_unknown_class(classes):
     with pytest.raises(ValueError, match="'x' is not one of the classes 0, 1, 2"):
         GaussianMixtureClassifier().fit(*classes).class_mixture("x")
+    with pytest.raises(ValueError, match=r"array\(\[0, 1\]\) is not one of the classes 0, 1, 2"):
+        GaussianMixtureClassifier().fit(*classes).class_mixture(np.array([0, 1]))
 
 
 @pytest.mark.parametrize("kind", [int, np.uint8, float, str, object])

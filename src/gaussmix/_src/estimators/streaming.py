@@ -88,8 +88,17 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
     # After an online step, it is unknown whether the fit is at a maximum, and how much further steps would gain.
-    outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best)
-    outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
+    outcome = Ending(
+        reason=_FOLLOWED,
+        is_maximum=None,
+        remaining_gain=None,
+        label_change_fraction=None,
+        rate=None,
+        n_starts=n_starts,
+        n_starts_at_best=n_starts_at_best,
+        collapsed=trace.collapsed_components,
+        diagnostics=diagnostics,
+    )
     # `row_summary` is removed, because it describes only the first rows.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace, estimator._names), CollapseWarning)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,13 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-EmFit = tuple[EMState, Problem, Plan]  # final state of EM, problem that was solved, and settings of the fit
+
+class EmFit(NamedTuple):
+    """The final state of EM for all classes together, the problem that was solved, and the settings of the fit."""
+
+    final_state: EMState
+    problem: Problem
+    plan: Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +141,7 @@ class LabelledRows:
             except SingularCovarianceError as error:
                 failure = error
                 continue
-            model, names = fitted[0].model, [family.name] * self.n_classes
+            model, names = fitted.final_state.model, [family.name] * self.n_classes
             classes = ClassMixtures(Mixture._from_model(model), class_index)
             fits.append(self._make_class_fit(classes, model.n_parameters, names, 1, fitted))
         if not fits:
@@ -153,7 +159,7 @@ class LabelledRows:
             model = classes.mixture._model
             plan = Plan([ModelStart(model)], _unused_generator(), stopping)
             fitted = self._fit(model.family, classes.component_class, ridge, plan)
-            classes = replace(classes, mixture=Mixture._from_model(fitted[0].model))
+            classes = replace(classes, mixture=Mixture._from_model(fitted.final_state.model))
         return self._make_class_fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
 
     def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> EmFit:
@@ -161,7 +167,7 @@ class LabelledRows:
         for option in self.options:
             plan = option.adapt_plan(plan, problem)
         result = fit(problem, plan, self.options)
-        return result.final_state, result.problem, plan
+        return EmFit(result.final_state, result.problem, plan)
 
     def _labelled_data(self, component_class: NDArray[np.intp]) -> TrainingData:
         """Return the rows with labels: each row of known class may belong only to components of this class."""
@@ -192,9 +198,9 @@ class LabelledRows:
         log_likelihood = task.sum_moments(source).log_likelihood * self.data.weight_unit
         if em_fit is None:
             return ClassFit(classes, log_likelihood, n_parameters, structures, n_steps)
-        has_steps, n_steps = em_fit[0].trace.n_steps > 0, em_fit[0].trace.n_steps or n_steps
-        what = classes, log_likelihood, n_parameters, structures, n_steps
-        return ClassFit(*what, em_fit if has_steps else None, em_fit[1])
+        n_em_steps = em_fit.final_state.trace.n_steps
+        what = classes, log_likelihood, n_parameters, structures, n_em_steps or n_steps
+        return ClassFit(*what, em_fit if n_em_steps else None, em_fit.problem)
 
 
 def _unused_generator() -> np.random.Generator:

@@ -34,7 +34,7 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
     """Fill the empty cells of DATA with the conditional mean under a model, given the other cells of the row.
 
     \b
-      gaussmix impute faithful.gmm holes.csv -o filled.csv
+      gaussmix impute faithful.gmm incomplete.csv -o filled.csv
 
     Only columns that are features of the model are filled. Other cells stay unchanged, except that integer columns of
     typed tables (such as Parquet) become floats if they have empty cells. `gaussmix fit` can fit the model to rows with

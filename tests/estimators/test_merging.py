@@ -3,6 +3,7 @@
 import itertools
 import re
 from operator import attrgetter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.compare.merging import merge_by_sums
+from gaussmix._src.mixture.compare.merging import _component_sums, _pair_sums, _PairValues, merge_by_sums
 
 
 @pytest.fixture
@@ -74,15 +75,17 @@ def naive_overlap(proba, i, j, weight):
     return max(misclassified[i] / mass[i], misclassified[j] / mass[j])
 
 
+@pytest.mark.parametrize("n_components", [6, 14])
 @pytest.mark.parametrize("min_overlap", [0.0, 0.025, 0.2, 0.35, 1.0])
-def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng, min_overlap):
-    """Compare each merge with the best of all pairs."""
-    mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
-    proba = rng.dirichlet(np.full(6, 0.1), size=80)
+def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng, n_components, min_overlap):
+    """Compare each merge with the best of all pairs; 14 components have more pairs than one pass evaluates."""
+    K = n_components
+    mixture = Mixture(np.full(K, 1 / K), rng.normal(size=(K, 2)), np.ones(K), FAMILIES["spherical"])
+    proba = rng.dirichlet(np.full(K, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
     merged = merge_by_sums(mixture, attrgetter("rows"), Block(0, proba, weight).sum_of, min_overlap)
     ends = []
-    for n_clusters in range(5, 0, -1):
+    for n_clusters in range(K - 1, 0, -1):
         is_member = merged.cluster_labels[n_clusters][:, None] == np.arange(n_clusters + 1)
         before = proba @ is_member
         tried = []
@@ -96,6 +99,51 @@ def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng,
         assert merged.overlap[n_clusters - 1] == pytest.approx(overlap, rel=1e-12)
     assert merged.n_clusters == max(ends, default=1)
     assert (np.diff(merged.entropy) >= 0).all()
+
+
+def test_bounds_of_pairs_hold_before_and_after_merges(rng):
+    """Compare bounds with exact values; rows with two responsibilities of 0.5 attain the bounds."""
+    pairs = np.array([*itertools.combinations(range(8), 2)])
+    halves = 0.5 * (pairs[:, :, None] == np.arange(8)).sum(axis=1)
+    rows = attrgetter("rows")
+    for proba in halves, rng.dirichlet(np.full(8, 0.1), size=40):
+        block = Block(0, proba)
+        known, clusters = _PairValues(_component_sums(block, rows)), np.arange(8)
+        for n_clusters in range(8, 1, -1):
+            i, j = pairs = np.triu_indices(n_clusters, 1)
+            lowest, highest = known.increase[i, j], known.overlap[i, j]
+            known.set(_pair_sums(block, rows, clusters, pairs), pairs)
+            assert (lowest <= known.increase[i, j] + 1e-12).all()
+            assert (highest >= known.overlap[i, j] - 1e-12).all()
+            known.merge(0, 1)
+            clusters = np.maximum(clusters - 1, 0)
+
+
+def test_most_pairs_are_excluded_by_bounds(rng):
+    """Check that merging 100 clusters evaluates few pairs, because a pass over all pairs would take a minute."""
+    mixture = Mixture(np.full(100, 0.01), rng.normal(size=(100, 2)) * 5, np.ones(100), FAMILIES["spherical"])
+    proba, n_pairs = mixture.responsibilities(mixture.sample(3000, rng)[0]), []
+
+    def total(task):
+        n_pairs.append(len(task.keywords.get("pairs", [[]])[0]))
+        return Block(0, proba).sum_of(task)
+
+    merge_by_sums(mixture, attrgetter("rows"), total, 0.025)
+    assert sum(n_pairs) < 1000
+    assert len(n_pairs) < 150
+
+
+def test_responsibilities_of_rows_in_memory_are_computed_once(merging, crossed):
+    gm, n_calls = merging[0], []
+    make_engine = gm._engine
+
+    def counting_engine(source):
+        assign = make_engine(source).responsibilities
+        return SimpleNamespace(responsibilities=lambda *args, **kwargs: n_calls.append(1) or assign(*args, **kwargs))
+
+    gm._engine = counting_engine
+    gm.merge(crossed)
+    assert len(n_calls) == 1
 
 
 @pytest.mark.parametrize(

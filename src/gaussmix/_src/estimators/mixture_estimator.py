@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import ref
 
@@ -305,14 +306,18 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         >>> [GaussianMixture(n, random_state=0, tol=1e-6).fit(X).merge(X).n_clusters for n in (1, 4, 6)]
         [1, 4, 4]
         """
-        from gaussmix._src.mixture.compare.merging import merge_by_sums
+        from gaussmix._src.mixture.compare.merging import MAX_STORED, merge_by_sums
 
         source = self._source(X, sample_weight, X_error)
         own = self._labelling
         if own.noise is not None:
             raise ValueError("merge does not support noise. Replace mixture_ by mixture_.without_noise first.")
         assign = partial(self._engine(source).responsibilities, parameters=own.parameters)
-        return merge_by_sums(own, assign, source.sum_of, min_overlap)
+        rows = source.whole
+        if rows is None or rows.n_rows * own.n_components > MAX_STORED:
+            return merge_by_sums(own, assign, source.sum_of, min_overlap)
+        stored = Block(0, np.asfortranarray(assign(rows)), rows.row_weight)
+        return merge_by_sums(own, attrgetter("rows"), stored.sum_of, min_overlap)
 
     def summary(
         self, X: RowsLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None

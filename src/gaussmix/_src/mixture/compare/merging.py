@@ -24,8 +24,10 @@ from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the first and the second cluster of each pair
-MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 2.2 GB
-MAX_PAIR_VALUES = 2**20  # largest number of rows times pairs of clusters that are evaluated together
+MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 1.8 GB
+MAX_PART_ROWS = 2**12  # largest number of rows that are evaluated together, to save memory
+MAX_STORED = 2**24  # largest number of responsibilities that `merge` stores, instead of computing them in each pass
+MAX_PAIRS = 32  # largest number of pairs of clusters that are evaluated in one pass
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +126,8 @@ def merge_by_sums(
 ) -> Merging:
     """Merge two clusters at a time, in the order that `Merging` describes, until one cluster is left.
 
-    Each merge needs one pass over the rows, which computes the sums for all pairs that contain the new cluster.
+    The first pass over the rows computes bounds for all pairs of components. After that, each pass computes the exact
+    values of the pairs with the best bounds, until no other pair can be better than the best pair with exact values.
 
     Parameters
     ----------
@@ -147,43 +150,58 @@ def merge_by_sums(
     cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)
-    pairs: Pairs = np.triu_indices(n_components, 1)
-    known = _PairValues(n_components)
-    known.set(total(partial(_sums, evaluate=evaluate, clusters=cluster_labels[-1], pairs=pairs)), pairs)
+    known = _PairValues(total(partial(_component_sums, evaluate=evaluate)))
     entropy[-1] = known.entropy.sum()
     for n_clusters in range(n_components - 1, 0, -1):
-        i, j = known.next_pair(min_overlap)
+        before = cluster_labels[n_clusters]
+        while not known.is_exact[pairs := known.next_pairs(min_overlap)].all():
+            known.set(total(partial(_pair_sums, evaluate=evaluate, clusters=before, pairs=pairs)), pairs)
+        (i,), (j,) = pairs
         overlap[n_clusters - 1] = known.overlap[i, j]
         known.merge(i, j)
         entropy[n_clusters - 1] = known.entropy.sum()
-        before = cluster_labels[n_clusters]
-        clusters = cluster_labels[n_clusters - 1] = np.where(before == j, i, before - (before > j))
-        others = np.delete(np.arange(n_clusters), i)
-        if len(others):
-            pairs = np.minimum(i, others), np.maximum(i, others)
-            known.set(total(partial(_sums, evaluate=evaluate, clusters=clusters, pairs=pairs)), pairs)
+        cluster_labels[n_clusters - 1] = np.where(before == j, i, before - (before > j))
     separate = np.flatnonzero(overlap < min_overlap)
     return Merging(mixture, cluster_labels, entropy, overlap, int(separate[-1]) + 2 if separate.size else 1)
 
 
-def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Pairs) -> Array:
-    """Return sums over the rows of a block, from which the entropies and overlaps of clusters are computed.
+def _component_sums(leaf: Block, evaluate: BlockTask) -> Array:
+    """Return sums over the rows of a block, from which bounds for all pairs follow, (n_components + 2, n_components).
 
-    For n clusters and m pairs the result has the shape (2 n + 3 m,). With row weights s and responsibilities t, the
-    result begins with −Σ s t log t for each cluster, followed by Σ s t for each cluster. The last 3 m elements are
-    three sums for each pair (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
+    With row weights s and responsibilities t, the result contains −Σ s t log t and Σ s t for each component, followed
+    by Σ s √(t_j t_l) for each pair of components.
     """
-    first, second = pairs
 
     def part_sums(part: Block) -> Array:
-        probabilities = merged(evaluate(part), clusters)
-        one, other = probabilities[:, first], probabilities[:, second]
-        moved = one * (other >= one), other * (one >= other)
-        values = np.concatenate([_entropy(probabilities), probabilities, _entropy(one + other), *moved], axis=1)
-        # All columns are summed together, so that rounding is the same in all columns, and no overlap exceeds 1.
-        return np.multiply(values, part.weight[:, None], out=values).sum(axis=0)
+        probabilities = np.ascontiguousarray(evaluate(part).T)
+        roots = np.sqrt(probabilities * part.weight)
+        return np.vstack([_weighted_sums(part, _entropy(probabilities), probabilities), roots @ roots.T])
 
-    return reduce(add, map(part_sums, leaf.split(max(1, MAX_PAIR_VALUES // (1 + len(first))))))
+    return reduce(add, map(part_sums, leaf.split(MAX_PART_ROWS)))
+
+
+def _pair_sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Pairs) -> Array:
+    """Return sums over the rows of a block, from which the entropies and overlaps of pairs are computed, (5, n_pairs).
+
+    With row weights s and responsibilities t of clusters, the sums for a pair (j, l) are −Σ s t log t of the union,
+    Σ s t_j [t_l ≥ t_j], Σ s t_l [t_j ≥ t_l], Σ s t_j and Σ s t_l.
+    """
+
+    def part_sums(part: Block) -> Array:
+        probabilities = merged(evaluate(part), clusters).T
+        one, other = (probabilities[each] for each in pairs)
+        moved = np.where(other >= one, one, 0.0), np.where(one >= other, other, 0.0)
+        return _weighted_sums(part, _entropy(one + other), *moved, one, other)
+
+    return reduce(add, map(part_sums, leaf.split(MAX_PART_ROWS)))
+
+
+def _weighted_sums(part: Block, *values: Array) -> Array:
+    """Return the weighted sums of arrays (n, n_rows) over the rows of a block, (n_arrays, n).
+
+    All arrays are summed in the same order, so that rounding is the same, and no overlap exceeds 1.
+    """
+    return np.array([(each * part.weight).sum(axis=1) for each in values])
 
 
 def _entropy(probabilities: Array) -> Array:
@@ -193,52 +211,85 @@ def _entropy(probabilities: Array) -> Array:
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
     """Return the responsibilities of clusters, (n_rows, n_clusters), by summing over the components of each cluster."""
-    probabilities = np.zeros((len(responsibilities), int(clusters.max()) + 1))
+    probabilities = np.zeros((len(responsibilities), int(clusters.max()) + 1), order="F")
     for component, cluster in enumerate(clusters):
         probabilities[:, cluster] += responsibilities[:, component]
     return probabilities
 
 
 class _PairValues:
-    """The entropy of each cluster, and the entropy of the union and the overlap of each pair of clusters.
+    """The entropy of each cluster, and exact values or bounds of each pair of clusters, in symmetric tables.
 
-    Clusters are numbered from 0. The values of a pair (j, l) with j < l are in row j and column l of `union` and
-    `overlap`; `union` is infinite elsewhere.
+    Merging the clusters j and l lowers the entropy by at most 2 log 2 Σ_i s_i √(t_ij t_il). Their overlap is at most
+    this sum of roots, divided by the smaller of Σ_i s_i t_ij and Σ_i s_i t_il. For a pair that contains the union of
+    two clusters, the sums for both clusters together are upper bounds, so that a merge needs no pass for bounds.
+
+    Parameters
+    ----------
+    sums : result of `_component_sums`.
+
+    Attributes
+    ----------
+    entropy : entropy of each cluster, (n_clusters,).
+    increase : change of the entropy if the two clusters of a pair are merged, or a lower bound of this change,
+        (n_clusters, n_clusters); infinite on the diagonal.
+    overlap : overlap of each pair, or an upper bound, (n_clusters, n_clusters).
+    union : entropy of the union of the two clusters of a pair, where `is_exact`, (n_clusters, n_clusters).
+    is_exact : whether the values of a pair are exact, (n_clusters, n_clusters).
     """
 
-    def __init__(self, n_clusters: int) -> None:
-        self.entropy = np.empty(n_clusters)
-        self.union = np.full((n_clusters, n_clusters), np.inf)
-        self.overlap = np.zeros((n_clusters, n_clusters))
+    def __init__(self, sums: Array) -> None:
+        self.entropy, self._mass = sums[:2]
+        self._roots = sums[2:] * (1 + 1e-9)  # the factor exceeds rounding errors
+        self.increase = -2 * np.log(2) * self._roots
+        np.fill_diagonal(self.increase, np.inf)
+        self.overlap = _fraction(self._roots, np.minimum(self._mass[:, None], self._mass))
+        self.union = self.entropy[:, None] + self.entropy
+        self.is_exact = self._roots == 0
 
-    def set(self, sums: Array, pairs: Pairs) -> None:
-        """Set the values of all clusters and of some pairs from the sums that `_sums` returns."""
-        n_clusters = len(self.union)
-        self.entropy, mass = sums[: 2 * n_clusters].reshape(2, -1).copy()
-        self.union[pairs], *reassigned = sums[2 * n_clusters :].reshape(3, -1)
-        # A cluster without rows gets the overlap 1, so that the cluster is merged. Merging a cluster without rows does
-        # not change other clusters.
-        fractions = [  # p_jl and p_lj of the docstring of `Merging`
-            np.divide(moved, mass[cluster], out=np.ones(len(cluster)), where=mass[cluster] > 0)
-            for moved, cluster in zip(reassigned, pairs, strict=True)
-        ]
-        self.overlap[pairs] = np.maximum(*fractions)
-
-    def next_pair(self, min_overlap: float) -> tuple[int, int]:
-        """Return the first of the pairs whose union lowers the entropy most.
+    def next_pairs(self, min_overlap: float) -> Pairs:
+        """Return the first of the pairs whose union lowers the entropy most, or pairs whose exact values are needed.
 
         If any clusters overlap, only overlapping pairs are compared.
         """
-        increase = self.union - (self.entropy[:, None] + self.entropy)
-        overlapping = np.where(self.overlap >= min_overlap, increase, np.inf)
-        index = int((overlapping if np.isfinite(overlapping).any() else increase).argmin())
-        return divmod(index, len(increase))
+        overlapping = np.where(self.overlap >= min_overlap, self.increase, np.inf)
+        increase = overlapping if np.isfinite(overlapping).any() else self.increase
+        exact = np.where(self.is_exact, increase, np.inf)
+        i, j = np.nonzero(np.triu(~self.is_exact & (increase < exact.min())))
+        if not i.size:
+            i, j = np.unravel_index([exact.argmin()], exact.shape)
+        order = increase[i, j].argsort(kind="stable")[:MAX_PAIRS]
+        return i[order], j[order]
+
+    def set(self, sums: Array, pairs: Pairs) -> None:
+        """Set the exact values of pairs from the sums that `_pair_sums` returns."""
+        i, j = pairs
+        union, moved_i, moved_j, mass_i, mass_j = sums
+        overlap = np.maximum(_fraction(moved_i, mass_i), _fraction(moved_j, mass_j))
+        exact = union, union - (self.entropy[i] + self.entropy[j]), overlap, True
+        for table, values in zip((self.union, self.increase, self.overlap, self.is_exact), exact, strict=True):
+            table[i, j] = table[j, i] = values
 
     def merge(self, i: int, j: int) -> None:
         """Merge cluster j into cluster i < j, and renumber the clusters after j."""
         self.entropy[i] = self.union[i, j]
-        self.entropy = np.delete(self.entropy, j)
-        self.union, self.overlap = (np.delete(np.delete(each, j, 0), j, 1) for each in (self.union, self.overlap))
+        for values in self._mass, self._roots, self.increase:
+            values[i] += values[j]
+        self.overlap[i] = _fraction(self._roots[i], np.minimum(self._mass[i], self._mass))
+        self.union[i], self.is_exact[i] = self.entropy[i] + self.entropy, self._roots[i] == 0
+        self.entropy, self._mass = np.delete(self.entropy, j), np.delete(self._mass, j)
+        for name in "_roots", "increase", "overlap", "union", "is_exact":
+            table = np.delete(np.delete(getattr(self, name), j, 0), j, 1)
+            table[:, i] = table[i]
+            setattr(self, name, table)
+
+
+def _fraction(moved: Array, mass: Array) -> Array:
+    """Return the fraction of a cluster's rows that would be assigned to the other cluster.
+
+    The fraction is 1 for a cluster without rows, so that the cluster is merged, which does not change other clusters.
+    """
+    return np.divide(moved, mass, out=np.ones_like(moved), where=mass > 0)
 
 
 Merging.__module__ = "gaussmix"  # the public module that exports Merging

@@ -1,5 +1,7 @@
 """`GaussianMixtureImputer`: imputed values for each pattern, and rows that cannot be imputed."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -59,6 +61,18 @@ def test_impute_draws_from_the_conditional_distributions(X_nan):
     assert (np.abs(copies.mean(axis=0)[~known] - means[~known]) < 5 * spread / np.sqrt(200)).all()
     assert copies.std(axis=0)[~known] @ spread == pytest.approx(spread @ spread, rel=0.05)
     np.testing.assert_array_equal(copies, imputer.impute(X_nan, n_imputations=200))
+
+
+def test_impute_draws_all_copies_in_one_pass(X_nan):
+    """Check also that the copies of a row are drawn separately, with the observed values in each copy."""
+    imputer, n_passes = GaussianMixtureImputer(2, random_state=0).fit(X_nan), []
+    fill = imputer._filled
+    imputer._filled = lambda *args: n_passes.append(1) or fill(*args)
+    copies = imputer.impute(X_nan.astype(np.float32), n_imputations=7)
+    assert len(n_passes) == 1
+    assert copies.dtype == np.float32
+    for one, other in pairwise(copies):
+        np.testing.assert_array_equal(one == other, ~np.isnan(X_nan))
 
 
 def test_sample_posterior_preserves_the_variance_of_the_data(X):

@@ -147,8 +147,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             positive integer.
         """
         source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
-        seed = self._drawn_seed(source)
-        return np.stack([self._filled(source, (seed + copy) % 2**64) for copy in range(n_copies)])
+        return np.ascontiguousarray(np.moveaxis(self._filled(source, self._drawn_seed(source), (n_copies,)), 1, 0))
 
     def _restore_attributes(self, own: Mapping[str, Any]) -> None:
         super()._restore_attributes(own)
@@ -171,6 +170,6 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))
 
-    def _filled(self, source: Source, seed: int | None) -> Rows:
-        fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed)
-        return source.per_row(partial(in_leaves, task=fill), source.dtype, (source.n_features,))
+    def _filled(self, source: Source, seed: int | None, copies: tuple[int, ...] = ()) -> Rows:
+        fill = Filling(self.mixture_, check_jobs(self.n_jobs), seed, copies)
+        return source.per_row(partial(in_leaves, task=fill), source.dtype, (*copies, source.n_features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,20 +65,25 @@ def density_p_value(rows: Rows, mixture: Mixture) -> Array:
 
 @dataclass(frozen=True)
 class Filling:
-    """A task that fills missing values with random draws if `seed` is given, otherwise with conditional means."""
+    """A task that fills missing values with random draws if `seed` is given, otherwise with conditional means.
+
+    The result has the shape (n_rows, *copies, n_features). All copies of a row are drawn together, because computing
+    the conditional distributions takes most of the time.
+    """
 
     mixture: Mixture
     n_jobs: int | None
     seed: int | None
+    copies: tuple[int, ...] = ()
 
     def __call__(self, block: Block) -> Rows:
         rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
-        filled = rows.astype(np.float64, order="C")
-        for indices, known in patterns(np.isnan(rows)):
+        filled = np.repeat(rows.astype(np.float64, copy=False), math.prod(self.copies), axis=0)
+        for indices, known in patterns(np.isnan(filled)):
             unknown = np.delete(np.arange(rows.shape[1]), known)
             if unknown.size:
                 filled[np.ix_(indices, unknown)] = self._values(filled[np.ix_(indices, known)], known, rng)
-        return narrowed(filled, rows.dtype)
+        return narrowed(filled.reshape(len(rows), *self.copies, rows.shape[1]), rows.dtype)
 
     def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
         """Return values (n_rows, n_unknown) to fill in, given the observed `values` (n_rows, n_known) of each row."""

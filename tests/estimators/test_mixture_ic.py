@@ -366,3 +366,16 @@ def test_few_distinct_rows_have_a_warning_without_reg_covar(rng):
     search = GaussianMixtureIC(2, covariance_type="VEV", random_state=0).fit(rows)
     assert re.fullmatch(r"Component . has 5 distinct rows for 8 columns\.", search.results_["warning"][0])
     assert "has 5 distinct rows for 8 columns" in str(search.summary())
+
+
+@pytest.mark.parametrize("seed", [4, 377, 678])
+def test_a_candidate_that_the_search_improves_most_is_chosen_among_several_structures(seed):
+    """Compare with a selection for each structure alone, in which the search tries to improve every candidate."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_t(3, size=(120, 2)) + rng.integers(0, 3, size=(120, 1)) * [3.0, 0.0]
+    structures = ["spherical", "diag", "VVE"]
+    one, *each = (
+        GaussianMixtureIC(range(1, 6), covariance_type=names, random_state=0).fit(X)
+        for names in (structures, *structures)
+    )
+    assert one.bic(X) == pytest.approx(min(gm.bic(X) for gm in each), abs=0.1)

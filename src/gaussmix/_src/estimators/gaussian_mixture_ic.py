@@ -105,8 +105,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
         first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
         candidates of the best structure. The search also tries to improve every other candidate that would win if its
-        criterion improved by the largest improvement so far. ``init_params="search"`` runs the split-and-merge search
-        for every candidate. A list such as ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
+        criterion improved by 30 more than the largest improvement so far. ``init_params="search"`` runs the
+        split-and-merge search for every candidate. A list such as ``["auto", "kmeans"]`` takes longer and sometimes
+        finds a better mixture.
     noise : bool, float or Noise, default False
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None

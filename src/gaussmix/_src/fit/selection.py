@@ -34,6 +34,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
 MIN_THREADED_VALUES = 2**13  # below this product of the numbers of values in X and of candidates, threads save no time
+SEARCH_MARGIN = 30.0  # how much more a search is expected to improve a criterion than all earlier searches at most
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 
 
@@ -136,8 +137,8 @@ class Selection:
         """Run a split-and-merge search for every candidate that could be the best, until all such candidates are done.
 
         A candidate could be the best if it has the structure of the best candidate, or if its criterion would be the
-        best after the largest improvement that a search has made so far. If the time limit or a callback ends the
-        searches, `plan.skip_reasons` stores the reason.
+        best after an improvement by `SEARCH_MARGIN` more than the largest improvement that a search has made so far. If
+        the time limit or a callback ends the searches, `plan.skip_reasons` stores the reason.
         """
         searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
@@ -164,12 +165,12 @@ class Selection:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return the candidates with the best structure or with a criterion within `max_gain` of the best criterion."""
+        """Return the candidates that could be the best, as `_search_winners` describes them."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
         position = select_lowest([results[candidate] for candidate in self.candidates], np.array(values))
-        best, limit = self.candidates[position], values[position] + max_gain
+        best, limit = self.candidates[position], values[position] + max_gain + SEARCH_MARGIN
         valued = zip(self.candidates, values, strict=True)
         return {candidate for candidate, value in valued if candidate.family == best.family or value < limit}
 

@@ -69,7 +69,7 @@ Written::Written(const EmView& task, const Writable<double, 1>& weights, const W
 std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d) {
     if (!prior) return std::nullopt;
     const auto& [has_stick_breaking, weight_concentration, max_components, mean, mean_precision, dof, scale,
-                 scale_roots, log_normaliser, total_weight, weight_unit, is_map] = *prior;
+                 scale_roots, log_normaliser, total_weight, weight_unit, is_map, has_fixed_weights] = *prior;
     const auto columns = static_cast<std::size_t>(d);
     require(mean.size() == columns, "the mean of a prior must have shape (n_features,)");
     require(scale.size() == static_cast<std::size_t>(algebra.size(d)),
@@ -82,7 +82,8 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
                            mean_precision,     dof,
                            scale.data(),       scale_roots ? scale_roots->data() : nullptr,
                            log_normaliser,     total_weight,
-                           weight_unit,        is_map};
+                           weight_unit,        is_map,
+                           has_fixed_weights};
 }
 
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {

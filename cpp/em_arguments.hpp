@@ -33,7 +33,7 @@ struct Written {
 
 // Tuple of the fields of engines.calls.PackedPrior, in the order in which this class declares them.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
-                               Maybe<2>, double, double, double, bool>;
+                               Maybe<2>, double, double, double, bool, bool>;
 
 std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prior, const Algebra& algebra, Index d);
 

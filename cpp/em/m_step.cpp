@@ -41,7 +41,7 @@ bool MStep::maximise(Moments& moments, const double* anchor, const double* covar
     const double total = sum(moments.mass.data(), n_components_),
                  all = total + static_cast<double>(n_components_) * added;
     for (Index k = 0; k < n_components_; ++k) {
-        following.weights[k] = (moments.mass[k] + added) / all;
+        if (prior == nullptr || !prior->has_fixed_weights) following.weights[k] = (moments.mass[k] + added) / all;
         if (!(moments.mass[k] / total > (task_.is_variational() ? kLeastMass : task_.limits.min_weight))) return false;
     }
     if (task_.has_noise()) {

@@ -20,6 +20,7 @@ struct PackedPriorView {          // prior of a mixture, with the fields of engi
     double log_normaliser;
     double total_weight, weight_unit;  // total weight of the rows; number by which the weights were divided
     bool is_map;                       // whether EM finds a MAP estimate, not a posterior distribution
+    bool has_fixed_weights;            // whether EM keeps the initial weights of all components
 };
 
 // Computes log Gamma(x) and its derivative for positive numbers x.

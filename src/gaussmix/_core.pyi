@@ -283,6 +283,7 @@ class Target:
             float,
             float,
             bool,
+            bool,
         ]
         | None,
         incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
@@ -328,6 +329,7 @@ class Target:
             float,
             float,
             float,
+            bool,
             bool,
         ],
         n_threads: int,
@@ -445,6 +447,7 @@ class Target:
                     float,
                     float,
                     float,
+                    bool,
                     bool,
                 ]
                 | None,

@@ -6,9 +6,12 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from common import ArraySource, StopRule, final_state
 from scipy.stats import chi2
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_components_test
+from gaussmix._src.em.step.loop import run_em
+from gaussmix._src.engines import make_engine
 from gaussmix._src.fit.after import em_test as em_module
 
 
@@ -141,12 +144,11 @@ def test_em_test_finds_two_components_in_any_unit():
 def test_steps_of_em_test_never_lower_the_penalised_likelihood():
     x = rows(0.0, 2.0)[:, 0]
     x = (x - x.mean()) / x.std()
-    weights, means, variances = em_module._initial_parameters(x)
-    log_likelihoods = [em_module._penalised_log_likelihood(x, weights, means, variances)]
-    for _ in range(30):
-        means, variances = em_module._m_step(x, em_module._second_responsibilities(x, weights, means, variances))
-        log_likelihoods.append(em_module._penalised_log_likelihood(x, weights, means, variances))
-    assert (np.diff(log_likelihoods, axis=0) >= -1e-10).all()
+    for start in em_module.initial_models(x, 0.3):
+        objective = em_module.penalised_likelihood(0.3)
+        end = final_state(run_em(ArraySource(x[:, None]), make_engine(1), start, objective, StopRule(0.0, 30)))
+        assert (np.diff(end.trace.objective) >= -1e-14).all()
+        np.testing.assert_array_equal(end.model.weights, [0.7, 0.3])
 
 
 def test_em_test_accepts_distant_values_without_warnings():

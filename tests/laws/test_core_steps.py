@@ -9,7 +9,16 @@ from every_engine import ENGINES, Stepwise
 from random_parameters import normal_and_equal_rows, unit_mixture
 from sklearn.base import clone
 
-from gaussmix import FAMILIES, BayesianGaussianMixture, Full, GaussianMixture, Mixture, NormalInverseWishart, Outcome
+from gaussmix import (
+    FAMILIES,
+    BayesianGaussianMixture,
+    Full,
+    GaussianMixture,
+    Mixture,
+    NormalInverseWishart,
+    Outcome,
+    Restrictions,
+)
 from gaussmix._src.em.step import one_call
 from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.loop import em_step, run_em
@@ -88,10 +97,16 @@ def with_missing_values(rows, rng):
     return found
 
 
+FIXED_WEIGHTS = {"prior": "default", "restrictions": Restrictions(fixed_weights=[1]), "weights_init": [0.3, 0.7]}
 # Arguments of the estimator and of `fit` for a prior, noise, labels, or incomplete rows.
 OPTIONS = {
     "prior": ({"prior": "default"}, {}),
     "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
+    "fixed weights": (FIXED_WEIGHTS, {}),
+    "equal weights": (
+        {"prior": NormalInverseWishart(shrinkage=2.0), "restrictions": Restrictions(equal_weights=True)},
+        {},
+    ),
     "noise": ({"noise": 0.3}, {}),
     "labels": ({}, {"labels": np.tile([-1, -1, 0, 1, -1], 30)}),
     "table of labels": ({"noise": 0.3}, {"labels": np.tile([[1.0, 0.2], [0.5, 1.0], [1.0, 1.0]], (50, 1))}),

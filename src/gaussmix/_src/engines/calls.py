@@ -39,6 +39,7 @@ class PackedPrior(NamedTuple):
     log_normaliser : log normalising constant of the prior on a precision matrix, in nats, up to an additive constant.
     total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
     is_map : whether EM finds the maximum of the posterior density (MAP) instead of a variational posterior.
+    has_fixed_weights : whether EM keeps the initial weights of all components; only if `is_map` is true.
     """
 
     has_stick_breaking: bool
@@ -53,6 +54,7 @@ class PackedPrior(NamedTuple):
     total_weight: float
     weight_unit: float
     is_map: bool = False
+    has_fixed_weights: bool = False
 
 
 class EMSettings(NamedTuple):

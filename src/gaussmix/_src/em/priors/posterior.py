@@ -241,8 +241,9 @@ class PosteriorObjective(Objective):
         """Return ridge and prior for the C++ core; None if the core does not support the prior or fixed parameters."""
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
-        has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
-        if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
+        has_fixed_weights = weight_update.n_fixed_weights(n_components) == n_components - 1 > 0
+        has_update = weight_update.is_unrestricted or has_fixed_weights
+        if type(prior) is not ConjugatePrior or is_fixed or np.ndim(weight_update.concentration) or not has_update:
             return None  # the C++ core does not support these settings
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
@@ -259,6 +260,7 @@ class PosteriorObjective(Objective):
             total_weight=1.0,
             weight_unit=1.0,
             is_map=True,
+            has_fixed_weights=has_fixed_weights,
         )
 
     def nearest_feasible(self, model: Model) -> Model:

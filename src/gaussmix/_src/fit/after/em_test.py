@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any
+
 import numpy as np
 
+from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.stopping import StopRule
+from gaussmix._src.em.objective.trace import final_state
+from gaussmix._src.em.priors.posterior import ConjugatePrior, PosteriorObjective, WeightUpdate
+from gaussmix._src.em.step.loop import em_step, run_em
+from gaussmix._src.engines import make_engine
+from gaussmix._src.engines.base import Engine
+from gaussmix._src.families import FAMILIES
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
 
 INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # initial weights of the second component
 VARIANCE_PENALTY = 0.25  # factor of the penalty on variances that differ from the variance of all values
@@ -24,61 +42,48 @@ def em_test_statistic(values: Array) -> float:
     x = values / np.abs(values).max()  # scaling avoids overflow and does not change the statistic
     x = (x - x.min()) / np.ptp(x)
     x = (x - x.mean()) / x.std()
-    weights, means, variances = _initial_parameters(x)
-    for _ in range(FIXED_WEIGHT_STEPS):
-        responsibilities = _second_responsibilities(x, weights, means, variances)
-        means, variances = _m_step(x, responsibilities)
-    heights = _penalised_log_likelihood(x, weights, means, variances)
-    indices = [np.flatnonzero(weights == each)[heights[weights == each].argmax()] for each in INITIAL_SECOND_WEIGHTS]
-    weights, means, variances = weights[indices], means[indices], variances[indices]
+    alone = -0.5 * len(x) * (1 + LOG_2PI) - 2 * VARIANCE_PENALTY  # of two equal components
+    return max(2 * (max(_best_height(x, weight) for weight in INITIAL_SECOND_WEIGHTS) - alone), 0.0)
+
+
+def _best_height(x: Array, weight: float) -> float:
+    """Return the penalised log-likelihood after the best EM run with the given initial weight of component 2."""
+    source, engine, stopping = ArraySource(x[:, None]), make_engine(1), StopRule(0.0, FIXED_WEIGHT_STEPS)
+    objective = penalised_likelihood(weight)
+    ends = [final_state(run_em(source, engine, start, objective, stopping)) for start in initial_models(x, weight)]
+    steps = [_height_and_step(source, engine, objective, end.model) for end in ends]
+    height, model = max(steps, key=itemgetter(0))
     for _ in range(FREE_WEIGHT_STEPS):
-        responsibilities = _second_responsibilities(x, weights, means, variances)
-        total = responsibilities.sum(axis=1)
-        low, high = np.minimum((total + 1) / (len(x) + 1), 0.5), np.maximum(total / (len(x) + 1), 0.5)
-        weights = np.where(total < len(x) / 2, low, high)
-        means, variances = _m_step(x, responsibilities)
-    alone = _penalised_log_likelihood(x, np.array([0.5]), np.zeros((1, 2)), np.ones((1, 2)))
-    return float(max(2 * (_penalised_log_likelihood(x, weights, means, variances).max() - alone[0]), 0.0))
+        height, model = _height_and_step(source, engine, objective, model)
+    return height
 
 
-def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
-    """Return m sets of initial parameters: weights (m,) of component 2, means (m, 2), variances (m, 2)."""
-    ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
-    for weight in INITIAL_SECOND_WEIGHTS:
-        cut = max(1, round(weight * len(x)))
-        for parts in ((ordered[cut:], ordered[:cut]), (ordered[:-cut], ordered[-cut:])):
-            starts.append((weight, [part.mean() for part in parts], [max(part.var(), MIN_VARIANCE) for part in parts]))
-        starts += [(weight, [0.0, 0.0], [0.5, 2.0]), (weight, [0.0, 0.0], [1.5, 0.3])]
-    weights, means, variances = (np.array(each) for each in zip(*starts, strict=True))
-    return weights, means, variances
+def penalised_likelihood(weight: float) -> Objective:
+    """Return the log-likelihood plus the penalty on variances, for a fixed weight of component 2.
+
+    If the variance of all values is 1, the penalty is the logarithm of a prior density.
+    """
+    penalty = 2 * VARIANCE_PENALTY
+    prior = ConjugatePrior(np.zeros(1), 0.0, np.full(1, penalty), penalty, 0.0)
+    return PosteriorObjective(np.zeros(1), prior, WeightUpdate(fixed_weights={0: 1 - weight, 1: weight}))
 
 
-def _joint_log_density(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """Compute the log densities log p(x, k) of n values and two components for each of m mixtures, (m, n, 2)."""
-    parts = np.log(np.stack((1 - weights, weights), axis=1))[:, None, :]
-    distances = (x[:, None] - means[:, None, :]) ** 2 / variances[:, None, :]
-    return parts - 0.5 * (distances + np.log(2 * np.pi * variances)[:, None, :])
+def _height_and_step(source: Source, engine: Engine[Any], objective: Objective, model: Model) -> tuple[float, Model]:
+    """Return the penalised log-likelihood of a model, and the model after an EM step that changes the weights, too."""
+    moments, following, _ = em_step(source, engine, model, objective, {})
+    of_weights = math.log(1 - abs(1 - 2 * model.weights[1]))
+    n, mass = source.n_rows, float(moments.mass[1])
+    weight = min((mass + 1) / (n + 1), 0.5) if mass < n / 2 else max(mass / (n + 1), 0.5)
+    following = replace(following, weights=np.array([1 - weight, weight]))
+    return moments.log_likelihood + objective.log_prior(model) + of_weights, following
 
 
-def _second_responsibilities(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """Compute the responsibility of the second component for each value in each mixture, (m, n)."""
-    joint = _joint_log_density(x, weights, means, variances)
-    with np.errstate(over="ignore"):  # exp overflows to infinity at a distant value, whose responsibility is then 0
-        return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
-
-
-def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Compute the new means and variances (but not weights) of m mixtures, (m, 2) each, in an M-step."""
-    both = np.stack((1 - responsibilities, responsibilities), axis=2)
-    mass = both.sum(axis=1)
-    means = (both * x[:, None]).sum(axis=1) / np.maximum(mass, np.finfo(np.float64).tiny)
-    squares = (both * (x[:, None] - means[:, None, :]) ** 2).sum(axis=1)
-    return means, (squares + 2 * VARIANCE_PENALTY) / (mass + 2 * VARIANCE_PENALTY)
-
-
-def _penalised_log_likelihood(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """Compute the penalised log-likelihoods of m mixtures, (m,), in nats."""
-    joint = _joint_log_density(x, weights, means, variances)
-    of_rows = np.logaddexp(joint[:, :, 0], joint[:, :, 1]).sum(axis=1)
-    of_variances = -VARIANCE_PENALTY * (1 / variances + np.log(variances)).sum(axis=1)
-    return of_rows + of_variances + np.log(1 - np.abs(1 - 2 * weights))
+def initial_models(x: Array, weight: float) -> Iterator[Model]:
+    """Yield the initial models with the given weight of component 2, for values of mean 0 and variance 1."""
+    ordered, cut = np.sort(x), max(1, round(weight * len(x)))
+    parts = (ordered[cut:], ordered[:cut]), (ordered[:-cut], ordered[-cut:])
+    halves = [([each.mean() for each in pair], [max(each.var(), MIN_VARIANCE) for each in pair]) for pair in parts]
+    for means, variances in (*halves, ([0.0, 0.0], [0.5, 2.0]), ([0.0, 0.0], [1.5, 0.3])):
+        family = FAMILIES["diag"]
+        covariances = family.covariances(np.array(variances)[:, None], 2, 1)
+        yield Model(np.array([1 - weight, weight]), np.array(means)[:, None], covariances, family)

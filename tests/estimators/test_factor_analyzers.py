@@ -74,9 +74,9 @@ def test_factor_analyzer_rejects_invalid_parameters(parameters, error, message):
 
 
 def test_fit_rejects_too_many_factors_and_precisions_init(rows):
-    with pytest.raises(ValueError, match="n_factors=6 is not below the number of features, 6; lower n_factors"):
+    with pytest.raises(ValueError, match="n_factors=6 is not below n_features=6; lower n_factors"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(6)).fit(rows)
-    with pytest.raises(ValueError, match='the number of features, 1; set covariance_type="diag"'):
+    with pytest.raises(ValueError, match='n_features=1; set covariance_type="diag"'):
         GaussianMixture(2, covariance_type=FactorAnalyzer(1)).fit(rows[:, :1])
     with pytest.raises(ValueError, match="covariance_type='factor_analyzer' does not support precisions_init"):
         GaussianMixture(2, covariance_type=NAME, precisions_init=np.eye(6)).fit(rows)
@@ -137,7 +137,7 @@ def test_gaussian_mixture_ic_selects_and_reports_the_number_of_factors(rows):
         best = search.fit(rows)
     table = best.results_
     assert table["n_factors"] == [1] * 3 + [2] * 3 + [3] * 3 + [7] * 3 + [None] * 3
-    assert set(table["failure"][9:12]) == {"too many factors: n_factors=7 is not below the number of features, 6"}
+    assert set(table["failure"][9:12]) == {"too many factors: n_factors=7 is not below n_features=6"}
     assert (best.covariance_type_, best.n_components_, best.n_factors_) == (FactorAnalyzer(2), 2, 2)
     assert best.loadings_.shape == (2, 6, 2)
     alone = GaussianMixtureIC(2, covariance_type="diag", random_state=0).fit(rows)

@@ -85,7 +85,7 @@ class FactorAnalyzer(Family):
     def unsupported_reason(self, n_features: int) -> Failure | None:
         if self.n_factors < n_features:
             return None
-        details = f"n_factors={self.n_factors} is not below the number of features, {n_features}"
+        details = f"n_factors={self.n_factors} is not below n_features={n_features}"
         return Failure(FailureKind.EXCESS_FACTORS, details=details)
 
     @property

@@ -18,7 +18,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
+from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureDetector, Mixture
 
 MCLUST = Path(__file__).parents[1] / "oracle" / "mclust"
 FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
@@ -110,15 +110,22 @@ class TestClassify:
         ]
         return csv_file("a,b,c,d,species\n" + "\n".join(lines) + "\n", "iris.csv")
 
-    @pytest.mark.parametrize(("options", "reg_covar"), [([], "auto"), (["--reg-covar", "0.1"], 0.1)])
-    def test_classes_and_probabilities_equal_those_of_the_classifier(self, options, reg_covar, cli, iris):
+    @pytest.mark.parametrize(
+        ("options", "parameters"),
+        [
+            ([], {}),
+            (["--reg-covar", "0.1"], {"reg_covar": 0.1}),
+            (["-s", "factor_analyzer", "--n-factors", "2"], {"covariance_type": FactorAnalyzer(2)}),
+        ],
+    )
+    def test_classes_and_probabilities_equal_those_of_the_classifier(self, options, parameters, cli, iris):
         result = cli("classify", iris, iris, "--labels", "species", *options)
         header, rows = table(result.stdout)
         assert header == ["a", "b", "c", "d", "species", "class", "probability"]
         assert "learned 3 classes from 100 labelled rows" in result.stderr
         data = load_iris()
         labels = [str(data.target_names[y]) if at % 3 else None for at, y in enumerate(data.target)]
-        classifier = GaussianMixtureClassifier(random_state=0, reg_covar=reg_covar).fit(data.data, labels)
+        classifier = GaussianMixtureClassifier(random_state=0, **parameters).fit(data.data, labels)
         assert [row[5] for row in rows] == classifier.predict(data.data).tolist()
         probability = classifier.predict_proba(data.data).max(axis=1)
         np.testing.assert_allclose([float(row[6]) for row in rows], probability, atol=1e-12)

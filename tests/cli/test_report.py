@@ -229,6 +229,7 @@ OPTIONS = {
     "precision": ["--weights", "w", "--weight-type", "precision", "--drop-missing"],
     "missing values": ["--exclude", "w"],
     "noise": ["--noise", "--weights", "w"],
+    "factors": ["-s", "factor_analyzer,VVE", "--n-factors", "1:2"],
 }
 
 

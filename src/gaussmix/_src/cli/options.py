@@ -62,7 +62,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         options = {_OF_STRUCTURES[name]: value for name, value in passed.items() if _OF_STRUCTURES[name] in own}
         several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
         try:
-            settings["covariance_type"] += [family_named(structure, **each) for each in several]
+            settings["covariance_type"] += [family_named(structure, **each) if each else structure for each in several]
         except (TypeError, ValueError) as error:
             raise click.UsageError(in_options(str(error))) from None
     return settings
@@ -237,9 +237,11 @@ _READING = (
 
 
 def structure(more: str, default: str) -> Decorator:
-    """Declare the option --structure, whose help text ends with `more`."""
+    """Declare the options --structure, whose help text ends with `more`, and --n-factors."""
     help = f"Covariance structures, separated by commas, or all{more}"
-    return option("-s --structure covariance_type", help, check=parsing.structures, default=default, metavar="S")
+    added = option("-s --structure covariance_type", help, check=parsing.structures, default=default, metavar="S")
+    factors = "Numbers of factors of factor_analyzer to try: 2, 1:3 or 2,4."
+    return lambda callback: added(option("--n-factors", factors, check=parsing.counts, metavar="Q")(callback))
 
 
 def choosing(callback: Callback) -> Callback:

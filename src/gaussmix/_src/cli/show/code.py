@@ -55,6 +55,9 @@ def code(
         imported = "GaussianMixture, Mixture" if has_gaps else "Mixture"
         made = (_WITH_GAPS if has_gaps else _OF_A_MODEL).format(model="model.gmm" if model == STANDARD else model)
     else:
+        structures = selection.get_params()["covariance_type"]
+        objects = {type(each).__name__ for each in structures if not isinstance(each, str)}
+        imported = ", ".join([*sorted(objects), imported])
         data = "X" if weights is None else "X, sample_weight=weights"
         made = _SELECTION_CODE.format(settings=_settings(selection), data=data)
     if not has_box:

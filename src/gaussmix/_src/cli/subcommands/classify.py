@@ -44,11 +44,9 @@ def classify(
     data: str,
     labels: str,
     counts: tuple[int, ...] | None,
-    covariance_type: str | list[str],
-    reg_covar: float | str,
-    random_state: int,
     writing: Writing,
     reading: Reading,
+    **parameters: Any,
 ) -> None:
     """Learn a mixture for each class from LABELLED, and add the class and its probability to each row of DATA.
 
@@ -59,6 +57,10 @@ def classify(
     is a class, unless --na -1 declares it as an empty label. DATA and LABELLED may be the same file.
     """
     check_target(writing.output, train, data)
+    # If there are several covariance structures, BIC chooses one for each class, or one for all classes without -k.
+    parameters = options.as_values(parameters)
+    if len(parameters["covariance_type"]) == 1:
+        (parameters["covariance_type"],) = parameters["covariance_type"]
     source = reading.open(train)
     source.check_has(labels)
     names = reading.features(source, [labels])
@@ -68,10 +70,7 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    # If there are several covariance structures, BIC chooses one for each class, or one for all classes without -k.
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type
-    settings = {"covariance_type": structures, "reg_covar": reg_covar, "random_state": random_state}
-    classifier = GaussianMixtureClassifier(counts, n_jobs=reading.jobs, **settings)
+    classifier = GaussianMixtureClassifier(counts, n_jobs=reading.jobs, **parameters)
     with collected_warnings() as collected:
         cells = label_cells(source, labels)
         rows: Any = _as_source(source.all_rows(names, may_miss=reading.missing))

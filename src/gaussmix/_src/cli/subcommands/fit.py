@@ -47,7 +47,6 @@ TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a proces
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
 _NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # extensions for `gaussmix convert`
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
-_FACTORS_HELP = "Numbers of factors of factor_analyzer to try: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Upper bound on the ratio of two eigenvalues of the covariances, for structures that support it."
 _LABELS_HELP = "Column of known components: indices from 0, or names in alphabetical order; empty or -1 if unknown."
 _BY_HELP = "Fit a mixture to each group of rows with the same value in this column, with the defaults of fit_many."
@@ -68,7 +67,6 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.file("data", "DATA")
 @options.choosing
 @options.output("Write the chosen mixture to this file.", "-o --output model", metavar="MODEL.gmm")
-@options.option("--n-factors", _FACTORS_HELP, check=parsing.counts, metavar="Q")
 @options.choice("--noise-variance", f"Noise of factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "Share the loadings of factor_analyzer among the components.")
 @options.flag("--shared-noise", "Share the noise variances of factor_analyzer among the components.")

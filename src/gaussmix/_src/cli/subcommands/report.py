@@ -23,7 +23,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.tables import Files
 from gaussmix._src.sources.tables.base import STANDARD
 
-_FIT_OPTIONS = ("counts", "covariance_type", "criterion", "random_state", "weight_type", "noise")
+_FIT_OPTIONS = ("counts", "covariance_type", "n_factors", "criterion", "random_state", "weight_type", "noise")
 
 
 @click.command(cls=options.OnTables)
@@ -63,6 +63,7 @@ def report(
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
         raise click.UsageError(f"{output}: the report is an HTML page. Use a name that ends in .html.")
     check_target(output, data, model)
+    parameters = options.as_values(parameters)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
     retained = table.without(reading.exclude)

@@ -58,6 +58,11 @@ CONTRADICTIONS = {
     ),
     "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "also needs means"),
     "fixed_covariances alone": ({"restrictions": Restrictions(fixed_covariances=[0])}, ValueError, "needs covariances"),
+    "fixed covariance of factor analysers": (
+        {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "factor_analyzer"},
+        ValueError,
+        "can't be passed. Remove it, or choose another structure.",
+    ),
     "fixed_weights alone": ({"restrictions": Restrictions(fixed_weights=[1])}, ValueError, "also needs weights_init"),
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},

@@ -67,6 +67,10 @@ def test_from_parameters_inverts_precisions():
         ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
         ({"covariances": None, "precisions": [np.eye(2), 0 * np.eye(2)]}, "the precision of component 1 is not"),
         ({"covariances": None, "precisions": np.eye(2)}, r"its precisions have shape \(2, 2\), not \(2, 2, 2\)"),
+        (
+            {"covariances": None, "precisions": [np.eye(2)] * 2, "covariance_type": "factor_analyzer"},
+            r"Pass covariances of shape \(n_components, n_features, n_factors \+ 1\): the loadings",
+        ),
         ({"feature_names": ["a"]}, "feature_names has 1 name for 2 features"),
     ],
 )

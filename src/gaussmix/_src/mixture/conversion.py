@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_names, check_real
-from gaussmix._src.covariances import Covariances, Dense
+from gaussmix._src.covariances import Covariances, Dense, LowRank
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family, family_named, unconstrained
 from gaussmix._src.model import Model, invalid_reason
@@ -35,6 +35,11 @@ def from_parameters(
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
         raise ValueError("Pass either covariances or precisions, and not both.")
+    if precisions is not None and family.kind is LowRank:
+        raise ValueError(
+            f"covariance_type={family.name!r} does not support precisions. Pass covariances of shape (n_components, "
+            "n_features, n_factors + 1): the loadings, followed by a column of noise variances."
+        )
     proportions, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
     if precisions is None:
         matrices = copied(check_real("covariances", covariances))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.checks import check_finite
+from gaussmix._src.covariances import LowRank
 from gaussmix._src.em.initialisation.noise_box import noise_from_rows
 from gaussmix._src.em.priors.posterior import WeightUpdate
 from gaussmix._src.em.priors.terms import PriorTerms
@@ -103,6 +104,11 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
         if indices and indices[-1] >= n_components:
             raise ValueError(
                 f"{name} contains component {indices[-1]}, but the last index is n_components − 1 = {n_components - 1}."
+            )
+        if indices and name == "fixed_covariances" and any(family.kind is LowRank for family in families):
+            raise ValueError(
+                f"covariance_type={estimator.covariance_type!r} does not support fixed_covariances, because initial "
+                "covariances of factor analysers can't be passed. Remove it, or choose another structure."
             )
         if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} also needs {' or '.join(_VALUES[name])}, which contains the fixed values.")

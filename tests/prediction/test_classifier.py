@@ -96,6 +96,8 @@ def test_classifier_iterates_structures_without_a_closed_form_update():
     assert together.n_iter_ > 1
     assert together.log_likelihood_ == pytest.approx(each.log_likelihood_, rel=1e-5)
     assert each.mixture_.n_components == 3
+    assert {*together.covariance_type_, *each.covariance_type_} == {"FactorAnalyzer(n_factors=1)"}
+    assert "3 classes, 3 components, FactorAnalyzer(n_factors=1)" in together.summary().title
 
 
 def test_bic_selects_n_components_for_each_class(classes):

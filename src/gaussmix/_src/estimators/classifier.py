@@ -79,7 +79,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     mixture_ : Mixture
         The distribution p(x) of the rows of all classes together, in float64.
     component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
-    covariance_type_ : (n_classes,), the covariance structure of each class.
+    covariance_type_ : (n_classes,), the name of each class's covariance structure, or its repr if it has options.
     log_likelihood_ : float
         Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, in nats.
     n_parameters_ : int
@@ -350,7 +350,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self.priors is not None:
             best = best.with_prior(parameters.check_floats("priors", self.priors), total)
         self.component_class_ = best.classes.component_class
-        self.covariance_type_ = np.array(best.structures, np.str_)
+        self.covariance_type_ = np.array([str(parameters.shown(each)) for each in best.structures])
         self.log_likelihood_, self.bic_ = best.log_likelihood, best.bic(total)
         self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)

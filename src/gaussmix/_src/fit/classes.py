@@ -57,7 +57,7 @@ class ClassFit:
     log_likelihood : Σ s log p(x, c) over the rows x of known class c plus Σ s log p(x) over the other rows, for row
         weights s, in nats.
     n_parameters : number of free parameters, including the class probabilities.
-    structures : name of the covariance structure of each class.
+    structures : covariance structure of each class.
     n_steps : number of EM steps; if each class was fitted separately, the largest number of steps for a class.
     em_fit : final state of EM, the problem and the settings of the fit; None if EM took no step.
     problem : problem that the joint fit of all classes solved; None if each class was fitted separately.
@@ -66,7 +66,7 @@ class ClassFit:
     classes: ClassMixtures
     log_likelihood: float
     n_parameters: int
-    structures: list[str]
+    structures: list[Family]
     n_steps: int
     em_fit: EmFit | None = None
     problem: Problem | None = None
@@ -141,9 +141,9 @@ class LabelledRows:
             except SingularCovarianceError as error:
                 failure = error
                 continue
-            model, names = fitted.final_state.model, [family.name] * self.n_classes
+            model, structures = fitted.final_state.model, [family] * self.n_classes
             classes = ClassMixtures(Mixture._from_model(model), class_index)
-            fits.append(self._make_class_fit(classes, model.n_parameters, names, 1, fitted))
+            fits.append(self._make_class_fit(classes, model.n_parameters, structures, 1, fitted))
         if not fits:
             assert failure is not None, "at least one family"
             raise failure
@@ -160,7 +160,7 @@ class LabelledRows:
             plan = Plan([ModelStart(model)], _unused_generator(), stopping)
             fitted = self._fit(model.family, classes.component_class, ridge, plan)
             classes = replace(classes, mixture=Mixture._from_model(fitted.final_state.model))
-        return self._make_class_fit(classes, size, [mixture.family.name for mixture in mixtures], n_steps, fitted)
+        return self._make_class_fit(classes, size, [mixture.family for mixture in mixtures], n_steps, fitted)
 
     def _fit(self, family: Family, component_class: NDArray[np.intp], ridge: float | None, plan: Plan) -> EmFit:
         problem = Problem(self._labelled_data(component_class), family, len(component_class), self.engine, ridge)
@@ -189,7 +189,7 @@ class LabelledRows:
         return partial(_responsibilities, engine=self.engine, parameters=parameters)
 
     def _make_class_fit(
-        self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
+        self, classes: ClassMixtures, n_parameters: int, structures: list[Family], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
         """Return the fitted classes with their likelihood. If `em_fit` took steps, their number replaces `n_steps`."""
         mixture = classes.mixture

@@ -422,7 +422,7 @@ BAD = {
         np.arange(20) % 3 - 1,
         "without shared parameters (",  # followed by names from the registry
     ),
-    "no components": ({"n_components": 0}, LABELS, "n_components=0"),
+    "text as priors": ({"priors": "equal"}, LABELS, "array of numbers: could not convert string to float: 'equal'"),
 }
 
 
@@ -436,6 +436,12 @@ def test_a_failed_fit_reports_the_reason_and_keeps_the_previous_classifier(case)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert vars(classifier) == before
+
+
+@pytest.mark.parametrize("parameters", [{"n_components": 0}, {"n_components": [2, 0]}, {"n_init": 0}], ids=str)
+def test_an_invalid_parameter_is_reported_without_a_class(parameters):
+    with pytest.raises(ValueError, match=r"^n_\w+=0 must be an integer ≥ 1"):
+        GaussianMixtureClassifier(**{"n_components": 2} | parameters).fit(ROWS, LABELS)
 
 
 def test_a_linearly_dependent_column_is_reported_with_its_classes():

@@ -271,6 +271,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._check_rejection()
         if self.priors is not None:
             targets.check_priors(self.priors, self.classes_, is_complete=is_complete)
+        if self.n_components is not None:  # these checks come first, because an error in a fit would name a class
+            parameters.check_counts("n_components", self.n_components)
+            for name in ("n_init", "init_params"):
+                parameters.CHECKS[name](getattr(self, name))
         if is_complete or self.n_components is None:
             return
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):

@@ -196,8 +196,8 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
     frame = numerics.frames.Frame.from_table(values)
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
-        if array.dtype.kind not in "cmM":
-            return array.astype(np.float64, copy=False)
+        if array.dtype.kind not in "cmM":  # objects, because errors about NumPy's texts would contain "np.str_"
+            return (array.astype(object) if array.dtype.kind == "U" else array).astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
     if array.dtype.kind != "c":  # NumPy would convert times to integers (missing times to −9.2e18)

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from common import Second
 from scipy.stats import multivariate_normal, norm
-from sklearn.exceptions import ConvergenceWarning
 
 import gaussmix
 from gaussmix import FAMILIES, Bootstrap, Dirichlet, GaussianMixture, Inference, Mixture, Noise, Restrictions
@@ -241,14 +241,23 @@ def test_a_weight_at_min_weight_has_no_standard_error_and_is_named():
     assert any(f"Component {least}: the weight is at min_weight" in note for note in found.notes)
 
 
-@pytest.mark.heavy
-def test_inference_rejects_a_noise_variance_that_tends_to_0():
-    rng = np.random.default_rng(1)
-    X = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
-    with pytest.warns(ConvergenceWarning):
-        heywood = fitted(X, n_components=1, covariance_type=gaussmix.FactorAnalyzer(1))
-    with pytest.raises(ValueError, match=r"formula here: a covariance is nearly singular. Use bootstrap\(X\)"):
-        heywood.inference(X, kind="hessian")
+@pytest.mark.parametrize("kind", INFORMATION_KINDS)
+def test_standard_errors_treat_a_noise_variance_that_tends_to_0_as_known(kind, rng):
+    X = rng.normal(size=(400, 3))
+    correlations = np.array([[1.0, 0.8, 0.8], [0.8, 1.0, 0.5], [0.8, 0.5, 1.0]])
+    X = (X - X.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True))).T
+    X = pd.DataFrame(X @ np.linalg.cholesky(correlations).T, columns=["a", "b", "c"])
+    gm = GaussianMixture(1, covariance_type="factor_analyzer", reg_covar=0).fit(X)
+    found = gm.inference(X, kind=kind)
+    what = "Component 0: the noise variance of column 'a' is at its lower bound, so it has no standard error"
+    assert found.notes[-1].startswith(what)
+    # Without noise in `a`, the other columns are independent linear regressions on `a`.
+    expected = [1, 0.8, 1, 0.8, 0.64, 1]
+    np.testing.assert_allclose(found.params[4:], expected, rtol=1e-4)
+    if kind == "hessian":
+        roots = np.sqrt([2, 1.64, 2, 1.64, 1.28, 2])
+        np.testing.assert_allclose(found.bse[1:] * 20, [1, 1, 1, *roots], rtol=1e-4)
+    assert np.isfinite(found.bse).all()
 
 
 @pytest.mark.parametrize("structure", SEPARATE)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.checks import Rng, check_count, generator
-from gaussmix._src.em.curvature.coordinates import MIN_NOISE_WEIGHT
+from gaussmix._src.em.curvature.coordinates import MIN_NOISE_WEIGHT, find_noise_at_bound
 from gaussmix._src.em.curvature.jacobian import NotSmooth
 from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import SingularCovarianceError, counted, listed, name_components, warn
+from gaussmix._src.fit.after.diagnostics import columns_text
 from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, ridge_fractions
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
@@ -169,8 +170,14 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     rounding_note = None
     if is_unknown.any() and not peak.flat_directions.shape[1]:
         rounding_note = _ROUNDED.format(listed(np.array(inference.names)[is_unknown].tolist()))
-    sentences = filter(None, [rows_warning, shift_note, _OF_PRIOR if has_prior else None, rounding_note])
-    return replace(inference, notes=(*sentences, *_notes(peak, covariance, lacks_standard_error, columns)))
+    sentences = [rows_warning, shift_note, _OF_PRIOR if has_prior else None, rounding_note]
+    for k, is_at_bound in enumerate(find_noise_at_bound(peak.model, objective)):
+        if is_at_bound.any():
+            which = "All components" if peak.model.covariances.is_shared else f"Component {k}"
+            columns_of = columns_text(np.flatnonzero(is_at_bound).tolist(), names_of(mixture))
+            sentences.append(_AT_BOUND.format(which, columns_of))
+    sentences += _notes(peak, covariance, lacks_standard_error, columns)
+    return replace(inference, notes=tuple(filter(None, sentences)))
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
@@ -211,6 +218,10 @@ _OF_PRIOR = (
 _ROUNDED = (
     "Standard errors of {} are unknown, because rounding leaves negative variances. Use kind='hessian', or "
     "bootstrap(X)."
+)
+_AT_BOUND = (
+    "{}: the noise variance of {} is at its lower bound, so it has no standard error, and formulas treat it as known. "
+    "Raise reg_covar, or lower n_factors."
 )
 _SHIFTED = "The estimates are for the maximum, which is up to {:.2g} standard errors from the fit."
 

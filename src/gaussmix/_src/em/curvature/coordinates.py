@@ -12,7 +12,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gaussmix._src.covariances import LowRank
 from gaussmix._src.covariances.dense import composed, squared
 from gaussmix._src.em.curvature import jacobian as jacobians
 from gaussmix._src.em.curvature.jacobian import AxisJacobian, LoadingJacobian, NotSmooth, VarianceBoundMasks
@@ -33,6 +35,7 @@ WEIGHT_BOUND_FACTOR = 1 + 1e-9
 MAX_COORDINATES = 4_000  # maximum number of coordinates; an information matrix of this size takes 128 MB
 # A weight of the noise component below this value is converging to 0 and is not a free parameter.
 MIN_NOISE_WEIGHT = 1e-9
+MAX_BOUND_FRACTION = 1e-5  # see `find_noise_at_bound`
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
 
@@ -101,7 +104,8 @@ class Coordinates:
         if bounds is not None and trace.frozen_components:
             raise NotSmooth(f"the structure {model.family!r} bounds the variances, and components are frozen")
         if isinstance(algebra, FactorAlgebra):
-            factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
+            at_bound = find_noise_at_bound(model, objective)
+            factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free, at_bound)
             return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
         blocks, factors, axes = jacobians.covariance_jacobian(model, algebra, free, bounds)
         jacobian = block_diagonal(of_weights, of_means, blocks)
@@ -240,6 +244,18 @@ def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
         return None
     each = model.covariances.each
     return model.family.at_bound(principal_axes(each)[0] if each.ndim == 3 else each.reshape(len(each), -1))
+
+
+def find_noise_at_bound(model: Model, objective: Objective) -> NDArray[np.bool_]:
+    """Return a mask (n, n_features) of the noise variances of factor analysers that converge to their lower bound 0.
+
+    Without a ridge, a noise variance is at its bound if it is below `MAX_BOUND_FRACTION` of the feature's conditional
+    variance, given the other features. Its standard error is then far larger than the noise variance itself.
+    """
+    if not isinstance(model.covariances, LowRank):
+        return np.zeros(model.means.shape, dtype=np.bool_)
+    fractions = model.covariances.noise * model.whitening.precision_diagonals()
+    return (fractions < MAX_BOUND_FRACTION) & (objective.ridge == 0)
 
 
 def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks | None) -> bool:

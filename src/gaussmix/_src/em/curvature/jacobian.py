@@ -136,11 +136,14 @@ def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation:
     return slopes[:, :, None] * angles, angles
 
 
-def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
+def loading_jacobian(
+    model: Model, structure: FactorAlgebra, is_free: Array, is_at_bound: NDArray[np.bool_]
+) -> tuple[Array, LoadingJacobian, Array]:
     """Return W_k (n, n_features, n_features), the Jacobian of loadings and noise, and the Jacobian of all B_k.
 
-    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Each coordinate is scaled so that its largest
-    effect on a single B_k has the norm 1. Coordinates that change no B_k are left out.
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. The noise variances in the mask `is_at_bound`
+    (n, n_features) are not free, unless they equal a noise variance that is not at its bound. Each coordinate is scaled
+    so that its largest effect on a single B_k has the norm 1. Coordinates that change no B_k are left out.
     """
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
@@ -162,7 +165,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     loadings = np.concatenate((loadings, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
     noise = np.concatenate((np.zeros((n, d, n_changes)), noise), axis=2)
     loadings = (is_free[:, None, None] * loadings).reshape(n, d, n_factors, -1)
-    noise = is_free[:, None, None] * noise
+    noise = is_free[:, None, None] * noise * (noise * ~is_at_bound[..., None]).any(axis=(0, 1))
     factors, _, failed = factorise(covariances.to_simple_form().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")

@@ -1,9 +1,11 @@
 """Factor analysers in the estimators: parameters, attributes, errors, model selection and files."""
 
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import FactorAnalyzer, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, Mixture
 from gaussmix._src.report.messages import SearchWarning
@@ -126,6 +128,11 @@ def test_two_equal_columns_are_reported_as_a_collapse(rows):
     failures = dict(zip(best.results_["structure"], best.results_["failure"], strict=True))
     assert "collapsed" in failures[NAME]
     assert best.covariance_type_ == "diag"
+    with pytest.warns((RuntimeWarning, ConvergenceWarning)) as caught:
+        single = GaussianMixture(2, covariance_type=NAME, reg_covar=0, tol="auto", random_state=0).fit(twice)
+    cause = r"collapsed in .*: mean and covariance were frozen before that\. Column 6 follows from column 0 \(.* it out"
+    assert re.match(f"components? .* {cause}", str(caught[0].message))
+    assert "distinct" not in single.outcome_.reason
 
 
 @pytest.mark.heavy

@@ -24,7 +24,9 @@ class Outcome(Enum):
     STEP_LIMIT = "max_iter was reached before the {raised} converged; raise max_iter or tol."
     TIME_LIMIT = "max_time was reached before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
-    DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
+    DEGENERATE = (
+        "Every component collapsed; raise reg_covar, lower n_components, or leave out columns that follow from others."
+    )
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
     def sentence(self, raised: str = LIKELIHOOD) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
     from gaussmix._src.fit.problem import Problem
+    from gaussmix._src.sources.base import Source
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or try another start "
@@ -51,10 +52,15 @@ class SearchWarning(RuntimeWarning):
     """Warning about a model selection as a whole, in contrast to warnings about the chosen mixture."""
 
 
-def warn_about_run(run: EMState, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
+def warn_about_run(
+    run: EMState, rows: Source, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD
+) -> None:
     """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
     if run.trace.frozen_components:
-        warn(frozen_sentence(run.trace, names), CollapseWarning)
+        families = [run.model.family] if run.trace.collapsed_components else []
+        columns = after.diagnostics.SingularColumns.find(rows, families)
+        dependent = columns.describe(names) if columns.dependent else ""
+        warn(frozen_sentence(run.trace, names, dependent), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
@@ -64,13 +70,18 @@ def warn_about_run(run: EMState, names: Names, left_out: Outcome | None = None, 
         warn(SKIP_REASONS[left_out], ConvergenceWarning)
 
 
-def frozen_sentence(trace: Trace, names: Names) -> str | None:
-    """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen."""
+def frozen_sentence(trace: Trace, names: Names, dependent: str = "") -> str | None:
+    """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen.
+
+    `dependent` is a message about linearly dependent columns, which cause a collapse whatever the number of rows.
+    """
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            if dependent and reason is FreezeReason.COLLAPSED:
+                happened, advice = "collapsed", f"mean and covariance were frozen before that. {dependent}"
             ends = (event for event in trace.events if event.component in components and event.remedy == "freeze")
             columns = sorted({event.feature for event in ends if event.feature is not None})
             if columns:

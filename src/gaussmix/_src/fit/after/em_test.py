@@ -42,7 +42,7 @@ def em_test_statistic(values: Array) -> float:
     x = values / np.abs(values).max()  # scaling avoids overflow and does not change the statistic
     x = (x - x.min()) / np.ptp(x)
     x = (x - x.mean()) / x.std()
-    alone = -0.5 * len(x) * (1 + LOG_2PI) - 2 * VARIANCE_PENALTY  # of two equal components
+    alone = -0.5 * len(x) * (1 + LOG_2PI) - 2 * VARIANCE_PENALTY  # value for two equal components
     return max(2 * (max(_best_height(x, weight) for weight in INITIAL_SECOND_WEIGHTS) - alone), 0.0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from common import assert_same_fit
 from scipy.special import gammaln
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +19,7 @@ from sklearn.mixture import BayesianGaussianMixture as Theirs
 import gaussmix
 from gaussmix import BayesianGaussianMixture
 from gaussmix._src.cli.program import program
+from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.export import to_c
 
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
@@ -151,6 +153,19 @@ def test_rows_of_negligible_weight_do_not_change_the_bound(n_features) -> None:
     found = clone(estimator).fit(rows, sample_weight=weight)
     alone = clone(estimator).fit(heavy, sample_weight=weight[: len(heavy)])
     assert found.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.1)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("has_weights", [False, True])
+def test_rows_without_values_change_no_bit_of_a_fit(structure, has_weights, blobs) -> None:
+    rows, weight, indices = blobs.copy(), np.full(len(blobs), 2.0), [0, 9, 9]
+    rows[::7, 0] = np.nan
+    more, more_weight = np.insert(rows, indices, np.nan, axis=0), np.insert(weight, indices, [1.0, 3.0, 0.0])
+    estimator = BayesianGaussianMixture(4, covariance_type=structure, random_state=0)
+    one = clone(estimator).fit(rows, sample_weight=weight if has_weights else None)
+    other = clone(estimator).fit(more, sample_weight=more_weight if has_weights else None)
+    assert_same_fit(other, one)
+    assert_same_bits(other.degrees_of_freedom_, one.degrees_of_freedom_, "degrees of freedom")
 
 
 def test_missing_values_do_not_change_the_number_of_clusters(blobs) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 from time import perf_counter
 from typing import Final, Literal
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src.checks import check_count, check_nonnegative
 from gaussmix._src.em.bayes.variational import VariationalObjective
@@ -25,7 +26,9 @@ from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan, SizedStart
 from gaussmix._src.fit.problem import Problem, TrainingData
+from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
+from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge_number, check_start_names
 from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
@@ -154,7 +157,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     `predict_proba` returns the responsibilities under the posterior (Bishop, eq. 10.49), which are 0 for components
     without rows. The lower bound is also exact for fits with missing values, labels or weights, and for rows in files
     or on a cluster. Missing values are latent variables, as are the error-free values if X has measurement errors; the
-    approximate posterior treats these latent variables as independent of the parameters.
+    approximate posterior treats these latent variables as independent of the parameters, so that credible intervals are
+    too narrow. Rows without any observed value are left out.
 
     References
     ----------
@@ -214,7 +218,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
             raise ValueError('init_params="birth" needs split_merge=True. Choose another value, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params, BIRTH)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
-        n_initial = 1 if is_birth else n_components
+        cells, n_initial = source.collect(Cells) if source.may_miss else None, 1 if is_birth else n_components
+        observed_weight = source.row_totals.total_weight - (0.0 if cells is None else cells.empty_weight)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
             check_pairs(source, [family], self._names)
@@ -229,13 +234,15 @@ class BayesianGaussianMixture(PosteriorEstimator):
         plan = Plan(
             starts,
             self._rng(),
-            StopRule(tolerance / source.row_totals.total_weight, max_steps),
+            StopRule(tolerance / observed_weight, max_steps),
             is_accelerated=has_moves,  # Without split-and-merge moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
             can_run_in_core=False,
         )
         problem, plan = apply_options(options, problem, plan, [(family, n_components)])
+        if cells is not None and cells.n_empty:  # because the approximation would count these rows as evidence
+            problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - cells.n_empty))
         if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
             advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'
             check_enough_rows(source, n_initial, advice)
@@ -250,3 +257,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
             return None
         q, total = self._approximation, float(self.mass_.sum())
         return ModelStart(Model(q.counts / total, q.means, q.covariances, family), self.lower_bound_ / total)
+
+
+def _has_values(block: Block) -> NDArray[np.bool_]:
+    """Return whether each row has an observed value; True for all rows of weight 0, because `Cells` leaves them out."""
+    return ~np.isnan(block.rows).all(axis=1) | (block.weight == 0)

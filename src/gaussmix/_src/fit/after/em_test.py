@@ -82,8 +82,8 @@ def initial_models(x: Array, weight: float) -> Iterator[Model]:
     """Yield the initial models with the given weight of component 2, for values of mean 0 and variance 1."""
     ordered, cut = np.sort(x), max(1, round(weight * len(x)))
     parts = (ordered[cut:], ordered[:cut]), (ordered[:-cut], ordered[-cut:])
-    halves = [([each.mean() for each in pair], [max(each.var(), MIN_VARIANCE) for each in pair]) for pair in parts]
-    for means, variances in (*halves, ([0.0, 0.0], [0.5, 2.0]), ([0.0, 0.0], [1.5, 0.3])):
+    sides = [([each.mean() for each in pair], [max(each.var(), MIN_VARIANCE) for each in pair]) for pair in parts]
+    for means, variances in (*sides, ([0.0, 0.0], [0.5, 2.0]), ([0.0, 0.0], [1.5, 0.3])):
         family = FAMILIES["diag"]
         covariances = family.covariances(np.array(variances)[:, None], 2, 1)
         yield Model(np.array([1 - weight, weight]), np.array(means)[:, None], covariances, family)

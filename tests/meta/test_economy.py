@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34460,
-    "cpp": 13329,
-    "tests": 33457,
+    "src": 34567,
+    "cpp": 13359,
+    "tests": 33597,
     "bench": 2594,
     "tools": 626,
     "files": 997,
-    "inner imports of tests": 332,
+    "inner imports of tests": 336,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

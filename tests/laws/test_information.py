@@ -12,7 +12,7 @@ from common import ArraySource, Model, Objective, OptimalityCertificate, StopRul
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
-from gaussmix._src.em.curvature.certify import find_certificate
+from gaussmix._src.em.curvature.certify import compute_certificate
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.fit.fit import fit
@@ -45,7 +45,7 @@ def information_of(problem, run, **options):
 
 
 def certificate_of(problem, run):
-    return find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
+    return compute_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
 
 
 def gain_and_label_changes(problem, run, tolerance):
@@ -254,7 +254,7 @@ def test_variances_at_a_bound_are_optimal_only_if_the_rows_exceed_the_bound(spre
     assert found.coordinates.variances_at_bounds is not None
     assert found.is_optimal_at_bounds is is_at_bounds
     if not is_at_bounds:
-        assert find_certificate(*fit_to_rows) == OptimalityCertificate(False)
+        assert compute_certificate(*fit_to_rows) == OptimalityCertificate(False)
 
 
 def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
@@ -309,7 +309,7 @@ def test_a_saddle_point_is_not_certified_as_a_maximum():
     found = ObservedInformation.at_model(model, Objective(np.zeros(2)), Trace(), source, engine)
     np.testing.assert_allclose(found.gradient, 0, atol=1e-14)
     assert found.newton_step is None
-    assert find_certificate(model, Objective(np.zeros(2)), Trace(), source, engine) == OptimalityCertificate(False)
+    assert compute_certificate(model, Objective(np.zeros(2)), Trace(), source, engine) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
     higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # a direction in which the likelihood rises
@@ -374,7 +374,7 @@ def test_a_maximum_of_a_slow_fit_is_certified(parameters):
     assert certificate.label_change_fraction == pytest.approx(label_changes, abs=0.01)
 
 
-def test_find_certificate_states_why_a_structure_has_no_certificate():
+def test_compute_certificate_states_why_a_structure_has_no_certificate():
     class Opaque(Full):
         """Structure without a description of its update."""
 
@@ -390,7 +390,7 @@ def test_rows_whose_squares_overflow_are_not_certified_as_a_maximum():
     """The model, which no fit would return, has a row at a distance of 1e200 standard deviations."""
     problem, run = em_run(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
-    certificate = find_certificate(run.model, problem.objective, run.trace, ArraySource(rows), problem.engine)
+    certificate = compute_certificate(run.model, problem.objective, run.trace, ArraySource(rows), problem.engine)
     assert certificate == OptimalityCertificate(False)
 
 

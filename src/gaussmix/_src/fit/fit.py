@@ -151,5 +151,5 @@ def find_certificate(
     if is_requested is None and (is_remote or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
-    result = curvature.certify.find_certificate(model, problem.objective, trace, *rows)
+    result = curvature.certify.compute_certificate(model, problem.objective, trace, *rows)
     return result if is_requested else replace(result, why_not="")

@@ -16,7 +16,7 @@ MAX_COST_FRACTION = 0.1
 
 
 def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
-    """Return whether `certify.find_certificate` needs at most a tenth of the operations of `n_steps` EM steps."""
+    """Return whether `certify.compute_certificate` needs at most a tenth of the operations of `n_steps` EM steps."""
     second = model.covariances.second
     # With missing values, measurement errors or factors, the certificate needs many passes instead of one.
     if source.is_incomplete or second is Second.PROJECTED:

@@ -33,7 +33,7 @@ MIN_GAIN = 1e-8
 MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or of a log variance in a Newton step
 
 
-def find_certificate(
+def compute_certificate(
     model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate:
     """Check whether a model is near a maximum of the objective, and return a certificate.

@@ -220,7 +220,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def score_samples(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
-        With `X_error`, the result is the log density of the measured values. Parameters and errors are as in `predict`.
+        With `X_error`, the result is the log density of the measured values. The result is about −9e307, and not −inf,
+        for all rows that are more than 1e154 standard deviations from every mean. Parameters and errors are as in
+        `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())

@@ -24,7 +24,8 @@ def arguments(family, rows=None, **changes):
         "rows": rows, "row_weight": None, "total_weight": float(len(rows)), "algebra": family.algebra,
         "weights": mixture[0], "means": mixture[1], "covariances": mixture[2], "centre": centre, "total": total,
         "ridge": np.zeros(3), "limits": LIMITS, "tolerance": 0.0, "previous_objective": -np.inf, "max_steps": 5,
-        "seconds": 10.0, "prior": None, "incompleteness": (False, None), "n_threads": 1,
+        "seconds": 10.0, "prior": None, "incompleteness": (False, None),
+        "log_prior": None, "prior_indices": None, "n_threads": 1,
     }  # fmt: skip
     return values | changes
 

@@ -177,7 +177,7 @@ def test_order_tests_reject_invalid_arguments():
         (lambda: likelihood_ratio_test(np.column_stack([X, with_missing]), 1), ValueError, r"missing values \(NaN\)"),
         (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number for tol"),
         (lambda: likelihood_ratio_test(X, 1, tol="small"), TypeError, "tol"),
-        (lambda: n_components_test(X[:20], 9), ValueError, "four rows per component"),
+        (lambda: n_components_test(X[:20], 9), ValueError, "needs 4 \\(max_components \\+ n_extra\\) = 40 rows"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
         (lambda: n_components_test(X).min_components(2), ValueError, "alpha"),
         (lambda: em_test(3.0), ValueError, "at least 10 numbers"),

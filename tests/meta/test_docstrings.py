@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import gaussmix
+from gaussmix._src.estimators.docs import _DOC_PARTS
 from gaussmix._src.value import Value
 from gaussmix.extend import Family
 
@@ -71,6 +72,13 @@ def test_class_docstrings_have_a_summary_and_describe_all_parameters() -> None:
         assert is_summary(text), cls
         if "__init__" in vars(cls) and own(cls.__init__):  # type: ignore[misc]
             assert described(text) == set(parameters(cls)), cls
+
+
+def test_shared_passages_are_inserted_in_all_docstrings() -> None:
+    texts = {f"{cls.__name__}.{method.__name__}": method.__doc__ or "" for cls, method in public_methods()}
+    texts |= {cls.__name__: cls.__doc__ or "" for cls in public_classes()}
+    placeholders = "|".join({*_DOC_PARTS} - {"BLANKLINE"})
+    assert [name for name, text in texts.items() if re.search(f"<({placeholders})>", text)] == []
 
 
 def test_method_docstrings_begin_with_a_summary_line() -> None:

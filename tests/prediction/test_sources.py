@@ -235,7 +235,7 @@ def test_detector_gives_the_same_bits_for_a_file_as_for_an_array(table, folder):
 def test_fit_rejects_sample_weight_with_a_source(folder):
     source = opened(folder, "rows", False)
     for estimator in GaussianMixtureClassifier(), GaussianMixtureImputer(), GaussianMixtureRegressor(targets=0):
-        with pytest.raises(ValueError, match="contains its row weights"):
+        with pytest.raises(ValueError, match="contain their weights"):
             estimator.fit(source, None, sample_weight=np.ones(N_ROWS))
 
 

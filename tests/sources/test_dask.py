@@ -424,7 +424,7 @@ def test_data_that_is_not_a_numeric_table_is_rejected(table):
     gm = mixture().fit(table[0][:1000, :N_FEATURES])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         gm.predict(da.zeros((5, 2)))
-    with pytest.raises(ValueError, match="contains its row weights"):
+    with pytest.raises(ValueError, match="contain their weights"):
         gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
 
 

@@ -109,7 +109,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             n_components) is True for each possible component of a row, or contains factors ≥ 0 that multiply the
             weights of the components. With `noise`, you can add a last column for the noise component. A string is the
             name of a column of X that contains the labels and is not a feature; the column must be numeric if X is not
-        in memory. <error>
+            in memory.
+        <error>
 
         Returns
         -------

@@ -170,8 +170,8 @@ def n_components_test(
     rows = source.whole.rows
     if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows per component, but X has {len(rows)} rows for "
-            f"{largest + n_extra} components. Lower max_components."
+            f"n_components_test needs 4 (max_components + n_extra) = {4 * (largest + n_extra)} rows, but X has "
+            f"{len(rows)} rows. Lower max_components, or add rows."
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]

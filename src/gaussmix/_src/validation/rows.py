@@ -77,8 +77,8 @@ def check_source(
             )
         if sample_weight is not None:
             raise ValueError(
-                "A source from gaussmix.open contains its row weights. Remove sample_weight, and name the column of "
-                "weights in gaussmix.open(…, weights=…)."
+                "The rows of a file, a cluster or a Dask array contain their weights. Remove sample_weight, and name the "
+                "column of weights in gaussmix.open(…, weights=…)."
             )
         return _fitted_to(estimator, X, is_stream=is_stream) if reset else _with_fitted_features(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)

@@ -26,7 +26,7 @@ BlockTask = Callable[[Block], Array]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the first and the second cluster of each pair
 MAX_MERGED = 5000  # largest number of components, for which `merge` takes about 1.8 GB
 MAX_PART_ROWS = 2**12  # largest number of rows that are evaluated together, to save memory
-MAX_STORED = 2**24  # largest number of responsibilities that `merge` stores, instead of computing them in each pass
+MAX_STORED = 2**22  # largest number of responsibilities that `merge` stores, instead of computing them in each pass
 MAX_PAIRS = 32  # largest number of pairs of clusters that are evaluated in one pass
 
 

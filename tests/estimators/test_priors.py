@@ -350,3 +350,16 @@ def test_model_selection_compares_initialisations_by_the_posterior():
     table = GaussianMixtureIC([2, 3], **options, callbacks=[steps.append]).fit(rows).results_["log_likelihood"]
     assert any((step.candidate, step.start) == (1, 1) for step in steps)
     assert table[1] == single < table[0]
+
+
+@pytest.mark.parametrize("seed", [0, 5, 6])
+def test_a_search_reaches_no_lower_maximum_if_weights_are_equal(seed):
+    """Compare with EM from k-means, because a search ignores restrictions on weights, and EM must apply them again."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(300, 1)) + 3 * rng.normal(size=(5, 1))[rng.choice(5, size=300, p=[0.5, 0.2, 0.1, 0.1, 0.1])]
+    terms = {"prior": "default", "restrictions": Restrictions(equal_weights=True), "tol": 1e-9, "max_iter": 2000}
+    searched, alone = (
+        GaussianMixture(5, covariance_type="EII", init_params=start, random_state=0, **terms).fit(rows)
+        for start in ("search", "kmeans")
+    )
+    assert searched.lower_bound_ >= alone.lower_bound_ - 1e-6

@@ -345,7 +345,9 @@ class FirstState:
         """Run EM from a model and return its final state; None if a component must be frozen."""
         plan, engine = self.plan, self.problem.engine
         plan.report_progress(f"EM on {source.n_rows:,} rows")
-        return run_to_sound_end(source, engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
+        # A search ignores restrictions on the weights, and the core keeps the weights of the first model.
+        first = objective.nearest_feasible(start)
+        return run_to_sound_end(source, engine, first, objective, stopping, is_accelerated=plan.is_accelerated)
 
 
 def _read_only_rows(source: Source) -> Rows:

@@ -352,6 +352,14 @@ def test_model_selection_compares_initialisations_by_the_posterior():
     assert table[1] == single < table[0]
 
 
+def test_weights_that_are_not_fixed_are_estimated_with_a_prior(rng):
+    means = np.array([[-20.0], [0.0], [20.0]])
+    rows = means.repeat([60, 30, 210], axis=0) + rng.normal(size=(300, 1))
+    init = {"weights_init": [0.2, 0.4, 0.4], "means_init": means}
+    fit = GaussianMixture(3, prior="default", restrictions=Restrictions(fixed_weights=[0]), **init).fit(rows)
+    np.testing.assert_allclose(fit.weights_, [0.2, 0.1, 0.7], atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", [0, 5, 6])
 def test_a_search_reaches_no_lower_maximum_if_weights_are_equal(seed):
     """Compare with EM from k-means, because a search ignores restrictions on weights, and EM must apply them again."""

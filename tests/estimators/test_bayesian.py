@@ -158,12 +158,14 @@ def test_rows_of_negligible_weight_do_not_change_the_bound(n_features) -> None:
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_rows_without_values_change_no_bit_of_a_fit(structure, has_weights, blobs) -> None:
-    rows, weight, indices = blobs.copy(), np.full(len(blobs), 2.0), [0, 9, 9]
+    rows, weight, indices = blobs.copy(), np.full(len(blobs), 2.0), [0, 9, 9, *[30] * 5000]
     rows[::7, 0] = np.nan
-    more, more_weight = np.insert(rows, indices, np.nan, axis=0), np.insert(weight, indices, [1.0, 3.0, 0.0])
+    more_weight = np.insert(weight, indices, [1.0, 3.0, 0.0, *[2.0] * 5000])
     estimator = BayesianGaussianMixture(4, covariance_type=structure, random_state=0)
     one = clone(estimator).fit(rows, sample_weight=weight if has_weights else None)
-    other = clone(estimator).fit(more, sample_weight=more_weight if has_weights else None)
+    other = clone(estimator).fit(
+        np.insert(rows, indices, np.nan, axis=0), sample_weight=more_weight if has_weights else None
+    )
     assert_same_fit(other, one)
     assert_same_bits(other.degrees_of_freedom_, one.degrees_of_freedom_, "degrees of freedom")
 

@@ -219,13 +219,13 @@ class BayesianGaussianMixture(PosteriorEstimator):
         names = ("kmeans",) if is_birth else check_start_names(self.init_params, BIRTH)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         cells, n_initial = source.collect(Cells) if source.may_miss else None, 1 if is_birth else n_components
-        observed_weight = source.row_totals.total_weight - (0.0 if cells is None else cells.empty_weight)
+        n_empty, empty_weight = (0, 0.0) if cells is None else (cells.n_empty, cells.empty_weight)
         terms = check_prior(self, family, n_components, source.n_features, ridge)
         if source.may_miss:
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        is_quick = source.n_features == 1 or source.n_rows < MAX_ROWS_OF_KMEANS
+        is_quick = source.n_features == 1 or source.n_rows - n_empty < MAX_ROWS_OF_KMEANS
         has_kmeans_start = is_birth and n_components > 1 and is_quick
         # If rows are condensed, `VariationalMoves` starts from k-means, unless components share a variance.
         has_kmeans_start = has_kmeans_start and (family.is_shared or problem.data.condensed_rows is None)
@@ -234,15 +234,15 @@ class BayesianGaussianMixture(PosteriorEstimator):
         plan = Plan(
             starts,
             self._rng(),
-            StopRule(tolerance / observed_weight, max_steps),
+            StopRule(tolerance / (source.row_totals.total_weight - empty_weight), max_steps),
             is_accelerated=has_moves,  # Without split-and-merge moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
             can_run_in_core=False,
         )
         problem, plan = apply_options(options, problem, plan, [(family, n_components)])
-        if cells is not None and cells.n_empty:  # because the approximation would count these rows as evidence
-            problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - cells.n_empty))
+        if n_empty:  # because the approximation would count these rows as evidence
+            problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - n_empty))
         if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
             advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'
             check_enough_rows(source, n_initial, advice)

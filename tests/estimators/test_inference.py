@@ -258,6 +258,11 @@ def test_standard_errors_treat_a_noise_variance_that_tends_to_0_as_known(kind, r
         roots = np.sqrt([2, 1.64, 2, 1.64, 1.28, 2])
         np.testing.assert_allclose(found.bse[1:] * 20, [1, 1, 1, *roots], rtol=1e-4)
     assert np.isfinite(found.bse).all()
+    shared = gaussmix.FactorAnalyzer(1, shared_loadings=True, shared_noise=True)
+    alike = GaussianMixture(1, covariance_type=shared, reg_covar=0).fit(X).inference(X, kind=kind)
+    assert alike.notes[-1].startswith("All components: the noise variance of column 'a' is at its lower bound")
+    ridged = GaussianMixture(1, covariance_type="factor_analyzer", reg_covar=1e-6).fit(X).inference(X, kind=kind)
+    assert not any("noise variance" in note for note in ridged.notes)
 
 
 @pytest.mark.parametrize("structure", SEPARATE)

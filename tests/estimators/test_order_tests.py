@@ -151,6 +151,12 @@ def test_steps_of_em_test_never_lower_the_penalised_likelihood():
         np.testing.assert_array_equal(end.model.weights, [0.7, 0.3])
 
 
+def test_em_test_does_not_depend_on_the_sign_of_the_values():
+    """Check values of which a few are large: the best initial model has the few values in another component."""
+    x = np.append(rows(0.0, n=100), 4 + rows(0.0, n=20, seed=1))
+    assert em_test(-x).statistic == pytest.approx(em_test(x).statistic, rel=1e-6)
+
+
 def test_em_test_accepts_distant_values_without_warnings():
     """Check that numbers which overflow on the way to the statistic raise no warning, which pytest treats as error."""
     x = rows(0.0, n=300)[:, 0]

@@ -358,6 +358,9 @@ def test_weights_that_are_not_fixed_are_estimated_with_a_prior(rng):
     init = {"weights_init": [0.2, 0.4, 0.4], "means_init": means}
     fit = GaussianMixture(3, prior="default", restrictions=Restrictions(fixed_weights=[0]), **init).fit(rows)
     np.testing.assert_allclose(fit.weights_, [0.2, 0.1, 0.7], atol=1e-6)
+    several = NormalInverseWishart(weights=[41.0, 1.0, 61.0])
+    posterior = GaussianMixture(3, prior=several, **init).fit(rows)
+    np.testing.assert_allclose(posterior.weights_, [0.25, 0.075, 0.675], atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 5, 6])

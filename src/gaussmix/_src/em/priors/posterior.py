@@ -242,9 +242,9 @@ class PosteriorObjective(Objective):
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_fixed_weights = weight_update.n_fixed_weights(n_components) == n_components - 1 > 0
-        has_update = weight_update.is_unrestricted or has_fixed_weights
-        if type(prior) is not ConjugatePrior or is_fixed or np.ndim(weight_update.concentration) or not has_update:
-            return None  # the C++ core does not support these settings
+        is_supported = (weight_update.is_unrestricted or has_fixed_weights) and not np.ndim(weight_update.concentration)
+        if type(prior) is not ConjugatePrior or is_fixed or not is_supported:
+            return None
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         return self.ridge, PackedPrior(

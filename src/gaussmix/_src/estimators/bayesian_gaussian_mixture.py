@@ -245,7 +245,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - n_empty))
         if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
             advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'
-            check_enough_rows(source, n_initial, advice)
+            check_enough_rows(problem.data.raw_source, n_initial, advice)
         return problem, plan
 
     def _model_start(self, problem: Problem) -> ModelStart | None:

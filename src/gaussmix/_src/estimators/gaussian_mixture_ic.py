@@ -262,7 +262,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
         fitted, best_run = self._make_fitted(selection, results, index, causes, X, began)
         table = candidates.make_table(results) | {"warning": self._warnings(selection, results, index)} | columns
         self._finish(replace(fitted, results=table, best_index=index), options, best_run, X)
-        self._warn_of_failures(results, index, causes)
+        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
+            warn(not_started_sentence(results), SearchWarning)
+        started = [result for result in results if result.was_started]
+        warn(dropped_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
         for sentence in parameters.one_feature_notes(self.covariance_type) if problem.source.n_features == 1 else ():
             warn(sentence, SearchWarning)
 
@@ -288,13 +291,6 @@ class GaussianMixtureIC(LikelihoodEstimator):
         reason = " ".join(filter(None, [fitted.outcome.reason, not_started]))
         diagnostics = [*fitted.outcome.diagnostics, *causes.diagnose(self._names)]
         return replace(fitted, outcome=replace(fitted.outcome, reason=reason, diagnostics=diagnostics)), best_run
-
-    def _warn_of_failures(self, results: Sequence[Result], index: int, causes: SingularColumns) -> None:
-        """Warn of candidates that were not started or that failed, if the best candidate (`index`) may be affected."""
-        if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
-            warn(not_started_sentence(results), SearchWarning)
-        started = [result for result in results if result.was_started]
-        warn(dropped_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
 
     def _warnings(self, selection: Selection, results: Sequence[Result], index: int) -> list[str | None]:
         """Return the column "warning" of `results_`, which names nearly collapsed components of each candidate.

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureImputer
+from gaussmix._src.interfaces.leaves import LEAF_ROWS
 
 
 @pytest.fixture
@@ -73,6 +74,13 @@ def test_impute_draws_all_copies_in_one_pass(X_nan):
     assert copies.dtype == np.float32
     for one, other in pairwise(copies):
         np.testing.assert_array_equal(one == other, ~np.isnan(X_nan))
+
+
+def test_rows_that_are_filled_in_separate_passes_have_separate_draws(X):
+    """Check rows of two leaves, whose seeds differ."""
+    imputer, rows = GaussianMixtureImputer(2, random_state=0).fit(X), np.full((2 * LEAF_ROWS, X.shape[1]), np.nan)
+    first, second = np.split(imputer.impute(rows, n_imputations=1)[0], 2)
+    assert not (first == second).any()
 
 
 def test_sample_posterior_preserves_the_variance_of_the_data(X):

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34567,
+    "src": 34565,
     "cpp": 13359,
-    "tests": 33597,
+    "tests": 33638,
     "bench": 2594,
     "tools": 626,
     "files": 997,
-    "inner imports of tests": 336,
+    "inner imports of tests": 338,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

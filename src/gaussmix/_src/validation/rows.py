@@ -77,7 +77,7 @@ def check_source(
             )
         if sample_weight is not None:
             raise ValueError(
-                "The rows of a file, a cluster or a Dask array contain their weights. Remove sample_weight, and name the "
+                "The rows of files, clusters and Dask arrays contain their weights. Remove sample_weight, and name the "
                 "column of weights in gaussmix.open(…, weights=…)."
             )
         return _fitted_to(estimator, X, is_stream=is_stream) if reset else _with_fitted_features(estimator, X)

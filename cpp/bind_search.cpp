@@ -70,10 +70,11 @@ double bound_least_gain(const Target&, const Letters& letters, Index n_features,
 
 void bind_search(nb::class_<Target>& type) {
     using namespace nb::literals;
-    type.def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
-             "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(),
-             "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
-             "Move components if it helps; return (has_result, rows and log_likelihood of starts, n_tried, n_accepted).")
+    type.def(
+            "search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
+            "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(),
+            "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
+            "Move components if it helps; return (has_result, rows and log_likelihood of starts, n_tried, n_accepted).")
         .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
              "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.");
 }

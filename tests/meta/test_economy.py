@@ -15,12 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34565,
-    "cpp": 13359,
-    "tests": 33638,
+    "cpp": 13360,
+    "tests": 33639,
     "bench": 2594,
     "tools": 626,
     "files": 997,
-    "inner imports of tests": 338,
+    "inner imports of tests": 339,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

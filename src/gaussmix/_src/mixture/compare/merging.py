@@ -239,7 +239,7 @@ class _PairValues:
     """
 
     def __init__(self, sums: Array) -> None:
-        self.entropy, self._mass = sums[:2]
+        self.entropy, self._mass = sums[:2].copy()  # sums from other processes are read-only
         self._roots = sums[2:] * (1 + 1e-9)  # the factor exceeds rounding errors
         self.increase = -2 * np.log(2) * self._roots
         np.fill_diagonal(self.increase, np.inf)

@@ -7,6 +7,7 @@
 
 #include "em/columns.hpp"
 #include "em/run_em.hpp"
+#include "em/variational_merges.hpp"
 #include "em_arguments.hpp"
 
 namespace gaussmix {
@@ -106,6 +107,64 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     return {objective, released(mixture.weights), means_out.release(), released(mixture.covariances)};
 }
 
+// Merges of pairs: indices (n_pairs, 2), gains, means (n_pairs, n_features) and scale matrices (n_pairs, size).
+using MergesResult = std::tuple<Result<std::int64_t>, Result<double>, Result<double>, Result<double>>;
+
+MergesResult bound_find_merges(const Target& target, const Letters& letters, const Contiguous<double, 1>& weights,
+                               const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
+                               const PackedPrior& prior) {
+    const Algebra algebra = to_algebra(letters);
+    const Index d = static_cast<Index>(means.shape(1));
+    Mixture mixture(algebra, static_cast<Index>(weights.size()), d);
+    require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
+            "means or covariances don't have the shape of the algebra");
+    std::copy_n(weights.data(), weights.size(), mixture.weights.begin());
+    std::copy_n(means.data(), means.size(), mixture.means.begin());
+    std::copy_n(covariances.data(), covariances.size(), mixture.covariances.begin());
+    const std::optional<PackedPriorView> prior_view = view_prior(prior, algebra, d);
+    std::vector<Merge> merges;
+    without_gil(1, [&](const Execution& execution) {
+        const Listener listener = execution.interrupt.listener();
+        if (!factorise(*target.kernels, algebra, d, listener, mixture)) return;
+        merges = find_merges(*target.kernels, *prior_view, algebra, d, mixture, listener);
+    });
+    const std::size_t n = merges.size(), features = means.shape(1), size = static_cast<std::size_t>(algebra.size(d));
+    NewArray<std::int64_t> pairs({n, 2});
+    NewArray<double> gains({n}), merged_means({n, features}), scales({n, size});
+    for (std::size_t i = 0; i < n; ++i) {
+        pairs.data()[2 * i] = merges[i].one, pairs.data()[2 * i + 1] = merges[i].other;
+        gains.data()[i] = merges[i].gain;
+        std::copy(merges[i].mean.begin(), merges[i].mean.end(), merged_means.data() + i * features);
+        std::copy(merges[i].scale.begin(), merges[i].scale.end(), scales.data() + i * size);
+    }
+    return {pairs.release(), gains.release(), merged_means.release(), scales.release()};
+}
+
+std::tuple<Result<double>, Result<double>> bound_merge_sums(const Target& target,
+                                                            const Contiguous<double, 2>& responsibilities,
+                                                            const Contiguous<double, 1>& row_weight,
+                                                            const Contiguous<std::int64_t, 2>& pairs,
+                                                            const Contiguous<std::int64_t, 1>& candidates) {
+    const auto n_components = static_cast<std::int64_t>(responsibilities.shape(1));
+    const auto is_component = [&](std::int64_t k) { return k >= 0 && k < n_components; };
+    require(row_weight.size() == responsibilities.shape(0), "row_weight must have shape (n_rows,)");
+    require(pairs.shape(1) == 2 && std::all_of(pairs.data(), pairs.data() + pairs.size(), is_component) &&
+                std::all_of(candidates.data(), candidates.data() + candidates.size(), is_component),
+            "pairs (n_pairs, 2) and candidates (n_candidates,) must be indices of components");
+    const WeightedResponsibilities view{static_cast<Index>(row_weight.size()), n_components, responsibilities.data(),
+                                        row_weight.data()};
+    std::vector<std::pair<Index, Index>> both;
+    for (std::size_t i = 0; i < pairs.shape(0); ++i) both.emplace_back(pairs.data()[2 * i], pairs.data()[2 * i + 1]);
+    Values losses, complements;
+    without_gil(1, [&](const Execution&) {
+        losses = entropy_losses(*target.kernels, view, both);
+        for (std::size_t i = 0; i < candidates.size(); ++i) {
+            complements.push_back(log_complement(*target.kernels, view, candidates.data()[i]));
+        }
+    });
+    return {released(losses), released(complements)};
+}
+
 }  // namespace
 
 void bind_em(nb::class_<Target>& type) {
@@ -119,7 +178,11 @@ void bind_em(nb::class_<Target>& type) {
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
              "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
-             "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).");
+             "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
+        .def("find_merges", bound_find_merges, "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "prior"_a,
+             "Find merges of variational Bayes, and return (pairs, upper bounds on gains, means, scales).")
+        .def("merge_sums", bound_merge_sums, "responsibilities"_a, "row_weight"_a, "pairs"_a, "candidates"_a,
+             "Return sums over rows for merges of pairs and for deletions of candidates: (entropy, log_complement).");
 }
 
 }  // namespace gaussmix

@@ -24,9 +24,6 @@ NB_MODULE(_core, module) {
     module.attr("SPLIT_ROWS") = gaussmix::kSplitRows;
     module.attr("OVERFIT") = gaussmix::kOverfit;
     module.attr("STEPS_AFTER_BIRTHS") = gaussmix::kStepsAfterBirths;
-    module.attr("MERGE_NEIGHBOURS") = gaussmix::kMergeNeighbours;
-    module.attr("MERGE_PAIRS") = gaussmix::kMergePairs;
-    module.attr("MIN_MERGE_RESPONSIBILITY") = gaussmix::kMinMergeResponsibility;
     module.attr("MIN_ROWS_SPLIT") = gaussmix::kMinRowsSplit;
     module.attr("ROUNDING_OF_BOUND") = gaussmix::kRoundingOfBound;
     module.attr("LOSS_OF_DELETION") = gaussmix::kLossOfDeletion;

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "column_em.hpp"
-#include "column_merges.hpp"
 #include "column_splits.hpp"
+#include "variational_merges.hpp"
 
 namespace gaussmix {
 
@@ -35,11 +35,12 @@ struct Marked {
 class Column {
 public:
     Column(const KernelTable& kernels, const ColumnView& task, const Execution& execution)
-        : task_(task),
+        : kernels_(kernels),
+          task_(task),
           prior_(*task.em.prior),
+          execution_(execution),
           em_(kernels, task, execution),
-          splits_(kernels, task, execution),
-          merges_(kernels, task, execution, em_) {}
+          splits_(kernels, task, execution) {}
 
     // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or the time limit is
     // reached.
@@ -151,7 +152,7 @@ private:
     // bound.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !em_.is_over()) {
-            const std::vector<Merge> merges = merges_.best_merges(state);
+            const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
             // The loop first tries all merges together. If they do not raise the lower bound, the loop tries only the
@@ -164,13 +165,34 @@ private:
         }
     }
 
+    // Returns merges that are expected to raise the lower bound, best first. No component takes part in two merges.
+    std::vector<Merge> merges_that_pay(const State& state) const {
+        const Listener listener = execution_.interrupt.listener();
+        // A merge adds the responsibilities of two components under `state.model`. `state.following` comes from an
+        // M-step with these responsibilities, so its parameters contain the sums over the rows that a merge adds.
+        std::vector<Merge> merges = find_merges(kernels_, prior_, task_.em.algebra, 1, state.following, listener);
+        Mixture before = state.model;
+        if (merges.empty() || !factorise(kernels_, task_.em.algebra, 1, listener, before)) return {};
+        const Algebra spherical{Across::own, Across::nothing, Across::nothing};
+        const Values responsibilities = evaluate(kernels_, spherical, before, em_.log_scale(before), task_.em.rows,
+                                                 Output::responsibilities, execution_);
+        if (responsibilities.empty()) return {};
+        std::vector<std::pair<Index, Index>> pairs;
+        for (const Merge& merge : merges) pairs.emplace_back(merge.one, merge.other);
+        const Values losses = entropy_losses(
+            kernels_, {task_.em.rows.n_rows, size(before), responsibilities.data(), task_.em.row_weight.data}, pairs);
+        for (std::size_t i = 0; i < merges.size(); ++i) merges[i].gain -= prior_.weight_unit * losses[i];
+        return best_merges(std::move(merges), size(before), 1);
+    }
+
     bool try_merges(State& state, Marked& marked, const std::vector<Merge>& merges) {
         Mixture model = state.following;
         std::vector<bool> is_left(model.weights.size(), true);
         for (const Merge& merge : merges) {
             model.weights[merge.one] += model.weights[merge.other];
-            model.means[merge.one] = merge.mean;
-            model.covariances[merge.one] = merge.scale / (prior_.dof + prior_.total_weight * model.weights[merge.one]);
+            model.means[merge.one] = merge.mean[0];
+            model.covariances[merge.one] =
+                merge.scale[0] / (prior_.dof + prior_.total_weight * model.weights[merge.one]);
             is_left[merge.other] = false;
         }
         std::vector<bool> is_tried = marked.is_tried;
@@ -213,11 +235,12 @@ private:
         return true;
     }
 
+    const KernelTable& kernels_;
     const ColumnView& task_;
     const PackedPriorView& prior_;
+    const Execution execution_;
     const ColumnEm em_;
     const ColumnSplits splits_;
-    ColumnMerges merges_;
     Index cursor_ = 0;
 };
 

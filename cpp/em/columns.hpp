@@ -15,16 +15,13 @@ namespace gaussmix {
 
 // The Python code for several features uses the same settings.
 constexpr Index kStepsAfterBirths = 6;  // maximum number of EM steps after births
-constexpr Index kMergeNeighbours = 6;   // number of nearest components with which merges are considered
-constexpr Index kMergePairs = 2;        // maximum number of merges per component that are evaluated exactly
 constexpr Index kMinRowsSplit = 2;      // minimum number of distinct rows of a component that may be split
 // A gain counts only if it exceeds this fraction of the lower bound, because smaller gains may be rounding errors.
 constexpr double kRoundingOfBound = 1e-9;
 // A component is deleted if its deletion lowers the lower bound on the log evidence by less than this number of nats.
 constexpr double kLossOfDeletion = 1e-3;
 constexpr double kRowsPerParameter = 3;  // a component with more than this many rows per parameter is never deleted
-constexpr double kMinMergeResponsibility = 1e-10;  // sums of r log r omit rows with a responsibility r below this limit
-constexpr double kMinTailWeight = 1e-9;            // minimum weight of a half if some rows are far from the other rows
+constexpr double kMinTailWeight = 1e-9;  // minimum weight of a half if some rows are far from the other rows
 
 struct ColumnView {
     // The rows of `em` are float64, in C order and weighted, and `em.prior` is set. `em.tolerance` and `em.max_steps`

@@ -25,12 +25,6 @@ OVERFIT: float = 0.5
 
 STEPS_AFTER_BIRTHS: int = 6
 
-MERGE_NEIGHBOURS: int = 6
-
-MERGE_PAIRS: int = 2
-
-MIN_MERGE_RESPONSIBILITY: float = 1e-10
-
 MIN_ROWS_SPLIT: int = 2
 
 ROUNDING_OF_BOUND: float = 1e-09
@@ -341,6 +335,48 @@ class Target:
     ]:
         """
         Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).
+        """
+
+    def find_merges(
+        self,
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        prior: tuple[
+            bool,
+            float,
+            int,
+            numpy.typing.NDArray[numpy.float64],
+            float,
+            float,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64] | None,
+            float,
+            float,
+            float,
+            bool,
+            bool,
+        ],
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Find merges of variational Bayes, and return (pairs, upper bounds on gains, means, scales).
+        """
+
+    def merge_sums(
+        self,
+        responsibilities: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        pairs: numpy.typing.NDArray[numpy.int64],
+        candidates: numpy.typing.NDArray[numpy.int64],
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+        """
+        Return sums over rows for merges of pairs and for deletions of candidates: (entropy, log_complement).
         """
 
     def search(

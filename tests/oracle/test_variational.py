@@ -230,6 +230,21 @@ def test_the_variational_e_step_integrates_over_missing_values(name) -> None:
     assert (np.diff(trace.objective) >= -1e-13).all()
 
 
+def merge_gain(pair, rows, responsibilities, prior):
+    """Return the gain of the reference bound if a pair is merged, without the change of −Σ r log r."""
+    merged, both = np.delete(responsibilities, pair[1], axis=1), responsibilities[:, pair].sum(axis=1)
+    merged[:, pair[0]] = both
+    # the components are in the order that merges use, and the number of components remains
+    merged = np.column_stack((merged[:, np.argsort(-merged.sum(axis=0))], np.zeros(len(rows))))
+    gain = after_m_step(rows, merged, prior) - after_m_step(rows, responsibilities, prior)
+    return gain + entropy_loss(pair, responsibilities)
+
+
+def entropy_loss(pair, responsibilities):
+    both = responsibilities[:, pair].sum(axis=1)
+    return xlogy(both, both).sum() - xlogy(responsibilities[:, pair], responsibilities[:, pair]).sum()
+
+
 @families
 @weights
 def test_find_merges_predicts_the_gain_of_a_merge(name, has_sticks) -> None:
@@ -241,18 +256,52 @@ def test_find_merges_predicts_the_gain_of_a_merge(name, has_sticks) -> None:
     responsibilities = responsibilities_of(rows, model, objective)
     responsibilities = responsibilities[:, np.argsort(-responsibilities.sum(axis=0))]  # the order that merges use
     q = objective.variational_posterior(m_step(rows, responsibilities, objective))
-    pairs, gains, _ = find_merges(q)
+    pairs, gains, *_ = find_merges(q)
     assert len(pairs)
-    before = after_m_step(rows, responsibilities, theirs)
     expected = responsibilities_of(rows, objective.to_model(q), objective)
     entropy = merge_sums(Block(0, rows), complete_engine(), q.e_step_parameters, pairs, np.array([], dtype=np.intp))[0]
     for pair, gain, mixed in zip(pairs, gains, entropy, strict=True):
-        merged = np.delete(responsibilities, pair[1], axis=1)
-        merged[:, pair[0]] = responsibilities[:, pair].sum(axis=1)
-        merged = np.column_stack((merged[:, np.argsort(-merged.sum(axis=0))], np.zeros(240)))
-        both = responsibilities[:, pair].sum(axis=1)
-        lost = xlogy(both, both).sum() - xlogy(responsibilities[:, pair], responsibilities[:, pair]).sum()
-        assert gain - lost == pytest.approx(after_m_step(rows, merged, theirs) - before, abs=1e-8)
-        both = expected[:, pair].sum(axis=1)
-        lost = xlogy(both, both).sum() - xlogy(expected[:, pair], expected[:, pair]).sum()
-        assert mixed == pytest.approx(lost, abs=1e-6)
+        assert gain == pytest.approx(merge_gain(pair, rows, responsibilities, theirs), abs=1e-8)
+        assert mixed == pytest.approx(entropy_loss(pair, expected), abs=1e-6)
+
+
+@families
+@weights
+def test_find_merges_selects_the_best_merges_of_near_components(name, has_sticks) -> None:
+    """Each component may be merged with its six nearest components, and takes part in two merges at most."""
+    rng = np.random.default_rng(15)
+    rows = rng.normal(size=(400, 3)) * [1.0, 2.0, 0.5] * rng.exponential(size=(400, 1)) ** 2
+    theirs, objective = prior_of(name, rows, 12, has_sticks=has_sticks)
+    responsibilities = rng.dirichlet(np.full(12, 0.05), 400)
+    responsibilities = responsibilities[:, np.argsort(-responsibilities.sum(axis=0))]
+    q = objective.variational_posterior(m_step(rows, responsibilities, objective))
+    near = set()
+    precisions = np.linalg.inv(q.covariances.dense())
+    for k, mean in enumerate(q.means):
+        gaps = q.means - mean
+        squares = [np.einsum("li,lij,lj->l", gaps, by, gaps) for by in (precisions, precisions[[k] * 12])]
+        near |= {tuple(sorted((k, int(other)))) for other in np.argsort(np.minimum(*squares))[1:7]}
+    gains = {pair: merge_gain(list(pair), rows, responsibilities, theirs) for pair in near}
+    expected, counts = [], np.zeros(12)
+    for pair in sorted(near, key=lambda pair: -gains[pair]):
+        if gains[pair] > 0 and counts[list(pair)].max() < 2:
+            expected.append(pair)
+            counts[list(pair)] += 1
+    assert len(near) < 66  # not all pairs are near
+    assert list(map(tuple, find_merges(q).pairs.tolist())) == expected
+
+
+def test_rows_of_weight_0_do_not_change_merge_sums() -> None:
+    """Such rows may lie where a component has the responsibility 1, so that log (1 − r) is infinite."""
+    rows = np.random.default_rng(16).normal(size=(60, 2))
+    objective = prior_of("full", rows, 2)[1]
+    model = m_step(rows, np.random.default_rng(17).dirichlet(np.ones(2), 60), objective)
+    parameters, pair = objective.parameters(model), np.array([[0, 1]])
+    distant = np.concatenate((rows, [[1e6, 1e6], [-1e6, 0.0]]))
+    block = Block(0, distant, np.append(np.ones(60), [0.0, 0.0]))
+    assert complete_engine().responsibilities(block, parameters)[60:].max() == 1.0
+    expected = merge_sums(Block(0, rows), complete_engine(), parameters, pair, np.arange(2))
+    for sums, without in zip(
+        merge_sums(block, complete_engine(), parameters, pair, np.arange(2)), expected, strict=True
+    ):
+        np.testing.assert_array_equal(sums, without)

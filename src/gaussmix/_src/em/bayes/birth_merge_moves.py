@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.em.bayes.births import BirthProposals
-from gaussmix._src.em.bayes.merges import deletion_gains, find_merges, merge_pairs, merge_sums
+from gaussmix._src.em.bayes.merges import apply_merges, deletion_gains, find_merges, merge_sums
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import VariationalPosterior
 from gaussmix._src.em.initialisation.sample import DistinctRows
@@ -222,17 +222,17 @@ class BirthMergeMoves:
         is accepted, gains are computed from all rows.
         """
         after = self.objective.variational_posterior(state.next_model)
-        pairs, gains, scales = find_merges(after)
+        merges = find_merges(after)
         before = self.objective.variational_posterior(state.model)
         small = np.flatnonzero(before.counts < core.ROWS_PER_PARAMETER * self.n_component_parameters)
-        if not (len(pairs) or small.size):
+        if not (len(merges.pairs) or small.size):
             return
         for rows in dict.fromkeys((self._estimation_source, self.source)):
-            entropy, left = self.merge_sums(rows, before, pairs, small)
-            chosen = _disjoint_pairs(pairs, gains - entropy)
+            entropy, left = self.merge_sums(rows, before, merges.pairs, small)
+            chosen = _disjoint_pairs(merges.pairs, merges.gains - entropy)
             for some in _candidate_subsets(chosen):
-                both = [(int(one), int(other)) for one, other in pairs[some]]
-                posterior, retained = merge_pairs(after, pairs[some], scales[some])
+                posterior, retained = apply_merges(after, merges.take(some))
+                both = [(one, other) for one, other in merges.pairs[some].tolist()]
                 yield PrunedModel(self.objective.to_model(posterior), retained, both)
             if chosen:
                 continue

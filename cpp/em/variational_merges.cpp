@@ -1,0 +1,231 @@
+#include "variational_merges.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <optional>
+
+namespace gaussmix {
+
+namespace {
+
+class MergeFinder {
+public:
+    MergeFinder(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index d,
+                const Mixture& mixture, Listener listener)
+        : kernels_(kernels),
+          prior_(prior),
+          algebra_(algebra),
+          d_(d),
+          n_(static_cast<Index>(mixture.weights.size())),
+          mixture_(mixture),
+          listener_(listener),
+          dof_factor_(algebra.second() == Second::trace ? static_cast<double>(d) : 1),
+          approximation_(kernels, prior, algebra, 1, d) {
+        for (const double weight : mixture.weights) mass_.push_back(prior.total_weight * weight);
+        for (const double log_abs_det : mixture.log_abs_det) log_dets_.push_back(-2 * log_abs_det);
+        const double all = sum(mass_.data(), n_);
+        for (Index i = 0; i < algebra.n_covariances(n_); ++i) {
+            dof_.push_back(prior.dof + (algebra.is_shared() ? all : mass_[i]));
+        }
+        const auto n_covariances = static_cast<Index>(dof_.size());
+        Values expected = zeros(n_covariances), expected_logs = zeros(n_);
+        normalisers_ = zeros(n_covariances);
+        approximation_.moments(dof_.data(), log_dets_.data(), n_covariances, expected.data(), normalisers_.data());
+        of_weights_ = approximation_.weigh(mass_.data(), n_, expected_logs.data());
+    }
+
+    std::vector<Merge> find() {
+        std::vector<Merge> merges;
+        for (const auto& [one, other] : nearest_pairs()) {
+            if (std::optional<Merge> merge = merged(one, other)) merges.push_back(std::move(*merge));
+        }
+        return best_merges(std::move(merges), n_, kMergePairs);
+    }
+
+private:
+    // Returns the pairs that each component forms with its nearest components.
+    std::vector<std::pair<Index, Index>> nearest_pairs() const {
+        std::vector<std::pair<Index, Index>> pairs;
+        const Values distances = n_ - 1 > kMergeNeighbours ? squared_distances() : zeros(n_ * n_);
+        Indices others(n_);
+        for (Index k = 0; k < n_; ++k) {
+            std::iota(others.begin(), others.end(), Index{0});
+            std::swap(others[k], others[n_ - 1]);
+            const double* from_k = distances.data() + k * n_;
+            std::sort(others.begin(), others.end() - 1,
+                      [&](Index a, Index b) { return std::pair(from_k[a], a) < std::pair(from_k[b], b); });
+            for (Index i = 0; i < std::min(kMergeNeighbours, n_ - 1); ++i) {
+                pairs.emplace_back(std::minmax(k, others[i]));
+            }
+        }
+        std::sort(pairs.begin(), pairs.end());
+        pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+        return pairs;
+    }
+
+    // Returns the squared Mahalanobis distances of all means, (n_components, n_components), each under the covariance
+    // of that component for which the distance is smaller.
+    Values squared_distances() const {
+        Values distances = zeros(n_ * n_);
+        for (Index k = 0; k < n_; ++k) {
+            for (Index l = 0; l < k; ++l) {
+                distances[k * n_ + l] = distances[l * n_ + k] = std::min(squared_gap(k, k, l), squared_gap(l, k, l));
+            }
+        }
+        return distances;
+    }
+
+    // Returns the squared distance of the means of components k and l under the covariance of component `by`.
+    double squared_gap(Index by, Index k, Index l) const {
+        const double* factor = mixture_.factors.data() + (algebra_.is_shared() ? 0 : by * algebra_.size(d_));
+        const auto gap = [&](Index j) { return mixture_.means[l * d_ + j] - mixture_.means[k * d_ + j]; };
+        double total = 0;
+        for (Index i = 0; i < d_; ++i) {
+            const double element = whitened_element(algebra_.factor_shape(), d_, factor, i, gap);
+            total += element * element;
+        }
+        return total;
+    }
+
+    // Merges two components. The parameters of a posterior are sums of a prior parameter and a sum over rows (Bishop
+    // 2006, equations 10.60 to 10.63), so the prior is subtracted once from the sum of two posteriors. Returns nothing
+    // if rounding errors make the covariance of the merged component singular.
+    std::optional<Merge> merged(Index one, Index other) {
+        const double beta[] = {prior_.mean_precision + mass_[one], prior_.mean_precision + mass_[other]};
+        const double *first = &mixture_.means[one * d_], *second = &mixture_.means[other * d_];
+        Merge merge{one, other, 0, zeros(d_), zeros(algebra_.size(d_))};
+        for (Index j = 0; j < d_; ++j) {
+            const double shift = beta[1] * (second[j] - first[j]) - prior_.mean_precision * (prior_.mean[j] - first[j]);
+            merge.mean[j] = first[j] + shift / (beta[0] + beta[1] - prior_.mean_precision);
+        }
+        const double dof = algebra_.is_shared() ? dof_[0] : dof_[one] + mass_[other];
+        add_scales(one, other, merge.scale);
+        add_squares(beta[0], first, merge);
+        add_squares(beta[1], second, merge);
+        add_squares(-prior_.mean_precision, prior_.mean, merge);
+        Values covariance = merge.scale, factor = covariance;
+        for (double& value : covariance) value /= dof_factor_ * dof;
+        double log_abs_det, expected, normaliser, logs[4];
+        if (!find_whitening(kernels_, algebra_.factor_shape(), 1, d_, covariance.data(), listener_, factor.data(),
+                            &log_abs_det)) {
+            return std::nullopt;
+        }
+        // The log normaliser of a mean is -d/2 log beta.
+        const double betas[] = {beta[0], beta[1], beta[0] + mass_[other], prior_.mean_precision};
+        kernels_.log(betas, 4, logs);
+        const double log_det = -2 * log_abs_det;
+        approximation_.moments(&dof, &log_det, 1, &expected, &normaliser);
+        const double before =
+            algebra_.is_shared() ? normalisers_[0] : normalisers_[one] + normalisers_[other] - prior_.log_normaliser;
+        merge.gain = 0.5 * static_cast<double>(d_) * (logs[0] + logs[1] - logs[2] - logs[3]) + normaliser - before +
+                     gain_of_weights(one, other);
+        return merge;
+    }
+
+    // Adds the scale matrices of two components, and subtracts the scale matrix of the prior, which both contain. A
+    // shared scale matrix remains as it is.
+    void add_scales(Index one, Index other, Values& scale) const {
+        const double *first = covariance(algebra_, d_, mixture_, one),
+                     *second = covariance(algebra_, d_, mixture_, other);
+        for (std::size_t i = 0; i < scale.size(); ++i) {
+            scale[i] = algebra_.is_shared() ? dof_[0] * first[i]
+                                            : dof_[one] * first[i] + dof_[other] * second[i] - prior_.scale[i];
+            scale[i] *= dof_factor_;
+        }
+    }
+
+    // Adds `factor` (x - m)(x - m)' to the scale matrix, where x is a point and m is the mean of the merged component.
+    void add_squares(double factor, const double* point, Merge& merge) const {
+        const auto offset = [&](Index j) { return point[j] - merge.mean[j]; };
+        for (Index i = 0; i < d_; ++i) {
+            switch (algebra_.second()) {
+                case Second::trace: merge.scale[0] += factor * (offset(i) * offset(i)); break;
+                case Second::diagonal: merge.scale[i] += factor * (offset(i) * offset(i)); break;
+                default:
+                    for (Index j = 0; j < d_; ++j) merge.scale[i * d_ + j] += factor * (offset(i) * offset(j));
+            }
+        }
+    }
+
+    // Returns the change of the log normaliser of the weights. The components are sorted as after all moves, because
+    // stick-breaking weights depend on the order of the components.
+    double gain_of_weights(Index one, Index other) {
+        Values masses = mass_, expected_logs = zeros(n_);
+        masses[one] += masses[other];
+        masses[other] = 0;
+        std::sort(masses.begin(), masses.end(), std::greater<>());
+        return approximation_.weigh(masses.data(), n_, expected_logs.data()) - of_weights_;
+    }
+
+    const KernelTable& kernels_;
+    const PackedPriorView& prior_;
+    const Algebra algebra_;
+    const Index d_, n_;
+    const Mixture& mixture_;
+    const Listener listener_;
+    const double dof_factor_;  // factor of the degrees of freedom; d for spheres, whose scale is summed over features
+    Approximation approximation_;
+    Values mass_, dof_, log_dets_, normalisers_;
+    double of_weights_;
+};
+
+}  // namespace
+
+std::vector<Merge> find_merges(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra,
+                               Index n_features, const Mixture& mixture, Listener listener) {
+    return MergeFinder(kernels, prior, algebra, n_features, mixture, listener).find();
+}
+
+std::vector<Merge> best_merges(std::vector<Merge> merges, Index n_components, Index limit) {
+    std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
+    std::vector<Index> n_chosen(n_components, 0);
+    std::vector<Merge> chosen;
+    for (Merge& merge : merges) {
+        if (!(merge.gain > 0) || n_chosen[merge.one] >= limit || n_chosen[merge.other] >= limit) continue;
+        ++n_chosen[merge.one], ++n_chosen[merge.other];
+        chosen.push_back(std::move(merge));
+    }
+    return chosen;
+}
+
+Values entropy_losses(const KernelTable& kernels, const WeightedResponsibilities& responsibilities,
+                      const std::vector<std::pair<Index, Index>>& pairs) {
+    Values losses, weight, values, logs;
+    for (const auto& [one, other] : pairs) {
+        weight.clear(), values.clear();
+        for (Index row = 0; row < responsibilities.n_rows; ++row) {
+            const double* of_row = responsibilities.values + row * responsibilities.n_components;
+            const double a = of_row[one], b = of_row[other];
+            if (!(a > kMinMergeResponsibility && b > kMinMergeResponsibility)) continue;
+            weight.push_back(responsibilities.weight[row]);
+            values.insert(values.end(), {a, b, a + b});
+        }
+        logs.resize(values.size());
+        kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
+        double total = 0;
+        for (std::size_t i = 0; i < weight.size(); ++i) {
+            const double *r = values.data() + 3 * i, *log_r = logs.data() + 3 * i;
+            total += weight[i] * (r[2] * log_r[2] - r[0] * log_r[0] - r[1] * log_r[1]);
+        }
+        losses.push_back(total);
+    }
+    return losses;
+}
+
+double log_complement(const KernelTable& kernels, const WeightedResponsibilities& responsibilities, Index k) {
+    Values weight, values;
+    for (Index row = 0; row < responsibilities.n_rows; ++row) {
+        const double own = responsibilities.values[row * responsibilities.n_components + k];
+        if (!(own > kMinMergeResponsibility && responsibilities.weight[row] > 0)) continue;
+        weight.push_back(responsibilities.weight[row]);
+        values.push_back(1 - own);
+    }
+    Values logs(values.size());
+    kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
+    double total = 0;
+    for (std::size_t i = 0; i < weight.size(); ++i) total += weight[i] * logs[i];
+    return total;
+}
+
+}  // namespace gaussmix

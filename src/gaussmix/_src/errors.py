@@ -25,7 +25,7 @@ class Outcome(Enum):
     TIME_LIMIT = "max_time was reached before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = (
-        "Every component collapsed; raise reg_covar, lower n_components, or leave out columns that follow from others."
+        "Every component collapsed; raise reg_covar, lower n_components, or leave out columns determined by others."
     )
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
@@ -43,7 +43,7 @@ class FailureKind(Enum):
         "singular covariance",
         "lower n_components",
         "raise reg_covar",
-        "drop columns that are constant or follow from others",
+        "drop columns that are constant or determined by other columns",
     )
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]

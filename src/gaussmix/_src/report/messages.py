@@ -37,7 +37,7 @@ _NOT_CONVERGED = (
 )
 
 _PLURALS = {"rests": "rest", "has": "have"}
-_MAX_CAUSES = 2  # maximum number of listed causes why components depend on `reg_covar`
+_MAX_CAUSES = 2  # maximum number of listed reasons why components depend on `reg_covar`
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
@@ -214,6 +214,6 @@ def rounding_sentence(error: Array) -> str | None:
         return None
     return (
         f"{name_components(concerned.tolist())}: nearly singular covariance, so that rounding changes log densities "
-        f"by about {error.max():.1g} nats. Raise reg_covar, leave out columns that others determine or rows far from "
-        "all others, or raise n_components."
+        f"by about {error.max():.1g} nats. Raise reg_covar or n_components, or leave out columns that are determined "
+        "by other columns, or rows far from all other rows."
     )

@@ -152,7 +152,7 @@ class SingularColumns:
             alone = str(column) if names is None else repr(str(names[column]))
             sentences.append(f"Column {alone} follows from {columns_text(others, names)}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
-            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from others.")
+            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more are determined by other columns.")
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")
@@ -184,14 +184,14 @@ class SingularColumns:
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
         if self.distant_rows:
-            cause = f"{self._distant_rows_are} far from all others, so that candidates failed"
+            cause = f"{self._distant_rows_are} far from all other rows, so that candidates failed"
             result.append(Diagnosis(None, None, None, cause))
         return result
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
     """Return the start of a sentence, like "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' are"."""
-    several, of_x = len(columns) > 1, " of X" if names is None else ""  # a name may be that of a target
+    several, of_x = len(columns) > 1, " of X" if names is None else ""  # a name may be the name of a target
     return f"Column{'s' * several} {_list_columns(columns, names)}{of_x} {'are' if several else 'is'}"
 
 

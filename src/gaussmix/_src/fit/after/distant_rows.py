@@ -1,4 +1,4 @@
-"""Find rows that are so far from all others that the others hardly affect covariances in double precision."""
+"""Find rows so far from all other rows that the other rows hardly affect covariances in double precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gradient and the observed information of the objective at a given model."""
+"""The gradient and the observed information of the objective at a given model.
+
+`em.curvature.coordinates` defines θ, a_k and B_k. z is a row whitened with a component of the given model.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ from gaussmix._src.sources.waiting import check_time
 class ObservedInformation:
     """Gradient g and observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
-    If S_i and B_i are the score and the information of row i for a known component, and E is the expectation over the
-    component, I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With missing
-    values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i with respect
-    to the parameters of the expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. This derivative is computed
-    from central differences of the sums of EM steps, in two passes per parameter.
+    If S_i and C_i are the score and the information of row i for a known component, and E is the expectation over the
+    component, I = Σ_i [E(C_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. The sum
+    Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is also the derivative of Σ_i E S_i with respect to the parameters of the
+    expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. With missing values, measurement errors or factors,
+    this derivative is computed from central differences of the sums of EM steps, in two passes per parameter.
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in the given
     model, so that the gradient is 0 after EM with a ridge has converged. This treatment of ridges is not exact, because
@@ -134,8 +137,8 @@ class ObservedInformation:
     def newton_step(self) -> tuple[Array, float] | None:
         """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, in nats per unit of row weight.
 
-        The result is None if I is not positive definite in float64, for example at a saddle point or on an infinitely
-        long ridge of the objective.
+        The result is None if I is not positive definite in float64, for example at a saddle point, or if the objective
+        is constant in some direction.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -153,7 +156,7 @@ def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether row scores have formulas: not with missing values, measurement errors or factors."""
+    """Return whether the scores of rows have formulas, that is, without missing values, errors in rows, or factors."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -256,7 +259,9 @@ def _penalty_scores(
 
 @dataclass(frozen=True, eq=False)
 class _ComponentScatter:
-    """Terms of the objective that depend on one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
+    """Terms of the objective that depend on one component k: −½ [A tr B_k + Σ (z − a_k)ᵀ exp(−B_k) (z − a_k)].
+
+    The sum is over rows, weighted by their responsibilities, and over vectors z that represent prior and ridge.
 
     Parameters
     ----------

@@ -136,9 +136,9 @@ class Selection:
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
         """Run a split-and-merge search for every candidate that could be the best, until all such candidates are done.
 
-        A candidate could be the best if it has the structure of the best candidate, or if its criterion would be the
-        best after an improvement by `SEARCH_MARGIN` more than the largest improvement that a search has made so far. If
-        the time limit or a callback ends the searches, `plan.skip_reasons` stores the reason.
+        A candidate could be the best if it has the structure of the best candidate, or if an improvement by `max_gain`
+        (the largest improvement by a search so far) plus `SEARCH_MARGIN` would make its criterion the best. If the time
+        limit or a callback ends the searches, `plan.skip_reasons` stores the reason.
         """
         searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]

@@ -24,8 +24,8 @@ public:
     SpanWorkers(const SpanJob& job, Interrupt& interrupt)
         : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
-    // Processes all spans in `n_workers` threads. Returns false if interrupted. An exception of a worker is thrown
-    // again after all workers have ended.
+    // Processes all spans in `n_workers` threads. Returns false if interrupted. An exception in a worker is rethrown
+    // after all workers have ended.
     bool process(int n_workers) {
         Threads threads;
         threads.reserve(n_workers);

@@ -38,7 +38,7 @@ double Removals::log(double x) const {
 // A merge changes the sum over the components of sum r log(pi N(x | mu, Sigma)) - sum r log r, which is the
 // log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
 std::vector<Removal> Removals::ranked() const {
-    // the first and the second sum of each component
+    // sum r log(pi N) and sum r log r of each component
     Values expected = zeros(n_components_), negative_entropies(expected);
     for (Index row = 0; row < n_rows_; ++row) {
         const double log_density = row_fraction_[row] * responsibilities_.log_density[row];
@@ -57,8 +57,8 @@ std::vector<Removal> Removals::ranked() const {
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
     std::stable_sort(result.begin(), result.end(), above);
-    // The change of the second sum takes more time and is never a gain, because x log x is superadditive, so it is
-    // computed only for the best merges.
+    // The change of the sum r log r takes more time and is never a gain, because x log x is superadditive. Therefore
+    // this change is computed only for the best merges.
     result.resize(std::min(result.size(), static_cast<std::size_t>(2 * n_components_)));
     for (Removal& pair : result) {
         const auto both = [&](Index i) { return responsibility(i, pair.heir) + responsibility(i, pair.freed); };

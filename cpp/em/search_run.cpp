@@ -71,7 +71,7 @@ void SearchContext::try_ranked_moves(SearchRun& run, Index patience) {
 void SearchContext::try_swaps(SearchRun& run) {
     const AscentResult ranked = run.result;
     try_moves(run, settings.swap_patience, settings.max_moves, true);
-    // Swaps rank no splits, so the results of the last ranking are kept.
+    // Swaps do not rank splits, so the results of the last ranking are kept.
     run.result.is_hopeless = ranked.is_hopeless;
     run.result.best_split = ranked.best_split;
     run.result.has_refused |= ranked.has_refused;

@@ -59,7 +59,7 @@ class ForgettingRate(Value):
             least 1.
         step_weight : weight of the rows of this step, divided by the weight of a full step.
         """
-        # `total_weight` is 1 after the first fit only if the rows of this step weigh too little to change the sums.
+        # After the first fit, `total_weight` is 1 only if the rows of this step are too light to change the sums.
         log_factor = log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
         if self.half_life is not None:
             log_factor = min(log_factor, -log(2) * STEP_ROWS / self.half_life)

@@ -1,4 +1,4 @@
-"""Functions and a class with which the subcommands of the command line read and write model files."""
+"""Read and write model files for the subcommands of the command line."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def map_components(
     A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
     components that are near each other in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li
     (2011), "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1.
-    `sampled` adds components that overlap although their means are far apart. `earlier` shortens the search.
+    `sampled` adds components that overlap although their means are far apart. An `earlier` map shortens the search.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape

@@ -79,7 +79,7 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    # `labels_`, a weak reference to X from which `predict` computes `labels_`, or the reason why it can't.
+    # The array `labels_`, a weak reference to X, from which `labels_` is computed, or the reason why X is not known.
     _label_source: NDArray[np.int64] | ref[Any] | str
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""

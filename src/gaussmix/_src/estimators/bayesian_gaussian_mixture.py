@@ -241,7 +241,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             can_run_in_core=False,
         )
         problem, plan = apply_options(options, problem, plan, [(family, n_components)])
-        if n_empty:  # because the approximation would count these rows as evidence
+        if n_empty:  # The approximation would count rows without observed values as evidence.
             problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - n_empty))
         if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
             advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'

@@ -142,6 +142,7 @@ class ArraySnapshot:
         with self._one_at_a_time:
             shown = None if self._shown is None else self._shown()
             if shown is None:
+                # A new array over the same memory, which exists only as long as a caller refers to it.
                 shown = np.asarray(self._memory.data)
                 self._shown = ref(shown)
             self._may_differ = True

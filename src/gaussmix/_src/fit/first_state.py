@@ -221,7 +221,7 @@ class FirstState:
         return InitialMoments(source, problem.engine, problem.n_components, partition, problem.data.noise)
 
     def _draw(self) -> StartDraw:
-        """Draw the initialisation, or reuse the draw of another structure with this many components.
+        """Draw the initialisation, or reuse the draw of another structure with the same number of components.
 
         A reused draw also sets the random generator to its state after this draw.
         """

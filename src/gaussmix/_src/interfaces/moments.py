@@ -141,7 +141,7 @@ class Moments(BlockMoments):
 
     Parameters
     ----------
-    context : summary of all rows that the engine collects for the next pass; see `Engine.begin_pass`.
+    context : information about all rows that the engine needs in the next pass; see `Engine.begin_pass`.
     """
 
     context: Any = None

@@ -186,7 +186,7 @@ def explained(
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
-    # The log densities `log_joint` of a row are divided by the square of the power of 2 that divides the row.
+    # The log densities in `log_joint` contain squares, so they are divided by the square of the row's power of 2.
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)
     best = np.where(labels == NOISE_LABEL, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)

@@ -100,7 +100,6 @@ class LevelSample:
 
     @classmethod
     def draw(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
-        """Draw a sample of about `n_points` points."""
         return cls.from_points(StandardPoints.draw(model.weights, model.n_features, n_points, rng), model, engine)
 
     @classmethod
@@ -275,6 +274,7 @@ def half_square(log_tails: Array, n_features: int) -> Array:
 
 
 def _log_deep(y: Array, order: float) -> Array:
+    """Return log P(½χ² > y) for large y by the asymptotic series, where `order` is half the degrees of freedom."""
     term, total = np.ones_like(y), np.ones_like(y)
     step = 1
     while term.size and np.abs(term).max() > np.finfo(np.float64).eps:

@@ -93,7 +93,6 @@ class Mixtures(Sequence[Mixture]):
         return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _plain(self) -> tuple[Any, ...]:
-        """Return all fields that are not arrays."""
         notes = {key: [*texts] for key, texts in self.notes.items()}
         return self.keys, self.family, self.errors, notes, self.feature_names
 

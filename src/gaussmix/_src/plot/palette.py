@@ -36,7 +36,7 @@ def component_pens(n_components: int, colors: Any = None, background: Any = "whi
 
 
 def background(ax: Any) -> Any:
-    """Return the colour behind a plot: that of the axes or, if they are transparent, of a figure, otherwise white."""
+    """Return the background colour of the axes or, if they are transparent, of a figure, otherwise white."""
     around = ax, ax.figure, ax.figure.figure  # a subfigure is in another figure
     return next((each.get_facecolor() for each in around if each.get_facecolor()[3] > 0), "white")
 

@@ -298,5 +298,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return subsets of indices to try: all indices and, if there are several indices, only the first index."""
+    """Return the sets of moves to try: all moves and, if there are several, only the first move."""
     return [indices, indices[:1]][: min(2, len(indices))]

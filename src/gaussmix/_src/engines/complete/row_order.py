@@ -77,7 +77,7 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from that of the row visited just before; 0 without labels.
+    old_label_changes : number of rows whose label differs from the label of the previous row; 0 without labels.
     new_label_changes : the same number for rows that are sorted by their labels in this pass.
     """
 

@@ -165,10 +165,9 @@ def _log_products(
 ) -> tuple[Array, Array]:
     """Return the log of the product of the features' conditional masses between their limits, (n_rows, n_points).
 
-    The second result, `gap` (n_rows,), measures how far a conditional mass changes between the first `n_compared`
-    points. It is the root of the sum of the squared differences between neighbours in the sorted masses, relative to
-    the largest mass. It is about 1 if a mass jumps to 0, next to 0 if the masses vary smoothly, and 0 if they are all
-    equal.
+    The second result, `gap` (n_rows,), measures jumps of the conditional masses at the first `n_compared` points. It is
+    the root of the sum of the squared differences between neighbours in the sorted masses, relative to the largest
+    mass. It is about 1 if a mass jumps to 0, next to 0 if the masses vary smoothly, and 0 if they are all equal.
     """
     n_rows, n_features = lower.shape
     log_products, squares = np.zeros((n_rows, log_proportions.shape[1])), np.zeros(n_rows)

@@ -8,7 +8,7 @@
 namespace gaussmix::GAUSSMIX_ISA::product {
 
 constexpr int kSide = 4;
-constexpr int kTileHeight = kRegisters / 8;  // so that a register tile of four columns fills half of the registers
+constexpr int kTileHeight = kRegisters / 8;  // a register tile of four columns fills half of the registers
 
 constexpr Index sums_size(const Shape& shape) {
     return round_up(shape.n_components, kSide) * round_up(shape.n_features, kSide);

@@ -16,7 +16,7 @@
 namespace gaussmix::GAUSSMIX_ISA::scatter {
 
 constexpr int kSide = 4;
-constexpr int kTileHeight = kRegisters / 8;  // so that a register tile of four columns fills half of the registers
+constexpr int kTileHeight = kRegisters / 8;  // a register tile of four columns fills half of the registers
 constexpr Index kPanelSize = kTileRows * kSide;
 
 constexpr Index component_stride(Index n_features) {

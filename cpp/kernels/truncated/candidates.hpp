@@ -4,7 +4,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// The largest log densities so far of each row of a group, as many as a row has candidates, in descending order.
+// For each row of a group, the largest log densities so far (one per candidate), in descending order.
 class LargestDensities {
 public:
     LargestDensities(Index n_candidates, double* values) : n_(n_candidates), values_(values) {}

@@ -155,7 +155,7 @@ def check_attribute(estimator: Any, name: str) -> None:
         raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
 
 
-@lru_cache  # because `hasattr` calls this function, and similar names are slow to find
+@lru_cache  # `hasattr` calls this function, and similar names are slow to find.
 def _of_estimator(owner: type[Any], name: str) -> str:
     """Return what to use instead of an attribute that an estimator class does not have; "" if nothing is similar."""
     Mixture, bare = import_module("gaussmix").Mixture, name.removesuffix("_")

@@ -43,7 +43,7 @@ class Covariances(ABC):
 
     @classmethod
     def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
-        """Return the shape of `array`; a component's covariance and its second moments have equally many axes."""
+        """Return the shape of `array`; a component's covariance and its second moments have the same number of axes."""
         one = (n_features,) * cls.second.n_axes
         return one if is_shared else (n_components, *one)
 

@@ -83,7 +83,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def _may_miss(self) -> bool:
-        return False  # because a projection needs the values of all features
+        return False  # A projection needs the values of all features.
 
     def fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the directions.

@@ -122,7 +122,7 @@ def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     source.integer_columns = sorted(estimator._stream.integer_columns)
     problem: Problem = estimator._fit_mixture(source, None, _options(estimator))
-    vars(estimator).pop("_label_source", None)  # because X is only a part of the stream
+    vars(estimator).pop("_label_source", None)  # X is only a part of the stream.
     return problem
 
 

@@ -167,7 +167,7 @@ class Family(Value, ABC):
         once : increase of the degrees of freedom of all components together, for a prior on a shared parameter.
         """
         of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
-        if self.kind.second is Second.TRACE:  # because `update` multiplies the degrees by n_features
+        if self.kind.second is Second.TRACE:  # `update` multiplies the degrees by n_features.
             of_covariance /= n_features
         return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
 

@@ -91,7 +91,7 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Drawn initialisations that structures with equally many components share; the first fit to need a draw makes it.
+    """Draws that structures with the same number of components share; the first fit to need a draw makes it.
 
     Parameters
     ----------

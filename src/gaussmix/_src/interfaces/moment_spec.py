@@ -89,7 +89,7 @@ class MomentSpec:
         assert self.projection is not None, "a projection goes with Second.PROJECTED"
         projected = einsum("kqd,kd->kq", self.projection, vectors)
         squares = np.empty((*vectors.shape, projected.shape[1] + 1))
-        for i in range(projected.shape[1]):  # because one product over a short last axis is slow
+        for i in range(projected.shape[1]):  # One product over a short last axis is slow.
             squares[..., i] = vectors * projected[:, i, None]
         squares[..., -1] = vectors**2
         return squares

@@ -45,7 +45,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
-    weight[:200] = 0.0  # because sources with small blocks must handle a first block of total weight 0
+    weight[:200] = 0.0  # Sources with small blocks must handle a first block of total weight 0.
     for row_weight in (None, weight):
         source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
         _check_rows(source, block)

@@ -96,7 +96,7 @@ PROBLEMS: dict[str, Problem] = {
     "overlapping": groups("overlapping", 400, 3, 3, distance=1.5),
     "wide": groups("wide", 500, 9, 2, distance=2.0),
     "far from 0": transformed(groups("far from 0", 300, 2, 2, distance=3.0), lambda rows: rows + 1e5),
-    "unlike units": transformed(  # because covariances with a condition number of 1e12 must be fitted
+    "unlike units": transformed(  # Covariances with a condition number of 1e12 must be fitted.
         groups("unlike units", 300, 4, 2, distance=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
     ),
     "weighted": weighted(groups("weighted", 300, 2, 3, distance=3.0), 1),

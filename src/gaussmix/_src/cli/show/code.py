@@ -25,7 +25,7 @@ gm.log_density(X)  # log density of each row, nats
 gm.sample(1000)    # rows like these
 """
 _WITH_GAPS = """\
-gm = GaussianMixture()  # which takes rows with empty cells
+gm = GaussianMixture()  # accepts rows with empty cells
 gm.mixture_ = Mixture.load({model!r})
 gm.predict(X)        # the component of each row
 gm.score_samples(X)  # log density of each row, nats
@@ -100,7 +100,7 @@ def _read(table: Table, path: str, columns: list[str], features: list[str]) -> s
     renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
     indices = [table.names.index(name) for name in columns]
     if isinstance(table, CsvTable):
-        at = sorted(range(len(indices)), key=indices.__getitem__)  # because pandas returns columns in the file's order
+        at = sorted(range(len(indices)), key=indices.__getitem__)  # pandas returns columns in the file's order.
         names = [features[each] for each in at]
         read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(indices)}, names={names!r})"
         return read if names == features else f"{read}[{features!r}]"

@@ -101,5 +101,5 @@ def progress(output: str = "") -> Iterator[Bars]:
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
     bars = Bars(*columns, *left, console=console, transient=True)
-    with nullcontext() if hidden else bars:  # because rich before version 14.3 ends disabled bars with an empty line
+    with nullcontext() if hidden else bars:  # Before version 14.3, rich ends disabled bars with an empty line.
         yield bars

@@ -20,7 +20,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-# All gaps of this many rows that are most distant from their best candidate are computed. If the search for candidates
+# Number of rows, the most distant from their best candidate, whose gaps are all computed. If the search for candidates
 # has missed all near components of a row, its gap is so large that a few such rows determine the mean.
 N_DISTANT_ROWS = 1024
 # A gap below this multiple of the log density counts as 0, because it may be a rounding error.

@@ -121,7 +121,7 @@ class ParquetTable(TypedTable):
 
     def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
         """Yield the column chunks of these columns in a row group of a Parquet file."""
-        with reading(self.source, "Parquet"):  # because names in a damaged footer may not be valid UTF-8
+        with reading(self.source, "Parquet"):  # Names in a damaged footer may not be valid UTF-8.
             for chunk in (group.column(start) for start in range(group.num_columns)):
                 if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
                     yield chunk

@@ -21,7 +21,14 @@ from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.estimators.base import Estimator
-from gaussmix._src.estimators.fitted_array import MATRICES, ArraySnapshot, FittedArray, Floats, build_model, lacking
+from gaussmix._src.estimators.fitted_array import (
+    MATRICES,
+    ArraySnapshot,
+    FittedArray,
+    Floats,
+    build_model,
+    missing_arrays,
+)
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
@@ -108,7 +115,7 @@ class MixtureAttributes(Estimator):
         return 0.0 if noise is None else noise.weight
 
     def __sklearn_is_fitted__(self) -> bool:
-        return super().__sklearn_is_fitted__() or not lacking(vars(self).get("_arrays", {}))
+        return super().__sklearn_is_fitted__() or not missing_arrays(vars(self).get("_arrays", {}))
 
     def __getstate__(self) -> dict[str, Any]:
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
@@ -145,8 +152,8 @@ class MixtureAttributes(Estimator):
             return
         if not changed:
             super()._update_fitted()
-        if fitted is None and lacking(changed):
-            sentence = f"{listed(list(changed))} set by hand; set {listed(lacking(changed))} as well."
+        if fitted is None and missing_arrays(changed):
+            sentence = f"{listed(list(changed))} set by hand; set {listed(missing_arrays(changed))} as well."
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {sentence}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
@@ -214,7 +221,10 @@ class MixtureAttributes(Estimator):
         self._set_fit(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: RowsLike, resp: ArrayLike) -> None:
-        """Replace the fit by the result of an M-step with responsibilities `resp` and, if set, `precisions_init`."""
+        """Replace the fit by the result of an M-step with responsibilities `resp` and, if set, `precisions_init`.
+
+        The tests of scikit-learn call this method.
+        """
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

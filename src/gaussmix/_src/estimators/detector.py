@@ -266,7 +266,7 @@ class _Excess:
         """Return the threshold for a subset of the features; cache thresholds, because computing one is slow."""
         key = seen.tobytes()
         if key not in self._levels:
-            self._levels[key] = self.marginals.of_features(seen)._level_above(self.log_mass)
+            self._levels[key] = self.marginals.of_features(seen)._level_quantile(self.log_mass)
         return self._levels[key]
 
 

@@ -26,7 +26,7 @@ MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of 
 MAX_DISAGREEMENT = 0.01  # largest relative difference of matrices that agree, such as matrices typed with 3 digits
 
 
-def lacking(changed: Mapping[str, Floats]) -> list[str]:
+def missing_arrays(changed: Mapping[str, Floats]) -> list[str]:
     """Return the names of the arrays that must also be set before a mixture can be built."""
     matrices = [] if changed.keys() & set(MATRICES) else [MATRICES[0]]
     return [name for name in ("weights_", "means_", *matrices) if name not in changed]
@@ -39,7 +39,7 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
     """
     matrices_set = [name for name in MATRICES if name in changed]
     if matrices_set and family.kind is LowRank:
-        raise ValueError(unsettable(matrices_set[0], family))
+        raise ValueError(not_settable_message(matrices_set[0], family))
     arrays = {} if base is None else {"weights_": base.weights, "means_": base.means}
     if base is not None and not matrices_set:
         arrays["covariances_"] = base.covariances.array
@@ -62,7 +62,7 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
     return model.with_noise(noise)
 
 
-def unsettable(name: str, family: Family) -> str:
+def not_settable_message(name: str, family: Family) -> str:
     """Return the error message for an array that can't be set if the mixture has this covariance structure."""
     why = f" of {family.name!r} follows from loadings and noise variances, so it" if name in MATRICES else ""
     return f"{name}{why} can't be set. Set mixture_ instead."
@@ -131,7 +131,7 @@ class ArraySnapshot:
         self._memory, self.before = values, before
         self._shown: ref[Floats] | None = None  # weak reference to the array that a caller may hold
         self._may_differ = True
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ArraySnapshot, (self._memory, self.before)
@@ -139,7 +139,7 @@ class ArraySnapshot:
     @property
     def values(self) -> Floats:
         """The array, which stays the same object as long as a reference to it or to a view of it exists."""
-        with self._one_at_a_time:
+        with self._lock:
             shown = None if self._shown is None else self._shown()
             if shown is None:
                 # A new array over the same memory, which exists only as long as a caller refers to it.
@@ -153,7 +153,7 @@ class ArraySnapshot:
         """Whether the array differs from its original bytes."""
         if not self._may_differ:  # No reference to the array has existed since the last comparison.
             return False
-        with self._one_at_a_time:
+        with self._lock:
             is_alive = self._shown is not None and self._shown() is not None
             now: Any = self._memory.data
             is_changed = bool(self.before != now)  # compares bytes, so that NaN equals NaN
@@ -191,7 +191,7 @@ class FittedArray(FittedAttribute[Floats]):
     def __set__(self, estimator: Any, value: Any) -> None:
         fitted: FitResult | None = estimator._stored()
         if self._is_fixed(fitted):
-            raise AttributeError(unsettable(self._name, (fitted or estimator._fitted).model.family))
+            raise AttributeError(not_settable_message(self._name, (fitted or estimator._fitted).model.family))
         arrays = vars(estimator).setdefault("_arrays", {})
         if self._name not in arrays and fitted is not None:
             self._snapshot(estimator, fitted)

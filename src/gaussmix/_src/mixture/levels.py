@@ -62,7 +62,7 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
     return logs, errors
 
 
-def level_above(
+def level_quantiles(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
     """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""

@@ -198,4 +198,4 @@ def _level(subject: Subject, mixture: Mixture) -> float:
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:
         return float(detector.offset_)
-    return mixture._level_above(detector.mixture_._log_mass_below(detector.offset_))
+    return mixture._level_quantile(detector.mixture_._log_mass_below(detector.offset_))

@@ -163,7 +163,7 @@ def run_bootstrap(
     check_unit(fitted.mixture)
     ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
     mixture = Mixture._from_model(ends.model, fitted.mixture.feature_names)
-    others = inference.another_rows(fitted, problem, ends.initial_objective)
+    others = inference.changed_rows_warning(fitted, problem, ends.initial_objective)
     if not has_warning:
         warn(others)
     counts = ends.draw_weights if how.kind == "jackknife" else None

@@ -150,7 +150,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     lacks_standard_error = peak.lacks_standard_error(objective)
     covariance = peak.parameter_covariance(kind, lacks_standard_error)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
-    rows_warning = another_rows(fitted, problem, peak.initial_objective)
+    rows_warning = changed_rows_warning(fitted, problem, peak.initial_objective)
     warn(rows_warning)
     fractions = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
@@ -180,7 +180,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     return replace(inference, notes=tuple(filter(None, sentences)))
 
 
-def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
+def changed_rows_warning(fitted: FitResult, problem: Problem, before: float) -> str | None:
     """Return a warning if the number of rows or their objective differs from the fit; otherwise None.
 
     `before` is the objective of the fitted mixture for the rows. The objectives that the fit recorded end with the

@@ -75,7 +75,7 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
     """
     p = Gaussians.from_model(model)
     distances = gaussians.bhattacharyya_distances(p, p), gaussians.kl_divergences(p, p)
-    lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
+    lower, upper = (float(p.weights @ (p.entropies - _log_kernel(p, between))) for between in distances)
     return min(lower, upper), upper
 
 
@@ -87,8 +87,8 @@ def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)
     overlaps = log_sum(q.log_weights + gaussians.log_overlaps(p, q), axis=1)
-    lower = float(p.weights @ (_attained(p, gaussians.kl_divergences(p, p)) - p.entropies - overlaps))
-    upper = float(p.weights @ (_attained(p, gaussians.bhattacharyya_distances(p, p)) - _attained(q, divergences)))
+    lower = float(p.weights @ (_log_kernel(p, gaussians.kl_divergences(p, p)) - p.entropies - overlaps))
+    upper = float(p.weights @ (_log_kernel(p, gaussians.bhattacharyya_distances(p, p)) - _log_kernel(q, divergences)))
     upper = max(gaussians.within_range(min(upper, _variational_bound(p, q, divergences))), 0.0)
     return min(max(lower, 0.0), upper), upper
 
@@ -96,11 +96,11 @@ def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
 def kl_variational(one: Model, other: Model) -> float:
     """Return Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)); Hershey & Olsen (2007), eq. 20."""
     p, q = Gaussians.pair(one, other)
-    ratios = _attained(p, gaussians.kl_divergences(p, p)) - _attained(q, gaussians.kl_divergences(p, q))
+    ratios = _log_kernel(p, gaussians.kl_divergences(p, p)) - _log_kernel(q, gaussians.kl_divergences(p, q))
     return gaussians.within_range(float(p.weights @ ratios))
 
 
-def _attained(q: Gaussians, distances: Array) -> Array:
+def _log_kernel(q: Gaussians, distances: Array) -> Array:
     """Return log Σ_j ω_j e^−D_ij, (n,), for distances D (n, m) to the components of q, which have the weights ω."""
     return log_sum(q.log_weights - distances, axis=1)
 

@@ -319,13 +319,13 @@ class Masses(MixtureBase):
         log_mass, _ = mixture.levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
         return min(float(log_mass[0]), 0.0)
 
-    def _level_above(self, log_mass: float) -> float:
+    def _level_quantile(self, log_mass: float) -> float:
         """Return the level below which the log density of a draw lies with the probability exp(`log_mass`)."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
         arguments = self._levels(n_points, rng), log_masses, self._model, self._line, self._engine()
-        return mixture.levels.level_above(*arguments)
+        return mixture.levels.level_quantiles(*arguments)
 
     def _log_levels(self, rows: ArrayLike) -> Array:
         return self._engine().log_density(self._block(rows), self.parameters)

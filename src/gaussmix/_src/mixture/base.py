@@ -265,6 +265,13 @@ def of_components(method: Method) -> Method:
     return cast(Method, checked)
 
 
+def append_noise(mixture: MixtureBase, parts: Array, total: float = 1.0) -> Array:
+    """Append the noise's part of `total` to the components' parts (…, n_components), if the mixture has noise."""
+    if mixture.noise is None:
+        return parts
+    return np.concatenate([parts, total - parts.sum(axis=-1, keepdims=True)], axis=-1)
+
+
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     """Check that mixtures have the same features, and return the feature names; None if no mixture has feature names.
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.checks import check_real
+from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.errors import ParameterTypeError, counted, invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
+from gaussmix._src.mixture.base import append_noise
 from gaussmix._src.mixture.features import Feature, check_order, feature_index
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
@@ -62,11 +64,9 @@ class Subject:
         n_at_once = max(1, _PIECE_VALUES // len(self.mixture))
         for first in range(0, len(rows), n_at_once):
             piece = slice(first, first + n_at_once)
-            probabilities = self.responsibilities(rows[piece])
-            noise = 1.0 - probabilities.sum(axis=1) if self.mixture.noise is not None else np.zeros(len(probabilities))
+            probabilities = append_noise(self.mixture, self.responsibilities(rows[piece]))
             labels[piece], certainty[piece] = probabilities.argmax(axis=1), probabilities.max(axis=1)
-            is_noise = noise > certainty[piece]
-            labels[piece][is_noise], certainty[piece][is_noise] = -1, noise[is_noise]
+        labels[labels == len(self.mixture)] = NOISE_LABEL
         return labels, certainty
 
     def shown(self, features: Sequence[int]) -> Array:
@@ -138,9 +138,7 @@ def noise_weight(mixture: Mixture) -> float:
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
     """Return component names and responsibilities (n_rows, n_components); a noise component comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
-    if mixture.noise is None:
-        return names, probabilities
-    return [*names, "noise"], np.column_stack([probabilities, 1.0 - probabilities.sum(axis=1)])
+    return [*names, *["noise"] * (mixture.noise is not None)], append_noise(mixture, probabilities)
 
 
 def join_targets(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:

@@ -15,6 +15,7 @@ from gaussmix._src.errors import REASONS_IN_RESULTS, Outcome, ParameterTypeError
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl, soft_and_hard_moments
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.base import append_noise
 from gaussmix._src.mixture.compare.gaussians import nearest
 from gaussmix._src.mixture.explaining import Explanation, explained
 from gaussmix._src.mixture.html import sketch
@@ -47,7 +48,7 @@ def make_summary(
     """
     mixture, summary = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
-    sizes = None if summary is None else _with_noise(mixture, mixture.weights * summary.row_weight, summary.row_weight)
+    sizes = None if summary is None else append_noise(mixture, mixture.weights * summary.row_weight, summary.row_weight)
     n_rows, n_missing = (None, None) if summary is None else (summary.n_rows, summary.n_missing)
     warnings = _warnings(fitted)
     if rows is not None:
@@ -55,7 +56,7 @@ def make_summary(
         soft, hard = soft_and_hard_moments(mixture._model, source, engine)
         inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
-        sizes, n_rows = _with_noise(mixture, soft.mass, soft.row_weight), source.n_rows
+        sizes, n_rows = append_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         n_missing = int(source.collect(Cells).n_missing.sum()) if source.may_miss else 0
         if summary is not None and summary.has_errors and not source.has_errors:
             warnings.append(EXACT)
@@ -140,8 +141,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
     parts = []
     for part in block.split_by_values(len(mixture), MAX_RESPONSIBILITIES):
         responsibilities = engine.responsibilities(part, mixture.parameters)
-        of_noise = np.maximum(1 - responsibilities.sum(axis=1), 0.0) if mixture.noise is not None else 0.0
-        parts.append(1 - np.maximum(responsibilities.max(axis=1), of_noise))
+        parts.append(1 - append_noise(mixture, responsibilities).max(axis=1))
     return np.concatenate(parts)
 
 
@@ -165,11 +165,6 @@ def _one_line(fitted: FitResult) -> str:
 def as_html(fitted: FitResult) -> str:
     """Return one line of text and a small picture as HTML for notebooks."""
     return f"<div><p><b>{escape(_one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
-
-
-def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
-    """Append the number of noise rows, if the mixture has noise, to the numbers of rows of the components."""
-    return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
 
 
 def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from gaussmix._src.cli.show.notices import collected_warnings, print_notices
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.estimators.regressor import as_regressor
+from gaussmix._src.mixture.base import append_noise
 from gaussmix._src.mixture.levels import MASS
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
@@ -121,14 +122,13 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
 
     If `n_shown` is positive, the result also contains the probabilities of the first `n_shown` components and of noise.
     """
-    probabilities, labels = estimator.predict_proba(rows), estimator.predict(rows)
-    probability = np.where(labels < 0, 1.0 - probabilities.sum(axis=1), probabilities.max(axis=1))
-    values = labels, probability, estimator.score_samples(rows)
+    probabilities = append_noise(estimator.mixture_, np.asarray(estimator.predict_proba(rows), np.float64))
+    values = estimator.predict(rows), probabilities.max(axis=1), estimator.score_samples(rows)
     results: Columns = dict(zip(_OUTPUT_COLUMNS, values, strict=True))
     if n_shown:
         results |= {f"probability_{component}": probabilities[:, component] for component in range(n_shown)}
         if estimator.mixture_.noise is not None:
-            results["probability_noise"] = 1.0 - probabilities.sum(axis=1)
+            results["probability_noise"] = probabilities[:, -1]
     return results
 
 

@@ -61,6 +61,11 @@ class Model:
         return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
 
     @property
+    def noise_weight(self) -> float:
+        """Return the weight of the noise component, or 0 if there is none."""
+        return 0.0 if self.noise is None else self.noise.weight
+
+    @property
     def n_parameters(self) -> int:
         """Return the number of free parameters, including K − 1 weights, K·d means and 2 parameters of the noise."""
         return free_parameters(self.family, self.n_components, self.n_features, has_noise=self.noise is not None)

@@ -111,8 +111,7 @@ class MixtureAttributes(Estimator):
     @property
     def noise_weight_(self) -> float:
         """Weight of the noise component; 0 if the fit has no noise component."""
-        noise = self._fitted.model.noise
-        return 0.0 if noise is None else noise.weight
+        return self._fitted.model.noise_weight
 
     def __sklearn_is_fitted__(self) -> bool:
         return super().__sklearn_is_fitted__() or not missing_arrays(vars(self).get("_arrays", {}))

@@ -182,9 +182,8 @@ def explained(
         heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, some, units[chosen])
     more = _units(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
     roots, units = np.ldexp(roots, -more[:, None, None]), units + more
-    noise_weight = 0.0 if model.noise is None else model.noise.weight
     with np.errstate(divide="ignore"):
-        log_weights = np.log([*model.weights, noise_weight])
+        log_weights = np.log([*model.weights, model.noise_weight])
     each = np.arange(n_rows)
     # The log densities in `log_joint` contain squares, so they are divided by the square of the row's power of 2.
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)

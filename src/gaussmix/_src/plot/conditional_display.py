@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display, checked_masses
 from gaussmix._src.plot.layers import draw_plain_rows
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import choose_names, get_mixture, join_targets, make_subject, noise_weight
+from gaussmix._src.plot.subject import choose_names, get_mixture, join_targets, make_subject
 
 _GRID_SIZE = 201
 
@@ -122,7 +122,7 @@ class ConditionalDisplay(Display):
         tails = np.concatenate([0.5 - 0.5 * probabilities[::-1], [0.5], 0.5 + 0.5 * probabilities])
         mean, quantiles = np.asarray(regressor.predict(x[:, None])), regressor.predict_quantiles(x[:, None], tails)
         parts: dict[str, Any] = {"mean": mean[:, 0], "quantiles": quantiles[:, 0], "coverages": probabilities}
-        parts |= {"feature_names": [names[index] for index in indices], "noise_weight": noise_weight(mixture)}
+        parts |= {"feature_names": [names[index] for index in indices], "noise_weight": mixture._model.noise_weight}
         return cls(x=x, rows=rows, **parts)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:

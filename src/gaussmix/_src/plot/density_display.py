@@ -13,7 +13,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, checked_masses
 from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, make_grid
 from gaussmix._src.plot.palette import faded
-from gaussmix._src.plot.subject import Subject, noise_weight
+from gaussmix._src.plot.subject import Subject
 
 _OPACITY = 0.25  # opacity of each region; inner regions look darker, because they are drawn over outer regions
 
@@ -68,7 +68,7 @@ class DensityDisplay(FeatureDisplay):
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
         """Create a display of the features `shown` without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
-        parts: dict[str, Any] = {"row_weight": subject.row_weight, "noise_weight": noise_weight(subject.mixture)}
+        parts: dict[str, Any] = {"row_weight": subject.row_weight, "noise_weight": subject.mixture._model.noise_weight}
         return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names, **parts)
 
     def plot(

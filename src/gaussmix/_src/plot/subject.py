@@ -130,11 +130,6 @@ def get_mixture(estimator: Any) -> Mixture:
     return mixture
 
 
-def noise_weight(mixture: Mixture) -> float:
-    """Return the weight of the noise component, or 0 if there is none."""
-    return 0.0 if mixture.noise is None else mixture.noise.weight
-
-
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
     """Return component names and responsibilities (n_rows, n_components); a noise component comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]

@@ -219,7 +219,7 @@ class StackedModels:
         return cls(
             models[0],
             np.array([model.weights for model in models]),
-            np.array([0.0 if model.noise is None else model.noise.weight for model in models]),
+            np.array([model.noise_weight for model in models]),
             np.array([model.means for model in models]),
             np.array([model.covariances.array for model in models]),
         )

@@ -288,7 +288,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """Fit one component for each class; BIC chooses among the structures in `covariance_type`."""
         n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
-        for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
+        for sentence in parameters.one_feature_notes(self.covariance_type, n_features):
             warn(sentence)
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)
         try:

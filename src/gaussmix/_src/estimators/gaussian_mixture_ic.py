@@ -266,7 +266,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(not_started_sentence(results), SearchWarning)
         started = [result for result in results if result.was_started]
         warn(dropped_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
-        for sentence in parameters.one_feature_notes(self.covariance_type) if problem.source.n_features == 1 else ():
+        for sentence in parameters.one_feature_notes(self.covariance_type, problem.source.n_features):
             warn(sentence, SearchWarning)
 
     def _make_fitted(

@@ -282,10 +282,10 @@ def names_several(covariance_type: Any) -> bool:
     return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 
-def one_feature_notes(covariance_type: Any) -> list[str]:
-    """Return sentences that explain the names of covariance structures in the case that X has a single feature."""
+def one_feature_notes(covariance_type: Any, n_features: int) -> list[str]:
+    """Return sentences that explain the names of covariance structures if X has one feature; [] for several."""
     named = [] if _means_all(covariance_type) else _named(covariance_type)
-    return [sentence for each in named if (sentence := check_features(each, 1)) is not None]
+    return [sentence for each in named if (sentence := check_features(each, n_features)) is not None]
 
 
 def _means_all(covariance_type: Any) -> bool:

@@ -172,6 +172,6 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)
     unnamed = as_regressor(mixture.with_feature_names(None), indices.tolist(), regressor.n_jobs)
     models = unnamed.predict_mixture(inputs)
-    deviations = np.sqrt(models.family.covariances(models.covariances, *models.means.shape[1:]).variances()[:, 0])
+    deviations = np.sqrt(models._each.variances()[:, 0])
     below = ndtr((target[:, None] - models.means[:, :, 0]) / deviations)
     return np.asarray(np.einsum("nk,nk->n", models.weights, below))

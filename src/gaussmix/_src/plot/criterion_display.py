@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gaussmix._src.errors import FailureKind, ParameterTypeError, counted
+from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_title, structure_names
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import MARKERS, background, component_pens
@@ -88,7 +89,7 @@ class CriterionDisplay(Display):
         ValueError : the criterion was not computed.
         TypeError : `estimator` is not a `GaussianMixtureIC`, so it did not compare candidate models.
         """
-        if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
+        if not isinstance(estimator, GaussianMixtureIC):
             raise ParameterTypeError(
                 f"{type(estimator).__name__} does not compare candidates: pass a fitted GaussianMixtureIC."
             )

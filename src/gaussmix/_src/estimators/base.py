@@ -170,7 +170,6 @@ class Estimator(BaseEstimator):
         ValueError : if a parameter can't be stored, because it is a function or has millions of values, for example.
         OSError : if the file can't be written.
         """
-        self._check_fitted()
         write_estimator(path, self)
 
     @classmethod

@@ -177,7 +177,6 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         >>> int(why.contributions[0].argmax())
         1
         """
-        self._check_fitted()
         mixture = as_estimator(self.mixture_, self.n_jobs)
         mixture._expect_features()
         return mixture.explain(X)

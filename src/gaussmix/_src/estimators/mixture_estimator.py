@@ -542,7 +542,6 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         >>> len(set(theirs.predict(X)))
         2
         """
-        self._check_fitted()
         return estimators.conversion.to_sklearn(self, self.mixture_)
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:

@@ -216,7 +216,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return replace(summary, extra_lines=[("predicts", " from ".join(sides))])
 
     def _shown_names(self) -> tuple[str, ...] | None:
-        self._check_fitted()
         if self.mixture_.feature_names is not None or self.targets is not None:
             return None
         names = np.array(names_of(self.mixture_), dtype=object)
@@ -287,7 +286,6 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
     def _with_all_columns(self) -> Self:
         """Return a copy of the estimator that expects X to have the target columns as well."""
-        self._check_fitted()
         twin = copy(self)
         super(GaussianMixtureRegressor, twin)._expect_features()
         return twin

@@ -15,7 +15,6 @@ from gaussmix._src.checks import check_count, check_fraction
 from gaussmix._src.engines import make_engine
 from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.block import Block
-from gaussmix._src.mixture.base import check_alone
 from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.html import table_html
 from gaussmix._src.mixture.mixture import Mixture
@@ -131,18 +130,16 @@ def merge_by_sums(
 
     Parameters
     ----------
-    mixture : mixture whose components are merged.
+    mixture : mixture whose components are merged; it has no noise component, whose rows belong to no cluster.
     evaluate : function that returns the responsibilities (n_rows, n_components) of the rows in a block. `evaluate` must
         be picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
     min_overlap : smallest overlap, from 0 to 1, at which two clusters count as overlapping; this threshold determines
         the attribute `n_clusters`.
 
-    Raises ValueError if the mixture has a noise component, because rows of noise do not belong to a cluster, or if the
-    mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if `min_overlap` is not a number from
-    0 to 1.
+    Raises ValueError if the mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if
+    `min_overlap` is not a number from 0 to 1.
     """
-    check_alone("merge", [mixture])
     check_fraction("min_overlap", min_overlap)
     n_components = mixture.n_components
     if n_components > MAX_MERGED:

@@ -51,7 +51,7 @@ class Reading:
         """Open the table `data` with all columns and rows; raise BadTable or OSError."""
         return open_table(data, self.format, self.dialect)
 
-    def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
+    def counting(self, table: Files, without: Collection[str]) -> list[str]:
         """Return the columns that contain only row numbers, and print a notice about each of these columns.
 
         A column of row numbers is used as a feature only if the user names the column.
@@ -79,9 +79,14 @@ class Reading:
         )
         return names
 
-    def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
-        """Return the table; with --drop-missing, rows that have missing values in the given columns are left out."""
-        columns = [name for name in (*features, *others) if name is not None]
+    def of_features(self, table: Files, features: tuple[str, ...], weights: str | None = None) -> Files:
+        """Return the table; with --drop-missing, rows that have missing values in the given columns are left out.
+
+        Raises UsageError if the column `weights` is also a feature.
+        """
+        if weights in features:
+            raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
+        columns = [*features] if weights is None else [*features, weights]
         return table.complete_in(columns) if self.drop_missing else table
 
     def matched(
@@ -93,8 +98,6 @@ class Reading:
         if weights is not None:
             rest.check_has(weights)
         features = model.match_columns(rest, self.columns, weights, targets)
-        if weights in features:
-            raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
         table = self.of_features(table, features, weights)
         print_notices(table.notices)
         return table, features

@@ -99,8 +99,6 @@ def _source(reading: Reading, table: Files, names: tuple[str, ...], weights: str
     """Read the rows of a table into memory; raise ValueError if there are too few rows or no numeric columns."""
     if not names:
         raise ValueError(f"{table.name} has no numeric column.")
-    if weights in names:
-        raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
     with collected_warnings() as collected:
         source = reading.rows(table, names, weights)
     print_notices([*collected, *table.left_out_notices])

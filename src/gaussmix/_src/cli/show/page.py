@@ -84,7 +84,7 @@ def _components(findings: ReportData) -> str:
     for j in range(mixture.n_features):
         texts = mean_and_deviation(mixture.means[:, j], findings.deviations[:, j])
         columns.append(list(zip(texts, mixture.means[:, j].tolist(), strict=True)))
-    pens = component_pens(mixture.n_components, None, "white")
+    pens = component_pens(mixture.n_components)
     swatches = [f'<span class="swatch" style="background: {_css(pen.color)}"></span>' for pen in pens]
     first = [(f"{swatch}{k}", float(k)) for k, swatch in enumerate(swatches)]
     headings = ["component", "weight", "rows", *map(escape, findings.names)]

@@ -84,7 +84,7 @@ def show_fit(selection: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     screen.print(selection.summary().table(screen.width), soft_wrap=True)
     ended = f"Ended after {counted(selection.n_iter_, 'step')}. {in_options(selection.outcome_.reason)}"
     ended = " ".join(filter(None, [ended, in_options(selection.outcome_.certificate or "")]))
-    screen.print(f"\n{ended}", markup=False, highlight=False)
+    screen.print(f"\n{ended}")
     screen.print(_written("Model", about["model"], "MODEL.gmm"), soft_wrap=True)
 
 
@@ -255,7 +255,7 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     if n_slow:
         screen.print(f"{n_slow:,} not converged; raise --max-iter or --tol.", soft_wrap=True)
     for key, sentence in list(errors.items())[:_MAX_NAMES]:
-        screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True, markup=False)
+        screen.print(f"Without a mixture: {key!r:.40}: {sentence}", soft_wrap=True)
     if len(errors) > _MAX_NAMES:
         screen.print(f"… and {len(errors) - _MAX_NAMES:,} more without a mixture", soft_wrap=True)
     if by is not None:

@@ -44,6 +44,14 @@ class Model:
         frozen(self.weights)
         frozen(self.means)
 
+    @classmethod
+    def from_arrays(
+        cls, weights: Array, means: Array, covariances: Array, family: Family, noise: NoiseComponent | None = None
+    ) -> Model:
+        """Make a model from an array with the values of `covariances_`, in any shape, such as a vector."""
+        shape = means.shape
+        return cls(weights, means, family.covariances(covariances.reshape(family.shape(*shape)), *shape), family, noise)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (np.array(self.weights), np.array(self.means), self.covariances, self.family, self.noise)
 

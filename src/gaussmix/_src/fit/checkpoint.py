@@ -294,8 +294,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
         raise Damaged("the checkpoint freezes a component that its mixture does not have")
-    model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
-    return _restore_state(run, model)
+    return _restore_state(run, Model.from_arrays(weights, means, covariances, family, noise))
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:

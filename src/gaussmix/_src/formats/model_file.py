@@ -51,7 +51,7 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
         raise not_usable(path, wrong)
     # The arrays are copied, because they may be views of the bytes that were read from the file.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
-    return _model(*arrays, family, record.noise), record
+    return Model.from_arrays(*arrays, family, record.noise), record
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
@@ -88,11 +88,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         named = None if names is None else check_names(names, means.shape[1])
     except (TypeError, ValueError) as error:
         raise ValueError(f"Not a valid mixture: {error}") from None
-    return _model(weights, means, covariances, family, noise), named
-
-
-def _model(weights: Array, means: Array, covariances: Array, family: Family, noise: NoiseComponent | None) -> Model:
-    return Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
+    return Model.from_arrays(weights, means, covariances, family, noise), named
 
 
 def build_family(name: object, options: object) -> Family | None:

@@ -161,8 +161,7 @@ class MixtureBase:
     @cached_property
     def _model(self) -> Model:
         """Return the parameters and the covariance structure as a `Model`, the class that EM, engines and files use."""
-        covariances = self.family.covariances(self.covariances, *self.means.shape)
-        return Model(self.weights, self.means, covariances, self.family, self.noise)
+        return Model.from_arrays(self.weights, self.means, self.covariances, self.family, self.noise)
 
     @property
     def without_noise(self) -> Self:

@@ -48,7 +48,7 @@ def from_parameters(
         _check(invalid_reason(proportions, centres, precision_array, family, noun="precision"))
         matrices = family.covariances(_symmetric(family, precision_array), *centres.shape).inverse().array
     _check(invalid_reason(proportions, centres, matrices, family))
-    return Model(proportions, centres, family.covariances(_symmetric(family, matrices), *centres.shape), family)
+    return Model.from_arrays(proportions, centres, _symmetric(family, matrices), family)
 
 
 def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:

@@ -117,9 +117,8 @@ class Mixtures(Sequence[Mixture]):
             raise IndexError(f"Index {i} is out of range for {size}. For keys, use get_mixture(key).") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
-        weights, means = self.weights[nth], self.means[nth]
-        covariances = self.family.covariances(self.covariances[nth, ...], *means.shape)
-        return Mixture._from_model(Model(weights, means, covariances, self.family), self.feature_names)
+        model = Model.from_arrays(self.weights[nth], self.means[nth], self.covariances[nth, ...], self.family)
+        return Mixture._from_model(model, self.feature_names)
 
     def __repr__(self) -> str:
         _, n_components, n_features = self.means.shape

@@ -281,9 +281,7 @@ class BirthMergeMoves:
         )  # fmt: skip
         if not np.isfinite(bound):
             return None
-        shape = means.shape
-        result = family.covariances(covariances.reshape(family.shape(*shape)), *shape)
-        return Model(weights, means, result, family), bound * self.objective.total_weight
+        return Model.from_arrays(weights, means, covariances, family), bound * self.objective.total_weight
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:

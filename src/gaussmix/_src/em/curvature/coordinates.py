@@ -198,8 +198,7 @@ class Coordinates:
             array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
         else:
             array = self._factor_analysers_at(point, self.loadings)
-        covariances = model.family.covariances(array.reshape(model.covariances.array.shape), *means.shape)
-        return Model(weights[: model.n_components], means, covariances, model.family, noise)
+        return Model.from_arrays(weights[: model.n_components], means, array, model.family, noise)
 
     def _factor_analysers_at(self, point: Array, loading_jacobian: LoadingJacobian) -> Array:
         result = np.array(self.model.covariances.each)

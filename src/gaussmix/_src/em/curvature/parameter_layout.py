@@ -132,8 +132,7 @@ class ParameterLayout:
         noise = None if template.noise is None else template.noise.weighing(float(weights[-1]))
         shape = K, d
         if not self._is_matrix:
-            covariances = template.family.covariances(numbers.reshape(template.covariances.array.shape), *shape)
-            return Model(weights[:K], means.reshape(shape), covariances, template.family, noise)
+            return Model.from_arrays(weights[:K], means.reshape(shape), numbers, template.family, noise)
         rows, columns = self._lower_triangle
         each = np.empty((1 if self.is_shared else K, d, d))
         each[:, rows, columns] = each[:, columns, rows] = numbers.reshape(len(each), -1)

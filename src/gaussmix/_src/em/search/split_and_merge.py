@@ -181,7 +181,7 @@ def split_and_merge(
     count(int(n_tried), int(n_accepted))
     if not has_result:
         return model
-    result = Model(weights, means, family.covariances(covariances, *means.shape), family)
+    result = Model.from_arrays(weights, means, covariances, family)
     return _convert_to_family(model.family, result, sample, engine, ridge) or model
 
 

@@ -91,7 +91,7 @@ class EMPath:
         names = "points", "images", "weights", "means", "covariances", "numbers"
         points, images, weights, means, covariances, state = (arrays[name] for name in names)
         noise = NoiseComponent.from_arrays(arrays)
-        after = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
+        after = Model.from_arrays(weights, means, covariances, family, noise)
         penalised, length, max_length, *counts = state.tolist()
         return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 

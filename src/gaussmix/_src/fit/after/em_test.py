@@ -84,5 +84,5 @@ def initial_models(x: Array, weight: float) -> Iterator[Model]:
     parts = (ordered[cut:], ordered[:cut]), (ordered[:-cut], ordered[-cut:])
     sides = [([each.mean() for each in pair], [max(each.var(), MIN_VARIANCE) for each in pair]) for pair in parts]
     for means, variances in (*sides, ([0.0, 0.0], [0.5, 2.0]), ([0.0, 0.0], [1.5, 0.3])):
-        covariances = FAMILIES["diag"].covariances(np.array(variances)[:, None], 2, 1)
-        yield Model(np.array([1 - weight, weight]), np.array(means)[:, None], covariances, FAMILIES["diag"])
+        weights = np.array([1 - weight, weight])
+        yield Model.from_arrays(weights, np.array(means)[:, None], np.array(variances), FAMILIES["diag"])

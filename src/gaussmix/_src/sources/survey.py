@@ -54,7 +54,7 @@ class Survey:
     """
 
     n_rows: int  # total number of rows in all blocks
-    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # classes of statistics, including `RowStatistics`
+    kinds: Sequence[type[RowStatistic]]  # classes of statistics, including `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
     _rows: list[tuple[Array, Block]] = field(default_factory=list)  # stored rows, with the hashes of row indices
     _n_rows: int = 0
@@ -63,9 +63,7 @@ class Survey:
     def add(self, block: Block) -> None:
         """Add the next block, which must be a node of the summation tree, to the statistics and the sample."""
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
-        if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
-            return
-        for part in block.split():
+        for part in block.split() if self.n_rows > LEAF_ROWS else ():
             self._keep(part)
 
     @property

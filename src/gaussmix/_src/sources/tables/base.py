@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -94,7 +93,7 @@ class Input:
     requests: Requests | None = None  # requests, made in advance, for bytes of a stored file
 
     @classmethod
-    def from_file(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
+    def from_file(cls, file: str | Path | StoredFile, dialect: Dialect) -> Input:
         """Open a file or a pipe; "-" means standard input. Raises OSError if the file can't be opened."""
         name = str(file)
         if name == STANDARD:
@@ -144,11 +143,10 @@ def reading(source: Input, format: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise no_memory(source.name, error) from None
-    except (pa.ArrowException, ValueError, EOFError, TypeError, OSError, TokenError) as error:
+    except (pa.ArrowException, ValueError, EOFError, TypeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        reason = "a bracket or quote is not closed" if isinstance(error, TokenError) else first_line(error)
-        raise BadTable(f"{source.name} can't be read as {format}: {reason}.") from None
+        raise BadTable(f"{source.name} can't be read as {format}: {first_line(error)}.") from None
 
 
 def no_memory(what: str, error: MemoryError) -> Exception:

@@ -99,7 +99,7 @@ class SparkCluster(Remote):
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one piece at a time."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
-        how = {"results": partial(pieces.take, max_bytes=limit), "digests": self._digests}
+        how = {"results": partial(pieces.take, max_rows=limit), "digests": self._digests}
         for results in self._in_order(partial(pieces.visit, **how)):
             self._check(results["number"], results["digest"])
             if results["result"] is not None:
@@ -151,14 +151,14 @@ class SparkCluster(Remote):
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
             before, n_merged = n_merged, self._layout.n_merged(max_trees)
             if n_merged > before:
-                gathered = self._sent_together(trees, "number", n_merged, n_parts).sortWithinPartitions("number")
+                gathered = self._sent_together(trees, n_merged, n_parts).sortWithinPartitions("number")
                 trees = gathered.mapInArrow(merge, pieces.RESULTS)
         return trees
 
-    def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
+    def _sent_together(self, frame: Any, n_together: int, n_parts: int = 1) -> Any:
         """Repartition a data frame: a task gets `n_together` consecutive partitions of one group of components."""
         n_groups = -(-self._layout.n_partitions // n_together)
-        group = functions.shiftright(column, n_together.bit_length() - 1)
+        group = functions.shiftright("number", n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
         return frame.repartitionById(n_parts * n_groups, group)
 
@@ -206,7 +206,7 @@ class SparkCluster(Remote):
         """Join all partitions or only `partitions` from their pieces; return a data frame of the results of `work`."""
         cut = partial(pieces.parts, layout=self._layout, partitions=partitions)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
-        gathered = self._sent_together(parts, "number", self._layout.n_together)
+        gathered = self._sent_together(parts, self._layout.n_together)
         if self._layout.n_together > 1:
             gathered = gathered.sortWithinPartitions("number")
         return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)

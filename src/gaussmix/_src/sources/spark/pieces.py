@@ -271,9 +271,9 @@ def done(
         yield pickle.dumps(part, 5)
 
 
-def take(index: int, nodes: list[Block], path: str, max_bytes: int) -> Iterator[bytes]:
-    """Yield the rows of a partition in pickled blocks of limited size."""
-    return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_bytes))
+def take(index: int, nodes: list[Block], path: str, max_rows: int) -> Iterator[bytes]:
+    """Yield the rows of a partition in pickled blocks of at most `max_rows` rows."""
+    return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_rows))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:

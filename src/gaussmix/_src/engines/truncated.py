@@ -56,6 +56,7 @@ N_ROUNDS = 3
 # features, and 4 % more in 64 features.
 N_GREEDY_ROUNDS, N_FULL_ROUNDS = 4, 3
 MAX_SAMPLED_ROWS = 16  # maximum number of rows per component in the sample that shows overlapping components
+_NO_SECOND_MOMENTS = MomentSpec(Second.NONE)
 
 
 @dataclass(frozen=True)
@@ -176,14 +177,14 @@ class TruncatedEngine(CompleteEngine):
         if n_missing > 0:  # an engine with a smaller `n_candidates` stored the candidates
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
         # Second moments are always requested, because with `Second.NONE` the core would not even sum responsibilities.
-        second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second
+        summed = replace(spec, second=Second.DIAGONAL) if spec.second in (Second.NONE, Second.TRACE) else spec
         about = parameters.means if anchor is None else anchor
         log_likelihood, mass, first, squares, noise_mass = _call_core(
-            block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, second,
-            np.ascontiguousarray(about), spec, parameters.log_noise_density, n_expanded=1, n_tried=N_TRIED,
+            block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, summed,
+            np.ascontiguousarray(about), parameters.log_noise_density, n_expanded=1, n_tried=N_TRIED,
             n_drawn=self.n_drawn, key=context.n_passes,
         )  # fmt: skip
-        spec, squares = (spec, None) if spec.second is Second.NONE else (replace(spec, second=second), squares)
+        spec, squares = (spec, None) if spec.second is Second.NONE else (summed, squares)
         # Rows at multiples of `interval` in the source are sampled, so that the sample does not depend on the blocks.
         interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * K))
         sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
@@ -319,9 +320,8 @@ def _call_core(
     component_map: ComponentMap,
     n_threads: int,
     rule: AssignmentRule = AssignmentRule.SOFT,
-    second: Second = Second.NONE,
+    spec: MomentSpec = _NO_SECOND_MOMENTS,
     anchor: Array | None = None,
-    spec: MomentSpec | None = None,
     log_noise_density: float = -np.inf,
     *,
     n_expanded: int | None = None,
@@ -329,19 +329,18 @@ def _call_core(
     n_drawn: int = 0,
     key: int,
 ) -> tuple[float, Array, Array, Array | None, float]:
-    """Update candidate components in place, and sum moments unless `second` is `Second.NONE`.
+    """Update candidate components in place, and sum moments unless `spec.second` is `Second.NONE`.
 
     For each row, the core tries `n_tried` neighbours of each of the first `n_expanded` candidate components, and
     `n_drawn` neighbours of random candidate components. By default, it tries all neighbours of all candidates.
     """
-    projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded
     neighbours, n_neighbours = component_map.neighbours, component_map.neighbours.shape[1]
     n_tried = min(n_tried or n_neighbours, n_neighbours)
     if n_drawn == 0 and n_tried < n_neighbours:  # pass only the tried columns, so that they stay in the cache
         neighbours = neighbours.take((key * n_tried + np.arange(n_tried)) % n_neighbours, axis=1)
     return native_target().step_truncated(
-        block.rows, block.row_weight, *mixture, None if second is Second.NONE else anchor, rule, second, projection,
+        block.rows, block.row_weight, *mixture, anchor, rule, spec.second, repeat_projection(spec, len(mixture.means)),
         block.log_prior, block.prior_indices, log_noise_density, candidates, neighbours, component_map.rank,
         n_expanded, n_tried, n_drawn, block.first_row, key, n_threads,
     )  # fmt: skip

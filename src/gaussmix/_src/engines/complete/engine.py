@@ -24,7 +24,7 @@ from gaussmix._src.engines.complete.packed_mixture import (
 from gaussmix._src.engines.complete.row_order import Labels, PassCounts, RowOrderCache, RowOrdering, RowPass
 from gaussmix._src.engines.joint import joint_labels, joint_log_density, joint_responsibilities
 from gaussmix._src.interfaces.block import Block, BlockState, RowStatistics
-from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
+from gaussmix._src.interfaces.leaves import Tree, leaves_of
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
 from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import Parameters
@@ -169,9 +169,8 @@ class CompleteEngine(CoreRuns):
         from gaussmix._src.engines.complete import distant  # imported here, because few fits need it
 
         tree, n_active = Tree[BlockMoments](), 0.0
-        for index, leaf in enumerate(block.split()):
-            first = index * LEAF_ROWS
-            part = row_pass.for_leaves(slice(first, first + LEAF_ROWS))
+        for leaf, rows in zip(block.split(), leaves_of(block.n_rows), strict=True):
+            part = row_pass.for_leaves(rows)
             sums, n_distant, active_in_leaf = self._sum_block(leaf, plan, part)
             indices = distant.distant_rows(leaf, parameters, self.log_density) if n_distant else np.empty(0, np.intp)
             indices = indices[leaf.weight[indices] > 0]

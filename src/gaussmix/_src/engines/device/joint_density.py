@@ -39,7 +39,7 @@ class JointDensity:
     """
 
     def __init__(
-        self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows, may_use_products: bool = True
+        self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows, may_use_products: bool
     ) -> None:
         self._rows, self._parameters = rows, parameters
         whitening, K, standardisation = parameters.whitening, len(parameters.means), measured.standardisation

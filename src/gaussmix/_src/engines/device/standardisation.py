@@ -12,9 +12,8 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.device_array import DeviceArray, to_host
 
-MIN_CONDITIONAL_VARIANCE = (
-    1e-6  # minimum variance of a feature given all other features, as a fraction of the feature's variance
-)
+# Minimum variance of a feature given all other features, as a fraction of the feature's variance.
+MIN_CONDITIONAL_VARIANCE = 1e-6
 
 
 class Standardisation(NamedTuple):

@@ -127,8 +127,6 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
             low_of_part, high_of_part = _extremes(rows[part] if row_weight is None else rows[indices])
             low.append(indices[low_of_part])
             high.append(indices[high_of_part])
-    if len(low) == 1:
-        return np.array([low[0], high[0]])
     lowest, highest, columns = np.array(low), np.array(high), np.arange(rows.shape[1])
     first, last = _extremes(rows[lowest, columns])[0], _extremes(rows[highest, columns])[1]
     return np.array([lowest[first, columns], highest[last, columns]])

@@ -64,7 +64,7 @@ class Frame:
         try:
             return cls(table, nw.from_native(table, eager_only=True))
         except DuplicateError:
-            names = list(table.column_names if hasattr(table, "column_names") else table.columns)
+            names = listed_columns(table)
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"A table has two columns called {twice!r}: rename one of them.") from None
 
@@ -161,6 +161,11 @@ def column_names(table: Any) -> tuple[Any, ...] | None:
     if frame is not None:
         return frame.names
     return tuple(table.index) if hasattr(table, "iloc") else None
+
+
+def listed_columns(table: Any) -> list[Any]:
+    """Return a list of the column names of a pandas, polars or Arrow data frame, in which names may occur twice."""
+    return list(table.column_names if hasattr(table, "column_names") else table.columns)
 
 
 def _without_dictionaries(table: Any) -> Any:

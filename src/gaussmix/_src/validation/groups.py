@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import ParameterTypeError, counted, listed
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, plain_array
-from gaussmix._src.numerics.frames import Frame
+from gaussmix._src.numerics.frames import Frame, listed_columns
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
@@ -172,7 +172,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
     """Return the column names of the first data frame, and an error message for each frame with different names."""
-    named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
+    named = [(index, listed_columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
     wanted = named[0][1]
@@ -180,11 +180,6 @@ def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, 
     refused = {index: f"Its columns are {_shown(names)}, {of_the_first}" for index, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
-
-
-def _columns(frame: Any) -> list[Any]:
-    """Return the column names of a pandas, polars or Arrow data frame."""
-    return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
 
 
 def _shown(names: Iterable[Any]) -> str:
@@ -274,8 +269,9 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
     codes: dict[Any, int] = {}
     group = np.fromiter((codes.setdefault(key, len(codes)) for key in names), np.int64, len(names))
     features = frame.data.drop([by])
-    rows, weight = as_rows(template, features.to_native(), 1, reset=True), _row_weights(sample_weight, len(names))
     order = np.argsort(group, kind="stable")
+    rows = as_rows(template, features.to_native(), 1, reset=True)[order]
+    weight = _row_weights(sample_weight, len(names))
     size = np.bincount(group, minlength=len(codes)).astype(np.int64)
     first = np.cumsum(size) - size
 
@@ -287,10 +283,10 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
         tuple(codes),
         lambda index: features[indices(index)].to_native(),
         lambda index: None if weight is None else weight[indices(index)],
-        rows[order],
+        rows,
         None if weight is None else weight[order],
         first,
-        _without_large_integers(rows[order], first, size),
+        _without_large_integers(rows, first, size),
         None if text is None else tuple(text.tolist()),
     )
 

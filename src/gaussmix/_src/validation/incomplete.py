@@ -86,11 +86,11 @@ def check_errors(
             f"X_error has shape {error.shape}. Pass standard deviations of shape {(n_features,)} or {rows.shape}, or "
             f"covariances of shape {(n_features,) * 2} or {(*rows.shape, n_features)}."
         )
-    for part in pieces(whole.shape):
-        if not is_common:
-            _check_rows(whole[part], rows[part], part.start)
     if is_common:
         _check_rows(whole[:1], np.zeros((1, n_features)), None)
+    else:
+        for part in pieces(whole.shape):
+            _check_rows(whole[part], rows[part], part.start)
     if not error.any():
         return rows, None, is_missing
     if whole.ndim == 3:
@@ -129,11 +129,10 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         known = known[:, :, None] & known[:, None, :]
         variance = np.einsum("nii->ni", error)
         deviation, is_finite = np.sqrt(np.abs(variance)), np.isfinite(variance)
+        seen = np.where(known & np.isfinite(error), error, 0.0)
         with np.errstate(invalid="ignore"):
             skew = np.abs(error - error.swapaxes(1, 2)) > ASYMMETRY * deviation[:, :, None] * deviation[:, None, :]
-        seen = np.where(known, error, 0.0)
-        with np.errstate(invalid="ignore"):
-            lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
+            lowest = np.linalg.eigvalsh(seen)
         invalid = {
             "contains NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),

@@ -45,9 +45,8 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
-    concentration: WeightPrior = DirichletWeights(alpha, n_components)
-    if kind == TYPES[0]:
-        concentration = StickBreakingWeights(alpha)
+    is_process = kind == TYPES[0]
+    concentration: WeightPrior = StickBreakingWeights(alpha) if is_process else DirichletWeights(alpha, n_components)
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0

@@ -212,7 +212,7 @@ def _check_no_times(cells: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_finite(y: NDArray[Any]) -> None:
-    for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
+    for row, value in enumerate(y.tolist()):
         if isinstance(value, float) and np.isinf(value):
             raise ValueError(
                 f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."

@@ -272,7 +272,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self.priors is not None:
             targets.check_priors(self.priors, self.classes_, is_complete=is_complete)
         if self.n_components is not None:  # these checks come first, because an error in a fit would name a class
-            parameters.check_counts("n_components", self.n_components)
+            parameters.check_counts(self.n_components)
             for name in ("n_init", "init_params"):
                 parameters.CHECKS[name](getattr(self, name))
         if is_complete or self.n_components is None:

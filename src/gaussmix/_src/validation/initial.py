@@ -78,7 +78,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     return weights / weights.sum()
 
 
-def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
+def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float) -> Array:
     """Check and return means (n_components, n_features); raise ValueError if an absolute value exceeds `largest`."""
     means = _finite_array("means", "means_init", means_init, (n_components, n_features))
     distant = np.argwhere(np.abs(means) > largest)

@@ -241,16 +241,16 @@ def shown(family: Family) -> Any:
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:
     """Return all pairs of a covariance structure and a number of components that a model selection compares."""
-    counts = check_counts("n_components", estimator.n_components)
+    counts = check_counts(estimator.n_components)
     return [(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
-def check_counts(parameter: str, value: Any) -> list[int]:
+def check_counts(n_components: Any) -> list[int]:
     """Check one positive integer or several positive integers, and return a list without duplicates."""
-    if isinstance(value, (Integral, str)):
-        return [check_count(parameter, value, 1)]
-    counts = _several(parameter, value, "an integer ≥ 1, or several integers such as range(1, 10)")
-    return list(dict.fromkeys(check_count(parameter, count, 1) for count in counts))
+    if isinstance(n_components, (Integral, str)):
+        return [check_count("n_components", n_components, 1)]
+    counts = _several("n_components", n_components, "an integer ≥ 1, or several integers such as range(1, 10)")
+    return list(dict.fromkeys(check_count("n_components", count, 1) for count in counts))
 
 
 def check_supported(family: Family, n_features: int) -> None:

@@ -30,7 +30,7 @@ class Priors(FitOption):
         estimator = self.estimator
         # Model selection itself checks which structures support the prior.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
-        self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
+        self._terms = check_terms(estimator, families, max(check_counts(estimator.n_components)))
         if self._terms.is_empty:
             return ()
         options = getattr(estimator.restrictions, "non_default_params", {})

@@ -229,11 +229,9 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
         if xp.any(is_bad):
             row, column = divmod(int(xp.argmax(xp.reshape(xp.astype(is_bad, xp.int8), (-1,)))), rows.shape[1])
             cell = BadCell(first + row, column, float(X[first + row, column]))
-            advice = (
-                cell.advice
-                if np.isfinite(cell.value)
-                else ("Rows on a device need finite numbers: fill in missing values, or copy the rows to NumPy.")
-            )
+            advice = "Rows on a device need finite numbers: fill in missing values, or copy the rows to NumPy."
+            if np.isfinite(cell.value):
+                advice = cell.advice
             raise ValueError(f"Input X contains {cell.name}: row {cell.row}, column {column}. {advice}")
     source = DeviceSource(rows)
     source.integer_columns = range(rows.shape[1]) if is_integer else ()

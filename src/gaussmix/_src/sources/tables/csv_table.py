@@ -148,8 +148,7 @@ class CsvTable(Table):
                 cells.n_cells += 1
                 if not self._is_numeric(text):
                     cells.add(line, text, self._hint(text))
-            if any(cells.is_text for _, cells in wanted):
-                wanted = [(index, cells) for index, cells in wanted if not cells.is_text]
+            wanted = [(index, cells) for index, cells in wanted if not cells.is_text]
             if not wanted:
                 break
         # Arrow took a column of numbers for text because of a later cell: its first block may have more rows.

@@ -82,8 +82,8 @@ def find_neighbourhood(
     if source.is_on_device:
         parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # `+` joins lists
         return _sorted_neighbourhood(parts, limit, between, tie)
-    low, high = (_, highest) = _keys(np.array(between)).tolist()
-    shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
+    low, highest = _keys(np.array(between)).tolist()
+    high, shift, weight = highest, 0 if isfinite(between[0]) else COARSE_BITS, -inf
     for index in range(N_PASSES):
         maximum = MAX_INTERVALS if index < N_PASSES - 1 else sys.maxsize
         groups = source.map_merge(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, ClassVar, Protocol, Self
@@ -77,7 +77,7 @@ class Cells:
         )
 
     def scaled(self, factor: float) -> Cells:
-        return Cells(self.ends, self.n_seen, self.n_missing, self.n_empty, self.empty_weight * factor)
+        return replace(self, empty_weight=self.empty_weight * factor)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from errno import EIO
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import perf_counter
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ class Reader(ABC):
     names: Sequence[str]  # names of the features
     dtype: np.dtype[Any]  # float32 or float64
     weights: str | None = None  # name of the column of row weights; None if there are no weights
-    order: str = "F"  # memory order of buffers, "C" or "F", in which reading is fastest
+    order: Literal["C", "F"] = "F"  # memory order of buffers, "C" or "F", in which reading is fastest
     has_names: bool = True  # whether the table itself has names of columns
     may_miss: bool = False  # whether feature values may be missing
     integer_columns: Sequence[int] = ()  # indices of columns of 64-bit integers
@@ -104,7 +104,7 @@ class Reader(ABC):
 
     def room(self, n_rows: int) -> Block:
         """Return an empty block with space for `n_rows` rows."""
-        rows = np.empty((n_rows, len(self.names)), self.dtype, order="C" if self.order == "C" else "F")
+        rows = np.empty((n_rows, len(self.names)), self.dtype, self.order)
         return Block(0, rows, None if self.weights is None else np.empty(n_rows))
 
 

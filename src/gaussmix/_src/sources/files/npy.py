@@ -97,9 +97,9 @@ class NpyReader(Reader):
     def __init__(
         self,
         paths: Sequence[Path],
-        names: Sequence[str] | None = None,
-        columns: Sequence[str] | None = None,
-        weights: str | None = None,
+        names: Sequence[str] | None,
+        columns: Sequence[str] | None,
+        weights: str | None,
         dtype: np.dtype[Any] | None = None,
     ) -> None:
         self.has_names = names is not None
@@ -133,10 +133,11 @@ class NpyReader(Reader):
                 wanted.append((self.weight_index, row_weight))
             for offset, column in wanted:
                 part.read((offset * file.n_rows + first) * size, column)
-            return None
+            return
         width = file.n_columns * size
         if self.is_whole:
-            return part.read(first * width, rows)
+            part.read(first * width, rows)
+            return
         step = max(1, PIECE_BYTES // width)
         buffer = np.empty((min(step, len(rows)), file.n_columns), file.dtype)
         for start in range(0, len(rows), step):
@@ -145,7 +146,6 @@ class NpyReader(Reader):
             rows[start : start + len(piece)] = piece[:, self.column_indices]
             if row_weight is not None:
                 row_weight[start : start + len(piece)] = piece[:, self.weight_index]
-        return None
 
     def describe_location(self, row: int) -> str:
         if self.origin is not None:

@@ -186,8 +186,8 @@ class NpyTable(TypedTable):
         step = batch_rows(self.file.n_columns)
         with self.source.opened() as opened:
             for first in range(0, self.n_rows, step):
-                names = self._rows(opened, first, min(step, self.n_rows - first), columns)
-                yield pa.record_batch({name: native_array(column) for name, column in names.items()})
+                rows = self._rows(opened, first, min(step, self.n_rows - first), columns)
+                yield pa.record_batch({name: native_array(column) for name, column in rows.items()})
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         file, size, step = self.file, self.file.dtype.itemsize, batch_rows(self.file.n_columns)

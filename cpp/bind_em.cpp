@@ -58,6 +58,17 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
+Mixture copied(const Algebra& algebra, const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
+               const Contiguous<double, 1>& covariances) {
+    Mixture mixture(algebra, static_cast<Index>(weights.size()), static_cast<Index>(means.shape(1)));
+    require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
+            "means must have shape (n_components, n_features), and covariances must be of the algebra's size");
+    std::copy_n(weights.data(), weights.size(), mixture.weights.begin());
+    std::copy_n(means.data(), means.size(), mixture.means.begin());
+    std::copy_n(covariances.data(), covariances.size(), mixture.covariances.begin());
+    return mixture;
+}
+
 // Results for one column: the mean lower bound per row, and the weights, means and covariances of the mixture.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
@@ -70,7 +81,6 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     ColumnView task{};
     EmView& em = task.em;
     em.rows = view_rows(rows, {});
-    const std::size_t n_components = weights.size();
     require(em.rows.n_features == 1 && !em.rows.is_float32 && em.rows.row_stride == 1,
             "rows must be float64 of one feature, in C order");
     require(row_weight.size() == static_cast<std::size_t>(em.rows.n_rows), "row_weight must have shape (n_rows,)");
@@ -80,8 +90,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     require(em.algebra.volume == Across::own && em.algebra.shape != Across::equal &&
                 em.algebra.orientation != Across::equal,
             "components must have variances of their own");
-    require(n_components > 0 && means.size() == n_components && covariances.size() == n_components,
-            "the mixture must have components of one feature");
+    require(weights.size() > 0 && means.shape(1) == 1, "the mixture must have components of one feature");
     require(ridge.size() == 1 && uniform.size() > 0 && max_steps > 0, "ridge, uniform or max_steps is missing");
     em.ridge = ridge.data();
     em.limits = to_limits(limits);
@@ -94,10 +103,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     task.min_step_gain = min_step_gain;
     task.uniform = uniform.data();
     task.n_uniform = static_cast<Index>(uniform.size());
-    Mixture mixture(em.algebra, static_cast<Index>(n_components), 1);
-    std::copy_n(weights.data(), n_components, mixture.weights.begin());
-    std::copy_n(means.data(), n_components, mixture.means.begin());
-    std::copy_n(covariances.data(), n_components, mixture.covariances.begin());
+    Mixture mixture = copied(em.algebra, weights, means, covariances);
     double objective = 0;
     without_gil(n_threads, [&](const Execution& execution) {
         return improve_column(*target.kernels, task, execution, mixture, objective);
@@ -114,13 +120,8 @@ MergesResult bound_find_merges(const Target& target, const Letters& letters, con
                                const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                const PackedPrior& prior) {
     const Algebra algebra = to_algebra(letters);
-    const Index d = static_cast<Index>(means.shape(1));
-    Mixture mixture(algebra, static_cast<Index>(weights.size()), d);
-    require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
-            "means or covariances don't have the shape of the algebra");
-    std::copy_n(weights.data(), weights.size(), mixture.weights.begin());
-    std::copy_n(means.data(), means.size(), mixture.means.begin());
-    std::copy_n(covariances.data(), covariances.size(), mixture.covariances.begin());
+    const auto d = static_cast<Index>(means.shape(1));
+    Mixture mixture = copied(algebra, weights, means, covariances);
     const std::optional<PackedPriorView> prior_view = view_prior(prior, algebra, d);
     std::vector<Merge> merges;
     without_gil(1, [&](const Execution& execution) {

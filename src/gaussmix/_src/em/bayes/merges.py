@@ -111,5 +111,5 @@ def merge_sums(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: 
     The sum for a pair with responsibilities r and r' is Σ s [(r + r') log (r + r') − r log r − r' log r'], where s are
     the row weights. The sum for a candidate for deletion with responsibilities r is Σ s log (1 − r).
     """
-    responsibilities = engine.responsibilities(leaf, parameters)
+    responsibilities = np.ascontiguousarray(engine.responsibilities(leaf, parameters))
     return Sums(native_target().merge_sums(responsibilities, leaf.weight, pairs, candidates))

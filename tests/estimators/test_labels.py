@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from common import STARTS, ArraySource, assert_same_fit, complete_engine
+from sklearn.base import clone
 
-from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
+import gaussmix
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.em.initialisation.label_matching import match_labels
 from gaussmix._src.em.initialisation.user_labels import UserLabels
 from gaussmix.extend import Partition
@@ -285,6 +287,22 @@ def test_a_label_column_without_known_labels_equals_no_labels(groups, tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     found = GaussianMixture(3, random_state=0).fit(str(tmp_path / "a.parquet"), labels="expert")
     assert_same_fit(found, GaussianMixture(3, random_state=0).fit(rows))
+
+
+@pytest.mark.parametrize(("n_features", "has_missing"), [(2, True), (70, False)])
+def test_priors_of_a_fit_with_a_label_column_use_all_rows(n_features, has_missing, rng, tmp_path):
+    truth = np.repeat([0, 1], 100)
+    rows = truth[:, None] * 4.0 + rng.normal(size=(200, n_features))
+    rows[3, 0] = np.nan if has_missing else 0.0
+    known = hide_labels(truth, rng)
+    columns = {f"x{k}": column for k, column in enumerate(rows.T)}
+    pq.write_table(pa.table(columns | {"expert": known}), tmp_path / "a.parquet")
+    source = gaussmix.open(tmp_path / "a.parquet", missing=has_missing)
+    common = {"n_components": 2, "covariance_type": "diag", "random_state": 0}
+    bayesian = BayesianGaussianMixture(**common, split_merge=False, init_params="kmeans")
+    for mixture in (bayesian, GaussianMixture(**common, prior="default")):
+        expected = clone(mixture).fit(rows, labels=known)
+        assert_same_fit(mixture.fit(source, labels="expert"), expected)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,9 @@ class OverallMoments:
             weight = spread.weight * weight_unit
             return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, 0, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
-        sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
+        # In sources with a column of labels, `Block.assignment` contains labels, which must not leave out rows here.
+        everything = Partition(responsibilities=_in_one_component)
+        sums, means = InitialMoments(source, engine, 1, everything).sum_about_means(spec)
         about = sums.about(means)
         assert about.second is not None, "`spec` requests second moments"
         weight = sums.row_weight * weight_unit
@@ -165,6 +167,10 @@ def _bessel_correction(weight: float, n_empty: int, source: Source) -> float:
     # If the total weight is below 2, weights are probably fractions, so n is the number of rows.
     n_rows = weight if weight >= 2 else source.row_totals.n_positive - n_empty
     return n_rows / max(n_rows - 1.0, 1.0)
+
+
+def _in_one_component(block: Block) -> Array:
+    return np.ones((block.n_rows, 1))
 
 
 def _pair_squares(leaf: Block, mean: Array) -> Array:

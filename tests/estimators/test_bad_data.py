@@ -67,6 +67,7 @@ BAD_ROWS = {
     "nothing": (None, ValueError, "Expected 2D array, got scalar array instead"),
     "a word": ("rows", FileNotFoundError, "No such file or directory: 'rows'"),
     "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "rows of different lengths: 2 in row 0 and 1 in row"),
+    "a function": (ROWS.copy, TypeError, "Input X is a builtins.builtin_function_or_method, not a table."),
     "arrays by name": (MappingProxyType({"a": ROWS}), TypeError, "of several arrays. Pass one array: X[name]."),
     "a dictionary": ({"a": [1.0, 2.0]}, TypeError, "a dictionary. Convert it to a data frame: pandas.DataFrame(X)."),
 }
@@ -90,8 +91,10 @@ BAD_WEIGHTS = {
     "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
     "a negative number": (-1.0, "sample_weight must be ≥ 0, but row 0 has -1.0"),
     "text": (["heavy"] * 20, "sample_weight must be an array of numbers: could not convert string to float"),
+    "the name of a column": ("w", "sample_weight='w' is text. Pass one weight for each row, such as the values of the"),
     "complex": (np.ones(20) + 1j, "sample_weight must be real numbers, not complex numbers"),
-    "ragged": ([1.0, [2.0]], "sample_weight must be an array of numbers"),
+    "ragged": ([1.0, [2.0]], "sample_weight must be an array of numbers, but its lists have different lengths."),
+    "a dictionary": ({"a": 1.0}, "sample_weight must be an array of numbers, not {'a': 1.0}."),
 }
 
 METHODS = "predict", "predict_proba", "score_samples", "score", "bic", "aic"

@@ -280,7 +280,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
-                "If some rows have no class (y is -1 or missing) and classes have several components, set a single "
+                "If some rows have no class (y is -1 or missing) and n_components is not None, set a single "
                 f"n_components and a covariance_type without shared parameters ({free}), or n_components=None."
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import lru_cache, partial
@@ -199,7 +200,12 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
         if array.dtype.kind not in "cmM":  # objects, because errors about NumPy's texts would contain "np.str_"
             return (array.astype(object) if array.dtype.kind == "U" else array).astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
+        reason = f": {error}"
+        if reason.startswith(": float() argument"):
+            reason = f", not {reprlib.repr(values)}."
+        elif "inhomogeneous shape" in reason:
+            reason = ", but its lists have different lengths."
+        raise ValueError(f"{parameter} must be an array of numbers{reason}") from None
     if array.dtype.kind != "c":  # NumPy would convert times to integers (missing times to −9.2e18)
         raise ParameterTypeError(numerics.frames.times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex numbers.")

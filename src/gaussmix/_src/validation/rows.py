@@ -280,7 +280,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     first = cells.flat[0] if cells.ndim < 2 and cells.size else None
     if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
         raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
-    if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # for example Dask, Spark or DuckDB
+    if type(first).__module__.partition(".")[0] not in IN_MEMORY or callable(first):  # for example Dask or a function
         name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
         raise ParameterTypeError(
             f"Input X is a {name}, not a table. See help(gaussmix.open) for the types that X may have."
@@ -384,6 +384,11 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     Raises ValueError if weights are not finite numbers ≥ 0, have the wrong shape, are all 0, or have a sum that is too
     large.
     """
+    if isinstance(sample_weight, str):
+        raise ValueError(
+            f"sample_weight={sample_weight!r} is text. Pass one weight for each row, such as the values of the column "
+            f"{sample_weight!r}, and leave this column out of X."
+        )
     weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))

@@ -36,7 +36,7 @@ constexpr int kMaxRounds = 500;
 template <class Traces>
 Values converged_volumes(Values volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {
     const Values start = volumes;
-    Values before;
+    Values before = start;  // if the first round is cancelled, no volume has changed
     const auto all = [&](auto&& claim) {
         bool holds = true;
         for (std::size_t k = 0; k < volumes.size(); ++k) holds &= claim(k);

@@ -104,6 +104,15 @@ def test_max_time_ends_a_fit_after_a_step():
     assert GaussianMixture(**TWO_RUNS, max_time=1e6).fit(ROWS).mixture_ == unlimited.mixture_
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_max_time_may_end_a_search_before_the_first_volumes_of_an_m_step(rng):
+    """Stop searches at many times; an M-step that was stopped before it updated volumes read an empty array."""
+    rows = rng.normal(size=(500, 100)) + np.repeat([0.0, 1.0], 250)[:, None]
+    for max_time in np.linspace(0, 0.05, 10):
+        fitted = GaussianMixture(2, covariance_type="VEV", random_state=0, max_time=max_time).fit(rows)
+        assert np.isfinite(fitted.score(rows))
+
+
 def test_no_certificate_is_computed_after_max_time():
     with pytest.warns(ConvergenceWarning, match="max_time was reached"):
         fitted = GaussianMixture(**FROM_KMEANS, check_maximum=True, max_time=0).fit(ROWS)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34565,
-    "cpp": 13360,
-    "tests": 33639,
+    "src": 34486,
+    "cpp": 13501,
+    "tests": 33701,
     "bench": 2594,
     "tools": 626,
     "files": 997,

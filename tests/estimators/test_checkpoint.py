@@ -400,7 +400,7 @@ def test_a_checkpoint_that_is_not_the_path_of_a_local_file_is_rejected(rows, tmp
         GaussianMixture(checkpoint=tmp_path).fit(rows)
     with pytest.raises(FileNotFoundError, match="folder of the checkpoint does not exist"):
         GaussianMixture(checkpoint=tmp_path / "none" / "fit.ckpt").fit(rows)
-    with pytest.raises(FileNotFoundError, match=r"only tables can be read from URLs; give a local path"):
+    with pytest.raises(FileNotFoundError, match=r"can be read from URLs; give a local path: 's3://bucket/fit"):
         GaussianMixture(checkpoint="s3://bucket/fit.ckpt").fit(rows)
     for value in (3, "", True):
         with pytest.raises(TypeError, match=r"checkpoint must be the path of a file or None, not"):

@@ -308,6 +308,7 @@ def test_weights_that_sum_to_2_or_more_are_frequencies(rng):
         ({"n_components": []}, ValueError, "n_components is empty"),
         ({"n_components": [2, 0]}, ValueError, "n_components=0 must be an integer ≥ 1"),
         ({"n_components": 2.5}, TypeError, "n_components must be an integer ≥ 1, or several"),
+        ({"n_components": {"a": 2}}, TypeError, "n_components must be an integer ≥ 1, or several"),
         ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'"),
         ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
         ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),

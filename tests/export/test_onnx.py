@@ -86,6 +86,11 @@ def test_to_onnx_exports_a_pipeline_that_ends_with_a_mixture(kind, dtype, tmp_pa
     assert (found["label"] == pipeline.predict(read)).all()
 
 
+def test_to_onnx_refuses_the_number_of_an_open_file():
+    with pytest.raises(TypeError, match=r"os\.PathLike"):
+        to_onnx(fitted("full", rows_at(0.0)), 1)
+
+
 @pytest.mark.parametrize("skipped", ["passthrough", None])
 def test_to_onnx_leaves_out_passthrough_steps(skipped):
     pytest.importorskip("skl2onnx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
         raise ValueError(f"dtype must be float32 or float64, not {kind}.")
     made = convert_pipeline(model, kind) if isinstance(model, Pipeline) else _convert(Graph.from_model(model, kind))
     if path is not None:
-        with open(path, "wb") as file:
+        with open(fspath(path), "wb") as file:
             file.write(made.SerializeToString())
     return made
 

@@ -119,7 +119,6 @@ class Checkpoint(FitOption):
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.identity_values()]
         labels = [] if data.labels is None else data.labels.as_arrays()
         identity = fit_identity(self.estimator, data.raw_source, before, labels)
-        check_local(self._path)
         if self._path.exists():
             self._resume(identity)
         elif not self._path.parent.is_dir():
@@ -254,10 +253,12 @@ class Checkpoint(FitOption):
 
 
 def check_checkpoint_path(path: Any) -> FilePath | None:
-    """Return the parameter `checkpoint`; raise TypeError if its value is neither a path nor None."""
-    if path is None or (isinstance(path, str | os.PathLike) and os.fspath(path)):
-        return path
-    raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
+    """Return the parameter `checkpoint`; raise TypeError if it is neither a path nor None, and OSError for a URL."""
+    if path is not None:
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
+        check_local(path)
+    return path
 
 
 def _make_progress_record(status: FitProgress) -> ProgressRecord:

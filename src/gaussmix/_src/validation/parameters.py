@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache, partial
 from numbers import Integral
@@ -308,8 +308,11 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """Return the values of an iterable; raise TypeError for other values, and ValueError if the iterable is empty."""
-    if not isinstance(values, Iterable):
+    """Return the values of an iterable.
+
+    Raises TypeError for a mapping and for other values, and ValueError if the iterable is empty.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, Mapping):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     if isinstance(values, Iterator):  # would be empty in the next fit
         raise ParameterTypeError(f"{parameter} is an iterator, which can be read only once. Pass a list.")

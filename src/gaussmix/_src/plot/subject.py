@@ -133,7 +133,7 @@ def get_mixture(estimator: Any) -> Mixture:
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
     """Return component names and responsibilities (n_rows, n_components); a noise component comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
-    return [*names, *["noise"] * (mixture.noise is not None)], append_noise(mixture, probabilities)
+    return (names if mixture.noise is None else [*names, "noise"]), append_noise(mixture, probabilities)
 
 
 def join_targets(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:

@@ -136,7 +136,7 @@ class TestClassify:
         result = cli("classify", data, data, "--labels", "species")
         assert result.stderr.startswith("gaussmix: Column 'same' is constant, so that ")
         result = cli("classify", iris, iris, "--labels", "species", "-k", 2, "-s", "tied")
-        assert result.stderr.startswith("gaussmix: If some rows have no class (an empty label) and classes have")
+        assert result.stderr.startswith("gaussmix: Some rows have no class (an empty label), so set a single -k")
         assert result.stderr.endswith(", or leave out -k.\n")
 
     def test_rows_to_classify_need_only_the_features(self, cli, iris, csv_file):

@@ -416,11 +416,11 @@ BAD = {
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
     "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),
-    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing) and n_comp"),
+    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing), so set"),
     "tied without labels": (
         {"n_components": 1, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "and n_components is not None, set a single n_components and a covariance_type without shared parameters (",
+        "so set a single n_components and a covariance_type without shared parameters (",
     ),
     "text as priors": ({"priors": "equal"}, LABELS, "array of numbers: could not convert string to float: 'equal'"),
 }

@@ -280,8 +280,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
-                "If some rows have no class (y is -1 or missing) and n_components is not None, set a single "
-                f"n_components and a covariance_type without shared parameters ({free}), or n_components=None."
+                "Some rows have no class (y is -1 or missing), so set a single n_components and a covariance_type "
+                f"without shared parameters ({free}), or n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows, stopping: StopRule) -> ClassFit:

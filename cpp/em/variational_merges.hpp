@@ -1,8 +1,8 @@
 // Merges of two components in variational Bayes, and their effect on the lower bound on the log evidence; see Hughes &
 // Sudderth (2013), NIPS 26. Right after an M-step, the lower bound is a sum of log normalisers and of the entropy term
 // -sum r log r over all responsibilities r. The posterior is a sum of the prior and of sums over rows, so the
-// normalisers of a merged component follow from those of the two components without a pass over the rows. The change of
-// the entropy term needs such a pass.
+// normalisers of a merged component follow from the normalisers of the two components without a pass over the rows. The
+// change of the entropy term needs such a pass.
 #pragma once
 #include <utility>
 #include <vector>

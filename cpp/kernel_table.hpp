@@ -216,7 +216,8 @@ constexpr Index principal_axes_scratch(Index n_features) {
     return (n_features + 1) * filled_up(n_features) + 2 * n_features;
 }
 constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
-    return (n_features * n_features + 1) * filled_up(n_components) + n_features * (filled_up(n_features) + 1);
+    return (n_components + 2) * n_features * filled_up(n_features) + (n_features + 2) * filled_up(n_components) +
+           2 * n_features;
 }
 
 struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp

@@ -10,11 +10,14 @@
 // tangents, whose minimum has a closed form. Minimising the tangents is a majorise-minimise method, as in Browne &
 // McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. Each round rotates
 // disjoint pairs of axes. Weights c_k that depend on D are computed at the beginning of each round.
+//
+// Each matrix is factorised once, S_k = G_k G_k'. A rotation of two axes then rotates two rows of each D' G_k, whose
+// values are adjacent in memory, whereas a rotation of D' S_k D would also change two columns.
 #pragma once
 #include "exp_log.hpp"
-#include "factor.hpp"
 #include "plane_rotation.hpp"
 #include "power_of_two.hpp"
+#include "principal_axes.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::shared {
 
@@ -23,13 +26,17 @@ namespace gaussmix::GAUSSMIX_ISA::shared {
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 constexpr int kMinSweeps = 20;  // number of sweeps before `SweepLimits::min_fraction` applies
 
-struct Turned {  // axes D, and the scatter matrices in the coordinates of these axes
-    Index d, n_lanes, stride;
-    double* matrices;    // matrices D' S_k D, (d, d, n_lanes), with k as the last index
+struct Turned {  // axes D, and the factors of the scatter matrices in the coordinates of these axes
+    Index d, n, n_lanes, stride;
+    double* rows;        // D' G_k, where S_k = G_k G_k', (n, d, stride), with one row for each axis
+    double* variances;   // diagonals of D' S_k D, (d, n_lanes), with k as the last index
+    double* products;    // elements (p, q) of D' S_k D for one pair of axes p and q, (n_lanes,)
     double* importance;  // weights c_k, (n_lanes,)
     double* axes;        // (d, stride), one axis in each row
 
-    double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
+    double* row(Index k, Index p) const { return rows + (k * d + p) * stride; }
+    double* variance(Index p) const { return variances + p * n_lanes; }
+    double* axis(Index p) const { return axes + p * stride; }
 };
 
 struct Proposal {  // a rotation, and twice the increase of sum_k c_k r_k^2 / (v_p v_q)
@@ -49,8 +56,11 @@ inline Rotation halved(Rotation angle) {
 // negligible. The sum is A cos^2 2t + 2 B cos 2t sin 2t + C sin^2 2t, where A, B and C are the sums of h^2, h o and o^2
 // with the weights c_k / (v_p v_q). It is largest if 4t is the angle of the vector (x, y) = (A - C, 2 B).
 GAUSSMIX_INLINE Proposal best_rotation(const Turned& turned, Index p, Index q, double total) {
+    for (Index k = 0; k < turned.n; ++k) {
+        turned.products[k] = principal::dot(turned.row(k, p), turned.row(k, q), turned.stride);
+    }
     Vec a_minus_c = Vec::zero(), b = Vec::zero();
-    const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
+    const double *first = turned.variance(p), *second = turned.variance(q), *off = turned.products;
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
         const Vec product = v * w, h = Vec::broadcast(0.5) * (v - w);
@@ -69,22 +79,26 @@ GAUSSMIX_INLINE Proposal best_rotation(const Turned& turned, Index p, Index q, d
     return {halved(halved({x / length, y / length})), gain};
 }
 
+// Rotates two axes, directly after `best_rotation` has computed their products.
 GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
-    for (Index j = 0; j < turned.d; ++j) {
-        if (j != p && j != q) rotate(turned.at(p, j), turned.at(q, j), turned.n_lanes, by);
-    }
-    double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
+    for (Index k = 0; k < turned.n; ++k) rotate(turned.row(k, p), turned.row(k, q), turned.stride, by);
+    rotate(turned.axis(p), turned.axis(q), turned.stride, by);
+    double *first = turned.variance(p), *second = turned.variance(q);
     const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
-        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
-        // elements of rows p and q of the matrices after multiplication by the rotation from the left
-        const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);
-        const Vec o_other = c * o - s * v, w_other = c * w - s * o;
-        fma(c, v_row, s * o_row).store(first + i);
-        (c * o_row - s * v_row).store(off + i);
-        (c * w_other - s * o_other).store(second + i);
+        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(turned.products + i);
+        fma(c, fma(c, v, s * o), s * fma(c, o, s * w)).store(first + i);
+        (c * (c * w - s * o) - s * (c * o - s * v)).store(second + i);
     }
-    rotate(turned.axes + p * turned.stride, turned.axes + q * turned.stride, turned.stride, by);
+}
+
+// Computes the variances from the rows, because rounding errors of rotations add up.
+GAUSSMIX_INLINE void measure(const Turned& turned) {
+    for (Index k = 0; k < turned.n; ++k) {
+        for (Index p = 0; p < turned.d; ++p) {
+            turned.variance(p)[k] = principal::dot(turned.row(k, p), turned.row(k, p), turned.stride);
+        }
+    }
 }
 
 // Computes the geometric mean prod_j v_kj^(1/d) of the variances of every scatter matrix k. The geometric mean is 0 if
@@ -93,7 +107,7 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
         for (Index j = 0; j < turned.d; ++j) {
-            sum = sum + log_of_any(max(Vec::load(turned.at(j, j) + i), Vec::zero()));
+            sum = sum + log_of_any(max(Vec::load(turned.variance(j) + i), Vec::zero()));
         }
         const Vec mean = sum / Vec::broadcast(static_cast<double>(turned.d));
         exp(min(mean, Vec::zero())).store(turned.importance + i);
@@ -105,6 +119,7 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
 GAUSSMIX_INLINE double sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
     double gain = 0;
+    measure(turned);
     for (Index round = 0; round < n_seats - 1; ++round) {
         if (by_volumes) take_geometric_means(turned);
         double total = 0;
@@ -116,25 +131,22 @@ GAUSSMIX_INLINE double sweep(const Turned& turned, bool by_volumes, Poll& poll) 
             if (best.gain == 0) continue;
             turn_pair(turned, pair.p, pair.q, best.rotation);
             gain += best.gain;
-            if (poll.is_cancelled(3 * turned.d * turned.n_lanes)) return 0;
+            if (poll.is_cancelled(3 * turned.n * turned.stride)) return 0;
         }
     }
     return gain;
 }
 
-// Writes the transformed scatter D' S_k D into lane k. `product` must have room for d doubles.
-GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
-    const Index d = turned.d;
-    for (Index j = 0; j < d; ++j) {
-        const double* axis = turned.axes + j * turned.stride;
-        for (Index i = 0; i < d; ++i) product[i] = 0;
-        for (Index i = 0; i < d; ++i) add_multiple(axis[i] * scale, scatter + i * d, d, product);
-        for (Index p = 0; p <= j; ++p) {
-            const double* other = turned.axes + p * turned.stride;
-            double sum = 0;
-            for (Index i = 0; i < d; ++i) sum = __builtin_fma(other[i], product[i], sum);
-            turned.at(p, j)[k] = sum;
-        }
+// Factorises the scatter matrix S_k, multiplied by `scale`, and writes the rows of D' G_k. `scratch` must have room for
+// d (stride + 2) doubles.
+GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* scratch,
+                                  Poll& poll) {
+    const Index d = turned.d, stride = turned.stride;
+    const principal::Columns g{d, stride, scratch, nullptr};
+    for (Index i = 0; i < d * stride; ++i) scratch[i] = 0;
+    const Index rank = principal::cholesky_with_pivots(g, scatter, scale, scratch + d * stride, poll);
+    for (Index p = 0; p < d; ++p) {
+        for (Index j = 0; j < rank; ++j) turned.row(k, p)[j] = principal::dot(turned.axis(p), g.at(j), stride);
     }
 }
 
@@ -156,16 +168,18 @@ namespace shared {
 // Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
 GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, SweepLimits limits,
                               Poll& poll, double* scratch, double* axes) {
-    // The scratch memory holds the matrices, the weights and the axes, padded with zeros, and then `product`.
-    double *const importance = scratch + d * d * n_lanes, *const product = importance + n_lanes + d * stride;
-    const Turned turned{d, n_lanes, stride, scratch, importance, importance + n_lanes};
-    for (double* number = scratch; number < product; ++number) *number = 0;
-    for (Index i = 0; i < d * d; ++i) turned.axes[i % d * stride + i / d] = axes[i];
+    const Index n = scatters.n_components;
+    double *const variances = scratch + n * d * stride, *const products = variances + d * n_lanes,
+                  *const importance = products + n_lanes, *const turned_axes = importance + n_lanes,
+                  *const room = turned_axes + d * stride;
+    const Turned turned{d, n, n_lanes, stride, scratch, variances, products, importance, turned_axes};
+    for (double* value = scratch; value < room; ++value) *value = 0;
+    for (Index i = 0; i < d * d; ++i) turned.axis(i % d)[i / d] = axes[i];
     const double scale = power_of_two_near_reciprocal(largest_variance(scatters));
-    for (Index k = 0; k < scatters.n_components; ++k) {
+    for (Index k = 0; k < n; ++k) {
         if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
         if (poll.is_cancelled(2 * d * d * d)) return;
-        load_scatter(turned, k, scatters.data + k * d * d, scale, product);
+        load_scatter(turned, k, scatters.data + k * d * d, scale, room, poll);
     }
     double total_gain = 0;
     for (int i = 1; i <= limits.max_sweeps; ++i) {
@@ -173,7 +187,7 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
         total_gain += gain;
         if (gain == 0 || (i >= kMinSweeps && gain < limits.min_fraction * total_gain)) break;
     }
-    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axes[i % d * stride + i / d];
+    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axis(i % d)[i / d];
 }
 
 }  // namespace shared

@@ -58,8 +58,8 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-Mixture copied(const Algebra& algebra, const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
-               const Contiguous<double, 1>& covariances) {
+Mixture copied_mixture(const Algebra& algebra, const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
+                       const Contiguous<double, 1>& covariances) {
     Mixture mixture(algebra, static_cast<Index>(weights.size()), static_cast<Index>(means.shape(1)));
     require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
             "means must have shape (n_components, n_features), and covariances must be of the algebra's size");
@@ -103,7 +103,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     task.min_step_gain = min_step_gain;
     task.uniform = uniform.data();
     task.n_uniform = static_cast<Index>(uniform.size());
-    Mixture mixture = copied(em.algebra, weights, means, covariances);
+    Mixture mixture = copied_mixture(em.algebra, weights, means, covariances);
     double objective = 0;
     without_gil(n_threads, [&](const Execution& execution) {
         return improve_column(*target.kernels, task, execution, mixture, objective);
@@ -121,12 +121,12 @@ MergesResult bound_find_merges(const Target& target, const Letters& letters, con
                                const PackedPrior& prior) {
     const Algebra algebra = to_algebra(letters);
     const auto d = static_cast<Index>(means.shape(1));
-    Mixture mixture = copied(algebra, weights, means, covariances);
+    Mixture mixture = copied_mixture(algebra, weights, means, covariances);
     const std::optional<PackedPriorView> prior_view = view_prior(prior, algebra, d);
     std::vector<Merge> merges;
     without_gil(1, [&](const Execution& execution) {
         const Listener listener = execution.interrupt.listener();
-        if (!factorise(*target.kernels, algebra, d, listener, mixture)) return;
+        if (!factorise(*target.kernels, algebra, d, listener, mixture)) return;  // then no merge is proposed
         merges = find_merges(*target.kernels, *prior_view, algebra, d, mixture, listener);
     });
     const std::size_t n = merges.size(), features = means.shape(1), size = static_cast<std::size_t>(algebra.size(d));
@@ -156,14 +156,12 @@ std::tuple<Result<double>, Result<double>> bound_merge_sums(const Target& target
                                         row_weight.data()};
     std::vector<std::pair<Index, Index>> both;
     for (std::size_t i = 0; i < pairs.shape(0); ++i) both.emplace_back(pairs.data()[2 * i], pairs.data()[2 * i + 1]);
-    Values losses, complements;
-    without_gil(1, [&](const Execution&) {
-        losses = entropy_losses(*target.kernels, view, both);
-        for (std::size_t i = 0; i < candidates.size(); ++i) {
-            complements.push_back(log_complement(*target.kernels, view, candidates.data()[i]));
-        }
+    MergeSums sums;
+    const Indices indices(candidates.data(), candidates.data() + candidates.size());
+    without_gil(1, [&](const Execution& execution) {
+        sums = merge_sums(*target.kernels, view, both, indices, execution.interrupt.listener());
     });
-    return {released(losses), released(complements)};
+    return {released(sums.entropy), released(sums.log_complements)};
 }
 
 }  // namespace
@@ -181,7 +179,8 @@ void bind_em(nb::class_<Target>& type) {
              "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
              "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
         .def("find_merges", bound_find_merges, "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "prior"_a,
-             "Find merges of variational Bayes, and return (pairs, upper bounds on gains, means, scales).")
+             "Find merges of variational Bayes, none if a covariance is singular: (pairs, limits of gains, means, "
+             "scales).")
         .def("merge_sums", bound_merge_sums, "responsibilities"_a, "row_weight"_a, "pairs"_a, "candidates"_a,
              "Return sums over rows for merges of pairs and for deletions of candidates: (entropy, log_complement).");
 }

@@ -179,9 +179,10 @@ private:
         if (responsibilities.empty()) return {};
         std::vector<std::pair<Index, Index>> pairs;
         for (const Merge& merge : merges) pairs.emplace_back(merge.one, merge.other);
-        const Values losses = entropy_losses(
-            kernels_, {task_.em.rows.n_rows, size(before), responsibilities.data(), task_.em.row_weight.data}, pairs);
-        for (std::size_t i = 0; i < merges.size(); ++i) merges[i].gain -= prior_.weight_unit * losses[i];
+        const WeightedResponsibilities weighted{task_.em.rows.n_rows, size(before), responsibilities.data(),
+                                                task_.em.row_weight.data};
+        const MergeSums sums = merge_sums(kernels_, weighted, pairs, {}, listener);
+        for (std::size_t i = 0; i < merges.size(); ++i) merges[i].gain -= prior_.weight_unit * sums.entropy[i];
         return best_merges(std::move(merges), size(before), 1);
     }
 

@@ -38,6 +38,7 @@ public:
     std::vector<Merge> find() {
         std::vector<Merge> merges;
         for (const auto& [one, other] : nearest_pairs()) {
+            if (listener_.ask(listener_.self)) return {};
             if (std::optional<Merge> merge = merged(one, other)) merges.push_back(std::move(*merge));
         }
         return best_merges(std::move(merges), n_, kMergePairs);
@@ -53,9 +54,10 @@ private:
             std::iota(others.begin(), others.end(), Index{0});
             std::swap(others[k], others[n_ - 1]);
             const double* from_k = distances.data() + k * n_;
-            std::sort(others.begin(), others.end() - 1,
-                      [&](Index a, Index b) { return std::pair(from_k[a], a) < std::pair(from_k[b], b); });
-            for (Index i = 0; i < std::min(kMergeNeighbours, n_ - 1); ++i) {
+            const Index n_near = std::min(kMergeNeighbours, n_ - 1);
+            std::partial_sort(others.begin(), others.begin() + n_near, others.end() - 1,
+                              [&](Index a, Index b) { return std::pair(from_k[a], a) < std::pair(from_k[b], b); });
+            for (Index i = 0; i < n_near; ++i) {
                 pairs.emplace_back(std::minmax(k, others[i]));
             }
         }
@@ -68,7 +70,7 @@ private:
     // of that component for which the distance is smaller.
     Values squared_distances() const {
         Values distances = zeros(n_ * n_);
-        for (Index k = 0; k < n_; ++k) {
+        for (Index k = 0; k < n_ && !listener_.ask(listener_.self); ++k) {
             for (Index l = 0; l < k; ++l) {
                 distances[k * n_ + l] = distances[l * n_ + k] = std::min(squared_gap(k, k, l), squared_gap(l, k, l));
             }
@@ -189,43 +191,46 @@ std::vector<Merge> best_merges(std::vector<Merge> merges, Index n_components, In
     return chosen;
 }
 
-Values entropy_losses(const KernelTable& kernels, const WeightedResponsibilities& responsibilities,
-                      const std::vector<std::pair<Index, Index>>& pairs) {
-    Values losses, weight, values, logs;
-    for (const auto& [one, other] : pairs) {
-        weight.clear(), values.clear();
-        for (Index row = 0; row < responsibilities.n_rows; ++row) {
-            const double* of_row = responsibilities.values + row * responsibilities.n_components;
-            const double a = of_row[one], b = of_row[other];
-            if (!(a > kMinMergeResponsibility && b > kMinMergeResponsibility)) continue;
-            weight.push_back(responsibilities.weight[row]);
-            values.insert(values.end(), {a, b, a + b});
+MergeSums merge_sums(const KernelTable& kernels, const WeightedResponsibilities& responsibilities,
+                     const std::vector<std::pair<Index, Index>>& pairs, const Indices& candidates, Listener listener) {
+    MergeSums sums{zeros(static_cast<Index>(pairs.size())), zeros(static_cast<Index>(candidates.size()))};
+    Values weight, values, logs;
+    // All sums of a tile are computed together, because the responsibilities of its rows fit into the cache.
+    for (Index first = 0; first < responsibilities.n_rows; first += kTileRows) {
+        if (listener.ask(listener.self)) return sums;
+        const Index last = std::min(first + kTileRows, responsibilities.n_rows);
+        // Rows of weight 0 are left out, because 0 log 0 would be NaN.
+        const auto each_row = [&](auto&& visit) {
+            weight.clear(), values.clear();
+            for (Index row = first; row < last; ++row) {
+                const double* of_row = responsibilities.values + row * responsibilities.n_components;
+                if (responsibilities.weight[row] > 0 && visit(of_row)) weight.push_back(responsibilities.weight[row]);
+            }
+            logs.resize(values.size());
+            kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
+        };
+        for (std::size_t i = 0; i < pairs.size(); ++i) {
+            each_row([&](const double* of_row) {
+                const double a = of_row[pairs[i].first], b = of_row[pairs[i].second];
+                if (!(a > kMinMergeResponsibility && b > kMinMergeResponsibility)) return false;
+                values.insert(values.end(), {a, b, a + b});
+                return true;
+            });
+            for (std::size_t row = 0; row < weight.size(); ++row) {
+                const double *r = values.data() + 3 * row, *log_r = logs.data() + 3 * row;
+                sums.entropy[i] += weight[row] * (r[2] * log_r[2] - r[0] * log_r[0] - r[1] * log_r[1]);
+            }
         }
-        logs.resize(values.size());
-        kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
-        double total = 0;
-        for (std::size_t i = 0; i < weight.size(); ++i) {
-            const double *r = values.data() + 3 * i, *log_r = logs.data() + 3 * i;
-            total += weight[i] * (r[2] * log_r[2] - r[0] * log_r[0] - r[1] * log_r[1]);
+        for (std::size_t i = 0; i < candidates.size(); ++i) {
+            each_row([&](const double* of_row) {
+                const double own = of_row[candidates[i]];
+                if (own > kMinMergeResponsibility) values.push_back(1 - own);
+                return own > kMinMergeResponsibility;
+            });
+            for (std::size_t row = 0; row < weight.size(); ++row) sums.log_complements[i] += weight[row] * logs[row];
         }
-        losses.push_back(total);
     }
-    return losses;
-}
-
-double log_complement(const KernelTable& kernels, const WeightedResponsibilities& responsibilities, Index k) {
-    Values weight, values;
-    for (Index row = 0; row < responsibilities.n_rows; ++row) {
-        const double own = responsibilities.values[row * responsibilities.n_components + k];
-        if (!(own > kMinMergeResponsibility && responsibilities.weight[row] > 0)) continue;
-        weight.push_back(responsibilities.weight[row]);
-        values.push_back(1 - own);
-    }
-    Values logs(values.size());
-    kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
-    double total = 0;
-    for (std::size_t i = 0; i < weight.size(); ++i) total += weight[i] * logs[i];
-    return total;
+    return sums;
 }
 
 }  // namespace gaussmix

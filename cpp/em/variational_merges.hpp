@@ -36,12 +36,13 @@ std::vector<Merge> find_merges(const KernelTable& kernels, const PackedPriorView
 // Returns the merges with a positive gain, best first; each component takes part in at most `limit` merges.
 std::vector<Merge> best_merges(std::vector<Merge> merges, Index n_components, Index limit);
 
-// Returns, for each pair of components with the responsibilities r and r', the fall of the entropy term if these
-// components are merged: the weighted sum of (r + r') log (r + r') - r log r - r' log r' over the rows.
-Values entropy_losses(const KernelTable& kernels, const WeightedResponsibilities& responsibilities,
-                      const std::vector<std::pair<Index, Index>>& pairs);
+// Sums over the rows, with the weights of the rows, from which the gains of merges and deletions are computed.
+struct MergeSums {
+    Values entropy;  // for each pair with the responsibilities r and r': (r + r') log (r + r') - r log r - r' log r'
+    Values log_complements;  // for each candidate for deletion with the responsibilities r: log (1 - r)
+};
 
-// Returns the weighted sum of log (1 - r) over the rows, where r are the responsibilities of component k.
-double log_complement(const KernelTable& kernels, const WeightedResponsibilities& responsibilities, Index k);
+MergeSums merge_sums(const KernelTable& kernels, const WeightedResponsibilities& responsibilities,
+                     const std::vector<std::pair<Index, Index>>& pairs, const Indices& candidates, Listener listener);
 
 }  // namespace gaussmix

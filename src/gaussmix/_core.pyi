@@ -365,7 +365,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Find merges of variational Bayes, and return (pairs, upper bounds on gains, means, scales).
+        Find merges of variational Bayes, none if a covariance is singular: (pairs, limits of gains, means, scales).
         """
 
     def merge_sums(

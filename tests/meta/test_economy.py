@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34486,
-    "cpp": 13501,
-    "tests": 33701,
+    "src": 34488,
+    "cpp": 13518,
+    "tests": 33705,
     "bench": 2594,
     "tools": 626,
     "files": 997,

@@ -76,8 +76,8 @@ public:
     }
 
     // Adds the moments of the rows to `sums`, which has the layout [moment][component]; the moments are the mass, the
-    // first moments and the triangle of second moments. `densities` must contain the exponentials, and
-    // `factor` the row factors, that `normalise` (batch.hpp) computes.
+    // first moments and the triangle of second moments. `densities` and `factor` must be the exponentials and the row
+    // factors that `normalise` (batch.hpp) computes.
     bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();

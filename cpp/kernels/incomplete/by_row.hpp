@@ -46,8 +46,8 @@ public:
         return !is_over;
     }
 
-    // Adds the moments of the rows to the sums of this kernel. `densities` must contain the exponentials, and `factor`
-    // the row factors, that `normalise` (batch.hpp) computes. Returns false if the pass is cancelled.
+    // Adds the moments of the rows to the sums of this kernel. `densities` and `factor` must be the exponentials and
+    // the row factors that `normalise` (batch.hpp) computes. Returns false if the pass is cancelled.
     bool add_moments(Vec factor, Poll& poll) {
         bool is_over = false;
         with_features([&](auto count) { is_over = !add_moments_of<decltype(count)::value>(factor, poll); });

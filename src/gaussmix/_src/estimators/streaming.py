@@ -53,7 +53,7 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin a new stream.")
         if stream.state is None:
-            for name in ("_fitted", "_arrays"):  # They are outdated, and are computed again on access.
+            for name in ("_fitted", "_arrays"):  # Both are from fewer rows, and are computed again on access.
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(

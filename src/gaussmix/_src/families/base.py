@@ -205,7 +205,7 @@ class Family(Value, ABC):
 
 def is_separate(family: Family, n_features: int) -> bool:
     """Return whether components share no covariance parameters, so that mixtures may be concatenated."""
-    if isinstance(family.free_algebra, FactorAlgebra):  # `n_parameters` is capped, and does not show what is shared
+    if isinstance(family.free_algebra, FactorAlgebra):  # `n_parameters` is capped, and does not show what is shared.
         return Across.EQUAL not in family.free_algebra[:2]
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 

@@ -181,7 +181,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
 
 def changed_rows_warning(fitted: FitResult, problem: Problem, before: float) -> str | None:
-    """Return a warning if the number of rows or their objective differs from the fit; otherwise None.
+    """Return a warning if the number of rows or their objective is not the same as in the fit; otherwise None.
 
     `before` is the objective of the fitted mixture for the rows. The objectives that the fit recorded end with the
     objective before the last EM step, so `before` and the last recorded objective may differ by about the gain of one

@@ -198,7 +198,7 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
         if array.dtype.kind not in "cmM":  # objects, because errors about NumPy's texts would contain "np.str_"
-            return (array.astype(object) if array.dtype.kind == "U" else array).astype(np.float64, copy=False)
+            return (array.astype(object) if array.dtype.kind in "SU" else array).astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         reason = f": {error}"
         if reason.startswith(": float() argument"):
@@ -310,7 +310,7 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
     """Return the values of an iterable.
 
-    Raises TypeError for a mapping and for other values, and ValueError if the iterable is empty.
+    Raises TypeError if `values` is a mapping or not iterable, and ValueError if it is empty.
     """
     if not isinstance(values, Iterable) or isinstance(values, Mapping):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")

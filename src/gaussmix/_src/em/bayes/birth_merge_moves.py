@@ -284,7 +284,7 @@ class BirthMergeMoves:
         return Model.from_arrays(weights, means, covariances, family), bound * self.objective.total_weight
 
 
-def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
+def _disjoint_pairs(pairs: NDArray[np.int64], gains: Array) -> list[int]:
     """Return indices of pairs with positive gain, best first; skip pairs that share a component with a chosen pair."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():

@@ -144,7 +144,8 @@ class OverallMoments:
             weight = spread.weight * weight_unit
             return cls(spread.mean, is_varied * covariance * _bessel_correction(weight, 0, source), weight)
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
-        # In sources with a column of labels, `Block.assignment` contains labels, which must not leave out rows here.
+        # In sources with a column of labels, `Block.assignment` contains labels. `Partition()` would read the labels as
+        # a partition, and leave out all rows without the first label.
         everything = Partition(responsibilities=_in_one_component)
         sums, means = InitialMoments(source, engine, 1, everything).sum_about_means(spec)
         about = sums.about(means)

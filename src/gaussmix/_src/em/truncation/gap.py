@@ -20,8 +20,8 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-# Number of rows, the most distant from their best candidate, whose gaps are all computed. If the search for candidates
-# has missed all near components of a row, its gap is so large that a few such rows determine the mean.
+# Number of rows whose gaps are always computed: the rows that are most distant from their best candidate. If the search
+# for candidates has missed all near components of a row, its gap is so large that a few such rows determine the mean.
 N_DISTANT_ROWS = 1024
 # A gap below this multiple of the log density counts as 0, because it may be a rounding error.
 GAP_ROUNDING = 1e-13

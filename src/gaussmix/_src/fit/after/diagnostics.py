@@ -152,7 +152,7 @@ class SingularColumns:
             alone = str(column) if names is None else repr(str(names[column]))
             sentences.append(f"Column {alone} follows from {columns_text(others, names)}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
-            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more are determined by other columns.")
+            sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from other columns.")
         if sentences:
             them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
             sentences.append(f"Leave {them} out, or raise reg_covar.")

@@ -70,6 +70,14 @@ def test_step_with_labels_alone_requires_n_components(target):
         target.step(rows, None, labels, None, None, None, 0, None, None, 2, 0, 1)
 
 
+@pytest.mark.parametrize("change", [{0: np.ones(9)}, {1: [[0, 2]]}, {1: [[-1, 0]]}, {1: [[0, 1, 1]]}, {2: [2]}])
+def test_merge_sums_reject_wrong_weights_and_indices(target, change):
+    arguments = {0: np.ones(10), 1: [[0, 1]], 2: [1]} | change
+    arrays = (np.asarray(value) for value in arguments.values())
+    with pytest.raises(ValueError, match="must"):
+        target.merge_sums(np.full((10, 2), 0.5), *arrays)
+
+
 def test_n_threads_and_outputs_out_of_range_are_rejected(target, make_problem):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match="n_threads"):

@@ -14,7 +14,7 @@ from scipy.special import gammaln, logsumexp, xlogy
 from sklearn.mixture import BayesianGaussianMixture as Theirs
 
 from gaussmix import FAMILIES
-from gaussmix._src.em.bayes.merges import find_merges, merge_sums
+from gaussmix._src.em.bayes.merges import deletion_gains, find_merges, merge_sums
 from gaussmix._src.em.bayes.variational import VariationalObjective
 from gaussmix._src.em.bayes.variational_posterior import GaussWishartPrior
 from gaussmix._src.em.priors.concentration import DirichletWeights, StickBreakingWeights
@@ -234,7 +234,7 @@ def merge_gain(pair, rows, responsibilities, prior):
     """Return the gain of the reference bound if a pair is merged, without the change of −Σ r log r."""
     merged, both = np.delete(responsibilities, pair[1], axis=1), responsibilities[:, pair].sum(axis=1)
     merged[:, pair[0]] = both
-    # the components are in the order that merges use, and the number of components remains
+    # The components are in the order that merges use, and the number of components remains.
     merged = np.column_stack((merged[:, np.argsort(-merged.sum(axis=0))], np.zeros(len(rows))))
     gain = after_m_step(rows, merged, prior) - after_m_step(rows, responsibilities, prior)
     return gain + entropy_loss(pair, responsibilities)
@@ -289,6 +289,18 @@ def test_find_merges_selects_the_best_merges_of_near_components(name, has_sticks
             counts[list(pair)] += 1
     assert len(near) < 66  # not all pairs are near
     assert list(map(tuple, find_merges(q).pairs.tolist())) == expected
+
+
+@families
+def test_one_component_has_neither_merges_nor_a_deletion(name) -> None:
+    rows = np.random.default_rng(18).normal(size=(20, 2))
+    objective = prior_of(name, rows, 3)[1]
+    q = objective.variational_posterior(m_step(rows, np.ones((20, 1)), objective))
+    assert [values.shape for values in find_merges(q)[:3]] == [(0, 2), (0,), (0, 2)]
+    nothing = np.array([], dtype=np.intp)
+    sums = merge_sums(Block(0, rows), complete_engine(), q.e_step_parameters, np.empty((0, 2), np.intp), nothing)
+    assert [values.shape for values in sums] == [(0,), (0,)]
+    assert deletion_gains(q, q.counts, nothing, sums[1]).shape == (0,)
 
 
 def test_rows_of_weight_0_do_not_change_merge_sums() -> None:

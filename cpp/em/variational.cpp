@@ -182,8 +182,7 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     }
 }
 
-void Approximation::update(const Mixture& mixture) {
-    const double features = static_cast<double>(d_), *factors = mixture.factors.data();
+void Approximation::set_posterior(const Mixture& mixture) {
     for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.total_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);
     for (Index i = 0; i < n_covariances_; ++i) {
@@ -191,7 +190,13 @@ void Approximation::update(const Mixture& mixture) {
         log_dets_[i] = -2 * mixture.log_abs_det[i];
     }
     moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
-    divergence_ = -weigh(mass_.data(), n_components_, log_weights_.data());
+    weights_normaliser_ = weigh(mass_.data(), n_components_, log_weights_.data());
+}
+
+void Approximation::update(const Mixture& mixture) {
+    const double features = static_cast<double>(d_), *factors = mixture.factors.data();
+    set_posterior(mixture);
+    divergence_ = -weights_normaliser_;
     const Index size = algebra_.size(d_);
     for (Index i = 0; i < n_covariances_; ++i) {
         divergence_ += prior_.log_normaliser - normalisers_[i] +

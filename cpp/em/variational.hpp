@@ -37,8 +37,16 @@ public:
     Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // Computes the posterior from a mixture, whose weights must be fractions of the total weight of the rows.
+    // Computes the posterior from a mixture, whose weights must be fractions of the total weight of the rows. `update`
+    // also computes `log_weights` and `divergence`.
+    void set_posterior(const Mixture& mixture);
     void update(const Mixture& mixture);
+
+    const Values& mass() const { return mass_; }  // numbers of rows of the components, (n_components,)
+    // Degrees of freedom and log normalisers (up to a constant) of the precision matrices, (n_covariances,).
+    const Values& dof() const { return dof_; }
+    const Values& normalisers() const { return normalisers_; }
+    double weights_normaliser() const { return weights_normaliser_; }  // see `weigh`
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.
     const double* log_weights() const { return log_weights_.data(); }
@@ -62,7 +70,7 @@ private:
     const Algebra algebra_;
     const Index n_components_, d_, n_covariances_;
     Values mass_, log_weights_, dof_, log_dets_, expected_, normalisers_, values_, logs_, derivatives_;
-    double divergence_ = 0;
+    double weights_normaliser_ = 0, divergence_ = 0;
 };
 
 }  // namespace gaussmix

@@ -21,18 +21,11 @@ public:
           mixture_(mixture),
           listener_(listener),
           dof_factor_(algebra.second() == Second::trace ? static_cast<double>(d) : 1),
-          approximation_(kernels, prior, algebra, 1, d) {
-        for (const double weight : mixture.weights) mass_.push_back(prior.total_weight * weight);
-        for (const double log_abs_det : mixture.log_abs_det) log_dets_.push_back(-2 * log_abs_det);
-        const double all = sum(mass_.data(), n_);
-        for (Index i = 0; i < algebra.n_covariances(n_); ++i) {
-            dof_.push_back(prior.dof + (algebra.is_shared() ? all : mass_[i]));
-        }
-        const auto n_covariances = static_cast<Index>(dof_.size());
-        Values expected = zeros(n_covariances), expected_logs = zeros(n_);
-        normalisers_ = zeros(n_covariances);
-        approximation_.moments(dof_.data(), log_dets_.data(), n_covariances, expected.data(), normalisers_.data());
-        of_weights_ = approximation_.weigh(mass_.data(), n_, expected_logs.data());
+          approximation_(kernels, prior, algebra, n_, d),
+          mass_(approximation_.mass()),
+          dof_(approximation_.dof()),
+          normalisers_(approximation_.normalisers()) {
+        approximation_.set_posterior(mixture);
     }
 
     std::vector<Merge> find() {
@@ -157,7 +150,7 @@ private:
         masses[one] += masses[other];
         masses[other] = 0;
         std::sort(masses.begin(), masses.end(), std::greater<>());
-        return approximation_.weigh(masses.data(), n_, expected_logs.data()) - of_weights_;
+        return approximation_.weigh(masses.data(), n_, expected_logs.data()) - approximation_.weights_normaliser();
     }
 
     const KernelTable& kernels_;
@@ -168,8 +161,7 @@ private:
     const Listener listener_;
     const double dof_factor_;  // factor of the degrees of freedom; d for spheres, whose scale is summed over features
     Approximation approximation_;
-    Values mass_, dof_, log_dets_, normalisers_;
-    double of_weights_;
+    const Values &mass_, &dof_, &normalisers_;
 };
 
 }  // namespace

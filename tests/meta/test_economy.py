@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34488,
-    "cpp": 13518,
+    "cpp": 13519,
     "tests": 33721,
     "bench": 2594,
     "tools": 626,

@@ -17,6 +17,28 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
+constexpr Index kRowsTogether = 8;
+
+// Computes to[i] -= sum_p factors[p * stride] * rows[p * stride + i] for each i, where p = 0 .. n_rows - 1 in this order.
+// Eight rows are subtracted together, because `to` is then loaded and stored only once for eight rows.
+GAUSSMIX_INLINE void subtract_multiples(const double* factors, const double* rows, Index n_rows, Index stride,
+                                        Index count, double* __restrict to) {
+    for (; n_rows >= kRowsTogether; n_rows -= kRowsTogether) {
+        double factor[kRowsTogether];
+        GAUSSMIX_UNROLL for (int p = 0; p < kRowsTogether; ++p) factor[p] = -factors[p * stride];
+        for (Index i = 0; i < count; ++i) {
+            double sum = to[i];
+            GAUSSMIX_UNROLL for (int p = 0; p < kRowsTogether; ++p) {
+                sum = __builtin_fma(factor[p], rows[p * stride + i], sum);
+            }
+            to[i] = sum;
+        }
+        factors += kRowsTogether * stride;
+        rows += kRowsTogether * stride;
+    }
+    for (Index p = 0; p < n_rows; ++p) add_multiple(-factors[p * stride], rows + p * stride, count, to);
+}
+
 // Writes the Cholesky factor L by columns; the elements of column j, starting at the diagonal, begin at out[j * d + j].
 // Returns false if a pivot is not positive and finite, or if the computation was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
@@ -24,7 +46,7 @@ GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, dou
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
         double* column = out + j * d + j;
         for (Index i = j; i < d; ++i) column[i - j] = covariance[i * d + j];
-        for (Index p = 0; p < j; ++p) add_multiple(-out[p * d + j], out + p * d + j, d - j, column);
+        subtract_multiples(out + j, out + j, j, d, d - j, column);
         const double pivot = column[0];
         if (!(pivot > 0 && pivot <= __DBL_MAX__)) return false;
         const double root = __builtin_sqrt(pivot);
@@ -41,7 +63,10 @@ GAUSSMIX_INLINE void invert_triangle(Index d, const double* columns, Poll& poll,
         double* row = out + i * d;
         const double diagonal = columns[i * d + i];
         for (Index j = 0; j < d; ++j) row[j] = 0;
-        for (Index p = 0; p < i; ++p) add_multiple(-columns[p * d + i], out + p * d, p + 1, row);
+        for (Index p = 0; p < i; p += kRowsTogether) {
+            const Index n_rows = smaller(kRowsTogether, i - p);
+            subtract_multiples(columns + p * d + i, out + p * d, n_rows, d, p + n_rows, row);
+        }
         for (Index j = 0; j < i; ++j) row[j] = row[j] / diagonal;
         row[i] = 1 / diagonal;
     }

@@ -62,7 +62,7 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
         if (pivot < 0 || poll.is_cancelled((rank + kCostOfMoving) * d)) return rank;
         double* column = g.at(rank);
         for (Index i = 0; i < d; ++i) column[i] = matrix[pivot * d + i] * scale;
-        for (Index p = 0; p < rank; ++p) add_multiple(-g.at(p)[pivot], g.at(p), d, column);
+        subtract_multiples(g.at(0) + pivot, g.at(0), rank, g.stride, d, column);
         const double root = __builtin_sqrt(rest[pivot]);
         for (Index i = 0; i < d; ++i) {
             column[i] = rest[i] == kTaken ? 0 : column[i] / root;

@@ -183,6 +183,7 @@ void bind_targets(nb::module_& module) {
              "Estimate the multiply-adds of a step for each row, where an exponential counts as 20.");
     bind_algebra(type);
     bind_draws(type);
+    bind_bayes(type);
     bind_em(type);
     bind_search(type);
     bind_fit_many(type);

@@ -101,6 +101,7 @@ inline void check_seeding(Index n_components, Index n_candidates, std::size_t n_
 // Each of these functions is defined in the bind_*.cpp file for its subject.
 void bind_algebra(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
+void bind_bayes(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);
 void bind_fit_many(nb::class_<Target>& type);
 void bind_incomplete(nb::class_<Target>& type);

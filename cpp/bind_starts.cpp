@@ -1,4 +1,4 @@
-// Python bindings for the initialisation before EM: distinct rows, k-means centres, and splits of rows into halves.
+// Python bindings for the initialisation before EM: distinct rows, and k-means centres.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "bind.hpp"
-#include "em/bisection.hpp"
 #include "em/cells.hpp"
 #include "em/kmeans.hpp"
 #include "em/sample.hpp"
@@ -99,34 +98,6 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
-Bisection bound_bisect(const Target& target, const Contiguous<double, 2>& rows, const Contiguous<double, 1>& weight,
-                       bool is_full, const Contiguous<double, 1>& scale, const Maybe<1>& cut, bool has_heavy,
-                       bool has_tails, double least_weight) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
-    require(n_rows > 0 && d > 0 && weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    require(scale.size() == rows.shape(1) && (!cut || cut->size() == 1 + rows.shape(1)),
-            "scale or cut does not fit the rows");
-    const GroupView group{n_rows, d, rows.data(), weight.data()};
-    const Cuts cuts{cut ? cut->data() : nullptr, has_heavy, has_tails, least_weight};
-    Bisection bisection;
-    without_gil(1, [&](const Execution& execution) {
-        bisection = bisect(*target.kernels, group, is_full, scale.data(), cuts, execution);
-    });
-    return bisection;
-}
-
-template <auto evaluate>
-Result<double> of_bisection(const Target& target, const Bisection& bisection, const Contiguous<double, 2>& rows) {
-    require(!bisection.mixture.weights.empty(), "the bisection has no halves");  // its gain is minus infinity
-    require(rows.shape(0) > 0 && rows.shape(1) == bisection.middle.size(), "the halves do not fit the rows");
-    Values result;
-    without_gil(1, [&](const Execution& execution) {
-        result = evaluate(*target.kernels, bisection, rows.data(), static_cast<Index>(rows.shape(0)), execution);
-        return !result.empty();
-    });
-    return released(result);
-}
-
 }  // namespace
 
 void bind_starts(nb::class_<Target>& type) {
@@ -141,15 +112,7 @@ void bind_starts(nb::class_<Target>& type) {
              "Divide rows into cells of near rows, numbered in the order of a tree.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "seconds"_a, "n_threads"_a,
-             "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
-        .def("bisect", bound_bisect, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
-             "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kMinSplitWeight,
-             "Split rows into halves by EM from each cut, and return the best halves.")
-        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Return each row's gain of log density.")
-        .def("first_responsibility", of_bisection<first_responsibility>, "bisection"_a, "rows"_a,
-             "Return the responsibilities of the first of two halves for each row.");
-    nb::class_<Bisection>(type, "Bisection", "Two components that replace one.")
-        .def_ro("gain", &Bisection::gain, "Gain of log-likelihood over one component, nats per unit of weight.");
+             "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.");
 }
 
 }  // namespace gaussmix

@@ -17,8 +17,6 @@ constexpr double kShortestCut = 0.2;  // minimum fraction of the weight on each 
 // smallest variance along an axis, as a fraction of the largest variance and of the squared unit
 constexpr double kFlattest = 1e-12;
 
-Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
-
 // Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
 // largest variance, after each feature is divided by its `unit`.
@@ -66,7 +64,7 @@ Values evaluate_bisection(const KernelTable& kernels, const Bisection& bisection
     Values log_scale = zeros(2);
     kernels.log(bisection.mixture.weights.data(), 2, log_scale.data());
     for (Index k = 0; k < 2; ++k) log_scale[k] += bisection.mixture.log_abs_det[k];
-    return evaluate(kernels, algebra_of(bisection.is_full), bisection.mixture, log_scale,
+    return evaluate(kernels, algebra_of_pair(bisection.is_full), bisection.mixture, log_scale,
                     plain_rows(rows.data(), n_rows, d), output, execution);
 }
 
@@ -130,7 +128,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
                  const Cuts& cuts, const Execution& execution) {
     const Index n = group.n_rows, d = group.n_features;
-    const Algebra algebra = algebra_of(is_full);
+    const Algebra algebra = algebra_of_pair(is_full);
     Bisection bisection{-kInfinity, is_full, zeros(d), zeros(algebra.size(d)), {}};
     EmView task{};
     task.rows = plain_rows(group.rows, n, d);

@@ -13,6 +13,10 @@ constexpr double kMinSplitWeight = 0.02;  // minimum weight of each half, as a f
 // minimum scale of a feature, relative to the largest absolute value of this feature
 constexpr double kResolved = 0x1p-26;
 
+inline Algebra algebra_of_pair(bool is_full) {
+    return {Across::own, Across::own, is_full ? Across::own : Across::nothing};
+}
+
 struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;
     const double* rows;

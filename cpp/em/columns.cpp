@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "births.hpp"
 #include "column_em.hpp"
-#include "column_splits.hpp"
 #include "variational_merges.hpp"
 
 namespace gaussmix {
@@ -40,7 +40,9 @@ public:
           prior_(*task.em.prior),
           execution_(execution),
           em_(kernels, task, execution),
-          splits_(kernels, task, execution) {}
+          scale_(std::sqrt(variance_of_rows())),
+          sample_{task.em.rows.n_rows,     1,       static_cast<const double*>(task.em.rows.data),
+                  task.em.row_weight.data, nullptr, &scale_} {}
 
     // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or the time limit is
     // reached.
@@ -108,9 +110,10 @@ private:
 
     // Replaces component k by two components, one for each part of its rows `group`, unless they cannot be split.
     void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
-        const double cut[] = {draw(), draw()};
-        if (static_cast<Index>(group.size()) < kMinRowsSplit) return;
-        const std::optional<Mixture> parts = splits_.parts_of(group, cut);
+        double uniform[n_cut_draws(1)];
+        for (double& number : uniform) number = draw();
+        const std::optional<Mixture> parts =
+            split_component(kernels_, sample_, task_.em.algebra.second(), group, uniform, execution_);
         if (!parts) return;
         const double mass = prior_.total_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
         Indices all(model.weights.size());
@@ -126,6 +129,12 @@ private:
         }
         marked.is_tried[k] = false, marked.parents[k] = k;
         marked.is_tried.push_back(false), marked.parents.push_back(k);
+    }
+
+    double variance_of_rows() const {
+        double mean, sum_of_squares;
+        if (!sum_all(kernels_, task_.em, execution_, &mean, &sum_of_squares)) return 1;
+        return std::max(sum_of_squares / task_.em.total_weight, std::numeric_limits<double>::min());
     }
 
     double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }
@@ -241,7 +250,8 @@ private:
     const PackedPriorView& prior_;
     const Execution execution_;
     const ColumnEm em_;
-    const ColumnSplits splits_;
+    const double scale_;  // standard deviation of all rows
+    const SampleView sample_;
     Index cursor_ = 0;
 };
 

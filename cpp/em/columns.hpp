@@ -1,10 +1,7 @@
 // Fits mixtures by variational Bayes to a single feature and few rows, with a separate variance for each component.
 // Births (splits), merges and deletions of components alternate with EM. The Python module
 // em/bayes/birth_merge_moves.py makes the same moves for all covariance structures, and for any number of features and
-// rows. This file and the Python module differ in four ways:
-// - The Python module (em/bayes/births.py) validates the split of a component by other rows; this file does not.
-// - The Python module separates far rows and the row with the largest weight by cuts of `bisect`, if other splits fail;
-//   this file tries such cuts for each component, in different units and with a different ridge (`best_nested_pair`).
+// rows. This file and the Python module differ in two ways:
 // - The Python module computes by a formula which components it deletes. This file tries to delete each small
 //   component.
 // - This file extrapolates the EM steps, and begins EM with a coarse tolerance.
@@ -15,13 +12,11 @@ namespace gaussmix {
 
 // The Python code for several features uses the same settings.
 constexpr Index kStepsAfterBirths = 6;  // maximum number of EM steps after births
-constexpr Index kMinRowsSplit = 2;      // minimum number of distinct rows of a component that may be split
 // A gain counts only if it exceeds this fraction of the lower bound, because smaller gains may be rounding errors.
 constexpr double kRoundingOfBound = 1e-9;
 // A component is deleted if its deletion lowers the lower bound on the log evidence by less than this number of nats.
 constexpr double kLossOfDeletion = 1e-3;
 constexpr double kRowsPerParameter = 3;  // a component with more than this many rows per parameter is never deleted
-constexpr double kMinTailWeight = 1e-9;  // minimum weight of a half if some rows are far from the other rows
 
 struct ColumnView {
     // The rows of `em` are float64, in C order and weighted, and `em.prior` is set. `em.tolerance` and `em.max_steps`
@@ -32,7 +27,7 @@ struct ColumnView {
     // EM after a birth stops if a step raises the lower bound by less than `min_step_gain` nats per row. Births are
     // tried again only if the lower bound has risen by at least `min_step_gain` nats per row since the last births.
     double min_step_gain;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut into two
+    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut in two
     Index n_uniform;
 };
 

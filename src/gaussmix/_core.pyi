@@ -11,10 +11,6 @@ GROUP_ROWS: int = 24
 
 LEAF_ROWS: int = 65520
 
-MIN_SPLIT_WEIGHT: float = 0.02
-
-RESOLVED: float = 1.4901161193847656e-08
-
 OBJECTIVE_ROUNDING: float = 1e-10
 
 MIN_PATIENCE: int = 4
@@ -25,15 +21,11 @@ OVERFIT: float = 0.5
 
 STEPS_AFTER_BIRTHS: int = 6
 
-MIN_ROWS_SPLIT: int = 2
-
 ROUNDING_OF_BOUND: float = 1e-09
 
 LOSS_OF_DELETION: float = 0.001
 
 ROWS_PER_PARAMETER: float = 3.0
-
-MIN_TAIL_WEIGHT: float = 1e-09
 
 MAX_AXES_COMPONENTS: int = 8
 
@@ -247,54 +239,6 @@ class Target:
         Make two standard normal numbers from each four words of random bits (n, 4), by Box and Muller.
         """
 
-    def run_em(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64] | None,
-        total_weight: float,
-        algebra: tuple[int, int, int],
-        weights: numpy.typing.NDArray[numpy.float64],
-        means: numpy.typing.NDArray[numpy.float64],
-        covariances: numpy.typing.NDArray[numpy.float64],
-        centre: numpy.typing.NDArray[numpy.float64] | None,
-        total: numpy.typing.NDArray[numpy.float64] | None,
-        ridge: numpy.typing.NDArray[numpy.float64],
-        limits: tuple[float, float, float, float],
-        tolerance: float,
-        previous_objective: float,
-        max_steps: int,
-        seconds: float,
-        prior: tuple[
-            bool,
-            float,
-            int,
-            numpy.typing.NDArray[numpy.float64],
-            float,
-            float,
-            numpy.typing.NDArray[numpy.float64],
-            numpy.typing.NDArray[numpy.float64] | None,
-            float,
-            float,
-            float,
-            bool,
-            bool,
-        ]
-        | None,
-        incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
-        log_prior: numpy.typing.NDArray[numpy.float64] | None,
-        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
-        n_threads: int,
-        log_noise_volume: float = float("inf"),
-    ) -> tuple[
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-        numpy.typing.NDArray[numpy.float64],
-    ]:
-        """
-        Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).
-        """
-
     def improve_column(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
@@ -377,6 +321,74 @@ class Target:
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
         Return sums over rows for merges of pairs and for deletions of candidates: (entropy, log_complement).
+        """
+
+    def split_components(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        weight: numpy.typing.NDArray[numpy.float64],
+        is_complete: numpy.typing.NDArray[numpy.bool],
+        scale: numpy.typing.NDArray[numpy.float64],
+        algebra: tuple[int, int, int],
+        labels: numpy.typing.NDArray[numpy.int64],
+        components: numpy.typing.NDArray[numpy.int64],
+        uniform: numpy.typing.NDArray[numpy.float64],
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Split components in two, based on their rows: (components, weights, means, covariances) of all halves.
+        """
+
+    def run_em(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
+        total_weight: float,
+        algebra: tuple[int, int, int],
+        weights: numpy.typing.NDArray[numpy.float64],
+        means: numpy.typing.NDArray[numpy.float64],
+        covariances: numpy.typing.NDArray[numpy.float64],
+        centre: numpy.typing.NDArray[numpy.float64] | None,
+        total: numpy.typing.NDArray[numpy.float64] | None,
+        ridge: numpy.typing.NDArray[numpy.float64],
+        limits: tuple[float, float, float, float],
+        tolerance: float,
+        previous_objective: float,
+        max_steps: int,
+        seconds: float,
+        prior: tuple[
+            bool,
+            float,
+            int,
+            numpy.typing.NDArray[numpy.float64],
+            float,
+            float,
+            numpy.typing.NDArray[numpy.float64],
+            numpy.typing.NDArray[numpy.float64] | None,
+            float,
+            float,
+            float,
+            bool,
+            bool,
+        ]
+        | None,
+        incompleteness: tuple[bool, numpy.typing.NDArray[numpy.float64] | None],
+        log_prior: numpy.typing.NDArray[numpy.float64] | None,
+        prior_indices: numpy.typing.NDArray[numpy.int32] | None,
+        n_threads: int,
+        log_noise_volume: float = float("inf"),
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+        numpy.typing.NDArray[numpy.float64],
+    ]:
+        """
+        Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).
         """
 
     def search(
@@ -648,38 +660,6 @@ class Target:
         """
         Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.
         """
-
-    def bisect(
-        self,
-        rows: numpy.typing.NDArray[numpy.float64],
-        weight: numpy.typing.NDArray[numpy.float64],
-        is_full: bool,
-        scale: numpy.typing.NDArray[numpy.float64],
-        cut: numpy.typing.NDArray[numpy.float64] | None,
-        has_heavy: bool = False,
-        has_tails: bool = False,
-        least_weight: float = 0.02,
-    ) -> Target.Bisection:
-        """
-        Split rows into halves by EM from each cut, and return the best halves.
-        """
-
-    def bisection_gains(
-        self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """Return each row's gain of log density."""
-
-    def first_responsibility(
-        self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """Return the responsibilities of the first of two halves for each row."""
-
-    class Bisection:
-        """Two components that replace one."""
-
-        @property
-        def gain(self) -> float:
-            """Gain of log-likelihood over one component, nats per unit of weight."""
 
     def step_truncated(
         self,

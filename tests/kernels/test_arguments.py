@@ -78,6 +78,19 @@ def test_merge_sums_reject_wrong_weights_and_indices(target, change):
         target.merge_sums(np.full((10, 2), 0.5), *arrays)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"weight": np.ones(9)}, {"labels": np.zeros(11, int)}, {"scale": np.ones(2)}, {"uniform": np.ones((1, 9))}],
+)
+def test_split_components_rejects_arrays_that_do_not_fit_the_rows(target, change):
+    arguments = {
+        "weight": np.ones(10), "is_complete": np.ones(10, bool), "scale": np.ones(3), "algebra": (1, 1, 1),
+        "labels": np.zeros(10, int), "components": np.zeros(1, int), "uniform": np.ones((1, 12)),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="must have shape"):
+        target.split_components(np.ones((10, 3)), **arguments | change)
+
+
 def test_n_threads_and_outputs_out_of_range_are_rejected(target, make_problem):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match="n_threads"):

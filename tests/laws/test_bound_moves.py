@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
 from gaussmix import FAMILIES, BayesianGaussianMixture
-from gaussmix._src.em.bayes import birth_merge_moves, births
+from gaussmix._src.em.bayes import birth_merge_moves
 from gaussmix._src.em.bayes.birth_merge_moves import BirthMergeMoves, EvaluatedModel, PrunedModel
 from gaussmix._src.em.bayes.births import BirthProposals
 from gaussmix._src.em.bayes.merges import deletion_gains
@@ -28,7 +28,7 @@ from gaussmix._src.estimators.posterior_estimator import MIN_MASS
 from gaussmix._src.families.base import has_conjugate_prior
 from gaussmix._src.fit import problem
 from gaussmix._src.numerics.core import core, native_target
-from gaussmix.extend import DistinctRows, Partition
+from gaussmix.extend import Partition
 
 conjugate = [family for family in FAMILIES.values() if has_conjugate_prior(family)]
 families = pytest.mark.parametrize("family", conjugate, ids=lambda family: family.name)
@@ -284,69 +284,115 @@ def test_draw_subsamples_keeps_the_weights_of_the_drawn_rows(rng) -> None:
     assert not list(problem.TrainingData(ArraySource(rows[:100])).draw_subsamples(np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("is_full", [True, False], ids=["covariances", "variances"])
-@pytest.mark.parametrize("is_within", [True, False], ids=["within", "across"])
-@pytest.mark.parametrize("has_more", [True, False], ids=["heavy and tails", "usual"])
-def test_bisect_returns_the_best_result_of_em_from_several_splits(is_full, is_within, has_more, rng) -> None:
-    rows, weight = draw_clusters(400, 3, 2, 2.0, rng), rng.random(400)
-    weight[7] = 20.0
-    weight /= weight.sum()
-    scale, cut, target = rows.std(axis=0), None if is_within else rng.random(4), native_target()
-    offsets = (rows - weight @ rows) / scale
-    within = offsets.T @ (weight[:, None] * offsets)
-    values, axes = (
-        (each[0] for each in target.principal_axes(within[None])) if is_full else (np.diag(within), np.eye(3))
-    )
-    white = offsets @ axes / np.sqrt(values)
-    squares = white**2
-    sides = [squares.sum(axis=1) > weight @ squares.sum(axis=1)]
-    if cut is not None:
-        along = white @ (2 * cut[1:] - 1)
+def split_in_two(rows, weight, uniform, structure):
+    """Return weights, means and covariances of both halves of a component with all rows."""
+    n_rows, is_complete, component = len(rows), np.ones(len(rows), dtype=bool), np.zeros(1, dtype=np.int64)
+    algebra, labels = FAMILIES[structure].algebra, np.zeros(n_rows, dtype=np.int64)
+    of_rows = rows, weight, is_complete, np.maximum(rows.std(axis=0), 1e-300)
+    split, *pairs = native_target().split_components(*of_rows, algebra, labels, component, uniform[None])
+    weights, means, covariances = (each.reshape(len(split), 2, -1) for each in pairs)
+    return weights[0, :, 0], means[0], covariances[0]
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("kind", ["clusters", "tails", "heavy row"])
+def test_a_split_is_the_best_result_of_em_from_several_cuts(kind, structure) -> None:
+    """Even rows determine a split, and odd rows confirm it, unless a heavy row needs all rows."""
+    rng = np.random.default_rng(1)
+    rows, weight, uniform = rng.normal(size=(200, 3)), rng.uniform(0.5, 1, 200), rng.random(12)
+    some = rng.permutation(200)
+    if kind == "clusters":
+        rows[some[:100], 0] += 4
+    else:
+        rows[some[:16]] *= 3
+    used = slice(None, None, 1 if kind == "heavy row" else 2)
+    if kind == "heavy row":
+        weight[7] = 30.0
+    fraction, is_full = weight[used] / weight[used].sum(), structure == "full"
+    heavy = [np.arange(200) == 7] if kind == "heavy row" else []
+    ends = []
+    for scale, cut in zip(candidate_scales(rows, weight), np.split(uniform, 3), strict=False):
+        white, longest = whitened(rows, used, fraction, scale, is_full)
+        along = white[used] @ (2 * cut[1:] - 1)
         order = np.argsort(along)
-        quantile = along[order][np.cumsum(weight[order]) >= 0.2 + 0.6 * cut[0]][0]
-        sides = [white[:, values.argmax()] > 0, along > quantile]
-    if has_more:
-        sides += [np.arange(400) == 7, squares[:, squares.max(axis=0).argmax()] > 1]
-    gain, first = max((bisect_by_em(white, weight, side, is_full) for side in sides), key=lambda end: end[0])
-    bisection = target.bisect(rows, weight, is_full, scale, cut, has_more, has_more, 1e-9 if has_more else 0.02)
-    assert bisection.gain == pytest.approx(gain, abs=1e-7)
-    np.testing.assert_allclose(target.first_responsibility(bisection, rows), first, atol=1e-6)
-    # One step later, the gain may only be lower by rounding.
-    assert weight @ target.bisection_gains(bisection, rows) >= bisection.gain - 1e-12
+        quantile = along[order][np.cumsum(fraction[order]) >= 0.2 + 0.6 * cut[0]][0]
+        sides = [white[used, longest] > 0, along > quantile, *heavy]
+        ends += [bisect_by_em(white, used, fraction, side, is_full) for side in sides]
+    _, gains, first = max(ends, key=lambda end: end[0])
+    is_confirmed = weight[1::2] @ gains[1::2] > 0
+    assert is_confirmed == (kind != "tails" or not is_full)
+    if not is_confirmed:
+        white, _ = whitened(rows, used, fraction, rows.std(axis=0), is_full)
+        squares = (white[used] ** 2).sum(axis=1)
+        _, gains, first = bisect_by_em(white, used, fraction, squares > fraction @ squares, is_full)
+        assert weight[1::2] @ gains[1::2] > 0
+    expected = weight @ first / weight.sum()
+    weights, means, covariances = split_in_two(rows, weight, uniform, structure)
+    np.testing.assert_allclose(weights, [expected, 1 - expected], atol=1e-6)
+    for mean, found, responsibilities in zip(means, covariances, (first, 1 - first), strict=True):
+        covariance = np.cov(rows.T, aweights=weight * responsibilities, ddof=0)
+        of_structure = {"full": covariance.ravel(), "diag": np.diag(covariance), "spherical": np.trace(covariance) / 3}
+        np.testing.assert_allclose(mean, np.average(rows, axis=0, weights=weight * responsibilities), atol=1e-5)
+        np.testing.assert_allclose(found, of_structure[structure], rtol=1e-4, atol=1e-4)
 
 
-def bisect_by_em(rows, weight, side, is_full):
-    """Return the gain before the last of five EM steps from a split, and one component's responsibilities after it."""
-    responsibilities, gains = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), []
+def candidate_scales(rows, weight):
+    """Return scales of the features; a feature whose distribution is similar to two points is longest on the second."""
+    scale = rows.std(axis=0)
+    offsets = np.abs(rows - np.average(rows, axis=0, weights=weight)) / scale
+    squares = np.average(offsets**2, axis=0, weights=weight)
+    likeness = np.average(offsets, axis=0, weights=weight) ** 2 / squares
+    stretched = 0.5 * np.sqrt(squares / squares.max()) * scale
+    best = np.arange(3) == likeness.argmax()
+    return [scale, *([np.where(best, stretched, scale)] if likeness.max() > 0.7 else [])]
+
+
+def whitened(rows, used, fraction, scale, is_full):
+    """Return all rows, whitened so that the used rows have mean 0 and variance 1, and the index of the longest axis."""
+    offsets = (rows - fraction @ rows[used]) / scale
+    within = offsets[used].T @ (fraction[:, None] * offsets[used])
+    axes_of = native_target().principal_axes  # whose signs decide the direction of a random cut
+    values, axes = (each[0] for each in axes_of(within[None])) if is_full else (np.diag(within), np.eye(3))
+    return offsets @ axes / np.sqrt(values), values.argmax()
+
+
+def bisect_by_em(white, used, fraction, side, is_full):
+    """Return the gain of two components after five EM steps, and the gains and first responsibilities of all rows."""
+    responsibilities, one = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), multivariate_normal(np.zeros(3))
+    history = []
     for _ in range(6):
         densities = []
-        for component_weight in responsibilities * weight:
-            mean, n = np.average(rows, axis=0, weights=component_weight), component_weight.sum()
-            covariance = np.cov(rows.T, aweights=component_weight, ddof=0) + 1e-9 * np.eye(3)
+        for component_weight in responsibilities * fraction:
+            mean, n = np.average(white[used], axis=0, weights=component_weight), component_weight.sum()
+            covariance = np.cov(white[used].T, aweights=component_weight, ddof=0) + 1e-9 * np.eye(3)
             covariance = covariance if is_full else np.diag(np.diag(covariance))
-            densities.append(np.log(n) + multivariate_normal(mean, covariance).logpdf(rows))
-        responsibilities, total = softmax(densities, axis=0), logsumexp(densities, axis=0)
-        gains.append(weight @ (total - multivariate_normal(np.zeros(3)).logpdf(rows)))
-    return gains[-2], responsibilities[0]
+            densities.append(np.log(n) + multivariate_normal(mean, covariance).logpdf(white))
+        gains, first = logsumexp(densities, axis=0) - one.logpdf(white), softmax(densities, axis=0)
+        responsibilities = first[:, used]
+        history.append(fraction @ gains[used])
+    return history[-2], gains, first[0]
 
 
-def test_bisect_isolates_an_outlier_only_if_the_minimum_weight_allows(rng) -> None:
-    """A single distant row may be one of the two components if its weight is at least the smallest weight allowed."""
-    rows, weight = rng.normal(size=(200, 2)), np.full(200, 1 / 200)
-    rows[0] = 1e3
-    row_weight, target = 1.0 / 200, native_target()
-    bisection = target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True, 1e-9)
-    first = target.first_responsibility(bisection, rows)
-    assert min(weight @ first, 1 - weight @ first) == pytest.approx(row_weight, rel=1e-6)
-    assert target.bisect(rows, weight, True, np.ones(2), rng.random(3), True, True).gain < bisection.gain
+@pytest.mark.parametrize("n_far", [1, 3])
+def test_a_few_distant_rows_are_split_off_if_no_other_split_is_found(n_far, rng) -> None:
+    rows, weight = rng.normal(size=(400, 2)), np.ones(400)
+    rows[:n_far] = 1e3
+    weights, means, _ = split_in_two(rows, weight, rng.random(9), "full")
+    assert weights.min() == pytest.approx(n_far / 400, rel=1e-6)
+    np.testing.assert_allclose(means[weights.argmin()], 1e3)
 
 
-def test_a_failed_bisection_has_no_responsibilities(rng) -> None:
-    rows, target = rng.normal(size=(20, 2)), native_target()
-    bisection = target.bisect(rows, np.full(20, 0.05), True, np.ones(2), None, least_weight=0.6)
-    assert bisection.gain == -np.inf
-    with pytest.raises(ValueError, match="no halves"):
-        target.first_responsibility(bisection, rows)
+def test_a_constant_feature_does_not_change_a_split(rng) -> None:
+    """The values of a constant feature differ only by rounding, and so does its standard deviation from 0."""
+    rows, weight, uniform = rng.normal(size=(333, 40)), np.ones(333), rng.random(123)
+    rows[:150, 3] += 8
+    rows[:, 7] = 0.0
+    expected, means, _ = split_in_two(rows, weight, uniform, "full")
+    rows[:, 7] = 1234.5
+    found, moved, _ = split_in_two(rows, weight, uniform, "full")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(moved[:, 7], 1234.5)
+    np.testing.assert_array_equal(np.delete(moved, 7, axis=1), np.delete(means, 7, axis=1))
 
 
 @pytest.mark.heavy(but=2)
@@ -369,12 +415,3 @@ def test_a_bayesian_fit_finds_a_narrow_cluster_within_a_wide_one(n_features, dev
     X = np.concatenate([deviation * rng.normal(size=size) for deviation in deviations])
     found = BayesianGaussianMixture(10, random_state=seed).fit(X)
     assert (found.mass_ > MIN_MASS).sum() == len(deviations)
-
-
-def test_births_never_split_along_a_constant_feature(rng):
-    """The values of a constant feature differ only by rounding, and so does its standard deviation from 0."""
-    rows, weight = rng.normal(size=(333, 40)), np.ones(333)
-    rows[:, 7] = 1234.5
-    scale = BirthProposals(DistinctRows(rows, weight), rng)._feature_scale
-    assert np.abs(births._project_on_axes(rows, weight, 8, scale)[0]).max() < 10
-    assert len(births._candidate_scales(rows, weight / 333, scale)) == 1

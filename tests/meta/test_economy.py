@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34488,
-    "cpp": 13519,
-    "tests": 33721,
+    "src": 34366,
+    "cpp": 13720,
+    "tests": 33763,
     "bench": 2594,
     "tools": 626,
-    "files": 997,
+    "files": 998,
     "inner imports of tests": 339,
     "monkeypatched names": 104,
 }

@@ -12,6 +12,9 @@ namespace {
 // Mixtures with at least this number of components are not initialised from groups of rows (`best_initialisation`),
 // because split-and-merge moves reach the same maxima from any initialisation.
 constexpr Index kLargeMixture = 10;
+// With at most this number of components, a search tries other initialisations even if no move is promising, because
+// few moves are possible.
+constexpr Index kFewMoves = 2;
 
 class Search {
 public:
@@ -65,20 +68,26 @@ private:
             !best_ || (n_rows_ < settings_.min_rows_to_subsample && !best_->is_hopeless() && !context_.is_over());
         if (n_components_ > kSmallMixture && is_repeated) return initialise_by_kmeans(context_, first_sample_);
         if (n_components_ >= kLargeMixture) return std::nullopt;
+        // If all components are separate and fit their rows, EM from other initialisations would hardly help.
+        const bool is_sound = best_ && best_->result.n_unsound == 0;
+        if (n_components_ > kFewMoves && is_sound && best_->is_hopeless() && fits_rows()) return std::nullopt;
         double aim = -kInfinity;
         // The log-likelihood of a run with unsound components is too high for a comparison.
         if (best_) aim = best_->result.n_unsound > 0 ? best_->initial_log_likelihood : best_->result.log_likelihood;
         return best_initialisation(context_, first_sample_, aim);
     }
 
+    // Checks whether no split gains much more than it gains by chance, so that the mixture fits the rows.
+    bool fits_rows() const {
+        return best_->result.best_split * static_cast<double>(first_sample_->em.rows.n_rows) <= settings_.misfit_gain;
+    }
+
     // Checks whether splits would still gain much, and whether the fit takes so long anyway (because EM is slow and
     // there are many rows) that several runs hardly lengthen the fit.
     bool needs_crossing(Index n_steps) const {
         const Index n_first_rows = first_sample_->em.rows.n_rows;
-        const bool fits_badly = !best_->is_hopeless() &&
-                                best_->result.best_split * static_cast<double>(n_first_rows) > settings_.misfit_gain;
-        return fits_badly && n_steps >= settings_.min_slow_steps && settings_.n_ascents * n_first_rows <= n_rows_ &&
-               !context_.is_over();
+        return !best_->is_hopeless() && !fits_rows() && n_steps >= settings_.min_slow_steps &&
+               settings_.n_ascents * n_first_rows <= n_rows_ && !context_.is_over();
     }
 
     // Combines (see `cross`) the best result of several runs with the result of each other run. Each combination is

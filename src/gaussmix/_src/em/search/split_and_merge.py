@@ -143,7 +143,8 @@ def split_and_merge(
     outer rows, and from k-means. If EM from one of the partitions or from k-means reaches a higher likelihood than the
     search so far, the search starts again from the result of EM. Unless rows are few, the search then continues from
     the best result with more rows (if available) and a higher limit on the number of moves rejected in a row. If no
-    move promises a gain, the second search and the continuation are omitted.
+    move promises a gain, the second search and the continuation are omitted. The partitions are also omitted if, in
+    addition, there are more than 2 components, and no split gains much more than it gains by chance.
 
     A move is rejected if its gain is no larger than expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support

@@ -14,7 +14,7 @@ namespace {
 constexpr Index kLargeMixture = 10;
 // With at most this number of components, a search tries other initialisations even if no move is promising, because
 // few moves are possible.
-constexpr Index kFewMoves = 2;
+constexpr Index kTinyMixture = 2;
 
 class Search {
 public:
@@ -70,7 +70,7 @@ private:
         if (n_components_ >= kLargeMixture) return std::nullopt;
         // If all components are separate and fit their rows, EM from other initialisations would hardly help.
         const bool is_sound = best_ && best_->result.n_unsound == 0;
-        if (n_components_ > kFewMoves && is_sound && best_->is_hopeless() && fits_rows()) return std::nullopt;
+        if (n_components_ > kTinyMixture && is_sound && best_->is_hopeless() && fits_rows()) return std::nullopt;
         double aim = -kInfinity;
         // The log-likelihood of a run with unsound components is too high for a comparison.
         if (best_) aim = best_->result.n_unsound > 0 ? best_->initial_log_likelihood : best_->result.log_likelihood;

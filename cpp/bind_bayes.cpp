@@ -57,8 +57,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     em.prior = &*prior_view;
     task.max_components = max_components;
     task.min_step_gain = min_step_gain;
-    task.uniform = uniform.data();
-    task.n_uniform = static_cast<Index>(uniform.size());
+    task.random = {uniform.data(), static_cast<Index>(uniform.size())};
     Mixture mixture = copied_mixture(em.algebra, weights, means, covariances);
     double objective = 0;
     without_gil(n_threads, [&](const Execution& execution) {

@@ -1,4 +1,4 @@
-// Arrays of numbers, and functions that give the same bits on every platform: sums and the exponential.
+// Arrays of numbers, random numbers, and functions that give the same bits on every platform: sums and the exponential.
 #pragma once
 #include <vector>
 
@@ -9,6 +9,23 @@ namespace gaussmix {
 using Values = std::vector<double>;
 
 inline Values zeros(Index count) { return Values(count); }
+
+struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
+    const double* values;
+    Index count;
+    Index position = 0;  // index of the next random number
+
+    double next() {
+        const double number = values[position];
+        position = (position + 1) % count;
+        return number;
+    }
+    Values draw(Index n) {
+        Values drawn;
+        for (Index i = 0; i < n; ++i) drawn.push_back(next());
+        return drawn;
+    }
+};
 
 double sum(const double* values, Index count);
 

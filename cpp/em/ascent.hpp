@@ -41,18 +41,6 @@ struct AcceptanceSettings {
     double min_rows_per_value, min_rows_per_flat_value, max_flatness;
 };
 
-struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
-    const double* values;
-    Index count;
-    Index position = 0;  // index of the next random number
-
-    double next() {
-        const double number = values[position];
-        position = (position + 1) % count;
-        return number;
-    }
-};
-
 struct AscentView {
     // EM on all rows, which are float64, C-contiguous, weighted and without missing values. If components share a full
     // covariance, `em.total` must be set.

@@ -42,7 +42,8 @@ public:
           em_(kernels, task, execution),
           scale_(std::sqrt(variance_of_rows())),
           sample_{task.em.rows.n_rows,     1,       static_cast<const double*>(task.em.rows.data),
-                  task.em.row_weight.data, nullptr, &scale_} {}
+                  task.em.row_weight.data, nullptr, &scale_},
+          random_(task.random) {}
 
     // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or the time limit is
     // reached.
@@ -110,10 +111,9 @@ private:
 
     // Replaces component k by two components, one for each part of its rows `group`, unless they cannot be split.
     void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
-        double uniform[n_cut_draws(1)];
-        for (double& number : uniform) number = draw();
+        const Values uniform = random_.draw(n_cut_draws(1));
         const std::optional<Mixture> parts =
-            split_component(kernels_, sample_, task_.em.algebra.second(), group, uniform, execution_);
+            split_component(kernels_, sample_, task_.em.algebra.second(), group, uniform.data(), execution_);
         if (!parts) return;
         const double mass = prior_.total_weight * model.weights[k], whole = parts->weights[0] + parts->weights[1];
         Indices all(model.weights.size());
@@ -136,8 +136,6 @@ private:
         if (!sum_all(kernels_, task_.em, execution_, &mean, &sum_of_squares)) return 1;
         return std::max(sum_of_squares / task_.em.total_weight, std::numeric_limits<double>::min());
     }
-
-    double draw() { return task_.uniform[cursor_++ % task_.n_uniform]; }
 
     // Returns, for each component, the rows for which this component is the most probable component. `mixture` must
     // come from an EM step, so that its whitening factors are known.
@@ -252,7 +250,7 @@ private:
     const ColumnEm em_;
     const double scale_;  // standard deviation of all rows
     const SampleView sample_;
-    Index cursor_ = 0;
+    RandomNumbers random_;
 };
 
 }  // namespace

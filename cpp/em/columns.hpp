@@ -27,8 +27,7 @@ struct ColumnView {
     // EM after a birth stops if a step raises the lower bound by less than `min_step_gain` nats per row. Births are
     // tried again only if the lower bound has risen by at least `min_step_gain` nats per row since the last births.
     double min_step_gain;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut in two
-    Index n_uniform;
+    RandomNumbers random;  // decide where components are cut in two
 };
 
 // Raises the lower bound by EM and by births, merges and deletions of components. `mixture` needs memory only for its

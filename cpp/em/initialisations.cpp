@@ -119,8 +119,7 @@ std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const Shared
     SharedSample kmeans_sample = context.subsample(sample, settings.kmeans_rows);
     if (kmeans_sample->em.rows.n_rows < settings.min_kmeans_rows) kmeans_sample = sample;
     Mixture mixture = empty_mixture(sample->em);
-    Values uniform = zeros(n_seed_draws(sample->em.n_components, settings.kmeans.n_candidates));
-    for (double& number : uniform) number = context.random.next();
+    const Values uniform = context.random.draw(n_seed_draws(sample->em.n_components, settings.kmeans.n_candidates));
     if (!find_centres(context.kernels, kmeans_sample->em, settings.kmeans, uniform.data(), context.execution,
                       mixture.means.data()) ||
         !begin_em(context.kernels, sample->em, context.execution, {}, mixture.view())) {

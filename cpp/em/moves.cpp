@@ -119,12 +119,6 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
     return true;
 }
 
-Values Moves::draw(Index count) {
-    Values drawn;
-    for (Index i = 0; i < count; ++i) drawn.push_back(random_.next());
-    return drawn;
-}
-
 Ranking Moves::ranked() {
     split_again();
     Indices components;
@@ -168,7 +162,7 @@ void Moves::split_again() {
 }
 
 Split Moves::split(Index k, Values parameters) {
-    const Values drawn = draw(d_ + 2);
+    const Values drawn = random_.draw(d_ + 2);
     const Indices& own = responsibilities_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
@@ -199,7 +193,7 @@ Split Moves::split(Index k, Values parameters) {
 }
 
 void Moves::swap(Attempt& attempt) {
-    const Values drawn = draw(2);
+    const Values drawn = random_.draw(2);
     const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
     const Index row = find_index(cumulative_weight_, drawn[1]);
     attempt.random = random_;

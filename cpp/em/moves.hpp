@@ -74,7 +74,6 @@ public:
 
 private:
     double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
-    Values draw(Index count);
     void split_again();
     Split split(Index k, Values parameters);
     bool make(const Ranking::Pair& pair, Attempt& attempt) const;

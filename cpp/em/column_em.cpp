@@ -16,22 +16,10 @@ constexpr double kInitialMaxLength = 4, kGrowth = 4;
 Mixture without_smallest(const Mixture& mixture) {
     Indices indices = by_weight(mixture);
     if (indices.size() > 1) indices.pop_back();
-    return taken(mixture, indices);
+    return select_components(mixture, indices);
 }
 
 }  // namespace
-
-Mixture taken(const Mixture& mixture, const Indices& indices) {
-    const auto n = static_cast<Index>(indices.size());
-    Mixture result;
-    result.weights = result.means = result.covariances = result.factors = result.log_abs_det = zeros(n);
-    for (std::size_t i = 0; i < indices.size(); ++i) {
-        result.weights[i] = mixture.weights[indices[i]];
-        result.means[i] = mixture.means[indices[i]];
-        result.covariances[i] = mixture.covariances[indices[i]];
-    }
-    return result;
-}
 
 Indices by_weight(const Mixture& mixture, const std::vector<bool>& is_left_out) {
     Indices indices;

@@ -17,9 +17,6 @@ struct State {  // a mixture, the same mixture after one more EM step, and the l
 
 inline Index size(const Mixture& mixture) { return static_cast<Index>(mixture.weights.size()); }
 
-// Returns a mixture of the components with the given indices.
-Mixture taken(const Mixture& mixture, const Indices& indices);
-
 // Returns the components in descending order of their weights.
 Indices by_weight(const Mixture& mixture, const std::vector<bool>& is_left_out = {});
 

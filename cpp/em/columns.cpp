@@ -87,7 +87,7 @@ private:
         // Components are sorted, because with a stick-breaking prior, the lower bound is higher if the components are
         // in descending order of their weights.
         if (!std::is_sorted(order.begin(), order.end())) {
-            std::optional<State> ordered = em_.judge(taken(state.model, order));
+            std::optional<State> ordered = em_.judge(select_components(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
         }
         return state;
@@ -119,7 +119,7 @@ private:
         Indices all(model.weights.size());
         std::iota(all.begin(), all.end(), Index{0});
         all.push_back(k);
-        model = taken(model, all);
+        model = select_components(model, all);
         const Index indices[] = {k, size(model) - 1};
         for (int i = 0; i < 2; ++i) {
             const double part = mass * parts->weights[i] / whole;
@@ -236,7 +236,7 @@ private:
             after.is_tried.push_back(is_tried[k]);
             after.parents.push_back(marked.parents[k]);
         }
-        std::optional<State> result = em_.judge(taken(model, retained));
+        std::optional<State> result = em_.judge(select_components(model, retained));
         if (!result || !(result->bound > state.bound - allowed)) return false;
         state = std::move(*result);
         marked = std::move(after);

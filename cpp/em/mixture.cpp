@@ -20,6 +20,19 @@ void Mixture::write(const MixtureView& to) const {
     std::copy(log_abs_det.begin(), log_abs_det.end(), to.log_abs_det);
 }
 
+Mixture select_components(const Mixture& mixture, const Indices& indices) {
+    Mixture result;
+    for (const auto field :
+         {&Mixture::weights, &Mixture::means, &Mixture::covariances, &Mixture::factors, &Mixture::log_abs_det}) {
+        const Values& from = mixture.*field;
+        const auto size = static_cast<Index>(from.size() / mixture.weights.size());
+        for (const Index k : indices) {
+            (result.*field).insert((result.*field).end(), from.begin() + k * size, from.begin() + (k + 1) * size);
+        }
+    }
+    return result;
+}
+
 Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixture& mixture, const Values& log_scale,
                 const RowsView& rows, Output output, const Execution& execution) {
     const auto n_components = static_cast<Index>(log_scale.size());

@@ -39,6 +39,10 @@ struct Mixture {  // a mixture that owns its memory
     void write(const MixtureView& to) const;
 };
 
+// Returns a mixture of the components with the given indices, whose weights stay the same. `mixture` must have neither
+// a shared covariance nor a noise component.
+Mixture select_components(const Mixture& mixture, const Indices& indices);
+
 // Returns the covariance of component k in compact form, which may be a covariance of all components.
 inline const double* covariance(const Algebra& algebra, Index d, const Mixture& mixture, Index k) {
     return mixture.covariances.data() + (algebra.is_shared() ? 0 : k * algebra.size(d));

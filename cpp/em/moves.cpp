@@ -291,17 +291,9 @@ Part Moves::part_of(Indices components) const {
         part.responsibilities = responsibilities_.values;
         return part;
     }
-    const Index size = algebra_.size(d_);
     Part part{};
-    part.mixture = Mixture(algebra_, count, d_);
-    double weight = 0;
-    for (Index i = 0; i < count; ++i) {
-        const Index k = components[i];
-        weight += mixture_.weights[k];
-        part.mixture.weights[i] = mixture_.weights[k];
-        std::copy_n(mixture_.means.begin() + k * d_, d_, part.mixture.means.begin() + i * d_);
-        std::copy_n(mixture_.covariances.begin() + k * size, size, part.mixture.covariances.begin() + i * size);
-    }
+    part.mixture = select_components(mixture_, components);
+    const double weight = sum(part.mixture.weights.data(), count);
     for (double& each : part.mixture.weights) each /= weight;
 
     std::vector<char> is_there(n_rows_);

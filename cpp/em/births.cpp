@@ -117,12 +117,9 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
     Group offsets = group;
     group.each_value(
         [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
-    EmView task{};
-    task.rows = plain_rows(offsets.rows.data(), group.n_rows, d);
-    task.row_weight = {group.weight.data(), 1};
-    task.algebra = algebra_of_pair(true);
+    const EmView em = view_group({group.n_rows, d, offsets.rows.data(), group.weight.data()}, true);
     Values centre = zeros(d), second = zeros(d * d), spectrum = zeros(d), axes = zeros(d * d);
-    if (!sum_all(kernels, task, execution, centre.data(), second.data())) return {};
+    if (!sum_all(kernels, em, execution, centre.data(), second.data())) return {};
     principal_axes(kernels, 1, d, second.data(), execution.interrupt.listener(), spectrum.data(), axes.data());
     Group projected{group.n_rows, n_axes, zeros(group.n_rows * n_axes), group.weight};
     offsets.each_value([&](Index row, Index j, double value) {
@@ -314,11 +311,8 @@ private:
             Values weight = split.projected.weight, second = zeros(is_full ? d * d : d);
             for (Index row = 0; row < n_rows; ++row) weight[row] *= half == 0 ? first[row] : 1 - first[row];
             const double mass = pair.weights[half] = sum(weight.data(), n_rows);
-            EmView task{};
-            task.rows = plain_rows(group.rows.data(), n_rows, d);
-            task.row_weight = {weight.data(), 1};
-            task.algebra = algebra_of_pair(is_full);
-            if (!sum_all(kernels_, task, execution_, &pair.means[half * d], second.data())) return std::nullopt;
+            const EmView em = view_group({n_rows, d, group.rows.data(), weight.data()}, is_full);
+            if (!sum_all(kernels_, em, execution_, &pair.means[half * d], second.data())) return std::nullopt;
             for (double& value : second) value /= mass;
             if (second_ == Second::trace) second = {sum(second.data(), d) / static_cast<double>(d)};
             pair.covariances.insert(pair.covariances.end(), second.begin(), second.end());

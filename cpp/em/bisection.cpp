@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "families/axes.hpp"
@@ -16,6 +15,10 @@ constexpr double kMixed = 0.05;       // initial responsibility of each half for
 constexpr double kShortestCut = 0.2;  // minimum fraction of the weight on each side of a random cut
 // smallest variance along an axis, as a fraction of the largest variance and of the squared unit
 constexpr double kFlattest = 1e-12;
+// ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
+constexpr double kRidge = 1e-9;
+
+Algebra algebra_of_pair(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
 // Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
@@ -98,23 +101,24 @@ double one_component_log_likelihood(const KernelTable& kernels, const GroupView&
     return -0.5 * (total + sum(logarithms.data(), d)) - static_cast<double>(d) * (0.5 * kLog2Pi);
 }
 
-}  // namespace
-
-double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture, double least) {
-    EmView task{};
-    task.rows = plain_rows(group.rows, group.n_rows, group.n_features);
-    task.row_weight = {group.weight, 1};
-    task.algebra = algebra;
+// Runs EM with two components on whitened rows, which are initialised from a division of the rows into two halves:
+// `is_second(row)` is true for the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half
+// falls below `least`.
+template <class IsSecond>
+double end_of_em(const KernelTable& kernels, const GroupView& group, bool is_full, double least, IsSecond&& is_second,
+                 const Execution& execution, Mixture& mixture) {
+    const Values ridge(group.n_features, kRidge);
+    EmView task = view_group(group, is_full);
     task.total_weight = 1;
     task.n_components = 2;
-    task.ridge = ridge;
+    task.ridge = ridge.data();
     task.limits = {least, 0, kInfinity, kInfinity};
     task.tolerance = -1;  // a negative tolerance is never reached, so that all kSteps steps run
     task.max_steps = kSteps;
     Values fractions, history;
-    fractions.reserve(2 * is_second.size());
-    for (const bool is_in_second : is_second) {
+    fractions.reserve(2 * group.n_rows);
+    for (Index row = 0; row < group.n_rows; ++row) {
+        const bool is_in_second = is_second(row);
         fractions.push_back(is_in_second ? kMixed : 1 - kMixed);
         fractions.push_back(is_in_second ? 1 - kMixed : kMixed);
     }
@@ -125,16 +129,22 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     return history.back();
 }
 
+}  // namespace
+
+EmView view_group(const GroupView& group, bool is_full) {
+    EmView em{};
+    em.rows = plain_rows(group.rows, group.n_rows, group.n_features);
+    em.row_weight = {group.weight, 1};
+    em.algebra = algebra_of_pair(is_full);
+    return em;
+}
+
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
                  const Cuts& cuts, const Execution& execution) {
     const Index n = group.n_rows, d = group.n_features;
-    const Algebra algebra = algebra_of_pair(is_full);
-    Bisection bisection{-kInfinity, is_full, zeros(d), zeros(algebra.size(d)), {}};
-    EmView task{};
-    task.rows = plain_rows(group.rows, n, d);
-    task.row_weight = {group.weight, 1};
-    task.algebra = algebra;
-    if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
+    const EmView em = view_group(group, is_full);
+    Bisection bisection{-kInfinity, is_full, zeros(d), zeros(em.algebra.size(d)), {}};
+    if (!sum_all(kernels, em, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
     // Two nested loops visit all values, because a single loop would spend half of the time on divisions that compute
     // the row index.
@@ -147,7 +157,6 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const Listener listener = execution.interrupt.listener();
     const Index longest = convert_to_whitening(kernels, is_full, d, units, bisection.whitening, listener);
     Values rows = whitened(bisection, group.rows, n), means = zeros(d);
-    const Values ridge(d, kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
     // Subtract the remaining mean, so that a constant feature becomes zero up to rounding.
     each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
@@ -165,11 +174,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     }
     const GroupView white{n, d, rows.data(), group.weight};
     const auto try_cut = [&](auto&& is_second) {
-        Mixture pair(algebra, 2, d);
-        std::vector<bool> side(n);
-        for (Index row = 0; row < n; ++row) side[row] = is_second(row);
-        const double log_likelihood =
-            end_of_em(kernels, white, algebra, ridge.data(), side, execution, pair, cuts.least_weight);
+        Mixture pair(em.algebra, 2, d);
+        const double log_likelihood = end_of_em(kernels, white, is_full, cuts.least_weight, is_second, execution, pair);
         if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(pair);
     };
     const bool is_random = cuts.random != nullptr;

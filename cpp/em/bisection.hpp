@@ -1,27 +1,22 @@
 // Splits a component into two halves by running EM with two components on the rows of this component. The rows are
 // whitened first, so that the initial cuts between the halves do not depend on the scale and shape of the component.
 #pragma once
-#include <vector>
-
 #include "run_em.hpp"
 
 namespace gaussmix {
 
-// ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
-constexpr double kRidge = 1e-9;
 constexpr double kMinSplitWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
 // minimum scale of a feature, relative to the largest absolute value of this feature
 constexpr double kResolved = 0x1p-26;
 
-inline Algebra algebra_of_pair(bool is_full) {
-    return {Across::own, Across::own, is_full ? Across::own : Across::nothing};
-}
-
 struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;
     const double* rows;
-    const double* weight;  // weights of the rows, (n_rows,), which sum to 1
+    const double* weight;  // weights of the rows, (n_rows,)
 };
+
+// Returns a task for the moments of the rows, or for EM of the two halves. The caller sets the other fields.
+EmView view_group(const GroupView& group, bool is_full);
 
 struct Bisection {
     // gain in log-likelihood of the two halves over a single component, in nats per unit of weight; -inf if a half has
@@ -35,13 +30,6 @@ struct Bisection {
     Mixture mixture;  // two components, fitted to the whitened rows; empty if `gain` is -inf
 };
 
-// Runs EM with two components, which are initialised from a division of the rows into two halves. `is_second`,
-// (n_rows,), is true for the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half falls
-// below `least`.
-double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
-                 const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
-                 double least = kMinSplitWeight);
-
 struct Cuts {
     // (1 + n_features,), random numbers in [0, 1): the first number decides the position of a random cut, and the other
     // numbers decide the direction of this cut. If `random` is null, the random cut and the cut across the longest axis
@@ -54,9 +42,9 @@ struct Cuts {
     double least_weight = kMinSplitWeight;
 };
 
-// Splits a group of rows into two halves, once for each initial cut, and returns the split with the highest
-// log-likelihood. Each feature is divided by its element of `scale`, (n_features,), before the lengths of the group's
-// axes are compared.
+// Splits a group of rows, whose weights sum to 1, into two halves, once for each initial cut, and returns the split
+// with the highest log-likelihood. Each feature is divided by its element of `scale`, (n_features,), before the lengths
+// of the group's axes are compared.
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
                  const Cuts& cuts, const Execution& execution);
 

@@ -19,9 +19,7 @@ Mixture copied_mixture(const Algebra& algebra, const Contiguous<double, 1>& weig
     Mixture mixture(algebra, static_cast<Index>(weights.size()), static_cast<Index>(means.shape(1)));
     require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
             "means must have shape (n_components, n_features), and covariances must be of the algebra's size");
-    std::copy_n(weights.data(), weights.size(), mixture.weights.begin());
-    std::copy_n(means.data(), means.size(), mixture.means.begin());
-    std::copy_n(covariances.data(), covariances.size(), mixture.covariances.begin());
+    mixture.read(weights.data(), means.data(), covariances.data());
     return mixture;
 }
 

@@ -32,7 +32,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     const SearchView settings = view_search(packed_search, task.n_components);
     const Written written(task, weights, means, covariances);
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
-    mixture.read(written.view);
+    mixture.read(weights.data(), means.data(), covariances.data());
     bool is_stopped = false, has_result = false;
     // Kernels call this function, and no C++ exception may pass through a kernel. Python's C API leaves an exception
     // pending instead.

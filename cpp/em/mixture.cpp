@@ -6,10 +6,10 @@
 
 namespace gaussmix {
 
-void Mixture::read(const MixtureView& from) {
-    std::copy_n(from.weights, weights.size(), weights.begin());
-    std::copy_n(from.means, means.size(), means.begin());
-    std::copy_n(from.covariances, covariances.size(), covariances.begin());
+void Mixture::read(const double* from_weights, const double* from_means, const double* from_covariances) {
+    std::copy_n(from_weights, weights.size(), weights.begin());
+    std::copy_n(from_means, means.size(), means.begin());
+    std::copy_n(from_covariances, covariances.size(), covariances.begin());
 }
 
 void Mixture::write(const MixtureView& to) const {

@@ -35,7 +35,7 @@ struct Mixture {  // a mixture that owns its memory
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
     }
-    void read(const MixtureView& from);  // reads all arrays except `factors` and `log_abs_det`
+    void read(const double* from_weights, const double* from_means, const double* from_covariances);
     void write(const MixtureView& to) const;
 };
 

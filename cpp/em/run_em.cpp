@@ -54,7 +54,7 @@ public:
 
     Mixture state(const MixtureView& mixture) const {
         Mixture result(task_.algebra, task_.n_components, task_.rows.n_features, task_.has_noise());
-        result.read(mixture);
+        result.read(mixture.weights, mixture.means, mixture.covariances);
         return result;
     }
 

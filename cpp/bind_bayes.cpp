@@ -26,28 +26,17 @@ Mixture copied_mixture(const Algebra& algebra, const Contiguous<double, 1>& weig
 // Results for one column: the mean lower bound per row, and the weights, means and covariances of the mixture.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
-ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
+ColumnResult bound_improve_column(const Target& target, const Rows& rows, const RowWeight& row_weight,
                                   const Letters& letters, const Contiguous<double, 1>& weights,
                                   const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                   const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
                                   Index max_steps, double seconds, double min_step_gain, Index max_components,
                                   const Contiguous<double, 1>& uniform, const PackedPrior& prior, int n_threads) {
     ColumnView task{};
-    EmView& em = task.em;
-    em.rows = view_rows(rows, {});
-    require(em.rows.n_features == 1 && !em.rows.is_float32 && em.rows.row_stride == 1,
-            "rows must be float64 of one feature, in C order");
-    require(row_weight.size() == static_cast<std::size_t>(em.rows.n_rows), "row_weight must have shape (n_rows,)");
-    em.row_weight = {row_weight.data(), 1};
-    em.total_weight = sum_in_pairs(row_weight.data(), em.rows.n_rows);
-    em.algebra = to_algebra(letters);
-    require(em.algebra.volume == Across::own && em.algebra.shape != Across::equal &&
-                em.algebra.orientation != Across::equal,
-            "components must have variances of their own");
-    require(weights.size() > 0 && means.shape(1) == 1, "the mixture must have components of one feature");
-    require(ridge.size() == 1 && uniform.size() > 0 && max_steps > 0, "ridge, uniform or max_steps is missing");
-    em.ridge = ridge.data();
-    em.limits = to_limits(limits);
+    EmView& em = task.em = view_weighted_em(rows, row_weight, letters, weights.size(), ridge, limits);
+    require(em.algebra.is_free(), "components must have variances of their own");
+    require(em.rows.n_features == 1 && means.shape(1) == 1, "rows and means must have one feature");
+    require(uniform.size() > 0 && max_steps > 0, "uniform or max_steps is missing");
     em.tolerance = tolerance;
     em.max_steps = max_steps;
     em.seconds = seconds;

@@ -33,7 +33,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
                       const std::optional<PackedPrior>& prior, const Incompleteness& incompleteness,
                       const Prior& log_prior, const PriorIndices& prior_indices, int n_threads,
                       double log_noise_volume) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits, log_noise_volume);
+    EmView task = view_em(rows, row_weight, letters, weights.size(), ridge, limits, log_noise_volume);
     task.is_incomplete = std::get<0>(incompleteness);
     require(!task.has_noise() || !(prior || task.is_incomplete), kNoiseAlone);
     task.error = view_incompleteness(incompleteness, task.rows);

@@ -21,12 +21,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
                           const Writable<double, 1>& covariances, const Contiguous<double, 1>& ridge,
                           const LimitValues& limits, const Maybe<1>& unit, const PackedSearch& packed_search,
                           Index n_steps, const nb::typed<nb::callable, bool()>& should_stop, int n_threads) {
-    EmView task = view_em(rows, row_weight, letters, weights, ridge, limits);
-    const RowsView& view = task.rows;
-    require(!view.is_float32 && view.row_stride == view.n_features && view.column_stride == 1,
-            "rows must be float64, in C order");
-    require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
-    task.total_weight = sum_in_pairs(task.row_weight.data, view.n_rows);
+    EmView task = view_weighted_em(rows, row_weight, letters, weights.size(), ridge, limits);
     require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
     task.unit = unit ? unit->data() : nullptr;
     const SearchView settings = view_search(packed_search, task.n_components);

@@ -40,20 +40,30 @@ Limits to_limits(const LimitValues& limits) {
     return std::apply([](auto... each) { return Limits{each...}; }, limits);
 }
 
-EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_noise_volume) {
+EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters, std::size_t n_weights,
+               const Contiguous<double, 1>& ridge, const LimitValues& limits, double log_noise_volume) {
     EmView task{};
     task.log_noise_volume = log_noise_volume;
     task.rows = view_rows(rows, {});
     task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
     task.algebra = to_algebra(letters);
-    task.n_components = static_cast<Index>(weights.size()) - task.has_noise();
+    task.n_components = static_cast<Index>(n_weights) - task.has_noise();
     require(task.n_components > 0, "n_components is 0");
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(ridge.size() == features, "ridge must have shape (n_features,)");
     task.ridge = ridge.data();
     task.limits = to_limits(limits);
+    return task;
+}
+
+EmView view_weighted_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters, std::size_t n_weights,
+                        const Contiguous<double, 1>& ridge, const LimitValues& limits) {
+    EmView task = view_em(rows, row_weight, letters, n_weights, ridge, limits);
+    const RowsView& view = task.rows;
+    require(!view.is_float32 && view.row_stride == view.n_features && (view.column_stride == 1 || view.n_features == 1),
+            "rows must be float64, in C order");
+    require(row_weight && task.row_weight.stride == 1, "row_weight must have shape (n_rows,), in C order");
+    task.total_weight = sum_in_pairs(task.row_weight.data, view.n_rows);
     return task;
 }
 

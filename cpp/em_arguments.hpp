@@ -18,9 +18,13 @@ using LimitValues = std::tuple<double, double, double, double>;
 
 Limits to_limits(const LimitValues& limits);
 
-EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
-               const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge, const LimitValues& limits,
-               double log_noise_volume = kInfinity);
+// `n_weights` is the number of weights of the mixture, including the weight of a noise component.
+EmView view_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters, std::size_t n_weights,
+               const Contiguous<double, 1>& ridge, const LimitValues& limits, double log_noise_volume = kInfinity);
+
+// Checks that rows are float64, in C order and weighted, and also sets `total_weight`.
+EmView view_weighted_em(const Rows& rows, const RowWeight& row_weight, const Letters& letters, std::size_t n_weights,
+                        const Contiguous<double, 1>& ridge, const LimitValues& limits);
 
 // A mixture whose arrays are changed in place, with new arrays for the whitening factors of the covariances.
 struct Written {

@@ -242,7 +242,7 @@ class Target:
     def improve_column(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],
-        row_weight: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64] | None,
         algebra: tuple[int, int, int],
         weights: numpy.typing.NDArray[numpy.float64],
         means: numpy.typing.NDArray[numpy.float64],

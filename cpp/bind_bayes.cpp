@@ -31,7 +31,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
                                   const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                   const Contiguous<double, 1>& ridge, const LimitValues& limits, double tolerance,
                                   Index max_steps, double seconds, double min_step_gain, Index max_components,
-                                  const Contiguous<double, 1>& uniform, const PackedPrior& prior, int n_threads) {
+                                  const Contiguous<double, 1>& uniform, const PackedPrior& prior) {
     ColumnView task{};
     EmView& em = task.em = view_weighted_em(rows, row_weight, letters, weights.size(), ridge, limits);
     require(em.algebra.is_free(), "components must have variances of their own");
@@ -47,7 +47,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     task.random = {uniform.data(), static_cast<Index>(uniform.size())};
     Mixture mixture = copied_mixture(em.algebra, weights, means, covariances);
     double objective = 0;
-    without_gil(n_threads, [&](const Execution& execution) {
+    without_gil(1, [&](const Execution& execution) {
         return improve_column(*target.kernels, task, execution, mixture, objective);
     });
     NewArray<double> means_out({mixture.means.size(), 1});
@@ -152,7 +152,7 @@ void bind_bayes(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a,
-             "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
+             "min_step_gain"_a, "max_components"_a, "uniform"_a, "prior"_a,
              "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
         .def("find_merges", bound_find_merges, "algebra"_a, "weights"_a, "means"_a, "covariances"_a, "prior"_a,
              "Find merges of variational Bayes, none if a covariance is singular: (pairs, limits of gains, means, "

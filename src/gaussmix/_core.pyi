@@ -270,7 +270,6 @@ class Target:
             bool,
             bool,
         ],
-        n_threads: int,
     ) -> tuple[
         float,
         numpy.typing.NDArray[numpy.float64],

@@ -277,7 +277,7 @@ class BirthMergeMoves:
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
         bound, weights, means, covariances = target.improve_column(
             sample.rows, sample.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
-            MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior, 1,
+            MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior,
         )  # fmt: skip
         if not np.isfinite(bound):
             return None

@@ -121,7 +121,7 @@ SplitsResult bound_split_components(const Target& target, const Contiguous<doubl
     require(d > 0 && scale.size() == rows.shape(1), "scale must have shape (n_features,)");
     require(uniform.shape(0) == components.size() && static_cast<Index>(uniform.shape(1)) == n_cut_draws(d),
             "uniform must have shape (n_components, 3 * (1 + n_features))");
-    const SampleView sample{n_rows, d, rows.data(), weight.data(), is_complete.data(), scale.data()};
+    const SampleView sample{d, rows.data(), weight.data(), is_complete.data(), scale.data()};
     const Algebra algebra = to_algebra(letters);
     std::vector<std::int64_t> split;
     Mixture pairs;

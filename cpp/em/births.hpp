@@ -12,7 +12,7 @@ constexpr Index kMinRowsSplit = 2;  // minimum number of distinct rows of a comp
 constexpr double kMinTailWeight = 1e-9;
 
 struct SampleView {  // distinct rows of a sample
-    Index n_rows, n_features;
+    Index n_features;
     const double* rows;       // (n_rows, n_features), C-contiguous; means of features replace missing values
     const double* weight;     // (n_rows,)
     const bool* is_complete;  // whether a row has no missing value, (n_rows,); null if all rows are complete

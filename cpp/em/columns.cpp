@@ -41,8 +41,7 @@ public:
           execution_(execution),
           em_(kernels, task, execution),
           scale_(std::sqrt(variance_of_rows())),
-          sample_{task.em.rows.n_rows,     1,       static_cast<const double*>(task.em.rows.data),
-                  task.em.row_weight.data, nullptr, &scale_},
+          sample_{1, static_cast<const double*>(task.em.rows.data), task.em.row_weight.data, nullptr, &scale_},
           random_(task.random) {}
 
     // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or the time limit is

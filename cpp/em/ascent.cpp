@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "moves.hpp"
@@ -78,7 +79,7 @@ public:
             if (result.empty()) break;
             bool helps = accept(result);  // tries all moves together, and then one after the other
             for (std::size_t i = 0; i < result.size() && result.size() > 1 && !helps; ++i) {
-                helps = accept({result[i]});
+                helps = accept({&result[i], 1});
             }
             if (!helps) break;
         }
@@ -195,7 +196,7 @@ private:
     // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
     // with these moves raises the log-likelihood by more than the required gain, and if the moves do not increase the
     // number of unsound components (see `count_unsound`).
-    bool accept(const std::vector<Candidate>& result) {
+    bool accept(std::span<const Candidate> result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = log_likelihood_ + acceptance_.min_move_gain;

@@ -76,14 +76,17 @@ Indices thin(const Indices& indices, Index limit) {
     return result;
 }
 
-Group selected(const Group& group, const Indices& indices) {
-    Group result{static_cast<Index>(indices.size()), group.n_features, {}, {}};
+Group selected(const double* rows, const double* weight, Index d, const Indices& indices) {
+    Group result{static_cast<Index>(indices.size()), d, {}, {}};
     for (const Index row : indices) {
-        const auto begin = group.rows.begin() + row * group.n_features;
-        result.rows.insert(result.rows.end(), begin, begin + group.n_features);
-        result.weight.push_back(group.weight[row]);
+        result.rows.insert(result.rows.end(), rows + row * d, rows + (row + 1) * d);
+        result.weight.push_back(weight[row]);
     }
     return result;
+}
+
+Group selected(const Group& group, const Indices& indices) {
+    return selected(group.rows.data(), group.weight.data(), group.n_features, indices);
 }
 
 Group alternate_rows(const Group& group, Index first) {
@@ -118,9 +121,9 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
     group.each_value(
         [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
     const EmView em = view_group({group.n_rows, d, offsets.rows.data(), group.weight.data()}, true);
-    Values centre = zeros(d), second = zeros(d * d), spectrum = zeros(d), axes = zeros(d * d);
+    Values centre = zeros(d), second = zeros(d * d);
     if (!sum_all(kernels, em, execution, centre.data(), second.data())) return {};
-    principal_axes(kernels, 1, d, second.data(), execution.interrupt.listener(), spectrum.data(), axes.data());
+    const Values axes = own_axes(kernels, {1, d, second.data(), nullptr}, execution.interrupt.listener()).axes;
     Group projected{group.n_rows, n_axes, zeros(group.n_rows * n_axes), group.weight};
     offsets.each_value([&](Index row, Index j, double value) {
         for (Index axis = 0; axis < n_axes; ++axis) projected.rows[row * n_axes + axis] += value * axes[j * d + axis];
@@ -189,13 +192,7 @@ private:
     bool is_complete(Index row) const { return sample_.is_complete == nullptr || sample_.is_complete[row]; }
 
     Group gathered(const Indices& indices) const {
-        const Index d = sample_.n_features;
-        Group group{static_cast<Index>(indices.size()), d, {}, {}};
-        for (const Index row : indices) {
-            group.rows.insert(group.rows.end(), sample_.rows + row * d, sample_.rows + (row + 1) * d);
-            group.weight.push_back(sample_.weight[row]);
-        }
-        return group;
+        return selected(sample_.rows, sample_.weight, sample_.n_features, indices);
     }
 
     // Checks whether no complete row has the weight of many rows. Incomplete rows are not checked.

@@ -22,7 +22,6 @@ bool LimitChecks::is_accurate(const Mixture& mixture, const double* anchor) {
 }
 
 bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
-    const Index size = algebra_.size(d_), stride = algebra_.variance_stride(d_);
     for (Index j = 0; j < d_; ++j) {
         if (task_.ridge[j] != 0) continue;
         double shared = 0;
@@ -30,9 +29,9 @@ bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
             const double deviation = task_.limits.mean_rounding * mixture.means[k * d_ + j],
                          limit = deviation * deviation;
             shared += mixture.weights[k] * limit;
-            if (!algebra_.is_shared() && mixture.covariances[k * size + j * stride] <= limit) return true;
+            if (!algebra_.is_shared() && variance(algebra_, d_, mixture, k, j) <= limit) return true;
         }
-        if (algebra_.is_shared() && mixture.covariances[j * stride] <= shared) return true;
+        if (algebra_.is_shared() && variance(algebra_, d_, mixture, 0, j) <= shared) return true;
     }
     return false;
 }

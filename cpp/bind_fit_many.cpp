@@ -115,7 +115,7 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     settings.seconds = seconds;
     if (search) {
         require(settings.uniform_draws != nullptr && max_steps > 0, "a search must go with k-means and steps");
-        settings.search = view_search(*search, n_components);
+        settings.search = view_search(*search);
         require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
                 "uniform_draws of a search must have a row for each start of the fit");
     }

@@ -24,7 +24,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     EmView task = view_weighted_em(rows, row_weight, letters, weights.size(), ridge, limits);
     require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
     task.unit = unit ? unit->data() : nullptr;
-    const SearchView settings = view_search(packed_search, task.n_components);
+    const SearchView settings = view_search(packed_search);
     const Written written(task, weights, means, covariances);
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(weights.data(), means.data(), covariances.data());

@@ -103,7 +103,7 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
                       rows.n_rows);
 }
 
-SearchView view_search(const PackedSearch& packed_search, Index n_components) {
+SearchView view_search(const PackedSearch& packed_search) {
     require(std::get<0>(packed_search).size() > 0, "uniform_draws must have numbers");
     const auto join = [](const auto& uniform_draws, const auto& kmeans, const Stop& initial, const Stop& refinement,
                          const Stop& last, const Acceptance& acceptance, auto... rest) {
@@ -118,7 +118,7 @@ SearchView view_search(const PackedSearch& packed_search, Index n_components) {
                           rest...};
     };
     const SearchView view = std::apply(join, packed_search);
-    require(n_components > 0 && view.kmeans.n_candidates > 0, "n_components or n_candidates is 0");
+    require(view.kmeans.n_candidates > 0, "n_candidates is 0");
     require(std::min({view.first_rows, view.second_rows, view.kmeans_rows}) > 0, "a search must have rows");
     return view;
 }

@@ -55,6 +55,6 @@ using PackedSearch =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
                Index, Index, Index, Index, Index, Index, Index, double, double, Index, double, double, Index, Index>;
 
-SearchView view_search(const PackedSearch& packed_search, Index n_components);
+SearchView view_search(const PackedSearch& packed_search);
 
 }  // namespace gaussmix

@@ -143,11 +143,11 @@ PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const 
     return view;
 }
 
-ErrorView view_error(const Error& error, const Shape& shape, Index n_rows) {
+ErrorView view_error(const Error& error, const RowsView& rows) {
     if (!error) return {};
-    const Index d = shape.n_features;
+    const Index d = rows.n_features;
     const bool is_full = error->ndim() == 3;
-    require((is_full || error->ndim() == 2) && extent(*error, 0) == n_rows && extent(*error, 1) == d &&
+    require((is_full || error->ndim() == 2) && extent(*error, 0) == rows.n_rows && extent(*error, 1) == d &&
                 (!is_full || extent(*error, 2) == d),
             is_full ? "error covariances must have shape (n_rows, n_features, n_features)"
                     : "error variances must have shape (n_rows, n_features)");

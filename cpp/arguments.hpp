@@ -47,7 +47,7 @@ Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const M
 
 RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
 RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
-ErrorView view_error(const Error& error, const Shape& shape, Index n_rows);
+ErrorView view_error(const Error& error, const RowsView& rows);
 PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows);
 AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows);
 

@@ -36,7 +36,7 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
                 static_cast<Index>(factors.shape(2)) == d,
             "factors must have shape (n_components, n_features, n_features)");
     task.prior = view_prior(log_prior, indices, task.shape, task.rows.n_rows);
-    task.error = view_error(error, task.shape, task.rows.n_rows);
+    task.error = view_error(error, task.rows);
     ParametersView parameters{log_weight.data(), means.data(), factors.data(), means.data()};
     parameters.log_noise_density = log_noise_density;
     return {task, parameters};

@@ -99,8 +99,7 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
     const auto& [is_incomplete, error] = incompleteness;
     require(is_incomplete || !error, "rows with errors must be marked as incomplete");
-    return view_error(error, {1, rows.n_features, FactorShape::triangular, false, Rule::soft, Second::none},
-                      rows.n_rows);
+    return view_error(error, rows);
 }
 
 SearchView view_search(const PackedSearch& packed_search) {

@@ -281,9 +281,13 @@ private:
         std::stable_sort(order.begin(), order.end(),
                          [&](Index a, Index b) { return distance[a] * rows.weight[a] < distance[b] * rows.weight[b]; });
         const auto end_of_nearby = order.end() - std::min(n_rows, kFarthestRows);
-        const Group nearby = selected(rows, {order.begin(), end_of_nearby});
-        Indices used = thin({order.begin(), end_of_nearby}, kMaxOtherRows);
-        const double factor = nearby.n_rows == 0 ? 1 : nearby.total() / selected(rows, used).total();
+        const auto total = [&](const Indices& some) {
+            return std::accumulate(some.begin(), some.end(), 0.0,
+                                   [&](double sum, Index row) { return sum + rows.weight[row]; });
+        };
+        const Indices nearby(order.begin(), end_of_nearby);
+        Indices used = thin(nearby, kMaxOtherRows);
+        const double factor = nearby.empty() ? 1 : total(nearby) / total(used);
         const auto n_nearby = static_cast<Index>(used.size());
         used.insert(used.end(), end_of_nearby, order.end());
         Split split{{}, selected(rows, used), {}};

@@ -54,8 +54,10 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
         for (Index i = 0; i < n_components_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
         means = origin_means_.data();
     }
-    ParametersView parameters{log_scale_.data(), means, has_one_matrix ? mixture.factors.data() : one_each(mixture),
-                              has_one_matrix ? nullptr : anchor};
+    ParametersView parameters{
+        log_scale_.data(), means,
+        has_one_matrix ? mixture.factors.data() : factor_of_each(algebra_, mixture, n_components_, repeated_),
+        has_one_matrix ? nullptr : anchor};
     if (task_.has_noise()) parameters.log_noise_density = log_scale_.back() - task_.log_noise_volume;
     return gaussmix::step(kernels_, step_task, parameters, execution_, moments.view());
 }
@@ -91,22 +93,14 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
 
 // Returns triangular whitening factors, one for each component.
 const double* EStep::triangles(const Mixture& mixture) {
-    if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
+    if (algebra_.factor_shape() == FactorShape::triangular)
+        return factor_of_each(algebra_, mixture, n_components_, repeated_);
     repeated_.assign(n_components_ * d_ * d_, 0.0);
     const Index size = algebra_.size(d_);
     for (Index k = 0; k < n_components_; ++k) {
         const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * size);
         for (Index j = 0; j < d_; ++j) repeated_[(k * d_ + j) * d_ + j] = factor[size == 1 ? 0 : j];
     }
-    return repeated_.data();
-}
-
-// Returns whitening factors, one for each component.
-const double* EStep::one_each(const Mixture& mixture) {
-    if (!algebra_.is_shared()) return mixture.factors.data();
-    const Index size = algebra_.size(d_);
-    repeated_.resize(n_components_ * size);
-    for (Index i = 0; i < n_components_ * size; ++i) repeated_[i] = mixture.factors[i % size];
     return repeated_.data();
 }
 

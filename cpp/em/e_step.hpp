@@ -26,7 +26,6 @@ public:
 private:
     bool expect_true_rows(const Mixture& mixture, const MomentsView& out);
     const double* triangles(const Mixture& mixture);
-    const double* one_each(const Mixture& mixture);
 
     const KernelTable& kernels_;
     const EmView& task_;

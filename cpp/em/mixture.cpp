@@ -33,18 +33,25 @@ Mixture select_components(const Mixture& mixture, const Indices& indices) {
     return result;
 }
 
+const double* factor_of_each(const Algebra& algebra, const Mixture& mixture, Index n_components, Values& memory) {
+    if (!algebra.is_shared()) return mixture.factors.data();
+    memory.clear();
+    for (Index k = 0; k < n_components; ++k) {
+        memory.insert(memory.end(), mixture.factors.begin(), mixture.factors.end());
+    }
+    return memory.data();
+}
+
 Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixture& mixture, const Values& log_scale,
                 const RowsView& rows, Output output, const Execution& execution) {
     const auto n_components = static_cast<Index>(log_scale.size());
     const Index n_each = output == Output::log_density                        ? 1
                          : output == Output::responsibilities_and_log_density ? n_components + 1
                                                                               : n_components;
-    Values factors = mixture.factors, result = zeros(rows.n_rows * n_each);
-    for (Index k = 1; k < n_components && algebra.is_shared(); ++k) {  // one factor for each component
-        factors.insert(factors.end(), mixture.factors.begin(), mixture.factors.end());
-    }
+    Values result = zeros(rows.n_rows * n_each), memory;
     const Shape shape{n_components, rows.n_features, algebra.factor_shape(), false, Rule::soft, Second::none};
-    const ParametersView parameters{log_scale.data(), mixture.means.data(), factors.data(), nullptr};
+    const double* factors = factor_of_each(algebra, mixture, n_components, memory);
+    const ParametersView parameters{log_scale.data(), mixture.means.data(), factors, nullptr};
     if (!evaluate(kernels, shape, rows, parameters, output, execution, result.data())) return {};
     return result;
 }

@@ -122,11 +122,10 @@ AssignmentView view_assignment(const Assignment& assignment, const Shape& shape,
     return {nullptr, table.data(), table.stride(0), table.stride(1)};
 }
 
-PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows) {
+PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, Index n_components, Index n_rows) {
     if (!log_prior) return {};
-    require(shape.rule != Rule::assignment, "log_prior goes with rules 0 and 1 (soft, hard)");
     const Index n_priors = extent(*log_prior, 0), n_columns = extent(*log_prior, 1);
-    require(n_columns == shape.n_components || n_columns == shape.n_components + 1,
+    require(n_columns == n_components || n_columns == n_components + 1,
             "log_prior must have a column for each component, and perhaps one for noise");
     require((indices ? extent(*indices, 0) : n_priors) == n_rows, "log_prior or prior_indices must have n_rows rows");
     const PriorView view{log_prior->data(),

@@ -48,7 +48,7 @@ Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const M
 RowsView view_rows(const Rows& rows, const Maybe<1>& origin);
 RowWeightView view_row_weight(const RowWeight& weight, Index n_rows);
 ErrorView view_error(const Error& error, const RowsView& rows);
-PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows);
+PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, Index n_components, Index n_rows);
 AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows);
 
 // Checks the shapes of the means and of the whitening factors, and sets `shape.is_shared`.

@@ -39,7 +39,8 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
     parameters.log_noise_density = log_noise_density;
-    task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
+    require(!log_prior || shape.rule != Rule::assignment, "log_prior goes with rules 0 and 1 (soft, hard)");
+    task.prior = view_prior(log_prior, prior_indices, shape.n_components, task.rows.n_rows);
     // `view_order` checks the range of the row indices. The caller must make sure that each row index occurs once.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
@@ -93,7 +94,7 @@ std::tuple<Result<double>, Result<double>> bound_score_products(
     task.step.row_weight = view_row_weight(row_weight, task.step.rows.n_rows);
     ParametersView parameters = view_parameters(log_scale, means, factors, shape);
     parameters.log_noise_density = log_noise_density;
-    task.step.prior = view_prior(log_prior, prior_indices, shape, task.step.rows.n_rows);
+    task.step.prior = view_prior(log_prior, prior_indices, shape.n_components, task.step.rows.n_rows);
     task.step.rows.order = view_order(order, shape, task.step.rows.n_rows);
     task.second = to_second(second);
     require(task.second == Second::trace || task.second == Second::diagonal || task.second == Second::full,

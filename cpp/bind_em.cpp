@@ -37,9 +37,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     task.is_incomplete = std::get<0>(incompleteness);
     require(!task.has_noise() || !(prior || task.is_incomplete), kNoiseAlone);
     task.error = view_incompleteness(incompleteness, task.rows);
-    const Shape shape{task.n_components, task.rows.n_features, task.algebra.factor_shape(), false,
-                      Rule::soft,        task.algebra.second()};
-    task.row_prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
+    task.row_prior = view_prior(log_prior, prior_indices, task.n_components, task.rows.n_rows);
     task.total = view_total(task, centre, total);
     task.total_weight = total_weight;
     task.tolerance = tolerance;

@@ -35,7 +35,7 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
     require(static_cast<Index>(factors.shape(0)) == count && static_cast<Index>(factors.shape(1)) == d &&
                 static_cast<Index>(factors.shape(2)) == d,
             "factors must have shape (n_components, n_features, n_features)");
-    task.prior = view_prior(log_prior, indices, task.shape, task.rows.n_rows);
+    task.prior = view_prior(log_prior, indices, count, task.rows.n_rows);
     task.error = view_error(error, task.rows);
     ParametersView parameters{log_weight.data(), means.data(), factors.data(), means.data()};
     parameters.log_noise_density = log_noise_density;

@@ -48,7 +48,7 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
     parameters.log_noise_density = log_noise_density;
-    step.prior = view_prior(log_prior, prior_indices, shape, step.rows.n_rows);
+    step.prior = view_prior(log_prior, prior_indices, shape.n_components, step.rows.n_rows);
     const auto count = static_cast<std::size_t>(shape.n_components);
     require(shape.rule != Rule::assignment && !shape.is_shared,
             "each component needs a factor, and rows no assignment");

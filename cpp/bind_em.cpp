@@ -1,7 +1,6 @@
 // Python bindings for EM steps, which change the arrays of a mixture in place.
 #include <nanobind/nanobind.h>
 
-#include <algorithm>
 #include <optional>
 #include <tuple>
 

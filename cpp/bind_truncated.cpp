@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <tuple>
-#include <variant>
 
 #include "bind.hpp"
 #include "em/neighbours.hpp"

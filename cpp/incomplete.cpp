@@ -1,7 +1,6 @@
 #include "incomplete.hpp"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "tree.hpp"
 

@@ -1,8 +1,6 @@
 #include "passes.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>

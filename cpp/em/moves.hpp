@@ -6,9 +6,6 @@
 // on each other, the bounds on gains are only estimates.
 #pragma once
 #include <map>
-#include <optional>
-#include <utility>
-#include <vector>
 
 #include "ascent.hpp"
 #include "ranking.hpp"

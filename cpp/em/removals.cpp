@@ -1,7 +1,6 @@
 #include "removals.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 namespace gaussmix {

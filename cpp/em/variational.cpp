@@ -1,8 +1,5 @@
 #include "variational.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 namespace gaussmix {
 
 namespace {

@@ -185,7 +185,6 @@ double trimmed_variance(const Values& values, Index dropped, Values& scratch) {
     const double nearby = n_low < n_high ? high : low;
     const double fraction = 1 / n_left, low_fraction = static_cast<double>(n_low) / n_left,
                  high_fraction = static_cast<double>(n_high) / n_left;
-    // Several partial sums are computed, so that the processor need not wait for each addition.
     const auto inside = [&](auto&& of) {
         std::array<double, kColumns> sums{};
         for (std::size_t i = 0; i < values.size(); ++i) {

@@ -60,7 +60,7 @@ struct Group {  // some rows, and their weights
     }
 };
 
-struct Split {        // a division of rows into two halves
+struct Division {     // a division of rows into two halves
     Indices indices;  // indices of the rows in the sample
     Group projected;  // the rows on the axes along which they are divided
     Bisection bisection;
@@ -167,7 +167,7 @@ public:
     std::optional<Mixture> split_component(const Indices& rows) {
         if (static_cast<Index>(rows.size()) < kMinRowsSplit) return std::nullopt;
         const Indices some = preferred(rows);
-        std::optional<Split> split = bisect_rows(some);
+        std::optional<Division> split = bisect_rows(some);
         if (!split) split = split_off_outliers(some);
         if (!split) return std::nullopt;
         return moments_of(*split);
@@ -216,7 +216,7 @@ private:
     const double* draw(Index n_axes) { return std::exchange(uniform_, uniform_ + 1 + n_axes); }
 
     // Finds the best split of some rows. Returns nothing if two components are not better than one component.
-    std::optional<Split> bisect_rows(const Indices& indices) {
+    std::optional<Division> bisect_rows(const Indices& indices) {
         const Index d = sample_.n_features, max_axes = std::min(d, kMaxAxes);
         const auto n_all = static_cast<Index>(indices.size());
         const Indices chosen =
@@ -227,9 +227,9 @@ private:
         const bool is_validated = n_rows > kUnvalidatedRowsPerAxis * n_axes && has_even_weights(chosen);
         const auto bisect_along = [&](const Group& projected, const Values& scale, const double* random) {
             const Group& used = is_validated ? alternate_rows(projected, 0) : projected;
-            return Split{chosen, projected, bisected(used, scale, {random, !is_validated})};
+            return Division{chosen, projected, bisected(used, scale, {random, !is_validated})};
         };
-        std::optional<Split> across;
+        std::optional<Division> across;
         std::vector<std::pair<Group, Values>> ways;  // projected rows, and the scales of their axes
         for (const Values& scale : candidate_scales(rows, scale_)) {
             if (n_axes == d) {
@@ -238,17 +238,17 @@ private:
                 ways.emplace_back(project_on_axes(kernels_, rows, n_axes, scale, execution_), Values(n_axes, 1.0));
             }
             if (execution_.interrupt.has_come()) return std::nullopt;
-            Split split = bisect_along(ways.back().first, ways.back().second, draw(n_axes));
+            Division split = bisect_along(ways.back().first, ways.back().second, draw(n_axes));
             if (!across || split.bisection.gain > across->bisection.gain) across = std::move(split);
         }
         if (!is_validated) return std::isfinite(across->bisection.gain) ? across : std::nullopt;
         if (is_confirmed(*across)) return across;
-        const Split within = bisect_along(ways[0].first, ways[0].second, nullptr);
+        const Division within = bisect_along(ways[0].first, ways[0].second, nullptr);
         return is_confirmed(within) ? std::optional(within) : std::nullopt;
     }
 
     // Checks whether a split that was found from every second row increases the density of the other rows.
-    bool is_confirmed(const Split& split) const {
+    bool is_confirmed(const Division& split) const {
         if (!std::isfinite(split.bisection.gain)) return false;
         const Group others = alternate_rows(split.projected, 1);
         const Values rise = gains(kernels_, split.bisection, others.rows.data(), others.n_rows, execution_);
@@ -262,7 +262,7 @@ private:
     // mean of all rows is at most (1 - p) / p variances. A row is far if its squared distance exceeds 1 / p variances
     // for the smallest p that an ordinary split allows. The farthest rows are all used, and a sample represents the
     // other rows.
-    std::optional<Split> split_off_outliers(const Indices& indices) {
+    std::optional<Division> split_off_outliers(const Indices& indices) {
         const Index d = sample_.n_features;
         const auto n_rows = static_cast<Index>(indices.size());
         const Group rows = without_constants(gathered(indices));
@@ -289,7 +289,7 @@ private:
         const double factor = nearby.empty() ? 1 : total(nearby) / total(used);
         const auto n_nearby = static_cast<Index>(used.size());
         used.insert(used.end(), end_of_nearby, order.end());
-        Split split{{}, selected(rows, used), {}};
+        Division split{{}, selected(rows, used), {}};
         for (const Index row : used) split.indices.push_back(indices[row]);
         for (Index row = 0; row < n_nearby; ++row) split.projected.weight[row] *= factor;
         split.bisection = bisected(split.projected, scale_, {draw(d), true, true, kMinTailWeight});
@@ -298,7 +298,7 @@ private:
     }
 
     // Computes the moments of both halves from the rows in the units of the data.
-    std::optional<Mixture> moments_of(const Split& split) const {
+    std::optional<Mixture> moments_of(const Division& split) const {
         const Group group = gathered(split.indices);
         const Index n_rows = group.n_rows, d = group.n_features;
         const Values first =

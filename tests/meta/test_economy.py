@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34366,
-    "cpp": 13724,
+    "cpp": 13675,
     "tests": 33763,
     "bench": 2594,
     "tools": 626,

@@ -310,7 +310,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
         } catch (const std::bad_alloc&) {  // if memory is short, Python must fit the group
             return leave_out();
         }
-        out.search[group] = report;
+        if (out.search != nullptr) out.search[group] = report;
         out.n_steps[group] = static_cast<Index>(history.size());
         out.has_converged[group] = has_converged(settings.prior ? objectives : history, settings.tolerance);
     };

@@ -69,7 +69,7 @@ struct FitsView {  // concatenated results of all groups
     std::vector<Values>& log_likelihood;  // mean log-likelihood before each step, one array for each group
     // mean objective (log-likelihood plus log prior) before each step; empty without a prior
     std::vector<Values>& objective;
-    SearchReport* search;  // report of each group, (n_groups,), which contains NaN if no search was run
+    SearchReport* search = nullptr;  // report of each group, (n_groups,), which contains NaN if no search was run
 };
 
 // Fits each group: initialises a mixture, and then runs EM steps as `run_em` does. Python must fit a group if its rows

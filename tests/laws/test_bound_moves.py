@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, InitialMoments, Model, Second, StopRule, distinct_rows, final_state, run_em
+from common import (
+    ArraySource,
+    InitialMoments,
+    Model,
+    Second,
+    StopRule,
+    checked,
+    distinct_rows,
+    final_state,
+    fit,
+    run_em,
+)
 from every_engine import Stepwise
 from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
@@ -236,6 +248,12 @@ def test_split_components_divides_the_mass_of_the_parent_component(rows, family,
     assert np.sort(after.counts[[0, 2]] / q.counts[0]) == pytest.approx([0.4, 0.6], abs=0.02)
 
 
+def fit_by_births(rows, **settings):
+    """Return the final state of the run that begins with one component, without the run that begins with k-means."""
+    of_fit, plan = checked(BayesianGaussianMixture(12, random_state=0, **settings), rows)
+    return fit(of_fit, replace(plan, make_moves=partial(plan.make_moves, compares_starts=False))).final_state
+
+
 def test_subsamples_save_passes_over_all_rows_and_keep_the_lower_bound(rng, monkeypatch) -> None:
     """The bound of all rows decides, but all rows are read less often than without subsamples."""
     rows, passes = draw_clusters(8000, 6, 6, 8.0, rng), list[int]()
@@ -252,9 +270,9 @@ def test_subsamples_save_passes_over_all_rows_and_keep_the_lower_bound(rng, monk
     for least in (1000, 10**9):
         monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", least)
         passes.clear()
-        found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
+        found.append((8000 * fit_by_births(rows).trace.last_objective, passes.count(8000)))
     (subsampled, n_passes), (without, n_more) = found
-    assert subsampled.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 × tol
+    assert subsampled == pytest.approx(without, abs=0.01)  # 10 × tol
     assert n_passes <= 10 < n_more, (n_passes, n_more)
 
 
@@ -270,8 +288,7 @@ def test_a_split_rejected_on_a_subsample_is_tried_again_only_on_all_rows(monkeyp
 
     monkeypatch.setattr(BirthProposals, "split_components", counted)
     rows = rng.normal(size=(40_000, 2)) + 20.0 * rng.integers(3, size=(40_000, 1))
-    found = BayesianGaussianMixture(12, random_state=0).fit(rows)
-    assert (found.mass_ > 0).sum() == 3
+    assert fit_by_births(rows).model.n_components == 3
     assert [n for size, n in tries if 2_600 < size < 40_000] == [1], tries
     assert tries[-1] == (40_000, 3), tries
 
@@ -282,6 +299,39 @@ def test_draw_subsamples_keeps_the_weights_of_the_drawn_rows(rng) -> None:
     totals = [data.weight_unit * part.weight.sum() for part in data.draw_subsamples(np.random.default_rng(0))]
     np.testing.assert_allclose(totals, weight.sum() * np.array([16_380, 65_520]) / 350_000, rtol=0.02)
     assert not list(problem.TrainingData(ArraySource(rows[:100])).draw_subsamples(np.random.default_rng(0)))
+
+
+CROSS = 8.0 * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+
+
+@pytest.mark.parametrize("n_rows", [6_000, 70_000])
+@pytest.mark.parametrize("covariance_type", ["spherical", "EII"])
+def test_k_means_finds_clusters_that_no_single_split_finds(covariance_type, n_rows, rng) -> None:
+    """The two halves of a cross are as wide as the cross, so that no split of one component raises the bound."""
+    rows = CROSS[rng.integers(5, size=n_rows)] + rng.normal(size=(n_rows, 2))
+    assert fit_by_births(rows, covariance_type=covariance_type).model.n_components == 1
+    found = BayesianGaussianMixture(12, covariance_type=covariance_type, random_state=0).fit(rows)
+    assert sorted(found.means_[found.mass_ > 0].round().tolist()) == sorted(CROSS.tolist())
+
+
+@pytest.mark.parametrize("n_rows", [6_000, 70_000])
+def test_fits_from_k_means_begin_with_few_components(n_rows, rng) -> None:
+    """A limit that is far above the number of clusters hardly matters, and large data are represented by a sample."""
+    rows, messages = CROSS[rng.integers(5, size=n_rows)] + rng.normal(size=(n_rows, 2)), list[str]()
+    of_fit, plan = checked(BayesianGaussianMixture(100, random_state=0), rows)
+    assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 5
+    n_read = len(of_fit.data.sample.rows)
+    assert messages == [f"Births on {n_read:,} rows", f"10 components from k-means on {n_read:,} rows"]
+    assert (n_read < n_rows) == (n_rows == 70_000)
+
+
+def test_fits_from_k_means_begin_with_more_components_while_the_bound_rises(rng) -> None:
+    """k-means with 10 components can't find 40 clusters, and a component that covers several of them can't be split."""
+    centres, messages = 4.0 * rng.normal(size=(40, 30)), list[str]()
+    rows = centres[rng.integers(40, size=1500)] + rng.normal(size=(1500, 30))
+    of_fit, plan = checked(BayesianGaussianMixture(60, covariance_type="spherical", random_state=0), rows)
+    assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 40
+    assert len(messages) > 2
 
 
 def split_in_two(rows, weight, uniform, structure):

@@ -8,14 +8,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Model, Objective, OptimalityCertificate, StopRule, Trace, checked, final_state, run_em
+from common import (
+    ArraySource,
+    Model,
+    Objective,
+    OptimalityCertificate,
+    StopRule,
+    Trace,
+    checked,
+    final_state,
+    fit,
+    run_em,
+)
 
 from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture, NormalInverseWishart, Restrictions
 from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
 from gaussmix._src.em.curvature.certify import compute_certificate
 from gaussmix._src.em.curvature.information import ObservedInformation
 from gaussmix._src.engines.complete.engine import CompleteEngine
-from gaussmix._src.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]

@@ -24,7 +24,7 @@ from gaussmix._src.fit.bound_moves import VariationalMoves
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.options.base import FitOptions
-from gaussmix._src.fit.plan import ModelStart, Plan, SizedStart
+from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
@@ -35,7 +35,6 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, "kmeans" takes as long as "birth"
 
 
 @documented
@@ -69,10 +68,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
     n_init : int, default 1
         Number of runs for each random method or function in `init_params`; the run with the highest bound is kept.
     init_params : str, list of str, array or callable, default "birth"
-        Method of initialisation. "birth" begins with one component and repeatedly splits components. If X has one
-        feature or fewer than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All
-        values that `GaussianMixture` allows for `init_params`, such as "kmeans", are also allowed. With `split_merge`,
-        a fit from "random" often ends at the same bound as a fit from "birth".
+        Method of initialisation. "birth" begins with one component and repeatedly splits components. Because splits may
+        miss clusters that only several splits together separate, `fit` also starts from k-means, and keeps the fit with
+        the highest bound. If X has more than 65,520 rows, these fits read a sample of the rows, and the best of them is
+        continued on all rows. All values that `GaussianMixture` allows for `init_params`, such as "kmeans", are also
+        allowed. With `split_merge`, a fit from "random" often ends at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
         component is also deleted if the deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
@@ -107,7 +107,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         structure.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called with a record after every step, as in `GaussianMixture`. In the record,
+        Functions that are called with a record after every step that `n_iter_` counts. In the record,
         `log_likelihood` is the part of the lower bound that is a sum over rows, divided by the number of rows.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, `fit` prints progress every `verbose_interval` steps; ``verbose=2`` also prints times.
@@ -144,8 +144,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`; you cannot set `mixture_`.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
-        `n_iter_` counts neither split-and-merge moves nor, if X has a single feature, steps on a condensed version of
-        the rows.
+        `n_iter_` counts neither split-and-merge moves nor the steps of the fits that ``init_params="birth"`` compares.
+        If X has a single feature, `n_iter_` also does not count steps on a condensed version of the rows.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -225,12 +225,6 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        is_quick = source.n_features == 1 or source.n_rows - n_empty < MAX_ROWS_OF_KMEANS
-        has_kmeans_start = is_birth and n_components > 1 and is_quick
-        # If rows are condensed, `VariationalMoves` starts from k-means, unless components share a variance.
-        has_kmeans_start = has_kmeans_start and (family.is_shared or problem.data.condensed_rows is None)
-        if has_kmeans_start and n_components <= len(problem.data.sample.rows):
-            starts = [SizedStart("kmeans", n_components)] * n_init + starts
         plan = Plan(
             starts,
             self._rng(),

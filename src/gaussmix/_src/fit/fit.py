@@ -17,7 +17,7 @@ from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome
 from gaussmix._src.fit.first_state import FirstState
-from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, ModelStart, Plan, SizedStart
+from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 
 if TYPE_CHECKING:
@@ -78,8 +78,6 @@ def run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMSt
     start, last_objective = plan.starts[start_index], float("-inf")
     if isinstance(start, ModelStart):
         last_objective = start.last_objective
-    if isinstance(start, SizedStart):
-        problem, start = replace(problem, n_components=start.n_components), start.name
     if initial is None:
         initial = FirstState(problem, plan, start, start_index).make()
     if initial.outcome is not None:

@@ -62,15 +62,7 @@ class ModelStart:
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
-@dataclass(frozen=True)
-class SizedStart:
-    """Named initialisation with its number of components, for fits in which moves change the number of components."""
-
-    name: str
-    n_components: int
-
-
-Start = str | Assignment | StartFunction | Partition | ModelStart | SizedStart
+Start = str | Assignment | StartFunction | Partition | ModelStart
 
 
 @dataclass(frozen=True, eq=False)

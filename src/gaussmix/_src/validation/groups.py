@@ -98,9 +98,8 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
         raise ValueError(f"groups is a single table. Pass {wanted}, or pass a list of tables.")
     if not isinstance(groups, Iterable) or isinstance(groups, str | bytes) or "GroupBy" in type(groups).__name__:
-        raise ParameterTypeError(
-            f"groups must be a list of arrays, an array with offsets or a data frame with by=, not {groups!r:.40}."
-        )
+        expected = "groups must be a list of arrays, an array with offsets or a data frame with by="
+        raise ParameterTypeError(f"{expected}, not {type(groups).__name__}.")
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
     keys = tuple(map(_plain_key, groups) if isinstance(groups, Mapping) else range(len(tables)))
     return _from_tables(keys, tables, _group_weights(sample_weight, keys))

@@ -106,10 +106,9 @@ class VariationalMoves:
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
         if condensed is None:
-            parts, marks = [moves.for_sample(rows) for rows in data.draw_subsamples(plan.rng)], None
-            for each in (*parts, moves) if parts else ():
-                each.split_marks = None if each is moves else marks
-                initial, marks = _improve_state(each, initial, is_new=True) or initial, each.split_marks
+            subsamples = [moves.for_sample(rows) for rows in data.draw_subsamples(plan.rng)]
+            for each in (*subsamples, moves) if subsamples else ():
+                initial = _improve_state(each, initial, is_new=True) or initial
             return initial
         result = self._improve_column(initial.model, condensed)
         if result is None:

@@ -40,11 +40,8 @@ MIN_STEP_GAIN = 1e-4
 MAX_BOUND_DIFFERENCE = 1e-6
 N_RANDOM_CUTS = 256  # number of random numbers that the C++ core uses to split components
 MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
-# The mark of a component is SPLIT_REFUSED if its split was rejected, NO_SPLIT if no split was found, and 0 if no split
-# was tried.
-SPLIT_REFUSED, NO_SPLIT = 1, 2
 
-Marks = NDArray[np.int8]
+Marks = NDArray[np.bool_]  # for each component, whether it need not be split, because a split was tried
 
 
 class EvaluatedModel(NamedTuple):
@@ -86,8 +83,6 @@ class BirthMergeMoves:
     bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
     # Lower bound of the converged fit to the rows that `condense_rows` returns.
     sample_bound: float = field(default=-np.inf, init=False)
-    # The mark (SPLIT_REFUSED, NO_SPLIT or 0) of each component in the fit to the previous subsample.
-    split_marks: Marks | None = field(default=None, init=False)
     _context: Any = field(default=None, init=False)  # context from the engine's previous pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
@@ -118,17 +113,14 @@ class BirthMergeMoves:
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
         """Return the model after moves that raise the bound and one more EM step, or None if no such move exists.
 
-        If `has_new_rows` is true, EM on the new rows improves the model first, the result is never None, and components
-        for which no split was found in the previous subsample are not split again.
+        If `has_new_rows` is true, EM on the new rows improves the model first, and the result is never None.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
         was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
-        marks = np.full(model.n_components, SPLIT_REFUSED if was_tried else 0, dtype=np.int8)
-        if self.split_marks is not None and has_new_rows:
-            marks[self.split_marks == NO_SPLIT] = NO_SPLIT
+        marks = np.full(model.n_components, was_tried)
         state, marks = self._prune(state, marks, np.full(len(marks), -1))
         while not self.should_stop():
-            indices = np.flatnonzero(marks == 0)
+            indices = np.flatnonzero(~marks)
             room = self.max_components - state.model.n_components
             chosen = indices[np.argsort(-state.model.weights[indices], kind="stable")][:room]
             if not chosen.size or room <= 0:
@@ -138,7 +130,7 @@ class BirthMergeMoves:
         if (np.diff(order) < 0).any():
             ordered = self.evaluate(state.model.take(order))
             state, marks = (ordered, marks[order]) if ordered.bound >= state.bound else (state, marks)
-        self.bound_at_last_births, self.split_marks = state.bound, marks
+        self.bound_at_last_births = state.bound
         return None if state is first and not has_new_rows else state.next_model
 
     def evaluate(self, model: Model) -> EvaluatedModel:
@@ -179,15 +171,14 @@ class BirthMergeMoves:
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)
         tried = np.array(marks)
-        tried[components] = NO_SPLIT
+        tried[components] = True
         if split is None:
             return state, tried
         posterior, parents = split
-        tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
         # A component for which no split was found keeps its old mark, because other random cuts may split it later. The
-        # two halves of a split are marked 0 (no split tried), unless they are merged again.
-        following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
+        # two halves of a split are not marked, unless they are merged again.
+        following, unsplit = np.zeros(len(parents), dtype=np.bool_), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
         return (now, following) if self._has_higher_bound(now, state) else (state, tried)
@@ -211,7 +202,7 @@ class BirthMergeMoves:
                 break
             marks = np.array(marks)
             for one, other in change.merged_pairs:
-                marks[one] = SPLIT_REFUSED if parents[one] >= 0 and parents[one] == parents[other] else 0
+                marks[one] = parents[one] >= 0 and parents[one] == parents[other]
             state, marks, parents = evaluated, marks[change.retained_components], parents[change.retained_components]
         return state, marks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,13 +14,14 @@ from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import is_higher
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.plan import ModelStart, Plan
+from gaussmix._src.fit.plan import ModelStart, Plan, Start
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 
 MIN_KMEANS_COMPONENTS = 10  # minimum number of components of a fit from k-means that is compared with births
 CONDENSED_STEP_FACTOR = 10  # factor on the step limit for condensed rows, because their steps are 20 times faster
+FitEnd = tuple[Model, float]  # model at the end of a fit, and its lower bound on the log evidence in nats
 
 
 class VariationalMoves:
@@ -41,10 +43,8 @@ class VariationalMoves:
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
         """Make moves before the first EM step; return the new state. `is_first` is False if a fit is continued."""
-        if is_first and self._can_compare_starts(initial.model):
-            initial = self._fit_from_births_and_kmeans(initial)
-        elif is_first:
-            initial = self._improve_on_subsamples(initial)
+        if is_first:
+            initial = self._improve_on_fewer_rows(initial)
         if self._moves.bound_at_last_births == float("-inf"):
             initial = self.improve_converged(initial) or initial
         return initial
@@ -53,94 +53,96 @@ class VariationalMoves:
         """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
-    def _can_compare_starts(self, model: Model) -> bool:
-        """Return whether `fit` compares births from this first model with fits from k-means.
+    def _improve_on_fewer_rows(self, initial: EMState) -> EMState:
+        """Return the state after moves on condensed, sampled or few rows; if possible, the best of births and k-means.
 
-        If the rows are condensed, `_improve_column` makes this comparison, unless components share a variance.
+        With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
+        EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After
+        convergence, the moves also use condensed rows to find merges that raise the bound.
         """
-        data, is_shared = self._problem.data, self._problem.family.is_shared
-        has_births = model.n_components == 1 < self._moves.max_components <= len(data.sample.rows)
-        return self._compares_starts and has_births and (is_shared or data.condensed_rows is None)
+        data, moves = self._problem.data, self._moves
+        condensed = data.condensed_rows
+        if condensed is not None and not self._problem.family.is_shared:
+            model, bound = self._improve_column(initial.model, condensed)
+            if data.sample.distinct_index is not None:
+                moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
+            return EMState(model, initial.trace)
+        if self._compares_starts and self._has_births(initial.model, data.sample):
+            return self._fit_sample(initial)
+        subsamples = [moves.for_sample(rows) for rows in data.draw_subsamples(self._plan.rng)]
+        for each in (*subsamples, moves) if subsamples else ():
+            initial = _improve_state(each, initial, is_new=True) or initial
+        return initial
 
-    def _fit_from_births_and_kmeans(self, initial: EMState) -> EMState:
-        """Return the best of the fits to the sample of rows: one by births from the first model, and fits from k-means.
+    @property
+    def _negligible_gain(self) -> float:
+        return MAX_BOUND_DIFFERENCE * self._moves.objective.total_weight
+
+    def _has_births(self, model: Model, rows: DistinctRows) -> bool:
+        """Return whether there can be births from a first model with one component."""
+        return model.n_components == 1 < self._moves.max_components <= len(rows.rows)
+
+    def _compare_with_kmeans(self, births: FitEnd, fit_from_kmeans: Callable[[int], FitEnd]) -> FitEnd:
+        """Return the best of a fit by births and of fits from k-means with different numbers of components.
 
         Fits from k-means may find clusters that only several splits together separate. The first of these fits begins
         with as many components as births found, but at least `MIN_KMEANS_COMPONENTS`. Each time that a fit has a higher
         bound than the fits before, the next fit begins with twice as many components. Therefore, a limit on the number
         of components that is far too high takes hardly any time.
         """
-        plan, moves, max_components = self._plan, self._moves, self._moves.max_components
-        problem, fraction = _sample_problem(self._problem)
-        plan = replace(
-            plan,
-            starts=[ModelStart(initial.model)],
-            stopping=replace(plan.stopping, tolerance=plan.stopping.tolerance / fraction, is_watched=False),
-            make_moves=partial(VariationalMoves, max_components, compares_starts=False),
-        )
-        plan.report_progress(f"Births on {problem.source.n_rows:,} rows")
-        best = fit(problem, plan).final_state
-        plan, n_components = replace(plan, starts=["kmeans"]), max(best.model.n_components, MIN_KMEANS_COMPONENTS)
-        while not plan.should_end_moves():
-            n_components = min(n_components, max_components)
-            plan.report_progress(f"{n_components} components from k-means on {problem.source.n_rows:,} rows")
-            other = fit(replace(problem, n_components=n_components), plan).final_state
-            gain = other.trace.last_objective - best.trace.last_objective
-            best = other if gain > 0 else best
-            if gain < MAX_BOUND_DIFFERENCE or n_components == max_components:
+        (best, bound), limit = births, self._moves.max_components
+        n_components, least_gain = max(best.n_components, MIN_KMEANS_COMPONENTS), self._negligible_gain
+        while not self._plan.should_end_moves():
+            n_components, before = min(n_components, limit), bound
+            other, bound_of_other = fit_from_kmeans(n_components)
+            if is_higher(bound_of_other, bound):
+                best, bound = other, bound_of_other
+            if bound < before + least_gain or n_components == limit:
                 break
             n_components *= 2
-        chosen = EMState(best.model, initial.trace)
+        return best, bound
+
+    def _fit_sample(self, initial: EMState) -> EMState:
+        """Return the state after the best fit to the sample of rows, by births from the first model or from k-means."""
+        moves, (problem, fraction) = self._moves, _sample_problem(self._problem)
+        plan = replace(
+            self._plan,
+            stopping=replace(self._plan.stopping, tolerance=self._plan.stopping.tolerance / fraction, is_watched=False),
+            make_moves=partial(VariationalMoves, moves.max_components, compares_starts=False),
+        )
+
+        def run(start: Start, n_components: int) -> FitEnd:
+            plan.report_progress(f"EM and moves on {problem.source.n_rows:,} rows, initial components: {n_components}")
+            end = fit(replace(problem, n_components=n_components), replace(plan, starts=[start])).final_state
+            return end.model, end.trace.last_objective * moves.objective.total_weight
+
+        model, bound = self._compare_with_kmeans(run(ModelStart(initial.model), 1), partial(run, "kmeans"))
+        best = EMState(model, initial.trace)
         if problem is not self._problem:
-            return _improve_state(moves, chosen, is_new=True) or chosen
-        moves.bound_at_last_births = best.trace.last_objective * moves.objective.total_weight
-        return chosen
+            return _improve_state(moves, best, is_new=True) or best
+        moves.bound_at_last_births = bound
+        return best
 
-    def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """Return the state after moves on growing subsamples, then on all rows, or `initial` if there are no moves.
-
-        With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
-        EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After
-        convergence, the moves also use condensed rows to find merges that raise the bound.
-        """
-        data, plan, moves = self._problem.data, self._plan, self._moves
-        condensed = data.condensed_rows
-        if condensed is None:
-            subsamples = [moves.for_sample(rows) for rows in data.draw_subsamples(plan.rng)]
-            for each in (*subsamples, moves) if subsamples else ():
-                initial = _improve_state(each, initial, is_new=True) or initial
-            return initial
-        result = self._improve_column(initial.model, condensed)
-        if result is None:
-            return initial
-        model, bound = result
-        if data.sample.distinct_index is not None:
-            moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
-        return EMState(model, initial.trace)
-
-    def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a one-feature model by births and merges; return model and bound (nats), or None if C++ can't.
+    def _improve_column(self, model: Model, rows: DistinctRows) -> FitEnd:
+        """Improve a one-feature model by births and merges in the C++ core; return the model and its bound in nats.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
         Births are tried from the k-means result only if its bound differs from the bound of the first result.
         """
-        problem, plan, moves = self._problem, self._plan, self._moves
-        stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
-        result, n_components = moves.improve_column(model, rows, stopping), moves.max_components
-        if (
-            result is None
-            or model.n_components > 1
-            or not 1 < n_components <= len(rows.rows)
-            or plan.should_end_moves()
-        ):
-            return result
-        partition = load_start("kmeans")(rows, problem.engine, n_components, plan.rng)
-        first = InitialMoments(rows.as_source(problem.source), problem.engine, n_components, partition)
-        start = first.model(problem.family, problem.objective)
-        other = replace(moves, max_components=1).improve_column(start, rows, stopping)
-        if other is not None and abs(other[1] - result[1]) > MAX_BOUND_DIFFERENCE * moves.objective.total_weight:
-            other = moves.improve_column(other[0], rows, stopping)
-        return result if other is None or not is_higher(other[1], result[1]) else other
+        problem, moves, stopping = self._problem, self._moves, self._plan.stopping
+        stopping = replace(stopping, max_steps=CONDENSED_STEP_FACTOR * stopping.max_steps)
+        births = moves.improve_column(model, rows, stopping)
+
+        def fit_from_kmeans(n_components: int) -> FitEnd:
+            partition = load_start("kmeans")(rows, problem.engine, n_components, self._plan.rng)
+            first = InitialMoments(rows.as_source(problem.source), problem.engine, n_components, partition)
+            start = first.model(problem.family, problem.objective)
+            merged, bound = replace(moves, max_components=1).improve_column(start, rows, stopping)
+            if abs(bound - births[1]) <= self._negligible_gain:
+                return merged, bound
+            return moves.improve_column(merged, rows, stopping)
+
+        return self._compare_with_kmeans(births, fit_from_kmeans) if self._has_births(model, rows) else births
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:

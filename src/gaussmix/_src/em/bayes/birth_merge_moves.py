@@ -255,14 +255,14 @@ class BirthMergeMoves:
         entropy, left = source.sum_of(of_leaf)
         return unit * entropy, unit * left
 
-    def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
+    def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float]:
         """Run moves and EM steps on rows with one feature in the C++ core; return the model and its bound in nats.
 
-        A deadline in `stopping` may end the call early. The result is None if components share a variance.
+        Components must not share a variance. A deadline in `stopping` may end the call early. The bound is −inf, and
+        the model is unchanged, if the core finds no finite bound.
         """
         target, family = native_target(), self.objective.gauss_wishart.family
-        if family.algebra is None or family.is_shared:
-            return None
+        assert family.algebra is not None, "structures with a conjugate prior have one"
         ridge, packed_prior = self.objective.pack_for_core(model.n_components)
         covariances = np.ascontiguousarray(model.covariances.array).ravel()
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
@@ -271,7 +271,7 @@ class BirthMergeMoves:
             MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior,
         )  # fmt: skip
         if not np.isfinite(bound):
-            return None
+            return model, -np.inf
         return Model.from_arrays(weights, means, covariances, family), bound * self.objective.total_weight
 
 

@@ -19,7 +19,9 @@ from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 
-MIN_KMEANS_COMPONENTS = 10  # minimum number of components of a fit from k-means that is compared with births
+# Fits from k-means that are compared with births begin with at least this number of components, and with more if there
+# are so few rows that the product of both numbers is less than 50,000.
+MIN_KMEANS_COMPONENTS, MIN_KMEANS_PRODUCT = 10, 50_000
 CONDENSED_STEP_FACTOR = 10  # factor on the step limit for condensed rows, because their steps are 20 times faster
 FitEnd = tuple[Model, float]  # model at the end of a fit, and its lower bound on the log evidence in nats
 
@@ -82,22 +84,22 @@ class VariationalMoves:
         """Return whether there can be births from a first model with one component."""
         return model.n_components == 1 < self._moves.max_components <= len(rows.rows)
 
-    def _compare_with_kmeans(self, births: FitEnd, fit_from_kmeans: Callable[[int], FitEnd]) -> FitEnd:
+    def _compare_with_kmeans(self, births: FitEnd, fit_from_kmeans: Callable[[int], FitEnd], n_rows: int) -> FitEnd:
         """Return the best of a fit by births and of fits from k-means with different numbers of components.
 
         Fits from k-means may find clusters that only several splits together separate. The first of these fits begins
-        with as many components as births found, but at least `MIN_KMEANS_COMPONENTS`. Each time that a fit has a higher
-        bound than the fits before, the next fit begins with twice as many components. Therefore, a limit on the number
-        of components that is far too high takes hardly any time.
+        with as many components as births found, or with more if births found few, or if there are few rows. Each time
+        that a fit has a higher bound than the fits before, the next fit begins with twice as many components.
+        Therefore, a limit on the number of components that is far too high takes hardly any time.
         """
         (best, bound), limit = births, self._moves.max_components
-        n_components, least_gain = max(best.n_components, MIN_KMEANS_COMPONENTS), self._negligible_gain
+        n_components = max(best.n_components, MIN_KMEANS_COMPONENTS, MIN_KMEANS_PRODUCT // n_rows)
         while not self._plan.should_end_moves():
             n_components, before = min(n_components, limit), bound
             other, bound_of_other = fit_from_kmeans(n_components)
             if is_higher(bound_of_other, bound):
                 best, bound = other, bound_of_other
-            if bound < before + least_gain or n_components == limit:
+            if bound < before + self._negligible_gain or n_components == limit:
                 break
             n_components *= 2
         return best, bound
@@ -116,7 +118,8 @@ class VariationalMoves:
             end = fit(replace(problem, n_components=n_components), replace(plan, starts=[start])).final_state
             return end.model, end.trace.last_objective * moves.objective.total_weight
 
-        model, bound = self._compare_with_kmeans(run(ModelStart(initial.model), 1), partial(run, "kmeans"))
+        n_rows = len(self._problem.data.sample.rows)
+        model, bound = self._compare_with_kmeans(run(ModelStart(initial.model), 1), partial(run, "kmeans"), n_rows)
         best = EMState(model, initial.trace)
         if problem is not self._problem:
             return _improve_state(moves, best, is_new=True) or best
@@ -142,7 +145,9 @@ class VariationalMoves:
                 return merged, bound
             return moves.improve_column(merged, rows, stopping)
 
-        return self._compare_with_kmeans(births, fit_from_kmeans) if self._has_births(model, rows) else births
+        if not self._has_births(model, rows):
+            return births
+        return self._compare_with_kmeans(births, fit_from_kmeans, len(rows.rows))
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:

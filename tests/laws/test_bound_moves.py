@@ -318,7 +318,7 @@ def test_fits_from_k_means_begin_with_few_components(n_rows, rng) -> None:
     of_fit, plan = checked(BayesianGaussianMixture(100, random_state=0), rows)
     assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 5
     n_read = len(of_fit.data.sample.rows)
-    assert messages == [f"EM and moves on {n_read:,} rows, initial components: {k}" for k in (1, 10)]
+    assert messages == [f"Fit to {n_read:,} rows from {what}" for what in ("births", "k-means with 10 components")]
     assert (n_read < n_rows) == (n_rows == 70_000)
 
 
@@ -329,6 +329,32 @@ def test_fits_from_k_means_begin_with_more_components_while_the_bound_rises(rng)
     of_fit, plan = checked(BayesianGaussianMixture(60, covariance_type="spherical", random_state=0), rows)
     assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 40
     assert len(messages) > 2
+
+
+@pytest.mark.parametrize("n_components", [14, 15])
+def test_fits_from_k_means_are_possible_with_fewer_distinct_rows_than_components(n_components) -> None:
+    counts = np.random.default_rng(0).poisson(3, size=(40_000, 1)).astype(float)
+    assert len(np.unique(counts)) == 14
+    found = BayesianGaussianMixture(n_components, covariance_type="tied", random_state=0).fit(counts)
+    assert (found.mass_ > 0).sum() > 8
+
+
+def test_many_rows_of_weight_0_do_not_weaken_the_evidence_of_a_sample(rng) -> None:
+    rows, weight = CROSS[rng.integers(5, size=100_000)] + rng.normal(size=(100_000, 2)), np.zeros(100_000)
+    weight[:200] = 1.0
+    fit_to = BayesianGaussianMixture(12, covariance_type="EII", random_state=0).fit
+    alone = fit_to(rows[:200]).lower_bound_
+    assert fit_to(rows, sample_weight=weight).lower_bound_ == pytest.approx(alone, abs=1e-2)
+
+
+def test_measurement_errors_count_although_the_compared_fits_leave_them_out(rng) -> None:
+    labels = rng.integers(5, size=6_000)
+    rows, errors = CROSS[labels] + rng.normal(size=(6_000, 2)), np.full((6_000, 2), 0.5)
+    start = BayesianGaussianMixture(5, covariance_type="EII", random_state=0)
+    found = start.set_params(weight_concentration_prior_type="dirichlet_distribution").fit(rows, X_error=errors)
+    exact = clone(found).set_params(init_params=labels, split_merge=False).fit(rows, X_error=errors)
+    assert found.lower_bound_ == pytest.approx(exact.lower_bound_, abs=0.01)
+    np.testing.assert_allclose(found.covariances_, exact.covariances_, rtol=1e-3)
 
 
 def split_in_two(rows, weight, uniform, structure):

@@ -62,17 +62,19 @@ class BayesianGaussianMixture(PosteriorEstimator):
         definite. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None
         and the covariance of X is singular.
     max_iter : int, default 100
-        Largest number of steps in each run; 0 returns the initial mixture.
+        Largest number of steps in each run, and in each of the fits that ``init_params="birth"`` compares; 0 returns
+        the initial mixture.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
         Number of runs for each random method or function in `init_params`; the run with the highest bound is kept.
     init_params : str, list of str, array or callable, default "birth"
         Method of initialisation. "birth" begins with one component and repeatedly splits components. Because splits may
-        miss clusters that only several splits together separate, `fit` also starts from k-means, and keeps the fit with
-        the highest bound. If X has more than 65,520 rows, these fits read a sample of the rows, and the best of them is
-        continued on all rows. All values that `GaussianMixture` allows for `init_params`, such as "kmeans", are also
-        allowed. With `split_merge`, a fit from "random" often ends at the same bound as a fit from "birth".
+        miss clusters that only several splits together separate, `fit` also makes fits from k-means, and keeps the fit
+        with the highest bound. If X has more than 65,520 rows, these fits read a sample of the rows, and the best of
+        them is continued on all rows. These fits also leave out measurement errors. All values that `GaussianMixture`
+        allows for `init_params`, such as "kmeans", are also allowed. With `split_merge`, a fit from "random" often ends
+        at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether `fit` splits, merges and deletes components if this raises the lower bound (Hughes & Sudderth 2013). A
         component is also deleted if the deletion lowers the bound by less than 0.001 nats. With ``split_merge=False``,
@@ -138,7 +140,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         The values of the prior that `fit` used; `weight_concentration_prior_type_` is the type of the weights' prior.
     lower_bound_, lower_bounds_ : float and list of float
         The lower bound on the log evidence, in nats for all rows, in the best run: `lower_bound_` is the value before
-        the last step, and `lower_bounds_` has the value at each step.
+        the last step, and `lower_bounds_` has the value at each step that `n_iter_` counts.
     posterior_ : MixturePosterior
         The approximate posterior distribution, from which you can draw mixtures and compute credible intervals.
     mixture_ : Mixture

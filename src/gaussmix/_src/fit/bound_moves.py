@@ -1,4 +1,4 @@
-"""Apply birth and merge moves of variational Bayes: on subsamples before the first EM step, and after convergence."""
+"""Apply birth and merge moves of variational Bayes, and compare fits by births with fits from k-means."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ class VariationalMoves:
         return _improve_state(self._moves, state)
 
     def _improve_on_fewer_rows(self, initial: EMState) -> EMState:
-        """Return the state after moves on condensed, sampled or few rows; if possible, the best of births and k-means.
+        """Return the state after moves on condensed rows, on a sample or on subsamples.
 
+        If the first model has one component, the state is the best result of births and of fits from k-means.
         With one feature, the moves use condensed rows (weighted values that represent all rows), and the C++ core runs
         EM on the condensed rows. Births that failed on condensed rows are not tried again on all rows. After
         convergence, the moves also use condensed rows to find merges that raise the bound.
@@ -69,8 +70,8 @@ class VariationalMoves:
             if data.sample.distinct_index is not None:
                 moves.sample, moves.bound_at_last_births, moves.sample_bound = condensed, bound, bound
             return EMState(model, initial.trace)
-        if self._compares_starts and self._has_births(initial.model, data.sample):
-            return self._fit_sample(initial)
+        if self._compares_starts and self._can_compare_starts(initial.model, data.sample):
+            return self._fit_best_start(initial)
         subsamples = [moves.for_sample(rows) for rows in data.draw_subsamples(self._plan.rng)]
         for each in (*subsamples, moves) if subsamples else ():
             initial = _improve_state(each, initial, is_new=True) or initial
@@ -80,22 +81,23 @@ class VariationalMoves:
     def _negligible_gain(self) -> float:
         return MAX_BOUND_DIFFERENCE * self._moves.objective.total_weight
 
-    def _has_births(self, model: Model, rows: DistinctRows) -> bool:
-        """Return whether there can be births from a first model with one component."""
-        return model.n_components == 1 < self._moves.max_components <= len(rows.rows)
+    def _can_compare_starts(self, model: Model, rows: DistinctRows) -> bool:
+        """Return whether a fit by births from the first model can be compared with fits from k-means."""
+        return model.n_components == 1 < min(self._moves.max_components, len(rows.rows))
 
     def _compare_with_kmeans(self, births: FitEnd, fit_from_kmeans: Callable[[int], FitEnd], n_rows: int) -> FitEnd:
         """Return the best of a fit by births and of fits from k-means with different numbers of components.
 
         Fits from k-means may find clusters that only several splits together separate. The first of these fits begins
-        with as many components as births found, or with more if births found few, or if there are few rows. Each time
-        that a fit has a higher bound than the fits before, the next fit begins with twice as many components.
-        Therefore, a limit on the number of components that is far too high takes hardly any time.
+        with as many components as births found, or with more if births found few, or if there are few distinct rows
+        (`n_rows`). As long as the bound rises by more than a negligible amount, another fit begins with twice as many
+        components. Therefore, a limit on the number of components that is far too high takes hardly any time.
         """
-        (best, bound), limit = births, self._moves.max_components
+        (best, bound), limit = births, min(self._moves.max_components, n_rows)
         n_components = max(best.n_components, MIN_KMEANS_COMPONENTS, MIN_KMEANS_PRODUCT // n_rows)
         while not self._plan.should_end_moves():
-            n_components, before = min(n_components, limit), bound
+            before = bound
+            n_components = min(n_components, limit)
             other, bound_of_other = fit_from_kmeans(n_components)
             if is_higher(bound_of_other, bound):
                 best, bound = other, bound_of_other
@@ -104,8 +106,8 @@ class VariationalMoves:
             n_components *= 2
         return best, bound
 
-    def _fit_sample(self, initial: EMState) -> EMState:
-        """Return the state after the best fit to the sample of rows, by births from the first model or from k-means."""
+    def _fit_best_start(self, initial: EMState) -> EMState:
+        """Return the state after the best of several fits to the sample of rows, which may contain all rows."""
         moves, (problem, fraction) = self._moves, _sample_problem(self._problem)
         plan = replace(
             self._plan,
@@ -114,7 +116,8 @@ class VariationalMoves:
         )
 
         def run(start: Start, n_components: int) -> FitEnd:
-            plan.report_progress(f"EM and moves on {problem.source.n_rows:,} rows, initial components: {n_components}")
+            method = "births" if n_components == 1 else f"k-means with {n_components} components"
+            plan.report_progress(f"Fit to {problem.source.n_rows:,} rows from {method}")
             end = fit(replace(problem, n_components=n_components), replace(plan, starts=[start])).final_state
             return end.model, end.trace.last_objective * moves.objective.total_weight
 
@@ -129,8 +132,8 @@ class VariationalMoves:
     def _improve_column(self, model: Model, rows: DistinctRows) -> FitEnd:
         """Improve a one-feature model by births and merges in the C++ core; return the model and its bound in nats.
 
-        If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
-        Births are tried from the k-means result only if its bound differs from the bound of the first result.
+        If the model has one component, the result is compared with fits from k-means. Births are tried in such a fit
+        only if its bound differs from the bound of the first result.
         """
         problem, moves, stopping = self._problem, self._moves, self._plan.stopping
         stopping = replace(stopping, max_steps=CONDENSED_STEP_FACTOR * stopping.max_steps)
@@ -145,7 +148,7 @@ class VariationalMoves:
                 return merged, bound
             return moves.improve_column(merged, rows, stopping)
 
-        if not self._has_births(model, rows):
+        if not self._can_compare_starts(model, rows):
             return births
         return self._compare_with_kmeans(births, fit_from_kmeans, len(rows.rows))
 
@@ -159,14 +162,14 @@ def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = Fal
 
 
 def _sample_problem(problem: Problem) -> tuple[Problem, float]:
-    """Return the problem with the sample of rows instead of all rows, and the sample's fraction of the weight.
+    """Return the problem with the sample of rows instead of all rows, and the fraction of the rows that it represents.
 
-    The problem is returned unchanged if the sample contains all rows, or if rows have measurement errors, because a
-    sample has no measurement errors.
+    The problem is returned unchanged if the sample contains all rows, unless rows have measurement errors. A sample has
+    no measurement errors, which would make the fits slow.
     """
-    sample, source = problem.data.sample, problem.data.raw_source
-    if sample.distinct_index is not None or source.has_errors:
+    data, source = problem.data, problem.data.raw_source
+    if data.sample.distinct_index is not None and not source.has_errors:
         return problem, 1.0
-    fraction = LEAF_ROWS / source.n_rows
-    rows = sample.with_total_weight(fraction * source.row_totals.total_weight).as_source(source)
+    fraction = data.fraction_of_rows(LEAF_ROWS)
+    rows = data.sample.with_total_weight(fraction * source.row_totals.total_weight).as_source(source)
     return replace(problem, data=TrainingData(rows)), fraction

@@ -116,7 +116,7 @@ class Plan:
     can_run_in_core : whether one call of the C++ core may compute the first state of a run or make the whole run.
     stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
     skip_reasons : map from each candidate to the reason for skipping its runs; a single fit has the key None.
-    report_progress : function that is called with messages about work before the first EM step on all rows.
+    report_progress : function that is called with messages about work before the first EM step of the run.
     n_candidates : in a model selection, the number of candidates; otherwise None.
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     checkpoint_key : key of the fit in a checkpoint, which differs for each stage and candidate of a model selection.

@@ -114,8 +114,12 @@ class TrainingData:
             sizes.append(sizes[-1] // SUBSAMPLE_GROWTH)
         for size in reversed(sizes):
             if size >= min_size and not source.has_errors:
-                weight = size / source.n_rows * source.row_totals.total_weight / self.weight_unit
+                weight = self.fraction_of_rows(size) * source.row_totals.total_weight / self.weight_unit
                 yield self.sample.subsample(size, rng).with_total_weight(weight)
+
+    def fraction_of_rows(self, n_rows: int) -> float:
+        """Return the fraction of the rows of positive weight that a sample of `n_rows` rows represents."""
+        return min(1.0, n_rows / self.raw_source.row_totals.n_positive)
 
     @cached_property
     def default_ridge(self) -> Array:

@@ -171,9 +171,8 @@ def check_start_names(init_params: Any, *others: str) -> tuple[str, ...]:
     """
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
-    alone = set(others).intersection(names if several else ())
-    if alone:
-        raise ValueError(f"init_params={alone.pop()!r} cannot be in a list with other initialisations.")
+    for name in set(others).intersection(names if several else ()):
+        raise ValueError(f'init_params={name!r} cannot be in a list. Set init_params="{name}".')
     return tuple(check_name("init_params", name, [AUTO, *STARTS, *(() if several else others)]) for name in names)
 
 

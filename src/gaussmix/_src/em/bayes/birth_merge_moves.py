@@ -41,7 +41,7 @@ MAX_BOUND_DIFFERENCE = 1e-6
 N_RANDOM_CUTS = 256  # number of random numbers that the C++ core uses to split components
 MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
 
-Marks = NDArray[np.bool_]  # for each component, whether it need not be split, because a split was tried
+Marks = NDArray[np.bool_]  # for each component, whether its split was already tried
 
 
 class EvaluatedModel(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from common import FactorShape
+from common import EPS, FactorShape
 
 from gaussmix import _core
 
@@ -72,6 +72,97 @@ class Problem:
             projection=None if self.projection is None else np.insert(self.projection, index, 1.0, axis=0),
         )
 
+    def exact_log_densities(self):
+        """Compute log densities (n_rows, n_components) by their definition, in long double."""
+        rows = self.centred_rows()
+        table = np.empty((len(rows), len(self.means)), np.longdouble)
+        for k, mean in enumerate(self.means):
+            u = rows - mean
+            if self.factor_shape == TRIANGULAR:
+                whitened = u @ self.factors[min(k, len(self.factors) - 1)].astype(np.longdouble).T
+            elif self.factor_shape == FactorShape.LOW_RANK:
+                scaled, directions = u * self.factors[k, :, -1], self.factors[k, :, :-1].astype(np.longdouble)
+                whitened = scaled - scaled @ directions @ directions.T
+            else:
+                whitened = u * self.factors[k]
+            table[:, k] = self.log_scale[k] - (whitened**2).sum(1) / 2
+        return table
+
+    def centred_rows(self):
+        """Return rows minus the origin, in long double."""
+        return self.rows.astype(np.longdouble) - (0 if self.origin is None else self.origin)
+
+    def exact_responsibilities(self):
+        """Compute responsibilities by the problem's rule, and the log-likelihood of each row."""
+        if self.rule == ASSIGNMENT:
+            one_hot = np.eye(len(self.means))
+            table = self.assignment if self.assignment.ndim == 2 else one_hot[self.assignment]
+            return table.astype(np.longdouble), np.zeros(len(table))
+        table = self.exact_log_densities()
+        gap = table - table.max(1, keepdims=True, initial=-np.inf)
+        if self.rule == HARD:
+            return np.eye(table.shape[1])[table.argmax(1)].astype(np.longdouble), table.max(1, initial=-np.inf)
+        densities = np.where(gap > -CUT, np.exp(gap), 0)
+        return densities / densities.sum(1, keepdims=True), table.max(1, initial=-np.inf) + np.log(densities.sum(1))
+
+    def exact_step(self):
+        """Compute log-likelihood, mass, first and second moments by their definition, in long double."""
+        weight = np.ones(len(self.rows)) if self.row_weight is None else self.row_weight
+        responsibilities, log_density = self.exact_responsibilities()
+        weighted = responsibilities * weight[:, None]
+        anchor = np.zeros_like(self.means) if self.anchor is None else self.anchor
+        u = self.centred_rows()[:, None, :] - anchor
+        first = np.einsum("nk,nki->ki", weighted, u)
+        full = np.einsum("nk,nki,nkj->kij", weighted, u, u)
+        diagonal = np.einsum("kii->ki", full)
+        second = {NONE: None, TRACE: diagonal.sum(1), DIAGONAL_SECOND: diagonal, FULL: full}.get(self.second)
+        if self.projection is not None:
+            second = np.concatenate((full @ self.projection.astype(np.longdouble), diagonal[:, :, None]), axis=2)
+        return (weight * log_density).sum(), weighted.sum(0), first, second
+
+    def allowed_errors(self):
+        """Return bounds on the rounding error of each result: c ε (d + q) times the sum of absolute terms.
+
+        A log density l = s - q/2 has an error of about ε (d + q), where q is the largest squared distance that matters,
+        and d is the length of its sums. Responsibilities have this relative error, and so do their sums.
+        """
+        weight = np.ones(len(self.rows)) if self.row_weight is None else self.row_weight
+        table = np.abs(self.exact_log_densities()) if self.rule != ASSIGNMENT else np.zeros((1, 1))
+        largest = float(table.max(initial=0))
+        unit = 4 * EPS * (self.rows.shape[1] + 8 + min(2 * largest, 1e4))
+        total = unit * float(weight.sum())
+        anchor = 0 if self.anchor is None else self.anchor
+        largest_offset = float(np.abs(self.centred_rows()[:, None, :] - anchor).max(initial=0))
+        trace = self.rows.shape[1] if self.second == TRACE else 1
+        if self.projection is not None:
+            trace = max(1.0, float(np.abs(self.projection).sum(axis=1).max(initial=0)))
+        return total * largest, total, total * largest_offset, total * largest_offset**2 * trace
+
+    def check_step(self, results):
+        """Compare the results of a step with their definition, up to rounding."""
+        names = "log_likelihood", "mass", "first", "second"
+        for name, got, want, allowed in zip(names, results, self.exact_step(), self.allowed_errors(), strict=True):
+            assert (got is None) == (want is None), name
+            if want is not None:
+                assert np.shape(got) == np.shape(want), name
+                np.testing.assert_allclose(got, np.asarray(want, float), rtol=0, atol=allowed + 1e-300, err_msg=name)
+
+    def trivial_bounds(self):
+        """Return trivial bounds, with a motion after which they remain trivial."""
+        shape = -(-len(self.rows) // GROUP_ROWS), len(self.means)
+        return {"bounds": np.zeros(shape, np.float32), "motion": np.zeros((2, shape[1]), np.float32)}
+
+    def check_bounds(self, bounds, part):
+        """Check that bounds are at most the distance of a group's nearest row, and mostly above `part` of it."""
+        rows, nearest = self.centred_rows().astype(float), np.empty(bounds.shape)
+        for k, mean in enumerate(self.means):
+            factor = self.factors[k]
+            whitened = (rows - mean) @ factor.T if self.factor_shape == TRIANGULAR else (rows - mean) * factor
+            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
+        assert (bounds <= nearest).all()
+        assert (bounds >= 0).all()
+        assert np.mean(bounds > part * nearest) > 0.5
+
 
 @pytest.fixture
 def make_problem(rng):
@@ -129,94 +220,6 @@ def low_rank(rng, shape, n_factors):
     return np.concatenate((directions * sizes, rng.uniform(0.5, 2, (*shape, 1))), axis=2)
 
 
-def weighted_log_densities(problem):
-    """Compute log densities (n_rows, n_components) by their definition, in long double."""
-    rows = centred_rows(problem)
-    table = np.empty((len(rows), len(problem.means)), np.longdouble)
-    for k, mean in enumerate(problem.means):
-        u = rows - mean
-        if problem.factor_shape == TRIANGULAR:
-            whitened = u @ problem.factors[min(k, len(problem.factors) - 1)].astype(np.longdouble).T
-        elif problem.factor_shape == FactorShape.LOW_RANK:
-            scaled, directions = u * problem.factors[k, :, -1], problem.factors[k, :, :-1].astype(np.longdouble)
-            whitened = scaled - scaled @ directions @ directions.T
-        else:
-            whitened = u * problem.factors[k]
-        table[:, k] = problem.log_scale[k] - (whitened**2).sum(1) / 2
-    return table
-
-
-def centred_rows(problem):
-    """Return rows minus the origin, in long double."""
-    return problem.rows.astype(np.longdouble) - (0 if problem.origin is None else problem.origin)
-
-
-def exact_responsibilities(problem):
-    """Compute responsibilities by the problem's rule, and the log-likelihood of each row."""
-    if problem.rule == ASSIGNMENT:
-        one_hot = np.eye(len(problem.means))
-        table = problem.assignment if problem.assignment.ndim == 2 else one_hot[problem.assignment]
-        return table.astype(np.longdouble), np.zeros(len(table))
-    table = weighted_log_densities(problem)
-    gap = table - table.max(1, keepdims=True, initial=-np.inf)
-    if problem.rule == HARD:
-        return np.eye(table.shape[1])[table.argmax(1)].astype(np.longdouble), table.max(1, initial=-np.inf)
-    densities = np.where(gap > -CUT, np.exp(gap), 0)
-    return densities / densities.sum(1, keepdims=True), table.max(1, initial=-np.inf) + np.log(densities.sum(1))
-
-
-def exact_step(problem):
-    """Compute log-likelihood, mass, first and second moments by their definition, in long double."""
-    weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
-    responsibilities, log_density = exact_responsibilities(problem)
-    weighted = responsibilities * weight[:, None]
-    anchor = np.zeros_like(problem.means) if problem.anchor is None else problem.anchor
-    u = centred_rows(problem)[:, None, :] - anchor
-    first = np.einsum("nk,nki->ki", weighted, u)
-    full = np.einsum("nk,nki,nkj->kij", weighted, u, u)
-    diagonal = np.einsum("kii->ki", full)
-    second = {NONE: None, TRACE: diagonal.sum(1), DIAGONAL_SECOND: diagonal, FULL: full}.get(problem.second)
-    if problem.projection is not None:
-        second = np.concatenate((full @ problem.projection.astype(np.longdouble), diagonal[:, :, None]), axis=2)
-    return (weight * log_density).sum(), weighted.sum(0), first, second
-
-
-def allowed_errors(problem, eps):
-    """Return bounds on the rounding error of each result: c eps (d + q) times the sum of absolute terms.
-
-    A log density l = s - q/2 has an error of about eps (d + q), where q is the largest squared distance that matters,
-    and d is the length of its sums. Responsibilities have this relative error, and so do their sums.
-    """
-    weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
-    table = np.abs(weighted_log_densities(problem)) if problem.rule != ASSIGNMENT else np.zeros((1, 1))
-    largest = float(table.max(initial=0))
-    unit = 4 * eps * (problem.rows.shape[1] + 8 + min(2 * largest, 1e4))
-    total = float(weight.sum())
-    anchor = 0 if problem.anchor is None else problem.anchor
-    largest_offset = float(np.abs(centred_rows(problem)[:, None, :] - anchor).max(initial=0))
-    trace = problem.rows.shape[1] if problem.second == TRACE else 1
-    if problem.projection is not None:
-        trace = max(1.0, float(np.abs(problem.projection).sum(axis=1).max(initial=0)))
-    return unit * total * largest, unit * total, unit * total * largest_offset, unit * total * largest_offset**2 * trace
-
-
-@pytest.fixture
-def check_step():
-    """Return a function that compares the results of a step with their definition, up to rounding."""
-
-    def check(problem, results, eps=2.0**-52):
-        exact = exact_step(problem)
-        for name, got, want, allowed in zip(
-            ("log_likelihood", "mass", "first", "second"), results, exact, allowed_errors(problem, eps), strict=True
-        ):
-            assert (got is None) == (want is None), name
-            if want is not None:
-                assert np.shape(got) == np.shape(want), name
-                np.testing.assert_allclose(got, np.asarray(want, float), rtol=0, atol=allowed + 1e-300, err_msg=name)
-
-    return check
-
-
 @pytest.fixture
 def same_bits():
     """Return a function that checks that two results have the same bits, except that 0 equals -0."""
@@ -243,29 +246,6 @@ def check_targets(targets, same_bits):
 
 
 @pytest.fixture
-def responsibilities_of():
-    """Return a function that computes responsibilities by their definition, in long double."""
-    return lambda problem: exact_responsibilities(problem)[0]
-
-
-@pytest.fixture
-def exact_log_densities():
-    """Return the function `weighted_log_densities`."""
-    return weighted_log_densities
-
-
-@pytest.fixture
-def no_bounds():
-    """Return a function that makes trivial bounds for a problem, with a motion after which they remain trivial."""
-
-    def make(problem):
-        shape = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
-        return {"bounds": np.zeros(shape, np.float32), "motion": np.zeros((2, shape[1]), np.float32)}
-
-    return make
-
-
-@pytest.fixture
 def move(rng):
     """Return a function that moves a problem's components slightly, and writes the motion into `visit`."""
 
@@ -279,20 +259,3 @@ def move(rng):
         return after
 
     return moved
-
-
-@pytest.fixture
-def assert_bounds():
-    """Return a check that bounds are at most the distance of a group's nearest row, and mostly above `part` of it."""
-
-    def check(bounds, problem, part):
-        rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)
-        for k, mean in enumerate(problem.means):
-            factor = problem.factors[k]
-            whitened = (rows - mean) @ factor.T if problem.factor_shape == TRIANGULAR else (rows - mean) * factor
-            nearest[:, k] = np.sqrt((whitened**2).sum(axis=1)).reshape(-1, GROUP_ROWS).min(axis=1)
-        assert (bounds <= nearest).all()
-        assert (bounds >= 0).all()
-        assert np.mean(bounds > part * nearest) > 0.5
-
-    return check

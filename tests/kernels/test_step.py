@@ -16,22 +16,22 @@ N_ROWS = [0, 1, 7, 8, 9, 23, 24, 25, 143, 144, 145, 4097]
 @pytest.mark.parametrize("second", SECOND_MOMENTS)
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_step_equals_its_definition(target, make_problem, check_step, n_features, factor_shape, second):
+def test_step_equals_its_definition(target, make_problem, n_features, factor_shape, second):
     for rule in RULES:
         problem = make_problem(151, n_features, 5, factor_shape, rule, second)
-        check_step(problem, problem.step(target))
+        problem.check_step(problem.step(target))
 
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECOND_MOMENTS)
 @pytest.mark.parametrize("n_features", [2, 5, 9])
 @pytest.mark.parametrize("n_rows", N_ROWS)
-def test_step_of_any_number_of_rows_equals_its_definition(target, make_problem, check_step, n_rows, n_features, second):
+def test_step_of_any_number_of_rows_equals_its_definition(target, make_problem, n_rows, n_features, second):
     for rule in RULES:
         problem = make_problem(n_rows, n_features, 3, TRIANGULAR, rule, second)
         for row_weight in (problem.row_weight, None):
             case = problem.but(row_weight=row_weight)
-            check_step(case, case.step(target))
+            case.check_step(case.step(target))
 
 
 @pytest.mark.pairwise

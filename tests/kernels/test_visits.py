@@ -27,12 +27,12 @@ def test_step_with_an_order_equals_sorted_rows(target, make_problem, same_bits, 
 @pytest.mark.parametrize("n_rows", [501, 528, 24, 25])
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
-def test_labels_and_bounds_change_no_bit(target, make_clusters, no_bounds, same_bits, n_features, factor_shape, n_rows):
+def test_labels_and_bounds_change_no_bit(target, make_clusters, same_bits, n_features, factor_shape, n_rows):
     for is_sorted in (True, False):
         problem = make_clusters(n_rows, n_features, 11, factor_shape, is_sorted)
         expected = problem.step(target)
         likeliest = problem.evaluate(target, LABELS)
-        labels, visit = np.empty(n_rows, np.uint16), no_bounds(problem)
+        labels, visit = np.empty(n_rows, np.uint16), problem.trivial_bounds()
         for _ in range(3):
             same_bits(problem.step(target, labels=labels, **visit), expected)
             np.testing.assert_array_equal(labels, likeliest)
@@ -42,15 +42,15 @@ def test_labels_and_bounds_change_no_bit(target, make_clusters, no_bounds, same_
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
 @pytest.mark.parametrize("n_features", N_FEATURES)
 def test_bounds_stay_below_the_distances_while_components_move(
-    target, make_clusters, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
+    target, make_clusters, move, same_bits, n_features, factor_shape
 ):
     """Check that bounds never exceed the distance of a group's nearest row, and mostly have its order of magnitude."""
     problem = make_clusters(240, n_features, 7, factor_shape)
-    visit = no_bounds(problem)
+    visit = problem.trivial_bounds()
     for _ in range(6):
         problem = move(problem, visit, target)
         same_bits(problem.step(target, **visit), problem.step(target))
-        assert_bounds(visit["bounds"], problem, part=1 / 4)
+        problem.check_bounds(visit["bounds"], part=1 / 4)
 
 
 def test_motion_that_overflows_resets_a_bound_to_zero(target):
@@ -63,10 +63,10 @@ def test_motion_that_overflows_resets_a_bound_to_zero(target):
     assert ratio[2] == 0
 
 
-def test_step_rejects_invalid_orders_labels_and_bounds(target, make_problem, no_bounds):
+def test_step_rejects_invalid_orders_labels_and_bounds(target, make_problem):
     problem, hard = make_problem(30, 3, 2), make_problem(30, 3, 2, rule=1)
     order, labels = np.zeros(30, np.uint16), np.zeros(30, np.uint16)
-    visit = no_bounds(problem)
+    visit = problem.trivial_bounds()
     wrong = [
         (problem, {"order": order[1:]}, "order"),
         (problem, {"order": order + np.uint16(30)}, "beyond"),

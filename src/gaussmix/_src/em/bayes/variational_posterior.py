@@ -161,11 +161,6 @@ class VariationalPosterior:
         """Return E log π_k, (n_components,), in nats."""
         return self._weight_moments[0]
 
-    @property
-    def precision_log_normalisers(self) -> Array:
-        """Return the log normalising constants of q(Λ), in nats, up to a constant, (n_components,) or (1,)."""
-        return self._covariance_moments[1]
-
     @cached_property
     def e_step_log_weights(self) -> Array:
         """Return logs of the factors (with sum below 1) that replace the weights in E-steps, (n_components,)."""

@@ -70,11 +70,7 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
     ------
     ValueError : no value is finite. The message lists the reasons for failures and counts fits for each reason.
     """
-    usable = np.isfinite(values)
-    if not usable.any():
-        raise nothing_fitted_error(results)
-    best = float(values[usable].min())
-    return select_simplest(results, usable & (values <= best + CRITERION_ROUNDING * abs(best)))
+    return select_within_error(results, -values, CRITERION_ROUNDING * np.abs(values))
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:

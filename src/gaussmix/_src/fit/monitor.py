@@ -212,7 +212,7 @@ class Monitor(FitOption):
 
 @dataclass(frozen=True, eq=False)
 class CallbackTask:
-    """A task of scikit-learn's callback API (SLEP 23), that is, a fit or a part of a fit.
+    """A task of scikit-learn's callback API (SLEP 23), that is, a fit or a part of a fit. A new task begins at once.
 
     Parameters
     ----------
@@ -225,6 +225,9 @@ class CallbackTask:
     arguments: Mapping[str, Any]
     max_parts: Mapping[str, int]
 
+    def __post_init__(self) -> None:
+        self.context.call_on_fit_task_begin(**self.arguments)
+
     @classmethod
     def from_fit(
         cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_tasks: int, max_parts: Mapping[str, int]
@@ -234,9 +237,7 @@ class CallbackTask:
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        task = cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_tasks), arguments, max_parts)
-        task.context.call_on_fit_task_begin(**arguments)
-        return task
+        return cls(CallbackSupportMixin._init_callback_context(estimator, max_subtasks=n_tasks), arguments, max_parts)
 
     @property
     def max_subtasks(self) -> int:
@@ -246,9 +247,7 @@ class CallbackTask:
     def begin_subtask(self, task_name: str) -> CallbackTask:
         """Begin a subtask with the name `task_name`, and return the subtask."""
         context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
-        part = CallbackTask(context, self.arguments, self.max_parts)
-        part.context.call_on_fit_task_begin(**self.arguments)
-        return part
+        return CallbackTask(context, self.arguments, self.max_parts)
 
     def end(self, mixture: Mixture | None) -> bool:
         """End the task, with its fitted mixture if any; return whether a callback asks to end the enclosing task."""

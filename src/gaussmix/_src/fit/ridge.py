@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,13 @@ from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.errors import Outcome
 from gaussmix._src.fit.plan import Plan, search_stopping
+from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.row_statistics import Cells
-
-if TYPE_CHECKING:
-    from gaussmix._src.fit.problem import Problem
 
 # Covariances need no ridge if each component has at least MIN_DISTINCT_ROWS · (n_features + 1) distinct rows.
 MIN_DISTINCT_ROWS = 5

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from gaussmix._src.fit import ridge
 from gaussmix._src.fit.after.distant_rows import split_distant_rows
 from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
+from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
@@ -25,9 +25,6 @@ from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import one_blas_thread
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
-
-if TYPE_CHECKING:
-    from gaussmix._src.fit.problem import Problem
 
 _MIN_RESIDUAL_VARIANCE = 1e-10  # maximum unexplained fraction of the variance of a linearly dependent column
 _MIN_COEFFICIENT = 1e-4  # maximum standardised coefficient of a column that is not reported as a cause of a dependence

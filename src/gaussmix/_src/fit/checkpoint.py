@@ -46,7 +46,6 @@ _SEARCH_KEY = "search"  # key, in the file, of the generator's state at the begi
 _RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None for a current run
 # If a fit ends with one of these exceptions, the same exception would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
-FilePath = str | os.PathLike[str]
 
 
 @dataclass
@@ -82,7 +81,11 @@ class Checkpoint(FitOption):
     is_sequential = True
 
     def check_parameters(self) -> Sequence[str]:
-        path = check_checkpoint_path(self.estimator.checkpoint)
+        path = self.estimator.checkpoint
+        if path is not None:
+            if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+                raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
+            check_local(path)
         self._path, self._identity = Path(path or ""), dict[str, Json]()
         self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that are not yet resumed
         self._progress: dict[str, FitProgress] = {}
@@ -252,15 +255,6 @@ class Checkpoint(FitOption):
         )
 
 
-def check_checkpoint_path(path: Any) -> FilePath | None:
-    """Return the parameter `checkpoint`; raise TypeError if it is neither a path nor None, and OSError for a URL."""
-    if path is not None:
-        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-            raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
-        check_local(path)
-    return path
-
-
 def _make_progress_record(status: FitProgress) -> ProgressRecord:
     state, best = (None if run is None else _make_run_record(run) for run in (status.run_state, status.best_state))
     ends = [_make_run_record(end, has_model=False) for end in status.final_states]
@@ -277,9 +271,8 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
     search = [] if trace.search is None else [*vars(trace.search).values()]
-    return RunRecord(
-        arrays, trace.path_arrays, frozen, None if state.outcome is None else state.outcome.name, events, search
-    )
+    outcome = None if state.outcome is None else state.outcome.name
+    return RunRecord(arrays, trace.path_arrays, frozen, outcome, events, search)
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:

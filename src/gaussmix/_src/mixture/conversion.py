@@ -53,10 +53,7 @@ def from_parameters(
 
 def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
     """Return the model that a scikit-learn estimator has fitted, and the feature names or None."""
-    missing = [name for name in _FITTED if not hasattr(estimator, name)]
-    if missing:
-        what = f"{type(estimator).__name__} has no {missing[0]}"
-        raise ParameterTypeError(f"{what}: pass a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
+    _check_attributes(estimator, _FITTED, "a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn")
     covariances = np.asarray(estimator.covariances_)
     if covariances.dtype == np.float32:  # rounding errors make float32 matrices slightly asymmetric
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
@@ -68,14 +65,18 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
 def from_torch(estimator: Any) -> Model:
     """Convert a fit of torchgmm or pycave, which store factors U of precisions U Uᵀ in float32, to a float64 model."""
     module = getattr(estimator, "model_", estimator)
-    missing = [name for name in _OF_TORCH if not hasattr(module, name)]
-    if missing:
-        what = f"{type(module).__name__} has no {missing[0]}"
-        raise ParameterTypeError(f"{what}: pass a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+    _check_attributes(module, _OF_TORCH, "a fitted GaussianMixture of torchgmm or pycave, or its model_")
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
     _check(_invalid_factors(means, factors, family))
     return from_parameters(_scaled(weights), means, _symmetric(family, of_factors(factors, family)), None, family)
+
+
+def _check_attributes(fitted: Any, names: tuple[str, ...], wanted: str) -> None:
+    """Raise TypeError with the advice to pass `wanted` if `fitted` lacks one of the attributes."""
+    missing = [name for name in names if not hasattr(fitted, name)]
+    if missing:
+        raise ParameterTypeError(f"{type(fitted).__name__} has no {missing[0]}: pass {wanted}.")
 
 
 def of_factors(factors: Array, family: Family) -> Array:

@@ -100,12 +100,6 @@ class BirthMergeMoves:
         prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return CoreSteps(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
 
-    @property
-    def n_component_parameters(self) -> int:
-        """Return the number of free parameters of one component."""
-        prior = self.objective.gauss_wishart
-        return prior.family.n_parameters(1, prior.n_features) + prior.n_features + 1
-
     def is_near_sample_bound(self, bound: float) -> bool:
         """Return whether the bound per row agrees with the bound per row of the converged fit to condensed rows."""
         return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
@@ -215,7 +209,9 @@ class BirthMergeMoves:
         after = self.objective.variational_posterior(state.next_model)
         merges = find_merges(after)
         before = self.objective.variational_posterior(state.model)
-        small = np.flatnonzero(before.counts < core.ROWS_PER_PARAMETER * self.n_component_parameters)
+        prior = self.objective.gauss_wishart
+        n_own = prior.family.n_parameters(1, prior.n_features) + prior.n_features + 1  # parameters of one component
+        small = np.flatnonzero(before.counts < core.ROWS_PER_PARAMETER * n_own)
         if not (len(merges.pairs) or small.size):
             return
         for rows in dict.fromkeys((self._estimation_source, self.source)):

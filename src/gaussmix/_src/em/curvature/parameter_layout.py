@@ -160,7 +160,8 @@ class ParameterLayout:
         for k, changes in enumerate(of_means):
             used = np.flatnonzero(changes.any(axis=0))
             colour, change = colours[min(k, len(colours) - 1)], changes[:, used]
-            result[first : first + d, used] = _unwhiten(colour, change)
+            changed = colour[:, None] * change if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, change)
+            result[first : first + d, used] = changed
             first += d
         rest = coords.jacobian[first:]
         n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances
@@ -186,11 +187,6 @@ class ParameterLayout:
         half_step = np.einsum("bij,kj->bik", coords.symmetric_basis, inverse_factor)
         of_basis = np.einsum("ij,bjk->bik", inverse_factor, half_step)[:, *self._lower_triangle]
         return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
-
-
-def _unwhiten(inverse_factor: Array, changes: Array) -> Array:
-    is_diagonal = inverse_factor.ndim == 1
-    return inverse_factor[:, None] * changes if is_diagonal else np.einsum("ij,jp->ip", inverse_factor, changes)
 
 
 @dataclass(frozen=True, eq=False)

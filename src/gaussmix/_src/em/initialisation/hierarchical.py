@@ -48,11 +48,6 @@ class _WardScaling(NamedTuple):
     fourth_roots: Array
 
     @property
-    def scaling_matrix(self) -> Array:
-        """Return the matrix by which rows are multiplied from the right, (n_features, n_directions)."""
-        return self.inverse_deviations[:, None] * self.eigenvectors / self.fourth_roots
-
-    @property
     def whitening(self) -> TriangularWhitening:
         """Return whitening factors with which distances between rows equal distances between scaled rows."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
@@ -126,7 +121,8 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
             scaling = _ward_scaling(sample)
             leaves = _draw_leaves(sample)
             offsets = sample.mean_imputed[leaves] - sample.mean_imputed[0]
-            scaled = einsum("ni,ij->nj", offsets, scaling.scaling_matrix)
+            matrix = scaling.inverse_deviations[:, None] * scaling.eigenvectors / scaling.fourth_roots
+            scaled = einsum("ni,ij->nj", offsets, matrix)
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(scaled)[:, :2]
             has_all_rows = len(np.unique(leaves)) == len(sample.weight)
             tree.hierarchy = Hierarchy(leaves, merges.astype(np.intp), scaling, has_all_rows)

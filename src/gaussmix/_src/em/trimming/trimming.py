@@ -251,12 +251,6 @@ class _TrimmingState(BlockState):
     def n_bytes(self) -> int:
         return self.task_state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
-    def get_task_state(self, task: Task[Any], block: Block) -> Any:
-        """Return the stored state of a task, or make a new state if the stored state is from another task."""
-        if self.task_key != task.key:
-            self.task_key, self.task_state = task.key, task.open(block)
-        return self.task_state
-
 
 class _TrimmingPass(NamedTuple):
     """Log densities and trimming rule of the most recent pass."""
@@ -287,7 +281,9 @@ class _TrimmedStep:
 
     def call(self, block: Block, state: _TrimmingState) -> BlockMoments:
         (part,) = _reweight_rows(block, self.log_density, self.rule, state)
-        return self.task.call(part, state.get_task_state(self.task, block))
+        if state.task_key != self.task.key:  # the stored state is from another task
+            state.task_key, state.task_state = self.task.key, self.task.open(block)
+        return self.task.call(part, state.task_state)
 
 
 def _reweight_rows(

@@ -292,7 +292,9 @@ def _plan_step(
             centred = replace(parameters, means=parameters.means - centre)
             mixture, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(mixture, about, MomentSpec(Second.NONE), rule, centre)
-    can_skip = rule is AssignmentRule.SOFT and row_order.can_skip_components(parameters.whitening)
-    is_ordered = can_skip and row_order.can_ordering_pay(context.n_rows, parameters.whitening.factor_shape, *shape)
+    is_shared, factor_shape = parameters.whitening.is_shared, parameters.whitening.factor_shape
+    # The core can skip components only if whitening factors are neither shared nor of low rank.
+    can_skip = rule is AssignmentRule.SOFT and not is_shared and factor_shape is not FactorShape.LOW_RANK
+    is_ordered = can_skip and row_order.can_ordering_pay(context.n_rows, factor_shape, *shape)
     mixture, log_noise = pack_parameters(parameters), parameters.log_noise_density
     return StepPlan(mixture, about, core_spec, rule, is_ordered=is_ordered, log_noise_density=log_noise)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.complete.packed_mixture import PackedMixture
 from gaussmix._src.interfaces.leaves import leaves_of
-from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
+from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.core import core, native_target
 
 Labels = NDArray[np.uint16]
@@ -64,11 +64,6 @@ class RowPass(NamedTuple):
         """Return the order and labels of the given rows, but no bounds, which exist only for whole blocks."""
         order = None if self.order is None else self.order[rows]
         return RowPass(order, None if self.labels is None else self.labels[rows])
-
-
-def can_skip_components(whitening: Whitening) -> bool:
-    """Return whether the core can skip components: whitening factors must be neither shared nor of low rank."""
-    return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
 class PassCounts(NamedTuple):

@@ -248,7 +248,7 @@ class Source(ABC):
 
     def with_assignment(self, assignment: Assignment) -> Source:
         """Return a source of the same rows with labels (n_rows,) or responsibilities (n_rows, n_components)."""
-        return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
+        return self._with_origin(self.changed(partial(with_row_values, assignment=assignment), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return a source of the same rows with log prior probabilities of their components; see `Block`.
@@ -334,8 +334,9 @@ def _drawn(block: Block, drawn_weight: float) -> tuple[Block, NDArray[np.bool_]]
     return replace(block.take(chosen, block.first_row), assignment=None), np.isin(chosen, indices)
 
 
-def _with_assignment(block: Block, assignment: Assignment) -> Iterable[Block]:
-    return [replace(block, assignment=assignment[block.row_slice])]
+def with_row_values(block: Block, **values: Any) -> Iterable[Block]:
+    """Return, in a list, the block with fields taken from arrays that have one entry per row of the source."""
+    return [replace(block, **{name: each[block.row_slice] for name, each in values.items()})]
 
 
 def _with_log_prior(block: Block, log_prior: Array, indices: NDArray[np.int32] | None) -> Iterable[Block]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.rows import unit_of_weights
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.base import Source, with_row_values
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
@@ -220,7 +220,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
 
     def make_source(index: int) -> Source:
         weight = row_weights[index] / problem.data.weight_unit  # the prior requires weights in this unit
-        reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
+        reweighted = problem.data.raw_source.changed(partial(with_row_values, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
 
@@ -269,10 +269,6 @@ def fit_tables(
         return problem.data.trim_source(table)
 
     return run_em_on_each(problem.engine, models, problem.objective, stopping, make_source, groups)
-
-
-def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
-    return [replace(block, row_weight=row_weight[block.row_slice])]
 
 
 @dataclass(frozen=True, eq=False)

@@ -280,13 +280,12 @@ class FitResult:
         """Return the previous result with the user's model, but without its runs if size or structure has changed."""
         if previous is None:
             return cls(model, names)
-        old, rows, outcome = previous.model, previous.row_summary, previous.outcome
+        old, outcome = previous.model, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        rows = None if rows is None else replace(rows, log_likelihood=None)  # the log-likelihood is of the old model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
-        return replace(previous, model=model, feature_names=names, row_summary=rows, outcome=outcome, cutoff=None)
+        return replace(previous.without_likelihood(), model=model, feature_names=names, outcome=outcome, cutoff=None)
 
     def in_library_of_rows(self, values: Any) -> Any:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
@@ -323,7 +322,7 @@ class FitResult:
         """Return the components that collapsed onto too few distinct rows and were frozen."""
         return [] if self.outcome is None else self.outcome.collapsed
 
-    def without_likelihood(self) -> FitResult:
-        """Return the result without the log-likelihood of the rows, because EM maximised a different objective."""
+    def without_likelihood(self) -> Self:
+        """Return the result without the log-likelihood of the rows, which is of another objective or another model."""
         rows = self.row_summary
         return self if rows is None else replace(self, row_summary=replace(rows, log_likelihood=None))

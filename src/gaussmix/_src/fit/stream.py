@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,7 +88,8 @@ class Stream:
         part, rest = block.row_range(0, missing), block.row_range(missing, max(missing, block.n_rows))
         part = Block(0, part.rows.astype(self.dtype, copy=False), part.weight)
         if part.n_rows == missing:
-            return replace(self, waiting_blocks=()), _join_blocks([*self.waiting_blocks, part]), rest
+            portion = replace(self, waiting_blocks=(*self.waiting_blocks, part)).waiting_source
+            return replace(self, waiting_blocks=()), portion, rest
         blocks = [*self.waiting_blocks, Block(0, np.array(part.rows, order="C"), np.array(part.row_weight))]
         while len(blocks) > 1 and blocks[-2].n_rows <= 2 * blocks[-1].n_rows:
             blocks[-2:] = [Block.concatenate(blocks[-2:])]
@@ -97,8 +97,9 @@ class Stream:
 
     @property
     def waiting_source(self) -> ArraySource:
-        """Return a source of the waiting rows; at least one row must wait."""
-        return _join_blocks(self.waiting_blocks)
+        """Return a source of the waiting rows, without row weights if all are 1; at least one row must wait."""
+        block = Block.concatenate(self.waiting_blocks)
+        return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)
 
     def to_table(self) -> dict[str, list[Any]]:
         """Convert the stream to a table of arrays and built-in types for a model file."""
@@ -157,9 +158,3 @@ def drop_weightless_rows(block: Block) -> Block:
     """Return the rows of positive weight, because rows of weight 0 must not count as rows of an EM step."""
     weight = block.row_weight
     return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
-
-
-def _join_blocks(blocks: Sequence[Block]) -> ArraySource:
-    """Join blocks of rows to a source for a fit; the source has no row weights if all weights are 1."""
-    block = Block.concatenate(blocks)
-    return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

@@ -120,9 +120,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
                 self.offset_ = float(self.mixture_.highest_density_level(coverage))
             else:
                 self.offset_ = self._lowest_of_complete_rows(source, rate)
-        warn(
-            _overfit_sentence(source.row_totals.n_positive, self.n_parameters_, 1 - coverage if rate is None else rate)
-        )
+        rate = 1 - coverage if rate is None else rate
+        warn(_overfit_sentence(source.row_totals.n_positive, self.n_parameters_, rate))
         return self
 
     def score_samples(self, X: RowsLike) -> Array:

@@ -155,7 +155,8 @@ class VariationalMoves:
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
     """Return the state after birth and merge moves, for EM to continue; None if no move raises the bound."""
-    if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
+    bound_per_row = moves.sample_bound / moves.objective.total_weight  # bound of the converged fit to condensed rows
+    if state.trace.n_steps and abs(state.trace.last_objective - bound_per_row) < MAX_BOUND_DIFFERENCE:
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)
     return None if model is None else EMState(model, state.trace)

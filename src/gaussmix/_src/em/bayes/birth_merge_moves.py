@@ -100,10 +100,6 @@ class BirthMergeMoves:
         prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return CoreSteps(self.source, self.engine, prior.family, self.max_components, self.objective, stopping)
 
-    def is_near_sample_bound(self, bound: float) -> bool:
-        """Return whether the bound per row agrees with the bound per row of the converged fit to condensed rows."""
-        return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
-
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
         """Return the model after moves that raise the bound and one more EM step, or None if no such move exists.
 

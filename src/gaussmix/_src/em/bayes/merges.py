@@ -52,8 +52,7 @@ def find_merges(posterior: VariationalPosterior) -> CandidateMerges:
     algebra, covariances = posterior.prior.family.algebra, posterior.covariances.each
     assert algebra is not None, "structures with a conjugate prior have one"
     of_mixture = posterior.counts, posterior.means, np.ascontiguousarray(covariances).ravel()
-    merges = native_target().find_merges(algebra, *of_mixture, posterior.prior.pack(1.0, 1.0))
-    pairs, gains, means, scales = merges
+    pairs, gains, means, scales = native_target().find_merges(algebra, *of_mixture, posterior.prior.pack(1.0, 1.0))
     return CandidateMerges(pairs, gains, means, scales.reshape(len(pairs), *covariances.shape[1:]))
 
 
@@ -95,7 +94,7 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
     E log π_j. By Jensen's inequality and because Δ_j ≥ 0, this is at least log (1 − r_k) + Σ_j r_j Δ_j.
     """
     divergences = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
-    gains, log_weights = np.array(log_complements), posterior.expected_log_weights
+    gains, log_weights = np.array(log_complements), posterior.weight_moments[0]
     for i, k in enumerate(removed):
         others = np.delete(np.arange(len(counts)), k)
         remaining = posterior.counts[others]

@@ -91,18 +91,14 @@ class GaussWishartPrior:
         """Return the factor by which ν is multiplied: n_features for spherical covariances, and otherwise 1."""
         return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
-    def _gamma_arguments(self, dof: Array) -> Array:
-        """Return the arguments of the gamma functions in the normalising constants, (n, …)."""
-        if self.covariance_form is Second.FULL:
-            return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
-        return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
-
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
         """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, in nats, (n,) each.
 
         `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|.
         """
-        d, (logs, derivatives) = self.n_features, gammas(self._gamma_arguments(dof))
+        d, is_full = self.n_features, self.covariance_form is Second.FULL
+        arguments = 0.5 * (dof[:, None] - np.arange(d) if is_full else (dof * self.dof_factor)[:, None])
+        logs, derivatives = gammas(arguments)
         n_each = {Second.FULL: (1, 1), Second.TRACE: (d, 1)}.get(self.covariance_form, (d, d))
         of_dof = d * log(0.5 * self.dof_factor * dof)
         normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
@@ -149,23 +145,19 @@ class VariationalPosterior:
         return -2.0 * self.covariances.whitening.log_abs_det
 
     @cached_property
-    def _weight_moments(self) -> tuple[Array, Array]:
+    def weight_moments(self) -> tuple[Array, Array]:
+        """Return E log π_k, (n_components,), and the difference of log normalisers of q(π) and p(π), in nats."""
         return self.prior.weight_prior.expected_log_weights(self.counts)
 
     @cached_property
     def _covariance_moments(self) -> tuple[Array, Array]:
         return self.prior.wishart_expectations(self.dof, self._log_dets)
 
-    @property
-    def expected_log_weights(self) -> Array:
-        """Return E log π_k, (n_components,), in nats."""
-        return self._weight_moments[0]
-
     @cached_property
     def e_step_log_weights(self) -> Array:
         """Return logs of the factors (with sum below 1) that replace the weights in E-steps, (n_components,)."""
         constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
-        return self._weight_moments[0] + constants
+        return self.weight_moments[0] + constants
 
     @cached_property
     def e_step_parameters(self) -> Parameters:
@@ -198,7 +190,7 @@ class VariationalPosterior:
     @property
     def weights_divergence(self) -> float:
         """Return the divergence KL(q(π) ‖ p(π)) of the weights, in nats."""
-        expected_logs, normaliser = self._weight_moments
+        expected_logs, normaliser = self.weight_moments
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
@@ -220,8 +212,7 @@ class VariationalPosterior:
 
     def draw_model(self, rng: np.random.Generator) -> Model:
         """Draw the parameters of a mixture from q. Weights are rescaled to sum 1."""
-        prior, d = self.prior, self.prior.n_features
-        dof = self.dof
+        prior, d, dof = self.prior, self.prior.n_features, self.dof
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)

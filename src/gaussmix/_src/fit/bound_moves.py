@@ -19,8 +19,8 @@ from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 
-# Fits from k-means that are compared with births begin with at least this number of components, and with more if there
-# are so few rows that the product of both numbers is less than `MIN_KMEANS_PRODUCT`.
+# Fits from k-means that are compared with births begin with at least `MIN_KMEANS_COMPONENTS` components, and with more
+# if the number of components times the number of rows is below `MIN_KMEANS_PRODUCT`.
 MIN_KMEANS_COMPONENTS, MIN_KMEANS_PRODUCT = 10, 50_000
 CONDENSED_STEP_FACTOR = 10  # factor on the step limit for condensed rows, because their steps are 20 times faster
 FitEnd = tuple[Model, float]  # model at the end of a fit, and its lower bound on the log evidence in nats

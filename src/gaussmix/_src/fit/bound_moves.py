@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
@@ -109,16 +110,19 @@ class VariationalMoves:
     def _fit_best_start(self, initial: EMState) -> EMState:
         """Return the state after the best of several fits to the sample of rows, which may contain all rows."""
         moves, (problem, fraction) = self._moves, _sample_problem(self._problem)
+        # The first fit from k-means draws the same numbers as with `init_params="kmeans"`, so that it is the same fit.
+        plan, rng_of_kmeans = self._plan, deepcopy(self._plan.rng)
         plan = replace(
-            self._plan,
-            stopping=replace(self._plan.stopping, tolerance=self._plan.stopping.tolerance / fraction, is_watched=False),
+            plan,
+            stopping=replace(plan.stopping, tolerance=plan.stopping.tolerance / fraction, is_watched=False),
             make_moves=partial(VariationalMoves, moves.max_components, compares_starts=False),
         )
 
         def run(start: Start, n_components: int) -> FitEnd:
             method = "births" if n_components == 1 else f"k-means with {n_components} components"
             plan.report_progress(f"Fit to {problem.source.n_rows:,} rows from {method}")
-            end = fit(replace(problem, n_components=n_components), replace(plan, starts=[start])).final_state
+            of_run = replace(plan, starts=[start], rng=rng_of_kmeans if start == "kmeans" else plan.rng)
+            end = fit(replace(problem, n_components=n_components), of_run).final_state
             return end.model, end.trace.last_objective * moves.objective.total_weight
 
         n_rows = len(self._problem.data.sample.rows)

@@ -35,6 +35,7 @@ from gaussmix._src.fit.plan import (
     search_stopping,
 )
 from gaussmix._src.fit.problem import Problem
+from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -242,9 +243,9 @@ class FirstState:
         data = problem.data
         has_births = plan.make_moves is not None and problem.n_components == 1
         some = data.condensed_rows if has_births else None
-        if isinstance(start, str) and some is not None:  # birth moves read only condensed rows
-            partition = load_start(start)(some, problem.engine, 1, plan.rng)
-            source = some.as_source(source)
+        if isinstance(start, str) and has_births:
+            partition = Partition(responsibilities=_assign_to_one)  # no draws, because one component needs no centres
+            source = source if some is None else some.as_source(source)  # birth moves read only condensed rows
         elif isinstance(start, str):
             partition = self._match_labels(self._make_partition(start), source)
             sample_moments = self._moments(data.trim_source(data.sample.as_source(source)), partition)
@@ -348,6 +349,11 @@ class FirstState:
         # A search ignores restrictions on the weights, and the core keeps the weights of the first model.
         first = objective.nearest_feasible(start)
         return run_to_sound_end(source, engine, first, objective, stopping, is_accelerated=plan.is_accelerated)
+
+
+def _assign_to_one(block: Block) -> Array:
+    """Return the responsibilities (n_rows, 1) of the only component."""
+    return np.ones((block.n_rows, 1))
 
 
 def _read_only_rows(source: Source) -> Rows:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34361,
+    "src": 34359,
     "cpp": 13675,
     "tests": 33759,
     "bench": 2594,

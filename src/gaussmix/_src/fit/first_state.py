@@ -35,7 +35,6 @@ from gaussmix._src.fit.plan import (
     search_stopping,
 )
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -244,7 +243,9 @@ class FirstState:
         has_births = plan.make_moves is not None and problem.n_components == 1
         some = data.condensed_rows if has_births else None
         if isinstance(start, str) and has_births:
-            partition = Partition(responsibilities=_assign_to_one)  # no draws, because one component needs no centres
+            rows = data.sample if some is None else some
+            # The centre of the only component is not drawn, so that a later fit from k-means draws the first numbers.
+            partition = nearest_centre(np.average(rows.mean_imputed, axis=0, weights=rows.weight)[None])
             source = source if some is None else some.as_source(source)  # birth moves read only condensed rows
         elif isinstance(start, str):
             partition = self._match_labels(self._make_partition(start), source)
@@ -349,11 +350,6 @@ class FirstState:
         # A search ignores restrictions on the weights, and the core keeps the weights of the first model.
         first = objective.nearest_feasible(start)
         return run_to_sound_end(source, engine, first, objective, stopping, is_accelerated=plan.is_accelerated)
-
-
-def _assign_to_one(block: Block) -> Array:
-    """Return the responsibilities (n_rows, 1) of the only component."""
-    return np.ones((block.n_rows, 1))
 
 
 def _read_only_rows(source: Source) -> Rows:

@@ -42,12 +42,12 @@ def cut(block: Block) -> Iterator[Block]:
 
 
 def separated_clusters(
-    structure: str, rng: np.random.Generator, n_rows: int, distance: float = 30.0
+    structure: str, rng: np.random.Generator, n_rows: int, distance: float = 30.0, n_features: int = 6
 ) -> tuple[Array, Model]:
-    """Draw rows of 60 clusters in six dimensions, about `distance` apart, and return them with a mixture near them."""
-    family, centres = FAMILIES[structure], distance * rng.normal(size=(60, 6))
-    rows = centres[rng.integers(60, size=n_rows)] + rng.normal(size=(n_rows, 6))
-    covariances = np.broadcast_to(np.eye(6) if family.kind.is_matrix else 1.0, family.shape(60, 6))
+    """Draw rows of 60 clusters, about `distance` apart, and return the rows with a mixture near the clusters."""
+    family, centres = FAMILIES[structure], distance * rng.normal(size=(60, n_features))
+    rows = centres[rng.integers(60, size=n_rows)] + rng.normal(size=(n_rows, n_features))
+    covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(60, n_features))
     means = centres + 0.3 * rng.normal(size=centres.shape)
     return rows, Mixture(np.full(60, 1 / 60), means, covariances, family)._model
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from check_moments import assert_same_moments
-from common import ArraySource, FactorShape, MomentSpec, Objective, Second, em_step
+from common import ArraySource, FactorShape, Model, MomentSpec, Objective, Second, em_step
 from every_engine import ENGINES
 from many_blocks import separated_clusters
 from random_parameters import random_parameters
@@ -82,6 +82,34 @@ def test_rows_of_overlapping_components_are_read_in_stored_order(clusters, struc
         moments, _ = run_steps(source, mixture, n_steps=n_steps)
         assert moments.context.ordering == row_order.RowOrdering(None, n_steps, writes_labels=False)
         assert order_cache_of(source)._order is None
+
+
+@pytest.mark.one_block
+@pytest.mark.parametrize(
+    ("structure", "n_features", "is_ordered"),
+    [("full", 60, True), ("full", 6, False), ("tied", 60, False), ("diag", 60, False)],
+)
+def test_the_first_pass_visits_rows_by_their_nearest_mean_only_if_rows_have_many_features(
+    rng, structure, n_features, is_ordered
+):
+    rows, mixture = separated_clusters(structure, rng, 3_000, n_features=n_features)
+    if is_ordered:  # the order does not depend on units, although only the first feature does not separate the clusters
+        means, units = mixture.means.copy(), 10 ** rng.uniform(-3, 3, size=n_features)
+        units[0], means[:, 0], rows[:, 0] = 1e6, rng.normal(size=N_COMPONENTS), rng.normal(size=len(rows))
+        nearest = np.argmin([((rows - mean) ** 2).sum(axis=1) for mean in means], axis=0)
+        covariances = np.broadcast_to(np.diag(units**2), (N_COMPONENTS, n_features, n_features))
+        rows, mixture = rows * units, Model.from_arrays(mixture.weights, means * units, covariances, mixture.family)
+    source, engine, spec = ArraySource(rows), ENGINES["complete"](1), MomentSpec(Second.DIAGONAL)
+    state, other_state = (engine.make_state(source.whole, N_COMPONENTS) for _ in range(2))
+    context = engine.begin_pass(engine.prepare(source.row_totals, spec, lambda: None), mixture.parameters)
+    found = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means, context=context)
+    order = state.order_cache._order
+    assert (order is not None) == is_ordered
+    if order is not None:
+        np.testing.assert_array_equal(order[1], nearest.argsort(kind="stable"))
+    in_data_order = engine.step(source.whole, other_state, mixture.parameters, spec, anchor=mixture.means)
+    for name in ("mass", "log_likelihood"):
+        np.testing.assert_allclose(getattr(found, name), getattr(in_data_order, name), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])

@@ -98,7 +98,9 @@ class CompleteEngine(CoreRuns):
         return OrderedContext(statistics.n_rows, find_spread() if is_pooled else None)
 
     def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
-        return context
+        if parameters is None or context is None or context.ordering.n_passes > 0:
+            return context
+        return replace(context, ordering=RowOrdering.of_first_pass(parameters, context.n_rows))
 
     def make_state(self, block: Block, n_components: int) -> CompleteState:
         return CompleteState(n_components, order_cache=RowOrderCache(block.n_rows, n_components, block.rows.shape[1]))

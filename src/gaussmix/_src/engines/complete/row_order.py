@@ -1,8 +1,9 @@
 """The order in which a pass visits rows, and the bounds on distances that a pass stores for the next pass.
 
 If rows of the same component are visited together, the core can skip other components for all these rows
-(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed numbers
-of passes, for all blocks together, from counts over all blocks. Results with and without bounds are bit-identical.
+(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen for all blocks
+together: for the first pass from the parameters, and after fixed numbers of passes from counts over all blocks. Results
+with and without bounds are bit-identical.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.engines.complete.packed_mixture import PackedMixture
 from gaussmix._src.interfaces.leaves import leaves_of
+from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.core import core, native_target
 
@@ -38,6 +40,8 @@ MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components whose labels fit
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
+# The first pass visits rows by their nearest mean if finding the nearest means takes at most this fraction of the work.
+MAX_FIRST_ORDER_RATIO = 0.1
 MIN_ROWS_PER_FEATURE = 8  # with fewer rows per feature, updating the bounds takes more time than the bounds save
 # A new order is used only if the fraction of groups with rows of several components decreases by more than this value.
 MAX_MIXED_FRACTION = 0.1
@@ -101,6 +105,23 @@ class RowOrdering(NamedTuple):
     label_mixture: PackedMixture | None = None
     n_passes: int = 0
     writes_labels: bool = False
+
+    @classmethod
+    def of_first_pass(cls, parameters: Parameters, n_rows: int) -> RowOrdering:
+        """Choose the order for the first pass: rows are visited by their nearest mean if finding it costs little.
+
+        Each feature is multiplied by the square root of its precision, averaged over the components. Finding the most
+        probable component instead would cost half a pass.
+        """
+        (n_components, n_features), whitening = parameters.means.shape, parameters.whitening
+        if whitening.is_shared or not can_ordering_pay(n_rows, whitening.factor_shape, n_components, n_features):
+            return cls()
+        cost = ORDERED_ROW_COST + work_per_row(FactorShape.DIAGONAL, n_components, n_features)
+        if cost > MAX_FIRST_ORDER_RATIO * work_per_row(whitening.factor_shape, n_components, n_features):
+            return cls()
+        scale = np.sqrt(whitening.precision_diagonals()).mean(axis=0) * np.ones((n_components, n_features))
+        means = np.ascontiguousarray(parameters.means)
+        return cls(PackedMixture(np.zeros(n_components), means, int(FactorShape.DIAGONAL), scale))
 
     def next_ordering(self, mixture: PackedMixture, counts: PassCounts, n_rows: int) -> RowOrdering:
         """Choose the order for the next pass. If ordering pays, passes 2, 3, 5, 9 … store labels for a new order."""

@@ -87,7 +87,7 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
         settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
         require(settings.n_starts == 1 || max_steps > 0, "several starts need max_steps of at least 1");
         settings.uniform_draws = uniform_draws.data();
-        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance};
+        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance, search.has_value()};
         settings.is_scaled = is_scaled;
     } else {
         require(ridge.has_value(), "a start other than k-means must go with a ridge");

@@ -11,6 +11,7 @@
 #include "bind.hpp"
 #include "em/cells.hpp"
 #include "em/kmeans.hpp"
+#include "em/relocation.hpp"
 #include "em/sample.hpp"
 
 namespace gaussmix {
@@ -98,6 +99,24 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
     return n_left;
 }
 
+void bound_relocate_centres(const Target& target, const Contiguous<double, 2>& rows,
+                            const Contiguous<double, 1>& row_weight, const Writable<double, 2>& centres,
+                            double tolerance, Index max_passes, double seconds, int n_threads) {
+    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
+    require(row_weight.size() == rows.shape(0), "row_weight must have shape (n_rows,)");
+    require(centres.shape(0) > 0 && centres.shape(1) == rows.shape(1),
+            "centres must have shape (n_components, n_features)");
+    const CentresView task{plain_rows(rows.data(), n_rows, n_features),
+                           {row_weight.data(), 1},
+                           static_cast<Index>(centres.shape(0)),
+                           tolerance,
+                           max_passes,
+                           centres.data(),
+                           seconds};
+    without_gil(n_threads,
+                [&](const Execution& execution) { return relocate_centres(*target.kernels, task, execution); });
+}
+
 }  // namespace
 
 void bind_starts(nb::class_<Target>& type) {
@@ -112,7 +131,10 @@ void bind_starts(nb::class_<Target>& type) {
              "Divide rows into cells of near rows, numbered in the order of a tree.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "seconds"_a, "n_threads"_a,
-             "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.");
+             "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
+        .def("relocate_centres", bound_relocate_centres, "rows"_a, "row_weight"_a, "centres"_a.noconvert(),
+             "tolerance"_a, "max_passes"_a, "seconds"_a, "n_threads"_a,
+             "Relocate misplaced centres of k-means in place, and run k-means again.");
 }
 
 }  // namespace gaussmix

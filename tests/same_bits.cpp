@@ -477,7 +477,7 @@ private:
                                        {},
                                        2,
                                        uniform.data(),
-                                       {4, 20, 1e-4},
+                                       {4, 20, 1e-4, is_searched},
                                        is_searched,
                                        nullptr,
                                        1e-6,

@@ -1,14 +1,15 @@
 """Compare default fits of 300 random tables with fits from k-means and with one fit of scikit-learn each.
 
-    python -m bench.pages.tables                  # two minutes; rewrites bench/results/tables.md
+    python -m bench.pages.tables                  # five minutes; rewrites bench/results/tables.md
     python -m bench.pages.tables --keep FILE      # without scikit-learn: keep log-likelihoods and processor times
     python -m bench.pages.tables --against FILE   # the same, compared with the file of another version
     python -m bench.pages.tables --draw           # ten minutes; the picture and figures of a page of the guide
 
 Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of this is
-drawn at random, with one seed per table. Each fit is made twice on one thread, and the faster fit counts. Comparisons
-also time fits of 300 to 200,000 rows. The picture shows `N_DRAWN` other tables, with ten starts of scikit-learn as
-well.
+drawn at random, with one seed per table. Each fit is made twice on one thread, and the faster fit counts. Further
+tables consist of separate clusters with many features; a fit misses a cluster if it ends more than `CLEARLY` nats per
+row below a fit from the true labels. Comparisons also time fits of 300 to 200,000 rows. The picture shows `N_DRAWN`
+other tables, with ten starts of scikit-learn as well.
 
 "slower" counts tables for which a default fit took longer than scikit-learn's. "mean gain" is the gain over
 scikit-learn's fit. Gains and losses of more than 1 nat count as 1, because components of rounded rows may collapse to
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ OTHER = "scikit-learn"
 N_DRAWN, CLEARLY = 210, 0.01  # tables of the picture; nats per row
 DOCS = Path(__file__).parents[2] / "docs"
 SIZES = 300, 2_000, 20_000, 200_000  # rows of tables whose times are compared size by size
+N_WIDE, WIDE = 4, ((3_000, 25, 15), (1_500, 25, 20), (8_000, 60, 15), (10_000, 150, 12))  # rows, features and clusters
 
 
 def table(number: int) -> tuple[str, Array, int, str]:
@@ -99,6 +101,29 @@ def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
         for structure in "full", "diag":
             found = results(rows, 5, structure, other_starts=(), n_repeats=20 if n_rows < 10_000 else 5)
             yield f"{n_rows:,} rows, {structure}", {f"{what}, {n_rows:,} rows": each for what, each in found}
+
+
+def wide(structure: str) -> list[dict[str, baseline.Fit]]:
+    """Fit tables of separate clusters with many features; nats are relative to a fit from the true labels."""
+    every = []
+    for seed, (n_rows, n_features, n_clusters) in product(range(N_WIDE), WIDE):
+        rng = np.random.default_rng([seed, n_rows, n_features])
+        labels, widths = rng.integers(n_clusters, size=n_rows), rng.uniform(0.7, 1.4, size=(n_clusters, 1))
+        noise = rng.normal(size=(n_rows, n_features)) * (1.0 if structure == "tied" else widths[labels])
+        rows = 2 * rng.normal(size=(n_clusters, n_features))[labels] + noise
+        settings: dict[str, Any] = {"covariance_type": structure, "init_params": labels}
+        true = score(rows, GaussianMixture(n_clusters, **settings).fit(rows))
+        found = dict(results(rows, n_clusters, structure))
+        every.append({what: (nats - true, seconds) for what, (nats, seconds) in found.items()})
+    return every
+
+
+def missed(found: list[dict[str, baseline.Fit]]) -> Iterator[object]:
+    """Yield the number of tables, the numbers of fits that miss a cluster, and default times over scikit-learn's."""
+    nats, seconds = np.array([[*each.values()] for each in found]).transpose(2, 1, 0)
+    yield len(found)
+    yield from (nats < -CLEARLY).sum(axis=1)
+    yield from (f"{each:.2f}" for each in np.quantile(seconds[0] / seconds[-1], (0.5, 1)))
 
 
 def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
@@ -167,6 +192,9 @@ def main() -> None:
         names = "tables | fits | time: median | 90 % | worst | slower | below k-means | below scikit-learn | mean gain"
         groups = {kind: [found for name, found in fits.items() if kind in name] for kind in KINDS}
         page.table(names, ((name, *summary(some)) for name, some in {**groups, "all": [*fits.values()]}.items()))
+        page.lines += ["", "Separate clusters with many features: fits that miss a cluster, and times of default fits."]
+        names = "structure | tables | missed: default | kmeans | scikit-learn | time: median | worst"
+        page.table(names, ((structure, *missed(wide(structure))) for structure in sorted({*STRUCTURES})))
         if asked.n == N_TABLES:
             page.write()
 

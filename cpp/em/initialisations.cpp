@@ -30,27 +30,13 @@ Values closeness_to_mean(const SearchContext& context, EmView em) {
                     context.execution);
 }
 
-// Returns the values of the feature with the smallest kurtosis, because no distribution has a smaller kurtosis than two
-// separate groups of equal size. The result is empty if all features are constant.
-Values flattest_feature(const EmView& em) {
+// Returns the values of the flattest feature. The result is empty if all features are constant.
+Values values_of_flattest_feature(const EmView& em) {
     const auto* values = static_cast<const double*>(em.rows.data);
     const Index n_rows = em.rows.n_rows, d = em.rows.n_features;
-    double least = kInfinity;
-    Index flattest = -1;
-    for (Index j = 0; j < d; ++j) {
-        const auto weighted_sum = [&](auto&& of) {
-            double total = 0;
-            for (Index row = 0; row < n_rows; ++row) total += em.row_weight.data[row] * of(values[row * d + j]);
-            return total;
-        };
-        const double mean = weighted_sum([](double value) { return value; }) / em.total_weight;
-        const auto square = [&](double value) { return (value - mean) * (value - mean); };
-        const double spread = weighted_sum(square);
-        // The squared deviation is divided by `spread` so that the square of this quotient does not underflow.
-        const auto ratio = [&](double value) { return square(value) / spread; };
-        const double kurtosis = weighted_sum([&](double value) { return ratio(value) * ratio(value); });
-        if (kurtosis < least) least = kurtosis, flattest = j;
-    }
+    Indices all(n_rows);
+    std::iota(all.begin(), all.end(), Index{0});
+    const Index flattest = flattest_feature(values, em.row_weight.data, all, d);
     Values result;
     for (Index row = 0; row < n_rows && flattest >= 0; ++row) result.push_back(values[row * d + flattest]);
     return result;
@@ -138,7 +124,7 @@ std::optional<Mixture> best_initialisation(SearchContext& context, const SharedS
     const Values closeness = closeness_to_mean(context, em);
     if (is_small) keep_if_best(initialise_by_groups(context, em, closeness, kTailFraction));
     keep_if_best(initialise_by_groups(context, em, closeness, 0));
-    keep_if_best(initialise_by_groups(context, em, flattest_feature(em), 0));
+    keep_if_best(initialise_by_groups(context, em, values_of_flattest_feature(em), 0));
     if (is_small) keep_if_best(initialise_by_kmeans(context, sample));
     return best;
 }

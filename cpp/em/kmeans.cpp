@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "passes.hpp"
+#include "relocation.hpp"
 #include "sample.hpp"
 
 namespace gaussmix {
@@ -139,6 +140,15 @@ bool move_centres(const KernelTable& kernels, const CentresView& task, const Exe
     return true;
 }
 
+std::vector<std::int64_t> nearest_centres(const KernelTable& kernels, const RowsView& rows, Index n_centres,
+                                          const double* centres, const Execution& execution) {
+    const Shape shape{n_centres, rows.n_features, FactorShape::spherical, false, Rule::hard, Second::none};
+    const UnitSpheres spheres(n_centres);
+    std::vector<std::int64_t> labels(rows.n_rows);
+    if (!evaluate(kernels, shape, rows, spheres.about(centres), Output::labels, execution, labels.data())) return {};
+    return labels;
+}
+
 bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView& kmeans, const double* uniform,
                   const Execution& execution, double* centres) {
     const Index d = em.rows.n_features, n_rows = em.rows.n_rows, n_components = em.n_components;
@@ -159,6 +169,7 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const KMeansView
     const CentresView task{view, em.row_weight, n_components, kmeans.tolerance * mean, kmeans.max_passes, centres};
     Index n_left = 0;
     if (!move_centres(kernels, task, execution, n_left)) return false;
+    if (n_left == 0 && kmeans.relocates && !relocate_centres(kernels, task, execution)) return false;
     for (Index i = 0; i < n_components * d && em.unit != nullptr; ++i) centres[i] *= em.unit[i % d];
     return n_left == 0;
 }

@@ -1,6 +1,9 @@
 // Runs k-means: draws initial centres by greedy k-means++, and moves the centres in passes over the rows until they
 // converge. If a centre loses its rows, the Python module em/initialisation/kmeans.py must take over.
 #pragma once
+#include <cstdint>
+#include <vector>
+
 #include "em_view.hpp"
 
 namespace gaussmix {
@@ -37,12 +40,17 @@ struct CentresView {
 // would lose all its rows. Returns false if interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 
+// Returns the index of the nearest centre for each row, (n_rows,). The result is empty if interrupted.
+std::vector<std::int64_t> nearest_centres(const KernelTable& kernels, const RowsView& rows, Index n_centres,
+                                          const double* centres, const Execution& execution);
+
 struct KMeansView {  // settings of k-means, which finds initial centres
     Index n_candidates;
     Index max_passes;
     // k-means stops after a pass in which the squared motions of all centres sum to at most this fraction of the mean
     // variance of the features
     double tolerance;
+    bool relocates = false;  // whether misplaced centres are relocated (relocation.hpp)
 };
 
 // Draws centres by k-means++, improves them by k-means, and writes the resulting centres to `centres`. Distances are

@@ -660,6 +660,18 @@ class Target:
         Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.
         """
 
+    def relocate_centres(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        centres: numpy.typing.NDArray[numpy.float64],
+        tolerance: float,
+        max_passes: int,
+        seconds: float,
+        n_threads: int,
+    ) -> None:
+        """Relocate misplaced centres of k-means in place, and run k-means again."""
+
     def step_truncated(
         self,
         rows: numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.float32],

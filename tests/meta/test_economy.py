@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34359,
-    "cpp": 13675,
-    "tests": 33759,
-    "bench": 2594,
+    "src": 34385,
+    "cpp": 13926,
+    "tests": 33862,
+    "bench": 2615,
     "tools": 626,
-    "files": 998,
+    "files": 1001,
     "inner imports of tests": 339,
     "monkeypatched names": 104,
 }

@@ -59,17 +59,25 @@ def count_candidates(n_components: int) -> int:
     return 2 + int(math.log(n_components))
 
 
-def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
+def kmeans(
+    sample: DistinctRows,
+    engine: Engine[Any],
+    n_components: int,
+    rng: np.random.Generator,
+    *,
+    relocates: bool = False,
+) -> Partition:
     """Assign each row to the nearest centre that k-means (Lloyd 1982) finds on at most about 65,520 rows."""
     scaled = sample.in_unit
-    return nearest_scaled_centre(run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng)), sample)
+    centres = run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng), relocates=relocates)
+    return nearest_scaled_centre(centres, sample)
 
 
 def kmeans_and_search(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
     """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model."""
-    return request_search(kmeans(sample, engine, n_components, rng), sample, rng)
+    return request_search(kmeans(sample, engine, n_components, rng, relocates=True), sample, rng)
 
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
@@ -80,8 +88,11 @@ def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Ge
     return replace(partition, search_rows=complete, search_seed=int(rng.integers(2**63)))
 
 
-def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Move centres (n_components, n_features) to the means of their nearest rows until convergence or `max_time`."""
+def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array, *, relocates: bool = False) -> Array:
+    """Move centres (n_components, n_features) to the means of their nearest rows until convergence or `max_time`.
+
+    If `relocates` is set, misplaced centres are relocated after convergence (cpp/em/relocation.hpp).
+    """
     sample = complete_or_imputed_rows(sample)
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the C++ core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
@@ -92,6 +103,9 @@ def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Arra
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, *limits, threads)
         if n_left > 0:  # passes remain only if some centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
+    if relocates:
+        limits = tolerance, MAX_LLOYD_PASSES, seconds_left()
+        native_target().relocate_centres(sample.rows, sample.weight, centres, *limits, threads)
     return centres
 
 

@@ -30,13 +30,29 @@ Values closeness_to_mean(const SearchContext& context, EmView em) {
                     context.execution);
 }
 
-// Returns the values of the flattest feature. The result is empty if all features are constant.
-Values values_of_flattest_feature(const EmView& em) {
+// Returns the values of the feature with the smallest kurtosis, because no distribution has a smaller kurtosis than two
+// separate groups of equal size. The result is empty if all features are constant.
+Values flattest_feature(const EmView& em) {
     const auto* values = static_cast<const double*>(em.rows.data);
     const Index n_rows = em.rows.n_rows, d = em.rows.n_features;
-    Indices all(n_rows);
-    std::iota(all.begin(), all.end(), Index{0});
-    const Index flattest = flattest_feature(values, em.row_weight.data, all, d);
+    Values mean = zeros(d), spread = zeros(d), kurtosis = zeros(d);
+    const auto add_up = [&](Values& sums, auto&& of) {
+        for (Index i = 0; i < n_rows * d; ++i) sums[i % d] += em.row_weight.data[i / d] * of(values[i], i % d);
+    };
+    const auto square = [&](double value, Index j) { return (value - mean[j]) * (value - mean[j]); };
+    add_up(mean, [](double value, Index) { return value; });
+    for (double& each : mean) each /= em.total_weight;
+    add_up(spread, square);
+    // The squared deviation is divided by `spread` so that the square of this quotient does not underflow.
+    add_up(kurtosis, [&](double value, Index j) {
+        const double ratio = square(value, j) / spread[j];
+        return ratio * ratio;
+    });
+    double least = kInfinity;
+    Index flattest = -1;
+    for (Index j = 0; j < d; ++j) {  // the kurtosis of a constant feature is NaN, which is not less
+        if (kurtosis[j] < least) least = kurtosis[j], flattest = j;
+    }
     Values result;
     for (Index row = 0; row < n_rows && flattest >= 0; ++row) result.push_back(values[row * d + flattest]);
     return result;
@@ -124,7 +140,7 @@ std::optional<Mixture> best_initialisation(SearchContext& context, const SharedS
     const Values closeness = closeness_to_mean(context, em);
     if (is_small) keep_if_best(initialise_by_groups(context, em, closeness, kTailFraction));
     keep_if_best(initialise_by_groups(context, em, closeness, 0));
-    keep_if_best(initialise_by_groups(context, em, values_of_flattest_feature(em), 0));
+    keep_if_best(initialise_by_groups(context, em, flattest_feature(em), 0));
     if (is_small) keep_if_best(initialise_by_kmeans(context, sample));
     return best;
 }

@@ -7,8 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "sample.hpp"
-
 namespace gaussmix {
 
 namespace {
@@ -20,7 +18,7 @@ constexpr Index kMinRows = 20;
 constexpr double kMinFraction = 0.1;  // minimum fraction of a cluster's weight in each half
 // The halves are found from a part of the rows: this number, or the number of features if larger.
 constexpr Index kMaxRows = 50;
-constexpr int kBisections = 2;
+constexpr int kBisections = 3;
 // The halves of a cluster are separate if at most this fraction of the variance along the line through their means lies
 // within the halves. If a normal distribution is divided at its mean, the fraction is 1 - 2/pi = 0.36. Two equal normal
 // distributions have a fraction of 0.15 if their means are 4.8 standard deviations apart.
@@ -157,25 +155,27 @@ private:
         return result;
     }
 
-    // Divides a cluster into two halves: first at the mean of its flattest feature, which has the smallest kurtosis,
-    // and then by 2-means. Returns nothing if the halves are not separate.
+    // Divides a cluster into two halves: first at the mean of the feature with the largest variance, and then
+    // by 2-means. Returns nothing if the halves are not separate.
     std::optional<Division> divide(const Clusters& clusters, Index k) const {
         const Indices& all = clusters.members[k];
         const auto n_all = static_cast<Index>(all.size()), n_rows = std::min(n_all, std::max(kMaxRows, d_));
         if (n_all < std::max(kMinRows, d_)) return std::nullopt;
         Indices members(n_rows);
         for (Index n = 0; n < n_rows; ++n) members[n] = all[n * n_all / n_rows];
-        const Index flattest = flattest_feature(rows_, weight_, members, d_);
-        if (flattest < 0) return std::nullopt;
-        double mass = 0, mean = 0;
+        const Half whole = half(members, Values(n_rows), false);
+        const double mass = whole.weight;
+        Values spread = zeros(d_);
         for (const Index row : members) {
-            mass += weight_[row];
-            mean += weight_[row] * rows_[row * d_ + flattest];
+            for (Index j = 0; j < d_; ++j) {
+                const double deviation = rows_[row * d_ + j] - whole.mean[j];
+                spread[j] += weight_[row] * deviation * deviation;
+            }
         }
-        mean /= mass;
+        const Index widest = std::max_element(spread.begin(), spread.end()) - spread.begin();
         // position of each row on the line from the lower mean (at -1/2) to the upper mean (at 1/2)
         Values position(n_rows);
-        for (Index n = 0; n < n_rows; ++n) position[n] = rows_[members[n] * d_ + flattest] - mean;
+        for (Index n = 0; n < n_rows; ++n) position[n] = rows_[members[n] * d_ + widest] - whole.mean[widest];
         Half lower, upper;
         double distance = 0;  // squared distance of the means
         for (int i = 0; i < kBisections; ++i) {

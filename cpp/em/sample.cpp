@@ -288,30 +288,4 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
     }
 }
 
-Index flattest_feature(const double* rows, const double* weight, const std::vector<Index>& indices, Index n_features) {
-    double total = 0;
-    Values mean = zeros(n_features), spread = mean, kurtosis = mean;
-    const auto add_up = [&](Values& sums, auto&& value) {
-        for (const Index row : indices) {
-            for (Index j = 0; j < n_features; ++j) sums[j] += weight[row] * value(rows[row * n_features + j], j);
-        }
-    };
-    const auto square = [&](double value, Index j) { return (value - mean[j]) * (value - mean[j]); };
-    for (const Index row : indices) total += weight[row];
-    add_up(mean, [](double value, Index) { return value; });
-    for (double& each : mean) each /= total;
-    add_up(spread, square);
-    // The squared deviation is divided by `spread` so that the square of this quotient does not underflow.
-    add_up(kurtosis, [&](double value, Index j) {
-        const double ratio = square(value, j) / spread[j];
-        return ratio * ratio;
-    });
-    Index flattest = -1;
-    double least = std::numeric_limits<double>::infinity();
-    for (Index j = 0; j < n_features; ++j) {  // the kurtosis of a constant feature is NaN, which is not less
-        if (kurtosis[j] < least) least = kurtosis[j], flattest = j;
-    }
-    return flattest;
-}
-
 }  // namespace gaussmix

@@ -1,5 +1,5 @@
 // Finds the distinct rows of a table and computes trimmed variances, for em/initialisation/sample.py and for
-// fit_many.cpp. Finds the flattest feature, for initialisations.cpp and relocation.cpp.
+// fit_many.cpp.
 #pragma once
 #include <vector>
 
@@ -28,9 +28,5 @@ void copy_rows(const RowsView& rows, const std::vector<Index>& indices, Listener
 // sorted column. The variance is 0 if no weight remains. The rows must be in C order.
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
                        Listener listener, double* out);
-
-// Returns the index of the feature with the smallest kurtosis among the rows with the given indices, because no
-// distribution has a smaller kurtosis than two separate groups of equal size. Returns -1 if all features are constant.
-Index flattest_feature(const double* rows, const double* weight, const std::vector<Index>& indices, Index n_features);
 
 }  // namespace gaussmix

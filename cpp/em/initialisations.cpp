@@ -37,7 +37,9 @@ Values flattest_feature(const EmView& em) {
     const Index n_rows = em.rows.n_rows, d = em.rows.n_features;
     Values mean = zeros(d), spread = zeros(d), kurtosis = zeros(d);
     const auto add_up = [&](Values& sums, auto&& of) {
-        for (Index i = 0; i < n_rows * d; ++i) sums[i % d] += em.row_weight.data[i / d] * of(values[i], i % d);
+        for (Index row = 0; row < n_rows; ++row) {
+            for (Index j = 0; j < d; ++j) sums[j] += em.row_weight.data[row] * of(values[row * d + j], j);
+        }
     };
     const auto square = [&](double value, Index j) { return (value - mean[j]) * (value - mean[j]); };
     add_up(mean, [](double value, Index) { return value; });

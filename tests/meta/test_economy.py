@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34385,
-    "cpp": 13916,
+    "cpp": 13918,
     "tests": 33862,
     "bench": 2615,
     "tools": 626,

@@ -1,10 +1,12 @@
 // Python bindings for the split-and-merge search, which changes the arrays of a mixture in place.
 #include <nanobind/nanobind.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "em/ascent.hpp"
 #include "em/search.hpp"
+#include "em/shared_covariance.hpp"
 #include "em_arguments.hpp"
 
 namespace gaussmix {
@@ -61,6 +63,44 @@ double bound_least_gain(const Target&, const Letters& letters, Index n_features,
     return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
+// Result of a split of a component whose covariance is shared: the bound on the gain, and the responsibility of the
+// first half for each row.
+using SharedSplit = std::tuple<double, Result<double>>;
+
+// Calls `compute` with the given covariance, which all components share.
+auto with_shared_covariance(const Target& target, const Letters& letters, const Contiguous<double, 1>& covariance,
+                            std::size_t n_features, auto&& compute) {
+    const auto d = static_cast<Index>(n_features);
+    const Algebra algebra = to_algebra(letters);
+    require(algebra.is_shared() && static_cast<Index>(covariance.size()) == algebra.size(d),
+            "covariance must be of the algebra's size");
+    Mixture mixture(algebra, 1, d);
+    std::copy_n(covariance.data(), covariance.size(), mixture.covariances.begin());
+    require(factorise(*target.kernels, algebra, d, {}, mixture), "covariance must be positive definite");
+    return compute(SharedCovariance(*target.kernels, algebra, d, mixture));
+}
+
+SharedSplit bound_split_with_shared_covariance(const Target& target, const Contiguous<double, 2>& rows,
+                                               const Contiguous<double, 1>& row_weight, const Letters& letters,
+                                               const Contiguous<double, 1>& covariance, double mass,
+                                               const Contiguous<double, 1>& uniform) {
+    require(row_weight.size() == rows.shape(0) && uniform.size() == rows.shape(1),
+            "row_weight and uniform must fit the rows");
+    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    return with_shared_covariance(target, letters, covariance, rows.shape(1), [&](const SharedCovariance& shared) {
+        const LinearSplit split = shared.split({n_rows, d, rows.data(), row_weight.data()}, mass, uniform.data());
+        return SharedSplit{split.gain, released(first_responsibility(split, rows.data(), n_rows))};
+    });
+}
+
+double bound_merge_gain_with_shared_covariance(const Target& target, const Contiguous<double, 1>& gap, double one,
+                                               double other, const Letters& letters,
+                                               const Contiguous<double, 1>& covariance) {
+    return with_shared_covariance(target, letters, covariance, gap.size(), [&](const SharedCovariance& shared) {
+        return shared.merge_gain({gap.data(), gap.data() + gap.size()}, one, other);
+    });
+}
+
 }  // namespace
 
 void bind_search(nb::class_<Target>& type) {
@@ -71,7 +111,12 @@ void bind_search(nb::class_<Target>& type) {
             "packed_search"_a, "n_steps"_a, "should_stop"_a, "n_threads"_a,
             "Move components if it helps; return (has_result, rows and log_likelihood of starts, n_tried, n_accepted).")
         .def("least_gain", bound_least_gain, "algebra"_a, "n_features"_a, "weights"_a, "weights_without"_a, "n_rows"_a,
-             "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.");
+             "Return the gain of a search, in nats per row, above which the gain is probably not due to chance.")
+        .def("split_with_shared_covariance", bound_split_with_shared_covariance, "rows"_a, "row_weight"_a, "algebra"_a,
+             "covariance"_a, "mass"_a, "uniform"_a,
+             "Split a component; return (bound on the gain in nats, responsibilities of the first half).")
+        .def("merge_gain_with_shared_covariance", bound_merge_gain_with_shared_covariance, "gap"_a, "one"_a, "other"_a,
+             "algebra"_a, "covariance"_a, "Return the bound on the gain of a merge of two components, in nats.");
 }
 
 }  // namespace gaussmix

@@ -48,12 +48,12 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
 
 using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
 // Tuple of the fields of `AcceptanceSettings`, in the order in which the struct declares them.
-using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, Index, double, double, double>;
+using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, double>;
 
 // Tuple of the fields of engines.calls.SearchSettings, in the order in which this class declares them.
 using PackedSearch =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
-               Index, Index, Index, Index, Index, Index, Index, double, double, Index, double, double, Index, Index>;
+               Index, Index, Index, Index, Index, Index, double, double, Index, double, double, Index, Index>;
 
 SearchView view_search(const PackedSearch& packed_search);
 

@@ -15,6 +15,12 @@ double exponential(double x) {
     return std::ldexp(series, static_cast<int>(power));
 }
 
+double log_of(const KernelTable& kernels, double x) {
+    double result;
+    kernels.log(&x, 1, &result);
+    return result;
+}
+
 double sum(const double* values, Index count) {
     double total = 0;
     for (Index i = 0; i < count; ++i) total += values[i];

@@ -29,6 +29,9 @@ struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
 
 double sum(const double* values, Index count);
 
+// Returns the logarithm by a kernel, because the results of the C library's log differ between platforms.
+double log_of(const KernelTable& kernels, double x);
+
 // Sums values in the same order as NumPy (pairwise, in runs of eight), because the Python code computes some of the
 // same sums with NumPy.
 double sum_in_pairs(const double* values, Index count);

@@ -465,11 +465,11 @@ private:
         Doubles draws;
         for (Index i = 0; i < 2 * (1 + (K - 1) * 4); ++i) uniform.push_back(random.uniform());
         for (Index i = 0; i < 2 * 211; ++i) draws.push_back(random.uniform());
-        const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5, 16,
-                                           3,         0.0025,     5,          2,          10,   5e-6};
+        const AcceptanceSettings judgement{{1e-5, 4}, {1e-5, 16}, {1e-4, 15}, {1e-5, 45}, 2e-5,
+                                           16,        0.0025,     2,          10,         5e-6};
         const SearchView search{
-            draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, 8, 20, K, 400,
-            250,          330, 160,           40,         1e3,        1e3,         2,         2,  0, 2,  0};
+            draws.data(), 211, {4, 20, 1e-4}, {1e-4, 30}, {1e-4, 30}, {1e-5, 300}, judgement, 20, 8, K, 400,
+            250,          330, 160,           40,         1e3,        1e3,         2,         2,  0, 2, 0};
         const FitSettingsView settings{algebra,
                                        K,
                                        nullptr,

@@ -35,8 +35,8 @@ FEW, MANY = 5, 30  # steps of two runs, so that the fixed cost of a run cancels 
 REASON = """\
 Fits and predictions are in processor time. Asked of a default fit: ×1. It is a search in all these rows. With tied
 covariances a move changes all components, so that it is judged on all rows. Unless even the best moves have no hope,
-some ten moves and up to 20 swaps in a row fail before the end, each in three steps of EM or more; where scikit-learn
-ends after a few steps, that may take as long as its whole fit."""
+four moves or more fail before the end, each after four steps of EM; where scikit-learn ends after a few steps, that may
+take as long as its whole fit."""
 SECONDS, TOGETHER = 0.5, 10  # time for the repeats of each figure; calls in a row
 COMPONENTS = 3, 6
 SIZES = (300, 2, 3), (1000, 2, 3), (5000, 4, 4), (5000, 4, 10)  # rows, features, components of whole fits

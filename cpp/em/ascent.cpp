@@ -51,7 +51,6 @@ struct Candidate {
     Ranking ranking;             // split-and-merge moves that remain in the ranking after this candidate
     std::optional<double> gain;  // log-likelihood gain in nats per row; empty if the move does not gain enough
     double work = 0;             // work for judging this move, in (row, component) pairs visited by EM
-    bool is_hopeless = false;    // whether the quick check rejects this split-and-merge move
 };
 
 class Ascent {
@@ -118,7 +117,6 @@ private:
         Ranking ranking;       // moves that have not been tried
         Index patience;        // number of consecutive failed moves after which the round ends
         Index n_at_once;       // number of moves that are judged at the same time
-        bool are_hopeless;     // whether the quick check has rejected all moves so far
         Index n_failures = 0;  // number of consecutive failed moves
         Indices touched = {};  // components that take part in moves of `helpful`
         std::vector<Candidate> helpful = {};
@@ -146,27 +144,21 @@ private:
     Round begin_round() {
         const Index n_threads = execution_.n_threads;
         const Index n_at_once = count_workers({n_threads, 1, work_of_move(), {}, {}}, n_threads);
-        if (task_.has_swaps) return {{}, task_.patience, n_at_once, false};
         Ranking ranking = moves_.ranked();
         work_ += work_of(kStepsOfRanking, task_.em);
         const bool is_unpromising = moves_.best_split() < acceptance_.min_promised_gain;
         const Index patience = is_unpromising ? std::max(kMinPatience, task_.patience / 2) : task_.patience;
-        return {std::move(ranking), patience, n_at_once, true};
+        return {std::move(ranking), patience, n_at_once};
     }
 
     // Returns the next moves of a round, which the threads judge at the same time: no more moves than could fail before
     // the round ends.
     std::vector<Candidate> propose_moves(Round& round) {
-        const Index limit = round.are_hopeless ? std::min(round.patience, acceptance_.n_first_moves) : round.patience;
-        const Index count = std::min({round.n_at_once, left_, limit - round.n_failures});
+        const Index count = std::min({round.n_at_once, left_, round.patience - round.n_failures});
         std::vector<Candidate> result;
         while (static_cast<Index>(result.size()) < count) {
             Candidate candidate;
-            if (task_.has_swaps) {
-                moves_.swap(candidate.attempt);
-            } else if (!moves_.move(round.ranking, round.touched, candidate.attempt)) {
-                break;
-            }
+            if (!moves_.move(round.ranking, round.touched, candidate.attempt)) break;
             if (round.n_at_once > 1) candidate.ranking = round.ranking;
             result.push_back(std::move(candidate));
         }
@@ -177,20 +169,17 @@ private:
     bool record(Round& round, Candidate& candidate) {
         --left_;
         work_ += candidate.work;
-        round.are_hopeless &= candidate.is_hopeless;
         const Attempt& attempt = candidate.attempt;
         const bool is_whole = static_cast<Index>(attempt.part.components.size()) == n_components_;
         ++round.n_failures;
         if (candidate.gain) {
             round.n_failures = 0;
-            moves_.rewind(attempt.random);
             if (round.n_at_once > 1) round.ranking = std::move(candidate.ranking);
             round.touched.insert(round.touched.end(), attempt.touched.begin(), attempt.touched.end());
             round.helpful.push_back(std::move(candidate));
         }
-        return round.n_failures == round.patience ||
-               (round.are_hopeless && round.n_failures == acceptance_.n_first_moves) || left_ <= 0 ||
-               work_ >= task_.max_work || (!round.helpful.empty() && is_whole);
+        return round.n_failures == round.patience || left_ <= 0 || work_ >= task_.max_work ||
+               (!round.helpful.empty() && is_whole);
     }
 
     // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
@@ -258,31 +247,11 @@ private:
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
     // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
-        if (candidate.attempt.is_vain) return std::nullopt;
         candidate.work += work_of(kStepsBefore, candidate.attempt.part.em);
-        const std::optional<Progress> end = begin_trial(candidate, execution);
-        return end ? finish_trial(candidate, *end, execution) : std::nullopt;
-    }
-
-    // Runs the first EM steps with a move. Returns nothing if the move is not promising. If components share a
-    // covariance, a quick check comes one step before the usual check, because each step then needs all rows.
-    std::optional<Progress> begin_trial(Candidate& candidate, const Execution& execution) const {
-        Steps steps = acceptance_.trial_limits;
         const Part& part = candidate.attempt.part;
-        std::optional<Progress> quick;
-        if (algebra_.is_shared()) {
-            quick = continue_trial(candidate, {steps.tolerance, steps.limit - 1}, execution);
-            const double n_more = acceptance_.quick_rejection_factor * acceptance_.promising_factor;
-            candidate.is_hopeless = !quick || !is_promising(part, *quick, n_more, part.log_likelihood);
-            if (candidate.is_hopeless) return std::nullopt;
-            steps.limit = 1;
-        }
-        auto end = continue_trial(candidate, steps, execution);
-        if (!end) return std::nullopt;
-        // A run of one EM step reports only one log-likelihood, so its gain is computed from the run of the quick
-        // check.
-        if (quick) end->gain = std::max(0.0, end->last - quick->last);
-        return is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood) ? end : std::nullopt;
+        const auto end = continue_trial(candidate, acceptance_.trial_limits, execution);
+        if (!end || !is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
+        return finish_trial(candidate, *end, execution);
     }
 
     // Continues EM with a move in portions, and compares it after each portion with EM without the move. Returns the

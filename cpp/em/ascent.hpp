@@ -28,14 +28,9 @@ struct AcceptanceSettings {
     // its total gain would reach `min_move_gain` after `promising_factor` further EM steps that each gain as much as
     // the last EM step.
     double min_move_gain, promising_factor;
-    // If components share a covariance, a quick check of the move comes one EM step before the usual check. The quick
-    // check assumes `quick_rejection_factor` times `promising_factor` further EM steps.
-    double quick_rejection_factor;
     // If the bound on the gain of the best split is below `min_promised_gain`, half of `AscentView::patience`, but at
     // least kMinPatience, replaces `AscentView::patience`.
     double min_promised_gain;
-    // A round of moves ends early if the quick check rejects each of the first `n_first_moves` moves.
-    Index n_first_moves;
     // A component is unsound if it has too few rows (`min_rows_per_value`), or if it has few rows
     // (`min_rows_per_flat_value`) and its covariance is nearly singular (`max_flatness`).
     double min_rows_per_value, min_rows_per_flat_value, max_flatness;
@@ -51,9 +46,6 @@ struct AscentView {
     AcceptanceSettings acceptance;
     Index max_moves, patience;  // limits on tried moves, and on consecutive failed moves
     double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
-    // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
-    // ranked by the bounds on their gains.
-    bool has_swaps;
     RandomNumbers random;
 };
 

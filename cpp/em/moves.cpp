@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "families/factorisation.hpp"
-#include "kmeans.hpp"
 
 namespace gaussmix {
 
@@ -51,10 +50,6 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
 }
 
 bool Moves::begin() {
-    if (task_.has_swaps) {
-        cumulative_weight_ = zeros(n_rows_);
-        std::partial_sum(weight_, weight_ + n_rows_, cumulative_weight_.begin());
-    }
     return factorise(kernels_, algebra_, d_, execution_.interrupt.listener(), mixture_) &&
            expect(mixture_, responsibilities_);
 }
@@ -170,8 +165,8 @@ Split Moves::split(Index k, Values parameters) {
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
     if (n_own <= limit) indices = own;
-    Split result{std::move(parameters), -kInfinity, {}};
-    if (static_cast<Index>(indices.size()) < kSplitRows * (d_ + 1)) return result;
+    Split result{std::move(parameters), -kInfinity, {}, {}};
+    if (static_cast<Index>(indices.size()) < kSplitRows * (algebra_.is_shared() ? 2 : d_ + 1)) return result;
     Values rows, weight;
     rows.reserve(indices.size() * static_cast<std::size_t>(d_));
     weight.reserve(indices.size());
@@ -181,28 +176,22 @@ Split Moves::split(Index k, Values parameters) {
     }
     const double total = sum(weight.data(), static_cast<Index>(weight.size()));
     for (double& each : weight) each /= total;
-    result.bisection = bisect(kernels_, {static_cast<Index>(indices.size()), d_, rows.data(), weight.data()}, is_full_,
-                              scale_.data(), {drawn.data() + 1}, execution_);
+    const GroupView group{static_cast<Index>(indices.size()), d_, rows.data(), weight.data()};
+    const double mass = responsibilities_.mass[k];
+    if (algebra_.is_shared()) {
+        result.linear = SharedCovariance(kernels_, algebra_, d_, mixture_).split(group, mass, drawn.data() + 1);
+        result.gain = result.linear.gain;
+    } else {
+        result.bisection = bisect(kernels_, group, is_full_, scale_.data(), {drawn.data() + 1}, execution_);
+        result.gain = mass * result.bisection.gain;
+    }
     // With p additional parameters, a split of n rows gains kOverfit p / n nats per row by chance. The gain on the
     // selected rows is lowered to the gain that is expected on all rows of the component.
-    const auto n_parameters = static_cast<double>(1 + d_ + (is_full_ ? d_ * (d_ + 1) / 2 : d_));
+    const Index n_of_covariance = algebra_.is_shared() ? 0 : is_full_ ? d_ * (d_ + 1) / 2 : d_;
+    const auto n_parameters = static_cast<double>(1 + d_ + n_of_covariance);
     const double excess = 1 / static_cast<double>(indices.size()) - 1 / static_cast<double>(n_own);
-    result.gain = (result.bisection.gain - kOverfit * n_parameters * excess) * responsibilities_.mass[k];
+    result.gain -= mass * kOverfit * n_parameters * excess;
     return result;
-}
-
-void Moves::swap(Attempt& attempt) {
-    const Values drawn = random_.draw(2);
-    const auto k = static_cast<Index>(drawn[0] * static_cast<double>(n_components_));
-    const Index row = find_index(cumulative_weight_, drawn[1]);
-    attempt.random = random_;
-    attempt.part = whole_part();
-    attempt.is_vain = responsibility(row, k) > 0.5;
-    if (attempt.is_vain) return;
-    attempt.mixture = mixture_;
-    std::copy_n(rows_ + row * d_, d_, attempt.mixture.means.begin() + k * d_);
-    // The old weights do not fit the components near the old and the new mean.
-    std::fill(attempt.mixture.weights.begin(), attempt.mixture.weights.end(), 1 / static_cast<double>(n_components_));
 }
 
 bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) const {
@@ -210,7 +199,6 @@ bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) con
         if (execution_.interrupt.has_come()) return false;
         attempt.touched = pair->touched();
         attempt.part = part_of(around(attempt.touched));
-        attempt.random = random_;
         if (make(*pair, attempt)) return true;
     }
     return false;
@@ -228,7 +216,10 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
     const Index freed = index(pair.removal.freed), split = index(pair.component);
     const Index heir = pair.removal.heir < 0 ? -1 : index(pair.removal.heir);
     const auto* rows = static_cast<const double*>(part.em.rows.data);
-    const Values first = first_responsibility(kernels_, splits_.at(pair.component).bisection, rows, n_rows, execution_);
+    const Split& split_of_component = splits_.at(pair.component);
+    const Values first = algebra_.is_shared()
+                             ? first_responsibility(split_of_component.linear, rows, n_rows)
+                             : first_responsibility(kernels_, split_of_component.bisection, rows, n_rows, execution_);
     if (first.empty()) return false;
     for (Index row = 0; row < n_rows; ++row) {
         double* responsibilities = part.responsibilities.data() + row * count;
@@ -316,8 +307,6 @@ Part Moves::part_of(Indices components) const {
         std::copy_n(rows_ + indices[i] * d_, d_, part.rows.data() + i * d_);
     }
     kernels_.log(totals.data(), n_rows, logarithms.data());
-    double log_weight;
-    kernels_.log(&weight, 1, &log_weight);
     double log_likelihood = 0;
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[indices[i]] * totals[i];
@@ -325,7 +314,7 @@ Part Moves::part_of(Indices components) const {
         part.fraction += own;
         log_likelihood += own * (responsibilities_.log_density[indices[i]] + logarithms[i]);
     }
-    part.log_likelihood = log_likelihood / part.fraction - log_weight;
+    part.log_likelihood = log_likelihood / part.fraction - log_of(kernels_, weight);
     part.em = task_.em;
     part.em.n_components = count;
     part.em.rows = plain_rows(part.rows.data(), n_rows, d_);

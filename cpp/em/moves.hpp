@@ -2,8 +2,8 @@
 //
 // A move changes only responsibilities, from which an M-step computes the new mixture. Therefore, split-and-merge moves
 // work with every covariance structure. Moves are ranked by lower bounds on their gains, which follow from Jensen's
-// inequality (Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If the covariances of components depend
-// on each other, the bounds on gains are only estimates.
+// inequality (Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If components share a part of their
+// covariances, but not the whole covariance, the bounds on gains are only estimates.
 #pragma once
 #include <map>
 
@@ -12,7 +12,8 @@
 
 namespace gaussmix {
 
-// A component is split only if it has at least kSplitRows * (n_features + 1) rows.
+// A component is split only if it has at least kSplitRows * (n_features + 1) rows, or 2 * kSplitRows rows if components
+// share one covariance.
 constexpr Index kSplitRows = 4;
 // log-likelihood gain, in nats, that is expected by chance for each additional parameter that a split fits to the rows
 constexpr double kOverfit = 0.5;
@@ -31,9 +32,7 @@ struct Part {  // some components, and rows weighted by the responsibility of th
 struct Attempt {  // a split-and-merge move, and the mixture of affected components that results from this move
     Part part;
     Mixture mixture;
-    Indices touched;       // components that the split-and-merge move splits or merges
-    RandomNumbers random;  // random numbers, at the first one that this move has not used
-    bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is rejected
+    Indices touched;  // components that the split-and-merge move splits or merges
 };
 
 class Moves {
@@ -47,7 +46,6 @@ public:
     const Mixture& mixture() const { return mixture_; }
     const Responsibilities& responsibilities() const { return responsibilities_; }
     const RandomNumbers& random() const { return random_; }
-    void rewind(const RandomNumbers& random) { random_ = random; }
     void replace(Mixture mixture, Responsibilities responsibilities);
 
     bool expect(const Mixture& mixture, Responsibilities& out) const;  // returns false if interrupted
@@ -65,9 +63,6 @@ public:
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Returns the possible removals of components under the current mixture.
     Removals removals() const { return {kernels_, algebra_, execution_, mixture_, responsibilities_, row_fraction_}; }
-    // Moves the mean of a random component to a random row. If the row already belongs to this component,
-    // `attempt.is_vain` is set, because EM would move the mean back.
-    void swap(Attempt& attempt);
 
 private:
     double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
@@ -88,7 +83,6 @@ private:
     Mixture mixture_;
     Responsibilities responsibilities_;
     Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
-    Values cumulative_weight_;     // cumulative weights of the rows, from which swaps draw a row
     std::map<Index, Split> splits_;
     RandomNumbers random_;
     bool is_hopeless_ = false;

@@ -5,15 +5,16 @@
 #include <utility>
 #include <vector>
 
-#include "bisection.hpp"
 #include "removals.hpp"
+#include "shared_covariance.hpp"
 
 namespace gaussmix {
 
 struct Split {                   // split of one component into two
     Values parameters_at_split;  // mean, standard deviations and weight of the component at the time of the split
     double gain;
-    Bisection bisection;
+    Bisection bisection;  // empty if all components share one covariance
+    LinearSplit linear;   // empty unless all components share one covariance
 };
 
 // Split-and-merge moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split

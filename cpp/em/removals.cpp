@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "shared_covariance.hpp"
+
 namespace gaussmix {
 
 Removals::Removals(const KernelTable& kernels, const Algebra& algebra, const Execution& execution,
@@ -28,12 +30,6 @@ double Removals::negative_entropy(const Indices& indices, Responsibility&& respo
     return total;
 }
 
-double Removals::log(double x) const {
-    double result;
-    kernels_.log(&x, 1, &result);
-    return result;
-}
-
 // A merge changes the sum over the components of sum r log(pi N(x | mu, Sigma)) - sum r log r, which is the
 // log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
 std::vector<Removal> Removals::ranked() const {
@@ -51,7 +47,9 @@ std::vector<Removal> Removals::ranked() const {
     std::vector<Removal> result;
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
-            result.push_back({pooled(heir, k) - expected[heir] - expected[k], k, heir});
+            const double gain = algebra_.is_shared() ? merge_gain_with_shared_covariance(heir, k)
+                                                     : pooled(heir, k) - expected[heir] - expected[k];
+            result.push_back({gain, k, heir});
         }
     }
     const auto above = [](const Removal& a, const Removal& b) { return a.gain > b.gain; };
@@ -77,7 +75,7 @@ std::vector<Removal> Removals::ranked() const {
         kernels_.log(rest.data(), static_cast<Index>(rest.size()), logarithms.data());
         double change = 0;
         for (std::size_t i = 0; i < indices.size(); ++i) change += row_fraction_[indices[i]] * logarithms[i];
-        result.push_back({change - log(1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
+        result.push_back({change - log_of(kernels_, 1 - std::min(mixture_.weights[k], 1 - 1e-9)), k, -1});
     }
     std::stable_sort(result.begin(), result.end(), above);
     // Only the best removals are returned, because a search run tries far fewer moves.
@@ -117,7 +115,15 @@ double Removals::pooled(Index k, Index l) const {
         kernels_.log(merged.data(), d_, logarithms.data());
         log_det = sum(logarithms.data(), d_);
     }
-    return (responsibilities_.mass[k] + responsibilities_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+    return (responsibilities_.mass[k] + responsibilities_.mass[l]) *
+           (log_of(kernels_, total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
+}
+
+double Removals::merge_gain_with_shared_covariance(Index k, Index l) const {
+    Values gap = zeros(d_);
+    for (Index j = 0; j < d_; ++j) gap[j] = mixture_.means[k * d_ + j] - mixture_.means[l * d_ + j];
+    return SharedCovariance(kernels_, algebra_, d_, mixture_)
+        .merge_gain(gap, responsibilities_.mass[k], responsibilities_.mass[l]);
 }
 
 // Returns the component that overlaps most with component k.

@@ -46,8 +46,8 @@ public:
 
 private:
     double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
-    double log(double x) const;
     double pooled(Index k, Index l) const;
+    double merge_gain_with_shared_covariance(Index k, Index l) const;
     Index nearest(Index k) const;
     template <class Responsibility>
     double negative_entropy(const Indices& indices, Responsibility&& of) const;

@@ -37,9 +37,6 @@ public:
         // Some maxima cannot be reached by moves from the first initialisation, above all if few moves are possible.
         try_run(other_initialisation());
         if (!best_) return false;
-        // If components share a covariance, the bounds that rank the moves are only estimates, so random moves may
-        // succeed where ranked moves have failed.
-        if (all_rows_->em.algebra.is_shared() && !best_->is_hopeless()) context_.try_swaps(*best_);
         // If no mixture fits the rows well, many maxima have nearly the same height, and a combination of two maxima is
         // often higher than both.
         if (needs_crossing(n_steps)) {
@@ -86,8 +83,9 @@ private:
     // there are many rows) that several runs hardly lengthen the fit.
     bool needs_crossing(Index n_steps) const {
         const Index n_first_rows = first_sample_->em.rows.n_rows;
-        return !best_->is_hopeless() && !fits_rows() && n_steps >= settings_.min_slow_steps &&
-               settings_.n_ascents * n_first_rows <= n_rows_ && !context_.is_over();
+        return !all_rows_->em.algebra.is_shared() && !best_->is_hopeless() && !fits_rows() &&
+               n_steps >= settings_.min_slow_steps && settings_.n_ascents * n_first_rows <= n_rows_ &&
+               !context_.is_over();
     }
 
     // Combines (see `cross`) the best result of several runs with the result of each other run. Each combination is

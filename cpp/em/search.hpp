@@ -21,9 +21,9 @@ struct SearchView {               // the fields of engines.calls.SearchSettings
     // the last search
     Steps initial_limits, refinement_limits, final_limits;
     AcceptanceSettings acceptance;
-    // maximum number of moves that a search run tries, and of consecutive failed moves of the first search run, of a
-    // search run with swaps, and of a search run on the larger sample
-    Index max_moves, patience, swap_patience, refinement_patience;
+    // maximum number of moves that a search run tries, and of consecutive failed moves of the first search run and of a
+    // search run on the larger sample
+    Index max_moves, patience, refinement_patience;
     // If there are fewer rows than `min_rows_to_subsample`, all rows are used, and search runs begin at two results of
     // k-means.
     Index min_rows_to_subsample;

@@ -65,22 +65,12 @@ std::optional<SearchRun> SearchContext::make_run(const SharedSample& sample, std
 void SearchContext::try_ranked_moves(SearchRun& run, Index patience) {
     run.patience = patience;
     starts.insert(starts.end(), {static_cast<double>(run.sample->em.rows.n_rows), run.result.log_likelihood});
-    try_moves(run, patience, settings.max_moves, false);
+    try_moves(run, patience, settings.max_moves);
 }
 
-void SearchContext::try_swaps(SearchRun& run) {
-    const AscentResult ranked = run.result;
-    try_moves(run, settings.swap_patience, settings.max_moves, true);
-    // Swaps do not rank splits, so the results of the last ranking are kept.
-    run.result.is_hopeless = ranked.is_hopeless;
-    run.result.best_split = ranked.best_split;
-    run.result.has_refused |= ranked.has_refused;
-}
-
-void SearchContext::try_moves(SearchRun& run, Index patience, Index max_moves, bool has_swaps) {
+void SearchContext::try_moves(SearchRun& run, Index patience, Index max_moves) {
     const AscentView task{
-        run.sample->em, run.mean_covariance.data(), settings.acceptance, max_moves, patience, work_left, has_swaps,
-        random};
+        run.sample->em, run.mean_covariance.data(), settings.acceptance, max_moves, patience, work_left, random};
     const std::optional<AscentResult> result = ascend(kernels, task, execution, run.result.log_likelihood, run.mixture);
     if (!result) return;
     work_left -= result->work;

@@ -47,13 +47,11 @@ struct SearchContext {  // what the stages of a search share
 
     // Tries split-and-merge moves, ranked by the bounds on their gains, until `patience` consecutive moves have failed.
     void try_ranked_moves(SearchRun& run, Index patience);
-    // Tries moves that each put a random component at a random row.
-    void try_swaps(SearchRun& run);
     // Counts unsound components, which have too few rows or a nearly singular covariance, without trying any moves.
-    void count_unsound(SearchRun& run) { try_moves(run, 0, 0, false); }
+    void count_unsound(SearchRun& run) { try_moves(run, 0, 0); }
 
 private:
-    void try_moves(SearchRun& run, Index patience, Index max_moves, bool has_swaps);
+    void try_moves(SearchRun& run, Index patience, Index max_moves);
 };
 
 }  // namespace gaussmix

@@ -144,8 +144,8 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
         mass_after += mass[k];
     }
     find_gammas(3 * n);
-    double log_alpha, log_left = 0;  // `log_left` is the expected log length of the stick that is left
-    kernels_.log(&alpha, 1, &log_alpha);
+    const double log_alpha = log_of(kernels_, alpha);
+    double log_left = 0;  // expected log length of the stick that is left
     for (Index k = 0; k < n; ++k) {
         normaliser += logs_[k] + logs_[n + k] - logs_[2 * n + k] + log_alpha;
         expected_logs[k] = derivatives_[k] - derivatives_[2 * n + k] + log_left;

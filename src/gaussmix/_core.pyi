@@ -416,12 +416,9 @@ class Target:
                 float,
                 float,
                 float,
-                int,
-                float,
                 float,
                 float,
             ],
-            int,
             int,
             int,
             int,
@@ -457,6 +454,29 @@ class Target:
         """
         Return the gain of a search, in nats per row, above which the gain is probably not due to chance.
         """
+
+    def split_with_shared_covariance(
+        self,
+        rows: numpy.typing.NDArray[numpy.float64],
+        row_weight: numpy.typing.NDArray[numpy.float64],
+        algebra: tuple[int, int, int],
+        covariance: numpy.typing.NDArray[numpy.float64],
+        mass: float,
+        uniform: numpy.typing.NDArray[numpy.float64],
+    ) -> tuple[float, numpy.typing.NDArray[numpy.float64]]:
+        """
+        Split a component; return (bound on the gain in nats, responsibilities of the first half).
+        """
+
+    def merge_gain_with_shared_covariance(
+        self,
+        gap: numpy.typing.NDArray[numpy.float64],
+        one: float,
+        other: float,
+        algebra: tuple[int, int, int],
+        covariance: numpy.typing.NDArray[numpy.float64],
+    ) -> float:
+        """Return the bound on the gain of a merge of two components, in nats."""
 
     def fit_many(
         self,
@@ -518,12 +538,9 @@ class Target:
                     float,
                     float,
                     float,
-                    int,
-                    float,
                     float,
                     float,
                 ],
-                int,
                 int,
                 int,
                 int,

@@ -10,9 +10,9 @@ FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
 N_STEPS, TRACES = 6, 8  # positions of the numbers of steps and of the traces in the results
-ACCEPTANCE = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 5, 2.0, 10.0, 5e-6
+ACCEPTANCE = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 0.0025, 2.0, 10.0, 5e-6
 SEARCH_SETTINGS = (
-    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), ACCEPTANCE, 15, 4, 20, 4, 50, 20, 40, 30, 10, 1e3,
+    (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), ACCEPTANCE, 15, 4, 4, 50, 20, 40, 30, 10, 1e3,
     1e3, 2, 2.0, 0.0, 2, 0,
 )  # fmt: skip
 

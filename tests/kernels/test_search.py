@@ -2,21 +2,30 @@
 
 import numpy as np
 import pytest
+from scipy.special import entr, expit
 
 from gaussmix import FAMILIES
 
 N_COMPONENTS = 8
 AFTER_MOVE = (1e-5, 30)
-ACCEPTANCE = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 5, 2.0, 10.0, 5e-6
+ACCEPTANCE = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 0.005, 2.0, 10.0, 5e-6
 OTHERS = [name for name, family in FAMILIES.items() if family.algebra is not None and name not in ("full", "EVE")]
 SAMPLE_SIZES = 2_000, 1_500, 2_200, 800, 160  # two subsamples, and another one for k-means
 
 
-def settings(rng, acceptance=ACCEPTANCE, n_rows=SAMPLE_SIZES, uniform_draws=None, misfit_gain=0.0, min_slow_steps=0):
+def settings(
+    rng,
+    acceptance=ACCEPTANCE,
+    n_rows=SAMPLE_SIZES,
+    uniform_draws=None,
+    misfit_gain=0.0,
+    min_slow_steps=0,
+    patience=(40, 16, 8),
+):
     """Return the fields of `SearchSettings`: two ascents are combined if the best split indicates a misfit."""
     uniform_draws = rng.random((1, 101)) if uniform_draws is None else uniform_draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
-    patience, factors = (40, 16, 20, 8), (1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps)
+    factors = 1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps
     return uniform_draws, (3, 100, 1e-4), *steps, acceptance, *patience, *n_rows, *factors
 
 
@@ -67,6 +76,89 @@ def test_search_has_the_same_bits_for_any_target_and_number_of_threads(targets, 
         assert found.tobytes() == starts.tobytes()
         for part, array in mixture.items():
             assert again[part].tobytes() == array.tobytes()
+
+
+def misplaced(rng, name, n_few):
+    """Return the arguments of a search of eight clusters, and the means of the clusters.
+
+    The mean of one component lies between two clusters of `n_few` rows, and two components share a cluster.
+    """
+    one, other, divided = rng.permutation(N_COMPONENTS)[:3]
+    sizes, axes = np.full(N_COMPONENTS, 190), np.eye(3)
+    sizes[[one, other]] = n_few
+    labels = np.arange(N_COMPONENTS).repeat(sizes)
+    if name != "EII":
+        axes *= np.exp(rng.normal(size=3))
+    if name == "tied":
+        axes @= np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    corners = 12 * np.indices((2, 2, 2)).reshape(3, 8).T + rng.normal(size=(N_COMPONENTS, 3))
+    rows = (corners[labels] + rng.normal(size=(len(labels), 3))) @ axes
+    best = np.array([rows[labels == k].mean(axis=0) for k in range(N_COMPONENTS)])
+    means, within = best.copy(), axes.T @ axes
+    means[one], means[other] = (best[one] + best[other]) / 2, best[divided] + 0.5 * axes[0]
+    covariances = {"tied": within.ravel(), "EEI": within.diagonal().copy(), "EII": np.ones(1)}[name]
+    values = arguments(rng, name, len(rows), rows=rows, means=means, covariances=covariances)
+    return values | {"packed_search": settings(rng, misfit_gain=np.inf, patience=(40, 1, 1))}, best
+
+
+@pytest.mark.parametrize("n_few", [6, 190])
+@pytest.mark.parametrize("name", ["tied", "EEI", "EII"])
+def test_the_first_move_is_the_best_one_if_components_share_a_covariance(target, name, n_few):
+    """One of 168 moves reaches the optimum, and after this move, bounds show that no other move helps.
+
+    Components may have few rows, because all components share a covariance. In some tables, EM alone separates the
+    clusters, or another move comes first.
+    """
+    tried = []
+    for seed in range(6):
+        values, best = misplaced(np.random.default_rng(seed), name, n_few)
+        tried.append(target.search(**values)[2])
+        for mean in best:
+            assert np.abs(values["means"] - mean).max(axis=1).min() < 0.01 * np.ptp(best)
+    assert sorted(tried)[4] <= 1
+    assert 1 in tried
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 6])
+@pytest.mark.parametrize("name", ["tied", "EEI", "EII"])
+def test_bounds_with_a_shared_covariance_equal_their_definition(target, name, n_features, rng):
+    """Compute the bounds, and the linear discriminant between both halves, from moments with NumPy."""
+    structure = {"tied": np.array, "EEI": lambda S: np.diag(S.diagonal()), "EII": lambda S: np.eye(len(S)) * S.trace()}
+    scales = {"tied": rng.normal(size=(n_features, n_features)), "EEI": rng.uniform(1, 3, n_features), "EII": 2.0}[name]
+    axes = scales * np.eye(n_features) if name != "tied" else scales
+    weight, mass, gap = rng.uniform(1, 2, 200), 0.4, 5 * axes.sum(axis=0) / np.sqrt(n_features)
+    weight /= weight.sum()
+    rows = 30 + rng.normal(size=(200, n_features)) @ axes + gap * (rng.random(200) < 0.3)[:, None]
+
+    def shared(second):  # covariance of the structure
+        return structure[name](second) / (n_features if name == "EII" else 1)
+
+    before = shared(axes.T @ axes + mass * 0.21 * np.outer(gap, gap))
+    compact = {"tied": before.ravel(), "EEI": before.diagonal().copy(), "EII": before[0, :1].copy()}[name]
+    algebra = FAMILIES[name].algebra
+    gain, first = target.split_with_shared_covariance(rows, weight, algebra, compact, mass, rng.random(n_features))
+
+    share = weight @ first
+    means = [(weight * part) @ rows / (weight @ part) for part in (first, 1 - first)]
+    removed = mass * share * (1 - share) * np.outer(means[0] - means[1], means[0] - means[1])
+    after = shared(before - removed)
+
+    def log_det(covariance):
+        return np.linalg.slogdet(covariance).logabsdet
+
+    halves, responsibilities = np.array([share, 1 - share]), np.array([first, 1 - first])
+    entropy = weight @ entr(responsibilities).sum(axis=0)
+    assert gain == pytest.approx(
+        mass * (entropy - entr(halves).sum()) - (log_det(after) - log_det(before)) / 2, rel=1e-9
+    )
+    direction = np.linalg.solve(after, means[0] - means[1])
+    log_odds = np.log(share / (1 - share)) + (rows - (means[0] + means[1]) / 2) @ direction
+    np.testing.assert_allclose(first, expit(log_odds), atol=0.01)  # the last E-step uses the means before this step
+
+    gain = target.merge_gain_with_shared_covariance(gap, 0.2, 0.5, algebra, compact)
+    merged = shared(before + 0.2 * 0.5 / 0.7 * np.outer(gap, gap))
+    of_weights = 0.2 * np.log(0.7 / 0.2) + 0.5 * np.log(0.7 / 0.5)
+    assert gain == pytest.approx(of_weights - (log_det(merged) - log_det(before)) / 2, rel=1e-9)
 
 
 def test_search_leaves_the_mixture_unchanged_if_em_exceeds_the_limits(target, rng):

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34385,
-    "cpp": 13918,
-    "tests": 33862,
+    "src": 34379,
+    "cpp": 14083,
+    "tests": 33932,
     "bench": 2615,
     "tools": 626,
-    "files": 1001,
+    "files": 1003,
     "inner imports of tests": 339,
     "monkeypatched names": 104,
 }

@@ -186,9 +186,7 @@ class AcceptanceSettings(NamedTuple):
     long_limits_after_move: StepLimits
     min_move_gain: float
     promising_factor: float
-    quick_rejection_factor: float
     min_promised_gain: float
-    n_first_moves: int
     min_rows_per_value: float
     min_rows_per_flat_value: float
     max_flatness: float
@@ -206,8 +204,7 @@ class SearchSettings(NamedTuple):
         search run on more rows, and after the last search run.
     acceptance : conditions for accepting split-and-merge moves.
     max_moves, patience : maximum numbers of tried moves and of consecutive rejected moves in a search run.
-    swap_patience, refinement_patience : values that replace `patience`: the first for structures with one shared
-        covariance, the second for search runs on more rows.
+    refinement_patience : value that replaces `patience` in search runs on more rows.
     min_rows_to_subsample : a search uses all rows if the data have fewer rows than this.
     first_rows, second_rows : sample sizes of the first and of later search runs, in rows.
     kmeans_rows, min_kmeans_rows : sample size of k-means, which uses all rows if the sample has fewer distinct rows
@@ -228,7 +225,6 @@ class SearchSettings(NamedTuple):
     acceptance: AcceptanceSettings
     max_moves: int
     patience: int
-    swap_patience: int
     refinement_patience: int
     min_rows_to_subsample: int
     first_rows: int

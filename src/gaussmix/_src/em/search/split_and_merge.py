@@ -54,12 +54,6 @@ ACCEPTANCE = AcceptanceSettings(
     long_limits_after_move=(1e-5, 45),
     min_move_gain=2e-5,  # minimum gain of an accepted move, in nats per row
     promising_factor=16,  # a move is promising if 16 times the gain of the last EM step would suffice to accept it
-    # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-    # earlier than usual if `quick_rejection_factor` × `promising_factor` times the last EM step's gain would not
-    # suffice. A round of moves ends if the first `n_first_moves` moves, with the highest bounds on gains, are rejected
-    # early.
-    quick_rejection_factor=3,
-    n_first_moves=5,
     min_promised_gain=0.0025,  # if no split can gain more nats per row than this, `patience` is halved
     # minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features
     # plus 1 (for unshared covariance matrices) or by 2 (for other covariances)
@@ -213,9 +207,10 @@ def core_search_settings(
         n_components * max(min_if_shared if family.is_shared else minimum, n_each * n_parameters // n_components)
         for n_each, minimum, min_if_shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
-    split_gain_by_chance = core.OVERFIT * n_parameters / n_components  # a split adds one component's parameters
-    # If components share the volume, shape or orientation of covariances, bounds on gains of splits are not used.
-    is_bounded = Across.EQUAL not in family.algebra
+    # A split adds the parameters of one component.
+    n_added = n_features + 1 if family.is_shared else n_parameters / n_components
+    # If components share only a part of their covariances, bounds on gains of splits are not used.
+    is_bounded = family.is_shared or Across.EQUAL not in family.algebra
     return SearchSettings(
         uniform_draws=draws,
         kmeans=(count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE),
@@ -225,8 +220,8 @@ def core_search_settings(
         acceptance=ACCEPTANCE,
         max_moves=MAX_MOVES_PER_COMPONENT * n_components,
         patience=max(core.MIN_PATIENCE, n_components // 4),
-        swap_patience=max(20, 2 * n_components),
-        refinement_patience=max(core.MIN_PATIENCE, n_components),
+        # If components share a covariance, each move is tried on all sampled rows, which takes long.
+        refinement_patience=max(core.MIN_PATIENCE, n_components // 2 if family.is_shared else n_components),
         min_rows_to_subsample=MIN_ROWS_TO_SUBSAMPLE,
         first_rows=first_rows,
         second_rows=second_rows,
@@ -236,7 +231,7 @@ def core_search_settings(
         final_steps_factor=FINAL_STEPS_FACTOR,
         n_extra_em_steps=N_EXTRA_EM_STEPS,
         crossing_work_factor=CROSSING_WORK_FACTOR,
-        misfit_gain=MISFIT_FACTOR * split_gain_by_chance if is_bounded else math.inf,
+        misfit_gain=MISFIT_FACTOR * core.OVERFIT * n_added if is_bounded else math.inf,
         n_ascents=N_ASCENTS,
         min_slow_steps=MIN_SLOW_STEPS,
     )

@@ -27,8 +27,8 @@ double sigmoid(double x) {
     return (x > 0 ? 1 : small) / (1 + small);
 }
 
-// Returns the sums of the rows, weighted by the weights of the rows times `factors`.
-Values weighted_sums(const GroupView& group, const Values& factors) {
+// Returns the sum of the rows, weighted by the weights of the rows times `factors`.
+Values weighted_sum(const GroupView& group, const Values& factors) {
     Values result = zeros(group.n_features);
     for (Index row = 0; row < group.n_rows; ++row) {
         const double own = group.weight[row] * factors[row];
@@ -114,7 +114,7 @@ Values SharedCovariance::longest_axis(const GroupView& group, const double* rand
     Values axis(random, random + d_);
     for (double& each : axis) each = 2 * each - 1;
     for (Index step = 0; step < kPowerSteps; ++step) {
-        axis = whitened(weighted_sums(group, scores_of(group, direction_of(axis), 0)), 1);
+        axis = whitened(weighted_sum(group, scores_of(group, direction_of(axis), 0)), 1);
         const double length = std::sqrt(dot(axis.data(), axis.data(), d_));
         if (!(length > 0)) return {};
         for (double& each : axis) each /= length;
@@ -123,7 +123,7 @@ Values SharedCovariance::longest_axis(const GroupView& group, const double* rand
 }
 
 LinearSplit SharedCovariance::split(const GroupView& group, double mass, const double* random) const {
-    LinearSplit result{-kInfinity, weighted_sums(group, Values(group.n_rows, 1.0)), {}, 0};
+    LinearSplit result{-kInfinity, weighted_sum(group, Values(group.n_rows, 1.0)), {}, 0};
     Values rows(group.rows, group.rows + group.n_rows * d_);
     for (Index row = 0; row < group.n_rows; ++row) {
         for (Index j = 0; j < d_; ++j) rows[row * d_ + j] -= result.mean[j];
@@ -137,7 +137,8 @@ LinearSplit SharedCovariance::split(const GroupView& group, double mass, const d
     for (Index step = 0; step <= kEmSteps; ++step) {
         const double weight = dot(group.weight, first.data(), group.n_rows);  // weight of the first half
         if (!(std::min(weight, 1 - weight) > kMinSplitWeight)) return {-kInfinity, {}, {}, 0};
-        Values gap = weighted_sums(centred, first);  // difference of the means of both halves
+        // The mean of all rows is 0. Therefore, the sum over the first half gives the difference of both means.
+        Values gap = weighted_sum(centred, first);
         for (double& each : gap) each /= weight * (1 - weight);
         const double scale = std::sqrt(mass * weight * (1 - weight));
         const double log_weight = log_of(kernels_, weight), log_rest = log_of(kernels_, 1 - weight);

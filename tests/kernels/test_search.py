@@ -121,8 +121,9 @@ def test_the_first_move_is_the_best_one_if_components_share_a_covariance(target,
 
 @pytest.mark.parametrize("n_features", [1, 3, 6])
 @pytest.mark.parametrize("name", ["tied", "EEI", "EII"])
-def test_bounds_with_a_shared_covariance_equal_their_definition(target, name, n_features, rng):
+def test_bounds_with_a_shared_covariance_equal_their_definition(target, name, n_features):
     """Compute the bounds, and the linear discriminant between both halves, from moments with NumPy."""
+    rng = np.random.default_rng(n_features)
     structure = {"tied": np.array, "EEI": lambda S: np.diag(S.diagonal()), "EII": lambda S: np.eye(len(S)) * S.trace()}
     scales = {"tied": rng.normal(size=(n_features, n_features)), "EEI": rng.uniform(1, 3, n_features), "EII": 2.0}[name]
     axes = scales * np.eye(n_features) if name != "tied" else scales

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34379,
     "cpp": 14083,
-    "tests": 33932,
+    "tests": 33933,
     "bench": 2615,
     "tools": 626,
     "files": 1003,

@@ -63,8 +63,8 @@ double bound_least_gain(const Target&, const Letters& letters, Index n_features,
     return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
-// Result of a split of a component whose covariance is shared: the bound on the gain, and the responsibility of the
-// first half for each row.
+// Result of a split of a component whose covariance is shared: the bound on the gain, and each row's responsibility of
+// the first half.
 using SharedSplit = std::tuple<double, Result<double>>;
 
 // Calls `compute` with the given covariance, which all components share.
@@ -116,7 +116,8 @@ void bind_search(nb::class_<Target>& type) {
              "covariance"_a, "mass"_a, "uniform"_a,
              "Split a component; return (bound on the gain in nats, responsibilities of the first half).")
         .def("merge_gain_with_shared_covariance", bound_merge_gain_with_shared_covariance, "gap"_a, "one"_a, "other"_a,
-             "algebra"_a, "covariance"_a, "Return the bound on the gain of a merge of two components, in nats.");
+             "algebra"_a, "covariance"_a,
+             "Return the change of sum r log(pi N) by a merge of two components, in nats.");
 }
 
 }  // namespace gaussmix

@@ -1,4 +1,5 @@
-// Arrays of numbers, random numbers, and functions that give the same bits on every platform: sums and the exponential.
+// Arrays of numbers, random numbers, and functions that give the same bits on every platform: sums, the
+// logarithm and the exponential.
 #pragma once
 #include <vector>
 
@@ -29,7 +30,7 @@ struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
 
 double sum(const double* values, Index count);
 
-// Returns the logarithm by a kernel, because the results of the C library's log differ between platforms.
+// Returns log x. A kernel computes it, because the results of the C library's log differ between platforms.
 double log_of(const KernelTable& kernels, double x);
 
 // Sums values in the same order as NumPy (pairwise, in runs of eight), because the Python code computes some of the

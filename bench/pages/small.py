@@ -34,9 +34,9 @@ from gaussmix.extend import Family, Partition
 FEW, MANY = 5, 30  # steps of two runs, so that the fixed cost of a run cancels out in the difference
 REASON = """\
 Fits and predictions are in processor time. Asked of a default fit: ×1. It is a search in all these rows. With tied
-covariances a move changes all components, so that it is judged on all rows. Unless even the best moves have no hope,
-four moves or more fail before the end, each after four steps of EM; where scikit-learn ends after a few steps, that may
-take as long as its whole fit."""
+covariances, a move changes all components, so it is judged on all rows. Unless the bounds show that no move helps, four
+or more moves in a row fail before the end, each after at least four steps of EM. If scikit-learn ends after a few
+steps, these moves may take as long as its whole fit."""
 SECONDS, TOGETHER = 0.5, 10  # time for the repeats of each figure; calls in a row
 COMPONENTS = 3, 6
 SIZES = (300, 2, 3), (1000, 2, 3), (5000, 4, 4), (5000, 4, 10)  # rows, features, components of whole fits

@@ -247,8 +247,8 @@ private:
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
     // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
-        candidate.work += work_of(kStepsBefore, candidate.attempt.part.em);
         const Part& part = candidate.attempt.part;
+        candidate.work += work_of(kStepsBefore, part.em);
         const auto end = continue_trial(candidate, acceptance_.trial_limits, execution);
         if (!end || !is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
         return finish_trial(candidate, *end, execution);
@@ -358,7 +358,6 @@ std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView&
 
 std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
                              const Mixture& first, const Mixture& second) {
-    if (em.algebra.is_shared()) return std::nullopt;
     AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;

@@ -20,6 +20,12 @@ struct UnitSpheres {
     const Values log_scale, factors;
 };
 
+// Returns the first index at which the cumulative weight exceeds a given fraction of the total weight.
+Index find_index(const Values& cumulative, double fraction) {
+    const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
+    return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
+}
+
 class Seeding {
 public:
     Seeding(const KernelTable& kernels, const SeedingView& task, const Execution& execution)
@@ -98,11 +104,6 @@ private:
 };
 
 }  // namespace
-
-Index find_index(const Values& cumulative, double fraction) {
-    const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
-    return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
-}
 
 bool seed_centres(const KernelTable& kernels, const SeedingView& task, const Execution& execution, Index* indices) {
     Seeding seeding(kernels, task, execution);

@@ -11,9 +11,6 @@ namespace gaussmix {
 // number of random numbers that `seed_centres` needs
 inline Index n_seed_draws(Index n_components, Index n_candidates) { return 1 + (n_components - 1) * n_candidates; }
 
-// Returns the first index at which the cumulative weight exceeds a given fraction of the total weight.
-Index find_index(const Values& cumulative, double fraction);
-
 struct SeedingView {
     RowsView rows;
     const double* row_weight;  // weights of the rows, (n_rows,)

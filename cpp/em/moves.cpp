@@ -261,25 +261,12 @@ Indices Moves::around(const Indices& touched) const {
     return all;
 }
 
-// Returns a `Part` with all components and all rows, but without responsibilities.
-Part Moves::whole_part() const {
-    Part part{};
-    part.components.resize(n_components_);
-    std::iota(part.components.begin(), part.components.end(), Index{0});
-    part.em = task_.em;
-    part.mixture = mixture_;
-    part.fraction = 1;
-    part.log_likelihood = responsibilities_.log_likelihood;
-    return part;
-}
-
 // Returns a `Part` with the given components of the mixture and the rows of these components.
 Part Moves::part_of(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {
-        Part part = whole_part();
-        part.responsibilities = responsibilities_.values;
-        return part;
+        return {std::move(components),           {}, {}, responsibilities_.values, task_.em, mixture_, 1,
+                responsibilities_.log_likelihood};
     }
     Part part{};
     part.mixture = select_components(mixture_, components);

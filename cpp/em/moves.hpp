@@ -39,8 +39,8 @@ class Moves {
 public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const Mixture& mixture);
 
-    // Prepares the moves, and computes responsibilities under the initial mixture. Returns false if a covariance is
-    // singular, or if interrupted.
+    // Factorises the covariances, and computes responsibilities under the initial mixture. Returns false if a
+    // covariance is singular, or if interrupted.
     bool begin();
 
     const Mixture& mixture() const { return mixture_; }
@@ -70,7 +70,6 @@ private:
     Split split(Index k, Values parameters);
     bool make(const Ranking::Pair& pair, Attempt& attempt) const;
     Indices around(const Indices& touched) const;
-    Part whole_part() const;
     Part part_of(Indices components) const;
 
     const KernelTable& kernels_;

@@ -80,7 +80,8 @@ private:
     }
 
     // Checks whether splits would still gain much, and whether the fit takes so long anyway (because EM is slow and
-    // there are many rows) that several runs hardly lengthen the fit.
+    // there are many rows) that several runs hardly lengthen the fit. Results with a shared covariance are not
+    // combined, because combinations hardly raise the likelihood.
     bool needs_crossing(Index n_steps) const {
         const Index n_first_rows = first_sample_->em.rows.n_rows;
         return !all_rows_->em.algebra.is_shared() && !best_->is_hopeless() && !fits_rows() &&
@@ -105,7 +106,7 @@ private:
         }
         auto last = context_.begin(second_sample(), best.mixture, settings_.refinement_limits);
         if (last) best = std::move(*last);
-        context_.try_ranked_moves(best, settings_.refinement_patience);
+        context_.try_moves(best, settings_.refinement_patience);
         replace_best(std::move(best));
     }
 

@@ -58,17 +58,17 @@ std::optional<SearchRun> SearchContext::make_run(const SharedSample& sample, std
                                                  const Steps& steps, Index patience) {
     if (!mixture) return std::nullopt;
     std::optional<SearchRun> run = begin(sample, std::move(*mixture), steps);
-    if (run) try_ranked_moves(*run, patience);
+    if (run) try_moves(*run, patience);
     return run;
 }
 
-void SearchContext::try_ranked_moves(SearchRun& run, Index patience) {
+void SearchContext::try_moves(SearchRun& run, Index patience) {
     run.patience = patience;
     starts.insert(starts.end(), {static_cast<double>(run.sample->em.rows.n_rows), run.result.log_likelihood});
-    try_moves(run, patience, settings.max_moves);
+    ascend_from(run, patience, settings.max_moves);
 }
 
-void SearchContext::try_moves(SearchRun& run, Index patience, Index max_moves) {
+void SearchContext::ascend_from(SearchRun& run, Index patience, Index max_moves) {
     const AscentView task{
         run.sample->em, run.mean_covariance.data(), settings.acceptance, max_moves, patience, work_left, random};
     const std::optional<AscentResult> result = ascend(kernels, task, execution, run.result.log_likelihood, run.mixture);

@@ -41,17 +41,17 @@ struct SearchContext {  // what the stages of a search share
     bool run_to_end(const EmView& em, const Steps& steps, Mixture& mixture, Values& history);
     // Begins a search run by EM from `mixture`. Returns nothing if an EM step violates `em.limits`, or if interrupted.
     std::optional<SearchRun> begin(const SharedSample& sample, Mixture mixture, const Steps& steps);
-    // Begins a search run, and tries ranked moves. Returns nothing if there is no mixture, or if the run cannot begin.
+    // Begins a search run, and tries moves. Returns nothing if there is no mixture, or if the run cannot begin.
     std::optional<SearchRun> make_run(const SharedSample& sample, std::optional<Mixture> mixture, const Steps& steps,
                                       Index patience);
 
     // Tries split-and-merge moves, ranked by the bounds on their gains, until `patience` consecutive moves have failed.
-    void try_ranked_moves(SearchRun& run, Index patience);
+    void try_moves(SearchRun& run, Index patience);
     // Counts unsound components, which have too few rows or a nearly singular covariance, without trying any moves.
-    void count_unsound(SearchRun& run) { try_moves(run, 0, 0); }
+    void count_unsound(SearchRun& run) { ascend_from(run, 0, 0); }
 
 private:
-    void try_moves(SearchRun& run, Index patience, Index max_moves);
+    void ascend_from(SearchRun& run, Index patience, Index max_moves);
 };
 
 }  // namespace gaussmix

@@ -7,11 +7,12 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kPowerSteps = 10;     // number of steps of the power method that finds the longest axis
-constexpr Index kEmSteps = 5;         // number of EM steps from the first cut
-constexpr double kMixed = 0.05;       // initial responsibility of each half for the rows of the other half
-constexpr double kLeastRatio = 1e-9;  // lower limit on the ratio of a variance after a split and before
-constexpr double kMaxLogOdds = 600;   // `exponential` does not accept much larger arguments
+constexpr Index kPowerSteps = 10;  // number of steps of the power method that finds the longest axis
+constexpr Index kEmSteps = 5;      // number of EM steps from the first cut
+constexpr double kMixed = 0.05;    // initial responsibility of each half for rows on the other side of the cut
+constexpr double kLeastRatio =
+    1e-9;                            // lower limit on the ratio of the variance after a split to the variance before it
+constexpr double kMaxLogOdds = 600;  // `exponential` does not accept much larger arguments
 
 double dot(const double* one, const double* other, Index count) {
     double result = 0;
@@ -60,18 +61,18 @@ double mean_entropy(const KernelTable& kernels, const double* weight, const Valu
 
 }  // namespace
 
-// Returns u, multiplied by the whitening factor and by `scale`.
-Values SharedCovariance::whitened(const Values& u, double scale) const {
+// Returns W u, where W is the whitening factor.
+Values SharedCovariance::whitened(const Values& u) const {
     Values result = zeros(d_);
     for (Index i = 0; i < d_; ++i) {
-        result[i] = scale * whitened_element(algebra_.factor_shape(), d_, factor_, i, [&](Index j) { return u[j]; });
+        result[i] = whitened_element(algebra_.factor_shape(), d_, factor_, i, [&](Index j) { return u[j]; });
     }
     return result;
 }
 
 // Returns the vector whose product with a row equals the product of `whitened_direction` with the whitened row.
 Values SharedCovariance::direction_of(const Values& whitened_direction) const {
-    if (algebra_.second() != Second::full) return whitened(whitened_direction, 1);
+    if (algebra_.second() != Second::full) return whitened(whitened_direction);
     Values result = zeros(d_);
     for (Index i = 0; i < d_; ++i) {
         for (Index j = 0; j <= i; ++j) result[j] += factor_[i * d_ + j] * whitened_direction[i];
@@ -79,23 +80,24 @@ Values SharedCovariance::direction_of(const Values& whitened_direction) const {
     return result;
 }
 
-// Returns ratios of the variances after and before `sign` times u u' is added to the covariance of whitened rows: the
-// ratio of each feature for a diagonal covariance, and otherwise a single ratio, along u for a full covariance.
-Values SharedCovariance::variance_ratios(const Values& u, double sign) const {
+// If `factor` times u u' is added to the covariance of whitened rows, variances change. Returns the ratio of the new
+// variance to the old variance: of each feature for a diagonal covariance, along u for a full covariance, and of all
+// features for a spherical covariance.
+Values SharedCovariance::variance_ratios(const Values& u, double factor) const {
     const double square = dot(u.data(), u.data(), d_);
     Values ratios = zeros(algebra_.second() == Second::diagonal ? d_ : 1);
     for (std::size_t j = 0; j < ratios.size(); ++j) {
         const double change = algebra_.second() == Second::full    ? square
                               : algebra_.second() == Second::trace ? square / static_cast<double>(d_)
                                                                    : u[j] * u[j];
-        ratios[j] = std::max(kLeastRatio, 1 + sign * change);
+        ratios[j] = std::max(kLeastRatio, 1 + factor * change);
     }
     return ratios;
 }
 
-// Returns the change of log |covariance| if `sign` times u u' is added to the covariance of whitened rows.
-double SharedCovariance::log_det_change(const Values& u, double sign) const {
-    Values ratios = variance_ratios(u, sign);
+// Returns the change of log |covariance| if `factor` times u u' is added to the covariance of whitened rows.
+double SharedCovariance::log_det_change(const Values& u, double factor) const {
+    Values ratios = variance_ratios(u, factor);
     const auto count = static_cast<Index>(ratios.size());
     kernels_.log(ratios.data(), count, ratios.data());
     return sum(ratios.data(), count) * (algebra_.second() == Second::trace ? static_cast<double>(d_) : 1);
@@ -105,16 +107,16 @@ double SharedCovariance::merge_gain(const Values& gap, double one, double other)
     if (!(one > 0 && other > 0)) return 0;
     const double both = one + other;
     const double of_weights = one * log_of(kernels_, both / one) + other * log_of(kernels_, both / other);
-    return of_weights - 0.5 * log_det_change(whitened(gap, std::sqrt(one * (other / both))), 1);
+    return of_weights - 0.5 * log_det_change(whitened(gap), one * (other / both));
 }
 
-// Returns the axis on which the whitened rows vary most, in the units of `direction_of`. The mean of the rows must be 0.
-// The result is empty if the rows do not vary.
+// Returns the axis on which the whitened rows vary most, in the units of `direction_of`. The mean of the rows must be
+// 0. The result is empty if the rows do not vary.
 Values SharedCovariance::longest_axis(const GroupView& group, const double* random) const {
     Values axis(random, random + d_);
     for (double& each : axis) each = 2 * each - 1;
     for (Index step = 0; step < kPowerSteps; ++step) {
-        axis = whitened(weighted_sum(group, scores_of(group, direction_of(axis), 0)), 1);
+        axis = whitened(weighted_sum(group, scores_of(group, direction_of(axis), 0)));
         const double length = std::sqrt(dot(axis.data(), axis.data(), d_));
         if (!(length > 0)) return {};
         for (double& each : axis) each /= length;
@@ -140,18 +142,18 @@ LinearSplit SharedCovariance::split(const GroupView& group, double mass, const d
         // The mean of all rows is 0. Therefore, the sum over the first half gives the difference of both means.
         Values gap = weighted_sum(centred, first);
         for (double& each : gap) each /= weight * (1 - weight);
-        const double scale = std::sqrt(mass * weight * (1 - weight));
         const double log_weight = log_of(kernels_, weight), log_rest = log_of(kernels_, 1 - weight);
-        Values whitened_gap = whitened(gap, scale);
+        const double factor = -mass * weight * (1 - weight);
+        Values whitened_gap = whitened(gap);
         if (step == kEmSteps) {
             const double entropy = mean_entropy(kernels_, group.weight, log_odds);
             result.gain = mass * (weight * log_weight + (1 - weight) * log_rest + entropy) -
-                          0.5 * log_det_change(whitened_gap, -1);
+                          0.5 * log_det_change(whitened_gap, factor);
             break;
         }
         // The hyperplane is the linear discriminant of both halves, with the covariance after the split.
-        const Values ratios = variance_ratios(whitened_gap, -1);
-        for (Index j = 0; j < d_; ++j) whitened_gap[j] /= scale * ratios[ratios.size() > 1 ? j : 0];
+        const Values ratios = variance_ratios(whitened_gap, factor);
+        for (Index j = 0; j < d_; ++j) whitened_gap[j] /= ratios[ratios.size() > 1 ? j : 0];
         result.direction = direction_of(whitened_gap);
         result.threshold = (0.5 - weight) * dot(result.direction.data(), gap.data(), d_) - (log_weight - log_rest);
         log_odds = scores_of(centred, result.direction, result.threshold);

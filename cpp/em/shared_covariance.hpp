@@ -1,8 +1,9 @@
 // Splits of components, and bounds on the gains of splits and merges, if all components share one covariance.
 //
-// For given responsibilities, a merge adds a term u u' to the shared covariance, and a split subtracts such a term. The
-// change of the log-determinant follows from the whitened vector u. A lower bound on the change of the log-likelihood
-// follows from this log-determinant, the weights and the entropy of the responsibilities (Jensen's inequality).
+// For given responsibilities, a merge adds a multiple of u u' to the shared covariance, and a split subtracts such a
+// term, where u is the difference of two means. The change of the log-determinant follows from the whitened vector u. A
+// lower bound on the change of the log-likelihood follows from this log-determinant, the weights and the entropy of the
+// responsibilities (Jensen's inequality).
 #pragma once
 #include "bisection.hpp"
 
@@ -34,10 +35,10 @@ public:
     LinearSplit split(const GroupView& group, double mass, const double* random) const;
 
 private:
-    Values whitened(const Values& u, double scale) const;
+    Values whitened(const Values& u) const;
     Values direction_of(const Values& whitened_direction) const;
-    Values variance_ratios(const Values& u, double sign) const;
-    double log_det_change(const Values& u, double sign) const;
+    Values variance_ratios(const Values& u, double factor) const;
+    double log_det_change(const Values& u, double factor) const;
     Values longest_axis(const GroupView& group, const double* random) const;
 
     const KernelTable& kernels_;

@@ -476,7 +476,9 @@ class Target:
         algebra: tuple[int, int, int],
         covariance: numpy.typing.NDArray[numpy.float64],
     ) -> float:
-        """Return the bound on the gain of a merge of two components, in nats."""
+        """
+        Return the change of sum r log(pi N) by a merge of two components, in nats.
+        """
 
     def fit_many(
         self,

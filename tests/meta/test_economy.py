@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34379,
-    "cpp": 14083,
+    "cpp": 14074,
     "tests": 33933,
     "bench": 2615,
     "tools": 626,

@@ -88,7 +88,7 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
 
     Components share a covariance in the nearest structure if they share a covariance in the given structure. For factor
     analysers, the nearest structure has covariance matrices. With few rows per component, the nearest structure has
-    variances, because covariance matrices of split components would be singular.
+    variances, because a component's own covariance matrix would be singular after a split.
     """
     if family.algebra is not None:
         return family
@@ -147,7 +147,8 @@ def split_and_merge(
     If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
     may find higher maxima. Therefore, the results of `N_ASCENTS` search runs are crossed: components of two results are
     combined. So that crossing takes no longer than a fit, results are crossed only if EM made `MIN_SLOW_STEPS` or more
-    steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
+    steps before the search (`n_steps`), and the runs together read no more rows than the sample has. If components
+    share a covariance, results are not crossed, because that hardly raises the likelihood.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
@@ -207,7 +208,7 @@ def core_search_settings(
         n_components * max(min_if_shared if family.is_shared else minimum, n_each * n_parameters // n_components)
         for n_each, minimum, min_if_shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
-    # A split adds the parameters of one component.
+    # A split adds a mean and a weight, and a covariance unless all components share one.
     n_added = n_features + 1 if family.is_shared else n_parameters / n_components
     # If components share only a part of their covariances, bounds on gains of splits are not used.
     is_bounded = family.is_shared or Across.EQUAL not in family.algebra
@@ -220,7 +221,7 @@ def core_search_settings(
         acceptance=ACCEPTANCE,
         max_moves=MAX_MOVES_PER_COMPONENT * n_components,
         patience=max(core.MIN_PATIENCE, n_components // 4),
-        # If components share a covariance, each move is tried on all sampled rows, which takes long.
+        # If components share a covariance, each move is tried on all sampled rows, so fewer failed moves are allowed.
         refinement_patience=max(core.MIN_PATIENCE, n_components // 2 if family.is_shared else n_components),
         min_rows_to_subsample=MIN_ROWS_TO_SUBSAMPLE,
         first_rows=first_rows,

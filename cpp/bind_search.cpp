@@ -63,8 +63,8 @@ double bound_least_gain(const Target&, const Letters& letters, Index n_features,
     return least_gain(to_algebra(letters), n_features, values(weights), values(weights_without), n_rows);
 }
 
-// Result of a split of a component whose covariance is shared: the bound on the gain, and each row's responsibility of
-// the first half.
+// Result of a split of a component whose covariance is shared: the bound on the gain, in nats per unit of the total
+// weight, and each row's responsibility of the first half.
 using SharedSplit = std::tuple<double, Result<double>>;
 
 // Calls `compute` with the given covariance, which all components share.

@@ -358,6 +358,7 @@ std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView&
 
 std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
                              const Mixture& first, const Mixture& second) {
+    if (em.algebra.is_shared()) return std::nullopt;
     AscentView task{};
     task.em = em;
     Index& count = task.em.n_components;

@@ -108,9 +108,10 @@ GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
 }
 
 // Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
-// every lane exceeds the limit of the lane. Then `squares` are lower bounds, the sums over the features so far.
-GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
-                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+// every lane of each vector v exceeds `limit(v)`. Then `squares` are lower bounds, the sums over the features so far.
+template <class Limit>
+GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k, Limit limit,
+                                      Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     const double* mean = p.means() + k * d;
     const double* factor = p.factors() + k * p.layout.factor_stride;
@@ -174,14 +175,16 @@ inline void visit_components(const DensityView& p, const GroupView& group, Prefe
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);
     for (Index k = order.next(best); k >= 0; k = order.next(best)) {
-        Vec log_scale[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
+        Vec log_scale[kGroupVectors], squares[kGroupVectors];
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             log_scale[v] = Vec::broadcast(p.log_scale()[k]);
             if (group.prior != nullptr) {
                 log_scale[v] = log_scale[v] + Vec::load(group.prior + (k * kGroupVectors + v) * kLanes);
             }
-            limit[v] = p.may_eliminate ? distance_limit(log_scale[v], best[v]) : Vec::broadcast(__builtin_inf());
         }
+        const auto limit = [&](int v) {
+            return p.may_eliminate ? distance_limit(log_scale[v], best[v]) : Vec::broadcast(__builtin_inf());
+        };
         next.fetch_piece();
         const bool is_close = squared_distance(p, group, k, limit, squares);
         if (group.bounds.is_valid()) group.bounds.distance[k] = bounds::distance(squares);

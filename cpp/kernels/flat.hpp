@@ -84,29 +84,31 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
     }
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
-// every lane exceeds the limit of the lane. Then `squares` are lower bounds, the sums over the features so far.
-template <Scale kScale>
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of squares
+// in every lane of each vector v has reached `limit(v)`. Then `squares` are these partial sums.
+template <Scale kScale, class Limit>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
+                                      Limit limit, Vec (&squares)[kGroupVectors]) {
     constexpr Index kBetween = 16;  // number of features between two comparisons of distances and limits
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
-    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
+    Vec sums[kGroupVectors];  // a local array that the compiler keeps in registers
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sums[v] = Vec::zero();
     bool is_close = true;
     for (Index i = 0; i < n_features && is_close;) {
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);
                 const Vec y = scaled_difference<kScale>(u, scale + i);
-                squares[v] = fma(y, y, squares[v]);
+                sums[v] = fma(y, y, sums[v]);
             }
         }
-        is_close = i == n_features;
+        if (i == n_features) break;
+        is_close = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            is_close |= any(less(min(scaled(squares[v]), Vec::broadcast(kLargest)), limit[v]));
+            is_close |= any(less(min(scaled(sums[v]), Vec::broadcast(kLargest)), limit(v)));
         }
     }
-    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = scaled(squares[v]);
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = scaled(sums[v]);
     return is_close;
 }
 

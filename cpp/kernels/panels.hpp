@@ -122,11 +122,11 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of
-// squares in every lane has reached the limit of the lane, because partial sums never decrease.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of squares
+// in every lane of each vector v has reached `limit(v)`, because partial sums never decrease.
+template <class Limit>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
-                                      const Vec (&limit)[kGroupVectors], double* differences,
-                                      Vec (&squares)[kGroupVectors]) {
+                                      Limit limit, double* differences, Vec (&squares)[kGroupVectors]) {
     const Vec largest = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     Index j = 0;
@@ -137,7 +137,7 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
         weights += j * kPanelRows + kPanelRows * (kPanelRows + 1) / 2;
         bool is_close = false;
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
-            is_close |= any(less(min(squares[v], largest), limit[v]));
+            is_close |= any(less(min(squares[v], largest), limit(v)));
         }
         if (!is_close) return false;
     }

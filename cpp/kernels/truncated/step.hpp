@@ -122,11 +122,11 @@ private:
     bool evaluate_group(const GroupView& group, Index slot) {
         const DensityView densities{task_.step.shape, operands_.layout, operands_.values, true};
         const Index d = shape_.n_features, k = components_.component(slot);
-        Vec scales[kGroupVectors], limit[kGroupVectors], squares[kGroupVectors];
-        for (int v = 0; v < kGroupVectors; ++v) {
-            scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
-            limit[v] = min(distance_limit(scales[v], top_.largest(v)), top_.keeping_limit(scales[v], v));
-        }
+        Vec scales[kGroupVectors], squares[kGroupVectors];
+        for (int v = 0; v < kGroupVectors; ++v) scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
+        const auto limit = [&](int v) {
+            return min(distance_limit(scales[v], top_.largest(v)), top_.keeping_limit(scales[v], v));
+        };
         if (shape_.factor_shape == FactorShape::low_rank) {
             low_rank::squared_distance(group.rows, densities.means() + k * d,
                                        densities.factors() + k * operands_.layout.factor_stride, d, shape_.n_factors,

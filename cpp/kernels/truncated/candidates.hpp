@@ -4,29 +4,39 @@
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// For each row of a group, the largest log densities so far (one per candidate), in descending order.
-class LargestDensities {
+// For each row of a group, the most probable components so far (one per candidate), in descending order of their log
+// densities. If several components have equal densities, the component that was added first comes first.
+class NewCandidates {
 public:
-    LargestDensities(Index n_candidates, double* values) : n_(n_candidates), values_(values) {}
+    // `scratch` has two numbers for each candidate of a row: its log density and its slot.
+    NewCandidates(Index n_candidates, double* scratch) : n_(n_candidates), scratch_(scratch) {}
 
     void clear(const Bunch& bunch) {
         for (Index i = 0; i < n_; ++i) {
-            for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
-                Vec::broadcast(-__builtin_inf()).store(at(i, v));
+            for (int v = bunch.first_vector; v < bunch.end_vector; ++v) {
+                Vec::broadcast(-__builtin_inf()).store(log_densities(i, v));
+                Vec::broadcast(-1).store(slots(i, v));
+            }
         }
     }
 
-    Vec largest(int v) const { return Vec::load(at(0, v)); }
-    Vec least(int v) const { return Vec::load(at(n_ - 1, v)); }
-
-    GAUSSMIX_INLINE void add(Vec log_density, int v) {
+    // Inserts the component of a slot, and moves less probable components of vector v to the next place.
+    GAUSSMIX_INLINE void add(Vec log_density, Index slot, int v) {
         if (!any(less(least(v), log_density))) return;
+        Vec moved = log_density, moved_slot = Vec::broadcast(static_cast<double>(slot));
         for (Index i = 0; i < n_; ++i) {
-            const Vec other = Vec::load(at(i, v));
-            max(log_density, other).store(at(i, v));
-            log_density = min(log_density, other);
+            const Vec other = Vec::load(log_densities(i, v)), other_slot = Vec::load(slots(i, v));
+            const auto is_less = less(other, log_density);
+            select(is_less, moved, other).store(log_densities(i, v));
+            select(is_less, moved_slot, other_slot).store(slots(i, v));
+            moved = select(is_less, other, moved);
+            moved_slot = select(is_less, other_slot, moved_slot);
         }
     }
+
+    Vec log_density(Index i, int v) const { return Vec::load(log_densities(i, v)); }
+    Vec largest(int v) const { return log_density(0, v); }
+    Vec least(int v) const { return log_density(n_ - 1, v); }
 
     // Returns the squared distance above which a row does not keep a component as a candidate.
     Vec keeping_limit(Vec log_scale, int v) const {
@@ -34,80 +44,19 @@ public:
         return fma(max(twice, Vec::zero()), Vec::broadcast(kRelativeMargin), twice) + Vec::broadcast(kRoundingMargin);
     }
 
+    // Returns the slot of the i-th candidate of a row, or -1 if the row has fewer candidates.
+    Index slot(Index i, int v, Index lane) const { return static_cast<Index>(slots(i, v)[lane]); }
+
+    // Replaces the log densities of the i-th candidates of vector v by responsibilities.
+    void set_responsibilities(Index i, int v, Vec responsibilities) { responsibilities.store(log_densities(i, v)); }
+    double responsibility(Index i, int v, Index lane) const { return log_densities(i, v)[lane]; }
+
 private:
-    double* at(Index i, int v) const { return values_ + i * kGroupRows + v * kLanes; }
+    double* log_densities(Index i, int v) const { return scratch_ + 2 * i * kGroupRows + v * kLanes; }
+    double* slots(Index i, int v) const { return log_densities(i, v) + kGroupRows; }
 
     const Index n_;
-    double* const values_;
-};
-
-// Writes the new candidates of the rows of a vector. The most probable candidate comes first. If several components
-// have equal densities, the components that come last in the list are kept.
-class CandidateWriter {
-public:
-    // `first` is the position of the first row, and `densities` has the layout [slot][vector][lane].
-    GAUSSMIX_INLINE CandidateWriter(const TruncatedView& task, const ComponentList& components,
-                                    const LargestDensities& top, const double* densities, Index first, int v)
-        : components_(components),
-          n_candidates_(task.n_candidates),
-          largest_(top.largest(v)),
-          least_(top.least(v)),
-          n_lanes_(larger(smaller(Index{kLanes}, task.step.rows.n_rows - first), 0)) {
-        Vec n_enough = Vec::zero();
-        for (Index j = 0; j < components.n_listed(); ++j) {
-            const Vec l = Vec::load(densities + components.slot(j) * kGroupRows + v * kLanes);
-            n_enough = n_enough + select(less(l, least_), Vec::zero(), Vec::broadcast(1));
-        }
-        (n_enough - Vec::broadcast(static_cast<double>(n_candidates_))).store(n_surplus_);
-        for (Index i = 0; i < n_lanes_; ++i) lists_[i] = candidates_of(task, first + i);
-    }
-
-    // Adds the component of a slot to the candidates of the rows for which the component is probable enough. Sets the
-    // log densities `l` of all other rows to minus infinity. Returns false if no row keeps the component.
-    GAUSSMIX_INLINE bool add(Index slot, double* l) {
-        const Vec nothing = Vec::broadcast(-__builtin_inf()), density = Vec::load(l);
-        const auto is_less = less(density, least_);
-        unsigned chosen = ~bits(is_less) & bits(less(nothing, density)) & ((1u << n_lanes_) - 1);
-        select(is_less, nothing, density).store(l);
-        if (chosen == 0) return false;
-        const unsigned surplus = chosen & bits(equal(density, least_)) & bits(less(Vec::zero(), Vec::load(n_surplus_)));
-        for (unsigned dropped = surplus; dropped != 0; dropped &= dropped - 1) {
-            const int i = __builtin_ctz(dropped);
-            n_surplus_[i] -= 1;
-            l[i] = -__builtin_inf();
-        }
-        chosen &= ~surplus;
-        const auto k = static_cast<std::int32_t>(components_.component(slot));
-        unsigned tops = chosen & bits(equal(density, largest_));
-        for (; chosen != 0; chosen &= chosen - 1) {
-            const int i = __builtin_ctz(chosen);
-            lists_[i][count_[i]++] = k;
-        }
-        for (; tops != 0; tops &= tops - 1) {
-            const int i = __builtin_ctz(tops);
-            lists_[i][count_[i] - 1] = lists_[i][0];
-            lists_[i][0] = k;
-        }
-        return true;
-    }
-
-    // Fills unused entries with -1. A row without any new candidate keeps its old candidates.
-    void finish() {
-        for (Index i = 0; i < n_lanes_; ++i) {
-            for (Index c = count_[i]; c < n_candidates_ && count_[i] > 0; ++c) lists_[i][c] = -1;
-        }
-    }
-
-private:
-    const ComponentList& components_;
-    const Index n_candidates_;
-    const Vec largest_, least_;  // largest log density of each row, and the smallest log density of a candidate
-    // If several components tie for the last place among the candidates, `n_surplus_` of these components must be
-    // dropped.
-    alignas(64) double n_surplus_[kLanes];
-    const Index n_lanes_;          // number of lanes that hold a row
-    std::int32_t* lists_[kLanes];  // where the candidates of each row are written
-    Index count_[kLanes] = {};     // number of candidates that each row has so far
+    double* const scratch_;
 };
 
 }  // namespace gaussmix::GAUSSMIX_ISA::truncated

@@ -81,17 +81,6 @@ public:
         want(static_cast<Index>(drawn % static_cast<std::uint64_t>(task_.step.shape.n_components)), bunch.bit);
     }
 
-    // Removes from the list the slots for which `keeps(slot)` is false.
-    template <class Keeps>
-    void filter(Keeps keeps) {
-        const Index n_listed = n_listed_;
-        n_listed_ = 0;
-        for (Index j = 0; j < n_listed; ++j) {
-            const std::int32_t slot = listed_[j];
-            if (keeps(slot)) listed_[n_listed_++] = slot;
-        }
-    }
-
     // Removes all slots, at the end of a tile.
     void clear() {
         for (Index s = 0; s < n_slots_; ++s) slot_[component_[s]] = -1;
@@ -99,18 +88,22 @@ public:
     }
 
 private:
-    void want(Index k, unsigned bit) {
-        std::int32_t& slot = slot_[k];
-        if (slot < 0) {
-            slot = static_cast<std::int32_t>(n_slots_++);
-            component_[slot] = static_cast<std::int32_t>(k);
-            wanted_[slot] = expanded_[slot] = 0;
-            active_[slot] = 0;
-            operands_.prefetch(k);
-        }
-        if (wanted_[slot] & bit) return;
+    GAUSSMIX_INLINE void want(Index k, unsigned bit) {
+        std::int32_t slot = slot_[k];
+        if (slot < 0) slot = slot_[k] = add_slot(k);
+        // no `if`, because the branch would be unpredictable
+        listed_[n_listed_] = slot;
+        n_listed_ += (wanted_[slot] & bit) == 0;
         wanted_[slot] |= bit;
-        listed_[n_listed_++] = slot;
+    }
+
+    std::int32_t add_slot(Index k) {
+        const auto slot = static_cast<std::int32_t>(n_slots_++);
+        component_[slot] = static_cast<std::int32_t>(k);
+        wanted_[slot] = expanded_[slot] = 0;
+        active_[slot] = 0;
+        operands_.prefetch(k);
+        return slot;
     }
 
     void want_neighbours(Index k, unsigned bit) {

@@ -20,7 +20,7 @@ inline Shape slots_shape(const TruncatedView& task) {
 
 struct Layout {
     ScratchLayout tile;
-    Index slot, component, listed, wanted, expanded, top, size;
+    Index slot, component, listed, wanted, expanded, new_candidates, size;
 
     explicit Layout(const TruncatedView& task) : tile(slots_shape(task)) {
         const Index n_slots = max_slots(task);
@@ -32,7 +32,7 @@ struct Layout {
         listed = carver.take(n_slots);
         wanted = carver.take(n_slots);
         expanded = carver.take(n_slots);
-        top = carver.take(task.n_candidates * kGroupRows);
+        new_candidates = carver.take(2 * task.n_candidates * kGroupRows);
         size = carver.size();
     }
 };

@@ -4,8 +4,8 @@
 //
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
 // (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
-// (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. `densities` has the
-// layout [group][slot][vector][lane].
+// (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. The array `densities`
+// holds responsibilities, in the layout [group][slot][vector][lane].
 #pragma once
 #include "candidates.hpp"
 
@@ -23,7 +23,7 @@ public:
           scratch_(scratch),
           sums_(sums),
           components_(task, operands_, layout_, end, scratch),
-          top_(task.n_candidates, scratch + layout_.top),
+          candidates_(task.n_candidates, scratch + layout_.new_candidates),
           active_(reinterpret_cast<unsigned char*>(scratch + layout_.tile.active)),
           noise_(operands[operands_.layout.noise]) {}
 
@@ -106,37 +106,36 @@ private:
         }
     }
 
-    // Computes the log densities of the listed components, and removes from the list the components that no row will
-    // keep as a candidate.
+    // Computes the log densities of the listed components, and finds the new candidates of the rows.
     void evaluate(const GroupView& group, const Bunch& bunch) {
-        top_.clear(bunch);
+        candidates_.clear(bunch);
         if (operands_.has_records()) {
             return with_constant(shape_.n_features, [&](auto count) {
                 evaluate_vector<decltype(count)::value>(group, bunch.first_vector);
             });
         }
-        components_.filter([&](Index slot) { return !poll_.is_cancelled() && evaluate_group(group, slot); });
+        for (Index j = 0; j < components_.n_listed() && !poll_.is_cancelled(); ++j)
+            evaluate_group(group, components_.slot(j));
     }
 
-    // Computes the log densities of a group of rows. Returns false if no row will keep the component.
-    bool evaluate_group(const GroupView& group, Index slot) {
+    // Computes the log densities of a group of rows, unless no row will keep the component as a candidate.
+    void evaluate_group(const GroupView& group, Index slot) {
         const DensityView densities{task_.step.shape, operands_.layout, operands_.values, true};
         const Index d = shape_.n_features, k = components_.component(slot);
         Vec scales[kGroupVectors], squares[kGroupVectors];
         for (int v = 0; v < kGroupVectors; ++v) scales[v] = with_prior(group, slot, v, densities.log_scale()[k]);
         const auto limit = [&](int v) {
-            return min(distance_limit(scales[v], top_.largest(v)), top_.keeping_limit(scales[v], v));
+            return min(distance_limit(scales[v], candidates_.largest(v)), candidates_.keeping_limit(scales[v], v));
         };
         if (shape_.factor_shape == FactorShape::low_rank) {
             low_rank::squared_distance(group.rows, densities.means() + k * d,
                                        densities.factors() + k * operands_.layout.factor_stride, d, shape_.n_factors,
                                        group.differences, squares);
         } else if (!gaussmix::GAUSSMIX_ISA::squared_distance(densities, group, k, limit, squares)) {
-            return false;
+            return;
         }
-        for (int v = 0; v < kGroupVectors; ++v) keep_density(group, slot, v, squares[v], scales[v]);
+        for (int v = 0; v < kGroupVectors; ++v) add_density(group, slot, v, squares[v], scales[v]);
         poll_.is_cancelled(kGroupRows * (d + 1) * (d + 2 * shape_.n_factors) / 2);
-        return true;
     }
 
     template <int D>
@@ -146,8 +145,7 @@ private:
             const double* record = operands_.record(components_.component(slot));
             const double* mean = record + operands_.record_layout.mean;
             const Vec squares = squared_distance<D>(group.rows + v * kLanes, mean, record);
-            keep_density(group, slot, v, squares,
-                         with_prior(group, slot, v, record[operands_.record_layout.log_scale]));
+            add_density(group, slot, v, squares, with_prior(group, slot, v, record[operands_.record_layout.log_scale]));
         }
         poll_.is_cancelled(kLanes * components_.n_listed() * (D + 1) * D / 2);
     }
@@ -174,10 +172,10 @@ private:
         return group.prior == nullptr ? scale : scale + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
     }
 
-    GAUSSMIX_INLINE void keep_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
-        const Vec l = fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale);
-        l.store(group.densities + slot * kGroupRows + v * kLanes);
-        top_.add(l, v);
+    // Adds a component to the new candidates. Its responsibilities remain 0 for rows that do not keep it.
+    GAUSSMIX_INLINE void add_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
+        candidates_.add(fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale), slot, v);
+        Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
     }
 
     // Computes the responsibilities of the new candidates for a vector of rows, in the same way as `soft` and `hard`
@@ -185,8 +183,7 @@ private:
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
         const Vec cut = Vec::broadcast(-kNegligible);
-        CandidateWriter candidates(task_, components_, top_, group.densities, first, v);
-        Vec best = top_.largest(v), noise = Vec::broadcast(noise_);
+        Vec best = candidates_.largest(v), noise = Vec::broadcast(noise_);
         if (has_noise) {
             if (group.prior != nullptr)
                 noise = noise + Vec::load(group.prior + shape_.n_components * kGroupRows + v * kLanes);
@@ -194,20 +191,13 @@ private:
         }
         // `left` is 1 in lanes whose row the hard rule has not assigned yet; the soft rule does not use it.
         Vec sum = Vec::zero(), left = Vec::broadcast(1);
-        for (Index j = 0; j < components_.n_listed(); ++j) {
-            const Index slot = components_.slot(j);
-            double* out = group.densities + slot * kGroupRows + v * kLanes;
-            if (!candidates.add(slot, out)) {
-                Vec::zero().store(out);
-                continue;
-            }
-            const Vec gap = Vec::load(out) - best;
+        for (Index i = 0; i < task_.n_candidates; ++i) {
+            const Vec gap = candidates_.log_density(i, v) - best;
             const Vec value = is_hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
-            value.store(out);
             sum = sum + value, left = left - value;
-            if (any(less(Vec::zero(), value))) active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
+            candidates_.set_responsibilities(i, v, value);
         }
-        candidates.finish();
+        write_candidates(group, first, v);
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
         const Vec weight = Vec::load(factor), gap = noise - best;
         const Vec of_noise = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
@@ -221,6 +211,23 @@ private:
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
         if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
+    }
+
+    // Writes the new candidates of a vector of rows and their responsibilities. A row without any new candidate keeps
+    // its old candidates.
+    void write_candidates(const GroupView& group, Index first, int v) {
+        for (Index lane = 0; lane < smaller(Index{kLanes}, rows().n_rows - first); ++lane) {
+            if (candidates_.slot(0, v, lane) < 0) continue;
+            std::int32_t* own = candidates_of(task_, first + lane);
+            for (Index i = 0; i < task_.n_candidates; ++i) {
+                const Index slot = candidates_.slot(i, v, lane);
+                own[i] = slot < 0 ? -1 : static_cast<std::int32_t>(components_.component(slot));
+                const double responsibility = candidates_.responsibility(i, v, lane);
+                if (responsibility == 0) continue;
+                group.densities[slot * kGroupRows + v * kLanes + lane] = responsibility;
+                active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
+            }
+        }
     }
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }
@@ -258,7 +265,7 @@ private:
     double* scratch_;
     double* sums_;
     ComponentList components_;
-    LargestDensities top_;
+    NewCandidates candidates_;
     unsigned char* const active_;
     const double noise_;
 };

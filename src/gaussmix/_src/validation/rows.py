@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -111,9 +111,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
             raise ValueError(f"X.n_rows is {X.n_rows}, but X.blocks() gave {n_rows} rows in total. Correct X.n_rows.")
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
-        for column in X.integer_columns:
-            of_column = float(low[column]), float(high[column]), partial(_any_odd, X, column)
-            _check_integers(column, X.feature_names, *of_column)
+        _check_integers(X.integer_columns, X.feature_names, low, high, X.sum_of)
     return check_columns(X, X.feature_names) if X.may_miss else X
 
 
@@ -313,38 +311,32 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
     low, high = numerics.rows.extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
-    integers = _integers(X) if large else ()
-    for column in large:
-        if column in integers:
-            have_odd = partial(_have_odd, rows[:, column])
-            _check_integers(column, names, float(low[column]), float(high[column]), have_odd)
+    if large:
+        columns = sorted(set(large) & set(_integers(X)))
+        _check_integers(columns, names, low, high, Block(0, rows).sum_of)
 
 
-def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
-    """Raise ValueError if different integers of a column may have been rounded to the same double.
+def _check_integers(columns: Iterable[int], names: Any, low: Array, high: Array, sum_of: Callable[..., Any]) -> None:
+    """Raise ValueError if different integers of one of the `columns` may have been rounded to the same double.
 
-    `low` and `high` are the smallest and the largest value of the column. The check sees only doubles, because files,
-    clusters and data frames with missing values convert integers to doubles. Rounded integers nearly always include odd
-    multiples of the spacing of doubles. Therefore a column with such values is rejected, even if its integers were
-    exact.
+    `low` and `high` are the smallest and the largest values of all columns of X, (n_features,). The check sees only
+    doubles, because files, clusters and data frames with missing values convert integers to doubles. Rounded integers
+    nearly always include odd multiples of the spacing of doubles. Therefore a column with such values is rejected, even
+    if its integers were exact.
 
-    `have_odd(step)` returns whether some values of the column are not multiples of 2 · `step`.
+    `sum_of` is the method of the source or the block of all rows.
     """
-    step = numerics.rows.merging_step(low, high)
-    if step and (low == high or have_odd(step)):
-        raise merging_error(f"Input X, {column_named(column, names)},", low, high, high - low + step)
+    for column in columns:
+        least, largest = float(low[column]), float(high[column])
+        step = numerics.rows.merging_step(least, largest)
+        if step and (least == largest or sum_of(partial(_has_odd, column=column, step=step))):
+            raise merging_error(f"Input X, {column_named(column, names)},", least, largest, largest - least + step)
 
 
-def _have_odd(values: Rows, step: float) -> np.bool_:
+def _has_odd(leaf: Block, column: int, step: float) -> np.bool_:
+    """Return whether some values of a column are not multiples of 2 · `step`."""
+    values = leaf.rows[:, column]
     return (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
-
-
-def _any_odd(source: Source, column: int, step: float) -> np.bool_:
-    return source.sum_of(partial(_leaf_has_odd, column=column, step=step))
-
-
-def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
-    return _have_odd(leaf.rows[:, column], step)
 
 
 def _integers(X: Any) -> Collection[int]:

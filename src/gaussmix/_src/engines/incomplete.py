@@ -39,10 +39,6 @@ class IncompleteEngine(CompleteEngine):
 
     is_incomplete: ClassVar[bool] = True
 
-    @property
-    def complete_engine(self) -> CompleteEngine:
-        return CompleteEngine(self.n_threads)
-
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> OrderedContext:
         return OrderedContext(statistics.n_rows)
 

@@ -138,10 +138,6 @@ class TruncatedEngine(CompleteEngine):
     start_index: int = 0
     continues_below: int = field(default=0, compare=False)
 
-    @property
-    def complete_engine(self) -> CompleteEngine:
-        return CompleteEngine(self.n_threads)
-
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> Any:
         return TruncatedContext(statistics.n_rows)
 

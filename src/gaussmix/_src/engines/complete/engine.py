@@ -91,7 +91,7 @@ class CompleteEngine(CoreRuns):
 
     @property
     def complete_engine(self) -> CompleteEngine:
-        return self
+        return CompleteEngine(self.n_threads)
 
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> OrderedContext:
         is_pooled = spec == MomentSpec(Second.FULL, is_pooled=True)

@@ -280,4 +280,4 @@ def _disjoint_pairs(pairs: NDArray[np.int64], gains: Array) -> list[int]:
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
     """Return the sets of moves to try: all moves and, if there are several, only the first move."""
-    return [indices, indices[:1]][: min(2, len(indices))]
+    return [indices, indices[:1]][: len(indices)]

@@ -81,7 +81,7 @@ class StopRule:
 
     def is_past_deadline(self) -> bool:
         """Return whether the deadline has passed."""
-        return self.deadline < math.inf and monotonic() > self.deadline
+        return monotonic() > self.deadline
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:

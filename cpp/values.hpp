@@ -1,6 +1,8 @@
-// Arrays of numbers, random numbers, and functions that give the same bits on every platform: sums, the
-// logarithm and the exponential.
+// Arrays of numbers, sorted indices, random numbers, and functions that give the same bits on every platform: sums,
+// the logarithm and the exponential.
 #pragma once
+#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "kernel_table.hpp"
@@ -10,6 +12,15 @@ namespace gaussmix {
 using Values = std::vector<double>;
 
 inline Values zeros(Index count) { return Values(count); }
+
+// Returns the indices from 0 to count - 1 in ascending order of `value_of`. Equal values keep the order of the indices.
+template <class Function>
+std::vector<Index> sorted_indices(Index count, Function&& value_of) {
+    std::vector<Index> order(count);
+    std::iota(order.begin(), order.end(), Index{0});
+    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return value_of(a) < value_of(b); });
+    return order;
+}
 
 struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
     const double* values;

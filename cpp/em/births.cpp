@@ -275,10 +275,7 @@ private:
         });
         const double farthest = *std::max_element(distance.begin(), distance.end());
         if (farthest * kMinSplitWeight <= 1 && has_even_weights(indices)) return std::nullopt;
-        Indices order(n_rows);
-        std::iota(order.begin(), order.end(), Index{0});
-        std::stable_sort(order.begin(), order.end(),
-                         [&](Index a, Index b) { return distance[a] * rows.weight[a] < distance[b] * rows.weight[b]; });
+        const Indices order = sorted_indices(n_rows, [&](Index row) { return distance[row] * rows.weight[row]; });
         const auto end_of_nearby = order.end() - std::min(n_rows, kFarthestRows);
         const auto total = [&](const Indices& some) {
             return std::accumulate(some.begin(), some.end(), 0.0,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <utility>
 
 namespace gaussmix {
@@ -67,9 +66,6 @@ Values flattest_feature(const EmView& em) {
 std::optional<Mixture> initialise_by_groups(const SearchContext& context, const EmView& em, const Values& values,
                                             double tail_fraction) {
     if (values.empty()) return std::nullopt;
-    std::vector<Index> order(values.size());
-    std::iota(order.begin(), order.end(), Index{0});
-    std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
     Values bounds;  // total weight of the rows that follow each group
     for (Index k = 1; k < em.n_components; ++k) {
         const double equal = static_cast<double>(em.n_components - k) / static_cast<double>(em.n_components);
@@ -79,7 +75,7 @@ std::optional<Mixture> initialise_by_groups(const SearchContext& context, const 
     std::vector<std::int32_t> labels(values.size());
     double weight_left = em.total_weight;
     std::size_t group = 0;
-    for (const Index row : order) {
+    for (const Index row : sorted_indices(static_cast<Index>(values.size()), [&](Index i) { return -values[i]; })) {
         const double weight = em.row_weight.data[row];
         while (group < bounds.size() && weight_left - 0.5 * weight < bounds[group]) ++group;
         weight_left -= weight;

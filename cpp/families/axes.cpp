@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "buffer.hpp"
@@ -62,10 +61,7 @@ Values axes_of(const KernelTable& kernels, Index n_components, Index n_features,
         shared_axes(kernels, scatters, kAllSweeps, listener, result.axes.data());
     }
     const Spectra spectra = along_axes({1, d, sum.data(), nullptr}, std::move(result.axes), listener);
-    std::vector<Index> order(d);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](Index i, Index j) { return spectra.variances[i] > spectra.variances[j]; });
+    const std::vector<Index> order = sorted_indices(d, [&](Index j) { return -spectra.variances[j]; });
     Values axes;
     for (Index i = 0; i < size; ++i) axes.push_back(spectra.axes[i / d * d + order[i % d]]);
     return axes;

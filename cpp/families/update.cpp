@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "axes.hpp"
@@ -255,9 +254,7 @@ std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra&
     const Index n_components = scatter.n_components, d = scatter.n_features, size = d * d;
     std::vector<Values> result;
     if (n_components == 1 || d == 1) return result;
-    std::vector<Index> chosen(n_components);
-    std::iota(chosen.begin(), chosen.end(), 0);
-    std::stable_sort(chosen.begin(), chosen.end(), [&](Index k, Index l) { return scatter.mass[k] > scatter.mass[l]; });
+    std::vector<Index> chosen = sorted_indices(n_components, [&](Index k) { return -scatter.mass[k]; });
     chosen.resize(std::min(n_components, kMaxAxesComponents));
     std::sort(chosen.begin(), chosen.end());
     const auto add = [&](Values axes, double factor) {

@@ -20,7 +20,7 @@ Buffer pack(const IncompleteKernels& kernels, const Shape& shape, const Paramete
 // pattern of missing values are completed once in every span that contains rows of this pattern.
 SpanJob job_of(const IncompleteView& task) {
     constexpr Index kLeastRows = 35 * kTileRows;
-    return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};
+    return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape)};
 }
 
 // Sorts the rows by their patterns of missing values, as the kernels for missing values require. Returns false if
@@ -31,7 +31,7 @@ bool order(const IncompleteKernels& kernels, IncompleteView& task, const Executi
         // The sort is estimated to take the time of 8 multiply-adds per value.
         result.indices.resize(n_rows);
         result.pattern.resize(n_rows);
-        SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features), {}, {}};
+        SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features)};
         const Index leaf_rows = std::min(n_rows, kLeafRows);
         const Rooms scratch(count_workers(job, execution.n_threads),
                             kernels.order_scratch(task.rows.n_features, leaf_rows));

@@ -43,7 +43,7 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
           const Execution& execution, MomentsView out) {
     const StepKernels& of_step = kernels.of_step;
     const Sizes sizes = of_step.sizes(task.shape);
-    SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape), {}, {}};
+    SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape)};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands = pack(of_step, task.shape, parameters);
     const Rooms scratch(n_workers, sizes.scratch);
@@ -56,7 +56,7 @@ bool step(const KernelTable& kernels, const StepView& task, const ParametersView
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out) {
-    SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape), {}, {}};
+    SpanJob job{rows.n_rows, span_rows(shape), work_per_row(shape)};
     ParametersView packed = parameters;
     const double* unpacked = nullptr;
     const bool is_triangular = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
@@ -88,7 +88,7 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
     const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
-    SpanJob job{task.step.rows.n_rows, kSpan, products / 2, {}, {}};
+    SpanJob job{task.step.rows.n_rows, kSpan, products / 2};
     const Sizes sizes = kernels.scores.sizes(task);
     const Buffer operands = pack(kernels.of_step, task.step.shape, parameters);
     const int n_workers = count_workers(job, execution.n_threads);

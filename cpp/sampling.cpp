@@ -57,7 +57,7 @@ std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
 }  // namespace
 
 bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Execution& execution) {
-    SpanJob job{n_rows, rows_in_block(view.shape), work_per_drawn_row(view.shape), {}, {}};
+    SpanJob job{n_rows, rows_in_block(view.shape), work_per_drawn_row(view.shape)};
     const std::vector<std::int32_t> guide = make_guide(view, n_rows);
     view.guide = guide.data();
     view.n_buckets = static_cast<Index>(guide.size());

@@ -48,9 +48,9 @@ struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
     // processes the rows of one span
-    std::function<void(int worker, Index first, Index last, Listener)> process;
+    std::function<void(int worker, Index first, Index last, Listener)> process = {};
     // merges the result of one span, and is called in the order of the spans; empty if there is nothing to merge
-    std::function<void(int worker)> merge;
+    std::function<void(int worker)> merge = {};
 };
 
 // Returns the number n of workers that `process_spans` will use; `process` and `merge` receive the index of a worker,

@@ -47,7 +47,7 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     evaluated.n_components = std::min(shape.n_components, kEvaluated);
     // Spans have at least n_components rows, because the time for merging the sums of a span is proportional to the
     // number of components.
-    SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated), {}, {}};
+    SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated)};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands(sizes.operands);
     kernels.truncated.pack(task, parameters, operands.get());

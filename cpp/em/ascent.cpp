@@ -143,7 +143,7 @@ private:
 
     Round begin_round() {
         const Index n_threads = execution_.n_threads;
-        const Index n_at_once = count_workers({n_threads, 1, work_of_move(), {}, {}}, n_threads);
+        const Index n_at_once = count_workers({n_threads, 1, work_of_move()}, n_threads);
         Ranking ranking = moves_.ranked();
         work_ += work_of(kStepsOfRanking, task_.em);
         const bool is_unpromising = moves_.best_split() < acceptance_.min_promised_gain;

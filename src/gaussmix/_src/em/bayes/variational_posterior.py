@@ -94,15 +94,17 @@ class GaussWishartPrior:
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
         """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, in nats, (n,) each.
 
-        `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|.
+        `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|. Λ is a
+        Wishart matrix, a diagonal matrix of gamma variates with the shape ν / 2, or the identity times one gamma
+        variate with the shape n_features · ν / 2.
         """
         d, is_full = self.n_features, self.covariance_form is Second.FULL
         arguments = 0.5 * (dof[:, None] - np.arange(d) if is_full else (dof * self.dof_factor)[:, None])
         logs, derivatives = gammas(arguments)
-        n_each = {Second.FULL: (1, 1), Second.TRACE: (d, 1)}.get(self.covariance_form, (d, d))
-        of_dof = d * log(0.5 * self.dof_factor * dof)
-        normalisers = n_each[1] * logs.sum(axis=1) - 0.5 * dof * (of_dof + log_dets)
-        return n_each[0] * derivatives.sum(axis=1) - of_dof, normalisers
+        n_logs = d if self.covariance_form is Second.DIAGONAL else 1
+        log_sizes = d * log(0.5 * self.dof_factor * dof)
+        normalisers = n_logs * logs.sum(axis=1) - 0.5 * dof * (log_sizes + log_dets)
+        return (1 if is_full else d) * derivatives.sum(axis=1) - log_sizes, normalisers
 
     @cached_property
     def log_normaliser(self) -> float:

@@ -200,13 +200,13 @@ class Table(ABC):
         Raises BadTable or OSError if rows can't be read, or if one of the columns `numeric` has text.
         """
 
-    @abstractmethod
     def describe_location(self, row: int) -> str:
         """Return the position of a row for messages: the file, and the line or the index of the row."""
+        return f"{self.name}, row {row}"
 
-    @abstractmethod
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """Return the reason why a column is not numeric, worded as the end of a sentence."""
+        return describe_type(kind)
 
     def is_slow(self, columns: Collection[str]) -> bool:
         """Return whether reading these columns takes longer than an EM step, or the number of rows is unknown."""

@@ -117,7 +117,7 @@ class CsvTable(Table):
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
         """Return why a column is not numeric; for a text column, name the first value that is not a number."""
         if not pa.types.is_string(kind):
-            return base.describe_type(kind)
+            return super().why_not_numeric(name, kind)
         for line, text in self._texts(name):
             return f"line {line} contains {quoted(text)}, not a number{self._hint(text)}"
         return "it does not contain numbers"

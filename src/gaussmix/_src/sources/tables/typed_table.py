@@ -64,12 +64,6 @@ class TypedTable(Table):
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the rows as record batches with these columns and possibly further columns."""
 
-    def describe_location(self, row: int) -> str:
-        return f"{self.name}, row {row}"
-
-    def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        return base.describe_type(kind)
-
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
         """Add the name of a part of the file, such as "row group 0", to errors inside the `with` block."""

@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34379,
-    "cpp": 14074,
+    "src": 34360,
+    "cpp": 14067,
     "tests": 33933,
     "bench": 2615,
     "tools": 626,

@@ -108,11 +108,11 @@ def threads(target: Any) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser_of(__doc__).parse_args()
-    page, newest = Page(__file__, "Shares of the peak", "its help says how each figure is measured"), _core.active()
+    page, newest = Page(__file__, "Shares of the peak", "its help explains how each figure is measured"), _core.active()
     every = [r for target in {target.isa: target for target in _core.targets()}.values() for r in full(target)]
     page.say("## Full covariances, one thread")
     page.table(
-        "instructions | d | K | ns per pair | share of the peak | bar",
+        "instructions | d | K | ns per pair | share of the peak | required",
         (
             (r["isa"], r["d"], r["K"], f"{r['ns']:.2f}", f"{r['share']:.0f} %", r["bar"] and f"{r['bar']} %")
             for r in every
@@ -128,7 +128,10 @@ def main() -> None:
             for r in of_bound
         ),
     )  # fmt: skip
-    page.say(f"Instructions and cycles are those of eight pairs. The bar for diag and spherical is {FLAT_BAR} %.")
+    page.say(
+        "Instructions and cycles are counted for eight pairs of a row and a component. Diag and spherical must reach "
+        f"{FLAT_BAR} % of the bound."
+    )
     page.say("## Two threads")
     two = threads(newest)
     page.table(
@@ -140,7 +143,7 @@ def main() -> None:
         ),
     )  # fmt: skip
     page.say(
-        f"The bar is {SCALING_BAR} % for steps of 2 ms and more. Shorter steps must be no slower than with one thread."
+        f"Steps of 2 ms and more must reach {SCALING_BAR} %. Shorter steps must not be slower than with one thread."
     )
     page.write()
 

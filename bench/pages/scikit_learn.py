@@ -173,14 +173,12 @@ def main() -> None:
     page.say(
         "## Memory",
         "",
-        f"A full fit with the default start, d={n_features}, K={n_components}: gaussmix needs "
-        f"{memory['gaussmix']:.0f} MB besides {n_rows:,} rows; scikit-learn {memory['sklearn']:.0f} MB besides "
-        f"{THEIR_ROWS:,}.",
+        f"A default fit (full, d={n_features}, K={n_components}) needs {memory['gaussmix']:.0f} MB in addition to "
+        f"{n_rows:,} rows with gaussmix, and {memory['sklearn']:.0f} MB in addition to {THEIR_ROWS:,} rows with "
+        "scikit-learn.",
     )
     fits = [whole_fits(case) for case in FITTED]
-    page.say(
-        "## A whole default fit", "", "Seconds of a processor, on one core, full covariances. Both start by default."
-    )
+    page.say("## A whole default fit", "", "Processor seconds on one core, full covariances, default initialisations.")
     page.table("n, d, K | gaussmix | scikit-learn | ratio", map(fit_cells, FITTED, fits))
     page.write()
     README.write_text(with_table(README.read_text(), summary(page.machine, results, memory, fits)))

@@ -12,24 +12,24 @@ Report = dict[str, Any]
 HOW = """
 ## How
 
-All peers fit the same rows from the same start, in float64. Each peer fits each case in a
-process of its own, peer after peer within a case. The time of an iteration is the difference between a long and a short
-fit, divided by the difference of their iterations; the least of two or three fits of each length count. Peers run with
-one thread and with as many as there are processors, and the faster counts. Overlapping clusters have centres 1.5
+All peers fit the same rows from the same initial parameters, in float64. Each fit of a case by a peer is a separate
+process, and the peers take turns within a case. The time of an iteration is the difference between a long and a short
+fit, divided by the difference of their iterations; the fastest of two or three fits of each length counts. Peers run
+with one thread and with one thread per processor, and the faster run counts. Overlapping clusters have centres 1.5
 standard deviations from the origin, so that no work can be skipped. Separated clusters have centres whose coordinates
 have a standard deviation of 3, and fits start close to them. Only gaussmix and the peers with bars are measured on
-separated clusters: the others do the same work on both.
+separated clusters, because the other peers do the same work for both kinds of clusters.
 
-A peer that would take minutes gets fewer rows, and its time is scaled in proportion to them. Those figures are in
-*italics*, and so is its memory, which is not scaled.
+A peer that would take minutes gets fewer rows, and its time is scaled in proportion. Such times are in *italics*. The
+memory of these fits, also in *italics*, is not scaled.
 
-Memory is the rise of the peak of the resident memory over all fits, without the rows.
+Memory is the rise of the peak resident memory over all fits, without the rows.
 
-Errors are the largest of each part, against mpmath with 50 digits, on 300 rows, 5 features and 4 components. Those of
-weights and log-likelihood are relative, those of means are in standard deviations, and those of covariances are
-relative to the product of two standard deviations. The errors after three iterations show that a peer makes three.
-"Far" is the same data moved by 10,000 standard deviations, where the rounding of the means to double alone is about
-1e-12.
+Each error is the largest of its kind, compared with mpmath with 50 digits, for 300 rows, 5 features and 4 components.
+Errors of weights and log-likelihoods are relative, errors of means are in standard deviations, and errors of
+covariances are relative to the product of two standard deviations. The errors after three iterations show that a peer
+makes three iterations. "Far" means the same data, shifted by 10,000 standard deviations. Rounding such means to double
+alone causes an error of about 1e-12.
 """
 
 
@@ -41,7 +41,7 @@ def markdown(report: Report) -> str:
         "",
         "## Bars",
         "",
-        "Geometric means over the shapes of a peer's time per iteration by that of gaussmix.",
+        "The table shows a peer's time per iteration divided by gaussmix's, as a geometric mean over the shapes.",
         "",
     ]
     lines += bars(results)

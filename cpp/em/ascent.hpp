@@ -25,8 +25,7 @@ struct AcceptanceSettings {
     // steps if this run does not gain enough.
     Steps limits_after_move, long_limits_after_move;
     // A split-and-merge move is kept only if it gains more than `min_move_gain` nats per row. A move is promising if
-    // its total gain would reach `min_move_gain` after `promising_factor` further EM steps that each gain as much as
-    // the last EM step.
+    // its total gain is forecast to exceed `min_move_gain` after `promising_factor` further EM steps.
     double min_move_gain, promising_factor;
     // If the bound on the gain of the best split is below `min_promised_gain`, half of `AscentView::patience`, but at
     // least kMinPatience, replaces `AscentView::patience`.

@@ -95,8 +95,8 @@ private:
                                              run_em(kernels_, em, execution_, mixture, log_likelihoods)));
     }
 
-    // Fits a mixture from k-means, and from a split-and-merge search if `settings_.search` is set. The run with the
-    // highest log-likelihood is the result.
+    // Fits a mixture from each of `n_starts` results of k-means, which a split-and-merge search improves first if
+    // `settings_.search` is set. The fit with the highest log-likelihood is the result.
     bool fit_from_kmeans(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
                          SearchReport& report) const {
         Sample sample{};

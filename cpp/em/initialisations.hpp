@@ -1,4 +1,4 @@
-// Other initialisations of a split-and-merge search than the mixture that the search improves.
+// Initialisations of a split-and-merge search, in addition to the mixture that the search improves.
 #pragma once
 #include "search_run.hpp"
 
@@ -12,10 +12,11 @@ constexpr Index kSmallMixture = 3;
 // or a component has too few rows.
 std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const SharedSample& sample);
 
-// Returns the best of several other initialisations: groups of rows at similar distances from the overall mean, groups
-// of rows along one feature, and, for small mixtures, a further group of outer rows and another run of k-means. EM from
-// each initialisation continues as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods
-// of the earlier initialisations. Returns nothing if EM exceeds `log_likelihood` from none of them.
+// Returns the best of several other initialisations: groups of rows at similar distances from the overall mean, and
+// groups of rows along one feature. Small mixtures have two more initialisations: groups by distance, each of which
+// leaves the most distant eighth of the remaining rows to later groups, and another run of k-means. EM from each
+// initialisation continues as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods of
+// the earlier initialisations. Returns nothing if EM exceeds `log_likelihood` from none of them.
 std::optional<Mixture> best_initialisation(SearchContext& context, const SharedSample& sample, double log_likelihood);
 
 }  // namespace gaussmix

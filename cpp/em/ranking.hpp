@@ -42,8 +42,8 @@ public:
 private:
     std::vector<Pair> pairs_, deferred_;
     std::size_t position_ = 0;
-    std::map<Index, Index> n_splits_;                      // how often each component was split
-    std::map<std::pair<Index, Index>, Index> n_removals_;  // how often each pair of `freed` and `heir` was removed
+    std::map<Index, Index> n_splits_;                      // how often a split of each component was returned
+    std::map<std::pair<Index, Index>, Index> n_removals_;  // how often each removal (`freed`, `heir`) was returned
 };
 
 }  // namespace gaussmix

@@ -134,7 +134,8 @@ private:
         return n_moved > 0;
     }
 
-    // Pairs each cluster that is not divided with its nearest such cluster, in ascending order of the losses.
+    // Returns, for each cluster that is not divided, the merge with another such cluster that loses least, in ascending
+    // order of the losses.
     std::vector<Merge> merges(const Values& mass, const std::vector<bool>& is_divided) const {
         std::vector<Merge> result;
         for (Index k = 0; k < n_clusters_ && !execution_.interrupt.has_come(); ++k) {
@@ -155,8 +156,8 @@ private:
         return result;
     }
 
-    // Divides a cluster into two halves: first at the mean of the feature with the largest variance, and then
-    // by 2-means. Returns nothing if the halves are not separate.
+    // Divides a cluster into two halves: first at the mean of the feature with the largest variance, and then by
+    // k-means with two centres. Returns nothing if the halves are not separate.
     std::optional<Division> divide(const Clusters& clusters, Index k) const {
         const Indices& all = clusters.members[k];
         const auto n_all = static_cast<Index>(all.size()), n_rows = std::min(n_all, std::max(kMaxRows, d_));

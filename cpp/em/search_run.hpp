@@ -13,7 +13,7 @@ struct SearchRun {
     AscentResult result;
     Index patience;
 
-    // Checks whether further moves are not worth their time, because each is predicted to lower the log-likelihood.
+    // Checks whether no move is promising, because even the best is predicted to lower the log-likelihood strongly.
     bool is_hopeless() const { return result.is_hopeless && result.n_unsound == 0; }
     bool is_better_than(const SearchRun& other) const;
 };

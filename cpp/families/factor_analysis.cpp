@@ -210,7 +210,7 @@ struct FactorUpdate {
         }
     }
 
-    // Computes the loadings C E[f f']^-1 L = C W' of a component, where E[f f'] = L L' and W = L^-1, and its noise.
+    // Computes the noise of a component, and its loadings C E[f f']^-1 L = C W', where E[f f'] = L L' and W = L^-1.
     void fit_loadings(Index k) {
         if (!factorise(expected.data() + k * q * q)) {
             std::fill_n(out + k * size, size, 0.0);

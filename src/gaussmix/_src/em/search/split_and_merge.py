@@ -53,7 +53,7 @@ ACCEPTANCE = AcceptanceSettings(
     limits_after_move=(1e-4, 15),
     long_limits_after_move=(1e-5, 45),
     min_move_gain=2e-5,  # minimum gain of an accepted move, in nats per row
-    promising_factor=16,  # a move is promising if 16 times the gain of the last EM step would suffice to accept it
+    promising_factor=16,  # number of further EM steps for which the gain of a move is forecast
     min_promised_gain=0.0025,  # if no split can gain more nats per row than this, `patience` is halved
     # minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features
     # plus 1 (for unshared covariance matrices) or by 2 (for other covariances)

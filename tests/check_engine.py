@@ -254,7 +254,7 @@ def _assert_same_bits(actual: Moments, expected: Moments, what: str) -> None:
 
 # No rows, and row counts just below, at and above a lane, a group and a tile of the C++ core.
 N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
-# Feature counts just below, at and above the kernels' own dimensions, one panel and two panels.
+# Feature counts just below, at and above the largest dimension with separate code, one panel and two panels.
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 

@@ -211,7 +211,7 @@ def test_a_refit_that_fails_keeps_the_previous_fit(parameters, X):
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 def test_a_parameter_of_the_wrong_type_raises_a_value_error(kind):
-    """Check that the error is a ValueError, as scikit-learn's InvalidParameterError is, because programs catch it."""
+    """Programs catch ValueError, because scikit-learn's InvalidParameterError is a ValueError."""
     unused = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
     for name in signature(kind).parameters.keys() - unused:
         with pytest.raises(ValueError, match=name):

@@ -144,7 +144,7 @@ def test_reg_covar_is_added_to_every_variance(X, labels, covariance_type):
 
 @pytest.mark.parametrize("kind", ["labels", "responsibilities", "weights"])
 def test_init_params_without_rows_for_some_components_is_rejected(X, kind):
-    """Check the error for two empty components, which EM could never separate. Usually a label was skipped."""
+    """Check the error for two empty components, which EM could never separate. The usual cause is a skipped label."""
     labels, weight = np.repeat([0, 3], [len(X) // 2, len(X) - len(X) // 2]), None
     if kind == "weights":
         labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)

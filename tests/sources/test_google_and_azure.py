@@ -126,7 +126,7 @@ def test_missing_buckets_and_objects_raise_file_not_found_error(name, url):
 
 
 def test_azure_uses_credentials_of_the_environment_and_reports_denied_access(monkeypatch):
-    """Check requests to a server of the test instead of the emulator."""
+    """Send requests to a server in this test, which denies access, instead of the emulator."""
     kind, requests = pytest.importorskip("adlfs").AzureBlobFileSystem, []
 
     class DenyingHandler(BaseHTTPRequestHandler):

@@ -20,7 +20,7 @@ def two_columns() -> Any:
     return rng.normal(size=(60, 2)) + 3.0 * (np.arange(60)[:, None] % 3)
 
 
-# Name → rows, and number of components.
+# Name of a case → its rows and number of components.
 ROWS = {
     "a column of 0": (np.insert(two_columns(), 1, 0.0, axis=1), 3),
     "a column of 1e8": (np.insert(two_columns(), 1, 1e8, axis=1), 3),

@@ -52,7 +52,7 @@ def initial_of(structure: str, origin: float = 0.0, unit: float = 1.0) -> dict[s
 
 
 def compare(X: Any, parameters: dict[str, Any], convert: Any = lambda X: X) -> Any:
-    """Return a check of the fit and the predictions against equal values in float64, and of a data frame's names."""
+    """Return a check that converted X gives the same fit and predictions as X in float64, and keeps column names."""
 
     def check(model: Model) -> None:
         # `unit` is the tolerance of predictions.

@@ -86,7 +86,7 @@ def steps_of(case: Case, device: str, n_threads: int) -> dict[str, float]:
 
     def fit_tgmm(n_steps: int) -> None:
         options = {"covariance_type": {"tied": "tied_full"}.get(name, name), "max_iter": n_steps, "tol": 1e-300}
-        initial = {"init_means": means, "init_covariances": precisions}  # identity matrices
+        initial = {"init_means": means, "init_covariances": precisions}  # equal, because all are identities
         options |= {"device": device, "batch_size": 65_520}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -10,8 +10,8 @@ the machine may be busy. A set gets as many seeds as fit into `--seconds`, but a
 
 The search was tuned on the first `TUNED` sets only.
 
-Letter and Shuttle are in R's mlbench (Debian: `apt-get download r-cran-mlbench`, `dpkg -x`; `pip install rdata` reads
-the files).
+The data sets Letter and Shuttle are part of R's mlbench. On Debian, `apt-get download r-cran-mlbench` and `dpkg -x`
+extract them. The package `rdata` reads the files.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Handwritten digits, drawn by a mixture
 
 A mixture is a generative model, which can draw new rows. This mixture is fitted to 1,797 handwritten digits of 8 × 8
 pixels, and draws new digits. A full covariance of 64 features has many parameters, so each component is a factor
-analyser with eight factors and noise in each pixel. Alternatives of this size are one Gaussian, which corresponds to
-principal components, and a kernel density.
+analyser with eight factors and noise in each pixel. The mixture is compared with a single factor analyser, which is
+similar to principal components, and with a kernel density estimate.
 """
 
 import matplotlib.pyplot as plt

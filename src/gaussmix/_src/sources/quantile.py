@@ -64,8 +64,9 @@ def find_neighbourhood(
     """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
     Each pass counts the rows in at most `MAX_INTERVALS` intervals of scores. Each further pass divides the interval
-    that contains the quantile, until all distinct scores in it are counted separately. Most tables need two passes, and
-    one pass suffices if few scores are within `between`. The result is bit-identical for any partition of the rows.
+    that contains the quantile, until all distinct scores in it are counted separately. Most tables need two passes. If
+    few scores are in the interval `between`, one pass suffices. The result is bit-identical for any partition of the
+    rows.
 
     Parameters
     ----------

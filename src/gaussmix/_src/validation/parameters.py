@@ -138,7 +138,7 @@ def _drawn(seed: int) -> NDArray[np.int64]:
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """Return a random generator, whose seed is drawn from `random_state`, or from a RandomState for an integer.
+    """Return a random generator. Its seed is drawn from `random_state`, or, for an integer, from RandomState(integer).
 
     Each call creates a new seed sequence, because initialisations may change it by calling `Generator.spawn`.
     """

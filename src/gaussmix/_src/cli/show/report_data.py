@@ -1,4 +1,4 @@
-"""Interprets a fit in sentences, for readers who do not want to look at parameters."""
+"""Describe a fit in sentences, for readers who do not want to look at parameters."""
 
 from __future__ import annotations
 

@@ -96,8 +96,8 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # selects "search" if a split-and-merge search is worthwhile, otherwise the default
-SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default initialisation
+AUTO: Final = "auto"  # selects "search", or another initialisation if a split-and-merge search is not worthwhile
+SCALED_KMEANS: Final = "k-means of scaled columns"  # initialisation by "auto" if "auto" does not run a search
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # initialisations for which one run is enough
 
 
@@ -109,7 +109,7 @@ def load_start(name: str) -> Start:
 
 
 def repeat_starts(init_params: Any, names: Sequence[str], n_init: int) -> list[Any]:
-    """Return one initialisation for each run: `n_init` copies of each name in `init_params` (`names`) or of a function.
+    """Return one initialisation for each run: `n_init` copies of each name in `names`, or of a callable `init_params`.
 
     Labels, responsibilities and deterministic initialisations are used once, because they always give the same result.
     """

@@ -22,8 +22,8 @@ MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several th
 # Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product
 # took ten times as long with several threads, which wait for each other, as with one thread.
 MAX_VALUES_AT_ONCE = 2**18
-# Smallest number of rows in a matrix product. A matrix that is so large that OpenBLAS uses several threads anyway
-# should be read from memory only once for many rows.
+# Smallest number of rows in a matrix product. With a large matrix, OpenBLAS uses several threads even for few rows, so
+# the product has many rows, for which the matrix is read from memory only once.
 MIN_PRODUCT_ROWS = 256
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` raises an error after an overflow

@@ -61,7 +61,7 @@ USES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "`partial_fit`": lambda parameters, kwargs: GaussianMixture(**parameters).partial_fit(**kwargs),
     "`fit_many`": _groups,
     "Bayesian mixture": _bayes,
-    "choice of a mixture": lambda parameters, kwargs: GaussianMixtureIC(**parameters).fit(**kwargs),
+    "model selection": lambda parameters, kwargs: GaussianMixtureIC(**parameters).fit(**kwargs),
     "`inference`": lambda parameters, kwargs: GaussianMixture(**parameters).fit(**kwargs).inference(**kwargs),
     "`bootstrap`": lambda parameters, kwargs: (
         GaussianMixture(**parameters).fit(**kwargs).bootstrap(n_resamples=2, **kwargs)

@@ -254,10 +254,10 @@ def shown(fit: Fit | None) -> str:
 def main() -> int:
     """Print the tables, and return 1 if a difference is unexplained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="what tests/oracle/mclust/main.R wrote")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="output of tests/oracle/mclust/main.R")
     folder = parser.parse_args().folder
     if folder is not None and not (folder / MONOTONE).is_file():  # trimming removes the file MONOTONE
-        parser.error(f"{folder} holds no whole reference: tests/oracle/mclust/README.md says how to make it.")
+        parser.error(f"{folder} is not a complete reference: tests/oracle/mclust/README.md explains how to make it.")
     differs = print_extras()
     if folder is not None:
         differs |= print_plain(folder)

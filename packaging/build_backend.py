@@ -1,6 +1,6 @@
-"""The build backend: scikit-build-core's, which compiles with the package ziglang if no C++ compiler works.
+"""The build backend: scikit-build-core, which compiles with the package ziglang if no C++ compiler works.
 
-The environment variable GAUSSMIX_COMPILER, `system` or `zig`, decides by hand. docs/develop/release.md says more.
+The environment variable GAUSSMIX_COMPILER, `system` or `zig`, overrides this choice; see docs/develop/release.md.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from scikit_build_core import build as scikit_build
-from scikit_build_core.build import (  # noqa: F401  # the other hooks
+from scikit_build_core.build import (  # noqa: F401  # hooks that are used unchanged
     build_sdist,
     get_requires_for_build_sdist,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
 
-# By these CMake is told which compiler to take. The last one chooses clang-cl on Windows.
+# Settings that specify CMake's compiler. The last one chooses clang-cl on Windows.
 CHOICES_OF_CMAKE = re.compile(r"CMAKE_CXX_COMPILER\b|CMAKE_TOOLCHAIN_FILE|CMAKE_GENERATOR_TOOLSET")
 COMPILERS = ["c++", "g++", "clang++"]
 PROGRAM = """\
@@ -54,12 +54,12 @@ def compiles(command: str) -> bool:
 
 
 def commands() -> list[str]:
-    """Return the compilers to try: CXX of the environment, or what CMake looks for first."""
+    """Return the compilers to try: CXX of the environment, or the compilers that CMake tries first."""
     return [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS
 
 
 def no_compiler(tried: list[str]) -> SystemExit:
-    """Return the end of the build, with its one sentence."""
+    """Return the exception that ends the build with a one-sentence error."""
     return SystemExit(
         f"Nothing compiles gaussmix's C++20 core here (tried: {', '.join(tried)}): install g++ or clang++ "
         "(on Windows clang-cl, and set CMAKE_GENERATOR_TOOLSET=ClangCL), or the package ziglang."
@@ -67,7 +67,7 @@ def no_compiler(tried: list[str]) -> SystemExit:
 
 
 def choose(settings: Settings | None) -> str:
-    """Choose what compiles: a command, `zig`, or nothing if CMake was told or compiles nothing."""
+    """Return the compiler command or `zig`; empty if the settings specify a compiler or nothing is compiled."""
     settings, asked = settings or {}, os.environ.get("GAUSSMIX_COMPILER", "")
     if asked not in ("", "system", "zig"):
         raise SystemExit(f"GAUSSMIX_COMPILER is '{asked}'. Set it to system or zig, or unset it.")
@@ -86,7 +86,7 @@ def wrapped(zig: Path) -> str:
     """Write commands for zig's compiler and archiver into a folder, where CMake finds them; return the compiler."""
     folder, windows = Path("build", "zig").absolute(), os.name == "nt"
     folder.mkdir(parents=True, exist_ok=True)
-    # zig compiles for the processor at hand if not told otherwise.
+    # By default, zig compiles for the processor of this machine.
     for tool, words in ("ranlib", "ranlib"), ("ar", "ar"), ("c++", "c++ -mcpu=baseline"):
         path = folder / (f"{tool}.cmd" if windows else tool)
         path.write_text(f'@"{zig}" {words} %*\n' if windows else f'#!/bin/sh\nexec "{zig}" {words} "$@"\n')
@@ -95,7 +95,7 @@ def wrapped(zig: Path) -> str:
 
 
 def prepared(settings: Settings | None) -> Settings:
-    """Let CMake take the chosen compiler; return the settings, with a folder for what zig compiles."""
+    """Make CMake use the chosen compiler; return the settings, with a separate folder for builds by zig."""
     chosen, settings = choose(settings), settings or {}
     if chosen == "zig":
         package = find_spec("ziglang")
@@ -112,8 +112,8 @@ def prepared(settings: Settings | None) -> Settings:
 def zig_requirement(settings: Settings | None) -> list[str]:
     """Return ziglang if it is needed.
 
-    The package does not have the extra, which installers ignore. They show it if they cannot find the package, and then
-    the backend has no other way to say anything.
+    The requirement names an extra that the package does not have. Installers ignore it, but print it if they cannot
+    find the package; in this case, the backend cannot report an error itself.
     """
     return ["ziglang[no-cxx20-compiler-works-so-install-gcc-or-clang]"] if choose(settings) == "zig" else []
 

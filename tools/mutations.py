@@ -69,7 +69,7 @@ def main() -> None:
         wrong = [*chain.from_iterable(threads.map(lambda group: faults(copies, group), groups))]
         if fails([*TEST, *{test for *_, test in changes if test[0] != "-"}], copies.get(), output=None):
             wrong.append("A test fails without any change.")
-    print("\n".join(wrong) or f"{len(changes)} changes are as the table says.")
+    print("\n".join(wrong) or f"{len(changes)} changes have the results in the table.")
     sys.exit(bool(wrong))
 
 

@@ -31,11 +31,11 @@ def check_core() -> None:
     print(f"gaussmix {gaussmix.__version__} on Python {platform.python_version()}; kernels: {names}")
     assert _core.active().isa == names[-1]
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        assert not sys._is_gil_enabled(), "the core, or a dependency, asked for the GIL"  # type: ignore[attr-defined]
+        assert not sys._is_gil_enabled(), "the core, or a dependency, requires the GIL"  # type: ignore[attr-defined]
 
 
 def check_python(rows: np.ndarray) -> None:
-    """Check that a fit in Python agrees with mclust's to 1e-9, as its tolerance 1e-10 allows; weights to the root."""
+    """Check that the log-likelihood agrees with mclust's to 1e-9, and that the weights agree to 1e-5."""
     gm = GaussianMixture(2, tol=1e-10, reg_covar=0, max_iter=1000, random_state=0).fit(rows)
     np.testing.assert_allclose(gm.score_samples(rows).sum(), LOG_LIKELIHOOD, rtol=1e-9)
     np.testing.assert_allclose(sorted(gm.weights_), WEIGHTS, atol=1e-5)
@@ -57,7 +57,7 @@ def check_command_line(csv: Path) -> None:
 if __name__ == "__main__":
     checkout = Path(sys.argv[1]).resolve()
     package = Path(gaussmix.__file__).resolve()
-    assert not package.is_relative_to(checkout / "src"), f"{package} is that of the checkout"
+    assert not package.is_relative_to(checkout / "src"), f"{package} belongs to the checkout"
     csv = checkout / "examples" / "faithful.csv"
     check_core()
     check_python(np.loadtxt(csv, delimiter=",", skiprows=1))

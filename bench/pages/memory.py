@@ -96,9 +96,7 @@ def main() -> None:
     few, many = N_ROWS
     how = f'{few:,} and {many:,} rows × {N_FEATURES} in .npy, memory="{MEMORY}"'
     page = Page(__file__, "Memory of calls on files", how)
-    page.say(
-        f"K = {N_COMPONENTS}. The last column is the rise of a process's peak memory in the call, for {many:,} rows."
-    )
+    page.say(f"K = {N_COMPONENTS}. The last column is the rise of the peak memory in the call, for {many:,} rows.")
     page.table("call | bytes per row | rise, MB", measured())
     page.write()
 

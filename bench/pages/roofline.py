@@ -128,10 +128,7 @@ def main() -> None:
             for r in of_bound
         ),
     )  # fmt: skip
-    page.say(
-        "Instructions and cycles are counted for eight pairs of a row and a component. Diag and spherical must reach "
-        f"{FLAT_BAR} % of the bound."
-    )
+    page.say(f"Counts are for eight pairs of a row and a component. Diag and spherical must reach {FLAT_BAR} %.")
     page.say("## Two threads")
     two = threads(newest)
     page.table(

@@ -1,4 +1,4 @@
-# EM of mclust, called by mclust.py: n d K structure iterations problem result. mclust.py says what the files hold.
+# EM of mclust, called by mclust.py with: n d K structure iterations problem result. mclust.py describes the files.
 suppressPackageStartupMessages(library(mclust))
 words <- commandArgs(trailingOnly = TRUE)
 n <- as.integer(words[1]); d <- as.integer(words[2]); K <- as.integer(words[3])

@@ -56,12 +56,12 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "download_all_examples": False,
     "show_signature": False,
-    "min_reported_time": 60,  # what shorter ones took says more of the machine
+    "min_reported_time": 60,  # shorter times depend more on the machine than on the program
     "write_computation_times": False,
     "within_subsection_order": "FileNameSortKey",
     "thumbnail_size": (400, 280),
 }
-plot_working_directory = str(Path(__file__).parents[1])  # where the programs of the guide run
+plot_working_directory = str(Path(__file__).parents[1])  # folder in which the programs of the guide run
 plot_html_show_source_link = False
 plot_html_show_formats = False
 plot_formats = [("png", 110)]
@@ -72,14 +72,14 @@ myst_heading_anchors = 3
 
 toc_object_entries_show_parents = "hide"  # no room for `GaussianMixture.` in each line
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # docstrings say more: shapes and units
-autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.", "J.")  # which end no sentence
+autodoc_typehints = "none"  # docstrings contain more: shapes and units
+autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.", "J.")  # abbreviations that do not end a sentence
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 
 class RegisteredFamilies(SphinxDirective):
-    """`.. families::` lists the registered structures: their names, and the class or what it says."""
+    """Directive `.. families::`, which lists the names of the registered structures with their class or docstring."""
 
     def run(self) -> list[nodes.Node]:
         lines = []
@@ -92,7 +92,7 @@ class RegisteredFamilies(SphinxDirective):
 
 
 def join_descriptions(app: Sphinx, tree: nodes.document) -> None:
-    """Our docstrings begin a description next to its name, where others have a type. Join what the next lines say."""
+    """Join the first line of a description, which is where numpydoc expects a type, with the following lines."""
     for item in tree.findall(nodes.definition_list_item):
         *_, beside, below = item.children
         goes_on = isinstance(beside, nodes.classifier) and len(item[0].astext() + beside.astext()) > 85  # a full line

@@ -47,7 +47,7 @@ def compare(n_draws: int = 20) -> dict[str, float]:
 
 def main() -> None:
     """Print a table of the fractions of banknotes that are classified correctly."""
-    print("Banknotes told right, of 180 that are not known, mean over 20 draws of the 20 known ones\n")
+    print("Correctly classified banknotes among 180 without labels, mean over 20 draws of the 20 labelled notes\n")
     for name, share in compare().items():
         print(f"{name:20}{share:8.1%}")
 

@@ -36,7 +36,7 @@ merging = gm.merge(X)
 labels = {
     f"{gm.n_components_} components, by BIC": gm.predict(X),
     f"{merging.n_clusters} types after merging": merging.predict(X),
-    "k-means, told that there are 4": KMeans(4, n_init=5, random_state=0).fit_predict(X),
+    "k-means with 4 clusters": KMeans(4, n_init=5, random_state=0).fit_predict(X),
 }
 
 # %%

@@ -31,7 +31,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="
 ComponentDisplay.from_estimator(gm, X, ax=left, feature_names=names)
 left.set_title("mixture: two components, by BIC")
 right.scatter(*X.T, c=np.array(["#0072B2", "#D55E00"])[clusters], s=12)
-right.set(title="k-means, told to find two", xlabel=names[0])
+right.set(title="k-means with two clusters", xlabel=names[0])
 plt.show()
 
 # %%

@@ -39,4 +39,4 @@ plt.show()
 
 clusters = KMeans(3, n_init=10, random_state=0).fit_predict(X)
 print(f"mixture: {adjusted_rand_score(grower, gm.predict(X)):.2f}")
-print(f"k-means, told that there are three: {adjusted_rand_score(grower, clusters):.2f}")
+print(f"k-means with three clusters: {adjusted_rand_score(grower, clusters):.2f}")

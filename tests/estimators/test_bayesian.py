@@ -592,7 +592,7 @@ def test_the_mean_density_of_posterior_draws_is_the_predictive_density(blobs, co
 
 
 def test_credible_intervals_are_quantiles_of_posterior_draws(blobs) -> None:
-    """Check also that the estimates have the format and the order of `inference`, and check errors."""
+    """Check the draws, errors, and that the estimates have the format and the order of `inference`."""
     found = BayesianGaussianMixture(5, random_state=0).fit(pd.DataFrame(blobs, columns=["a", "b"]))
     posterior = found.posterior_
     assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"

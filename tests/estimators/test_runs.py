@@ -82,7 +82,7 @@ def test_lower_bounds_records_every_step_until_convergence(X):
     assert mixture.lower_bound_ == bounds[-1]
     steps = np.abs(np.diff(bounds))
     assert steps[-1] < 1e-6 <= steps[:-1].min()
-    # The last bound is that of the parameters before the last step.
+    # The last bound belongs to the parameters before the last step.
     assert mixture.score(X) >= bounds[-1]
     assert mixture.score(X) == pytest.approx(bounds[-1], abs=1e-6)
 

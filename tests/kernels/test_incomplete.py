@@ -74,7 +74,7 @@ def make_problem(rng):
 
 
 def conditional(problem, i, k):
-    """Return log p(x, k) of a row with its prior, and mean (about that of k) and covariance of the true row."""
+    """Return log p(x, k) of a row with its prior, and mean (minus the mean of k) and covariance of the true row."""
     row, mean = problem.rows[i].astype(float), problem.means[k]
     inverse = np.linalg.inv(np.tril(problem.factors[k]))
     covariance = inverse @ inverse.T
@@ -99,7 +99,7 @@ def prior_of(problem, i, k):
 
 
 def conditionals(problem):
-    """Return log p(x, k) and that of noise, (n_rows, n_components + 1), and the true rows' means and covariances."""
+    """Return log p(x, k), (n_rows, n_components + 1), with noise last, and means and covariances of the true rows."""
     n_rows, (n_components, n_features) = len(problem.rows), problem.means.shape
     log_joint = np.empty((n_rows, n_components + 1))
     means = np.empty((n_rows, n_components, n_features))

@@ -1,4 +1,4 @@
-"""Tests of the automatic ridge: fits drop it at the end, except components that need it, of which fits warn."""
+"""Tests of the automatic ridge: fits drop it at the end, unless components need it, which a warning reports."""
 
 from __future__ import annotations
 

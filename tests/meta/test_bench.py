@@ -49,7 +49,7 @@ def test_bench_parity_rejects_a_trimmed_reference() -> None:
     words = [sys.executable, "-m", "bench.parity", str(ROOT / "tests" / "oracle" / "mclust")]
     run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].endswith("mclust/README.md says how to make it.")
+    assert run.stderr.splitlines()[-1].endswith("mclust/README.md explains how to make it.")
 
 
 def test_bench_commands_that_documents_mention_exist() -> None:

@@ -266,7 +266,7 @@ def test_colours_are_lighter_on_a_dark_background(mixture, rows):
         display = ComponentDisplay.from_estimator(mixture, rows)
     for color, own in zip(display.colors_, COLORS, strict=False):
         np.testing.assert_allclose(color, 0.75 * np.array(to_rgb(own)) + 0.25)
-    with plt.rc_context({"axes.facecolor": "none"}):  # the background is that of the figure, which is white
+    with plt.rc_context({"axes.facecolor": "none"}):  # the white background of the figure remains visible
         assert ComponentDisplay.from_estimator(mixture, rows).colors_ == list(COLORS[:2])
 
 

@@ -274,7 +274,7 @@ def out_of_memory(method, megabytes):
 
 
 def call_with_little_memory(method, megabytes):
-    """Return the error of a call with little memory, the megabytes it needs, and whether the process can go on."""
+    """Return the error of a call with little memory, the megabytes it needs, and whether the process can continue."""
     import resource
 
     rows = rows_of(20_000, 5)

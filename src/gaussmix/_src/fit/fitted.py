@@ -64,7 +64,7 @@ class Ending:
 
     Parameters
     ----------
-    reason : sentence that says why the fit ended.
+    reason : sentence that explains why the fit ended.
     is_maximum : whether one step of Newton's method leads from the fit to a local maximum; False at a saddle point, far
         from a maximum, or if the likelihood is almost flat in a direction; None if unknown (see `check_maximum`).
     remaining_gain : estimated increase of the objective (the log-likelihood and all penalties) in all further EM steps,
@@ -171,7 +171,7 @@ class Ending:
 
     @property
     def certificate(self) -> str | None:
-        """Return a sentence on whether the fit is at a maximum; None if `reason` says everything that is known."""
+        """Return a sentence on whether the fit is at a maximum; None if `reason` already states it."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
             left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
             left = left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left

@@ -181,7 +181,7 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                # If the first state is the last, it was read from a checkpoint, and the callbacks saw it before.
+                # If the first state is the last, it was read from a checkpoint, and callbacks have already received it.
                 was_called = is_last and index == 0
                 is_stopped = not was_called and self._is_stopped_at(step)
                 if len(open_tasks) > 1:

@@ -36,7 +36,7 @@ from gaussmix._src.report.estimates import (
     parameter_entries,
 )
 
-# If the fit is farther from the maximum than these numbers of standard errors, a note or a warning says so.
+# If the fit is farther from the maximum than these numbers of standard errors, a note or a warning reports this.
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0
 MAX_GAP_ERRORS = 6.0  # largest error of an estimated `posterior_gap`, in its standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow

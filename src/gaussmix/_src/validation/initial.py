@@ -147,7 +147,7 @@ def check_assignment(
 ) -> Array | NDArray[np.int32]:
     """Check and return labels (n_rows,), or responsibilities of shape `shape`, which is (n_rows, n_components).
 
-    `returned` says whether the user's callable returned the labels or responsibilities; otherwise the user passed them.
+    `returned` states whether a callable returned the labels or responsibilities; otherwise the user passed them.
     If `has_noise`, labels may be −1, and responsibilities may have an additional column, which is removed.
 
     Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do

@@ -50,7 +50,7 @@ def compute_certificate(
     this maximum equal the derivatives of the objective of the retained rows, unless several rows tie at the cutoff. The
     models at both ends of Newton's step are evaluated with the rows that each model retains.
 
-    When `max_time` has passed, no further pass begins, and the certificate says so.
+    When `max_time` has passed, no further pass begins, and the certificate reports this.
     """
     try:
         with cut_in_time(True):

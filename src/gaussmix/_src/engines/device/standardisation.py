@@ -61,7 +61,7 @@ class Standardisation(NamedTuple):
     def moments(self, sums: Array, second: Second) -> tuple[Array, Array, Array | None]:
         """Turn sums of features (n, n_values) into masses, first and second moments about the centre, in data units.
 
-        `second` tells which features were summed, as in `StandardisedRows.features`.
+        `second` specifies which features were summed, as in `StandardisedRows.features`.
         """
         d = len(self.centre)
         if second is not Second.FULL:

@@ -59,6 +59,22 @@ def test_truncated_step_keeps_the_best_candidates_neighbours_and_random_draws(ta
     np.testing.assert_array_equal(found, [[11, 10]] * 24 + [[51, 52]] * 24)
 
 
+@pytest.mark.parametrize("n_candidates", [1, 3, 8])
+def test_truncated_step_keeps_the_nearest_of_all_components_and_the_first_of_equal_ones(target, rng, n_candidates):
+    """Compare with a stable sort of distances; each mean occurs twice, and the neighbours are all 40 components."""
+    means, rows = np.tile(rng.normal(size=(20, 2)), (2, 1)), rng.normal(size=(100, 2))
+    everything, order = np.tile(np.arange(40, dtype=np.int32), (40, 1)), np.arange(40, dtype=np.int32)
+    candidates = np.tile(np.int32([0] + [-1] * (n_candidates - 1)), (100, 1))
+    target.step_truncated(
+        rows, None, np.zeros(40), means, SPHERICAL, np.ones(40), None, 0, NONE, None, None, None, -np.inf,
+        candidates, everything, order, 1, 40, 0, 0, 0, 1,
+    )  # fmt: skip
+    distances = ((rows[:, None] - means[:20]) ** 2).sum(axis=2)
+    nearest = np.argsort(distances, axis=1)[:, : n_candidates // 2 + 1]
+    expected = np.stack((nearest, nearest + 20), axis=2).reshape(100, -1)[:, :n_candidates]
+    np.testing.assert_array_equal(candidates, expected)
+
+
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize(("K", "n_sampled"), [(1, 0), (5, 60), (3000, 9000)])
 def test_list_neighbours_returns_near_and_then_overlapping_components(target, rng, K, n_sampled, n_threads):

@@ -107,8 +107,10 @@ GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
-// every lane of each vector v exceeds `limit(v)`. Then `squares` are lower bounds, the sums over the features so far.
+// Computes the squared distances of a group's rows to one component. After every 8 or 16 features, the sums of squares
+// so far are compared with the limits. If each lane of each vector v has reached `limit(v)`, the function returns
+// false, and `squares` are lower bounds. Nothing is compared after the last feature, so rows may be beyond their limits
+// even if the function returns true.
 template <class Limit>
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k, Limit limit,
                                       Vec (&squares)[kGroupVectors]) {

@@ -84,8 +84,8 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
     }
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of squares
-// in every lane of each vector v has reached `limit(v)`. Then `squares` are these partial sums.
+// Computes the squared distances of a group's rows to one component, and compares sums over the first features with
+// limits; see `squared_distance` in densities.hpp.
 template <Scale kScale, class Limit>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       Limit limit, Vec (&squares)[kGroupVectors]) {
@@ -94,7 +94,7 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     Vec sums[kGroupVectors];  // a local array that the compiler keeps in registers
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) sums[v] = Vec::zero();
     bool is_close = true;
-    for (Index i = 0; i < n_features && is_close;) {
+    for (Index i = 0; is_close;) {
         for (const Index stop = smaller(i + kBetween, n_features); i < stop; ++i) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 const Vec u = Vec::load(rows + i * kGroupRows + v * kLanes) - Vec::broadcast(mean[i]);

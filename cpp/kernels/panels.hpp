@@ -122,8 +122,8 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of squares
-// in every lane of each vector v has reached `limit(v)`, because partial sums never decrease.
+// Computes the squared distances of a group's rows to one component, and compares sums over the first features with
+// limits; see `squared_distance` in densities.hpp.
 template <class Limit>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
                                       Limit limit, double* differences, Vec (&squares)[kGroupVectors]) {

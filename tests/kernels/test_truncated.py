@@ -60,13 +60,17 @@ def test_truncated_step_keeps_the_best_candidates_neighbours_and_random_draws(ta
 
 
 @pytest.mark.parametrize("n_candidates", [1, 3, 8])
-def test_truncated_step_keeps_the_nearest_of_all_components_and_the_first_of_equal_ones(target, rng, n_candidates):
+@pytest.mark.parametrize(("factor_shape", "d"), [(SPHERICAL, 2), (TRIANGULAR, 2), (SPHERICAL, 20), (TRIANGULAR, 9)])
+def test_truncated_step_keeps_the_nearest_components_and_the_first_of_equal_ones(
+    target, rng, factor_shape, d, n_candidates
+):
     """Compare with a stable sort of distances; each mean occurs twice, and the neighbours are all 40 components."""
-    means, rows = np.tile(rng.normal(size=(20, 2)), (2, 1)), rng.normal(size=(100, 2))
+    means, rows = np.tile(rng.normal(size=(20, d)), (2, 1)), rng.normal(size=(100, d))
     everything, order = np.tile(np.arange(40, dtype=np.int32), (40, 1)), np.arange(40, dtype=np.int32)
     candidates = np.tile(np.int32([0] + [-1] * (n_candidates - 1)), (100, 1))
+    factors = np.ones(40) if factor_shape == SPHERICAL else np.tile(np.eye(d), (40, 1, 1))
     target.step_truncated(
-        rows, None, np.zeros(40), means, SPHERICAL, np.ones(40), None, 0, NONE, None, None, None, -np.inf,
+        rows, None, np.zeros(40), means, factor_shape, factors, None, 0, NONE, None, None, None, -np.inf,
         candidates, everything, order, 1, 40, 0, 0, 0, 1,
     )  # fmt: skip
     distances = ((rows[:, None] - means[:20]) ** 2).sum(axis=2)

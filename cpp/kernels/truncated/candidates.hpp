@@ -20,11 +20,12 @@ public:
         }
     }
 
-    // Inserts the component of a slot, and moves less probable components of vector v to the next place.
-    GAUSSMIX_INLINE void add(Vec log_density, Index slot, int v) {
+    // Inserts the component of a slot, and moves less probable components of vector v to the next place. The last one
+    // is dropped. At most the first `n_before` places are in use before.
+    GAUSSMIX_INLINE void add(Vec log_density, Index slot, int v, Index n_before) {
         if (!any(less(least(v), log_density))) return;
         Vec moved = log_density, moved_slot = Vec::broadcast(static_cast<double>(slot));
-        for (Index i = 0; i < n_; ++i) {
+        for (Index i = 0; i < smaller(n_, n_before + 1); ++i) {
             const Vec other = Vec::load(log_densities(i, v)), other_slot = Vec::load(slots(i, v));
             const auto is_less = less(other, log_density);
             select(is_less, moved, other).store(log_densities(i, v));
@@ -47,9 +48,9 @@ public:
     // Returns the slot of the i-th candidate of a row, or -1 if the row has fewer candidates.
     Index slot(Index i, int v, Index lane) const { return static_cast<Index>(slots(i, v)[lane]); }
 
-    // Replaces the log densities of the i-th candidates of vector v by responsibilities.
-    void set_responsibilities(Index i, int v, Vec responsibilities) { responsibilities.store(log_densities(i, v)); }
-    double responsibility(Index i, int v, Index lane) const { return log_densities(i, v)[lane]; }
+    // Replaces the log densities of the i-th candidates by their exponentials.
+    void set_exponentials(Index i, int v, Vec exponentials) { exponentials.store(log_densities(i, v)); }
+    double exponential(Index i, int v, Index lane) const { return log_densities(i, v)[lane]; }
 
 private:
     double* log_densities(Index i, int v) const { return scratch_ + 2 * i * kGroupRows + v * kLanes; }

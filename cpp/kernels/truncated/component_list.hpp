@@ -53,7 +53,6 @@ public:
     Index slot(Index j) const { return listed_[j]; }  // slot of the j-th component of the list
     Index component(Index slot) const { return component_[slot]; }
     const std::int32_t* components() const { return component_; }
-    bool was_listed(Index slot, unsigned bit) const { return wanted_[slot] & bit; }
 
     // Lists the components that are evaluated for a bunch, beginning with the candidates of the rows.
     void list(const Bunch& bunch) {
@@ -91,7 +90,7 @@ private:
     GAUSSMIX_INLINE void want(Index k, unsigned bit) {
         std::int32_t slot = slot_[k];
         if (slot < 0) slot = slot_[k] = add_slot(k);
-        // no `if`, because the branch would be unpredictable
+        // The slot is written in any case, and counts only if it is new, because a branch would be unpredictable.
         listed_[n_listed_] = slot;
         n_listed_ += (wanted_[slot] & bit) == 0;
         wanted_[slot] |= bit;

@@ -5,7 +5,7 @@
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
 // (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
 // (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. The array `densities`
-// holds responsibilities, in the layout [group][slot][vector][lane].
+// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane].
 #pragma once
 #include "candidates.hpp"
 
@@ -73,15 +73,6 @@ private:
             if (poll_.is_cancelled()) return;
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
-        if (n_together == kGroupVectors) return;
-        // Sets the densities under components that a bunch has not evaluated to zero, because moments are summed over
-        // whole groups.
-        for (Index slot = 0; slot < components_.n_slots(); ++slot) {
-            for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
-                if (components_.was_listed(slot, vector_bit(g, v))) continue;
-                Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
-            }
-        }
     }
 
     // Returns the bit of the bunch whose first vector is vector v of group g.
@@ -106,7 +97,7 @@ private:
         }
     }
 
-    // Computes the log densities of the listed components, and finds the new candidates of the rows.
+    // Computes the log densities of the listed components, and chooses the new candidates of the rows.
     void evaluate(const GroupView& group, const Bunch& bunch) {
         candidates_.clear(bunch);
         if (operands_.has_records()) {
@@ -115,11 +106,11 @@ private:
             });
         }
         for (Index j = 0; j < components_.n_listed() && !poll_.is_cancelled(); ++j)
-            evaluate_group(group, components_.slot(j));
+            evaluate_group(group, components_.slot(j), j);
     }
 
-    // Computes the log densities of a group of rows, unless no row will keep the component as a candidate.
-    void evaluate_group(const GroupView& group, Index slot) {
+    // Adds a component to the new candidates of a group. The component may be left out if no row would keep it.
+    void evaluate_group(const GroupView& group, Index slot, Index n_before) {
         const DensityView densities{task_.step.shape, operands_.layout, operands_.values, true};
         const Index d = shape_.n_features, k = components_.component(slot);
         Vec scales[kGroupVectors], squares[kGroupVectors];
@@ -134,7 +125,7 @@ private:
         } else if (!gaussmix::GAUSSMIX_ISA::squared_distance(densities, group, k, limit, squares)) {
             return;
         }
-        for (int v = 0; v < kGroupVectors; ++v) add_density(group, slot, v, squares[v], scales[v]);
+        for (int v = 0; v < kGroupVectors; ++v) add_density(slot, v, squares[v], scales[v], n_before);
         poll_.is_cancelled(kGroupRows * (d + 1) * (d + 2 * shape_.n_factors) / 2);
     }
 
@@ -145,7 +136,7 @@ private:
             const double* record = operands_.record(components_.component(slot));
             const double* mean = record + operands_.record_layout.mean;
             const Vec squares = squared_distance<D>(group.rows + v * kLanes, mean, record);
-            add_density(group, slot, v, squares, with_prior(group, slot, v, record[operands_.record_layout.log_scale]));
+            add_density(slot, v, squares, with_prior(group, slot, v, record[operands_.record_layout.log_scale]), j);
         }
         poll_.is_cancelled(kLanes * components_.n_listed() * (D + 1) * D / 2);
     }
@@ -172,14 +163,14 @@ private:
         return group.prior == nullptr ? scale : scale + Vec::load(group.prior + slot * kGroupRows + v * kLanes);
     }
 
-    // Adds a component to the new candidates. Its responsibilities remain 0 for rows that do not keep it.
-    GAUSSMIX_INLINE void add_density(const GroupView& group, Index slot, int v, Vec squares, Vec log_scale) {
-        candidates_.add(fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale), slot, v);
-        Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
+    GAUSSMIX_INLINE void add_density(Index slot, int v, Vec squares, Vec log_scale, Index n_before) {
+        candidates_.add(fma(Vec::broadcast(-0.5), min(squares, Vec::broadcast(kLargest)), log_scale), slot, v,
+                        n_before);
     }
 
-    // Computes the responsibilities of the new candidates for a vector of rows, in the same way as `soft` and `hard`
-    // (softmax.hpp).
+    // Computes the exponentials of the new candidates for a vector of rows, in the same way as `soft` and `hard`
+    // (softmax.hpp), but in the order of the candidates. If several components have equal densities, the hard rule
+    // chooses the first of them.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
         const Vec cut = Vec::broadcast(-kNegligible);
@@ -195,7 +186,7 @@ private:
             const Vec gap = candidates_.log_density(i, v) - best;
             const Vec value = is_hard ? keep(equal(gap, Vec::zero()), left) : keep(less(cut, gap), exp_normal(gap));
             sum = sum + value, left = left - value;
-            candidates_.set_responsibilities(i, v, value);
+            candidates_.set_exponentials(i, v, value);
         }
         write_candidates(group, first, v);
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
@@ -213,8 +204,8 @@ private:
         if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
     }
 
-    // Writes the new candidates of a vector of rows and their responsibilities. A row without any new candidate keeps
-    // its old candidates.
+    // Writes the new candidates of a vector of rows and their exponentials. A row without any new candidate keeps its
+    // old candidates.
     void write_candidates(const GroupView& group, Index first, int v) {
         for (Index lane = 0; lane < smaller(Index{kLanes}, rows().n_rows - first); ++lane) {
             if (candidates_.slot(0, v, lane) < 0) continue;
@@ -222,10 +213,14 @@ private:
             for (Index i = 0; i < task_.n_candidates; ++i) {
                 const Index slot = candidates_.slot(i, v, lane);
                 own[i] = slot < 0 ? -1 : static_cast<std::int32_t>(components_.component(slot));
-                const double responsibility = candidates_.responsibility(i, v, lane);
-                if (responsibility == 0) continue;
-                group.densities[slot * kGroupRows + v * kLanes + lane] = responsibility;
-                active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
+                const double exponential = candidates_.exponential(i, v, lane);
+                if (exponential == 0) continue;
+                double* of_slot = group.densities + slot * kGroupRows;
+                if (!(active_[slot] & group.bit)) {  // the first row of the group that belongs to the component
+                    for (int u = 0; u < kGroupVectors; ++u) Vec::zero().store(of_slot + u * kLanes);
+                    active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
+                }
+                of_slot[v * kLanes + lane] = exponential;
             }
         }
     }

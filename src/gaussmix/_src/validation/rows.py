@@ -324,7 +324,7 @@ def _check_integers(columns: Iterable[int], names: Any, low: Array, high: Array,
     nearly always include odd multiples of the spacing of doubles. Therefore a column with such values is rejected, even
     if its integers were exact.
 
-    `sum_of` is the method of the source or the block of all rows.
+    `sum_of` is the method `Source.sum_of` or `Block.sum_of` of all rows.
     """
     for column in columns:
         least, largest = float(low[column]), float(high[column])

@@ -80,7 +80,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
     if together > request.memory:
         raise ValueError(
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
-            f"{together / 1e6:.0f} MB. Set memory= to at least that, or write the file with smaller batches."
+            f"{-(-together // 10**6)} MB. Set memory= to at least that, or write the file with smaller batches."
         )
     reader = spooled(table) if table.is_slow and request.cache is None else table
     if request.cache is not None:

@@ -80,10 +80,13 @@ WITH_COPY = np.column_stack([IRIS, IRIS[:, 0]])
 WITH_TWO_VALUES = np.column_stack([IRIS, IRIS[:, 0] > 5.5])
 CAUSES = [
     (scale(load_wine().data), 3, "full", "distinct rows for 13 columns"),
+    (scale(load_wine().data)[:10], 2, "tied", "10 distinct rows for 13 columns"),
     (WITH_COPY, 3, "full", "columns 0, 4 (counted from 0) are linearly dependent"),
+    (WITH_COPY, 2, "tied", "columns 0, 4 (counted from 0) are linearly dependent"),
     (WITH_COPY, 3, FactorAnalyzer(1), "columns 0, 4 (counted from 0) are linearly dependent"),
     (WITH_TWO_VALUES, 4, "full", "one value, or nearly so, in column 4"),
     (WITH_TWO_VALUES, 4, "diag", "one value, or nearly so, in column 4"),
+    (WITH_TWO_VALUES, 2, "EEI", "one value, or nearly so, in column 4"),
 ]
 
 

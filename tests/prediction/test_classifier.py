@@ -470,6 +470,14 @@ def test_a_class_with_too_few_rows_is_reported(options, name, rng):
     assert chosen.outcome_.on_ridge == [0]
 
 
+def test_classes_whose_shared_covariance_rests_on_the_ridge_are_reported(rng):
+    X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
+    X[:, 2] = y  # the column is constant in each class
+    expected = r"Class 0, class 1, class 2 rest on reg_covar, because they have one value.* Leave out columns"
+    with pytest.warns(RuntimeWarning, match=expected):
+        GaussianMixtureClassifier(covariance_type="tied").fit(X, y)
+
+
 def test_a_class_of_total_weight_0_is_reported():
     with pytest.raises(ValueError, match="No row of class 1 has a positive sample_weight"):
         GaussianMixtureClassifier().fit(ROWS, LABELS, sample_weight=1 - LABELS)

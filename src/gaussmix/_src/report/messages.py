@@ -133,6 +133,8 @@ def warn_of_ridge(
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
+        if component_names is not None and model.covariances.is_shared:
+            columns = columns or "Leave out columns of few values, or raise reg_covar."
         warn(ridge_sentence(result, columns, component_names), CollapseWarning)
     return result
 

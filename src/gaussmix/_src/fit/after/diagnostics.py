@@ -253,7 +253,8 @@ def diagnose_ridge(
     """Return records of components that collapse or would collapse without the ridge; [] for models with a prior.
 
     A component counts as collapsing if the ridge makes up nearly all of its variance in some direction, or if it has
-    too few distinct rows for a covariance matrix. `constant` lists the constant columns, which `diagnose_run` reports.
+    too few distinct rows for a covariance matrix. If all components share one covariance, their rows count together,
+    and either all components collapse or none. `constant` lists the constant columns, which `diagnose_run` reports.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
@@ -263,13 +264,15 @@ def diagnose_ridge(
     floor[list(constant)] = 0
     of_features = model.covariances.ridge_fractions(floor)
     is_sound = (of_features <= MIN_RIDGE_FRACTION).all()
-    if model.covariances.is_shared or is_sound or objective.variance_floor is not objective.ridge:
+    if is_sound or objective.variance_floor is not objective.ridge:
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
         counts = np.floor(model.weights * n_rows)  # counts all rows, because the sample lacks some distinct rows
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
+    if model.covariances.is_shared:
+        counts = np.full(model.n_components, counts.sum())
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
     # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
     # features. Therefore, directions are computed only for components whose sum of these fractions is large.

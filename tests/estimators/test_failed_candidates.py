@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gaussmix import Full, GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC
+from gaussmix import (
+    Full,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureIC,
+    NormalInverseWishart,
+    SingularCovarianceError,
+)
 from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.report.messages import CollapseWarning, SearchWarning
 
@@ -83,6 +90,15 @@ def test_too_few_rows_are_reported_without_naming_columns(rng):
     with pytest.raises(ValueError, match="15 rows are too few for covariances between all features") as caught:
         GaussianMixtureIC([1, 2], covariance_type="full").fit(rng.normal(size=(15, 20)))
     assert "Column" not in str(caught.value)
+
+
+def test_the_default_prior_is_no_remedy_for_too_few_rows(rng):
+    rows = rng.normal(size=(15, 20))
+    with pytest.raises(SingularCovarianceError, match="15 rows are too few") as caught:
+        GaussianMixture(2, prior="default", random_state=0).fit(rows)
+    assert "set the scale of a prior" in str(caught.value)
+    gm = GaussianMixture(2, prior=NormalInverseWishart(scale=1.0), random_state=0).fit(rows)
+    assert gm.outcome_.diagnostics == []
 
 
 def test_a_failed_candidate_as_small_as_the_selected_one_causes_a_warning(groups):

@@ -164,7 +164,7 @@ class SingularColumns:
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} are too few for covariances between all features: raise "
-                "reg_covar, set a prior, or choose covariance_type='diag'."
+                "reg_covar, set the scale of a prior, or choose covariance_type='diag'."
             )
         return " ".join(sentences)
 

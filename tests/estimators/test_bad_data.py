@@ -45,6 +45,7 @@ BAD_ROWS = {
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
     "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). X must"),
+    "pandas.NA in an array": (X_with(pd.NA, dtype=object), TypeError, "Pass the data frame, or replace pandas.NA"),
     "numbers that are text": (np.array([["1", "2"], ["3", "5"]]), ValueError, "X: '1' is text, in row 0, column 0 (co"),
     "numbers and text": ([[1.0, 2.0], [3.0, "5"]], ValueError, "Input X: '5' is text, in row 1, column 1"),
     "text among numbers": (np.array([[1, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),

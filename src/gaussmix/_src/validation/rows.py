@@ -298,6 +298,8 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
         except (TypeError, ValueError, OverflowError) as error:
             kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
             advice = "X must contain numbers: drop, encode or convert other columns, for example by .astype(float)."
+            if type(cell).__name__ == "NAType":  # .astype(float) does not convert pandas.NA
+                advice = "Pass the data frame, or replace pandas.NA by NaN: .to_numpy(float, na_value=numpy.nan)."
             raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
 
 

@@ -81,6 +81,18 @@ def test_likelihood_ratio_test_and_n_components_test_find_three_groups():
     assert n_components_test(X, 2, random_state=0).min_components() == 3  # the result is beyond the tested numbers
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # fits warn of the ridge, too
+@pytest.mark.parametrize("structure", ["tied", "EEI", "full"])
+def test_tests_reject_components_that_are_separated_by_a_column_of_labels(structure):
+    labels = np.arange(90) % 2
+    X = np.column_stack([rows(0.0, n=90)[:, 0] + 1.5 * labels, labels])
+    for run, options in (likelihood_ratio_test, {"n_resamples": 9}), (n_components_test, {}):
+        with pytest.raises(ValueError, match="a component has only reg_covar as its variance in column 'x1'"):
+            run(X, 1, covariance_type=structure, random_state=0, **options)
+    X += np.outer(labels, [4.0, -1.0])  # the constant column separates no components
+    assert likelihood_ratio_test(X, 1, n_resamples=9, covariance_type="tied", random_state=0).p_value[0] == 0.1
+
+
 def test_n_components_test_rejects_rows_without_variance_in_a_component():
     """Check normal rows rounded to integers, at which the density could be as high as the ridge allows."""
     rounded = rows(0.0, n=600).round()

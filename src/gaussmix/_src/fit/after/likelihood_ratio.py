@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.initialisation.initial import split_component
@@ -69,7 +70,7 @@ def run_likelihood_ratio_test(
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
-    if ObjectiveMaximiser(problem, n_rows).find_degenerate(model):
+    if _lost_mask(problem, [model], n_rows)[0]:
         raise degenerate_error(problem, [model], names)
     statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
     for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
@@ -104,11 +105,16 @@ def _compute_statistics(
 
 def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) -> Array:
     """Return the final objective of each EM run, or −inf if a component collapsed or became empty in the run."""
-    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
-        StackedModels.from_models([end.model for end in states])
-    )
-    is_lost = is_lost.any(axis=1) | np.array([bool(end.trace.frozen_components) for end in states])
+    is_lost = _lost_mask(problem, [end.model for end in states], n_rows)
+    is_lost |= np.array([bool(end.trace.frozen_components) for end in states])
     return np.where(is_lost, -np.inf, [end.trace.last_objective for end in states])
+
+
+def _lost_mask(problem: Problem, models: list[Model], n_rows: int) -> NDArray[np.bool_]:
+    """Return a mask of the models in which a component, or the covariance of all components, is empty or collapsed."""
+    stacked = StackedModels.from_models(models)
+    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(stacked)
+    return np.asarray((is_lost | on_ridge_mask(stacked, problem.objective.variance_floor)).any(axis=1))
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:

@@ -499,9 +499,10 @@ def test_standard_errors_are_rejected_if_squares_of_variances_overflow(unit):
             estimate(X)
 
 
-def test_a_note_names_a_constant_column():
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_a_note_names_a_constant_column(structure):
     X = np.column_stack([rows(), np.ones(N)])
-    found = fitted(X, reg_covar=1e-6).inference(X)
+    found = fitted(X, reg_covar=1e-6, covariance_type=structure).inference(X)
     assert (
         "Some components have a variance in 'x2' only because of reg_covar. Leave out constant columns." in found.notes
     )

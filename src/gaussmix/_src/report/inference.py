@@ -154,7 +154,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     warn(rows_warning)
     fractions = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor)
     at_ridge = fractions[0] > MAX_RIDGE_FRACTION
-    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*peak.frozen_components]].any(axis=0))]
+    noted = range(len(at_ridge)) if peak.model.covariances.is_shared else peak.frozen_components
+    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*noted]].any(axis=0))]
     entries = parameter_entries(mixture) | {
         "covariance": covariance,
         "method": _METHODS[kind],

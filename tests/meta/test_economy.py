@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34360,
-    "cpp": 14023,
-    "tests": 33946,
+    "src": 34380,
+    "cpp": 14019,
+    "tests": 33979,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -130,8 +130,8 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     Index n_tried;     // number of neighbours that a pass tries for one candidate
     Index n_drawn;     // number of randomly drawn neighbours of the candidates that a pass tries for one row
     Index first_row;
-    // candidates of each row, (n_rows, n_candidates), updated in place: in descending order of their densities, and -1
-    // fills unused entries
+    // candidates of each row, (n_rows, n_candidates), in descending order of their densities; unused entries are -1.
+    // Updated in place.
     std::int32_t* candidates;
     // components near each component, (n_components, n_neighbours), where -1 marks empty entries
     const std::int32_t* neighbours;

@@ -12,8 +12,8 @@ namespace {
 // Mixtures with at least this number of components are not initialised from groups of rows (`best_initialisation`),
 // because split-and-merge moves reach the same maxima from any initialisation.
 constexpr Index kLargeMixture = 10;
-// With at most this number of components, a search tries other initialisations even if no move is promising, because
-// few moves are possible.
+// With at most this number of components, a search tries other initialisations even if every move is predicted to
+// lose much, because few moves are possible.
 constexpr Index kTinyMixture = 2;
 
 class Search {

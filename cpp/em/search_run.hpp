@@ -13,7 +13,7 @@ struct SearchRun {
     AscentResult result;
     Index patience;
 
-    // Checks whether no move is promising, because even the best is predicted to lower the log-likelihood strongly.
+    // Checks whether every move is predicted to lower the log-likelihood strongly, and no component is unsound.
     bool is_hopeless() const { return result.is_hopeless && result.n_unsound == 0; }
     bool is_better_than(const SearchRun& other) const;
 };

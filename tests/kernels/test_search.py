@@ -98,7 +98,7 @@ def misplaced(rng, name, n_few):
     means[one], means[other] = (best[one] + best[other]) / 2, best[divided] + 0.5 * axes[0]
     covariances = {"tied": within.ravel(), "EEI": within.diagonal().copy(), "EII": np.ones(1)}[name]
     values = arguments(rng, name, len(rows), rows=rows, means=means, covariances=covariances)
-    # If no move is promising, the search ends without other initialisations.
+    # If every move is predicted to lose much, the search ends without other initialisations.
     return values | {"packed_search": settings(rng, misfit_gain=np.inf, patience=(40, 1, 1))}, best
 
 

@@ -90,7 +90,8 @@ private:
     GAUSSMIX_INLINE void want(Index k, unsigned bit) {
         std::int32_t slot = slot_[k];
         if (slot < 0) slot = slot_[k] = add_slot(k);
-        // The slot is written in any case, and counts only if it is new, because a branch would be unpredictable.
+        // Every slot is written, but the list becomes longer only if the slot is new for the bunch. A branch would be
+        // unpredictable.
         listed_[n_listed_] = slot;
         n_listed_ += (wanted_[slot] & bit) == 0;
         wanted_[slot] |= bit;

@@ -5,9 +5,11 @@
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
 // (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
 // (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. The array `densities`
-// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane].
+// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane]. Only groups in which a slot is active
+// have valid values.
 #pragma once
 #include "candidates.hpp"
+#include "component_list.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
@@ -66,7 +68,7 @@ private:
         const int n_together = operands_.has_records() ? 1 : kGroupVectors;
         for (int v = 0; v < kGroupVectors && first + v * kLanes < rows().n_rows; v += n_together) {
             const Index from = first + v * kLanes, end = smaller(from + n_together * kLanes, rows().n_rows);
-            const Bunch bunch{v, v + n_together, vector_bit(g, v), from, end};
+            const Bunch bunch{v, v + n_together, 1u << (g * kGroupVectors + v), from, end};
             components_.list(bunch);
             if (group.prior != nullptr) read_prior(first, prior);
             evaluate(group, bunch);
@@ -74,9 +76,6 @@ private:
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
     }
-
-    // Returns the bit of the bunch whose first vector is vector v of group g.
-    static unsigned vector_bit(int g, int v) { return 1u << (g * kGroupVectors + v); }
 
     // Reads the log prior probabilities of the rows for the listed slots and, in the last place, for the noise
     // component.
@@ -204,8 +203,8 @@ private:
         if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
     }
 
-    // Writes the new candidates of a vector of rows and their exponentials. A row without any new candidate keeps its
-    // old candidates.
+    // Writes the new candidates of a vector of rows, and the exponentials of these candidates, whose slots become active
+    // in the group. A row without any new candidate keeps its old candidates.
     void write_candidates(const GroupView& group, Index first, int v) {
         for (Index lane = 0; lane < smaller(Index{kLanes}, rows().n_rows - first); ++lane) {
             if (candidates_.slot(0, v, lane) < 0) continue;

@@ -77,7 +77,11 @@ class GapTask:
         for some in _split(block.n_rows, means.shape[1]):
             best = candidates[some, 0]
             distances[some] = ((block.rows[some] - means[best]) ** 2 * precisions[best]).sum(axis=1)
-        return np.argsort(-distances, kind="stable")[: ceil(self.distant_fraction * block.n_rows)]
+        n_distant = ceil(self.distant_fraction * block.n_rows)
+        least = np.partition(distances, -n_distant)[-n_distant]
+        farther = np.flatnonzero(distances > least)
+        # The first of several equally distant rows are returned, whatever the order in which `partition` leaves them.
+        return np.concatenate((farther, np.flatnonzero(distances == least)[: n_distant - len(farther)]))
 
     def _gaps(self, rows: Block, candidates: NDArray[np.int32] | None, indices: Indices) -> Array:
         """Return the gaps of rows, whose candidates are at `indices`, (n_rows,)."""

@@ -205,6 +205,15 @@ def test_components_that_collapsed_in_the_fit_do_not_count_as_collapsed_refits()
     assert found.notes[-1].startswith("Components 0, 1: collapsed or without rows in the fit")
 
 
+def test_refits_whose_shared_covariance_collapses_are_left_out():
+    """Check a column of labels that varies within components in three of 60 rows only."""
+    labels = np.arange(60) % 2
+    X = np.column_stack([rows(60)[:, 0] + 3 * labels, labels])
+    X[:3, 1] += [0.3, -0.2, 0.25]
+    found = fitted(X, covariance_type="tied").bootstrap(X, 100, "nonparametric", random_state=0)
+    assert 0 < found.n_collapsed == 100 - len(found.draws)
+
+
 def test_bootstrap_raises_if_components_collapse_in_many_refits():
     X = np.concatenate([rows(30), [[9.0, 9.0], [9.1, 9.3], [9.2, 8.9]]])
     initial = {"means_init": [[0, 0], [4, 4], [9, 9]], "weights_init": [0.5, 0.4, 0.1]}

@@ -85,7 +85,7 @@ def test_too_few_rows_are_reported_without_naming_columns(rng):
     assert "Column" not in str(caught.value)
 
 
-def test_the_default_prior_is_no_remedy_for_too_few_rows(rng):
+def test_too_few_rows_need_a_prior_with_a_scale(rng):
     rows = rng.normal(size=(15, 20))
     with pytest.raises(ValueError, match="15 rows are too few") as caught:
         GaussianMixture(2, prior="default", random_state=0).fit(rows)

@@ -503,9 +503,9 @@ def test_standard_errors_are_rejected_if_squares_of_variances_overflow(unit):
 def test_a_note_names_a_constant_column(structure):
     X = np.column_stack([rows(), np.ones(N)])
     found = fitted(X, reg_covar=1e-6, covariance_type=structure).inference(X)
-    assert (
-        "Some components have a variance in 'x2' only because of reg_covar. Leave out constant columns." in found.notes
-    )
+    which = "All components have" if structure == "tied" else "Some components have"
+    advice = "only because of reg_covar. Leave out columns that are constant in a component."
+    assert f"{which} a variance in 'x2' {advice}" in found.notes
     assert not any("reg_covar" in note for note in fitted().inference(rows()).notes)
 
 

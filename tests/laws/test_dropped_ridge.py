@@ -87,6 +87,7 @@ CAUSES = [
     (WITH_TWO_VALUES, 4, "full", "one value, or nearly so, in column 4"),
     (WITH_TWO_VALUES, 4, "diag", "one value, or nearly so, in column 4"),
     (WITH_TWO_VALUES, 2, "EEI", "one value, or nearly so, in column 4"),
+    (1e4 * (IRIS[:, :1] > 5.5), 2, "EII", "one value, or nearly so, in column 0"),
 ]
 
 

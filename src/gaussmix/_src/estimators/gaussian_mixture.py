@@ -369,10 +369,10 @@ class GaussianMixture(LikelihoodEstimator):
         Raises
         ------
         ValueError : if a parameter or the data is invalid, the features differ from earlier calls, X is float64 after
-            earlier float32 rows, or `n_components` or `covariance_type` has changed after the first 65,520 rows.
-            `partial_fit` does not support missing values, factor analysers, ``weight_type="precision"``, `noise`,
-            `trim`, `prior`, `restrictions`, a number as `posterior`, and values of `degenerate` other than "freeze".
-            Errors leave the stream unchanged.
+            earlier float32 rows, or `n_components` or `covariance_type` is not the same as when the first 65,520 rows
+            were fitted. `partial_fit` does not support missing values, factor analysers, ``weight_type="precision"``,
+            `noise`, `trim`, `prior`, `restrictions`, a number as `posterior`, and values of `degenerate` other than
+            "freeze". Errors leave the stream unchanged.
         TypeError : if a parameter or the data has the wrong type.
 
         Warns

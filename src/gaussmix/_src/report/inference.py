@@ -152,10 +152,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = changed_rows_warning(fitted, problem, peak.initial_objective)
     warn(rows_warning)
-    fractions = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor)
-    at_ridge = fractions[0] > MAX_RIDGE_FRACTION
-    noted = range(len(at_ridge)) if peak.model.covariances.is_shared else peak.frozen_components
-    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge[[*noted]].any(axis=0))]
+    at_ridge = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor) > MAX_RIDGE_FRACTION
+    columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge.any(axis=0))]
     entries = parameter_entries(mixture) | {
         "covariance": covariance,
         "method": _METHODS[kind],
@@ -252,7 +250,7 @@ def _notes(
     peak : the maximum, whose parameters have standard errors.
     covariance : covariance matrix of the parameters, with NaN for parameters without standard errors.
     lacks_standard_error : mask of parameters that cannot have standard errors (`LocalMaximum.lacks_standard_error`).
-    at_ridge : columns whose variance in a component is `reg_covar`.
+    at_ridge : columns whose variance in a component, or in all components, is only `reg_covar`.
     """
     notes, terms = [], peak.parameter_vector.terms
     for why, words in _OF_FROZEN.items():
@@ -263,9 +261,10 @@ def _notes(
         which = name_components(sorted(at_limit)).capitalize()
         notes.append(f"{which}: the weight is at min_weight, so it has no standard error and is treated as known.")
     if at_ridge:
+        which = "All components have" if peak.model.covariances.is_shared else "Some components have"
         notes.append(
-            f"Some components have a variance in {listed(at_ridge)} only because of reg_covar. Leave out constant "
-            "columns."
+            f"{which} a variance in {listed(at_ridge)} only because of reg_covar. Leave out columns that are constant "
+            "in a component."
         )
     unknown = [terms[index] for index in np.flatnonzero(np.isnan(np.diagonal(covariance)))]
     lost = {term.component for term in unknown} - peak.frozen_components.keys()

@@ -115,17 +115,6 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
     return " ".join(sentences)
 
 
-def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None) -> str:
-    """Return the sentences of `ridge_causes` followed by advice; `columns` describes singular columns, or is "".
-
-    If `names` is not None, `names` are the classes of the components, and the advice is for a classifier.
-    """
-    of_classes = "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."
-    usual = "Lower n_components, leave out columns of few values, or set a prior." if names is None else of_classes
-    about = "The likelihood and criteria such as BIC are unreliable for such components."
-    return f"{ridge_causes(on_ridge, names)} {about} {columns or usual}"
-
-
 def warn_of_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
@@ -133,10 +122,20 @@ def warn_of_ridge(
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
-        if component_names is not None and model.covariances.is_shared:
-            columns = columns or "Leave out columns of few values, or raise reg_covar."
-        warn(ridge_sentence(result, columns, component_names), CollapseWarning)
+        about = "The likelihood and criteria such as BIC are unreliable for such components."
+        is_classifier, is_shared = component_names is not None, model.covariances.is_shared
+        advice = columns or _ridge_advice(is_classifier=is_classifier, is_shared=is_shared)
+        warn(f"{ridge_causes(result, component_names)} {about} {advice}", CollapseWarning)
     return result
+
+
+def _ridge_advice(*, is_classifier: bool, is_shared: bool) -> str:
+    """Return what to do about covariances that rest on the ridge although no column is singular."""
+    if not is_classifier:
+        return "Lower n_components, leave out columns of few values, or set a prior."
+    if is_shared:
+        return "Leave out columns of few values, or raise reg_covar."
+    return "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:

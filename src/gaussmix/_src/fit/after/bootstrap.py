@@ -130,14 +130,15 @@ def refit_resamples(
     trace = Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))
     em_end = maximiser.run_em_from(EMState(model, trace), REFIT_START_TOL)
     model, before = em_end.model, em_end.trace.objective[0]
-    component_rows, already = _ComponentMatcher.from_model(problem, model), [*maximiser.find_degenerate(model)]
+    component_rows = _ComponentMatcher.from_model(problem, model)
+    was_degenerate = maximiser.degenerate_mask(StackedModels.from_models([model]))[0]
     draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
     for states, some in _iterate_refits(problem, model, resampling, rng):
         stacked = StackedModels.from_models([state.model for state in states])
         degenerate = maximiser.degenerate_mask(stacked)
         for i, state in enumerate(states):
             degenerate[i, [*state.trace.frozen_components]] = True
-        degenerate[:, already] = False
+        degenerate[:, was_degenerate] = False
         used = ~degenerate.any(axis=1)
         orders, similarities = component_rows.match_components(stacked)
         reordered = (orders != np.arange(orders.shape[1])).any(axis=1)
@@ -156,7 +157,8 @@ def refit_resamples(
         )
     n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished = tally.tolist()
     numbers = n, n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished
-    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, sorted(already))
+    already = np.flatnonzero(was_degenerate).tolist()
+    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, already)
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:

@@ -247,21 +247,19 @@ class ObjectiveMaximiser:
             state = state._replace(trace=replace(before, frozen_components=result))
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
-        """Map each component that is empty, or that only the ridge keeps from collapsing, to a reason to freeze it.
-
-        A covariance that all components share is never frozen, because other components need it.
-        """
-        is_lost = model.weights * self.total_weight < MIN_COMPONENT_ROWS
-        is_on_ridge = on_ridge_mask(StackedModels.from_models([model]), self.problem.objective.variance_floor)[0]
-        is_on_ridge &= not model.covariances.is_shared
-        result = dict.fromkeys(np.flatnonzero(is_lost).tolist(), FreezeReason.LOST)
-        return result | dict.fromkeys(np.flatnonzero(is_on_ridge).tolist(), FreezeReason.COLLAPSED)
+        """Map each component to freeze to the reason. A covariance that all components share is never frozen."""
+        mixtures = StackedModels.from_models([model])
+        masks = {FreezeReason.LOST: self._empty_mask(mixtures)}
+        if not model.covariances.is_shared:
+            masks[FreezeReason.COLLAPSED] = on_ridge_mask(mixtures, self.problem.objective.variance_floor)
+        return {k: reason for reason, mask in masks.items() for k in np.flatnonzero(mask[0]).tolist()}
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Return a mask (n, n_components) of the components of each mixture that `find_degenerate` would return."""
-        is_lost = mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS
-        is_on_ridge = on_ridge_mask(mixtures, self.problem.objective.variance_floor)
-        return is_lost | is_on_ridge & (not mixtures.template.covariances.is_shared)
+        """Return a mask (n, n_components) of components that are empty or only kept from collapsing by the ridge."""
+        return self._empty_mask(mixtures) | on_ridge_mask(mixtures, self.problem.objective.variance_floor)
+
+    def _empty_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
+        return np.asarray(mixtures.weights * self.total_weight < MIN_COMPONENT_ROWS)
 
     def compute_information(self, state: EMState, is_frequency: bool | None = None) -> ObservedInformation:
         problem, family = self.problem, state.model.family
@@ -300,24 +298,21 @@ def on_ridge_mask(mixtures: StackedModels, ridge: Array) -> NDArray[np.bool_]:
     some direction, but standard errors are still valid. The same holds for a constant column if all components share
     one covariance.
     """
-    fractions, is_shared = ridge_fractions(mixtures, ridge), mixtures.template.covariances.is_shared
-    result = (fractions.max(axis=2) > MAX_RIDGE_FRACTION) & (not is_shared)
+    fractions = ridge_fractions(mixtures, ridge)
+    result = (fractions.max(axis=1) > MAX_RIDGE_FRACTION) & (not mixtures.template.covariances.is_shared)
     # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
-    some = np.flatnonzero(~result & (fractions.sum(axis=2) > MAX_RIDGE_FRACTION))
+    some = np.flatnonzero(~result & (fractions.sum(axis=1) > MAX_RIDGE_FRACTION))
     if some.size:
-        of_models = some // mixtures.template.n_components
-        covariances = mixtures.covariances.take(of_models if is_shared else some)
-        result.flat[some] = _flat_mask(covariances, mixtures.template, ridge)
-    return result
+        result[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, ridge)
+    return np.broadcast_to(result.reshape(len(mixtures.weights), -1), mixtures.weights.shape)
 
 
 def ridge_fractions(mixtures: StackedModels, ridge: Array) -> Array:
-    """Compute the ridge's fraction of each feature's conditional variance, (n, n_components, n_features)."""
+    """Compute the ridge's fraction of each feature's conditional variance, (number of covariances, n_features)."""
+    covariances = mixtures.covariances
     if not ridge.any():
-        return np.zeros_like(mixtures.means)
-    n, n_components, n_features = mixtures.means.shape
-    fractions = mixtures.covariances.ridge_fractions(ridge).reshape(n, -1, n_features)
-    return np.broadcast_to(fractions, (n, n_components, n_features))
+        return np.zeros((covariances.n_components, covariances.n_features))
+    return covariances.ridge_fractions(ridge)
 
 
 @one_blas_thread()

@@ -70,7 +70,7 @@ def run_likelihood_ratio_test(
     assert whole is not None, "checked by the caller"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
-    if _lost_mask(problem, [model], n_rows)[0]:
+    if _are_degenerate(problem, [model], n_rows)[0]:
         raise degenerate_error(problem, [model], names)
     statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
     for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
@@ -105,16 +105,15 @@ def _compute_statistics(
 
 def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) -> Array:
     """Return the final objective of each EM run, or −inf if a component collapsed or became empty in the run."""
-    is_lost = _lost_mask(problem, [end.model for end in states], n_rows)
-    is_lost |= np.array([bool(end.trace.frozen_components) for end in states])
-    return np.where(is_lost, -np.inf, [end.trace.last_objective for end in states])
+    has_failed = _are_degenerate(problem, [end.model for end in states], n_rows)
+    has_failed |= np.array([bool(end.trace.frozen_components) for end in states])
+    return np.where(has_failed, -np.inf, [end.trace.last_objective for end in states])
 
 
-def _lost_mask(problem: Problem, models: list[Model], n_rows: int) -> NDArray[np.bool_]:
-    """Return a mask of the models in which a component, or the covariance of all components, is empty or collapsed."""
+def _are_degenerate(problem: Problem, models: list[Model], n_rows: int) -> NDArray[np.bool_]:
+    """Return a mask (n_models,) of the models with an empty or collapsed component."""
     stacked = StackedModels.from_models(models)
-    is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(stacked)
-    return np.asarray((is_lost | on_ridge_mask(stacked, problem.objective.variance_floor)).any(axis=1))
+    return np.asarray(ObjectiveMaximiser(problem, n_rows).degenerate_mask(stacked).any(axis=1))
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
@@ -129,7 +128,7 @@ def degenerate_error(
 ) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
     stacked, floor = StackedModels.from_models(models), problem.objective.variance_floor
-    fractions = ridge_fractions(stacked, floor).max(axis=(0, 1))
+    fractions = ridge_fractions(stacked, floor).max(axis=0)
     n_components = models[0].n_components
     subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
     advice = "Test fewer components or, if values are rounded, set reg_covar to the variance of the rounding errors."

@@ -1,6 +1,6 @@
 """Measure mixtures with thousands of components: truncated EM, exact EM, scikit-learn and vamm.
 
-    python -m bench.pages.thousands                          # an hour; writes bench/results/thousands.md and .png
+    python -m bench.pages.thousands                          # ten minutes; writes bench/results/thousands.md and .png
     python -m bench.pages.thousands --quick                  # with a 50th of the rows; printed only
     python -m bench.pages.thousands --only overlap growth    # some of the cases, printed only
 

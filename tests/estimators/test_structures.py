@@ -69,6 +69,10 @@ def test_initial_covariances_outside_the_structure_cause_a_warning(name, paramet
     with pytest.warns(RuntimeWarning, match=message) as caught:
         fitted = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: initial}).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
+    matrices = {parameter.removesuffix("_init"): initial, "covariance_type": name}
+    with pytest.warns(RuntimeWarning, match=f"covariances does not have the structure {name}.*n_parameters") as caught:
+        Mixture.from_parameters(free.weights_, free.means_, **matrices)
+    assert [warning.filename for warning in caught] == [__file__]
     values = fitted.covariances_ if parameter == "covariances_init" else fitted.precisions_
     # These covariances have the structure, because they result from an M-step.
     GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: values}).fit(rows)

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34382,
+    "src": 34388,
     "cpp": 14019,
-    "tests": 33987,
+    "tests": 33991,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -21,6 +21,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.value import Value
 
+STRUCTURE_TOLERANCE = 1e-4  # largest relative difference, so that values rounded to five digits are accepted
+
 
 class Equivariance(Enum):
     """Set of matrices A: for the same initial labels, mapping the rows x to Ax + b maps the fit in the same way."""
@@ -212,6 +214,29 @@ def is_separate(family: Family, n_features: int) -> bool:
 
 FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # alias, such as mclust's name "VVV" → the name in FAMILIES, such as "full"
+
+
+def describe_deviation(family: Family, covariances: Covariances, called: str) -> str | None:
+    """Return a sentence if the covariances `called` do not have the structure `family`, otherwise None.
+
+    An M-step is made with the covariances as second moments. Covariances that have the structure are unchanged by this
+    step.
+    """
+    spec, (K, d) = family.moment_spec(None), (covariances.n_components, covariances.n_features)
+    if spec.is_pooled or family.kind.second in (Second.TRACE, Second.PROJECTED):
+        return None  # Covariances of this shape always have the structure.
+    nearest = family.update(Scatter(np.ones(K), covariances.each, d, spec), covariances)
+    deviations = np.sqrt(covariances.variances())
+    size = deviations[:, :, None] * deviations[:, None, :] if covariances.is_matrix else deviations**2
+    differences = (np.abs(nearest.each - covariances.each) / size).reshape(K, -1)
+    if (differences <= STRUCTURE_TOLERANCE).all():
+        return None
+    k = int(differences.max(axis=1).argmax())
+    return (
+        f"{called} does not have the structure {family.name}: the nearest matrices with this structure differ by "
+        f"{100 * differences[k].max():.2g} % in component {k}."
+    )
+
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
 _GROUP = "gaussmix.families"  # entry points in other packages; importing an entry point registers a structure

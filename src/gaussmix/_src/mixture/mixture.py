@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import formats, mixture
 from gaussmix._src.checks import Rng
-from gaussmix._src.families.base import Family
+from gaussmix._src.errors import warn
+from gaussmix._src.families.base import Family, describe_deviation
 from gaussmix._src.formats.record import Details, PathOrFile
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.mixture.base import of_components
@@ -105,6 +106,10 @@ class Mixture(SciPyNames, Comparisons):
             given, or the covariance structure does not exist. The message gives the reason.
         TypeError : parameters are not real numbers, or `feature_names` is not a list of strings.
 
+        Warns
+        -----
+        RuntimeWarning : the covariances do not have the covariance structure, so that `n_parameters` may be wrong.
+
         Examples
         --------
         >>> from gaussmix import Mixture
@@ -112,6 +117,8 @@ class Mixture(SciPyNames, Comparisons):
         array([[0.25, 1.  ]])
         """
         model = mixture.conversion.from_parameters(weights, means, covariances, precisions, covariance_type)
+        deviation = describe_deviation(model.family, model.covariances, "covariances")
+        warn(deviation and f"{deviation} n_parameters counts the parameters of this structure. Check covariance_type.")
         result = cls._from_model(model).with_feature_names(feature_names)
         for called, values in ("means", means), ("covariances", covariances), ("precisions", precisions):
             check_order(values, result.feature_names, called)

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._src.covariances import Covariances, LowRank
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
 from gaussmix._src.errors import SingularCovarianceError, name_components, warn
-from gaussmix._src.families.base import Family
+from gaussmix._src.families.base import Family, describe_deviation
 from gaussmix._src.interfaces.moment_spec import Second
-from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array, copied, plain_array
 from gaussmix._src.numerics.rows import largest_of
 from gaussmix._src.sources.base import Source
@@ -53,9 +52,6 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
         None if estimator.means_init is None else check_means(estimator.means_init, *shape, largest_of(source.n_rows)),
         covariances,
     )
-
-
-STRUCTURE_TOLERANCE = 1e-4  # largest relative difference, so that values rounded to five digits are accepted
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
@@ -118,27 +114,14 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
     """Return the text of a warning if covariances do not have the covariance structure `family`, otherwise None.
 
-    An M-step is made with the covariances as second moments. Covariances that have the structure are unchanged by this
-    step. Precision matrices are checked in the same way as covariances.
-
-    Deviations are not an error, because they may come from a fit with frozen components: the covariances of frozen
-    components did not change in that fit, while the covariances of the other components changed together.
+    Precision matrices are checked in the same way as covariances. Deviations are not an error, because they may come
+    from a fit with frozen components: the covariances of frozen components did not change in that fit, while the
+    covariances of the other components changed together.
     """
-    spec = family.moment_spec(None)
-    if spec.is_pooled or spec.second is Second.TRACE:
-        return None  # Covariances of this shape always have the structure.
-    n_components, n_features = result.n_components, result.n_features
-    nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
-    deviations = np.sqrt(result.variances())
-    size = deviations[:, :, None] * deviations[:, None, :] if result.is_matrix else deviations**2
-    differences = (np.abs(nearest.each - result.each) / size).reshape(n_components, -1)
-    if (differences <= STRUCTURE_TOLERANCE).all():
-        return None
-    k = int(differences.max(axis=1).argmax())
-    return (
-        f"{parameter} does not have the structure {family.name}: the nearest matrices with this structure "
-        f"differ by {100 * differences[k].max():.2g} % in component {k}. EM starts from {parameter} anyway, and the "
-        "first step may lower the likelihood. Check covariance_type, unless components of that fit were frozen."
+    deviation = describe_deviation(family, result, parameter)
+    return deviation and (
+        f"{deviation} EM starts from {parameter} anyway, and the first step may lower the likelihood. Check "
+        "covariance_type, unless components of that fit were frozen."
     )
 
 

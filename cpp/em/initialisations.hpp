@@ -12,11 +12,12 @@ constexpr Index kSmallMixture = 3;
 // or a component has too few rows.
 std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const SharedSample& sample);
 
-// Returns the best of several other initialisations: groups of rows at similar distances from the overall mean, and
-// groups of rows along one feature. Small mixtures have two more initialisations: groups by distance, each of which
-// leaves the most distant eighth of the remaining rows to later groups, and another run of k-means. EM from each
-// initialisation continues as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods of
-// the earlier initialisations. Returns nothing if EM exceeds `log_likelihood` from none of them.
+// Compares several other initialisations and returns the best. Two of them divide the rows into groups of equal weight:
+// by their distance from the overall mean, and by one feature. Two more are compared for small mixtures: another run of
+// k-means, and groups by distance of unequal weight. The first of these groups is the nearest seven eighths of the
+// rows, the second is the nearest seven eighths of the remaining rows, and so on. EM from each initialisation continues
+// as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods of the earlier
+// initialisations. The function returns nothing if EM exceeds `log_likelihood` from no initialisation.
 std::optional<Mixture> best_initialisation(SearchContext& context, const SharedSample& sample, double log_likelihood);
 
 }  // namespace gaussmix

@@ -25,8 +25,7 @@ struct SearchView {               // the fields of engines.calls.SearchSettings
     // search run on the larger sample
     Index max_moves, patience, refinement_patience;
     // If there are fewer rows than `min_rows_to_subsample`, all rows are used. With more than kSmallMixture components,
-    // a second search run then begins at another result of k-means, unless every move is predicted to lose
-    // much.
+    // a second search run then begins at another result of k-means, unless every move is predicted to lose much.
     Index min_rows_to_subsample;
     Index first_rows, second_rows, kmeans_rows, min_kmeans_rows;
     // `search_steps_factor` times n is the maximum work of a search, in EM steps on all rows, and `final_steps_factor`

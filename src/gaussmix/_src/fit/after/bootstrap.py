@@ -157,8 +157,8 @@ def refit_resamples(
         )
     n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished = tally.tolist()
     numbers = n, n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished
-    already = np.flatnonzero(was_degenerate).tolist()
-    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, already)
+    degenerate_components = np.flatnonzero(was_degenerate).tolist()
+    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, degenerate_components)
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:

@@ -72,11 +72,10 @@ class GapTask:
     def _find_distant(self, block: Block, candidates: NDArray[np.int32]) -> Indices:
         """Return the rows with the largest distances from their best candidates, relative to conditional deviations."""
         means, precisions = self.parameters.means, self.parameters.whitening.precision_diagonals()
-        precisions = np.broadcast_to(precisions, means.shape)
-        distances = np.empty(block.n_rows)
-        for some in _split(block.n_rows, means.shape[1]):
-            best = candidates[some, 0]
-            distances[some] = ((block.rows[some] - means[best]) ** 2 * precisions[best]).sum(axis=1)
+        precisions, best = np.broadcast_to(precisions, means.shape), candidates[:, 0]
+        distances = np.zeros(block.n_rows)
+        for j in range(means.shape[1]):  # with few features, faster than a sum over an axis
+            distances += (block.rows[:, j] - means[best, j]) ** 2 * precisions[best, j]
         n_distant = ceil(self.distant_fraction * block.n_rows)
         least = np.partition(distances, -n_distant)[-n_distant]
         farther = np.flatnonzero(distances > least)

@@ -83,6 +83,8 @@ class Covariances(ABC):
 
     def ridge_fractions(self, ridge: Array) -> Array:
         """Return the ridge's fraction of each feature's conditional variance, (n_components, n_features)."""
+        if not ridge.any():  # precisions of singular covariances would raise an error
+            return np.zeros((self.n_components, self.n_features))
         return self.ridge_precisions() * ridge
 
     @abstractmethod

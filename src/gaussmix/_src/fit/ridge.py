@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Covariances, Dense
+from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
 from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
@@ -63,12 +64,54 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
         fractions = ridge_only_fractions(model.covariances, ridge)
         return fractions.sum(axis=1), fractions
     (columns,) = ridge.nonzero()
-    unit = np.sqrt(ridge[columns])
-    matrices = model.covariances.dense()[:, columns[:, None], columns] / unit / unit[:, None]
+    matrices = _in_ridge_units(model.covariances.dense(), ridge)
     values, vectors = np.linalg.eigh(matrices)
     directions = np.zeros_like(model.means)
     directions[:, columns] = vectors[:, :, 0] * np.sqrt(np.einsum("kjj->kj", matrices))
     return 1 / np.maximum(values[:, 0], 1.0), directions
+
+
+def _in_ridge_units(covariances: Array, ridge: Array) -> Array:
+    """Divide covariances by the standard deviations of the ridge, and leave out the features without a ridge."""
+    (columns,) = ridge.nonzero()
+    unit = np.sqrt(ridge[columns])
+    return np.asarray(covariances[..., columns[:, None], columns] / unit / unit[:, None])
+
+
+def on_ridge_mask(mixtures: StackedModels, ridge: Array) -> NDArray[np.bool_]:
+    """Return a mask (n, n_components) of the components that only the ridge keeps from collapsing.
+
+    In these components, the ridge is nearly all of a feature's conditional variance, or nearly all of the variance in a
+    direction in which the whole mixture varies. If columns of all rows are linearly dependent, no component varies in
+    some direction, but standard errors are still valid. The same holds for a constant column if all components share
+    one covariance.
+    """
+    fractions = mixtures.covariances.ridge_fractions(ridge)
+    result = (fractions.max(axis=1) > MAX_RIDGE_FRACTION) & (not mixtures.template.covariances.is_shared)
+    # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
+    some = np.flatnonzero(~result & (fractions.sum(axis=1) > MAX_RIDGE_FRACTION))
+    if some.size:
+        result[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, ridge)
+    return np.broadcast_to(result.reshape(len(mixtures.weights), -1), mixtures.weights.shape)
+
+
+@one_blas_thread()
+def _flat_mask(covariances: Covariances, mixture: Model, ridge: Array) -> NDArray[np.bool_]:
+    """Return a mask of the n covariances with a direction in which `mixture` varies, but the covariance is the ridge.
+
+    The variance in such a direction is at most 1 / `MAX_RIDGE_FRACTION` times the ridge. In a factor analyser, it may
+    be `n_features` times as large, because such a direction depends on several noise variances.
+    """
+    model = mixture.without_noise
+    offsets = model.means - model.weights @ model.means
+    total = np.einsum("k,kij->ij", model.weights, model.covariances.dense()) + (model.weights * offsets.T) @ offsets
+    variances, axes = np.linalg.eigh(_in_ridge_units(covariances.dense(), ridge))
+    total_variances = (_in_ridge_units(total, ridge) @ axes * axes).sum(axis=1)
+    limit, is_on_ridge = 1 / MAX_RIDGE_FRACTION, np.full(covariances.n_components, True)
+    if not isinstance(covariances, Dense):
+        limit *= mixture.n_features
+        is_on_ridge = ridge_only_fractions(covariances, ridge).sum(axis=1) > MAX_RIDGE_FRACTION
+    return is_on_ridge & ((variances < limit) & (total_variances > limit)).any(axis=1)
 
 
 def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:

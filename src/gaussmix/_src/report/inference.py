@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from gaussmix._src.checks import Rng, check_count, generator
 from gaussmix._src.em.curvature.coordinates import MIN_NOISE_WEIGHT, find_noise_at_bound
 from gaussmix._src.em.curvature.jacobian import NotSmooth
-from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.objective.trace import FreezeReason
 from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.errors import SingularCovarianceError, counted, listed, name_components, warn
 from gaussmix._src.fit.after.diagnostics import columns_text
-from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum, ridge_fractions
+from gaussmix._src.fit.after.inference import FLOAT32_ROUNDING, LocalMaximum
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
@@ -152,7 +151,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     rows_warning = changed_rows_warning(fitted, problem, peak.initial_objective)
     warn(rows_warning)
-    at_ridge = ridge_fractions(StackedModels.from_models([peak.model]), objective.variance_floor) > MAX_RIDGE_FRACTION
+    at_ridge = peak.model.covariances.ridge_fractions(objective.variance_floor) > MAX_RIDGE_FRACTION
     columns = [names_of(mixture)[j] for j in np.flatnonzero(at_ridge.any(axis=0))]
     entries = parameter_entries(mixture) | {
         "covariance": covariance,

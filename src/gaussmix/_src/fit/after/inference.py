@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.covariances import Covariances, Dense
 from gaussmix._src.em.curvature.certify import MAX_STEP_LENGTH
 from gaussmix._src.em.curvature.coordinates import WEIGHT_BOUND_FACTOR, find_variances_at_bounds, unsupported_reason
 from gaussmix._src.em.curvature.information import ObservedInformation
@@ -21,7 +20,7 @@ from gaussmix._src.em.priors.posterior import PosteriorObjective
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION, ridge_only_fractions
+from gaussmix._src.fit.ridge import on_ridge_mask
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.factorise import factorise
@@ -288,48 +287,3 @@ class ObjectiveMaximiser:
             except SingularCovarianceError:
                 return None
         return None
-
-
-def on_ridge_mask(mixtures: StackedModels, ridge: Array) -> NDArray[np.bool_]:
-    """Return a mask (n, n_components) of the components that only the ridge keeps from collapsing.
-
-    In these components, the ridge is nearly all of a feature's conditional variance, or nearly all of the variance in a
-    direction in which the whole mixture varies. If columns of all rows are linearly dependent, no component varies in
-    some direction, but standard errors are still valid. The same holds for a constant column if all components share
-    one covariance.
-    """
-    fractions = ridge_fractions(mixtures, ridge)
-    result = (fractions.max(axis=1) > MAX_RIDGE_FRACTION) & (not mixtures.template.covariances.is_shared)
-    # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
-    some = np.flatnonzero(~result & (fractions.sum(axis=1) > MAX_RIDGE_FRACTION))
-    if some.size:
-        result[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, ridge)
-    return np.broadcast_to(result.reshape(len(mixtures.weights), -1), mixtures.weights.shape)
-
-
-def ridge_fractions(mixtures: StackedModels, ridge: Array) -> Array:
-    """Compute the ridge's fraction of each feature's conditional variance, (number of covariances, n_features)."""
-    covariances = mixtures.covariances
-    if not ridge.any():
-        return np.zeros((covariances.n_components, covariances.n_features))
-    return covariances.ridge_fractions(ridge)
-
-
-@one_blas_thread()
-def _flat_mask(covariances: Covariances, mixture: Model, ridge: Array) -> NDArray[np.bool_]:
-    """Return a mask of the n covariances with a direction in which `mixture` varies, but the covariance is the ridge.
-
-    The variance in such a direction is at most 1 / `MAX_RIDGE_FRACTION` times the ridge. In a factor analyser, it may
-    be `n_features` times as large, because such a direction depends on several noise variances.
-    """
-    (columns,) = ridge.nonzero()
-    rows, unit, model = columns[:, None], np.sqrt(ridge[columns]), mixture.without_noise
-    offsets = model.means - model.weights @ model.means
-    total = np.einsum("k,kij->ij", model.weights, model.covariances.dense()) + (model.weights * offsets.T) @ offsets
-    variances, axes = np.linalg.eigh(covariances.dense()[:, rows, columns] / unit / unit[:, None])
-    total_variances = (total[rows, columns] / unit / unit[:, None] @ axes * axes).sum(axis=1)
-    limit, is_on_ridge = 1 / MAX_RIDGE_FRACTION, np.full(covariances.n_components, True)
-    if not isinstance(covariances, Dense):
-        limit *= mixture.n_features
-        is_on_ridge = ridge_only_fractions(covariances, ridge).sum(axis=1) > MAX_RIDGE_FRACTION
-    return is_on_ridge & ((variances < limit) & (total_variances > limit)).any(axis=1)

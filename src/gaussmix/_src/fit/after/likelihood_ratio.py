@@ -13,9 +13,9 @@ from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
-from gaussmix._src.fit.after.inference import ObjectiveMaximiser, on_ridge_mask, ridge_fractions
+from gaussmix._src.fit.after.inference import ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
-from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION
+from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION, on_ridge_mask
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
@@ -128,7 +128,7 @@ def degenerate_error(
 ) -> ValueError:
     """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
     stacked, floor = StackedModels.from_models(models), problem.objective.variance_floor
-    fractions = ridge_fractions(stacked, floor).max(axis=0)
+    fractions = stacked.covariances.ridge_fractions(floor).max(axis=0)
     n_components = models[0].n_components
     subject = f"{test} needs rows that vary in each component, but with {n_components=}, a component"
     advice = "Test fewer components or, if values are rounded, set reg_covar to the variance of the rounding errors."

@@ -29,8 +29,9 @@ MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM 
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, steps also try
 # neighbours of randomly drawn candidate components. If the bound stays so low, the number of candidates is doubled.
 MAX_GAP = 2e-3
-# The gap is checked at the end and after each number of steps that is a power of two and at least this number. In
-# earlier steps, the gap is wide because good candidate components have not been found yet.
+# The gap is checked after this number of steps and at the end. If the first gap is wide, the gap is also checked after
+# each later number of steps that is a power of two. In earlier steps, the gap is wide because good candidate components
+# have not been found yet.
 FIRST_CHECK = 8
 # Maximum number of candidate components per row, because an outlier far from all components would require ever more
 # candidate components.
@@ -114,7 +115,8 @@ class TruncatedPosterior(FitOption):
             if state.outcome is not None:
                 break
             gap, n_steps = unknown, state.trace.n_steps
-            is_check = may_double and n_steps >= FIRST_CHECK and n_steps.bit_count() == 1
+            is_power = n_steps > FIRST_CHECK and n_steps.bit_count() == 1
+            is_check = may_double and (n_steps == FIRST_CHECK or (engine.n_drawn > 0 and is_power))
             is_report = plan.report_progress is not report_nothing and n_steps % self.estimator.verbose_interval == 0
             if n_steps > first_step and (is_check or is_report):
                 gap = _measure_gap(problem, plan, state)

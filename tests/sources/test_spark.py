@@ -390,7 +390,7 @@ def test_executors_merge_the_sums_of_their_partitions(n_parts, whole, spark, rag
     source = open(ragged.select(NAMES))
     assert source.row_totals.n_rows == N_ROWS
     layout = source._rows._layout
-    assert (layout.n_partitions, layout.n_together, layout.n_tasks) == (4, 2, 2)
+    assert (layout.n_partitions, layout.n_per_task, layout.n_tasks) == (4, 2, 2)
     (mine,) = set(folders(spark)) - before
     sorted(mine.iterdir())[1].unlink()
     assert [block.first_row for block in source.blocks()] == [leaf * LEAF_ROWS for leaf in range(4)]

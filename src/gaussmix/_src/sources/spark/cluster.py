@@ -85,15 +85,15 @@ class SparkCluster(Remote):
         self._stored = self._executor_data.keep(stored, StorageLevel.MEMORY_AND_DISK)
         partitions = jobs.answered(self._stored.drop("path"), f"join {about.name} to leaves").sort_by("number")
         self._digests = partitions["digest"].to_numpy()
-        self.invalid_reason = _first_reason(partitions["flaw"])
+        self.invalid_reason = _first_reason(partitions["invalid_reason"])
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which executors compute once and store for all later passes."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
-        if source.invalid_reason == self._layout.changed or source.n_rows != n_rows:
-            raise OSError(self._layout.changed)
+        if source.invalid_reason == self._layout.rows_changed_message or source.n_rows != n_rows:
+            raise OSError(self._layout.rows_changed_message)
         return source._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
@@ -146,19 +146,19 @@ class SparkCluster(Remote):
 
         Results of the partitions of one task are merged where they are. Each further round moves trees to fewer tasks.
         """
-        merge, n_merged = partial(pieces.merge, digests=self._digests), self._layout.n_together
+        merge, n_merged = partial(pieces.merge, digests=self._digests), self._layout.n_per_task
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_merged > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
             before, n_merged = n_merged, self._layout.n_merged(max_trees)
             if n_merged > before:
-                gathered = self._sent_together(trees, n_merged, n_parts).sortWithinPartitions("number")
+                gathered = self._repartitioned(trees, n_merged, n_parts).sortWithinPartitions("number")
                 trees = gathered.mapInArrow(merge, pieces.RESULTS)
         return trees
 
-    def _sent_together(self, frame: Any, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame: a task gets `n_together` consecutive partitions of one group of components."""
-        n_groups = -(-self._layout.n_partitions // n_together)
-        group = functions.shiftright("number", n_together.bit_length() - 1)
+    def _repartitioned(self, frame: Any, n_per_task: int, n_parts: int = 1) -> Any:
+        """Repartition a data frame: a task gets `n_per_task` consecutive partitions of one group of components."""
+        n_groups = -(-self._layout.n_partitions // n_per_task)
+        group = functions.shiftright("number", n_per_task.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
         return frame.repartitionById(n_parts * n_groups, group)
 
@@ -186,7 +186,7 @@ class SparkCluster(Remote):
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
             result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(partitions))))
         if len(result) < len(wanted):
-            raise OSError(self._layout.changed)
+            raise OSError(self._layout.rows_changed_message)
         log_pass(self, began, result)
         return result
 
@@ -200,14 +200,14 @@ class SparkCluster(Remote):
     def _check(self, index: int, digest: int) -> None:
         """Raise OSError if the rows of a partition have changed."""
         if digest != self._digests[index]:
-            raise OSError(self._layout.changed)
+            raise OSError(self._layout.rows_changed_message)
 
     def _joined(self, work: Callable[..., Any], schema: str, partitions: Sequence[int] | None = None) -> Any:
         """Join all partitions or only `partitions` from their pieces; return a data frame of the results of `work`."""
         cut = partial(pieces.parts, layout=self._layout, partitions=partitions)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
-        gathered = self._sent_together(parts, self._layout.n_together)
-        if self._layout.n_together > 1:
+        gathered = self._repartitioned(parts, self._layout.n_per_task)
+        if self._layout.n_per_task > 1:
             gathered = gathered.sortWithinPartitions("number")
         return jobs.on_executors(gathered, partial(work, layout=self._layout), schema)
 
@@ -225,13 +225,13 @@ class _ExecutorData:
         return self._frames[-1]
 
 
-def _spread(session: Any) -> Any:
+def _frame_of_integers(session: Any) -> Any:
     """Return a data frame of integers, which Spark by default processes in one task per core of the cluster."""
     return session.range(2**16)
 
 
 def _count_cores(session: Any) -> int:
-    numbered = _spread(session).select(functions.spark_partition_id().alias("part"))
+    numbered = _frame_of_integers(session).select(functions.spark_partition_id().alias("part"))
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
@@ -246,14 +246,14 @@ def _lay_out_pieces(table: pa.Table, about: About, n_cores: int, store: StateSto
     order = np.lexsort((index, part, row, ranks[files.indices.to_numpy()]))
     starts = np.empty_like(n_rows)
     starts[order] = np.cumsum(n_rows[order]) - n_rows[order]
-    indices = pieces.piece_key(part, index)
-    by_key = np.argsort(indices)
+    keys = pieces.piece_key(part, index)
+    by_key = np.argsort(keys)
     n_leaves = leaves_per_partition(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS_PER_CORE * n_cores)
-    n_partitions, n_together = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
-    while n_partitions > MAX_TASKS * n_cores * n_together:
-        n_together *= 2
-    layout = Layout(about, indices[by_key], starts[by_key], n_leaves, n_together, store)
-    return layout, _first_reason(table["flaw"].take(order))
+    n_partitions, n_per_task = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
+    while n_partitions > MAX_TASKS * n_cores * n_per_task:
+        n_per_task *= 2
+    layout = Layout(about, keys[by_key], starts[by_key], n_leaves, n_per_task, store)
+    return layout, _first_reason(table["invalid_reason"].take(order))
 
 
 def _bytes_of(size: str) -> float:
@@ -279,6 +279,6 @@ def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
         with suppress(Exception):  # raised if the session has ended and has removed the data
             for frame in frames:
                 frame.unpersist()
-            _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()
+            _frame_of_integers(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()
 
     Thread(target=forget, name="gaussmix-forget", daemon=True).start()

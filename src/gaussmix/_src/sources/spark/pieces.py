@@ -32,9 +32,9 @@ ROWS_CHANGED = "no longer has the rows that were first computed: order it by a k
 
 INCOMPLETE_DIGEST = -1  # replaces the digest of a partition that has lost rows
 
-PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
+PIECES = "file string, row long, part int, number int, n_rows long, invalid_reason string, content binary"
 PARTS = "number int, first_row long, content binary"
-STORED = "number int, path string, digest long, flaw string"
+STORED = "number int, path string, digest long, invalid_reason string"
 RESULTS = "number int, part int, digest long, result binary"  # schema of results; part: index of component group
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
@@ -48,11 +48,11 @@ class Layout:
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
     starts: NDArray[np.int64] = field(repr=False)  # index of each piece's first row, in the order of `piece_keys`
     n_leaves: int  # number of leaves (65,520 rows) per partition
-    n_together: int  # number of partitions per task, a power of 2
+    n_per_task: int  # number of partitions per task, a power of 2
     store: StateStore  # files with the rows of partitions on executors
 
     @property
-    def changed(self) -> str:
+    def rows_changed_message(self) -> str:
         """Return the error message for a data frame whose rows have changed since this layout was created."""
         return f"{self.about.name} {ROWS_CHANGED}."
 
@@ -64,11 +64,11 @@ class Layout:
     @property
     def n_tasks(self) -> int:
         """Return the number of tasks in a pass."""
-        return -(-self.n_partitions // self.n_together)
+        return -(-self.n_partitions // self.n_per_task)
 
     def n_merged(self, max_trees: int) -> int:
         """Return the number of partitions per tree, a power of 2 that gives at most `max_trees` trees."""
-        n_merged = self.n_together
+        n_merged = self.n_per_task
         while self.n_partitions > n_merged * max_trees:
             n_merged *= 2
         return n_merged
@@ -210,7 +210,7 @@ def _joined(batches: Batches, layout: Layout) -> Iterator[_Partition]:
         first, end = layout.bounds(number)
         # The parts are complete if each part begins where the part before it ends.
         if [block.first_row for block in blocks] + [end] != [*accumulate((b.n_rows for b in blocks), initial=first)]:
-            yield _Partition(number, [], INCOMPLETE_DIGEST, layout.changed)
+            yield _Partition(number, [], INCOMPLETE_DIGEST, layout.rows_changed_message)
             continue
         joined = list(nodes(blocks))
         reasons = (layout.about.invalid_reason(node) for node in joined)
@@ -304,7 +304,7 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
     """Apply a function to the blocks of partitions, and yield the changed blocks as pieces of at most `size` rows."""
     for partition in _joined(batches, layout):
         if partition.digest != digests[partition.index]:
-            yield make_piece(Block(0, np.empty((0, 0))), partition.index, 0, invalid_reason=layout.changed)
+            yield make_piece(Block(0, np.empty((0, 0))), partition.index, 0, invalid_reason=layout.rows_changed_message)
             continue
         changed = (made for block in partition.nodes for made in change(block))
         for index, block in enumerate(piece for made in changed for piece in made.split(size)):

@@ -222,7 +222,7 @@ class TestFailures:
             pytest.warns(RuntimeWarning, match=r"^s3://b/a: the request failed and is retried \(no") as caught,
             pytest.raises(OSError, match=r"the store failed 3 times"),
         ):
-            stores.patiently("s3://b/a", fail)
+            stores.with_retries("s3://b/a", fail)
         assert len(caught) == 1
 
     @pytest.mark.parametrize(
@@ -243,10 +243,10 @@ class TestFailures:
             raise OSError(reason)
 
         with pytest.raises(OSError, match="no server is there; check the address and the network"):
-            stores.patiently("s3://b/a", fail, is_first=True)
+            stores.with_retries("s3://b/a", fail, is_first=True)
         assert len(tried) == 1
         with pytest.raises(OSError, match="the store failed 3 times"):
-            stores.patiently("s3://b/a", fail)
+            stores.with_retries("s3://b/a", fail)
 
     def test_a_store_that_always_fails_raises_os_error(self, bucket):
         name = f"{bucket.url}/bucket/by-rows.npy"

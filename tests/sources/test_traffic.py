@@ -40,7 +40,7 @@ def test_a_pass_that_exceeds_the_limits_is_rejected():
     settings = {"n_components": 1, "n_leaves": 5, "n_nodes": 4, "largest": 1e9, "setting": "the setting"}
     small = Traffic(task=10**6, node=10**8, n_workers=50, **settings)
     assert small.checked() is small
-    assert (small.up, small.memory) == (4 * 10**8, 2 * 10**6 + 12 * 10**8)
+    assert (small.received_bytes, small.memory) == (4 * 10**8, 2 * 10**6 + 12 * 10**8)
     with pytest.raises(MemoryError, match=r"sends 1.2 GB of sums .* the setting is 1 GB\. Set it to 2.4 GB when"):
         replace(small, n_nodes=12).checked()
     with pytest.raises(MemoryError, match=r"takes 1.2e\+09 GB of memory\. This machine has .* GB\. Use a larger"):
@@ -67,7 +67,7 @@ def test_large_sums_are_split_into_parts(n_components, n_features, n_leaves, n_w
     estimate = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
     assert estimate.n_parts == n_parts
     assert estimate.merging <= n_parts * 2**30 or n_parts == n_components
-    assert estimate.up == estimate.node * (16 if n_parts == 1 else 1)
+    assert estimate.received_bytes == estimate.node * (16 if n_parts == 1 else 1)
 
 
 def test_format_bytes_chooses_units():

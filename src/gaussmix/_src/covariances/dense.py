@@ -34,18 +34,18 @@ class Dense(Covariances):
         return np.concatenate((below, 2 * log(roots)), axis=1)
 
     def from_coordinates(self, coordinates: Array) -> Dense:
-        below, logarithms = self._parted(coordinates)
+        below, logarithms = self._split_coordinates(coordinates)
         np.einsum("kii->ki", below)[...] = 1.0
         return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
 
     def lengths(self, changes: Array) -> Array:
         """Return W dM D^½ and dlog D / √2 for changes dM and dlog D, where W = D^(−½) M⁻¹."""
-        below, logarithms = self._parted(changes)
+        below, logarithms = self._split_coordinates(changes)
         factors = self.whitening.factors
         relative = einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
-    def _parted(self, coordinates: Array) -> tuple[Array, Array]:
+    def _split_coordinates(self, coordinates: Array) -> tuple[Array, Array]:
         """Split coordinates into M with a zero diagonal, (…, n_features, n_features), and log D, (…, n_features)."""
         n_below = coordinates.shape[-1] - self.n_features
         below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))

@@ -113,7 +113,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             the mixture has parameters.
         """
         with unchanged_on_failure(self):
-            rate, coverage = self._contamination(), _inside("coverage", self.coverage, 1.0)
+            rate, coverage = self._contamination(), _check_rate("coverage", self.coverage, 1.0)
             source = self._training_rows(X, sample_weight)
             self._fit_mixture(source, X, self._names)
             if rate is None:
@@ -200,7 +200,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     def _add_prediction_facts(self, result: Summary) -> Summary:
         rate = self._contamination()
-        how = f"coverage={_inside('coverage', self.coverage, 1.0):g}" if rate is None else f"contamination={rate:g}"
+        how = f"coverage={_check_rate('coverage', self.coverage, 1.0):g}" if rate is None else f"contamination={rate:g}"
         return replace(
             result, extra_lines=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")]
         )
@@ -211,7 +211,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             return None
         if self.coverage != MASS:
             raise ValueError("contamination and coverage both define how many rows are outliers. Set one of them.")
-        return _inside("contamination", self.contamination, 0.5, ', or "auto"')
+        return _check_rate("contamination", self.contamination, 0.5, ', or "auto"')
 
 
 def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None:
@@ -225,7 +225,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
     )
 
 
-def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
+def _check_rate(name: str, value: Any, largest: float, hint: str = "") -> float:
     """Check and return a fraction above 0, at most `largest` and below 1, so that inliers and outliers are possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     return check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)

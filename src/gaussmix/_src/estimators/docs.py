@@ -64,7 +64,7 @@ _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
 _ENTRY = re.compile(r"^(\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of a docstring entry
 
 
-def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
+def _with_hints(method: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a method so that a call with wrong arguments raises an error with a hint."""
 
     @wraps(method)
@@ -107,7 +107,7 @@ def documented(cls: Class) -> Class:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
-                setattr(owner, name, _hinting(member))
+                setattr(owner, name, _with_hints(member))
     if not inspect.isabstract(cls):  # users can't import the base class
         cls.__module__ = "gaussmix"  # set last, because annotations were resolved in the original module
     return cls

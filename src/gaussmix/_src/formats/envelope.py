@@ -66,7 +66,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
         stored = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
         tensors = {name: _tensor(tensor) for name, tensor in stored}
     except SafetensorError:
-        raise _broken() from None
+        raise _damaged_file_error() from None
     if seal != _digest(header, tensors):
         raise Damaged("the contents don't match the checksum, so the file was damaged after it was written")
     return header, tensors
@@ -89,7 +89,7 @@ def get_value(header: Header, key: str, *types: type) -> Any:
     return value
 
 
-def _broken() -> Damaged:
+def _damaged_file_error() -> Damaged:
     return Damaged("it is damaged or truncated, or not a model at all")
 
 
@@ -102,7 +102,7 @@ def _beginning(file: BinaryIO) -> bytes:
         raise Damaged("the file does not have the format of gaussmix models")
     length = int.from_bytes(start[:8], "little")
     if not 1 < length <= _MAX_HEADER_BYTES:
-        raise _broken()
+        raise _damaged_file_error()
     return start + file.read(length - 1)
 
 
@@ -111,7 +111,7 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
     try:
         metadata = json.loads(contents).get("__metadata__")
     except (ValueError, RecursionError):
-        raise _broken() from None
+        raise _damaged_file_error() from None
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise Damaged(_FOREIGN)
@@ -132,7 +132,7 @@ def _tensor(tensor: Mapping[str, Any]) -> Array:
     try:
         return np.frombuffer(tensor["data"], "<f8").reshape(tensor["shape"]).astype(np.float64, copy=False)
     except (ValueError, OverflowError):  # raised for shapes such as (0, 2**63), which safetensors accepts
-        raise _broken() from None
+        raise _damaged_file_error() from None
 
 
 def _digest(header: Header, tensors: Mapping[str, Array]) -> str:

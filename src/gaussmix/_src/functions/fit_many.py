@@ -271,7 +271,7 @@ class _GroupFits:
             covariances[in_core] = fits.covariances[in_core].reshape(len(in_core), *covariances.shape[1:])
             converged[in_core], n_iter[in_core] = fits.has_converged[in_core], fits.n_steps[in_core]
             lower_bound[in_core] = fits.log_likelihood[ends[in_core]]
-            notes |= self._rounded(in_core, means, covariances, family)
+            notes |= self._warnings(in_core, means, covariances, family)
         for index, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[index], single.estimator
             if estimator is None:
@@ -304,7 +304,7 @@ class _GroupFits:
                 self.singles[index] = _Single(None, width_sentence(result, wanted))
         return wanted
 
-    def _rounded(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
+    def _warnings(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """Return warnings about nearly singular covariances in fits of the C++ core, in the words of the estimator."""
         if not len(in_core):
             return {}

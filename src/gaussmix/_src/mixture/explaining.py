@@ -101,14 +101,14 @@ class Explanation:
         """
         second_component = int(self.second_component[row])
         probability = self._probability(row, int(self.component[row]))
-        head = f"row {row}: {_called(self.component[row])}, probability {probability:.4g}"
+        head = f"row {row}: {_name_of_component(self.component[row])}, probability {probability:.4g}"
         if second_component == self.component[row]:
             lines = [f"{head}; there is no other"]
         else:
             parts = self._largest(self.feature_log_ratio[row], "+.3g")
             parts += [f"weight {self.log_weight_ratio[row]:+.3g}", f"density {self.log_density_ratio[row]:+.3g}"]
-            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_called(second_component)}"]
-            lines.append(f"  for it and against {_called(second_component)}: {', '.join(parts)}")
+            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_name_of_component(second_component)}"]
+            lines.append(f"  for it and against {_name_of_component(second_component)}: {', '.join(parts)}")
         if np.isnan(self.contributions[row]).all():
             return [*lines, "  every cell of the row is missing"]
         n_seen = int((~np.isnan(self.contributions[row])).sum())
@@ -155,7 +155,7 @@ class Explanation:
         return [*items, *(["…"] if len(order) > _MAX_TERMS else [])]
 
 
-def _called(component: int) -> str:
+def _name_of_component(component: int) -> str:
     return "noise" if component == NOISE_LABEL else f"component {component}"
 
 

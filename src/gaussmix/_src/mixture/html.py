@@ -109,7 +109,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
-    beside = zip((base, base / 2, _EDGE), _along(names[1], low[1], high[1]), strict=True)
+    beside = zip((base, base / 2, _EDGE), _axis_labels(names[1], low[1], high[1]), strict=True)
     shapes += [_text(_LEFT - 7, up, *title, turned=True) for up, title in beside]
     title = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
     return "".join(shapes) + _ends(names[0], low[0], high[0]), title
@@ -183,11 +183,11 @@ def _ends(name: str, low: float, high: float) -> str:
     """Return SVG code of both axes, with the name of the horizontal axis and labels at the ends of this axis."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
-    positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
+    positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _axis_labels(name, low, high), strict=True)
     return corner + "".join(_text(across, base + 15, *title) for across, title in positions)
 
 
-def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
+def _axis_labels(name: str, low: float, high: float) -> list[tuple[str, str]]:
     """Return the labels at the start, middle and end of an axis, each with the SVG attribute text-anchor.
 
     The numbers have enough digits for the difference between them, even if it is small compared with the numbers.

@@ -129,7 +129,7 @@ class LevelSample:
         if len(indices) > _MAX_DIRECT:
             log_mass, error = (values[indices] for values in self._steps)
         else:  # A second level is appended, because NumPy sums a single column in a different order.
-            log_mass, error = (values[:-1] for values in self._at(self._levels[np.append(indices, -1)]))
+            log_mass, error = (values[:-1] for values in self._log_masses_below(self._levels[np.append(indices, -1)]))
         too_deep = error > 0.5
         log_mass[too_deep], error[too_deep] = self._log_bound(log_levels[too_deep]), 1.0
         return log_mass, error
@@ -142,9 +142,9 @@ class LevelSample:
     @cached_property
     def _steps(self) -> tuple[Array, Array]:
         """Return the log masses below `_levels`, and relative errors."""
-        return self._at(self._levels)
+        return self._log_masses_below(self._levels)
 
-    def _at(self, levels: Array) -> tuple[Array, Array]:
+    def _log_masses_below(self, levels: Array) -> tuple[Array, Array]:
         """Return the log masses below some of `_levels`, and relative errors, (n,) each."""
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)

@@ -139,7 +139,7 @@ class DeviceArray(NDArrayOperatorsMixin):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
-    def as_doubles(self) -> Any:
+    def as_computing_type(self) -> Any:
         """Return the values, converted to `computing_type`."""
         return self.namespace.astype(self.values, self.computing_type, copy=False)
 

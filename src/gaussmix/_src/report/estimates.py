@@ -208,7 +208,7 @@ class MixtureEstimates(ParameterEstimates):
 
     mixture: Mixture = field(kw_only=True)
 
-    def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
+    def _largest_distance(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
         """Return the largest distance of a model's `chosen` parameters (q,) from the estimates, in standard errors."""
         errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
@@ -233,7 +233,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     if layout.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
         raise ValueError("estimates must come from inference, bootstrap or posterior_ of this estimator.")
     of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in layout.terms])
-    furthest = estimates._furthest(mixture._model, of_rows)
+    furthest = estimates._largest_distance(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"The estimates differ from this mixture by up to {furthest:.2g} standard errors: they belong to another "

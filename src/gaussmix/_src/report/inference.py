@@ -159,7 +159,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
         "frame_library": fitted.frame_library,
     }
     inference = Inference(**entries, mixture=mixture, optimum=peak, kind=kind)
-    furthest = inference._furthest(fitted.mixture._model)
+    furthest = inference._largest_distance(fitted.mixture._model)
     shift_note = _SHIFTED.format(furthest) if furthest > MIN_NOTED_DISTANCE else None
     if furthest > MIN_WARNED_DISTANCE and rows_warning is None:
         warn(shift_note)

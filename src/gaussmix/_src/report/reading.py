@@ -74,7 +74,7 @@ def make_summary(
         "n_parameters": fitted.n_parameters,
         **values,
     }
-    items |= _ending(fitted) | {"seconds": None if summary is None else summary.seconds}
+    items |= _describe_end(fitted) | {"seconds": None if summary is None else summary.seconds}
     title = f"{kind}: {counted(mixture.n_components, 'component')}, {mixture.family.name}"
     names = names or names_of(mixture)
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, fitted.frame_library)
@@ -187,7 +187,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
     return columns
 
 
-def _ending(fitted: FitResult) -> dict[str, Any]:
+def _describe_end(fitted: FitResult) -> dict[str, Any]:
     """Return when and why EM stopped, and what is known of the maximum, starts and search; otherwise None."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()

@@ -170,7 +170,7 @@ class DeviceSource(Source):
     def _spread(self) -> Spread:
         def sum_leaf(leaf: Any) -> Sums:
             rows, weight = leaf.rows, leaf.row_weight
-            offsets = (rows.as_doubles() - mean) / widths
+            offsets = (rows.as_computing_type() - mean) / widths
             weighted = offsets if weight is None else offsets * (weight.values / unit)[:, None]
             return Sums((xp.sum(weighted, axis=0), weighted.T @ offsets))
 

@@ -49,23 +49,23 @@ class Traffic:
         return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
-    def up(self) -> int:
+    def received_bytes(self) -> int:
         """Return the number of bytes that workers send to this process in a pass."""
         return self.node * (self.n_nodes if self.n_parts == 1 else 1)
 
     @property
     def memory(self) -> int:
         """Return the memory of this process in bytes, for two copies of the task and three of the received sums."""
-        return 2 * self.task + 3 * self.up
+        return 2 * self.task + 3 * self.received_bytes
 
     def checked(self) -> Self:
         """Return `self`; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
-        sums = f"A pass sends {format_bytes(self.up)} of sums to this process"
+        sums = f"A pass sends {format_bytes(self.received_bytes)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
-        if self.up > self.largest:
+        if self.received_bytes > self.largest:
             raise MemoryError(
-                f"{sums}, but {self.setting} is {format_bytes(self.largest)}. Set it to {format_bytes(2 * self.up)} "
-                f"when the session begins, {advice}."
+                f"{sums}, but {self.setting} is {format_bytes(self.largest)}. Set it to "
+                f"{format_bytes(2 * self.received_bytes)} when the session begins, {advice}."
             )
         if self.memory > physical_memory():
             raise MemoryError(

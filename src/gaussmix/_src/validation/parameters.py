@@ -257,7 +257,7 @@ def check_counts(n_components: Any) -> list[int]:
     """Check one positive integer or several positive integers, and return a list without duplicates."""
     if isinstance(n_components, (Integral, str)):
         return [check_count("n_components", n_components, 1)]
-    counts = _several("n_components", n_components, "an integer ≥ 1, or several integers such as range(1, 10)")
+    counts = _list_values("n_components", n_components, "an integer ≥ 1, or several integers such as range(1, 10)")
     return list(dict.fromkeys(check_count("n_components", count, 1) for count in counts))
 
 
@@ -306,10 +306,10 @@ def _named(covariance_type: Any) -> Sequence[Any]:
         raise unknown_name("covariance_type", covariance_type, (*family_names(), ALL))
     if isinstance(covariance_type, str | Family):
         return [covariance_type]
-    return _several("covariance_type", covariance_type, _WANTED)
+    return _list_values("covariance_type", covariance_type, _WANTED)
 
 
-def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
+def _list_values(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
     """Return the values of an iterable.
 
     Raises TypeError if `values` is a mapping or not iterable, and ValueError if it is empty.

@@ -42,7 +42,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Use mixture.without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice for users of Python, which `_filling` replaces for commands
+_FILL = "Remove or fill such rows first."  # advice for users of Python; commands use `_missing_value_advice`
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
@@ -72,10 +72,10 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
     """
     pattern = _PHRASE if is_of_table else _WORD
     text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
-    return text if re.search(r"\binfinit[ey]\b", text) else text.replace(_FILL, _filling(command))
+    return text if re.search(r"\binfinit[ey]\b", text) else text.replace(_FILL, _missing_value_advice(command))
 
 
-def _filling(command: click.Command | None) -> str:
+def _missing_value_advice(command: click.Command | None) -> str:
     """Return advice on missing values that fits the options of a command."""
     flags = {flag for option in (command.params if command else []) for flag in option.opts}
     return "Add --drop-missing, or fill such cells first." if "--drop-missing" in flags else _FILL

@@ -69,7 +69,7 @@ def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | No
     if not block.total_weight:
         return None
     if isinstance(block.rows, DeviceArray):
-        along = DeviceArray((block.rows.as_doubles() - block.rows.send(centre)) @ block.rows.send(axes))
+        along = DeviceArray((block.rows.as_computing_type() - block.rows.send(centre)) @ block.rows.send(axes))
         return along[extreme_indices(along, block.row_weight)].reshape(2, len(centre), -1).diagonal(axis1=1, axis2=2)
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
     indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)

@@ -43,7 +43,7 @@ class Standardisation(NamedTuple):
         first_row = rows.send(rows[np.zeros(1, np.int64)][0])
 
         def sum_leaf(leaf: Any) -> Sums:
-            offsets = leaf.rows.as_doubles() - first_row
+            offsets = leaf.rows.as_computing_type() - first_row
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
         sums = Block(0, values).sum_of(sum_leaf)
@@ -100,7 +100,7 @@ class StandardisedRows:
 
     def __init__(self, block: Block, standardisation: Standardisation) -> None:
         rows: Any = block.rows
-        self.rows = rows.as_doubles()
+        self.rows = rows.as_computing_type()
         self.offsets = self.rows - standardisation.centre
         self._xp, self._standardisation, self._features = rows.namespace, standardisation, dict[Second, Any]()
 

@@ -30,9 +30,9 @@ class LowRankWhitening(Whitening):
         return self._whiten_each(offsets, -1.0)
 
     def _whiten_each(self, offsets: Array, sign: float) -> Array:
-        return offsets * self.factors[..., -1] + sign * self._along(offsets)
+        return offsets * self.factors[..., -1] + sign * self._project(offsets)
 
-    def _along(self, offsets: Array) -> Array:
+    def _project(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = self.factors[..., :-1]
         along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, because its last bits depend on the processor
@@ -40,7 +40,7 @@ class LowRankWhitening(Whitening):
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
         own, other = self.take(components), self.take([reference])
-        along = own._along(offsets) - other._along(offsets)
+        along = own._project(offsets) - other._project(offsets)
         return offsets * (own.factors[..., -1] - other.factors[..., -1]) - along
 
     def bound_whitened(self, offsets: Array) -> Array:

@@ -149,7 +149,7 @@ def expectation(
         return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in shifted))
 
     for k in map(int, np.flatnonzero(weights)):
-        shifted = [_about(model, p.means[k]) for model in models]
+        shifted = [_shift_origin(model, p.means[k]) for model in models]
         n_own = max(2, int(np.ceil(n_draws * weights[k])))
         mean, squared_error = mean_and_squared_error(partial(draw_values, k, shifted), n_own, p.n_features)
         value += float(weights[k]) * mean
@@ -157,7 +157,7 @@ def expectation(
     return Estimate(value, float(np.sqrt(variance)))
 
 
-def _about(model: Model, origin: Array) -> Model:
+def _shift_origin(model: Model, origin: Array) -> Model:
     """Return the model shifted so that `origin` becomes 0; both models use the same covariances, without a copy."""
     with np.errstate(over="ignore"):
         means = np.clip(model.means - origin, -MAX_DOUBLE, MAX_DOUBLE)

@@ -279,7 +279,7 @@ class Masses(MixtureBase):
         """
         with np.errstate(divide="ignore"):
             log_masses = np.log1p(-check_probabilities("p", p))
-        level, error = self._level_where(log_masses, n_points, rng)
+        level, error = self._find_levels(log_masses, n_points, rng)
         return Estimate(level, error) if return_error else level
 
     @of_components
@@ -321,9 +321,9 @@ class Masses(MixtureBase):
 
     def _level_quantile(self, log_mass: float) -> float:
         """Return the level below which the log density of a draw lies with the probability exp(`log_mass`)."""
-        return float(self._level_where(np.array(log_mass))[0])
+        return float(self._find_levels(np.array(log_mass))[0])
 
-    def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
+    def _find_levels(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
         arguments = self._levels(n_points, rng), log_masses, self._model, self._line, self._engine()
         return mixture.levels.level_quantiles(*arguments)
 

@@ -53,7 +53,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
 def convolve(model: Model, covariance: ArrayLike) -> Model:
     """Return the distribution of x + e, where e is independent Gaussian noise with the mean 0."""
     noise = _noise(covariance, model.n_components, model.n_features)
-    own, noise = _lifted([model.covariances.to_simple_form(), noise])
+    own, noise = _to_common_class([model.covariances.to_simple_form(), noise])
     with np.errstate(over="ignore"):
         covariances = replace(own, each=own.each + noise.each)
     if not np.isfinite(covariances.each).all():
@@ -130,7 +130,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     return Isotropic(variances[:1], n_components, d, is_shared=True)
 
 
-def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
+def _to_common_class(all_of_them: Sequence[Covariances]) -> list[Covariances]:
     """Convert covariances, which may be spherical, diagonal or dense, to the most general class among them."""
     return [covariances.to_form(_common_form(all_of_them)) for covariances in all_of_them]
 
@@ -144,7 +144,7 @@ def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
     first, n_components = all_of_them[0], sum(c.n_components for c in all_of_them)
     if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
         return replace(first, n_components=n_components)
-    lifted = _lifted(all_of_them)
+    lifted = _to_common_class(all_of_them)
     each = np.concatenate([covariances.for_all(covariances.each) for covariances in lifted])
     return replace(lifted[0], each=each, n_components=n_components, is_shared=False)
 

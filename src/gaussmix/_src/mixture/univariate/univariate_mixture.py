@@ -187,13 +187,13 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
     """Return brackets of quantiles, because the cdf is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
 
-    def where(log_masses: Array) -> Array:
+    def ends_at(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))
 
     log_p = np.log(p)
-    alone, log_masses = where(np.broadcast_to(log_p, (len(line.means), len(p)))), log_p - line.log_weights
-    low = np.maximum(alone.min(axis=0), where(log_masses - np.log(len(line.means))).min(axis=0))
-    return low, np.minimum(alone.max(axis=0), where(log_masses).min(axis=0))
+    alone, log_masses = ends_at(np.broadcast_to(log_p, (len(line.means), len(p)))), log_p - line.log_weights
+    low = np.maximum(alone.min(axis=0), ends_at(log_masses - np.log(len(line.means))).min(axis=0))
+    return low, np.minimum(alone.max(axis=0), ends_at(log_masses).min(axis=0))
 
 
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:

@@ -68,7 +68,7 @@ class DaskWorkers:
         the scheduler can't be reached.
         """
         if self.client.scheduler is None:  # None if the client was closed
-            raise self._lost()
+            raise self._unreachable_error()
         result: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
         self._checked.intersection_update(result)
         new = sorted(result.keys() - self._checked)
@@ -100,7 +100,7 @@ class DaskWorkers:
             return work.result()
         except OSError as error:
             work.cancel()
-            raise self._lost() from error
+            raise self._unreachable_error() from error
 
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
@@ -127,10 +127,10 @@ class DaskWorkers:
                 seconds = f"{error.timeout:g} s, as long as Dask waits"
                 raise TimeoutError(f"{self._cluster} has had no worker for {seconds}. {self._advice}") from None
             except CommClosedError as error:
-                raise self._lost() from error
+                raise self._unreachable_error() from error
             except (KilledWorker, CancelledError, asyncio.CancelledError) as error:
                 if self.client.status != "running" or getattr(error, "reason", "") == "scheduler-connection-lost":
-                    raise self._lost() from error
+                    raise self._unreachable_error() from error
                 if any(future.status == "cancelled" for future in needed):  # Dask does not restore cancelled futures
                     raise RuntimeError(
                         f"{self._cluster} has discarded rows of {self._table}: the client was restarted or "
@@ -139,7 +139,7 @@ class DaskWorkers:
                     ) from error
                 n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
                 if n_attempts == MAX_ATTEMPTS or n_killed == MAX_KILLED:
-                    raise self._died("in a pass", error) from error
+                    raise self._death_error("in a pass", error) from error
             except Exception as error:
                 failed = next((_named(future) for future in needed if future.status == "error"), None)
                 if failed is not None and failed not in str(error):
@@ -186,7 +186,7 @@ class DaskWorkers:
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
             except KilledWorker as error:
-                raise self._died(f"with {_named(future)} of {self._table}", error) from error
+                raise self._death_error(f"with {_named(future)} of {self._table}", error) from error
 
     def _awaited(self, futures: Sequence[Any]) -> list[Any]:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
@@ -209,13 +209,13 @@ class DaskWorkers:
     def _advice(self) -> str:
         return f"Start workers, or see in their logs and at {self.client.dashboard_link} why they ended."
 
-    def _lost(self) -> ConnectionError:
+    def _unreachable_error(self) -> ConnectionError:
         return ConnectionError(
             f"{self._cluster} can't be reached: its scheduler has ended, the client was closed, or the network has "
             "failed. The rows on the workers are lost. Connect a Client to a cluster, and fit again."
         )
 
-    def _died(self, where: str, error: BaseException) -> RuntimeError:
+    def _death_error(self, where: str, error: BaseException) -> RuntimeError:
         last = getattr(error, "last_worker", None)
         name = "" if last is None else f" (the last was {last.address})"
         return RuntimeError(

@@ -186,7 +186,7 @@ class DatasetReader(BatchReader):
         try:
             yield
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{self._unlike() or self.name} can't be read: {first_line(error)}.") from None
+            raise ValueError(f"{self._first_non_numeric() or self.name} can't be read: {first_line(error)}.") from None
         except OSError as error:
             is_missing_file = isinstance(error, FileNotFoundError)
             hint = self._missing_advice if is_missing_file else ""
@@ -203,7 +203,7 @@ class DatasetReader(BatchReader):
             row -= n_rows
         return super().describe_location(row)
 
-    def _unlike(self) -> str | None:
+    def _first_non_numeric(self) -> str | None:
         """Name the first file that has a non-numeric selected column, and this column; return None if there is none."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:

@@ -116,7 +116,7 @@ class StoredFile:
 
         Raises OSError, with advice, if the file has changed or is not accessible, or if the store does not answer.
         """
-        version, self.size, result = patiently(self._url, partial(self._store.read, self._path, first, count))
+        version, self.size, result = with_retries(self._url, partial(self._store.read, self._path, first, count))
         if self.version not in (None, version):
             raise OSError(EIO, FILE_CHANGED, self._url)
         self.version = version
@@ -130,7 +130,7 @@ class StoredFile:
         return pa.PythonFile(opened, "r")
 
 
-def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
+def with_retries(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """Call a function that makes a request to a store, and retry the call with increasing pauses until it succeeds.
 
     A warning is issued after a few seconds without success, because a store's library may itself retry a request for a
@@ -192,8 +192,8 @@ def stored(url: str) -> list[StoredFile]:
     """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if no file matches.
 
     In a pattern, * matches any part of a name, [ab] matches a or b, and ** matches any number of folders. Raises
-    OSError in the same cases as `patiently`, ImportError if the store's library is not installed, and ValueError if the
-    URL is invalid.
+    OSError in the same cases as `with_retries`, ImportError if the store's library is not installed, and ValueError if
+    the URL is invalid.
     """
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
@@ -203,11 +203,11 @@ def stored(url: str) -> list[StoredFile]:
         raise ValueError(f"{shown} has no bucket or server: add one, as in '{scheme}://bucket/rows/*.parquet'.")
     store, base, name = _store(scheme, base, mark + query)
     if not wanted:
-        is_file = patiently(shown, partial(store.is_file, base), is_first=True)
+        is_file = with_retries(shown, partial(store.is_file, base), is_first=True)
         if is_file or is_file is None:
             return [StoredFile(store, base, name(base))] if is_file else []
     depth = None if "**" in wanted or not wanted else len(wanted)
-    result = patiently(shown, partial(store.below, base, depth), is_first=True)
+    result = with_retries(shown, partial(store.below, base, depth), is_first=True)
     chosen = []
     for path in result:
         parts = PurePosixPath(path.removeprefix(base).lstrip("/")).parts
@@ -245,7 +245,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
         open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket
-        system, path = patiently(shown, open_store, is_first=True)
+        system, path = with_retries(shown, open_store, is_first=True)
         return Store(system), path, lambda path: f"{scheme}://{path}"
     except (ValueError, NotImplementedError) as error:
         if "nrecognized" not in str(error) and "built without" not in str(error):
@@ -254,7 +254,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     try:
         from fsspec.core import url_to_fs
 
-        system, path = patiently(shown, partial(url_to_fs, f"{scheme}://{base}{query}"), is_first=True)
+        system, path = with_retries(shown, partial(url_to_fs, f"{scheme}://{base}{query}"), is_first=True)
     except ImportError as error:
         advice = "pip install 'fsspec[http]'" if error.name == "fsspec" else str(error).rstrip(".")
         raise ImportError(f"Reading {shown} needs another library: {advice}.") from None
@@ -356,7 +356,7 @@ class _Opened:
         """Read up to `count` bytes from the current position; all remaining bytes if `count` is negative."""
         end, pieces = self._file.size if count < 0 else min(self._position + count, self._file.size), []
         while self._position < end:
-            chunk = self._around(self._position, end)
+            chunk = self._chunk_at(self._position, end)
             piece = memoryview(chunk.data)[self._position - chunk.first : end - chunk.first]
             pieces.append(piece)
             self._position, chunk.left = self._position + len(piece), chunk.left - len(piece)
@@ -364,7 +364,7 @@ class _Opened:
                 self._chunks.remove(chunk)
         return b"".join(pieces)
 
-    def _around(self, start: int, end: int) -> _Chunk:
+    def _chunk_at(self, start: int, end: int) -> _Chunk:
         """Return a chunk with the byte at `start`: a stored chunk, or the chunk from a pending or new request."""
         chunk = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
         while chunk is None and self._requests is not None and (taken := self._requests.take(self._file)):

@@ -74,7 +74,7 @@ class RayWorkers:
     def actor(self, node: str) -> Any:
         """Return the actor of a node; the first call starts this actor."""
         if node not in self._actors:
-            self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
+            self._actors[node] = _ACTOR.options(scheduling_strategy=_node_strategy(node)).remote(package_version())
         return self._actors[node]
 
     def run_pass(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
@@ -167,7 +167,7 @@ class RayCluster(Remote):
         for node, first, spans in partitions:
             some, bounds = [parts[index] for index, *_ in spans], [(start, end) for _, start, end in spans]
             join = partial(_joined, first, bounds, self._about, cut)
-            joined.append(start_task("join", join, *some, num_returns=2, scheduling_strategy=_on(node)))
+            joined.append(start_task("join", join, *some, num_returns=2, scheduling_strategy=_node_strategy(node)))
         self._blocks = [block for block, _ in joined]
         where = [f"with the rows from {first:,} on of {about.name}" for _, first, _ in partitions]
         reasons = workers.results([invalid_reason for _, invalid_reason in joined], where.__getitem__)
@@ -271,13 +271,13 @@ class GaussmixWorker:
         return merged(trees).total
 
 
-def _done(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
+def _run_checked(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
     check_version(version, *WORKER_NOUNS)
     return work(*arguments)
 
 
 _ACTOR = ray.remote(num_cpus=0, max_restarts=-1)(GaussmixWorker)
-_TASK = ray.remote(max_retries=MAX_DEATHS - 1)(_done)
+_TASK = ray.remote(max_retries=MAX_DEATHS - 1)(_run_checked)
 
 
 def start_task(doing: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -285,7 +285,7 @@ def start_task(doing: str, work: Callable[..., Any], *arguments: Any, **options:
     return _TASK.options(name=f"gaussmix-{doing}", **options).remote(package_version(), work, *arguments)
 
 
-def _on(node: Any) -> Any:
+def _node_strategy(node: Any) -> Any:
     """Return a strategy that schedules work on a node, or elsewhere if the node does not exist any more."""
     return NodeAffinitySchedulingStrategy(node, soft=True)
 

@@ -139,7 +139,7 @@ class Files(Table):
             own[name] = tuple(chain.from_iterable(getattr(table, name) for table in tables))
         result = cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
         for table in tables[1:]:
-            what = table.unlike(result)
+            what = table.difference_from(result)
             if what is not None:
                 raise BadTable(f"{table.name} has {what}, unlike {first.name}: all files must have the same columns.")
         return result

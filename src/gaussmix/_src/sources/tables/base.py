@@ -229,7 +229,7 @@ class Table(ABC):
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 
-    def unlike(self, other: Table) -> str | None:
+    def difference_from(self, other: Table) -> str | None:
         """Describe the first column that differs from another table; return None if all columns are the same.
 
         A column with only nulls, which may have no type, is the same as a column of any type.
@@ -237,8 +237,8 @@ class Table(ABC):
         if self.names != other.names:
             return self._other_names(other)
         pairs = zip(self.schema, other.schema, strict=True)
-        unlike = (ours for ours, theirs in pairs if ours.type not in (theirs.type, pa.null()))
-        return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
+        differing = (ours for ours, theirs in pairs if ours.type not in (theirs.type, pa.null()))
+        return next((f"column {ours.name!r} of {ours.type}" for ours in differing), None)
 
     def _other_names(self, other: Table) -> str | None:
         """Describe the first column that only one of two tables has; otherwise report that the order differs."""

@@ -106,7 +106,7 @@ class CsvTable(Table):
                 kinds = {name: self._is_numeric(text) for name, first in firsts.items() for text in first}
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
-    def unlike(self, other: Table) -> str | None:
+    def difference_from(self, other: Table) -> str | None:
         """Describe a difference in column names; types of columns are not compared, because CSV types are guesses."""
         return self._other_names(other) if self.names != other.names else None
 

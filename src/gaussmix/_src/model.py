@@ -87,8 +87,8 @@ class Model:
     def parameters(self) -> Parameters:
         """Return the parameters that an engine needs for the E-step; raises `SingularCovarianceError`."""
         noise = self.noise
-        of_noise = () if noise is None else (noise.log_density, noise.log_sides)
-        return Parameters.from_mixture(self.weights, self.means, self.whitening, *of_noise)
+        noise_values = () if noise is None else (noise.log_density, noise.log_sides)
+        return Parameters.from_mixture(self.weights, self.means, self.whitening, *noise_values)
 
     def with_noise(self, noise: NoiseComponent | None) -> Model:
         """Return the model with a noise component added; earlier weights are multiplied by 1 − noise.weight."""

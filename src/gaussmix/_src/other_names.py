@@ -159,11 +159,11 @@ def check_attribute(estimator: Any, name: str) -> None:
 def _of_estimator(owner: type[Any], name: str) -> str:
     """Return what to use instead of an attribute that an estimator class does not have; "" if nothing is similar."""
     Mixture, bare = import_module("gaussmix").Mixture, name.removesuffix("_")
-    of_mixture = f"mixture_.{bare}" if bare in {*dir(Mixture), *Mixture.__dataclass_fields__} else ""
+    mixture_name = f"mixture_.{bare}" if bare in {*dir(Mixture), *Mixture.__dataclass_fields__} else ""
     public = [each for each in (*dir(owner), *owner._attributes) if each[0] != "_"]
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
-    return known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
+    return known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else mixture_name or near)
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:

@@ -212,7 +212,7 @@ class TruncatedEngine(CompleteEngine):
         is_continued = self.continues_below > K or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_continued and context.n_rows * K <= MAX_COMPARED_PAIRS:
-            return self._most_probable(block, parameters)
+            return self._compare_with_all(block, parameters)
         neighbours = np.ascontiguousarray(context.component_map.neighbours[:, :N_NEAR])
         candidates = self._find_candidates(block, parameters, replace(context.component_map, neighbours=neighbours))
         if is_continued:  # the search found near means, but a continued run needs the most probable components
@@ -248,7 +248,7 @@ class TruncatedEngine(CompleteEngine):
             candidates[rows, np.minimum(n_complete, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
-    def _most_probable(self, block: Block, parameters: Parameters) -> Components:
+    def _compare_with_all(self, block: Block, parameters: Parameters) -> Components:
         """Compare each row with all components, and return the most probable components, (n_rows, n_candidates)."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))

@@ -382,10 +382,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
         size = f"{n_classes} classes, {counted(self.mixture_.n_components, 'component')}, {structure}"
-        of_classes = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
+        class_facts = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        title, facts = f"{type(self).__name__}: {size}", {**summary.statistics, **of_classes, "is_final": True}
+        title, facts = f"{type(self).__name__}: {size}", {**summary.statistics, **class_facts, "is_final": True}
         return replace(summary, title=title, statistics=facts, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:

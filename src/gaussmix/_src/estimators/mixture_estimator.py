@@ -177,10 +177,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         X, labels = validation.labels.without_labels(self, X, labels)
         # Only what was passed is passed on, because `fit` and `predict` of a subclass may have fewer parameters.
-        of_rows = {} if X_error is None else {"X_error": X_error}
-        options = {"sample_weight": sample_weight, "labels": labels, **of_rows}
+        row_options = {} if X_error is None else {"X_error": X_error}
+        options = {"sample_weight": sample_weight, "labels": labels, **row_options}
         self.fit(X, y, **{name: value for name, value in options.items() if value is not None})
-        predicted = self.predict(X, **of_rows)
+        predicted = self.predict(X, **row_options)
         return self._labelled(self._trimmed(predicted, X, labels, X_error))
 
     def predict(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:

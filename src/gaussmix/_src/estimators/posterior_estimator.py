@@ -98,9 +98,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
         concentration = StickBreakingWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
-        of_means = self.mean_prior_, self.mean_precision_prior_
+        mean_prior = self.mean_prior_, self.mean_precision_prior_
         dof, scale = self.degrees_of_freedom_prior_, self.covariance_prior_
-        return GaussWishartPrior(family, concentration, *of_means, dof, scale)
+        return GaussWishartPrior(family, concentration, *mean_prior, dof, scale)
 
     @property
     def _full_posterior(self) -> VariationalPosterior:

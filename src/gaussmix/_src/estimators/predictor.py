@@ -155,8 +155,8 @@ class MixturePredictor(Estimator, ABC):
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
         """Return an estimator for the mixture, with the same parameters; `names` are feature names for its warnings."""
         # `weight_type` is left out, because the weights of the rows have already been scaled.
-        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}
-        parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
+        em_parameters = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}
+        parameters = {name: getattr(self, name) for name in em_parameters} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
         made = cls(**parameters)
         made._names_without_frame = names

@@ -272,8 +272,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             return super()._source(X, sample_weight)
         if isinstance(X, Source):
             is_wide = X.n_features == self.mixture_.n_features
-            of_columns = self._with_all_columns() if is_wide else self
-            return check_source(of_columns, X, sample_weight, reset=False, may_miss=True)
+            checker = self._with_all_columns() if is_wide else self
+            return check_source(checker, X, sample_weight, reset=False, may_miss=True)
         frame, names = Frame.from_table(X), self.mixture_.feature_names
         if frame is not None and names is not None and all(isinstance(name, str) for name in frame.names):
             targets = [names[index] for index in self._target_indices]

@@ -139,8 +139,8 @@ class Family(Value, ABC):
 
     def _by_core(self, algebra: Algebra, scatter: Scatter, current: Covariances | None) -> Covariances:
         last = None if current is None else np.ascontiguousarray(current.array).reshape(-1)
-        of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
-        result = native_target().update(algebra, *of_scatter, last).reshape(scatter.second.shape)
+        scatter_arguments = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
+        result = native_target().update(algebra, *scatter_arguments, last).reshape(scatter.second.shape)
         return self.covariances(result, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
@@ -168,10 +168,10 @@ class Family(Value, ABC):
         each : increase of the degrees of freedom of each component.
         once : increase of the degrees of freedom of all components together, for a prior on a shared parameter.
         """
-        of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
+        covariance_degrees = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
         if self.kind.second is Second.TRACE:  # `update` multiplies the degrees by n_features.
-            of_covariance /= n_features
-        return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
+            covariance_degrees /= n_features
+        return (of_mean, covariance_degrees) if self.is_shared else (of_mean + covariance_degrees, 0.0)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Return the number of free parameters of the covariances, without weights and means."""

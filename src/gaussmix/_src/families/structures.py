@@ -132,8 +132,8 @@ class CommonAxes(Family):
         weaken this fit, variances along pooled axes are halved, and variances along a component's axes are quadrupled.
         """
         assert self.algebra is not None, "each structure below has one"
-        of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
-        result = native_target().other_covariances(self.algebra, *of_scatter)
+        scatter_arguments = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
+        result = native_target().other_covariances(self.algebra, *scatter_arguments)
         return [self.covariances(each.reshape(scatter.second.shape), *scatter.shape) for each in result]
 
 

@@ -40,9 +40,9 @@ class VariationalMoves:
     def __init__(self, max_components: int, problem: Problem, plan: Plan, *, compares_starts: bool = True) -> None:
         assert isinstance(problem.objective, VariationalObjective), "made by `check_prior`"
         sample = problem.data.sample.without_negligible_rows
-        of_fit = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
+        fit_arguments = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan, self._compares_starts = problem, plan, compares_starts
-        self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
+        self._moves = BirthMergeMoves(*fit_arguments, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
         """Make moves before the first EM step; return the new state. `is_first` is False if a fit is continued."""
@@ -121,8 +121,8 @@ class VariationalMoves:
         def run(start: Start, n_components: int) -> FitEnd:
             method = "births" if n_components == 1 else f"k-means with {n_components} components"
             plan.report_progress(f"Fit to {problem.source.n_rows:,} rows from {method}")
-            of_run = replace(plan, starts=[start], rng=rng_of_kmeans if start == "kmeans" else plan.rng)
-            end = fit(replace(problem, n_components=n_components), of_run).final_state
+            run_plan = replace(plan, starts=[start], rng=rng_of_kmeans if start == "kmeans" else plan.rng)
+            end = fit(replace(problem, n_components=n_components), run_plan).final_state
             return end.model, end.trace.last_objective * moves.objective.total_weight
 
         n_rows = len(self._problem.data.sample.rows)

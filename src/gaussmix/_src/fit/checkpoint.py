@@ -304,10 +304,10 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
         raise Damaged("the arrays of steps have the wrong shape")
     search = SearchReport(*run.search) if run.search else None
     gap = None
-    if (of_gap := run.arrays.get("posterior_gap")) is not None:
-        if of_gap.shape != (4,) or not (1 <= of_gap[0] < 2**31 and 0 <= of_gap[1] <= MAX_NEIGHBOURS):
+    if (gap_values := run.arrays.get("posterior_gap")) is not None:
+        if gap_values.shape != (4,) or not (1 <= gap_values[0] < 2**31 and 0 <= gap_values[1] <= MAX_NEIGHBOURS):
             raise Damaged("the number of candidate components is damaged")
-        gap = PosteriorGap(int(of_gap[0]), int(of_gap[1]), *of_gap[2:].tolist())
+        gap = PosteriorGap(int(gap_values[0]), int(gap_values[1]), *gap_values[2:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)
 

@@ -51,8 +51,8 @@ def read(header: Header, tensors: Tensors) -> Record:
     if not set(TENSORS) <= set(tensors) <= {*TENSORS, *NOISE_ARRAYS}:
         raise Damaged("required arrays are missing, or there are unknown arrays")
     try:
-        of_noise = {name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS}
-        noise = NoiseComponent.from_arrays(of_noise)
+        noise_arrays = {name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS}
+        noise = NoiseComponent.from_arrays(noise_arrays)
     except ValueError as error:
         raise Damaged(str(error)) from None
     options = get_value({"family_options": {}, **header}, "family_options", dict)

@@ -35,9 +35,9 @@ def directions(model: Model, mean_fraction: float) -> Directions:
     each, weights = model.covariances.dense(), model.weights
     centre = weights @ model.means
     offsets = model.means - centre
-    of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
+    between = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
     within = np.einsum("k,kij->ij", weights, each)
-    total = within + of_means
+    total = within + between
     scale = np.sqrt(np.diagonal(total))  # without this scaling, rounding would hide features of small variance
     try:
         lower = np.linalg.cholesky(total / scale[:, None] / scale)
@@ -47,7 +47,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
             "the covariances. Leave out linearly dependent features, or increase reg_covar."
         ) from None
     root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root · total · rootᵀ = I
-    kernel = mean_fraction * _square(root @ of_means @ root.T)
+    kernel = mean_fraction * _square(root @ between @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
         kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)
     values, vectors = np.linalg.eigh(kernel)

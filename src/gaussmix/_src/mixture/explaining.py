@@ -191,10 +191,10 @@ def explained(
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
     next_best = np.where(others.max(axis=1) == -np.inf, best, others.argmax(axis=1))
     is_alone = next_best == best
-    of_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
+    best_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
     mine, other = roots[each, best], roots[each, next_best]
     with np.errstate(over="ignore"):  # values that are too large become infinite
-        contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
+        contributions = np.ldexp(roots[each, best_component], units[:, None]) ** 2
         squared = np.nansum(contributions, axis=1)
         feature_log_ratio = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
         log_ratio = np.ldexp(log_joint[each, best] - log_joint[each, next_best], 2 * units)
@@ -210,8 +210,8 @@ def explained(
         contributions=contributions,
         chi2_p_value=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
         rows=rows,
-        means=model.means[of_component],
-        standard_deviations=standard_deviations[each, of_component],
+        means=model.means[best_component],
+        standard_deviations=standard_deviations[each, best_component],
         names=names_of(mixture),
         input_frame=native,
     )

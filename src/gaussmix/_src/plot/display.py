@@ -229,8 +229,8 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str, x: float = 1.
     n_columns = max(1, -(-n_lines // _MAX_LEGEND_LINES))
     where: dict[str, Any] = {"title": title or None, "title_fontsize": "small", "alignment": "left"}
     where |= {"ncols": n_columns, "columnspacing": 1.0}
-    of_axes = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
-    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else of_axes
+    beside_axes = {"loc": "upper left", "bbox_to_anchor": (x, 1.0)}
+    where |= {"loc": "outside right upper"} if hasattr(target, "subplots") else beside_axes
     return target.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=0.0, **where)
 
 

@@ -96,8 +96,8 @@ class ProjectionDisplay(ComponentDisplay):
         scaled = axes * overall(model.weights, model.means, model.covariances.variances())[1]
         names = [f"direction {nth} (features in σ)\n{largest(axis, labels)}" for nth, axis in enumerate(scaled)]
         known = subject.labels_and_certainty()
-        of_directions = Subject(mixture, names, rows, row_weight=subject.row_weight)
-        projected = ComponentDisplay.from_fit(of_directions, range(len(axes)), known)
+        projected_subject = Subject(mixture, names, rows, row_weight=subject.row_weight)
+        projected = ComponentDisplay.from_fit(projected_subject, range(len(axes)), known)
         projected.weights = subject.mixture.weights  # without noise, they sum to less than 1, as in ComponentDisplay
         return cls(**vars(projected), directions=axes)._plotted(ax, options)
 

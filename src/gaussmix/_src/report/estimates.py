@@ -129,8 +129,8 @@ class ParameterEstimates:
 
     def _columns(self, alpha: float = DEFAULT_ALPHA) -> dict[str, Any]:
         low, high = self.conf_int(alpha).T
-        of_numbers = {"estimate": np.array(self.params), "std_error": self.bse, "conf_low": low, "conf_high": high}
-        return {"term": list(self.names), **of_numbers}
+        number_columns = {"estimate": np.array(self.params), "std_error": self.bse, "conf_low": low, "conf_high": high}
+        return {"term": list(self.names), **number_columns}
 
     def summary(self, alpha: float = DEFAULT_ALPHA) -> str:
         """Return a text table of the estimates with their standard errors and intervals.
@@ -190,8 +190,8 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
     """Return names, values and links of all parameters of a mixture as a dict of arguments of `ParameterEstimates`."""
     layout, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
-    of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
-    links = tuple(of_kind.get(term.kind, "") for term in layout.terms)
+    kind_links = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
+    links = tuple(kind_links.get(term.kind, "") for term in layout.terms)
     names = tuple(term.name(own) for term in layout.terms)
     return {"names": names, "params": layout.to_vector(mixture._model), "links": links}
 
@@ -232,8 +232,8 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     layout = ParameterLayout.at_model(mixture._model)
     if layout.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
         raise ValueError("estimates must come from inference, bootstrap or posterior_ of this estimator.")
-    of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in layout.terms])
-    furthest = estimates._largest_distance(mixture._model, of_rows)
+    is_of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in layout.terms])
+    furthest = estimates._largest_distance(mixture._model, is_of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"The estimates differ from this mixture by up to {furthest:.2g} standard errors: they belong to another "

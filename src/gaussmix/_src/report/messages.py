@@ -200,12 +200,12 @@ def stability_sentence(results: ResultsTable, best: int) -> str | None:
     candidates = zip(structures, counts, results["is_peak"], strict=True)
     peaks = [str(count) for structure, count, is_peak in candidates if is_peak and structure == structures[best]]
     low = min((bic, index) for index, bic in enumerate(results["bic"]) if bic == bic)[1]
-    of_peaks = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
+    peak_sentence = f"Peaks of {structures[best]}: K = {', '.join(peaks)}. " if peaks else ""
     rated = zip(structures, counts, results["stability"], results["failure"], strict=True)
     missing = [f"{name} {count}" for name, count, value, why in rated if why is None and value != value and count > 1]
-    of_missing = f" {INCOMPLETE_REPEATS} {', '.join(missing)}." if missing else ""
-    chosen = f"Stability chose K = {counts[best]}. If groups are clear, this is often one too many. {of_peaks}"
-    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{of_missing}"
+    missing_sentence = f" {INCOMPLETE_REPEATS} {', '.join(missing)}." if missing else ""
+    chosen = f"Stability chose K = {counts[best]}. If groups are clear, this is often one too many. {peak_sentence}"
+    return f"{chosen}BIC is lowest for {structures[low]}, K = {counts[low]}.{missing_sentence}"
 
 
 def rounding_sentence(error: Array) -> str | None:

@@ -192,9 +192,9 @@ def _describe_end(fitted: FitResult) -> dict[str, Any]:
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
-    of_end = "certificate", "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best"
-    of_search = "n_moves_tried", "n_moves_accepted", "search_gain"
-    return values | {name: getattr(ending, name, None) for name in (*of_end, *of_search)}
+    end_names = "certificate", "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best"
+    search_names = "n_moves_tried", "n_moves_accepted", "search_gain"
+    return values | {name: getattr(ending, name, None) for name in (*end_names, *search_names)}
 
 
 def _warnings(fitted: FitResult) -> list[str]:
@@ -209,9 +209,9 @@ def _warnings(fitted: FitResult) -> list[str]:
         items.append(sentence + REASONS_IN_RESULTS)
     marked = fitted.results.get("warning", [])
     if n_weak := sum(each is not None for each in marked):
-        of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"
+        weak_count = f"{counted(n_weak, 'candidate')} of {len(marked)}"
         what = "with components of few distinct rows or on reg_covar: their criteria are unreliable"
-        items.append(f"{of_all} {what}. results_ names these components.")
+        items.append(f"{weak_count} {what}. results_ names these components.")
     return [*items, *filter(None, [stability_sentence(fitted.results, fitted.best_index or 0)])]
 
 

@@ -150,11 +150,11 @@ class Summary:
         table.append(["nearest", *("" if k < 0 else str(k) for k in columns["nearest"][:K])])
         table.append(["overlap", *("" if np.isnan(each) else f"{each:.3g}" for each in columns["overlap"][:K])])
         if mixture.noise is not None:
-            of_noise = {"component": "noise", "weight": weight_text(mixture.noise.weight)}
+            noise_cells = {"component": "noise", "weight": weight_text(mixture.noise.weight)}
             if "size" in columns:
-                of_noise["size"] = f"{columns['size'][K]:.1f}"
+                noise_cells["size"] = f"{columns['size'][K]:.1f}"
             for column in table:
-                column.append(of_noise.get(column[0], ""))
+                column.append(noise_cells.get(column[0], ""))
         if mixture.n_features > max(K, 3):
             header, *rows = table
         else:

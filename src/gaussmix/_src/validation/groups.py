@@ -175,8 +175,8 @@ def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, 
     if not named:
         return None, {}
     wanted = named[0][1]
-    of_the_first = f"but the columns of the first group are {_shown(wanted)}."
-    refused = {index: f"Its columns are {_shown(names)}, {of_the_first}" for index, names in named if names != wanted}
+    wanted_text = f"but the columns of the first group are {_shown(wanted)}."
+    refused = {index: f"Its columns are {_shown(names)}, {wanted_text}" for index, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
 

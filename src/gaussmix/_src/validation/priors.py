@@ -58,8 +58,8 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     for name in ("mean_prior", "covariance_prior"):
         check_column_names(name, getattr(estimator, name), estimator._names)
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
-    of_prior = family, concentration, precision, dof, mean, scale
-    return BayesianTerms(make_prior=partial(_prior, *of_prior, ridge, estimator._names))
+    prior_arguments = family, concentration, precision, dof, mean, scale
+    return BayesianTerms(make_prior=partial(_prior, *prior_arguments, ridge, estimator._names))
 
 
 def _prior(
@@ -74,10 +74,10 @@ def _prior(
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
     """Return the prior, and the automatic ridge or None; compute `mean` and `scale` from the rows if these are None."""
-    of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
+    prior_arguments = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
-        x = GaussWishartPrior(*of_prior, candidate)
+        x = GaussWishartPrior(*prior_arguments, candidate)
         try:
             rounding = x.covariance.rounding_error.max()
         except SingularCovarianceError:

@@ -158,8 +158,8 @@ class ReportData:
             name = selection.criterion.upper()
             claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."
             yield " ".join(filter(None, [claim, failed_sentence(selection.results_)]))
-        of_best = selection.results_["warning"][selection.best_index_]
-        yield from filter(None, (stability_sentence(selection.results_, selection.best_index_), of_best))
+        best_warning = selection.results_["warning"][selection.best_index_]
+        yield from filter(None, (stability_sentence(selection.results_, selection.best_index_), best_warning))
         if len(set(selection.results_["n_components"])) > 1 and n_components == max(selection.results_["n_components"]):
             yield f"{n_components} is the largest number of groups that was tried: a larger one may be better still."
         if not selection.converged_:

@@ -73,8 +73,8 @@ def show_fit(selection: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     show_matrix(screen, selection)
     if any(selection.results_["warning"]):
         why = "Components have few distinct rows, or rest on --reg-covar: the criterion is unreliable."
-        of_best = in_options(selection.results_["warning"][selection.best_index_] or "")
-        screen.print(f"\n{_WEAK} {why} {of_best}".rstrip(), soft_wrap=True)
+        best_warning = in_options(selection.results_["warning"][selection.best_index_] or "")
+        screen.print(f"\n{_WEAK} {why} {best_warning}".rstrip(), soft_wrap=True)
     counts = selection.results_["n_components"]
     if len(set(counts)) > 1 and mixture.n_components == max(counts):
         screen.print(f"K = {mixture.n_components} is the largest tried; a larger one may be better still.")

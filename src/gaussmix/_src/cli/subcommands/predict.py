@@ -98,8 +98,8 @@ def predict(
         kinds = {each.name: each.type for each in table.schema if each.name in targets}
         known = tuple(name for name, kind in kinds.items() if is_numeric(kind) or pa.types.is_null(kind))
         writing.write(joined(table.parts(n_rows, writing.numbers(features + known)), outputs, names), table)
-    of_table = *table.left_out_notices, *taken_notices(table.name, names)
-    print_notices([*map(str, collected), *filter(None, [distant_sentence(*n_distant)]), *of_table])
+    table_notices = *table.left_out_notices, *taken_notices(table.name, names)
+    print_notices([*map(str, collected), *filter(None, [distant_sentence(*n_distant)]), *table_notices])
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:

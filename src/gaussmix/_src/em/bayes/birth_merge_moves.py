@@ -220,9 +220,9 @@ class BirthMergeMoves:
             if chosen:
                 continue
             allowed = max(core.LOSS_OF_DELETION, core.ROUNDING_OF_BOUND * max(1.0, abs(state.bound)))
-            of_deletions = deletion_gains(before, after.counts, small, left) + allowed
-            order = np.argsort(-of_deletions, kind="stable")
-            wanted = order[of_deletions[order] > 0]
+            gains_of_deletions = deletion_gains(before, after.counts, small, left) + allowed
+            order = np.argsort(-gains_of_deletions, kind="stable")
+            wanted = order[gains_of_deletions[order] > 0]
             for some in _candidate_subsets(wanted.tolist()):
                 retained = np.setdiff1d(np.arange(len(before.counts)), small[some])
                 if retained.size:

@@ -43,27 +43,27 @@ class BirthProposals:
         algebra = prior.family.algebra
         assert algebra is not None, "structures with a conjugate prior have one"
         uniform = self.rng.random((len(components), 3 * (1 + len(self._feature_scale))))
-        of_sample = sample.mean_imputed, sample.weight, self._is_complete, self._feature_scale
-        of, *pairs = native_target().split_components(*of_sample, algebra, labels, components, uniform)
-        if not of.size:
+        sample_arguments = sample.mean_imputed, sample.weight, self._is_complete, self._feature_scale
+        split, *pairs = native_target().split_components(*sample_arguments, algebra, labels, components, uniform)
+        if not split.size:
             return None
-        weights, half_means, half_forms = (values.reshape(len(of), 2, -1) for values in pairs)
-        weights, half_forms = weights[..., 0], half_forms.reshape(len(of), 2, *posterior.covariances.each.shape[1:])
-        masses, n_before = posterior.counts[of, None] * weights, len(posterior.counts)
+        weights, half_means, half_forms = (values.reshape(len(split), 2, -1) for values in pairs)
+        weights, half_forms = weights[..., 0], half_forms.reshape(len(split), 2, *posterior.covariances.each.shape[1:])
+        masses, n_before = posterior.counts[split, None] * weights, len(posterior.counts)
         mass, means = np.append(posterior.counts, masses[:, 1]), np.concatenate((posterior.means, half_means[:, 1]))
-        mass[of], means[of] = masses[:, 0], half_means[:, 0]
+        mass[split], means[split] = masses[:, 0], half_means[:, 0]
         shape = (1,) * (half_forms.ndim - 2)
         if posterior.covariances.is_shared:
             within = np.repeat(posterior.covariances.each, n_before, axis=0)  # n_before copies of the shared covariance
-            within[of] = (weights.reshape(*weights.shape, *shape) * half_forms).sum(axis=1)
+            within[split] = (weights.reshape(*weights.shape, *shape) * half_forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
         else:
             masses = masses.reshape(*masses.shape, *shape)
             half_covariances = (prior.scale + masses * half_forms) / (prior.dof + masses)
             each = np.concatenate((posterior.covariances.each, half_covariances[:, 1]))
-            each[of] = half_covariances[:, 0]
+            each[split] = half_covariances[:, 0]
         covariances = replace(posterior.covariances, each=each, n_components=len(mass))
-        parents = np.append(np.full(n_before, -1), of)
-        parents[of] = of
+        parents = np.append(np.full(n_before, -1), split)
+        parents[split] = split
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents

@@ -82,9 +82,9 @@ class GaussWishartPrior:
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
         scale = np.ascontiguousarray(self.scale).ravel()
-        of_prior = self.mean, self.mean_precision, self.dof, scale, roots, self.log_normaliser
+        prior_values = self.mean, self.mean_precision, self.dof, scale, roots, self.log_normaliser
         has_sticks = isinstance(concentration, StickBreakingWeights)
-        return PackedPrior(has_sticks, concentration.concentration, limit, *of_prior, total_weight, weight_unit)
+        return PackedPrior(has_sticks, concentration.concentration, limit, *prior_values, total_weight, weight_unit)
 
     @property
     def dof_factor(self) -> float:
@@ -132,14 +132,14 @@ class VariationalPosterior:
 
     @cached_property
     def mean_precisions(self) -> Array:
-        """Return the precisions β_k of the means, (n_components,), as numbers of rows."""
+        """Return the precisions β_k of the means, (n_components,), as pseudo-counts of rows."""
         return self.prior.mean_precision + self.counts
 
     @cached_property
     def dof(self) -> Array:
-        """Return the degrees of freedom ν_k of each covariance, (n_components,) or (1,), as numbers of rows."""
-        of_rows = self.counts.sum(keepdims=True) if self.prior.family.is_shared else self.counts
-        return self.prior.dof + of_rows
+        """Return the degrees of freedom ν_k of each covariance, (n_components,) or (1,), as pseudo-counts of rows."""
+        counts = self.counts.sum(keepdims=True) if self.prior.family.is_shared else self.counts
+        return self.prior.dof + counts
 
     @property
     def _log_dets(self) -> Array:
@@ -172,10 +172,10 @@ class VariationalPosterior:
         """Return KL(q ‖ p) of each component's mean and precision, in nats; if Λ is shared, return the sum, (1,)."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
-        of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
-        of_covariance = of_covariance + 0.5 * (prior.conjugate.scale_traces(self.covariances) - d * self.dof)
-        of_means = self.mean_divergences()
-        return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
+        wishart_kl = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
+        wishart_kl = wishart_kl + 0.5 * (prior.conjugate.scale_traces(self.covariances) - d * self.dof)
+        mean_kl = self.mean_divergences()
+        return wishart_kl + (mean_kl.sum(keepdims=True) if prior.family.is_shared else mean_kl)
 
     def mean_divergences(self) -> Array:
         """Return the divergence KL(q ‖ p) of each component's mean for given Λ, (n_components,), in nats."""

@@ -21,9 +21,9 @@ def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
     # With missing values, measurement errors or factors, the certificate needs many passes instead of one.
     if source.is_incomplete or second is Second.PROJECTED:
         return False
-    (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, step_multiply_adds(model)
+    (K, d), is_shared, step_cost = model.means.shape, model.covariances.is_shared, step_multiply_adds(model)
     n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
-    of_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * of_step
-    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # twice, because two models are evaluated
-    return bool(cost <= MAX_COST_FRACTION * n_steps * source.n_rows * of_step)
+    per_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * step_cost
+    cost = 2 * (source.n_rows * per_row + MATRIX_COST * n_all**3 + PASS_COST)  # twice, because two models are evaluated
+    return bool(cost <= MAX_COST_FRACTION * n_steps * source.n_rows * step_cost)

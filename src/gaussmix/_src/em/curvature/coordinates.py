@@ -93,10 +93,10 @@ class Coordinates:
         weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
         fixed_means = set(objective.fixed_mean_components) if isinstance(objective, PosteriorObjective) else set()
         lost = {k for k, why in trace.frozen_components.items() if why is FreezeReason.LOST}
-        of_weights, groups = _weight_jacobian(model, weights, lost)
+        weight_rows, groups = _weight_jacobian(model, weights, lost)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
         moving = np.array([k not in trace.frozen_components and k not in fixed_means for k in range(K)])
-        of_means = np.eye(K * d)[:, np.repeat(moving, d)]
+        mean_rows = np.eye(K * d)[:, np.repeat(moving, d)]
         frozen = {*objective.fixed_covariance_components, *(() if is_shared else trace.frozen_components)}
         free = np.array([float(k not in frozen) for k in range(1 if is_shared else K)])
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
@@ -106,13 +106,13 @@ class Coordinates:
         if isinstance(algebra, FactorAlgebra):
             at_bound = find_noise_at_bound(model, objective)
             factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free, at_bound)
-            return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
+            return cls(model, groups, block_diagonal(weight_rows, mean_rows, blocks), factors, loadings=loadings)
         blocks, factors, axes = jacobians.covariance_jacobian(model, algebra, free, bounds)
-        jacobian = block_diagonal(of_weights, of_means, blocks)
+        jacobian = block_diagonal(weight_rows, mean_rows, blocks)
         if axes is not None:
             # Angles do not depend on the coordinates of weights and means.
-            of_others = np.zeros((*axes.angles.shape[:2], jacobian.shape[1] - blocks.shape[1]))
-            axes = replace(axes, angles=np.concatenate((of_others, axes.angles), axis=2))
+            zeros = np.zeros((*axes.angles.shape[:2], jacobian.shape[1] - blocks.shape[1]))
+            axes = replace(axes, angles=np.concatenate((zeros, axes.angles), axis=2))
         return cls(model, groups, jacobian, factors, axes, variances_at_bounds=bounds)
 
     @property
@@ -175,7 +175,7 @@ class Coordinates:
         """Return the model with the coordinates θ = `point`."""
         model = self.model
         ends = [self.n_weights, self.n_weights + model.means.size]
-        _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
+        _, mean_changes, covariance_changes = np.split((self.jacobian * point).sum(axis=1), ends)
         weights = model.all_weights
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
@@ -191,11 +191,11 @@ class Coordinates:
                 weights[-1] = odds / (1 + odds)
         noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
         colours, means = self.inverse_factors, np.array(model.means)
-        for k, offset in enumerate(of_means.reshape(means.shape)):
+        for k, offset in enumerate(mean_changes.reshape(means.shape)):
             colour = colours[self.covariance_index(k)]
             means[k] += colour * offset if colour.ndim < 2 else (colour * offset).sum(axis=1)
         if self.loadings is None:
-            array = self._covariances_at(point, of_covariances.reshape(self.n_covariances, -1), colours)
+            array = self._covariances_at(point, covariance_changes.reshape(self.n_covariances, -1), colours)
         else:
             array = self._factor_analysers_at(point, self.loadings)
         return Model.from_arrays(weights[: model.n_components], means, array, model.family, noise)

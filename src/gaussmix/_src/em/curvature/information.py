@@ -191,8 +191,8 @@ def _complete_information(
     """Return the complete-data information (p, p), and gradients with respect to θ (p,) and to all values (n_all,)."""
     n_all, p = coords.jacobian.shape
     # `full` and `gradient` are derivatives with respect to all values. `second_order` contains the terms in θ that
-    # `Coordinates.jacobian` does not describe. `of_ridge` is the gradient of the ridge on noise variances.
-    full, gradient, second_order, of_ridge = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
+    # `Coordinates.jacobian` does not describe. `ridge_slope` is the gradient of the ridge on noise variances.
+    full, gradient, second_order, ridge_slope = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
     gradient[: coords.n_weights] = total_score(coords, score_sums, total_weight)[: coords.n_weights]
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
         means, covariances = _jacobian_rows(coords, k)
@@ -210,11 +210,11 @@ def _complete_information(
             second_order += _sandwich(_hessian_rotation(scatter.second_sum, coords.axes.variances[index]), turned)
         if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
-            of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
-            second_order[last, last] += _hessian_loadings(coords, coords.loadings, index, scatter, of_noise)
-            of_ridge[last] += _noise_ridge_gradient(coords.loadings, index, of_noise)
+            scaled_ratios = scatter.dof * _ridge_noise_ratios(coords, objective, k)
+            second_order[last, last] += _hessian_loadings(coords, coords.loadings, index, scatter, scaled_ratios)
+            ridge_slope[last] += _noise_ridge_gradient(coords.loadings, index, scaled_ratios)
     matrix = _sandwich(full, coords.jacobian) + second_order
-    slope = gradient @ coords.jacobian + of_ridge
+    slope = gradient @ coords.jacobian + ridge_slope
     _add_weight_terms(coords, objective, gradient, matrix, slope)
     return matrix, slope, gradient
 
@@ -225,11 +225,11 @@ def _add_weight_terms(coords: Coordinates, objective: Objective, gradient: Array
     concentrations, weights = np.broadcast_to(concentration, coords.model.n_components), coords.model.all_weights
     for group in coords.weight_groups:
         mine, columns = group.members, group.jacobian_columns
-        of_prior = concentrations[mine] if group.has_weight_prior else np.zeros(len(mine))
+        prior_counts = concentrations[mine] if group.has_weight_prior else np.zeros(len(mine))
         derivatives, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
-        count = float(gradient[mine].sum() + of_prior.sum())
+        count = float(gradient[mine].sum() + prior_counts.sum())
         matrix[columns, columns] += count * derivatives.T @ (derivatives * own_weight[:, None])
-        slope[columns] += of_prior @ derivatives
+        slope[columns] += prior_counts @ derivatives
 
 
 def _penalty_scores(
@@ -246,14 +246,14 @@ def _penalty_scores(
     for k in range(coords.model.n_components):
         if coords.loadings is not None:
             ratios = _ridge_noise_ratios(coords, objective, k)
-            of_noise = _noise_ridge_gradient(coords.loadings, coords.covariance_index(k), ratios)
-            added[k, coords.n_parameters - len(of_noise) :] = of_noise
+            slope = _noise_ridge_gradient(coords.loadings, coords.covariance_index(k), ratios)
+            added[k, coords.n_parameters - len(slope) :] = slope
             continue
         pulls = 0.5 * basis @ _gram(coords.whiten(k, ridge)).ravel()
         added[k] = pulls @ coords.jacobian[_jacobian_rows(coords, k)[1]]
-    of_rows = total_score(coords, score_sums, total_weight) @ coords.jacobian
-    of_prior = gradient - of_rows - score_sums[:, 0] @ added[: len(score_sums)]
-    added[: coords.n_weights] += of_prior / total_weight
+    row_gradient = total_score(coords, score_sums, total_weight) @ coords.jacobian
+    prior_gradient = gradient - row_gradient - score_sums[:, 0] @ added[: len(score_sums)]
+    added[: coords.n_weights] += prior_gradient / total_weight
     return added
 
 
@@ -278,8 +278,8 @@ class _ComponentScatter:
 
     def covariance_gradient(self, basis: Array) -> Array:
         """Return the gradient of this component's terms with respect to the coordinates of B, (n_b,)."""
-        of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
-        return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
+        traces: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
+        return 0.5 * (traces - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
@@ -391,10 +391,10 @@ def _hessian_loadings(
     gap = scatter.second_sum - scatter.dof * np.eye(d)
     derivatives = exponent_derivatives(factor, each, loadings, noise)
     whitened_change = np.einsum("ij,jqb->biq", factor, loadings)
-    of_loadings = (gap @ whitened_change).reshape(n_b, -1) @ whitened_change.reshape(n_b, -1).T
+    loading_terms = (gap @ whitened_change).reshape(n_b, -1) @ whitened_change.reshape(n_b, -1).T
     squared = (gap @ derivatives).reshape(n_b, -1) @ derivatives.reshape(n_b, -1).T
     curves = (gap @ factor * factor).sum(axis=0) * each[:, -1]
-    result = of_loadings - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
+    result = loading_terms - 0.5 * squared + noise.T @ (0.5 * curves[:, None] * noise)
     return np.asarray(noise.T @ (0.5 * noise_ratios[:, None] * noise) - _symmetrise(result))
 
 

@@ -72,20 +72,20 @@ def covariance_jacobian(
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
     is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
-    of_diagonals = _diagonal_jacobian(n, d, structure.volume, structure.shape, second)
+    diagonal_blocks = _diagonal_jacobian(n, d, structure.volume, structure.shape, second)
     if bounds is not None:
-        of_diagonals = _bounded_diagonal_jacobian(bounds[0] | bounds[1])
+        diagonal_blocks = _bounded_diagonal_jacobian(bounds[0] | bounds[1])
         is_turned, orientation = True, Across.OWN
-    factors, axes, blocks = _whitening_factors(model), None, of_diagonals
+    factors, axes, blocks = _whitening_factors(model), None, diagonal_blocks
     if second is Second.FULL and is_turned and d > 1:
         factors, variances = _axis_whitening_factors(model, has_common_axes=orientation is Across.EQUAL)
         level = variances if bounds is None else _equalise_bounded_variances(variances, bounds)
-        of_pairs, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
-        blocks = block_diagonal(of_diagonals, of_pairs)
-        unturned = np.zeros((n, turns.shape[1], of_diagonals.shape[2]))
+        pair_blocks, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
+        blocks = block_diagonal(diagonal_blocks, pair_blocks)
+        unturned = np.zeros((n, turns.shape[1], diagonal_blocks.shape[2]))
         axes = AxisJacobian(is_free[:, None, None] * np.concatenate((unturned, turns), 2), variances)
     elif second is Second.FULL:
-        blocks = block_diagonal(of_diagonals, _expand_columns(n, np.eye(d * (d - 1) // 2), structure.orientation))
+        blocks = block_diagonal(diagonal_blocks, _expand_columns(n, np.eye(d * (d - 1) // 2), structure.orientation))
     blocks = is_free[:, None, None] * blocks
     retained = (blocks != 0).any(axis=(0, 1))
     jacobian = blocks[:, :, retained].reshape(blocks.shape[0] * blocks.shape[1], int(retained.sum()))
@@ -99,10 +99,10 @@ def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shap
     if volume is shape:
         return _expand_columns(n_covariances, np.eye(n_features), volume)
     equal = np.full(n_features, 1 / math.sqrt(n_features))
-    of_volume = _expand_columns(n_covariances, equal[:, None], volume)
+    volume_columns = _expand_columns(n_covariances, equal[:, None], volume)
     if shape is Across.NOTHING or n_features == 1:
-        return of_volume
-    return np.concatenate((of_volume, _expand_columns(n_covariances, orthogonal_complement(equal), shape)), axis=2)
+        return volume_columns
+    return np.concatenate((volume_columns, _expand_columns(n_covariances, orthogonal_complement(equal), shape)), axis=2)
 
 
 def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
@@ -155,7 +155,7 @@ def loading_jacobian(
     directions, spread, turned = np.linalg.svd(distinct_loadings / deviations[..., None])
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
-    each = np.array([_loading_directions(*of_one) for of_one in zip(deviations, directions, turned, strict=True)])
+    each = np.array([_loading_directions(*parts) for parts in zip(deviations, directions, turned, strict=True)])
     loadings = each if structure.loadings is Across.EQUAL else _separate_columns(each)
     loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
@@ -169,8 +169,8 @@ def loading_jacobian(
     factors, _, failed = factorise(covariances.to_simple_form().each)
     if failed.any():
         raise NotSmooth("a covariance is singular")
-    of_each = zip(factors, covariances.each, loadings, noise, strict=True)
-    blocks = np.array([_basis_coordinates(exponent_derivatives(*of_one)) for of_one in of_each])
+    covariance_parts = zip(factors, covariances.each, loadings, noise, strict=True)
+    blocks = np.array([_basis_coordinates(exponent_derivatives(*parts)) for parts in covariance_parts])
     size = np.sqrt((blocks**2).sum(axis=1).max(axis=0))
     retained = size > 0
     loadings, noise, blocks = (result[..., retained] / size[retained] for result in (loadings, noise, blocks))

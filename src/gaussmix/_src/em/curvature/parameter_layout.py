@@ -155,9 +155,9 @@ class ParameterLayout:
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
         result[:n_weights] = values[:n_weights, None] * coords.jacobian[:n_weights]
-        first, of_means = n_weights, coords.jacobian[n_weights : n_weights + K * d].reshape(K, d, coords.n_parameters)
+        first, mean_rows = n_weights, coords.jacobian[n_weights : n_weights + K * d].reshape(K, d, coords.n_parameters)
         colours = coords.inverse_factors
-        for k, changes in enumerate(of_means):
+        for k, changes in enumerate(mean_rows):
             used = np.flatnonzero(changes.any(axis=0))
             colour, change = colours[min(k, len(colours) - 1)], changes[:, used]
             changed = colour[:, None] * change if colour.ndim == 1 else np.einsum("ij,jp->ip", colour, change)
@@ -185,8 +185,8 @@ class ParameterLayout:
         if self.covariance_form is Second.DIAGONAL:
             return np.asarray(math.sqrt(2) * inverse_factor[:, None] ** 2 * changes)
         half_step = np.einsum("bij,kj->bik", coords.symmetric_basis, inverse_factor)
-        of_basis = np.einsum("ij,bjk->bik", inverse_factor, half_step)[:, *self._lower_triangle]
-        return np.asarray(np.einsum("bn,bp->np", of_basis, changes))
+        basis_parts = np.einsum("ij,bjk->bik", inverse_factor, half_step)[:, *self._lower_triangle]
+        return np.asarray(np.einsum("bn,bp->np", basis_parts, changes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,9 +62,9 @@ class ScoreProducts:
             return products
         result: Array = np.insert(np.insert(products, K, 0.0, axis=0), K, 0.0, axis=1)
         sums = total_score(coords, component_products[:, 0], total_weight)
-        of_noise = sums - result[:K].sum(axis=0)
-        of_noise[K] = sums[K] - of_noise[:K].sum()
-        result[K], result[:, K] = of_noise, of_noise
+        noise_products = sums - result[:K].sum(axis=0)
+        noise_products[K] = sums[K] - noise_products[:K].sum()
+        result[K], result[:, K] = noise_products, noise_products
         return result
 
 
@@ -97,10 +97,10 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
 def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> Array:
     """Assemble Σ s S_i, (n_all,), from the score sums of the components, (n_components, n_own)."""
     K, d = coords.model.means.shape
-    mass, of_means, rest = score_sums[:, 0], score_sums[:, 1 : 1 + d], score_sums[:, 1 + d :]
-    of_noise = [total_weight - mass.sum()] * (coords.n_weights - K)
+    mass, mean_sums, rest = score_sums[:, 0], score_sums[:, 1 : 1 + d], score_sums[:, 1 + d :]
+    noise_sum = [total_weight - mass.sum()] * (coords.n_weights - K)
     rest = rest if coords.n_covariances > 1 else rest.sum(axis=0)
-    return np.concatenate((mass, of_noise, of_means.ravel(), rest.ravel()))
+    return np.concatenate((mass, noise_sum, mean_sums.ravel(), rest.ravel()))
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
@@ -148,10 +148,10 @@ class NumericalScores:
 
     def _sums(self, block: Block) -> Sums:
         responsibilities = self.engine.responsibilities(block, self.parameters).T
-        of_noise = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
+        noise_responsibilities = [1 - responsibilities.sum(axis=0)] if self.has_noise else []
         log_density, step = self.engine.log_density, 2 * DIFFERENCE_STEP
         scores = [(log_density(block, up) - log_density(block, down)) / step for up, down in self.step_parameters]
-        values, weight = np.array([*responsibilities, *of_noise, *scores]), block.weight
+        values, weight = np.array([*responsibilities, *noise_responsibilities, *scores]), block.weight
         return Sums(weighted_gram(self.engine, values, each) for each in [weight, weight**2][: 1 + self.has_squares])
 
 

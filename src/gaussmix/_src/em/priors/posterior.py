@@ -234,8 +234,8 @@ class PosteriorObjective(Objective):
         return np.maximum(self.ridge, np.where(scale > 0, np.finfo(np.float64).tiny, 0.0))
 
     def log_prior(self, model: Model) -> float:
-        of_weights = self.weight_update.log_prior(model.without_noise.weights)
-        return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
+        log_weight_prior = self.weight_update.log_prior(model.without_noise.weights)
+        return log_weight_prior if self.prior is None else log_weight_prior + self.prior.log_density(model)
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
         """Return ridge and prior for the C++ core; None if the core does not support the prior or fixed parameters."""

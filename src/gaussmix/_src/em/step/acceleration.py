@@ -283,13 +283,13 @@ def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
     n_components, n_features = model.means.shape
     weights, roots = model.all_weights, np.sqrt(model.weights)
     ends = [len(weights), len(weights) + n_components * n_features]
-    of_weights, of_means, rest = np.split(coordinate_changes, ends, axis=1)
-    offsets = of_means.reshape(-1, n_components, n_features)
+    weight_changes, mean_changes, rest = np.split(coordinate_changes, ends, axis=1)
+    offsets = mean_changes.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
     covariances = model.covariances
-    of_covariances = covariances.lengths(rest.reshape(len(coordinate_changes), len(covariances.each), -1))
+    covariance_changes = covariances.lengths(rest.reshape(len(coordinate_changes), len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
-    parts = of_weights * np.sqrt(weights), whitened * roots[:, None], of_covariances * importance[:, None]
+    parts = weight_changes * np.sqrt(weights), whitened * roots[:, None], covariance_changes * importance[:, None]
     return np.concatenate([part.reshape(len(coordinate_changes), -1) for part in parts], axis=1)
 
 

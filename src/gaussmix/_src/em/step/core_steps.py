@@ -91,5 +91,5 @@ def model_from_history(history: RunHistory, family: Family, noise: NoiseComponen
 def step_multiply_adds(model: Model) -> float:
     """Return the approximate number of multiply-adds per row of an EM step, according to time measurements."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
-    of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
-    return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))
+    matrix_cost = (0.3 if is_shared else 0.75) * d * (d + 1)
+    return float(K * (20 + (matrix_cost if model.covariances.second is Second.FULL else 2 * d)))

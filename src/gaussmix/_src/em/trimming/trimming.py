@@ -361,9 +361,9 @@ class RowTrimming:
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
         rows = replace(sample, rows=sample.rows / widths)
-        of_sample = ArraySource(rows.rows, rows.weight)
-        of_sample.may_miss = bool(np.isnan(rows.rows).any())
-        source, objective = TrimmedSource(of_sample, self.fraction), Objective(ridge / widths**2)
+        sample_source = ArraySource(rows.rows, rows.weight)
+        sample_source.may_miss = bool(np.isnan(rows.rows).any())
+        source, objective = TrimmedSource(sample_source, self.fraction), Objective(ridge / widths**2)
         n_features = len(widths)
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]

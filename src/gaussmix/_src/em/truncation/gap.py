@@ -66,8 +66,8 @@ class GapTask:
         drawn = np.setdiff1d(drawn, distant, assume_unique=True)
         weight = np.maximum(block.weight[drawn] / self.drawn_weight, 1.0)
         gaps, distant_gaps = (self._gaps(block.take(some, 0), candidates, some) for some in (drawn, distant))
-        of_distant = float(block.weight[distant].sum()), float(block.weight[distant] @ distant_gaps)
-        return Sums([*of_distant, float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
+        distant_sums = float(block.weight[distant].sum()), float(block.weight[distant] @ distant_gaps)
+        return Sums([*distant_sums, float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
     def _find_distant(self, block: Block, candidates: NDArray[np.int32]) -> Indices:
         """Return the rows with the largest distances from their best candidates, relative to conditional deviations."""
@@ -131,8 +131,8 @@ def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> Posteri
     drawn_weight = max(1.0, source.n_rows / N_SAMPLED_ROWS) * total_weight / source.n_rows
     distant_fraction = min(1.0, N_DISTANT_ROWS / source.n_rows)
     sums = source.map_merge(GapTask(engine, parameters, drawn_weight, distant_fraction))
-    distant_weight, of_distant, count, first, second = sums
+    distant_weight, distant_gap, count, first, second = sums
     mean = first / count if count else 0.0
     variance, rest = max(second / count - mean**2, 0.0) if count else 0.0, 1 - distant_weight / total_weight
-    gap, error = of_distant / total_weight + rest * mean, rest * (variance / max(count, 1.0)) ** 0.5
+    gap, error = distant_gap / total_weight + rest * mean, rest * (variance / max(count, 1.0)) ** 0.5
     return PosteriorGap(min(engine.n_candidates, len(parameters.means)), engine.n_drawn, gap, error)

@@ -163,14 +163,14 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
     log_odds = np.empty((len(rows), len(means)))
     gaps, size = _normalise_scale(means[reference] - means)
-    whitened, of_reference = whitening.whiten_each(gaps), whitening.take([reference]).whiten_each(offsets)
+    whitened, whitened_reference = whitening.whiten_each(gaps), whitening.take([reference]).whiten_each(offsets)
     n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
     for first in range(0, len(rows), n_at_once):  # each iteration handles pairs of a row i and a component k
         i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
         i += first
         difference = whitening.whiten_change(k, reference, offsets[i])
         difference += np.ldexp(whitened[k], (size[k] - exponent[i])[:, None])
-        total = whitening.take(k).whiten_each(rows[i] - np.ldexp(means[k], -exponent[i, None])) + of_reference[i]
+        total = whitening.take(k).whiten_each(rows[i] - np.ldexp(means[k], -exponent[i, None])) + whitened_reference[i]
         (difference, low), (total, high) = _normalise_scale(difference), _normalise_scale(total)
         with np.errstate(over="ignore"):
             gap = np.ldexp((difference * total).sum(axis=1), low + high + 2 * exponent[i] - 1)

@@ -93,8 +93,8 @@ class DeviceEngine(CompleteEngine):
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool
     ) -> bool:
-        of_mixture = n_components, structure, prior, has_noise
-        return not _is_on_device(block) and super().supports_core_steps(block, *of_mixture)
+        mixture_arguments = n_components, structure, prior, has_noise
+        return not _is_on_device(block) and super().supports_core_steps(block, *mixture_arguments)
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second

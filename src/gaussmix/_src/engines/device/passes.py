@@ -168,8 +168,8 @@ class Pass:
         mass, first = np.zeros(self._K), np.zeros(anchor.shape)
         second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
         if len(by_products):
-            of_features = spec.second if kernels is None else kernels.second
-            masses, sums_of_rows, squares = self._measured.standardisation.moments(sums.pop(0), of_features)
+            feature_second = spec.second if kernels is None else kernels.second
+            masses, sums_of_rows, squares = self._measured.standardisation.moments(sums.pop(0), feature_second)
             centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
             squares = None if second is None else squares
             some = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[by_products])

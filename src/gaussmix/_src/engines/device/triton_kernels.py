@@ -214,8 +214,8 @@ class TritonKernels:
         log_density, sums = z.new_empty(n_padded_rows), z.new_empty((n_sums, n_values, n_columns))
         row_weight = rows if weight is None else weight.resolve_neg().contiguous()
         with torch.cuda.device_of(rows):
-            of_rows = rows, *rows.stride(), self._centre, self._inverse
-            _standardise[n_blocks,](*of_rows, z, z.stride(0), n_rows, d, _padded_size(d), BLOCK_ROWS, num_warps=2)
+            row_arguments = rows, *rows.stride(), self._centre, self._inverse
+            _standardise[n_blocks,](*row_arguments, z, z.stride(0), n_rows, d, _padded_size(d), BLOCK_ROWS, num_warps=2)
             pointers: tuple[Any, ...] = z, self._offsets, theta, row_weight, log_density, resp
             sizes = BLOCK_ROWS, ASSIGNMENT_TILE, n_columns
             _assign_rows[n_blocks,](*pointers, n_rows, n_values, weight is not None, *sizes, num_warps=1)

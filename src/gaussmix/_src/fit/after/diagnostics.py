@@ -137,9 +137,9 @@ class SingularColumns:
         dependent, distant_rows = _find_dependent_columns(source.collect(Spread).covariance), list[int]()
         if dependent:
             rows, covariance = split_distant_rows(source)
-            of_others = _find_dependent_columns(covariance)
-            if of_others.keys() < dependent.keys():
-                dependent, distant_rows = of_others, rows
+            other_columns = _find_dependent_columns(covariance)
+            if other_columns.keys() < dependent.keys():
+                dependent, distant_rows = other_columns, rows
         return cls(constant, dependent, two_valued, distant_rows)
 
     def describe(self, names: Names) -> str:
@@ -262,8 +262,8 @@ def diagnose_ridge(
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
-    of_features = model.covariances.ridge_fractions(floor)
-    is_sound = (of_features <= MIN_RIDGE_FRACTION).all()
+    by_feature = model.covariances.ridge_fractions(floor)
+    is_sound = (by_feature <= MIN_RIDGE_FRACTION).all()
     if is_sound or objective.variance_floor is not objective.ridge:
         return []
     counts = np.full(model.n_components, np.inf)
@@ -273,7 +273,7 @@ def diagnose_ridge(
         counts = ridge.count_distinct_rows(problem, model)
     if model.covariances.is_shared:
         counts = np.full(model.n_components, counts.sum())
-    largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
+    largest, fractions, directions = by_feature.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
     # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
     # features. Therefore, directions are computed only for components whose sum of these fractions is large.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))

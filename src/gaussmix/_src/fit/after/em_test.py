@@ -71,11 +71,11 @@ def penalised_likelihood(weight: float) -> Objective:
 def _height_and_step(source: Source, engine: Engine[Any], objective: Objective, model: Model) -> tuple[float, Model]:
     """Return the penalised log-likelihood of a model, and the model after an EM step that changes the weights, too."""
     moments, following, _ = em_step(source, engine, model, objective, {})
-    of_weights = math.log(1 - abs(1 - 2 * model.weights[1]))
+    weight_penalty = math.log(1 - abs(1 - 2 * model.weights[1]))
     n, mass = source.n_rows, float(moments.mass[1])
     weight = min((mass + 1) / (n + 1), 0.5) if mass < n / 2 else max(mass / (n + 1), 0.5)
     following = replace(following, weights=np.array([1 - weight, weight]))
-    return moments.log_likelihood + objective.log_prior(model) + of_weights, following
+    return moments.log_likelihood + objective.log_prior(model) + weight_penalty, following
 
 
 def initial_models(x: Array, weight: float) -> Iterator[Model]:

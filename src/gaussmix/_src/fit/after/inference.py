@@ -146,8 +146,8 @@ class LocalMaximum:
         lost = {k for k, why in self.frozen_components.items() if why is FreezeReason.LOST}
         weights = self.model.without_noise.weights
         lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        of_kind, frozen = {ParameterKind.WEIGHT: lost}, self.frozen_components
-        return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
+        by_kind, frozen = {ParameterKind.WEIGHT: lost}, self.frozen_components
+        return np.array([term.component in by_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """Compute the covariance (q, q) of parameters from their derivatives (q, p) with respect to the coordinates.

@@ -46,8 +46,8 @@ def compute_stability(
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
-    of_steps = tuple((indices[low], indices[high]) for low, high in steps)
-    own, *tables = source.sum_of(_ContingencyTables(engine, tuple(map(tuple, repeats.values())), of_steps))
+    step_indices = tuple((indices[low], indices[high]) for low, high in steps)
+    own, *tables = source.sum_of(_ContingencyTables(engine, tuple(map(tuple, repeats.values())), step_indices))
     agree = {low: [fowlkes_mallows(table, own) for table in each] for (low, _), each in zip(steps, tables, strict=True)}
     mean, deviation = np.full((2, len(candidates)), np.nan)
     for index, each in enumerate(candidates):

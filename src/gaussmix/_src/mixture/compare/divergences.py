@@ -62,9 +62,9 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
         return expectation(excess, [one, other], n_draws, seed, engine)
 
-    of_p, of_q = half(p, q), half(q, p)
-    value = 0.5 * (of_p.value + of_q.value)
-    return Estimate(min(max(value, 0.0), _LOG_2), 0.5 * (of_p.error + of_q.error))
+    p_divergence, q_divergence = half(p, q), half(q, p)
+    value = 0.5 * (p_divergence.value + q_divergence.value)
+    return Estimate(min(max(value, 0.0), _LOG_2), 0.5 * (p_divergence.error + q_divergence.error))
 
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
@@ -118,11 +118,11 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
     bound = np.inf
     for _ in range(min(_MAX_STEPS, _MAX_EXPONENTIALS // divergences.size + 1)):
         joint = log_psi - divergences
-        of_rows = log_sum(joint, axis=1)
-        before, bound = bound, float(p.weights @ (p.log_weights - of_rows))
+        log_row_sums = log_sum(joint, axis=1)
+        before, bound = bound, float(p.weights @ (p.log_weights - log_row_sums))
         if not bound < before * (1 - _MIN_RELATIVE_FALL):
             break
-        log_phi = joint + (p.log_weights - of_rows)[:, None]
+        log_phi = joint + (p.log_weights - log_row_sums)[:, None]
         log_psi = log_phi + (q.log_weights - log_sum(log_phi, axis=0))
     return max(min(before, bound), 0.0)
 

@@ -124,8 +124,8 @@ def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
     for j in range(len(those.weights)):
         with np.errstate(over="ignore", invalid="ignore"):  # after an overflow, `within_range` raises an error
             offsets = those.whitening.whiten(j, these.means - those.means[j])
-            of_shapes = _shape_divergences(these.roots, those.whitening.factor(j))
-            divergences[:, j] = of_shapes + 0.5 * (offsets**2).sum(axis=1)
+            shape_divergences = _shape_divergences(these.roots, those.whitening.factor(j))
+            divergences[:, j] = shape_divergences + 0.5 * (offsets**2).sum(axis=1)
     return np.minimum(divergences, MAX_DISTANCE)
 
 

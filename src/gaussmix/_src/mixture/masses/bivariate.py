@@ -59,8 +59,8 @@ def _small_sums(
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
     is_first = np.arange(len(bounds))[:, None] == bounds.argmax(axis=0)
-    for of_pass in (is_first, ~is_first):
-        counts = of_pass & np.isnan(known) & (bounds > -np.inf)
+    for is_in_pass in (is_first, ~is_first):
+        counts = is_in_pass & np.isnan(known) & (bounds > -np.inf)
         k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _MAX_LOG_GAP))
         if len(k):
             integrand = _Integrand(lower[k, row], upper[k, row], correlations[k, None], rests[k, None])

@@ -153,10 +153,10 @@ def _log_masses_of_nets(nets: Array, lower: Array, upper: Array, correlation: Ar
     for part in pieces((len(lower), lower.shape[1] * log_proportions.shape[1])):
         arguments = *_in_order(lower[part], upper[part], correlation), log_proportions
         log_products, gap = _log_products(*arguments, first + n_points)
-        of_points = log_products[:, first:].reshape(-1, *nets.shape[:2])
-        result[:-1, part] = log_sum(of_points).T
+        point_products = log_products[:, first:].reshape(-1, *nets.shape[:2])
+        result[:-1, part] = log_sum(point_products).T
         with np.errstate(divide="ignore"):
-            result[-1, part] = of_points.max(axis=(1, 2)) + np.log(gap)
+            result[-1, part] = point_products.max(axis=(1, 2)) + np.log(gap)
     return result - np.log(n_points)
 
 

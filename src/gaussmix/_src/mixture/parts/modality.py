@@ -140,8 +140,8 @@ def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
     """Return the Hessian Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of log p(x) for each row, where g = ∇ log p."""
     precisions = model.covariances.inverse().dense()
     result = np.empty((block.n_rows, *precisions[0].shape))
-    of_row = {"product": precisions.size, "array": precisions[0].size}
-    for part, values, responsibilities in row_pieces(model.parameters, block, engine, **of_row):
+    sizes = {"product": precisions.size, "array": precisions[0].size}
+    for part, values, responsibilities in row_pieces(model.parameters, block, engine, **sizes):
         spread = mean_and_spread(responsibilities, partial(_relative_pull, model, rows=values))[1]
         result[part] = spread - np.tensordot(responsibilities, precisions, axes=1)
     return check_range(result, _OVERFLOW)

@@ -55,7 +55,7 @@ class NoiseComponent:
 
     def log_mass(self, lower: Array, upper: Array) -> Array:
         """Return the log probability (n,), in nats, of boxes with limits (n, n_features); `bounds` must be known."""
-        assert self.bounds is not None, "a volume has no place"
+        assert self.bounds is not None, "without bounds, the position is unknown"
         low, high = self.bounds
         inside = np.maximum(np.minimum(upper, high) - np.maximum(lower, low), 0.0) / (high - low)
         with np.errstate(divide="ignore"):
@@ -64,7 +64,7 @@ class NoiseComponent:
 
     def marginal(self, indices: Indices) -> NoiseComponent:
         """Return the noise component of the features at `indices`; `bounds` must be known."""
-        assert self.bounds is not None, "a volume has no marginal"
+        assert self.bounds is not None, "without bounds, marginals are unknown"
         return NoiseComponent.from_bounds(self.weight, self.bounds[:, indices])
 
     def arrays(self) -> dict[str, Array]:

@@ -220,7 +220,7 @@ def _complete_sums(sums: BlockMoments) -> BlockMoments:
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """
     observed = sums.observed
-    assert observed is not None, "made by `_sum_observed_cells`"
+    assert observed is not None, "`_sum_observed_cells` makes these moments"
     is_observed, divisor = observed > 0, np.where(observed > 0, observed, 1.0)
     total = np.maximum(observed.sum(axis=0), np.finfo(np.float64).tiny)
     centre = (observed * sums.anchor + sums.first).sum(axis=0) / total  # mean of each feature over all components

@@ -210,7 +210,7 @@ class TruncatedEngine(CompleteEngine):
         if self.n_candidates >= K:  # all components, because a search could miss some
             return np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
         is_continued = self.continues_below > K or context.n_passes > 0
-        assert context.component_map is not None, "begin_pass made it"
+        assert context.component_map is not None, "`begin_pass` makes the component map"
         if is_continued and context.n_rows * K <= MAX_COMPARED_PAIRS:
             return self._compare_with_all(block, parameters)
         neighbours = np.ascontiguousarray(context.component_map.neighbours[:, :N_NEAR])

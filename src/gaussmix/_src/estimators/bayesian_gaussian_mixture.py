@@ -202,7 +202,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         row_summary = RowSummary.from_source(problem.data.raw_source, X, None, began)
         fitted = make_fitted(best, plan, row_summary, self._names)
         objective = problem.objective
-        assert isinstance(objective, VariationalObjective), "made by `check_prior`"
+        assert isinstance(objective, VariationalObjective), "`check_prior` makes this objective"
         model = self._keep_posterior(objective.variational_posterior(best.final_state.model), self.n_components)
         self._finish(replace(fitted, model=model), options, best, X)
 

@@ -280,8 +280,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
     ) -> tuple[FitResult, BestRun]:
         """Return the fit of the best candidate (`index`) and its best run, and issue warnings about this run."""
         best, not_started, plan = results[index], not_started_sentence(results), selection.plan
-        assert best.final_state is not None, "what failed is never chosen"
-        assert best.criterion_inputs is not None, "what has a run has a likelihood"
+        assert best.final_state is not None, "failed candidates are never chosen"
+        assert best.criterion_inputs is not None, "a fitted candidate has a likelihood"
         reached = best.criterion_inputs.log_likelihood / best.criterion_inputs.row_weight
         row_summary = RowSummary.from_source(selection.problem.data.raw_source, X, reached, began)
         best_run = BestRun(best.final_state, best.run_traces, selection.candidate_problem(best.candidate))
@@ -298,7 +298,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Constant columns are found in the fit of the best candidate (`index`).
         """
         problem, best, sentences = selection.problem, results[index].final_state, list[str | None]()
-        assert best is not None, "what failed is never chosen"
+        assert best is not None, "failed candidates are never chosen"
         constant = find_ridge_columns(best.model, problem.objective.ridge, problem.data.raw_source)
         for result in results:
             weak = list[Diagnosis]()

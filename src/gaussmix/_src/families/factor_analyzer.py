@@ -105,7 +105,7 @@ class FactorAnalyzer(Family):
         """Request variances at the first step, and later also moments projected by β_k, for the expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
-        assert isinstance(current, LowRank), "a factor analyser has no others"
+        assert isinstance(current, LowRank), "factor analysers have low-rank covariances"
         return MomentSpec(Second.PROJECTED, is_pooled=self.is_shared, projection=current.posterior[0])
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
@@ -114,7 +114,7 @@ class FactorAnalyzer(Family):
         if current is None:
             loadings, noise = self._first(degrees, second / degrees[:, None])
             return LowRank.from_loadings(loadings, noise, scatter.n_components, self.is_shared)
-        assert isinstance(current, LowRank), "a factor analyser has no others"
+        assert isinstance(current, LowRank), "factor analysers have low-rank covariances"
         has_shared_loadings = bool(self.shared_loadings) and not self.is_shared
         each = native_target().update_factors(has_shared_loadings, degrees, second, current.each, *current.posterior)
         each[..., -1] = self._tied(degrees, each[..., -1])

@@ -131,7 +131,7 @@ class CommonAxes(Family):
         If EM begins with the axes that fit the initial partition best, EM may never find better axes for the rows. To
         weaken this fit, variances along pooled axes are halved, and variances along a component's axes are quadrupled.
         """
-        assert self.algebra is not None, "each structure below has one"
+        assert self.algebra is not None, "the structures in this file have an algebra"
         scatter_arguments = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
         result = native_target().other_covariances(self.algebra, *scatter_arguments)
         return [self.covariances(each.reshape(scatter.second.shape), *scatter.shape) for each in result]

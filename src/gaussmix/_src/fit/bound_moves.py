@@ -38,7 +38,7 @@ class VariationalMoves:
     """
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan, *, compares_starts: bool = True) -> None:
-        assert isinstance(problem.objective, VariationalObjective), "made by `check_prior`"
+        assert isinstance(problem.objective, VariationalObjective), "`check_prior` makes this objective"
         sample = problem.data.sample.without_negligible_rows
         fit_arguments = problem.source, problem.engine, problem.objective, sample, max_components, plan.rng
         self._problem, self._plan, self._compares_starts = problem, plan, compares_starts

@@ -288,7 +288,7 @@ class Selection:
     def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
         """Refit a candidate from the model of a smaller candidate; return `result` if the new fit is not better."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
-        assert smaller_result.final_state is not None, "what has a likelihood has a run"
+        assert smaller_result.final_state is not None, "a candidate with a likelihood has been fitted"
         start = ModelStart(split_heaviest(smaller_result.final_state.model, problem.n_components))
         plan = self._candidate_plan(result.candidate, should_stop, "from fewer ", starts=[start])
         again = self._run_plan(problem, plan, result.candidate, began)

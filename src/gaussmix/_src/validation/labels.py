@@ -84,7 +84,7 @@ def without_labels(estimator: Any, X: Any, labels: Any) -> tuple[Any, Any]:
         return X, column
     groups = _check_groups(getattr(estimator, "label_components", None))
     known = _from_labels(column.values, groups, f"column {labels!r} of X contains")
-    assert known.label_indices is not None, "they are labels"
+    assert known.label_indices is not None, "`known` contains labels"
     is_known = bool((known.label_indices != UNKNOWN_LABEL).any())
     return labelled(X, *column, known.label_indices), UserLabels(known.allowed_components if is_known else [])
 

@@ -106,7 +106,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     yield with_ridge(0.0), None
     if ridge:
         yield with_ridge(ridge), None
-    assert moments.automatic_ridge is not None, "moments of data have one"
+    assert moments.automatic_ridge is not None, "moments of data have an automatic ridge"
     automatic = np.maximum(moments.automatic_ridge(), RIDGE_FRACTION * variances)
     yield with_ridge(automatic), automatic
 

@@ -254,7 +254,7 @@ class BirthMergeMoves:
         the model is unchanged, if the core finds no finite bound.
         """
         target, family = native_target(), self.objective.gauss_wishart.family
-        assert family.algebra is not None, "structures with a conjugate prior have one"
+        assert family.algebra is not None, "structures with a conjugate prior have an algebra"
         ridge, packed_prior = self.objective.pack_for_core(model.n_components)
         covariances = np.ascontiguousarray(model.covariances.array).ravel()
         how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left

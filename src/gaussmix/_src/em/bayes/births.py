@@ -41,7 +41,7 @@ class BirthProposals:
         """
         prior, sample = posterior.prior, self.sample
         algebra = prior.family.algebra
-        assert algebra is not None, "structures with a conjugate prior have one"
+        assert algebra is not None, "structures with a conjugate prior have an algebra"
         uniform = self.rng.random((len(components), 3 * (1 + len(self._feature_scale))))
         sample_arguments = sample.mean_imputed, sample.weight, self._is_complete, self._feature_scale
         split, *pairs = native_target().split_components(*sample_arguments, algebra, labels, components, uniform)

@@ -50,7 +50,7 @@ def find_merges(posterior: VariationalPosterior) -> CandidateMerges:
     (cpp/em/variational_merges.hpp).
     """
     algebra, covariances = posterior.prior.family.algebra, posterior.covariances.each
-    assert algebra is not None, "structures with a conjugate prior have one"
+    assert algebra is not None, "structures with a conjugate prior have an algebra"
     arguments = posterior.counts, posterior.means, np.ascontiguousarray(covariances).ravel()
     pairs, gains, means, scales = native_target().find_merges(algebra, *arguments, posterior.prior.pack(1.0, 1.0))
     return CandidateMerges(pairs, gains, means, scales.reshape(len(pairs), *covariances.shape[1:]))

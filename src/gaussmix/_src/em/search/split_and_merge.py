@@ -166,7 +166,7 @@ def split_and_merge(
     if start is None:
         return model
     settings = core_search_settings(family, start.n_components, start.n_features, INITIAL_LIMITS, [rng])
-    assert family.algebra is not None, "made by `nearest_core_family`"
+    assert family.algebra is not None, "`nearest_core_family` returns structures with an algebra"
     weights, means, covariances = (each.copy() for each in (start.weights, start.means, start.covariances.array))
     has_result, starts, n_tried, n_accepted = native_target().search(
         sample.rows, sample.weight, family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
@@ -202,7 +202,7 @@ def core_search_settings(
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)
-    assert family.algebra is not None, "made by `nearest_core_family`"
+    assert family.algebra is not None, "`nearest_core_family` returns structures with an algebra"
     n_parameters = family.algebra.n_parameters(n_components, n_features) + n_components * (n_features + 1) - 1
     first_rows, second_rows = (
         n_components * max(min_if_shared if family.is_shared else minimum, n_each * n_parameters // n_components)

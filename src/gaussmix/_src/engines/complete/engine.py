@@ -135,7 +135,7 @@ class CompleteEngine(CoreRuns):
         second = sums.second
         if second is None and spec.second is not Second.NONE:
             total = None if context is None else context.total_spread
-            assert total is not None, "made by `prepare` for pooled moments"
+            assert total is not None, "`prepare` makes the total for pooled moments"
             second = total.scatter
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):

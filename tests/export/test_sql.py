@@ -66,7 +66,7 @@ def test_to_sql_rejects_invalid_columns(columns, sentence):
 def test_to_sql_accepts_any_table_name_or_a_query():
     mixture, rows = shared("distant tied"), np.array([[1.0, 2.0]])
     expected = pytest.approx(mixture.log_density(rows), rel=1e-12)
-    for name in "joint", "largest", "compared", "shares", "row":
+    for name in "joint", "largest", "compared", "shares", "row":  # names that the SQL uses itself
         assert run(to_sql(mixture, name), **{name: table_of(rows)})["log_density"] == expected
     for query in "(\n    SELECT 1.0 AS x0, 2.0 AS x1 -- one row\n)", f"(\n{to_sql(mixture)}\n)":
         assert run(to_sql(mixture, query), data=table_of(rows))["log_density"] == expected

@@ -99,7 +99,7 @@ def test_mw2_includes_components_of_tiny_weight():
     weights, positions = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
     moved = positions + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
     p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (positions, moved))
-    # The means are rounded by 1e-7, relative to 6e7.
+    # The means move by 6e7, and are rounded by 1e-7.
     assert p.distance(q) == pytest.approx(1000.0, rel=1e-13)
 
 
@@ -120,7 +120,7 @@ def test_distances_are_symmetric_and_satisfy_the_triangle_inequality(family, met
     p, q, r = overlapping("p", family), overlapping("q", family, 2), overlapping("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
-    # The tolerance is ε of ∫ p² before the root is taken, because the sums have another order.
+    # The order of the components changes ∫ p² by rounding errors, of which the distance is the root.
     assert turned.distance(p, metric) < np.sqrt(100 * EPS)
     assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
     assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)

@@ -85,17 +85,17 @@ def test_divergences_and_entropies_of_single_gaussians_are_exact(rng):
     assert p.entropy_bounds() == pytest.approx((entropy, entropy), rel=1e-13)
 
 
-@pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
-def test_kl_divergence_of_nearly_equal_gaussians_keeps_its_precision(nearness):
+@pytest.mark.parametrize("delta", [1e-3, 1e-6, 1e-9])
+def test_kl_divergence_of_nearly_equal_gaussians_keeps_its_precision(delta):
     """Compare with log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ², the KL of N(0, 1) and N(δ, (1 + δ)²)."""
     p = Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], FAMILIES["full"])
-    q = Mixture([1.0], [[nearness, 0.0]], [np.diag([(1 + nearness) ** 2, 1.0])], FAMILIES["full"])
+    q = Mixture([1.0], [[delta, 0.0]], [np.diag([(1 + delta) ** 2, 1.0])], FAMILIES["full"])
     with mpmath.workdps(40):
         deviation = mpmath.sqrt(mpmath.mpf(q.covariances[0, 0, 0]))
-        offset = mpmath.mpf(nearness)
+        offset = mpmath.mpf(delta)
         exact = mpmath.log(deviation) - mpmath.mpf(0.5) + (1 + offset**2) / (2 * deviation**2)
     # The root of the variance is rounded, which is an error of ε in 1 + δ.
-    assert p.kl_divergence(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / nearness + 1e-14)
+    assert p.kl_divergence(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / delta + 1e-14)
 
 
 def test_rounding_makes_no_kl_bound_negative(rng):

@@ -17,7 +17,7 @@ from mclust_extras import (
 from gaussmix import GaussianMixture, Outcome
 
 # mclust stops when a step changes the log-likelihood by a relative 1e-10. Because EM with a prior does not maximise the
-# likelihood, slow fits stop at a relative distance of up to 3e-7 from the end.
+# likelihood, the likelihood of slow fits then has a relative distance of up to 3e-7 from its limit.
 RELATIVE_ERROR = 5e-7
 PRIOR_FITS = [pytest.param(data, fit, id=f"{data}-{fit['model']}{fit['G']}") for data, fit in prior_fits()]
 EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL["datasets"]["faithful"]["fits"]]

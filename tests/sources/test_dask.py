@@ -744,7 +744,7 @@ def test_the_death_of_a_worker_does_not_change_the_fit(table, rng, request):
     """Check that a dead worker's data is computed again, and no row counts twice, so that the bits are the same."""
     whole, path = table
     expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
-    # otherwise a cluster gives up a worker that needs 15 s to return
+    # By default, a cluster gives up a worker that needs 15 s to restart.
     patient = {"distributed.deploy.lost-worker-timeout": "1h"}
     with (
         dask.config.set(patient),

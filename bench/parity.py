@@ -171,7 +171,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
 
 
 def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, theirs: Fit | None) -> str:
-    """Return a key of `NOTES`."""
+    """Return the result of a comparison, a key of `NOTES`."""
     best = reference.best(entry)
     if ours is None or theirs is None or best is None:
         return "same failure" if ours is None and theirs is None else "DIFFERS"

@@ -4,7 +4,7 @@
 
 Each call runs in a separate process, over two files of different length. The bytes per row are the difference of the
 rises of the peak between both files, divided by the difference of their rows; arrays that are passed in do not count.
-Calls that stream take about nothing.
+Calls that read rows block by block take almost no memory per row.
 """
 
 from __future__ import annotations

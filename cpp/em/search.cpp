@@ -144,8 +144,8 @@ private:
     }
 
     // Makes a search run on the given rows from the best result, which the result of the run replaces. Does nothing if
-    // the best result comes from such a run on as many rows, or if no work is left for an EM step on these rows.
-    // Returns false if EM on these rows violates `em.limits`.
+    // the best result already comes from a run with the same number of rows and the same patience, or if no work is
+    // left for an EM step on these rows. Returns false if EM on these rows violates `em.limits`.
     bool continue_on(const SharedSample& sample) {
         const bool is_repeated =
             sample->em.rows.n_rows == best_->sample->em.rows.n_rows && best_->patience == settings_.refinement_patience;

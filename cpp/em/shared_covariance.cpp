@@ -80,9 +80,9 @@ Values SharedCovariance::direction_of(const Values& whitened_direction) const {
     return result;
 }
 
-// If `factor` times u u' is added to the covariance of whitened rows, variances change. Returns the ratio of the new
-// variance to the old variance: of each feature for a diagonal covariance, along u for a full covariance, and of all
-// features for a spherical covariance.
+// Returns the factors by which variances change if `factor` times u u' is added to the covariance of whitened rows: the
+// variance of each feature for a diagonal covariance, along u for a full covariance, and of all features for a
+// spherical covariance.
 Values SharedCovariance::variance_ratios(const Values& u, double factor) const {
     const double square = dot(u.data(), u.data(), d_);
     Values ratios = zeros(algebra_.second() == Second::diagonal ? d_ : 1);

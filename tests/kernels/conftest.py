@@ -58,13 +58,13 @@ class Problem:
         density = (self.origin, self.log_scale, self.means, self.factor_shape, self.factors)
         return target.evaluate(self.rows, *density, output, n_threads)
 
-    def but(self, **changes):
+    def replace(self, **changes):
         """Return the same problem with some arguments changed."""
         return replace(self, **changes)
 
     def with_component(self, index, mean):
         """Return the same problem with an additional component at `index`, for triangular factors."""
-        return self.but(
+        return self.replace(
             log_scale=np.insert(self.log_scale, index, 0),
             means=np.insert(self.means, index, mean, axis=0),
             factors=np.insert(self.factors, index, np.eye(len(mean)), axis=0),
@@ -208,7 +208,7 @@ def make_clusters(make_problem, rng):
         labels = rng.integers(n_components, size=n_rows)
         labels = np.sort(labels) if is_sorted else labels
         rows = problem.origin + means[labels] + rng.normal(size=(n_rows, n_features))
-        return problem.but(rows=rows, means=means, anchor=means + 0.1)
+        return problem.replace(rows=rows, means=means, anchor=means + 0.1)
 
     return make
 
@@ -250,7 +250,7 @@ def move(rng):
     """Return a function that moves a problem's components slightly, and writes the motion into `visit`."""
 
     def moved(problem, visit, target):
-        after = problem.but(
+        after = problem.replace(
             means=problem.means + 0.1 * rng.normal(size=problem.means.shape),
             factors=problem.factors * (1 + 0.02 * rng.normal(size=problem.factors.shape)),
         )

@@ -38,7 +38,7 @@ def cases(table):
 def test_step_rejects_invalid_arguments(target, make_problem, name, value):
     problem = make_problem(10, 3, 2)
     with pytest.raises(ValueError, match=r"must|goes with|missing|n_components|no features"):
-        problem.but(**{name: value}).step(target)
+        problem.replace(**{name: value}).step(target)
 
 
 @pytest.mark.parametrize(
@@ -47,21 +47,21 @@ def test_step_rejects_invalid_arguments(target, make_problem, name, value):
 def test_step_rejects_invalid_low_rank_factors_and_projections(target, make_problem, change):
     problem = make_problem(10, 3, 2, factor_shape=4, second=4)
     with pytest.raises(ValueError, match=r"must have shape|goes with"):
-        problem.but(**change).step(target)
+        problem.replace(**change).step(target)
 
 
 @pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))
 def test_step_rejects_arguments_of_wrong_types(target, make_problem, name, value):
     problem = make_problem(10, 3, 2, rule=2 if name == "assignment" else 0)
     with pytest.raises(TypeError):
-        problem.but(**{name: value}).step(target)
+        problem.replace(**{name: value}).step(target)
 
 
 @pytest.mark.parametrize("assignment", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
 def test_step_rejects_invalid_assignments(target, make_problem, assignment):
     problem = make_problem(10, 3, 2, rule=2)
     with pytest.raises(ValueError, match="assignment"):
-        problem.but(assignment=assignment).step(target)
+        problem.replace(assignment=assignment).step(target)
 
 
 def test_step_with_labels_alone_requires_n_components(target):

@@ -32,7 +32,7 @@ def test_evaluate_has_the_same_bits_for_few_rows_and_for_many(target, make_probl
     for output in range(4):
         every = problem.evaluate(target, output)
         for n_rows in (1, 24, 25):
-            few = problem.but(rows=problem.rows[:n_rows]).evaluate(target, output)
+            few = problem.replace(rows=problem.rows[:n_rows]).evaluate(target, output)
             np.testing.assert_array_equal(few, every[:n_rows])
 
 

@@ -16,9 +16,9 @@ def test_distant_rows_have_finite_results(target, make_problem, every, distance,
     """Check distant rows that fill whole groups, for which no component is near enough to eliminate another."""
     problem = make_problem(30, n_features, 3, factor_shape, SOFT, 0)
     problem.rows[::every] *= distance
-    problem = problem.but(row_weight=None)
+    problem = problem.replace(row_weight=None)
     for rule in (SOFT, HARD):
-        log_likelihood, mass, _, _ = problem.but(rule=rule).step(target)
+        log_likelihood, mass, _, _ = problem.replace(rule=rule).step(target)
         assert log_likelihood < -(distance**1.0 if distance < 1e154 else 1e300)
         np.testing.assert_allclose(mass.sum(), 30, rtol=1e-14)
     for output in range(4):
@@ -47,7 +47,7 @@ def test_a_component_of_weight_zero_gets_no_rows(target, make_problem, same_bits
     assert np.isfinite(log_likelihood)
     assert (problem.evaluate(target, RESPONSIBILITIES)[:, 1] == 0).all()
     assert (problem.evaluate(target, WEIGHTED)[:, 1] == -np.inf).all()
-    without = problem.but(
+    without = problem.replace(
         log_scale=np.delete(problem.log_scale, 1),
         means=np.delete(problem.means, 1, 0),
         factors=np.delete(problem.factors, 1, 0),

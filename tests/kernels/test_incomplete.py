@@ -37,7 +37,7 @@ class Problem:
     def denoise(self, target, n_threads=1):
         return target.denoise(*self.density_arguments, n_threads)
 
-    def but(self, **changes):
+    def replace(self, **changes):
         return replace(self, **changes)
 
 
@@ -171,7 +171,7 @@ def test_incomplete_densities_equal_their_definition(target, make_problem, n_fea
 @pytest.mark.parametrize("n_features", [1, 2, 6])
 def test_denoise_equals_its_definition(target, make_problem, n_features, error):
     problem = make_problem(40, n_features, 4, 0.3, error)
-    log_joint, means, covariances = conditionals(problem.but(log_noise_density=-np.inf))
+    log_joint, means, covariances = conditionals(problem.replace(log_noise_density=-np.inf))
     responsibilities = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))[:, :-1]
     means += problem.means
     mean = np.einsum("ik,ikd->id", responsibilities, means)
@@ -192,17 +192,17 @@ def test_denoise_keeps_observed_values_without_error(target, make_problem):
 def test_incomplete_step_has_the_same_bits_for_any_layout_and_dtype(target, make_problem, same_bits, error):
     """Check float32 rows, any strides, one common error, and any values in the upper triangles of factors."""
     problem = make_problem(90, 5, error=error)
-    problem = problem.but(rows=problem.rows.astype(np.float32))
-    expected = problem.but(rows=problem.rows.astype(np.float64)).step(target)
+    problem = problem.replace(rows=problem.rows.astype(np.float32))
+    expected = problem.replace(rows=problem.rows.astype(np.float64)).step(target)
     same_bits(problem.step(target), expected)
-    same_bits(problem.but(rows=np.asfortranarray(problem.rows)).step(target), expected)
-    same_bits(problem.but(rows=np.repeat(problem.rows, 2, axis=1)[:, ::2]).step(target), expected)
-    same_bits(problem.but(factors=problem.factors + np.triu(np.ones((5, 5)), 1)).step(target), expected)
+    same_bits(problem.replace(rows=np.asfortranarray(problem.rows)).step(target), expected)
+    same_bits(problem.replace(rows=np.repeat(problem.rows, 2, axis=1)[:, ::2]).step(target), expected)
+    same_bits(problem.replace(factors=problem.factors + np.triu(np.ones((5, 5)), 1)).step(target), expected)
     if error is not None:
         common = np.broadcast_to(problem.error[0], problem.error.shape)
-        same_bits(problem.but(error=common).step(target), problem.but(error=common.copy()).step(target))
+        same_bits(problem.replace(error=common).step(target), problem.replace(error=common.copy()).step(target))
         fortran = np.asfortranarray(problem.error)
-        same_bits(problem.but(error=fortran).step(target), expected)
+        same_bits(problem.replace(error=fortran).step(target), expected)
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -216,7 +216,7 @@ def test_overflowing_distances_of_incomplete_rows_give_finite_densities(target, 
 def test_indices_of_priors_give_the_same_bits_as_one_prior_per_row(target, make_problem, same_bits):
     problem = make_problem(90, 3)
     table = np.vstack([problem.log_prior, np.zeros((1, 4))])[problem.prior_indices]
-    same_bits(problem.but(log_prior=table, prior_indices=None).step(target), problem.step(target))
+    same_bits(problem.replace(log_prior=table, prior_indices=None).step(target), problem.step(target))
 
 
 def test_errors_of_missing_values_are_not_read(target, make_problem, same_bits):
@@ -226,7 +226,7 @@ def test_errors_of_missing_values_are_not_read(target, make_problem, same_bits):
         if error == "full":
             missing = missing[:, :, None] | missing[:, None, :]
         error_with_nan = np.where(missing, np.nan, problem.error)
-        same_bits(problem.but(error=error_with_nan).step(target), problem.step(target))
+        same_bits(problem.replace(error=error_with_nan).step(target), problem.step(target))
 
 
 def test_incomplete_step_supports_more_than_64_features(target, make_problem):
@@ -248,7 +248,7 @@ def test_incomplete_results_have_the_same_bits_on_every_instruction_set(check_ta
 
 def with_few_patterns(problem, rng):
     patterns = rng.uniform(size=(40, problem.rows.shape[1])) < 0.2
-    return problem.but(rows=np.where(patterns[rng.integers(40, size=len(problem.rows))], np.nan, problem.rows))
+    return problem.replace(rows=np.where(patterns[rng.integers(40, size=len(problem.rows))], np.nan, problem.rows))
 
 
 @pytest.mark.heavy(but=2)
@@ -269,7 +269,7 @@ def test_incomplete_sums_of_leaves_merge_to_the_sums_of_all_rows(target, make_pr
 
     def step_of(rows):
         error = None if problem.error is None else problem.error[rows]
-        return problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows], error=error).step(target)
+        return problem.replace(rows=problem.rows[rows], row_weight=problem.row_weight[rows], error=error).step(target)
 
     node, rest = step_of(slice(2 * LEAF_ROWS)), step_of(slice(2 * LEAF_ROWS, None))
     for whole, a, b in zip(problem.step(target), node, rest, strict=True):
@@ -288,8 +288,8 @@ def test_incomplete_step_rejects_invalid_arguments(target, make_problem):
     }
     for name, value in bad.items():
         with pytest.raises(ValueError, match=name.rstrip("s")):
-            problem.but(**{name: value}).step(target)
+            problem.replace(**{name: value}).step(target)
     with pytest.raises(ValueError, match="error covariances"):
-        problem.but(error=np.zeros((10, 3, 2))).step(target)
+        problem.replace(error=np.zeros((10, 3, 2))).step(target)
     with pytest.raises(ValueError, match="second"):
         problem.step(target, 1)

@@ -61,9 +61,9 @@ def test_a_step_has_the_same_bits_with_more_threads_than_spans(target, make_prob
 def test_appended_rows_of_weight_0_change_no_bit(target, make_problem):
     """Check that a span's sums do not depend on the rows after it: rows of weight 0 change no bit."""
     problem = make_problem(60_000, 4, 16)
-    head = problem.but(rows=problem.rows[:30_000], row_weight=problem.row_weight[:30_000])
+    head = problem.replace(rows=problem.rows[:30_000], row_weight=problem.row_weight[:30_000])
     tail_weight = np.where(np.arange(60_000) < 30_000, problem.row_weight, 0)
-    for a, b in zip(head.step(target, 2), problem.but(row_weight=tail_weight).step(target, 2), strict=True):
+    for a, b in zip(head.step(target, 2), problem.replace(row_weight=tail_weight).step(target, 2), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -102,15 +102,16 @@ def test_the_layout_and_the_dtype_of_rows_change_no_bit(target, make_problem, sa
     for n_rows in [1, 7, 31, 150]:
         problem = make_problem(n_rows, n_features)
         rows = problem.rows.astype(dtype)
-        same_bits(problem.but(rows=layout(rows)).step(target), problem.but(rows=rows.astype(float)).step(target))
+        expected = problem.replace(rows=rows.astype(float)).step(target)
+        same_bits(problem.replace(rows=layout(rows)).step(target), expected)
 
 
 def test_strides_of_weights_and_responsibilities_change_no_bit(target, make_problem, same_bits):
     problem = make_problem(100, 4, 3, rule=2)
     wide = np.repeat(problem.row_weight, 3)[::3]
     for layout in (np.asfortranarray, every_other, LAYOUTS["features reversed"]):
-        strided = problem.but(assignment=layout(problem.assignment), row_weight=wide)
+        strided = problem.replace(assignment=layout(problem.assignment), row_weight=wide)
         same_bits(strided.step(target), problem.step(target))
     labels = np.arange(100, dtype=np.int32) % 3
-    strided = problem.but(assignment=np.repeat(labels, 2)[::2])
-    same_bits(strided.step(target), problem.but(assignment=labels).step(target))
+    strided = problem.replace(assignment=np.repeat(labels, 2)[::2])
+    same_bits(strided.step(target), problem.replace(assignment=labels).step(target))

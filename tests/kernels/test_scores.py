@@ -18,7 +18,7 @@ class Case:
 
     def __init__(self, make_problem, rng, n_rows, n_features, n_components, second, is_shared):
         problem = make_problem(n_rows, n_features, n_components, TRIANGULAR, SOFT, FULL)
-        self.problem = problem.but(rows=problem.rows - 5, origin=None)
+        self.problem = problem.replace(rows=problem.rows - 5, origin=None)
         shape = 1 if is_shared else n_components, n_features if second == FULL else 1, n_features
         self.whitening, self.second = rng.normal(size=shape), second
         self.order = None
@@ -79,7 +79,7 @@ def test_score_products_of_separate_clusters_are_right_in_any_row_order(target, 
     case = make_case(700, 3, 6, FULL, False)
     means = 20 * rng.normal(size=(6, 3))
     rows = means[np.arange(700) % 6] + rng.normal(size=(700, 3))
-    case.problem = case.problem.but(rows=rows, means=means, row_weight=None)
+    case.problem = case.problem.replace(rows=rows, means=means, row_weight=None)
     expected = case.expected()
     for order in None, np.argsort(np.arange(700) % 6, kind="stable").astype(np.uint16):
         case.order = order

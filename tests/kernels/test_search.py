@@ -159,8 +159,8 @@ def test_bounds_with_a_shared_covariance_equal_their_definition(target, name, n_
 
     gain = target.merge_gain_with_shared_covariance(gap, 0.2, 0.5, algebra, compact)
     merged = shared(before + 0.2 * 0.5 / 0.7 * np.outer(gap, gap))
-    of_weights = 0.2 * np.log(0.7 / 0.2) + 0.5 * np.log(0.7 / 0.5)
-    assert gain == pytest.approx(of_weights - (log_det(merged) - log_det(before)) / 2, rel=1e-9)
+    weight_gain = 0.2 * np.log(0.7 / 0.2) + 0.5 * np.log(0.7 / 0.5)
+    assert gain == pytest.approx(weight_gain - (log_det(merged) - log_det(before)) / 2, rel=1e-9)
 
 
 def test_search_leaves_the_mixture_unchanged_if_em_exceeds_the_limits(target, rng):

@@ -30,7 +30,7 @@ def test_step_of_any_number_of_rows_equals_its_definition(target, make_problem, 
     for rule in RULES:
         problem = make_problem(n_rows, n_features, 3, TRIANGULAR, rule, second)
         for row_weight in (problem.row_weight, None):
-            case = problem.but(row_weight=row_weight)
+            case = problem.replace(row_weight=row_weight)
             case.check_step(case.step(target))
 
 
@@ -64,13 +64,13 @@ def test_responsibilities_below_the_threshold_are_zero(target):
 )
 def test_step_counts_rows_that_are_distant_from_every_mean(target, make_problem, factor_shape, n_features):
     """Check that rows with positive weight count if they are 1e4 deviations from the nearest mean."""
-    problem = make_problem(300, n_features, factor_shape=factor_shape).but(row_weight=np.ones(300))
+    problem = make_problem(300, n_features, factor_shape=factor_shape).replace(row_weight=np.ones(300))
     assert problem.full_step(target)[4] == 0
     rows, row_weight = np.array(problem.rows), np.ones(300)
     rows[[0, 77, 143, 144, 299]] += 1e6
     row_weight[77] = 0
-    assert problem.but(rows=rows, row_weight=row_weight).full_step(target, 2)[4] == 4
-    assert problem.but(rows=rows, row_weight=None, rule=HARD).full_step(target)[4] == 0
+    assert problem.replace(rows=rows, row_weight=row_weight).full_step(target, 2)[4] == 4
+    assert problem.replace(rows=rows, row_weight=None, rule=HARD).full_step(target)[4] == 0
 
 
 @pytest.mark.parametrize("second", range(4))
@@ -81,8 +81,8 @@ def test_step_ignores_rows_with_labels_out_of_range(target, make_problem, same_b
     is_outside = np.arange(200) % 7 == 0
     assignment = np.where(is_outside, outside, labels).astype(np.int32)
     weight = np.where(is_outside, 0, problem.row_weight)
-    found = problem.but(assignment=assignment).step(target)
-    expected = problem.but(assignment=labels, row_weight=weight).step(target)
+    found = problem.replace(assignment=assignment).step(target)
+    expected = problem.replace(assignment=labels, row_weight=weight).step(target)
     same_bits([value for value in found if value is not None], [value for value in expected if value is not None])
 
 

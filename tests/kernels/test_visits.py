@@ -15,11 +15,11 @@ N_FEATURES = [1, 2, 4, 5, 8, 9, 16, 17, 33]
 def test_step_with_an_order_equals_sorted_rows(target, make_problem, same_bits, rng, n_features, layout, dtype):
     n_rows = LEAF_ROWS + 500
     problem = make_problem(n_rows, n_features, 2)
-    problem = problem.but(rows=problem.rows.astype(dtype))
+    problem = problem.replace(rows=problem.rows.astype(dtype))
     order = np.concatenate([rng.permutation(LEAF_ROWS), rng.permutation(500)])
     rows = order + np.repeat([0, LEAF_ROWS], [LEAF_ROWS, 500])
-    moved = problem.but(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
-    stored, order = problem.but(rows=layout(problem.rows)), order.astype(np.uint16)
+    moved = problem.replace(rows=problem.rows[rows], row_weight=problem.row_weight[rows])
+    stored, order = problem.replace(rows=layout(problem.rows)), order.astype(np.uint16)
     same_bits(stored.step(target, 2, order=order), moved.step(target))
 
 

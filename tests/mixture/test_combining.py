@@ -119,11 +119,11 @@ def test_product_agrees_with_50_digits(first, second):
 
 
 @pytest.mark.parametrize("name", ["EII", "EEI", "tied"])
-@pytest.mark.parametrize("of_one", ["full", "tied", "spherical", "EII"])
+@pytest.mark.parametrize("single_family", ["full", "tied", "spherical", "EII"])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_product_of_shared_covariances_and_a_single_component_is_exact(name, of_one, is_first):
+def test_product_of_shared_covariances_and_a_single_component_is_exact(name, single_family, is_first):
     shared = shifted(name, 0.0)
-    first = shifted(of_one)._model.take([0])
+    first = shifted(single_family)._model.take([0])
     alone = Mixture([1.0], first.means, first.covariances.array, first.family)
     one, other = (shared, alone) if is_first else (alone, shared)
     assert_same(one.product(other), exact_product(one, other), rounding(one) + rounding(other))

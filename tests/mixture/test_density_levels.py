@@ -161,7 +161,7 @@ def test_highest_density_level_of_mass_1_is_minus_infinity():
 
 
 def test_density_p_value_is_within_its_error_even_if_all_scrambles_agree():
-    """Check a density that depends so little on the direction that every scramble has as many points outside."""
+    """Check a density that depends so little on directions that every scramble has equally many points outside."""
     mixture, rows = two_distant_components(8), np.zeros((300, 8))
     rows[:, 1] = np.linspace(0.5, 7, 300)
     tail, error = mixture.density_p_value(rows, return_error=True)

@@ -33,13 +33,13 @@ def test_l2_and_cauchy_schwarz_distances_equal_their_integrals_in_two_dimensions
     p, q = overlapping("p", FAMILIES[name], 2, 2), overlapping("q", FAMILIES["full"], 2, 2)
     grid = np.linspace(-16, 16, 641)  # the trapezoidal rule is exact to rounding for integrands that fall so fast
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
-    of_p, of_q = density(p, points), density(q, points)
+    p_density, q_density = density(p, points), density(q, points)
 
     def integral(values):
         return integrate.trapezoid(integrate.trapezoid(values, grid), grid)
 
-    assert p.distance(q, "l2") == pytest.approx(np.sqrt(integral((of_p - of_q) ** 2)), rel=1e-11)
-    exact = -np.log(integral(of_p * of_q) / np.sqrt(integral(of_p**2) * integral(of_q**2)))
+    assert p.distance(q, "l2") == pytest.approx(np.sqrt(integral((p_density - q_density) ** 2)), rel=1e-11)
+    exact = -np.log(integral(p_density * q_density) / np.sqrt(integral(p_density**2) * integral(q_density**2)))
     assert p.distance(q, "cauchy_schwarz") == pytest.approx(exact, rel=1e-11)
 
 

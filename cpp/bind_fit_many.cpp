@@ -163,14 +163,14 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
                        histories,          objectives,    reports.data()};
     without_gil(n_threads,
                 [&](const Execution& execution) { return fit_many(*target.kernels, groups, task, execution, out); });
-    NewArray<double> of_search({n_groups, 3});
-    double* next = of_search.data();
+    NewArray<double> search_values({n_groups, 3});
+    double* next = search_values.data();
     for (const SearchReport& report : reports) {
         for (const double value : {report.n_tried, report.n_accepted, report.gain}) *next++ = value;
     }
-    return {result.release(),      means.release(),    covariances.release(), factors.release(),
-            log_abs_det.release(), ridges.release(),   n_steps.release(),     has_converged.release(),
-            joined(histories),     joined(objectives), of_search.release()};
+    return {result.release(),      means.release(),    covariances.release(),  factors.release(),
+            log_abs_det.release(), ridges.release(),   n_steps.release(),      has_converged.release(),
+            joined(histories),     joined(objectives), search_values.release()};
 }
 
 }  // namespace

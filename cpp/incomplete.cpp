@@ -52,8 +52,8 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
                      const Execution& execution, MomentsView out, Patterns* patterns) {
     const IncompleteKernels& kernels = *table.incomplete;
     const bool has_errors = task.error.data != nullptr;
-    Patterns of_pass;
-    if (!has_errors && !order(kernels, task, execution, patterns == nullptr ? of_pass : *patterns)) return false;
+    Patterns own_patterns;
+    if (!has_errors && !order(kernels, task, execution, patterns == nullptr ? own_patterns : *patterns)) return false;
     SpanJob job = job_of(task);
     const int n_workers = count_workers(job, execution.n_threads);
     const Sizes sizes = kernels.sizes(task.shape, has_errors);

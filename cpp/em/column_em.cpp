@@ -124,17 +124,17 @@ std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixt
     const Values a = coordinates(start), b = coordinates(first), c = coordinates(second);
     const auto change = [&](Index i) { return b[i] - a[i]; };
     const auto curvature = [&](Index i) { return c[i] - b[i] - change(i); };
-    double of_change = 0, of_curvature = 0;
+    double change_square = 0, curvature_square = 0;
     for (Index k = 0; k < n; ++k) {
         const double w = second.weights[k];
         const double units[] = {w, w / second.covariances[k], 0.5 * w};
         for (Index i = 0; i < 3; ++i) {
             const Index at = i * n + k;
-            of_change += units[i] * change(at) * change(at);
-            of_curvature += units[i] * curvature(at) * curvature(at);
+            change_square += units[i] * change(at) * change(at);
+            curvature_square += units[i] * curvature(at) * curvature(at);
         }
     }
-    const double wanted = of_curvature > 0 ? std::sqrt(of_change / of_curvature) : 1;
+    const double wanted = curvature_square > 0 ? std::sqrt(change_square / curvature_square) : 1;
     const bool is_limited = wanted >= max_length;
     const double length = std::max(1.0, std::min(wanted, max_length));
     const auto reached = [&](Index i) { return a[i] + 2 * length * change(i) + length * length * curvature(i); };

@@ -116,10 +116,10 @@ private:
         for (Index start = 0; start < settings_.n_starts; ++start) {
             const MixtureView& to = start == 0 ? mixture : other.view();
             Values history;
-            SearchReport of_start = report;
+            SearchReport own_report = report;
             const double* uniform = settings_.uniform_draws + start * n_draws;
             if (!find_centres(kernels_, em_of_sample, settings_.kmeans, uniform, execution_, to.means)) return false;
-            if (is_searched ? !search_from_centres(em_of_sample, start, to, of_start) : !begin(em, to)) return false;
+            if (is_searched ? !search_from_centres(em_of_sample, start, to, own_report) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
             // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
             // the other initialisations.
@@ -127,7 +127,7 @@ private:
             if (start > 0 && !is_higher(history.back(), log_likelihoods.back())) continue;
             if (start > 0) other.write(mixture);
             log_likelihoods = std::move(history);
-            report = of_start;
+            report = own_report;
         }
         return true;
     }

@@ -96,19 +96,19 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
            0};
     Indices own;
     for (Index row = 0; row < n_rows_; ++row) {
-        const double *responsibilities = out.values.data() + row * n_components_, of_row = row_fraction_[row];
+        const double *responsibilities = out.values.data() + row * n_components_, row_fraction = row_fraction_[row];
         own.clear();
         for (Index k = 0; k < n_components_; ++k) {
             out.n_rows[k] += responsibilities[k];
-            out.mass[k] += of_row * responsibilities[k];
+            out.mass[k] += row_fraction * responsibilities[k];
             if (responsibilities[k] > kMinResponsibility) own.push_back(k);
         }
         for (const Index k : own) {
             out.indices[k].push_back(row);
             for (const Index l : own)
-                out.overlap[k * n_components_ + l] += of_row * responsibilities[k] * responsibilities[l];
+                out.overlap[k * n_components_ + l] += row_fraction * responsibilities[k] * responsibilities[l];
         }
-        out.log_likelihood += of_row * out.log_density[row];
+        out.log_likelihood += row_fraction * out.log_density[row];
     }
     return true;
 }

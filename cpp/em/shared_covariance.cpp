@@ -106,8 +106,8 @@ double SharedCovariance::log_det_change(const Values& u, double factor) const {
 double SharedCovariance::merge_gain(const Values& gap, double one, double other) const {
     if (!(one > 0 && other > 0)) return 0;
     const double both = one + other;
-    const double of_weights = one * log_of(kernels_, both / one) + other * log_of(kernels_, both / other);
-    return of_weights - 0.5 * log_det_change(whitened(gap), one * (other / both));
+    const double weight_gain = one * log_of(kernels_, both / one) + other * log_of(kernels_, both / other);
+    return weight_gain - 0.5 * log_det_change(whitened(gap), one * (other / both));
 }
 
 // Returns the axis on which the whitened rows vary most, in the units of `direction_of`. The mean of the rows must be

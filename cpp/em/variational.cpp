@@ -60,7 +60,7 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
     const double* factors = mixture.factors.data();
     const Index n_covariances = algebra.n_covariances(n_components), size = algebra.size(n_features);
     const double n_each = static_cast<double>(n_components / n_covariances);
-    double nats = 0, of_weights = 0;
+    double nats = 0, log_weight_prior = 0;
     for (Index i = 0; i < n_covariances; ++i) {
         nats += trace(prior, algebra, n_features, factors + i * size) - 2 * n_each * prior.dof * mixture.log_abs_det[i];
     }
@@ -71,9 +71,9 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
     if (prior.weight_concentration != 0) {
         Values logs = zeros(n_components);
         kernels.log(mixture.weights.data(), n_components, logs.data());
-        of_weights = prior.weight_concentration * sum(logs.data(), n_components);
+        log_weight_prior = prior.weight_concentration * sum(logs.data(), n_components);
     }
-    return of_weights - 0.5 * nats;
+    return log_weight_prior - 0.5 * nats;
 }
 
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives) {
@@ -200,14 +200,14 @@ void Approximation::update(const Mixture& mixture) {
                        0.5 * (dof_[i] - prior_.dof) * (expected_[i] - log_dets_[i]) +
                        0.5 * (trace(prior_, algebra_, d_, factors + i * size) - features * dof_[i]);
     }
-    Values ratios = zeros(n_components_), of_ratios = zeros(n_components_);
+    Values ratios = zeros(n_components_), log_ratios = zeros(n_components_);
     for (Index k = 0; k < n_components_; ++k) ratios[k] = prior_.mean_precision / (prior_.mean_precision + mass_[k]);
-    kernels_.log(ratios.data(), n_components_, of_ratios.data());
+    kernels_.log(ratios.data(), n_components_, log_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
         const double distance_of = distance(prior_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
         divergence_ += mass_[k] * log_weights_[k] +
-                       0.5 * (features * (ratios[k] - 1 - of_ratios[k]) + prior_.mean_precision * distance_of);
+                       0.5 * (features * (ratios[k] - 1 - log_ratios[k]) + prior_.mean_precision * distance_of);
         log_weights_[k] += 0.5 * expected_[own] - 0.5 * features / (prior_.mean_precision + mass_[k]);
     }
 }

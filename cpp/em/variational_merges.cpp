@@ -195,15 +195,15 @@ MergeSums merge_sums(const KernelTable& kernels, const WeightedResponsibilities&
         const auto each_row = [&](auto&& visit) {
             weight.clear(), values.clear();
             for (Index row = first; row < last; ++row) {
-                const double* of_row = responsibilities.values + row * responsibilities.n_components;
-                if (responsibilities.weight[row] > 0 && visit(of_row)) weight.push_back(responsibilities.weight[row]);
+                const double* own_row = responsibilities.values + row * responsibilities.n_components;
+                if (responsibilities.weight[row] > 0 && visit(own_row)) weight.push_back(responsibilities.weight[row]);
             }
             logs.resize(values.size());
             kernels.log(values.data(), static_cast<Index>(values.size()), logs.data());
         };
         for (std::size_t i = 0; i < pairs.size(); ++i) {
-            each_row([&](const double* of_row) {
-                const double a = of_row[pairs[i].first], b = of_row[pairs[i].second];
+            each_row([&](const double* own_row) {
+                const double a = own_row[pairs[i].first], b = own_row[pairs[i].second];
                 if (!(a > kMinMergeResponsibility && b > kMinMergeResponsibility)) return false;
                 values.insert(values.end(), {a, b, a + b});
                 return true;
@@ -214,8 +214,8 @@ MergeSums merge_sums(const KernelTable& kernels, const WeightedResponsibilities&
             }
         }
         for (std::size_t i = 0; i < candidates.size(); ++i) {
-            each_row([&](const double* of_row) {
-                const double own = of_row[candidates[i]];
+            each_row([&](const double* own_row) {
+                const double own = own_row[candidates[i]];
                 if (own > kMinMergeResponsibility) values.push_back(1 - own);
                 return own > kMinMergeResponsibility;
             });

@@ -8,8 +8,8 @@ namespace gaussmix::GAUSSMIX_ISA::truncated {
 // Returns the largest number of components that a tile can evaluate: for each row, its candidates and the neighbours
 // that are tried, and one random component per bunch.
 inline Index max_slots(const TruncatedView& task) {
-    const Index of_row = task.n_candidates + task.n_expanded * task.n_tried + task.n_drawn;
-    return smaller(task.step.shape.n_components, kTileRows * of_row + kTileRows / kLanes);
+    const Index n_per_row = task.n_candidates + task.n_expanded * task.n_tried + task.n_drawn;
+    return smaller(task.step.shape.n_components, kTileRows * n_per_row + kTileRows / kLanes);
 }
 
 inline Shape slots_shape(const TruncatedView& task) {

@@ -190,17 +190,17 @@ private:
         write_candidates(group, first, v);
         double* factor = scratch_ + layout_.tile.row_factor + g * kGroupRows + v * kLanes;
         const Vec weight = Vec::load(factor), gap = noise - best;
-        const Vec of_noise = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
+        const Vec noise_exponential = is_hard ? left : keep(less(cut, gap), exp_normal(gap));
         if (is_hard) {
             log_likelihood.add(weight, best);
         } else {
-            if (has_noise) sum = sum + of_noise;
+            if (has_noise) sum = sum + noise_exponential;
             log_likelihood.add(weight, best, sum);
         }
         // With the hard rule, `sum` is 1, or 0 if the row belongs to the noise component.
         const Vec scaled = weight / max(sum, Vec::broadcast(1));
         scaled.store(factor);
-        if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * of_noise;
+        if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * noise_exponential;
     }
 
     // Writes the new candidates of a vector of rows, and the exponentials of these candidates, whose slots become active
@@ -214,12 +214,12 @@ private:
                 own[i] = slot < 0 ? -1 : static_cast<std::int32_t>(components_.component(slot));
                 const double exponential = candidates_.exponential(i, v, lane);
                 if (exponential == 0) continue;
-                double* of_slot = group.densities + slot * kGroupRows;
+                double* slot_densities = group.densities + slot * kGroupRows;
                 if (!(active_[slot] & group.bit)) {  // the first row of the group that belongs to the component
-                    for (int u = 0; u < kGroupVectors; ++u) Vec::zero().store(of_slot + u * kLanes);
+                    for (int u = 0; u < kGroupVectors; ++u) Vec::zero().store(slot_densities + u * kLanes);
                     active_[slot] = static_cast<unsigned char>(active_[slot] | group.bit);
                 }
-                of_slot[v * kLanes + lane] = exponential;
+                slot_densities[v * kLanes + lane] = exponential;
             }
         }
     }

@@ -46,7 +46,7 @@ def digest(*arrays: Any) -> str:
     return sha.hexdigest()[:16]
 
 
-def of_fit(estimator: GaussianMixture | GaussianMixtureIC | BayesianGaussianMixture) -> str:
+def hash_fit(estimator: GaussianMixture | GaussianMixtureIC | BayesianGaussianMixture) -> str:
     """Return a digest of the parameters and the trace of a fit."""
     mixture = estimator.mixture_
     return digest(mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_))
@@ -70,7 +70,7 @@ def _plain(structure: str, start: str, size: tuple[int, int, int]) -> str:
     estimator = GaussianMixture(
         n_components, covariance_type=structure, init_params=start, max_iter=20, tol=0, random_state=0
     )
-    return of_fit(estimator.fit(rows_of(n_rows, n_features)))
+    return hash_fit(estimator.fit(rows_of(n_rows, n_features)))
 
 
 def _from_precisions(structure: str) -> str:
@@ -78,7 +78,7 @@ def _from_precisions(structure: str) -> str:
     settings: dict[str, Any] = {"covariance_type": structure, "init_params": "kmeans", "random_state": 0}
     precisions = GaussianMixture(3, **settings).fit(rows).precisions_
     again = GaussianMixture(3, **settings, precisions_init=precisions, max_iter=5)
-    return of_fit(again.fit(rows))
+    return hash_fit(again.fit(rows))
 
 
 def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None, **parameters: Any) -> GaussianMixture:
@@ -90,40 +90,40 @@ def _fitted(structure: str, X: Any = None, *, fit: dict[str, Any] | None = None,
 def _with_missing_values(structure: str, size: tuple[int, ...] = (2000, 5), **parameters: Any) -> str:
     rows = rows_of(*size)
     rows[np.random.default_rng(1).integers(0, 4, size=rows.shape) == 0] = np.nan
-    return of_fit(_fitted(structure, rows, missing="allow", **parameters))
+    return hash_fit(_fitted(structure, rows, missing="allow", **parameters))
 
 
 def _with_errors(structure: str, n_rows: int = 2000, **parameters: Any) -> str:
     errors = np.random.default_rng(2).integers(0, 8, size=(n_rows, 5)) / 16
-    return of_fit(_fitted(structure, rows_of(n_rows, 5), fit={"X_error": errors}, **parameters))
+    return hash_fit(_fitted(structure, rows_of(n_rows, 5), fit={"X_error": errors}, **parameters))
 
 
 def _bayesian(structure: str) -> str:
     estimator = BayesianGaussianMixture(
         9, covariance_type=structure, init_params="kmeans", split_merge=False, random_state=0
     )
-    return of_fit(estimator.fit(rows_of(600, 5)))
+    return hash_fit(estimator.fit(rows_of(600, 5)))
 
 
 def _born(structure: str) -> str:
-    return of_fit(BayesianGaussianMixture(9, covariance_type=structure, random_state=0).fit(rows_of(600, 5)))
+    return hash_fit(BayesianGaussianMixture(9, covariance_type=structure, random_state=0).fit(rows_of(600, 5)))
 
 
 def _with_distant_rows(structure: str) -> str:
     rows = rows_of(600, 5)
     fitted = _fitted(structure, rows, warm_start=True)
     rows[::60] *= 2.0**20
-    return of_fit(fitted.fit(rows))
+    return hash_fit(fitted.fit(rows))
 
 
 def _weighted(structure: str) -> str:
     weights = np.random.default_rng(3).integers(0, 5, size=2000) / 2
-    return of_fit(_fitted(structure, fit={"sample_weight": weights}))
+    return hash_fit(_fitted(structure, fit={"sample_weight": weights}))
 
 
 def _labelled(structure: str) -> str:
     known = np.random.default_rng(4).integers(-1, 4, size=2000)
-    return of_fit(_fitted(structure, fit={"labels": known}))
+    return hash_fit(_fitted(structure, fit={"labels": known}))
 
 
 def _drawn(structure: str) -> str:
@@ -135,12 +135,12 @@ def _from_file(structure: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.npy"
         np.save(path, rows_of(2000, 5))
-        return of_fit(_fitted(structure, path))
+        return hash_fit(_fitted(structure, path))
 
 
 def _chosen(structure: str) -> str:
     search = GaussianMixtureIC([2, 3, 4], covariance_type=structure, random_state=0).fit(rows_of(600, 3))
-    return of_fit(search)
+    return hash_fit(search)
 
 
 def _predicted(structure: str) -> str:
@@ -153,20 +153,20 @@ OPTIONS: dict[str, Callable[[str], str]] = {
     "errors": _with_errors,
     "weights": _weighted,
     "labels": _labelled,
-    "prior": lambda structure: of_fit(_fitted(structure, prior=NormalInverseWishart(dof=9.0))),
-    "noise": lambda structure: of_fit(_fitted(structure, noise=Noise(weight=0.1))),
-    "many rows": lambda structure: of_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
+    "prior": lambda structure: hash_fit(_fitted(structure, prior=NormalInverseWishart(dof=9.0))),
+    "noise": lambda structure: hash_fit(_fitted(structure, noise=Noise(weight=0.1))),
+    "many rows": lambda structure: hash_fit(_fitted(structure, rows_of(200_000, 5), max_iter=5)),
     "draws": _drawn,
     "trim missing values": lambda structure: _with_missing_values(structure, (500, 5), trim=0.05),
     "trim errors": lambda structure: _with_errors(structure, 500, trim=0.05),
     "distant rows": _with_distant_rows,
     "Bayesian": _bayesian,
     "Bayesian births": _born,
-    "acceleration": lambda structure: of_fit(_fitted(structure, init_params="random", acceleration="auto", tol=1e-5)),
+    "acceleration": lambda structure: hash_fit(_fitted(structure, init_params="random", acceleration="auto", tol=1e-5)),
     "search missing values": lambda structure: _with_missing_values(
         structure, (500, 2, 1), init_params="search", tol=1e-3
     ),
-    "search": lambda structure: of_fit(_fitted(structure, init_params="search", tol=1e-3)),
+    "search": lambda structure: hash_fit(_fitted(structure, init_params="search", tol=1e-3)),
     "choice": _chosen,
     "file": _from_file,
     "prediction": _predicted,

@@ -353,14 +353,14 @@ def test_labels_option_assigns_components_to_sorted_labels(cli, tmp_path, rng):
     """Check that numbers are component indices, other labels are sorted, and empty labels are unknown."""
     truth = np.arange(120) % 2
     rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
-    for names, of_second in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
+    for names, second_label in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
         labels = [names[0] if row % 3 else names[1 + group] for row, group in enumerate(truth)]
         lines = [f"{x},{y},{label}" for (x, y), label in zip(rows, labels, strict=True)]
         (tmp_path / "t.csv").write_text("\n".join(["x,y,kind", *lines]) + "\n")
         cli("fit", tmp_path / "t.csv", "-k", "2", "--labels", "kind", "-o", tmp_path / "m.gmm")
         mixture = Mixture.load(tmp_path / "m.gmm")
         assert mixture.feature_names == ("x", "y")
-        assert mixture.means[of_second, 0] > 4
+        assert mixture.means[second_label, 0] > 4
 
 
 def test_labels_listed_by_the_na_option_are_unknown(cli, csv_file, tmp_path):

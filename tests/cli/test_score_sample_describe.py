@@ -152,8 +152,8 @@ def test_columns_option_matches_differently_named_columns_by_index(subcommand, c
 
 @pytest.mark.parametrize("subcommand", ["fit", "predict", "describe", "plot"])
 def test_help_lists_each_option_once_and_table_options_last(subcommand, cli):
-    own, of_tables = cli(subcommand, "--help").stdout.split("\nOptions for tables:\n")
-    listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, of_tables)]
+    own, table_options = cli(subcommand, "--help").stdout.split("\nOptions for tables:\n")
+    listed = [re.findall(r"^  (?:-\w, )?(--[\w-]+)", part, re.MULTILINE) for part in (own, table_options)]
     assert "--delimiter" in listed[1]
     assert "--quiet" in listed[0]
     command = getattr(import_module(f"gaussmix._src.cli.subcommands.{subcommand}"), subcommand)

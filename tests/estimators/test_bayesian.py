@@ -131,8 +131,8 @@ def test_heavy_tails_and_small_clusters_of_one_feature_get_components() -> None:
     assert tails.n_iter_ < 20  # further steps ran on subsamples, and do not count
     small = np.append(rng.normal(size=20_000), rng.normal(7, 0.1, size=60))[:, None]
     found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
-    of_small = np.abs(found.means_[:, 0] - 7) < 0.2
-    assert found.mass_[of_small].sum() == pytest.approx(60, abs=2)
+    is_small = np.abs(found.means_[:, 0] - 7) < 0.2
+    assert found.mass_[is_small].sum() == pytest.approx(60, abs=2)
 
 
 @pytest.mark.parametrize("seed", [6, 10])

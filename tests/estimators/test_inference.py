@@ -173,9 +173,9 @@ def test_estimate_gives_the_standard_error_of_the_delta_method():
     found = fitted(X).inference(X)
     gap = found.estimate(lambda mixture: mixture.means[0] - mixture.means[1], "gap")
     indices = [found.names.index(name) for name in ("mean[0, x0]", "mean[1, x0]")]
-    of_means = found.cov_params()[np.ix_(indices, indices)]
+    cov = found.cov_params()[np.ix_(indices, indices)]
     assert gap.names == ("gap[0]", "gap[1]")
-    assert gap.bse[0] ** 2 == pytest.approx(of_means[0, 0] + of_means[1, 1] - 2 * of_means[0, 1], rel=1e-6)
+    assert gap.bse[0] ** 2 == pytest.approx(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1], rel=1e-6)
     ratio = found.estimate(lambda mixture: np.log(mixture.weights[0]))
     assert ratio.names == ("function",)
     assert ratio.bse[0] == pytest.approx(found.bse[0] / found.params[0], rel=1e-6)

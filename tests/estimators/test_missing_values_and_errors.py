@@ -301,11 +301,11 @@ EMPTY = np.r_[ROWS, np.full((50, ROWS.shape[1]), np.nan)]
 @pytest.mark.parametrize("weight", [None, 3.0])
 def test_rows_without_any_value_do_not_count_in_criteria(weight):
     gm = GaussianMixture(2, random_state=0).fit(ROWS)
-    of_rows, of_all = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
-    assert gm.bic(EMPTY, of_all) == pytest.approx(gm.bic(ROWS, of_rows), rel=1e-12)
-    assert gm.aic(EMPTY, of_all) == pytest.approx(gm.aic(ROWS, of_rows), rel=1e-12)
-    bic = gm.summary(EMPTY, of_all).statistics["bic"]
-    assert bic == pytest.approx(gm.bic(EMPTY, of_all), rel=1e-12)
+    row_weights, all_weights = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
+    assert gm.bic(EMPTY, all_weights) == pytest.approx(gm.bic(ROWS, row_weights), rel=1e-12)
+    assert gm.aic(EMPTY, all_weights) == pytest.approx(gm.aic(ROWS, row_weights), rel=1e-12)
+    bic = gm.summary(EMPTY, all_weights).statistics["bic"]
+    assert bic == pytest.approx(gm.bic(EMPTY, all_weights), rel=1e-12)
 
 
 def test_rows_without_any_value_do_not_count_if_weights_are_fractions_or_precisions():

@@ -228,14 +228,14 @@ def test_cross_validation_selects_by_the_one_standard_error_rule(X):
 def test_folds_are_random_and_of_equal_size(n_folds):
     """Check that a range of rows has the same folds as within all rows, and that row indices do not reveal folds."""
     folds, n_rows = Folds(n_folds, 7), 60_000 + n_folds // 2
-    of_all = folds.assign_folds(slice(0, n_rows))
-    sizes = np.bincount(of_all, minlength=n_folds)
+    whole = folds.assign_folds(slice(0, n_rows))
+    sizes = np.bincount(whole, minlength=n_folds)
     assert sizes.tolist() == [folds.fold_size(fold, n_rows) for fold in range(n_folds)]
     assert np.ptp(sizes) <= 1
     for first, end in (0, 1), (5, 5), (3, 40_001), (59_999, n_rows):
-        np.testing.assert_array_equal(folds.assign_folds(slice(first, end)), of_all[first:end])
+        np.testing.assert_array_equal(folds.assign_folds(slice(first, end)), whole[first:end])
     other = Folds(n_folds, 8).assign_folds(slice(0, n_rows))
-    for one, another in (of_all, other), (of_all[:-n_folds], of_all[n_folds:]), (of_all, np.arange(n_rows) % n_folds):
+    for one, another in (whole, other), (whole[:-n_folds], whole[n_folds:]), (whole, np.arange(n_rows) % n_folds):
         deviation = np.sqrt((1 - 1 / n_folds) / n_folds / len(one))
         assert abs((one == another).mean() - 1 / n_folds) < 5 * deviation
 

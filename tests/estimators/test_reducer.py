@@ -22,10 +22,10 @@ def test_directions_solve_the_generalised_eigenproblem(X, mean_fraction):
     covariance = mixture.covariance
     inverse, within = np.linalg.inv(covariance), np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
     offsets = mixture.means - mixture.mean
-    of_means = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
+    between = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
     differences = mixture.covariances - within
-    of_covariances = np.einsum("k,kij,jl,klm->im", mixture.weights, differences, inverse, differences)
-    matrix = mean_fraction * of_means @ inverse @ of_means + (1 - mean_fraction) * of_covariances
+    covariance_part = np.einsum("k,kij,jl,klm->im", mixture.weights, differences, inverse, differences)
+    matrix = mean_fraction * between @ inverse @ between + (1 - mean_fraction) * covariance_part
     for v, eigenvalue in zip(reducer.components_, reducer.eigenvalues_, strict=True):
         np.testing.assert_allclose(matrix @ v, eigenvalue * covariance @ v, atol=1e-9 * np.abs(matrix).max())
         assert np.linalg.norm(v) == pytest.approx(1)

@@ -59,8 +59,8 @@ def moves_of(rows, family, engine, weights, responsibilities, row_weight=None, u
     prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
     source = ArraySource(rows, row_weight)
     total = unit * source.row_totals.total_weight
-    of_prior = {"prior": prior.scaled_conjugate(unit), "gauss_wishart": prior}
-    objective = VariationalObjective(np.zeros(2), **of_prior, total_weight=total, weight_unit=unit)
+    prior_arguments = {"prior": prior.scaled_conjugate(unit), "gauss_wishart": prior}
+    objective = VariationalObjective(np.zeros(2), **prior_arguments, total_weight=total, weight_unit=unit)
     assigned = ArraySource(rows, row_weight, assignment=responsibilities)
     model = InitialMoments(assigned, engine, responsibilities.shape[1], Partition()).model(family, objective)
     rng = np.random.default_rng(0)
@@ -155,17 +155,17 @@ def test_improve_column_ends_where_neither_em_nor_moves_raise_the_bound(family, 
     scale = rows.var(axis=0).reshape(family.shape(1, 1)[1:])
     prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale)
     source = ArraySource(condensed.rows, condensed.weight / 4.0)
-    of_prior = {"prior": prior.scaled_conjugate(4.0), "gauss_wishart": prior}
-    objective = VariationalObjective(np.zeros(1), **of_prior, total_weight=6060.0, weight_unit=4.0)
+    prior_arguments = {"prior": prior.scaled_conjugate(4.0), "gauss_wishart": prior}
+    objective = VariationalObjective(np.zeros(1), **prior_arguments, total_weight=6060.0, weight_unit=4.0)
     assigned = ArraySource(condensed.rows, condensed.weight / 4.0, assignment=np.ones((len(condensed.rows), 1)))
     start = InitialMoments(assigned, engine, 1, Partition()).model(family, objective)
     sample = replace(condensed, weight=condensed.weight / 4.0)
-    of_moves = source, engine, objective, sample
-    moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    move_arguments = source, engine, objective, sample
+    moves = BirthMergeMoves(*move_arguments, 8, np.random.default_rng(0), lambda: False)
     found = moves.improve_column(start, sample, StopRule(1e-8, 1000))
     model, bound = found
     limit = model.n_components  # the limit prevents further births, which might depend on the draws
-    moves = BirthMergeMoves(*of_moves, limit, np.random.default_rng(0), lambda: False)
+    moves = BirthMergeMoves(*move_arguments, limit, np.random.default_rng(0), lambda: False)
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
     np.testing.assert_allclose([6060 * model.weights.min(), 6060 * model.weights.max()], [60, 3000], atol=90)
@@ -173,7 +173,7 @@ def test_improve_column_ends_where_neither_em_nor_moves_raise_the_bound(family, 
     assert 6060.0 * end.trace.last_objective - bound < 1e-3
     after = moves.apply_moves(end.model)
     assert after is None or moves.evaluate(after).bound - bound < 2e-2
-    moves = BirthMergeMoves(*of_moves, 8, np.random.default_rng(0), lambda: False)
+    moves = BirthMergeMoves(*move_arguments, 8, np.random.default_rng(0), lambda: False)
     at_deadline = moves.improve_column(start, sample, StopRule(1e-8, 1000, deadline=0.0))
     assert at_deadline[0].n_components == 1
     np.testing.assert_array_equal(at_deadline[0].means, start.means)
@@ -246,8 +246,8 @@ def test_split_components_divides_the_mass_of_the_parent_component(rows, family,
 
 def fit_by_births(rows, **settings):
     """Return the final state of the run that begins with one component, without the run that begins with k-means."""
-    of_fit, plan = checked(BayesianGaussianMixture(12, random_state=0, **settings), rows)
-    return fit(of_fit, replace(plan, make_moves=partial(plan.make_moves, compares_starts=False))).final_state
+    fit_problem, plan = checked(BayesianGaussianMixture(12, random_state=0, **settings), rows)
+    return fit(fit_problem, replace(plan, make_moves=partial(plan.make_moves, compares_starts=False))).final_state
 
 
 def test_subsamples_save_passes_over_all_rows_and_keep_the_lower_bound(rng, monkeypatch) -> None:
@@ -315,9 +315,9 @@ def test_k_means_finds_clusters_that_no_single_split_finds(covariance_type, n_ro
 def test_fits_from_k_means_begin_with_few_components(n_rows, rng) -> None:
     """A limit that is far above the number of clusters hardly matters, and large data are represented by a sample."""
     rows, messages = CROSS[rng.integers(5, size=n_rows)] + rng.normal(size=(n_rows, 2)), list[str]()
-    of_fit, plan = checked(BayesianGaussianMixture(100, random_state=0), rows)
-    assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 5
-    n_read = len(of_fit.data.sample.rows)
+    fit_problem, plan = checked(BayesianGaussianMixture(100, random_state=0), rows)
+    assert fit(fit_problem, replace(plan, report_progress=messages.append)).final_state.model.n_components == 5
+    n_read = len(fit_problem.data.sample.rows)
     assert messages == [f"Fit to {n_read:,} rows from {what}" for what in ("births", "k-means with 10 components")]
     assert (n_read < n_rows) == (n_rows == 70_000)
 
@@ -326,8 +326,8 @@ def test_fits_from_k_means_begin_with_more_components_while_the_bound_rises(rng)
     """k-means with 10 components can't find 40 clusters, and a component that covers several of them can't be split."""
     centres, messages = 4.0 * rng.normal(size=(40, 30)), list[str]()
     rows = centres[rng.integers(40, size=1500)] + rng.normal(size=(1500, 30))
-    of_fit, plan = checked(BayesianGaussianMixture(60, covariance_type="spherical", random_state=0), rows)
-    assert fit(of_fit, replace(plan, report_progress=messages.append)).final_state.model.n_components == 40
+    fit_problem, plan = checked(BayesianGaussianMixture(60, covariance_type="spherical", random_state=0), rows)
+    assert fit(fit_problem, replace(plan, report_progress=messages.append)).final_state.model.n_components == 40
     assert len(messages) > 2
 
 
@@ -361,8 +361,8 @@ def split_in_two(rows, weight, uniform, structure):
     """Return weights, means and covariances of both halves of a component with all rows."""
     n_rows, is_complete, component = len(rows), np.ones(len(rows), dtype=bool), np.zeros(1, dtype=np.int64)
     algebra, labels = FAMILIES[structure].algebra, np.zeros(n_rows, dtype=np.int64)
-    of_rows = rows, weight, is_complete, np.maximum(rows.std(axis=0), 1e-300)
-    split, *pairs = native_target().split_components(*of_rows, algebra, labels, component, uniform[None])
+    row_arguments = rows, weight, is_complete, np.maximum(rows.std(axis=0), 1e-300)
+    split, *pairs = native_target().split_components(*row_arguments, algebra, labels, component, uniform[None])
     weights, means, covariances = (each.reshape(len(split), 2, -1) for each in pairs)
     return weights[0, :, 0], means[0], covariances[0]
 
@@ -404,9 +404,9 @@ def test_a_split_is_the_best_result_of_em_from_several_cuts(kind, structure) -> 
     np.testing.assert_allclose(weights, [expected, 1 - expected], atol=1e-6)
     for mean, found, responsibilities in zip(means, covariances, (first, 1 - first), strict=True):
         covariance = np.cov(rows.T, aweights=weight * responsibilities, ddof=0)
-        of_structure = {"full": covariance.ravel(), "diag": np.diag(covariance), "spherical": np.trace(covariance) / 3}
+        by_structure = {"full": covariance.ravel(), "diag": np.diag(covariance), "spherical": np.trace(covariance) / 3}
         np.testing.assert_allclose(mean, np.average(rows, axis=0, weights=weight * responsibilities), atol=1e-5)
-        np.testing.assert_allclose(found, of_structure[structure], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found, by_structure[structure], rtol=1e-4, atol=1e-4)
 
 
 def candidate_scales(rows, weight):

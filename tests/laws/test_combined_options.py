@@ -62,21 +62,21 @@ def _scatter(spec: MomentSpec, mass: Array, second: Array) -> Scatter:
 
 
 def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Generator, **bound: float) -> None:
-    rows, of_fit, of_reference = _rows(rng), dict[str, Any](), dict[str, Any]()
+    rows, fit_data, expect_data = _rows(rng), dict[str, Any](), dict[str, Any]()
     options: dict[str, Any] = {}
     family = family_named(structure, **bound)
     start = _start(rng, family)
     if "missing" in features:
         rows = _with_missing_values(rows, rng)
     if "weights" in features:
-        of_fit["sample_weight"] = of_reference["row_weight"] = rng.uniform(0.1, 3.0, N_ROWS)
+        fit_data["sample_weight"] = expect_data["row_weight"] = rng.uniform(0.1, 3.0, N_ROWS)
     if "errors" in features:
-        of_fit["X_error"] = of_reference["error"] = _errors(rng)
+        fit_data["X_error"] = expect_data["error"] = _errors(rng)
     if "trim" in features:
-        of_reference["trim"] = options["trim"] = 0.17
+        expect_data["trim"] = options["trim"] = 0.17
     if "labels" in features:
         prior = rng.uniform(0.05, 1.0, size=(N_ROWS, N_COMPONENTS + ("noise" in features)))
-        of_fit["labels"], of_reference["log_prior"] = prior, np.log(prior / prior.max(axis=1, keepdims=True))
+        fit_data["labels"], expect_data["log_prior"] = prior, np.log(prior / prior.max(axis=1, keepdims=True))
     if "prior" in features:
         options |= PRIOR
     if "noise" in features:
@@ -84,21 +84,21 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
         if "prior" in features:  # weights have no prior here, because they include the weight of noise
             options["prior"] = clone(PRIOR["prior"]).set_params(weights=None)
             options["restrictions"] = Restrictions(fixed_means=[1])
-        of_reference |= {"sides": BOX[1] - BOX[0], "noise_density": 0.2 / np.prod(BOX[1] - BOX[0])}
+        expect_data |= {"sides": BOX[1] - BOX[0], "noise_density": 0.2 / np.prod(BOX[1] - BOX[0])}
     options |= {"covariance_type": family, "reg_covar": 0.0, "max_iter": 1, "tol": 0.0}
     fitted = GaussianMixture(N_COMPONENTS, **options, **start)
     with pytest.warns(Warning, match="did not converge"):
-        fitted.fit(rows, **of_fit)
+        fitted.fit(rows, **fit_data)
 
     before = family.covariances(start["covariances_init"], N_COMPONENTS, N_FEATURES)
     weights = start["weights_init"] * (0.8 if "noise" in features else 1.0)
-    sums = expect(rows, weights, start["means_init"], before.dense(), **of_reference)
+    sums = expect(rows, weights, start["means_init"], before.dense(), **expect_data)
     means, weights, log_prior = sums.first / sums.mass[:, None], sums.mass / (sums.mass.sum() + sums.noise_mass), 0.0
     if "prior" in features:
-        means, of_prior = _under_the_prior(sums, start["means_init"])
+        means, posterior_weights = _under_the_prior(sums, start["means_init"])
         log_prior = _log_prior(family, start["means_init"], before.dense())
         if "noise" not in features:
-            weights = of_prior
+            weights = posterior_weights
             log_prior += float((np.array(PRIOR["prior"].weights) - 1.0) @ np.log(start["weights_init"]))
     second = about_new_means(sums, start["means_init"], means)
     scatter = _scatter(family.moment_spec(before), sums.mass, second)
@@ -133,11 +133,11 @@ def _with_prior(family: Family, scatter: Scatter, means: Array) -> Scatter:
     prior = PRIOR["prior"]
     offsets = means - prior.mean
     drawn = prior.shrinkage * np.einsum("ki,kj->kij", offsets, offsets)
-    of_means = _scatter(scatter.spec, scatter.degrees, drawn).second
+    mean_scatter = _scatter(scatter.spec, scatter.degrees, drawn).second
     each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
     scale = _scatter(replace(scatter.spec, is_pooled=False), scatter.degrees[:1], _scale(family)[None]).second[0]
     degrees = scatter.degrees + each + once / N_COMPONENTS
-    return replace(scatter, degrees=degrees, second=scatter.second + of_means + scale)
+    return replace(scatter, degrees=degrees, second=scatter.second + mean_scatter + scale)
 
 
 def _log_prior(family: Family, means: Array, covariances: Array) -> float:

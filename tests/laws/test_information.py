@@ -78,9 +78,9 @@ def objective_of_rows(problem, run):
 
     def objectives(model):
         traces = (model.covariances.ridge_precisions() * objective.ridge).sum(axis=1)
-        of_prior = objective.log_prior(model) - 0.5 * degrees * traces.sum()
-        of_rows = problem.engine.log_density(whole, model.parameters) - 0.5 * posterior @ traces
-        return of_rows + of_prior / problem.source.row_totals.total_weight
+        prior_terms = objective.log_prior(model) - 0.5 * degrees * traces.sum()
+        row_terms = problem.engine.log_density(whole, model.parameters) - 0.5 * posterior @ traces
+        return row_terms + prior_terms / problem.source.row_totals.total_weight
 
     return objectives
 
@@ -111,15 +111,15 @@ def assert_close(problem, run):
     """Compare the gradient, the scores and the information at a point with central differences."""
     run = moved_from_maximum(problem, run)
     found, squared = information_of(problem, run), information_of(problem, run, are_frequency_weights=False)
-    at, of_model, weight = found.coordinates, objective_of_rows(problem, run), problem.source.whole.row_weight
+    at, row_objective, weight = found.coordinates, objective_of_rows(problem, run), problem.source.whole.row_weight
     weight = np.ones(N_ROWS) if weight is None else weight
-    scores = gradient_at_zero(lambda point: of_model(at.model_at(point)), at.n_parameters)
+    scores = gradient_at_zero(lambda point: row_objective(at.model_at(point)), at.n_parameters)
     np.testing.assert_allclose(found.gradient, scores @ weight / weight.sum(), atol=1e-9)
     np.testing.assert_allclose(found.score_outer_product, scores * weight @ scores.T / weight.sum(), atol=1e-8)
     np.testing.assert_allclose(squared.score_outer_product, scores * weight**2 @ scores.T / weight.sum(), atol=1e-8)
     directions = np.random.default_rng(6).normal(size=(2 * at.n_parameters, at.n_parameters)) / np.sqrt(at.n_parameters)
     found_along = ((directions @ found.matrix) * directions).sum(axis=1)
-    expected = -second_derivatives(lambda point: weight @ of_model(at.model_at(point)) / weight.sum(), directions)
+    expected = -second_derivatives(lambda point: weight @ row_objective(at.model_at(point)) / weight.sum(), directions)
     np.testing.assert_allclose(found_along, expected, atol=1e-6 * np.abs(expected).max())
     return found
 

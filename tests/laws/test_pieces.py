@@ -83,8 +83,8 @@ def assert_same_fits(single, double, rows):
     for name in "weights", "means", "covariances":
         np.testing.assert_array_equal(getattr(single.mixture_, name), getattr(double.mixture_, name))
     for method in "log_density", "responsibilities":
-        of_rows, of_doubles = (getattr(single.mixture_, method)(X) for X in (rows, rows.astype(float)))
-        np.testing.assert_array_equal(of_rows, of_doubles)
+        float32_result, float64_result = (getattr(single.mixture_, method)(X) for X in (rows, rows.astype(float)))
+        np.testing.assert_array_equal(float32_result, float64_result)
 
 
 @pytest.mark.heavy(but=3)

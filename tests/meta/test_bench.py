@@ -123,12 +123,12 @@ def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
             factors.setdefault(size, []).append(float(ratio.removeprefix("×")))
     shown = {}
     for line in rows_of_table(readme, "| rows, features, components |")[2:]:
-        size, *of_size = line.strip("| ").split(" | ")
-        shown[size] = [int(factor.removesuffix("×")) for factor in of_size]
+        size, *size_factors = line.strip("| ").split(" | ")
+        shown[size] = [int(factor.removesuffix("×")) for factor in size_factors]
     assert list(shown) == list(factors)
     rounding = 0.5 + 0.05  # rounding of a whole number, and of the same number with one decimal
     assert np.abs(np.array(list(shown.values())) - list(factors.values())).max() <= rounding
-    ratios = sorted(factor for of_size in shown.values() for factor in of_size)
+    ratios = sorted(factor for size_factors in shown.values() for factor in size_factors)
     range_of_all = f"On two cores, an EM iteration is {ratios[0]} to {ratios[-1]} times as fast as scikit-learn's"
     assert range_of_all in readme
     index = " ".join((ROOT / "docs/index.md").read_text(encoding="utf-8").split())
@@ -136,10 +136,10 @@ def test_the_readme_shows_the_speed_factors_of_the_results_page() -> None:
     gaussmix_ms, *_ = cells = rows_of_table(result, "| 500,000, 8, 16 |")[0].strip("| ").split(" | ")[1:]
     times = f"took {gaussmix_ms} ms. scikit-learn took {cells[2]} ms, {factors['500,000, 8, 16'][0]:.0f} times"
     assert times in index
-    of_guide = (ROOT / "docs/guide/devices.md").read_text(encoding="utf-8")
+    guide_text = (ROOT / "docs/guide/devices.md").read_text(encoding="utf-8")
     other = rows_of_table(result, "| 100,000, 32, 32 |")[0].split(" | ")[1]
-    assert f"{gaussmix_ms} ms for an EM iteration over 500,000" in of_guide
-    assert f"{other} ms over 100,000 × 32" in of_guide
+    assert f"{gaussmix_ms} ms for an EM iteration over 500,000" in guide_text
+    assert f"{other} ms over 100,000 × 32" in guide_text
     fit_times = [line.split(" | ")[1:3] for line in rows_of_table(result, "| 500,000, 8, 16, apart |")]
     (separate, sklearn_separate), (mixed, sklearn_mixed) = fit_times
     fits = f"took {separate} s for separate clusters and {mixed} s for overlapping clusters. scikit-learn's default"

@@ -47,8 +47,8 @@ def test_the_citation_agrees_with_pyproject():
     entry = re.search(r"```bibtex\n(.*?)```", (ROOT / "docs/index.md").read_text(encoding="utf-8"), re.DOTALL)
     assert entry is not None
     shown = dict(re.findall(r"(\w+) = \{+(.*?)\}", entry[1]))
-    of_file = {key: citation[key] for key in ("title", "version")}
-    assert shown == {"author": "The gaussmix developers", "url": citation["repository-code"], **of_file}
+    entries = {key: citation[key] for key in ("title", "version")}
+    assert shown == {"author": "The gaussmix developers", "url": citation["repository-code"], **entries}
 
 
 def test_actions_are_pinned_by_hash_and_workflows_can_only_read():

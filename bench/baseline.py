@@ -43,16 +43,16 @@ def fit(make: Callable[[], Any], value: Callable[[Any], float], n_repeats: int =
         return float(value(made)), seconds
 
 
-def report(measured: Iterable[tuple[str, dict[str, Fit]]], asked: argparse.Namespace) -> Fits:
+def report(measured: Iterable[tuple[str, dict[str, Fit]]], arguments: argparse.Namespace) -> Fits:
     """Measure all tables, keep the results if requested, and print means or the comparison."""
     fits: Fits = {}
     for table, results in measured:
         fits[table] = results
         print(table, {what: f"{nats:.9}, {seconds:.2} s" for what, (nats, seconds) in results.items()}, flush=True)
-    if asked.keep is not None:
-        keep(fits, asked.keep)
-    if asked.against is not None:
-        compare(fits, json.loads(asked.against.read_text(encoding="utf-8"))["fits"])
+    if arguments.keep is not None:
+        keep(fits, arguments.keep)
+    if arguments.against is not None:
+        compare(fits, json.loads(arguments.against.read_text(encoding="utf-8"))["fits"])
     return fits
 
 

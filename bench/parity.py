@@ -82,14 +82,14 @@ class Fit:
     log_likelihood : nats, a total.
     n_steps : number of M + E passes.
     n_parameters : number of free parameters of the whole mixture.
-    doubt : −Σ_i log max_k γ_ik, nats.
+    uncertainty : −Σ_i log max_k γ_ik, nats.
     n_rows : n.
     """
 
     log_likelihood: float
     n_steps: int
     n_parameters: int
-    doubt: float
+    uncertainty: float
     n_rows: int
 
     @property
@@ -99,7 +99,7 @@ class Fit:
     @property
     def icl(self) -> float:
         """Return the ICL of Biernacki, Celeux & Govaert (2000) with labels; lower is better."""
-        return self.bic + 2 * self.doubt
+        return self.bic + 2 * self.uncertainty
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,16 @@ class Reference:
         return Mixture(weights / weights.sum(), means, dense, family_named(structure))
 
     def fit(self, entry: dict[str, Any]) -> Fit | None:
-        """Return mclust's fit, and the doubt in its own parameters, or None if mclust has no fit."""
+        """Return mclust's fit, and the uncertainty in its own parameters, or None if mclust has no fit."""
         found = entry["tight"]
         if found["loglik"] is None:
             return None
-        unsure = doubt(self.mixture(entry, "VVV").responsibilities(self.rows))
-        return Fit(found["loglik"], abs(found["iterations"]), entry["npar"], unsure, len(self.rows))
+        mclust_uncertainty = uncertainty(self.mixture(entry, "VVV").responsibilities(self.rows))
+        return Fit(found["loglik"], abs(found["iterations"]), entry["npar"], mclust_uncertainty, len(self.rows))
 
 
-def doubt(shares: Array) -> float:
-    return -float(np.log(shares.max(axis=1)).sum())
+def uncertainty(posterior: Array) -> float:
+    return -float(np.log(posterior.max(axis=1)).sum())
 
 
 def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = None) -> Fit | None:
@@ -166,8 +166,8 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
     mixture, trace, _ = final_state(run_em(source, engine, start, objective, MclustStopping(TIGHT, total=len(rows))))
     if trace.frozen_components:
         return None
-    shares = engine.responsibilities(Block(0, rows), source.parameters)
-    return Fit(trace.last_objective * len(rows), trace.n_steps, mixture.n_parameters, doubt(shares), len(rows))
+    posterior = engine.responsibilities(Block(0, rows), source.parameters)
+    return Fit(trace.last_objective * len(rows), trace.n_steps, mixture.n_parameters, uncertainty(posterior), len(rows))
 
 
 def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, theirs: Fit | None) -> str:

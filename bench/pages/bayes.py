@@ -150,7 +150,7 @@ def missed(n_columns: int) -> None:
         print(f"{name}: {len(below)} of {len(gaps)} below, by {below} nats; s {seconds.round(2)}", flush=True)
 
 
-def of_steps() -> Iterator[tuple[str, ...]]:
+def step_rows() -> Iterator[tuple[str, ...]]:
     """Return the rows of the table of steps."""
     rows = clusters(200_000, 16, 16, 0)[0] * 0.25 + np.random.default_rng(1).normal(size=(200_000, 16))
     for structure in ("full", "tied", "diag", "spherical"):
@@ -158,9 +158,9 @@ def of_steps() -> Iterator[tuple[str, ...]]:
         em = GaussianMixture(**{**settings, "reg_covar": 1e-6})
         both = [(BayesianGaussianMixture(split_merge=False, **settings), 2, 42), (THEIRS(**settings), 1, 5)]
         with threadpool_limits(1):
-            of_em, own, theirs = steps_of([(em, 2, 42), *both], rows, process_time)
+            em_seconds, own, theirs = steps_of([(em, 2, 42), *both], rows, process_time)
         on_all = steps_of(both, rows, perf_counter)
-        alone = f"{of_em:.1f}", f"{own:.1f}", f"{theirs:.0f}", f"×{theirs / own:.0f}"
+        alone = f"{em_seconds:.1f}", f"{own:.1f}", f"{theirs:.0f}", f"×{theirs / own:.0f}"
         yield structure, *alone, f"{on_all[0]:.1f}", f"{on_all[1]:.0f}", f"×{on_all[1] / on_all[0]:.0f}"
 
 
@@ -242,7 +242,7 @@ def main() -> None:
     page = Page(__file__, "Variational Bayes compared with scikit-learn's", "processor seconds")
     page.say("## An EM step: 200,000 × 16, 16 overlapping components, ms")
     names = "gaussmix | scikit-learn | ratio"
-    page.table(f"structure | `GaussianMixture` | {names} | on all processors: {names}", of_steps())
+    page.table(f"structure | `GaussianMixture` | {names} | on all processors: {names}", step_rows())
     page.say("The columns on all processors contain elapsed time, and the other columns processor time.")
     with threadpool_limits(1):
         births(page, options.seeds)

@@ -50,8 +50,8 @@ def measured(n_tables: int, seed: int = 50) -> Iterator[tuple[str, dict[str, bas
 
 
 def main() -> None:
-    asked = baseline.parse(parser_of(__doc__), N_TABLES)
-    fits = baseline.report(measured(asked.n), asked).values()
+    arguments = baseline.parse(parser_of(__doc__), N_TABLES)
+    fits = baseline.report(measured(arguments.n), arguments).values()
     values = {what: np.array([found[what][0] for found in fits]) for what in next(iter(fits))}
     best = np.maximum(values["kmeans"], values["search"])
     for start in STARTS:

@@ -81,7 +81,7 @@ def read(path: Path) -> None:
         pass
 
 
-def look(path: Path) -> RowStatistics:
+def read_totals(path: Path) -> RowStatistics:
     """Make the first pass over a file."""
     return open(path, memory=MEMORY).row_totals
 
@@ -123,8 +123,8 @@ def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
                 bounds = *turns[:, :2, 0].T, turns[:, :2, 1].sum(axis=1) / n_threads
                 reading, compute, found = np.median(turns[:, :, 0], axis=0)
                 ratio = float(np.median(turns[:, 2, 0] / np.max(bounds, axis=0)))
-                share = seconds_of(partial(look, path)) / found
-                shown = (f"{each:.2f}" for each in (found, reading, compute, ratio, share))
+                totals_ratio = seconds_of(partial(read_totals, path)) / found
+                shown = (f"{each:.2f}" for each in (found, reading, compute, ratio, totals_ratio))
                 yield name, n, *shown, f"{megabytes:.0f}"
 
 
@@ -132,11 +132,11 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=8_000_000)
     parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
-    shape = f"{asked.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
-    page = Page(__file__, "Rows in files", f"{shape}; seconds, medians of {asked.repeats} turns")
+    arguments = parser.parse_args()
+    shape = f"{arguments.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
+    page = Page(__file__, "Rows in files", f"{shape}; seconds, medians of {arguments.repeats} turns")
     names = "file | threads | pass | reading alone | step in memory | pass / bound | profile / pass | peak, MB"
-    page.table(names, measured(asked.rows, asked.repeats))
+    page.table(names, measured(arguments.rows, arguments.repeats))
     page.write()
 
 

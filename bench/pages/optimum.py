@@ -231,27 +231,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=120, help="of the processor, for each set")
     parser.add_argument("--mlbench", type=Path, help="folder with Shuttle.rda and LetterRecognition.rda")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     best: dict[str, float] = json.loads(BEST.read_text(encoding="utf-8"))
     every, left_out = {}, list[str]()
-    page = Page(__file__, "Optima", f"at most {asked.seeds} seeds")
+    page = Page(__file__, "Optima", f"at most {arguments.seeds} seeds")
 
     def rows_of_page() -> Iterator[tuple[object, ...]]:
         for name, (rows, _, _) in SETS.items():
-            if not name.startswith(tuple(asked.sets)):
+            if not name.startswith(tuple(arguments.sets)):
                 continue
-            if isinstance(rows, str) and asked.mlbench is None:
+            if isinstance(rows, str) and arguments.mlbench is None:
                 left_out.append(name)
                 continue
-            values = mlbench(asked.mlbench, rows) if isinstance(rows, str) else rows()
-            every[name] = list(measured(values, name, asked.seeds, asked.seconds))
+            values = mlbench(arguments.mlbench, rows) if isinstance(rows, str) else rows()
+            every[name] = list(measured(values, name, arguments.seeds, arguments.seconds))
             best[name] = max(best[name], *(nats for found in every[name] for nats, _ in found.values()))
             yield from cells_of(name, every[name], best[name])
 
     page.table("set | fit | gap: median | worst | hits | seconds | relative to scikit-learn", rows_of_page(), n_words=2)
     page.say("## Requirements on default fits", "", *asked_for(every, best))
     page.say(*(f"Left out: {name} (no --mlbench)." for name in left_out))
-    if asked.sets == [""]:
+    if arguments.sets == [""]:
         page.write()
         BEST.write_text(json.dumps(best, indent=1) + "\n", encoding="utf-8")
 

@@ -72,11 +72,11 @@ def rows_of(seed: int) -> tuple[int, dict[str, tuple[Array, dict[str, Any]]]]:
         "units": few * 1e-150,
         "integers": np.round(few),
     }
-    told: dict[str, dict[str, Any]] = {
+    extra: dict[str, dict[str, Any]] = {
         "labels": {"labels": np.where(rng.random(n_rows) < 0.1, group, -1)},
         "errors": {"X_error": np.full(n_features, 0.3)},
     }
-    return n_components, {kind: (made, told.get(kind, {})) for kind, made in kinds.items()}
+    return n_components, {kind: (made, extra.get(kind, {})) for kind, made in kinds.items()}
 
 
 def measured(n_tables: int) -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
@@ -85,15 +85,15 @@ def measured(n_tables: int) -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
         n_components, kinds = rows_of(seed)
         found = {}
         for name, (kind, options) in FEATURES.items():
-            rows, told = kinds[kind]
+            rows, extra = kinds[kind]
             model = GaussianMixture(n_components, random_state=seed, n_jobs=1, **options)
-            found[name] = baseline.fit(partial(model.fit, rows, **told), lambda made: made.lower_bound_, n_repeats=2)
+            found[name] = baseline.fit(partial(model.fit, rows, **extra), lambda made: made.lower_bound_, n_repeats=2)
         yield f"{seed}: {len(kinds['plain'][0])} x {kinds['plain'][0].shape[1]}, K={n_components}", found
 
 
 def main() -> None:
-    asked = baseline.parse(parser_of(__doc__), N_TABLES)
-    baseline.report(measured(asked.n), asked)
+    arguments = baseline.parse(parser_of(__doc__), N_TABLES)
+    baseline.report(measured(arguments.n), arguments)
 
 
 if __name__ == "__main__":

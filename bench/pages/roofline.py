@@ -118,14 +118,14 @@ def main() -> None:
             for r in every
         ),
     )
-    of_bound = [r for structure in STRUCTURES for r in bounded(newest, structure)]
+    bounded_results = [r for structure in STRUCTURES for r in bounded(newest, structure)]
     page.say("## The bound of the vector instructions, one thread, AVX-512")
     page.table(
         "structure | d | K | ns per pair | multiplications | others | bound, cycles | measured | share",
         (
             (r["structure"], r["d"], r["K"], f"{r['ns']:.2f}", f"{r['multiply']:.0f}", f"{r['other']:.0f}",
              f"{r['bound']:.1f}", f"{r['cycles']:.1f}", f"{r['share']:.0f} %")
-            for r in of_bound
+            for r in bounded_results
         ),
     )  # fmt: skip
     page.say(f"Counts are for eight pairs of a row and a component. Diag and spherical must reach {FLAT_BAR} %.")

@@ -95,12 +95,12 @@ def cells(result: dict[str, Any]) -> tuple[str, ...]:
 
 def fit_cells(case: Case, seconds: dict[str, float]) -> tuple[str, ...]:
     """Return a row of the table of whole fits."""
-    of_each = (f"{seconds[name]:.2f}" for name in ("ours", "sklearn"))
+    shown_seconds = (f"{seconds[name]:.2f}" for name in ("ours", "sklearn"))
     shape = f"{case.n_rows:,}, {case.n_features}, {case.n_components}, {'apart' if case.separated else 'overlapping'}"
-    return shape, *of_each, f"×{seconds['sklearn'] / seconds['ours']:.1f}"
+    return shape, *shown_seconds, f"×{seconds['sklearn'] / seconds['ours']:.1f}"
 
 
-def of_structure(results: list[dict[str, Any]], structure: str) -> list[dict[str, Any]]:
+def select_structure(results: list[dict[str, Any]], structure: str) -> list[dict[str, Any]]:
     return [result for result in results if result["case"]["structure"] == structure]
 
 
@@ -158,7 +158,7 @@ def main() -> None:
         shown = "  ".join(f"{name} {value * 1e3:9.2f} ms" for name, value in times.items())
         print(f"{case.name:32s} {shown}  ×{ratio(times):.1f}", flush=True)
     for structure in arguments.structure or STRUCTURES:
-        own = of_structure(results, structure)
+        own = select_structure(results, structure)
         least = min(result["ratio"] for result in own)
         print(f"{structure}: geometric mean ×{mean_ratio(own):.1f}, least ×{least:.1f}")
     if arguments.structure:
@@ -166,7 +166,7 @@ def main() -> None:
     memory, (n_rows, n_features, n_components) = extra_memory(), MEMORY_SHAPE
     page = Page(__file__, "gaussmix compared with scikit-learn", "milliseconds per EM iteration")
     for structure in STRUCTURES:
-        own = of_structure(results, structure)
+        own = select_structure(results, structure)
         page.say(f"## {structure}: ×{mean_ratio(own):.1f} in the geometric mean")
         names = "n, d, K | gaussmix | gaussmix, 1 thread | scikit-learn, 1 BLAS thread | 2 BLAS threads | ratio"
         page.table(names, map(cells, own))

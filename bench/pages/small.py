@@ -42,10 +42,10 @@ SECONDS, TOGETHER = 0.5, 10  # time for the repeats of each figure; calls in a r
 COMPONENTS = 3, 6
 SIZES = (300, 2, 3), (1000, 2, 3), (5000, 4, 4), (5000, 4, 10)  # rows, features, components of whole fits
 # required speed-ups of fits from k-means
-ASKED = {(300, "full"): 5, (300, "diag"): 5, (5000, "full"): 8, (5000, "tied"): 6}
+REQUIRED = {(300, "full"): 5, (300, "diag"): 5, (5000, "full"): 8, (5000, "tied"): 6}
 
 
-def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
+def initial_model(family: Family, n_components: int) -> tuple[ArraySource, Model]:
     """Return iris, and the model of a cut of Ward's tree."""
     rows = load_iris().data
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
@@ -93,11 +93,11 @@ def whole_fits() -> Iterator[tuple[object, ...]]:
             single, plain, default = in_turns(
                 *(partial(each.fit, rows) for each in (theirs, ours(init_params="kmeans"), ours()))
             )
-            asked = f"×{ASKED[n_rows, structure]}" if (n_rows, structure) in ASKED else None
+            required = f"×{REQUIRED[n_rows, structure]}" if (n_rows, structure) in REQUIRED else None
             ratios = [f"×{single / each:.1f}" for each in (plain, default)]
             times = [f"{each:.0f}" for each in (single, plain, default)]
             shape = f"{n_rows} × {n_features}", n_components, structure
-            yield (*shape, *times[:2], ratios[0], asked, times[2], ratios[1])
+            yield (*shape, *times[:2], ratios[0], required, times[2], ratios[1])
 
 
 def predictions() -> Iterator[tuple[str, ...]]:
@@ -114,7 +114,7 @@ def steps() -> Iterator[tuple[object, ...]]:
     for n_components in COMPONENTS:
         for name, family in FAMILIES.items():
             if family.algebra is not None:
-                source, start = begun(family, n_components)
+                source, start = initial_model(family, n_components)
                 alone, single = (step(rule, source, start) for rule in (StopRule, ByPython))
                 yield name, n_components, f"{alone:.1f}", f"{single:.0f}", f"×{single / alone:.0f}"
 

@@ -165,8 +165,8 @@ def draw(fits: baseline.Fits, docs: Path = DOCS) -> None:
     columns = names, *(map("{:.3g}".format, each.round(3)) for each in (medians, slow, means)), shares
     titles = f"fit | time: median | slowest tenth | nats below the best: mean | more than {CLEARLY} below"
     page.table(titles, zip(*columns, strict=True))
-    of_kinds = {kind: [kind in name for name in found] for kind in (*KINDS, "")}
-    lower = {kind: nats[1:, mine] - nats[0, mine] > CLEARLY for kind, mine in of_kinds.items()}
+    masks = {kind: [kind in name for name in found] for kind in (*KINDS, "")}
+    lower = {kind: nats[1:, mine] - nats[0, mine] > CLEARLY for kind, mine in masks.items()}
     titles = " | ".join(["tables of a kind", "all", *(f"default lower than {what}" for what in names[1:])])
     page.table(titles, ((kind or "all", each.shape[1], *each.sum(axis=1)) for kind, each in lower.items()))
     path = docs / "guide" / "likelihood-and-time.md"
@@ -176,15 +176,15 @@ def draw(fits: baseline.Fits, docs: Path = DOCS) -> None:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--draw", action="store_true", help="the picture and the figures of the guide")
-    asked = baseline.parse(parser, N_TABLES)
-    has_other = asked.keep is None and asked.against is None
-    first, n, starts = (N_TABLES, min(asked.n, N_DRAWN), (1, 10)) if asked.draw else (0, asked.n, (1,) * has_other)
+    args = baseline.parse(parser, N_TABLES)
+    has_other = args.keep is None and args.against is None
+    first, n, starts = (N_TABLES, min(args.n, N_DRAWN), (1, 10)) if args.draw else (0, args.n, (1,) * has_other)
     every = (
-        (name, dict(results(rows, n_components, structure, other_starts=starts, n_repeats=1 if asked.draw else 2)))
+        (name, dict(results(rows, n_components, structure, other_starts=starts, n_repeats=1 if args.draw else 2)))
         for name, rows, n_components, structure in map(table, range(first, first + n))
     )
-    fits = baseline.report(every if has_other else chain(every, sized()), asked)
-    if asked.draw:
+    fits = baseline.report(every if has_other else chain(every, sized()), args)
+    if args.draw:
         draw(fits)
     elif has_other:
         note = "processor time compared with one fit of scikit-learn; log-likelihoods in nats per row"
@@ -195,7 +195,7 @@ def main() -> None:
         page.lines += ["", "Separate clusters with many features: fits that miss a cluster, and times of default fits."]
         names = "structure | tables | missed: default | kmeans | scikit-learn | time: median | worst"
         page.table(names, ((structure, *missed(wide(structure))) for structure in sorted({*STRUCTURES})))
-        if asked.n == N_TABLES:
+        if args.n == N_TABLES:
             page.write()
 
 

@@ -102,23 +102,23 @@ def patches(n: int, _: int) -> Array:
     return rows - rows.mean(axis=1)[:, None] + rng.normal(size=rows.shape)
 
 
-def same_start(asked: str, data: Callable[[int, int], Array], n: int, K: int, max_iter: int) -> Iterator[Row]:
+def same_start(required: str, data: Callable[[int, int], Array], n: int, K: int, max_iter: int) -> Iterator[Row]:
     """Fit by default and exactly from the same start, without its time; return the loss in nats per row, and times."""
     rows, new = np.split(data(n, K), [-n // 20])
     own = {**start(rows, K), "max_iter": max_iter}
     (auto, seconds, step), (exact, longer, exact_step) = (fit(rows, K, each, **own) for each in ("auto", "exact"))
-    of, entropy = auto.outcome_, entr(exact.predict_proba(new[:2_000])).sum(axis=1).mean()
+    end, entropy = auto.outcome_, entr(exact.predict_proba(new[:2_000])).sum(axis=1).mean()
     measured = "the same bits, " * bool(np.array_equal(auto.means_, exact.means_))
     measured += (
         f"{exact.score(new) - auto.score(new):.4f} in 1/{longer / seconds:.1f} ({seconds:.1f} of {longer:.1f} s)"
     )
-    if getattr(of, "posterior_gap", None) is not None:
-        measured += f"; gap {of.posterior_gap:.4f} ± {of.posterior_gap_error:.4f}, {of.n_candidates} candidates"
+    if getattr(end, "posterior_gap", None) is not None:
+        measured += f"; gap {end.posterior_gap:.4f} ± {end.posterior_gap_error:.4f}, {end.n_candidates} candidates"
     how = (
         f"whole fits of at most {max_iter} steps: {auto.n_iter_} of {step:.3f} s, {exact.n_iter_} of {exact_step:.3f} s"
     )
     how += f"; {len(new):,} new rows, whose exact posteriors have an entropy of {entropy:.2f} nats"
-    yield f"{data.__name__}: {len(rows):,} x {rows.shape[1]}, K={K:,}", asked, measured, how
+    yield f"{data.__name__}: {len(rows):,} x {rows.shape[1]}, K={K:,}", required, measured, how
 
 
 def whole(n: int, K: int) -> Iterator[Row]:
@@ -205,13 +205,13 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--quick", action="store_true", help="few rows and components")
     parser.add_argument("--only", nargs="*", choices=list(cases(1, 1)), help="these cases")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     every, page = (
-        cases(0.02, 16) if asked.quick else cases(1, 1, is_drawn=asked.only is None),
+        cases(0.02, 16) if args.quick else cases(1, 1, is_drawn=args.only is None),
         Page(__file__, "Thousands of components", "see its help"),
     )
-    page.table("case | required | measured | how", chain.from_iterable(every[name] for name in asked.only or every), 4)
-    if not asked.quick and asked.only is None:
+    page.table("case | required | measured | how", chain.from_iterable(every[name] for name in args.only or every), 4)
+    if not args.quick and args.only is None:
         page.say("![Time of a step](thousands.png)")
         page.write()
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.cases import Case
 from bench.peers import PEERS
 from bench.peers.base import Fit, Peer, Problem
-from bench.peers.process import SCRATCH, asked
+from bench.peers.process import SCRATCH, parse_arguments
 
 SHAPE = (300, 5, 4)  # rows, features, components; for this size mpmath takes seconds
 STEPS = 3
@@ -35,7 +35,7 @@ def _oracle() -> Any:
     return exact
 
 
-def course(problem: Problem) -> list[Fit]:
+def exact_steps(problem: Problem) -> list[Fit]:
     """Return the parameters at the start and after each step, rounded to double, with their log-likelihoods."""
     oracle, family = _oracle(), problem.structure
     rows = problem.rows.tolist()
@@ -49,11 +49,11 @@ def course(problem: Problem) -> list[Fit]:
     return fits
 
 
-def remembered(problem: Problem, name: str) -> list[Fit]:
+def stored_steps(problem: Problem, name: str) -> list[Fit]:
     """Return the steps of a problem for all peers; the first peer computes them and writes them to a file."""
     file = Path(os.environ[SCRATCH]) / f"{name}.json"
     if not file.exists():
-        file.write_text(json.dumps([vars(fit) for fit in course(problem)], default=np.ndarray.tolist))
+        file.write_text(json.dumps([vars(fit) for fit in exact_steps(problem)], default=np.ndarray.tolist))
     fits = json.loads(file.read_text())
     return [
         Fit(np.array(fit["weights"]), np.array(fit["means"]), np.array(fit["covariances"]), fit["log_likelihood"])
@@ -86,19 +86,19 @@ def _largest(values: NDArray[np.float64]) -> float:
     return float(np.abs(values).max())
 
 
-def examined(peer: Peer, structure: str) -> dict[str, Any]:
+def measure_errors(peer: Peer, structure: str) -> dict[str, Any]:
     """Return errors after one iteration, after three (which shows that three are made), and with rows far from 0."""
     near = Problem.of(Case(structure, *SHAPE))
     far = replace(near, rows=near.rows + OFFSET, means=near.means + OFFSET)
     found = {}
     for name, problem, steps in (("one", near, 1), ("three", near, STEPS), ("far", far, 1)):
         peer.prepare(problem)
-        exact = remembered(problem, f"{structure} {'far' if problem is far else 'near'}")
+        exact = stored_steps(problem, f"{structure} {'far' if problem is far else 'near'}")
         found[name] = errors(peer.fit(problem, steps, 1), exact, steps)
     return found
 
 
 if __name__ == "__main__":
-    arguments = asked(__doc__, "peer")
+    arguments = parse_arguments(__doc__, "peer")
     peer = PEERS[arguments.peer]
-    arguments.out.write_text(json.dumps({structure: examined(peer, structure) for structure in peer.structures}))
+    arguments.out.write_text(json.dumps({structure: measure_errors(peer, structure) for structure in peer.structures}))

@@ -20,7 +20,7 @@ from bench.cases import Case
 from bench.peak import rise_of_peak
 from bench.peers import PEERS
 from bench.peers.base import Peer, Problem
-from bench.peers.process import asked
+from bench.peers.process import parse_arguments
 
 LEAST_REPEATS, MOST_REPEATS = 2, 3  # a single repeat would include any interruption
 LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20
@@ -65,20 +65,20 @@ def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[
     return (seconds if fit.seconds is None else fit.seconds), fit.megabytes
 
 
-def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> float:
+def time_probe(peer: Peer, problem: Problem, iterations: int, budget: float) -> float:
     """Return seconds of a fit with one thread: the smaller of two, or of a single fit if it takes the whole budget."""
     seconds, _ = timed(peer, problem, iterations, 1)
     return seconds if seconds > budget else min(seconds, timed(peer, problem, iterations, 1)[0])
 
 
-def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
+def make_plan(peer: Peer, problem: Problem, budget: float) -> Plan:
     """Make a plan from fits of few rows, and then of more, because small fits may be mostly overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
     tried = min(n, max(FEWEST, 2 * k * d))  # rows that suffice for regular covariances
     while True:
         part = problem.head(tried)
         peer.prepare(part)
-        short, long = (probed(peer, part, length, budget) for length in (1, 2))
+        short, long = (time_probe(peer, part, length, budget) for length in (1, 2))
         iteration = max(long - short, 0.1 * long)
         chosen = plan(iteration, max(short - iteration, 0), tried, n, budget, peer.whole)
         if chosen.n_rows == n or chosen.n_rows <= 4 * tried:
@@ -125,7 +125,7 @@ def measure(peer: Peer, case: Case, budget: float) -> dict[str, Any]:
         peer.fit(small, 2, count)
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:
-        chosen = planned(peer, problem, budget / len(peer.threads))
+        chosen = make_plan(peer, problem, budget / len(peer.threads))
         first = peer.settles if case.separated else 1
         return chosen, seconds_of(peer, problem.head(chosen.n_rows), chosen, peer.threads, first)
 
@@ -139,7 +139,7 @@ def measure(peer: Peer, case: Case, budget: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    arguments = asked(__doc__, "request")
+    arguments = parse_arguments(__doc__, "request")
     request = json.loads(arguments.request)
     found = measure(PEERS[request["peer"]], Case(**request["case"]), request["budget"])
     arguments.out.write_text(json.dumps(found))

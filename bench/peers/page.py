@@ -105,11 +105,11 @@ def errors(report: Report) -> list[str]:
         "| | weights | means | covariances | log-likelihood | after three | far |",
         "|---|" + "---:|" * 6,
     ]
-    for peer, of_structures in report["errors"].items():
-        if "failed" in of_structures:
+    for peer, structure_errors in report["errors"].items():
+        if "failed" in structure_errors:
             lines.append(f"| {peer} | failed |" + " |" * 5)
             continue
-        for structure, found_errors in of_structures.items():
+        for structure, found_errors in structure_errors.items():
             one = found_errors["one"].values()
             rest = [_largest(found_errors[name]) for name in ("three", "far")]
             cells = ["–" if value is None else f"{value:.1e}" for value in [*one, *rest]]

@@ -17,7 +17,7 @@ LIMIT = 150  # time limit in seconds
 SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # variable that names a folder for data that a run computes once
 
 
-def asked(description: str | None, word: str) -> argparse.Namespace:
+def parse_arguments(description: str | None, word: str) -> argparse.Namespace:
     """Return the arguments that `in_a_process` passed to this process: `out`, a path, and one more word."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="file to write JSON to")
@@ -34,7 +34,7 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         try:
-            _, said = process.communicate(timeout=limit)
+            _, output = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             return {"failed": f"over {limit:g} s"}
         finally:
@@ -46,6 +46,6 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
             process.stderr.close()
         if process.returncode == 0:
             return json.loads(out.read_text())
-        print(said[-2000:], file=sys.stderr)
-        last = (said.strip().splitlines() or ["no message"])[-1]
+        print(output[-2000:], file=sys.stderr)
+        last = (output.strip().splitlines() or ["no message"])[-1]
         return {"failed": last[:120] if process.returncode > 0 else f"signal {-process.returncode}"}

@@ -35,9 +35,9 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers",
-        "heavy(but=0): a test that takes long; `--heavy` and `--all` run it, a plain run only `but` of its cases",
+        "heavy(but=0): a test that takes long; a default run includes only `but` of its cases",
     )
-    config.addinivalue_line("markers", "pairwise: of all combinations of parameters a plain run tests a few")
+    config.addinivalue_line("markers", "pairwise: a default run includes only a few combinations of the parameters")
     config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
     if config.getoption("many_blocks"):
         many_blocks.cut_all_arrays()
@@ -68,9 +68,9 @@ def marked_heavy(items):
             cases[item.nodeid.partition("[")[0]].append(item)
     heavy = set()
     for marked in cases.values():
-        but = marked[0].get_closest_marker("heavy").kwargs.get("but", 0) if len(marked) > 1 else 0
-        kept = {place * len(marked) // but for place in range(but)}
-        heavy |= {id(item) for place, item in enumerate(marked) if place not in kept}
+        n_default = marked[0].get_closest_marker("heavy").kwargs.get("but", 0) if len(marked) > 1 else 0
+        default = {index * len(marked) // n_default for index in range(n_default)}
+        heavy |= {id(item) for index, item in enumerate(marked) if index not in default}
     return heavy
 
 
@@ -90,21 +90,21 @@ def not_drawn(items):
         structures = {structure_of(test) for test in tests} - {None}
         if len(structures) > MANY:
             chance = random.Random(f"{function.__module__}.{function.__qualname__}")
-            kept = {None, *chance.sample(sorted(structures), N_STRUCTURES)}
-            left_out |= {id(test) for test in tests if structure_of(test) not in kept}
+            drawn = {None, *chance.sample(sorted(structures), N_STRUCTURES)}
+            left_out |= {id(test) for test in tests if structure_of(test) not in drawn}
             tests_of[function] = tests = [test for test in tests if id(test) not in left_out]
         if len(tests) <= MANY and not tests[0].get_closest_marker("pairwise"):
             del tests_of[function]
     for tests in tests_of.values():
         n = 2 if tests[0].get_closest_marker("pairwise") else 1
-        held = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], n)} for test in tests}
-        missing = set().union(*held.values())
-        for gain in range(max(map(len, held.values())), 0, -1):
-            for test, pairs in held.items():
+        left = {id(test): {*combinations([(k, id(v)) for k, v in test.callspec.params.items()], n)} for test in tests}
+        missing = set().union(*left.values())
+        for gain in range(max(map(len, left.values())), 0, -1):
+            for test, pairs in left.items():
                 if len(pairs & missing) >= gain:
                     missing -= pairs
-                    held[test] = set()
-        left_out |= {test for test, pairs in held.items() if pairs}
+                    left[test] = set()
+        left_out |= {test for test, pairs in left.items() if pairs}
     return left_out
 
 

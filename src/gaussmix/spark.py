@@ -104,8 +104,8 @@ class GaussianMixture(_Settings, Estimator):
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:
         features = self.getFeaturesCol()
-        there = dataset.where(column_of(features).isNotNull())
-        first = there.select(functions.size(self._array(dataset)).alias("size")).head()
+        complete = dataset.where(column_of(features).isNotNull())
+        first = complete.select(functions.size(self._array(dataset)).alias("size")).head()
         if first is None:
             raise ValueError(f"the Spark data frame has no row with a feature vector in column {features!r}.")
         names = [f"{features}[{index}]" for index in range(first["size"])]

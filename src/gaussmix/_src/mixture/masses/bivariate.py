@@ -60,8 +60,8 @@ def _small_sums(
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
     is_first = np.arange(len(bounds))[:, None] == bounds.argmax(axis=0)
     for is_in_pass in (is_first, ~is_first):
-        counts = is_in_pass & np.isnan(known) & (bounds > -np.inf)
-        k, row = np.nonzero(counts & (bounds > log_parts.max(axis=0) - _MAX_LOG_GAP))
+        is_needed = is_in_pass & np.isnan(known) & (bounds > -np.inf)
+        k, row = np.nonzero(is_needed & (bounds > log_parts.max(axis=0) - _MAX_LOG_GAP))
         if len(k):
             integrand = _Integrand(lower[k, row], upper[k, row], correlations[k, None], rests[k, None])
             log_parts[k, row] = log_weights[k] + _integral(integrand)
@@ -85,14 +85,14 @@ def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
 def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
     """Return P(x < h, y < k) from eq. 2.1 of Owen (1956); limits beyond `_MAX_BOUND` are replaced by `_MAX_BOUND`."""
     below_h, below_k = ndtr(h), ndtr(k)
-    counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
+    is_positive = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
-    h, k = h[counts].clip(-_MAX_BOUND, _MAX_BOUND), k[counts].clip(-_MAX_BOUND, _MAX_BOUND)
-    rho, rest = (np.broadcast_to(array, mass.shape)[counts] for array in (rho, rest))
+    h, k = h[is_positive].clip(-_MAX_BOUND, _MAX_BOUND), k[is_positive].clip(-_MAX_BOUND, _MAX_BOUND)
+    rho, rest = (np.broadcast_to(array, mass.shape)[is_positive] for array in (rho, rest))
     h, k = (np.where((h == 0) & (k == 0), np.finfo(np.float64).tiny, limit) for limit in (h, k))
-    differ = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
+    sign_term = np.where((h * k < 0) | ((h * k == 0) & (h + k < 0)), 0.5, 0.0)
     parts = _owen(h, (k - rho * h) / rest) + _owen(k, (h - rho * k) / rest)
-    mass[counts] = 0.5 * (below_h[counts] + below_k[counts]) - parts - differ
+    mass[is_positive] = 0.5 * (below_h[is_positive] + below_k[is_positive]) - parts - sign_term
     return mass
 
 

@@ -293,7 +293,7 @@ def test_a_device_fit_copies_only_a_sample_of_the_rows(estimator, options, rng, 
     monkeypatch.setattr("gaussmix._src.engines.device.standardisation.to_host", counted_copy)
     monkeypatch.setattr(device_array.DeviceArray, "send", counted_send)
     fitted = estimator.set_params(random_state=0).fit(rows, sample_weight=weight)
-    # The fit copies the sample, its indices and its weights, and with weights a leaf to count distinct rows.
+    # The fit copies the sample and its indices; with weights, also the weights, and a leaf to count distinct rows.
     in_fit = sum(each for each in copied if each > 1_000)
     assert 65_000 < in_fit < (8 if options else 4) * 66_000
     copied.clear()

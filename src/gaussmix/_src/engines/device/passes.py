@@ -127,6 +127,7 @@ class Pass:
         return np.broadcast_to([_is_positive(each) for each in standardised], self._K)
 
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
+        """Return moments about `anchor`, by products of features for marked components, and a count of distant rows."""
         xp, send = self._xp, self._send
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = send(by_products), send(anchor)
@@ -141,15 +142,15 @@ class Pass:
             has_noise = likelihoods.shape[1] > self._K
             # The factors of rows are multiplied into the smaller of the two tables.
             if features is not None and not others and not has_noise and features.shape[0] < self._K:
-                resp, features = likelihoods, features * xp.matrix_transpose(scale)
+                responsibilities, features = likelihoods, features * xp.matrix_transpose(scale)
             else:
-                resp = likelihoods * scale
-            sums = [log_density, xp.sum(resp[:, self._K :])]
+                responsibilities = likelihoods * scale
+            sums = [log_density, xp.sum(responsibilities[:, self._K :])]
             if features is not None:
-                some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
-                sums.append(xp.matrix_transpose(some) @ xp.matrix_transpose(features))
+                chosen = xp.take(responsibilities, selected, axis=1) if others else responsibilities[:, : self._K]
+                sums.append(xp.matrix_transpose(chosen) @ xp.matrix_transpose(features))
             for k in others:
-                sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
+                sums += self._sum_offsets(rows.rows - anchors[k, :], responsibilities[:, k, None], spec, k)
             return sums
 
         def sum_part(part: Block) -> Sums:

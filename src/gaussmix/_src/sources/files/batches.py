@@ -74,6 +74,7 @@ def open_lazy_frame(data: Any, request: OpenOptions) -> Source:
 
 
 def _opened(table: BatchReader, request: OpenOptions) -> Source:
+    """Return a source of a table: in memory, read in every pass, or copied to a file if reading is slow."""
     for notice in table.notices:
         warn(notice)
     together = table.bytes_of(table.n_together)

@@ -35,8 +35,8 @@ def test_a_fit_with_noise_is_a_fixed_point_of_em(structure, rows):
     np.testing.assert_array_equal(gm.predict(rows), np.where(labels < 2, labels, -1))
     assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
     np.testing.assert_allclose([*gm.weights_, gm.noise_weight_], responsibilities.mean(axis=0), atol=1e-4)
-    of_components = responsibilities[:, :2]
-    np.testing.assert_allclose(gm.means_, of_components.T @ rows / of_components.sum(axis=0)[:, None], atol=1e-3)
+    own = responsibilities[:, :2]
+    np.testing.assert_allclose(gm.means_, own.T @ rows / own.sum(axis=0)[:, None], atol=1e-3)
     assert (np.diff(gm.lower_bounds_) > -1e-9).all()
 
 

@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Change, RowResult, S, Source, T, Task, log
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
 
@@ -148,17 +148,17 @@ class LazySource(Source):
 
     def __init__(
         self,
-        about: About,
+        info: TableInfo,
         results: Callable[[Callable[[Block], Any], Any, tuple[int, ...]], Any],
         read: Callable[[], Source],
         notices: Iterable[str],
     ) -> None:
         for notice in notices:
-            warn(f"{about.name}: {notice}")
-        self.n_features, self.dtype, self.may_miss = len(about.names), about.dtype, about.may_miss
-        self.feature_names = tuple(about.names) if about.has_names else None
-        self.integer_columns = about.integer_columns
-        self._name, self._results, self._read = about.name, results, read
+            warn(f"{info.name}: {notice}")
+        self.n_features, self.dtype, self.may_miss = len(info.names), info.dtype, info.may_miss
+        self.feature_names = tuple(info.names) if info.has_names else None
+        self.integer_columns = info.integer_columns
+        self._name, self._results, self._read = info.name, results, read
 
     def __repr__(self) -> str:
         return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # n_rows may be unknown
@@ -231,8 +231,8 @@ class Remote(Source):
     is_remote, max_fits = True, MAX_FITS
     invalid_reason: str | None  # error message for the first invalid value or weight; None if all are valid
 
-    def __init__(self, about: About) -> None:
-        self.n_features, self.dtype = len(about.names), about.dtype
+    def __init__(self, info: TableInfo) -> None:
+        self.n_features, self.dtype = len(info.names), info.dtype
         self._fit = uuid4().hex  # key under which workers store the states of this fit
 
     @abstractmethod

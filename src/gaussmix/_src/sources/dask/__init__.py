@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, plain_array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.dask.cluster import DaskWorkers, loaded
-from gaussmix._src.sources.files.base import About, Chosen, Reader, check_columns, long_integers, opened
+from gaussmix._src.sources.files.base import Chosen, Reader, TableInfo, check_columns, long_integers, opened
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
@@ -33,12 +33,12 @@ def open_dask(data: Any, request: OpenOptions) -> Source:
     client, this process computes the partitions: once if they fit into `memory`, otherwise in every pass.
     """
     table = DaskTable.from_data(data, request)
-    return LazySource(table.about, table.per_row, partial(_read, table, request.memory), table.left_out)
+    return LazySource(table.info, table.per_row, partial(_read, table, request.memory), table.left_out)
 
 
 def _read(table: DaskTable, memory: int) -> Source:
     client = _client()
-    return opened(PartReader(table), memory) if client is None else loaded(client, table.blocks(), table.about)
+    return opened(PartReader(table), memory) if client is None else loaded(client, table.blocks(), table.info)
 
 
 def _client() -> Any:
@@ -57,7 +57,7 @@ def _client() -> Any:
 class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is ignored
+    info: TableInfo  # description of the selected columns (named x0, x1, … in arrays); `n_rows` is ignored
     parts: Sequence[Any] = field(repr=False)  # one delayed chunk or data frame per partition
     to_block: Callable[[Any, int], Block]  # function of a partition and its index; `Block.first_row` is ignored
     sizes: Sequence[int] | None  # number of rows of each partition; None if Dask does not know these numbers
@@ -89,9 +89,9 @@ class DaskTable:
         """
         client = _client()
         if client is not None:
-            DaskWorkers(client, self.about.name).n_threads()
+            DaskWorkers(client, self.info.name).n_threads()
         sent = dask.delayed(task, pure=False, traverse=False)
-        answer = dask.delayed(partial(_answer, about=self.about), pure=False)
+        answer = dask.delayed(partial(_answer, info=self.info), pure=False)
         sizes: Sequence[float] = self.sizes or [np.nan] * len(self.parts)
         result = [
             da.from_delayed(answer(part, sent, index), (size, *shape), dtype)
@@ -104,9 +104,9 @@ class PartReader(Reader):
     """A reader that computes the partitions of a table in this process, one after the other."""
 
     def __init__(self, table: DaskTable) -> None:
-        about, self._blocks = table.about, table.blocks()
-        self.name, self.names, self.dtype, self.weights = about.name, about.names, about.dtype, about.weights
-        self.has_names, self.may_miss, self.integer_columns = about.has_names, about.may_miss, about.integer_columns
+        info, self._blocks = table.info, table.blocks()
+        self.name, self.names, self.dtype, self.weights = info.name, info.names, info.dtype, info.weights
+        self.has_names, self.may_miss, self.integer_columns = info.has_names, info.may_miss, info.integer_columns
         self._sizes = table.sizes or dask.compute(*[block.n_rows for block in self._blocks])
         self.n_rows = sum(self._sizes)
 
@@ -138,8 +138,8 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
     values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **how)
     chunks = data.rechunk({1: -1}).to_delayed(optimize_graph=not _is_persisted(data)).ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
-    about = About("the Dask array", names, weights, dtype, 0, request.missing, False, integers)
-    return DaskTable(about, chunks, values, sizes)
+    info = TableInfo("the Dask array", names, weights, dtype, request.missing, False, integers)
+    return DaskTable(info, chunks, values, sizes)
 
 
 def _is_persisted(data: da.Array) -> bool:
@@ -169,8 +169,8 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     has_names = all(isinstance(name, str) for name in names)
     others = [] if columns else [name for name in all_names if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
-    about = About("the Dask frame", names, weights, dtype, 0, request.missing, has_names, integers)
-    return DaskTable(about, retained.to_delayed(), values, None, [f"left out {_unfit(name, data)}" for name in others])
+    info = TableInfo("the Dask frame", names, weights, dtype, request.missing, has_names, integers)
+    return DaskTable(info, retained.to_delayed(), values, None, [f"left out {_unfit(name, data)}" for name in others])
 
 
 def _unfit(name: Any, data: Any) -> str:
@@ -220,5 +220,5 @@ def _frame_block(frame: Any, index: int, names: Sequence[Any], weights: Any, dty
     return Block(0, rows, weight)
 
 
-def _answer(block: Block, task: Callable[[Block], NDArray[Any]], partition: int, about: About) -> NDArray[Any]:
-    return about.answer(task, block.rows, lambda row: f"{about.name}, partition {partition}, row {row} of it")
+def _answer(block: Block, task: Callable[[Block], NDArray[Any]], partition: int, info: TableInfo) -> NDArray[Any]:
+    return info.answer(task, block.rows, lambda row: f"{info.name}, partition {partition}, row {row} of it")

@@ -25,7 +25,7 @@ from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import remote, waiting
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.remote import Remote, WorkerPartition, merge_in_rounds, merged, split_by_component
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
@@ -38,15 +38,15 @@ RETRY_PAUSE = 0.5  # seconds before a pass is retried
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
 
-def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
+def loaded(client: Any, parts: Sequence[Any], info: TableInfo) -> Source:
     """Return a source of rows on the workers of a cluster.
 
     Raises ImportError if a worker has no gaussmix, or a different version from this process.
     """
-    workers, name = DaskWorkers(client, about.name), _unique("load")
+    workers, name = DaskWorkers(client, info.name), _unique("load")
     workers.n_threads()
     made = [dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)]
-    return DaskCluster(workers, client.compute(made), about)
+    return DaskCluster(workers, client.compute(made), info)
 
 
 class DaskWorkers:
@@ -234,9 +234,9 @@ class DaskCluster(Remote):
     is a list of blocks; `Block.first_row` is ignored.
     """
 
-    def __init__(self, workers: DaskWorkers, parts: Sequence[Any], about: About) -> None:
-        super().__init__(about)
-        self._workers, self._client, self._about = workers, workers.client, about
+    def __init__(self, workers: DaskWorkers, parts: Sequence[Any], info: TableInfo) -> None:
+        super().__init__(info)
+        self._workers, self._client, self._info = workers, workers.client, info
         workers.limit_deaths(parts)
         count_rows = partial(self._client.map, _rows_of, parts, key="gaussmix-count", pure=False)
         sizes = workers.gathered(parts, count_rows)
@@ -249,14 +249,14 @@ class DaskCluster(Remote):
 
     @property
     def invalid_reason(self) -> str | None:  # type: ignore[override]
-        about = replace(self._about, n_rows=self.n_rows)
-        return next((why for why in self.map_rows(about.invalid_reason) if why is not None), None)
+        info = replace(self._info, n_rows=self.n_rows)
+        return next((why for why in self.map_rows(info.invalid_reason) if why is not None), None)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which the workers compute once and store for all later passes."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
-        return DaskCluster(self._workers, parts, self._about.only(columns))._copy_flags(self)
+        return DaskCluster(self._workers, parts, self._info.only(columns))._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one block of 65,520 rows at a time."""

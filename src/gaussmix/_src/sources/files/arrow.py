@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.files.base import About, Reader, check_columns
+from gaussmix._src.sources.files.base import Reader, TableInfo, check_columns
 from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
 from gaussmix._src.sources.open_options import OpenOptions
@@ -58,9 +58,9 @@ class Columns:
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
-    def about(self, *, may_miss: bool, has_names: bool = True) -> About:
+    def table_info(self, *, may_miss: bool, has_names: bool = True) -> TableInfo:
         """Return a description of these columns that can be sent to other processes."""
-        return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integer_columns)
+        return TableInfo(self.name, self.names, self.weights, self.dtype, may_miss, has_names, self.integer_columns)
 
     @property
     def read_columns(self) -> list[str]:

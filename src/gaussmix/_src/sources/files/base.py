@@ -35,19 +35,19 @@ WAIT_SECONDS = 0.05  # maximum time in seconds until Ctrl-C is handled
 
 
 @dataclass(frozen=True)
-class About:
+class TableInfo:
     """A description of a table for other processes: it has the attributes of a `Reader`, but no files."""
 
     name: str
     names: Sequence[str]
     weights: str | None
     dtype: np.dtype[Any]
-    n_rows: int = 0
     may_miss: bool = False
     has_names: bool = True
     integer_columns: Sequence[int] = ()
+    n_rows: int = 0
 
-    def only(self, columns: Sequence[int] | None) -> About:
+    def only(self, columns: Sequence[int] | None) -> TableInfo:
         """Return the description of a table with only the columns at these indices; None stands for all columns."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
@@ -332,7 +332,7 @@ def check_cells(
         raise ValueError(f"{where(first + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
-def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
+def check_numbers(reader: Reader | TableInfo, first_row: int, rows: Rows, row_weight: Array | None) -> None:
     """Raise ValueError for the first row with an invalid value or weight; the message has its position and advice."""
     largest = largest_of(reader.n_rows)
     check_cells(reader.describe_location, reader.names, first_row, rows, reader.may_miss, largest)

@@ -77,26 +77,26 @@ class _Fsspec(Store):
         return list(self._system.find(folder, maxdepth=depth))
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        about = self._info(path)
-        if about["size"] is None:
+        info = self._info(path)
+        if info["size"] is None:
             raise OSError(EINVAL, "the server does not report the size of the file; download the file first", path)
-        start = max(about["size"] - count, 0) if first is None else first
-        end = min(start + count, about["size"])
+        start = max(info["size"] - count, 0) if first is None else first
+        end = min(start + count, info["size"])
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not support range requests; download the file first", path)
         # The version does not depend on the URL, because a redirection may change the URL.
-        version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
-        return version, about["size"], result
+        version = repr(sorted((key, value) for key, value in info.items() if key != "url"))
+        return version, info["size"], result
 
     def _info(self, path: str) -> dict[str, Any]:
         """Return the current information about a file."""
         self._system.invalidate_cache()
         try:
-            about: dict[str, Any] = self._system.info(path)
+            info: dict[str, Any] = self._system.info(path)
         except FileNotFoundError as error:
             raise error.__cause__ or error from None  # the server's message is in the cause
-        return about
+        return info
 
 
 class StoredFile:

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import plain_array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
@@ -31,7 +31,7 @@ RESULT = "result"  # name of the column that predictions add to a data set
 def open_ray(data: Any, request: OpenOptions) -> Source:
     """Open a Ray data set, or Ray references to arrays or tables. The rows stay on the nodes of the Ray cluster."""
     table = RayTable.from_data(data, request)
-    return LazySource(table.about, table.per_row, table.load, table.columns.notices)
+    return LazySource(table.info, table.per_row, table.load, table.columns.notices)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RayTable:
 
     data: Any = field(repr=False)  # `ray.data.Dataset`, or a list of references
     columns: Columns  # selected columns: features and weights
-    about: About  # description of the selected columns; its number of rows is ignored
+    info: TableInfo  # description of the selected columns; its number of rows is ignored
     n_columns: int  # total number of columns, selected or not
 
     @classmethod
@@ -59,20 +59,20 @@ class RayTable:
         else:  # there are references, pandas data frames, columns with only nulls, or blocks without rows
             schema, has_names = _schema_of(data, name)
         result = Columns(name, schema, request.columns, request.weights)
-        return cls(data, result, result.about(may_miss=request.missing, has_names=has_names), len(schema))
+        return cls(data, result, result.table_info(may_miss=request.missing, has_names=has_names), len(schema))
 
     def load(self) -> Source:
         """Load and check the rows on the nodes, and return their source."""
         count = partial(_count, columns=self.columns, n_columns=self.n_columns)
-        return loaded(_parts(self.data), self.about, count, partial(_block, columns=self.columns))
+        return loaded(_parts(self.data), self.info, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return a task's results for all rows, as a new column of the data set or as one reference per partition."""
-        answer = partial(_answers, task=task, columns=self.columns, about=self.about)
+        answer = partial(_answers, task=task, columns=self.columns, info=self.info)
         if not _is_set(self.data):
             return [start_task("answer", answer, part, index) for index, part in enumerate(self.data)]
         if RESULT in self.data.columns():
-            raise ValueError(f"{self.about.name} has a column {RESULT!r}, which predictions would add: rename it.")
+            raise ValueError(f"{self.info.name} has a column {RESULT!r}, which predictions would add: rename it.")
         return self.data.map_batches(partial(_widened, answer=answer), batch_size=None, batch_format="pyarrow")
 
 
@@ -202,12 +202,12 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
 
 
 def _answers(
-    part: Any, index: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
+    part: Any, index: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, info: TableInfo
 ) -> NDArray[Any]:
     """Check the values of a partition, run a task on its rows, and return the results."""
     rows = _block(part, 0, None, columns).rows
-    where = f"{about.name}, " + ("one of its rows" if index is None else f"partition {index}, row {{}} of it")
-    return about.answer(task, rows, where.format)
+    where = f"{info.name}, " + ("one of its rows" if index is None else f"partition {index}, row {{}} of it")
+    return info.answer(task, rows, where.format)
 
 
 def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:

@@ -20,7 +20,7 @@ from gaussmix._src.interfaces.leaves import Tree, count_leaves
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources import remote
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.remote import Remote, States, WorkerPartition, check_version, merge_in_rounds, merged
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
@@ -32,25 +32,26 @@ MAX_CALL_BYTES = 100_000  # Ray sends results with fewer bytes through this proc
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
+Cut = Callable[[Any, int, int], Block]  # function that returns the rows of a partition between two indices as a block
 
 
 def loaded(
     parts: Sequence[Any],
-    about: About,
+    info: TableInfo,
     count: Callable[[Any, int], tuple[int, Sequence[int]]],
-    cut: Callable[[Any, int, int], Block],
+    cut: Cut,
 ) -> Source:
     """Return a source of rows on the nodes of a cluster, given Ray references to partitions.
 
     `count`, a function of a partition and its index, returns the number of rows and the indices of columns of 64-bit
-    integers. `cut`, a function of a partition, a first row and an end, returns these rows as a block.
+    integers.
 
     Raises ImportError if a worker has no gaussmix, or a different version from this process.
     """
-    workers = RayWorkers(about.name)
+    workers = RayWorkers(info.name)
     counts = [start_task("count", count, part, index) for index, part in enumerate(parts)]
-    results = workers.results(counts, lambda index: f"with partition {index} of {about.name}")
-    source = RayCluster(workers, parts, [n_rows for n_rows, _ in results], about, cut)
+    results = workers.results(counts, lambda index: f"with partition {index} of {info.name}")
+    source = RayCluster(workers, parts, [n_rows for n_rows, _ in results], info, cut)
     source.integer_columns = sorted({column for _, columns in results for column in columns})
     return source
 
@@ -156,20 +157,20 @@ class RayCluster(Remote):
     """
 
     def __init__(
-        self, workers: RayWorkers, parts: Sequence[Any], sizes: Sequence[int], about: About, cut: Callable[..., Block]
+        self, workers: RayWorkers, parts: Sequence[Any], sizes: Sequence[int], info: TableInfo, cut: Cut
     ) -> None:
-        super().__init__(about)
-        self._workers, self._about, self._key = workers, replace(about, n_rows=sum(sizes)), uuid4().hex
+        super().__init__(info)
+        self._workers, self._info, self._key = workers, replace(info, n_rows=sum(sizes)), uuid4().hex
         self.n_rows = sum(sizes)
         partitions = remote.plan_partitions(sizes, self.n_features * self.dtype.itemsize, workers.n_threads)
         self._nodes: Sequence[Any] = [partition.owner for partition in partitions]
         joined = []
         for node, first, spans in partitions:
             some, bounds = [parts[index] for index, *_ in spans], [(start, end) for _, start, end in spans]
-            join = partial(_joined, first, bounds, self._about, cut)
+            join = partial(_joined, first, bounds, self._info, cut)
             joined.append(start_task("join", join, *some, num_returns=2, scheduling_strategy=_node_strategy(node)))
         self._blocks = [block for block, _ in joined]
-        where = [f"with the rows from {first:,} on of {about.name}" for _, first, _ in partitions]
+        where = [f"with the rows from {first:,} on of {info.name}" for _, first, _ in partitions]
         reasons = workers.results([invalid_reason for _, invalid_reason in joined], where.__getitem__)
         self.invalid_reason = next((why for why in reasons if why is not None), None)
 
@@ -178,7 +179,7 @@ class RayCluster(Remote):
         """Return, for each partition, a Ray reference to its block of rows."""
         if not ray.is_initialized():
             raise ConnectionError(
-                f"Ray was shut down: the rows of {self._about.name} are lost. Call ray.init and create the rows again."
+                f"Ray was shut down: the rows of {self._info.name} are lost. Call ray.init and create the rows again."
             )
         return self._blocks
 
@@ -187,8 +188,8 @@ class RayCluster(Remote):
         blocks, sent = self._references, ray.put(change)
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in blocks]
         sizes = self._workers.results([size for _, size in made])
-        blocks, about = [block for block, _ in made], self._about.only(columns)
-        return RayCluster(self._workers, blocks, sizes, about, Block.row_range)._copy_flags(self)
+        blocks, info = [block for block, _ in made], self._info.only(columns)
+        return RayCluster(self._workers, blocks, sizes, info, Block.row_range)._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one partition at a time."""
@@ -302,14 +303,14 @@ def _cause(error: Exception) -> Any:
 
 
 def _joined(
-    first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
+    first_row: int, bounds: Sequence[tuple[int, int]], info: TableInfo, cut: Cut, *parts: Any
 ) -> tuple[Block, str | None]:
     """Return a new partition, and an error message for its first invalid value (None if all values are valid)."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
     # If the rows are not contiguous in memory, they are copied once here; otherwise every worker would copy them.
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
-    return block, about.invalid_reason(block)
+    return block, info.invalid_reason(block)
 
 
 def _changed(block: Block, change: Change) -> tuple[Block | None, int]:

@@ -26,7 +26,7 @@ from pyspark.sql import functions
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree, count_leaves
 from gaussmix._src.sources.base import Change, S, Source, T, log_pass
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource, Remote, leaves_per_partition, merged
 from gaussmix._src.sources.spark import jobs, pieces
@@ -44,7 +44,7 @@ MAX_TREES = 16  # maximum number of trees of sums that this process receives; if
 def open_spark(data: Any, request: OpenOptions) -> Source:
     """Open a Spark data frame, whose rows stay on the executors."""
     table = SparkTable.from_data(data, request)
-    return LazySource(table.about, table.per_row, partial(loaded, table), table.columns.notices)
+    return LazySource(table.info, table.per_row, partial(loaded, table), table.columns.notices)
 
 
 def loaded(table: SparkTable) -> Source:
@@ -56,7 +56,7 @@ def loaded(table: SparkTable) -> Source:
     if context is not None and context._jsc is None:
         raise RuntimeError("The session of the Spark frame is stopped. Start a session, and create the frame again.")
     frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
-    return SparkCluster(frame, table.about)
+    return SparkCluster(frame, table.info)
 
 
 class SparkCluster(Remote):
@@ -68,22 +68,22 @@ class SparkCluster(Remote):
     executors. If a task does not find the file, the partition is joined from the pieces again.
     """
 
-    def __init__(self, frame: Any, about: About) -> None:
-        super().__init__(about)
+    def __init__(self, frame: Any, info: TableInfo) -> None:
+        super().__init__(info)
         store, self._n_passes = StateStore(uuid4().hex), 0
         self._executor_data = _ExecutorData(frame.sparkSession, store)
         self._pieces = self._executor_data.keep(frame, StorageLevel.DISK_ONLY)
         # This process receives the number of rows and the position of each piece, but not the rows.
-        piece_table = jobs.answered(self._pieces.drop("content"), f"load {about.name}")
+        piece_table = jobs.answered(self._pieces.drop("content"), f"load {info.name}")
         self.n_rows = int(piece_table["n_rows"].to_numpy().sum())
-        about, n_cores = replace(about, n_rows=self.n_rows), _count_cores(frame.sparkSession)
-        self._layout, self.invalid_reason = _lay_out_pieces(piece_table, about, n_cores, store)
+        info, n_cores = replace(info, n_rows=self.n_rows), _count_cores(frame.sparkSession)
+        self._layout, self.invalid_reason = _lay_out_pieces(piece_table, info, n_cores, store)
         if self.invalid_reason is not None or not self.n_rows:
             self._pieces.unpersist()
             return
         stored = self._joined(pieces.hold, pieces.STORED)  # paths of files on executors, and digests of their rows
         self._stored = self._executor_data.keep(stored, StorageLevel.MEMORY_AND_DISK)
-        partitions = jobs.answered(self._stored.drop("path"), f"join {about.name} to leaves").sort_by("number")
+        partitions = jobs.answered(self._stored.drop("path"), f"join {info.name} to leaves").sort_by("number")
         self._digests = partitions["digest"].to_numpy()
         self.invalid_reason = _first_reason(partitions["invalid_reason"])
 
@@ -91,7 +91,7 @@ class SparkCluster(Remote):
         """Return a source of the changed blocks, which executors compute once and store for all later passes."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
-        source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
+        source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.info.only(columns))
         if source.invalid_reason == self._layout.rows_changed_message or source.n_rows != n_rows:
             raise OSError(self._layout.rows_changed_message)
         return source._copy_flags(self)
@@ -235,7 +235,7 @@ def _count_cores(session: Any) -> int:
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 
 
-def _lay_out_pieces(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
+def _lay_out_pieces(table: pa.Table, info: TableInfo, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Return the layout of pieces in the order of files or Spark partitions, and the first error message or None."""
     files = table["file"].combine_chunks().dictionary_encode()
     # The paths are sorted in the same order as in `gaussmix.open`.
@@ -248,11 +248,11 @@ def _lay_out_pieces(table: pa.Table, about: About, n_cores: int, store: StateSto
     starts[order] = np.cumsum(n_rows[order]) - n_rows[order]
     keys = pieces.piece_key(part, index)
     by_key = np.argsort(keys)
-    n_leaves = leaves_per_partition(about.n_rows, len(about.names) * about.dtype.itemsize, TASKS_PER_CORE * n_cores)
-    n_partitions, n_per_task = -(-about.n_rows // (n_leaves * LEAF_ROWS)), 1
+    n_leaves = leaves_per_partition(info.n_rows, len(info.names) * info.dtype.itemsize, TASKS_PER_CORE * n_cores)
+    n_partitions, n_per_task = -(-info.n_rows // (n_leaves * LEAF_ROWS)), 1
     while n_partitions > MAX_TASKS * n_cores * n_per_task:
         n_per_task *= 2
-    layout = Layout(about, keys[by_key], starts[by_key], n_leaves, n_per_task, store)
+    layout = Layout(info, keys[by_key], starts[by_key], n_leaves, n_per_task, store)
     return layout, _first_reason(table["invalid_reason"].take(order))
 
 

@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Change
 from gaussmix._src.sources.files.arrow import Columns
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.remote import WorkerPartition
 from gaussmix._src.sources.row_statistics import checksum
 from gaussmix._src.sources.spark.store import FitPass, StateStore, read, stored_states
@@ -44,7 +44,7 @@ Batches = Iterator[pa.RecordBatch]
 class Layout:
     """The position of each piece among all rows, and the division of all rows into partitions of 2^m × 65,520 rows."""
 
-    about: About  # description of the table
+    info: TableInfo  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
     starts: NDArray[np.int64] = field(repr=False)  # index of each piece's first row, in the order of `piece_keys`
     n_leaves: int  # number of leaves (65,520 rows) per partition
@@ -54,12 +54,12 @@ class Layout:
     @property
     def rows_changed_message(self) -> str:
         """Return the error message for a data frame whose rows have changed since this layout was created."""
-        return f"{self.about.name} {ROWS_CHANGED}."
+        return f"{self.info.name} {ROWS_CHANGED}."
 
     @property
     def n_partitions(self) -> int:
         """Return the number of partitions."""
-        return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
+        return -(-self.info.n_rows // (self.n_leaves * LEAF_ROWS))
 
     @property
     def n_tasks(self) -> int:
@@ -82,7 +82,7 @@ class Layout:
     def bounds(self, partition: int) -> tuple[int, int]:
         """Return the index of a partition's first row, and the index after its last row."""
         size = self.n_leaves * LEAF_ROWS
-        return partition * size, min((partition + 1) * size, self.about.n_rows)
+        return partition * size, min((partition + 1) * size, self.info.n_rows)
 
 
 def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
@@ -213,7 +213,7 @@ def _joined(batches: Batches, layout: Layout) -> Iterator[_Partition]:
             yield _Partition(number, [], INCOMPLETE_DIGEST, layout.rows_changed_message)
             continue
         joined = list(nodes(blocks))
-        reasons = (layout.about.invalid_reason(node) for node in joined)
+        reasons = (layout.info.invalid_reason(node) for node in joined)
         yield _Partition(number, joined, _digest(joined), next((why for why in reasons if why is not None), None))
 
 

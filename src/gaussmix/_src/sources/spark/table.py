@@ -19,7 +19,7 @@ from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
-from gaussmix._src.sources.files.base import About
+from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.open_options import OpenOptions
 
 # Names of two additional columns for rows from Parquet files: the file's path, and the row's index in the file.
@@ -48,7 +48,7 @@ class SparkTable:
 
     frame: Any  # `pyspark.sql.DataFrame`, or a data frame of Spark Connect
     columns: Columns  # features and weights
-    about: About  # description of the selected columns; its number of rows is ignored
+    info: TableInfo  # description of the selected columns; its number of rows is ignored
 
     @classmethod
     def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:
@@ -63,7 +63,7 @@ class SparkTable:
             )
         schema = pa.schema(map(_arrow_field, frame.schema.fields))
         columns = _Columns("the Spark frame", schema, request.columns, request.weights)
-        return cls(frame, columns, columns.about(may_miss=request.missing))
+        return cls(frame, columns, columns.table_info(may_miss=request.missing))
 
     @cached_property
     def is_of_files(self) -> bool:
@@ -89,13 +89,13 @@ class SparkTable:
         kind = from_arrow_type(pa.array(np.empty(0, dtype)).type)
         for _ in shape:
             kind = ArrayType(kind)
-        answer = partial(_answers, task=task, columns=self.columns, about=self.about)
+        answer = partial(_answers, task=task, columns=self.columns, info=self.info)
 
         def answers(structures: Iterator[pa.Array]) -> Iterator[pa.Array]:
             return answer(structures)
 
         made = functions.arrow_udf(answers, kind)
-        return made(functions.struct(*map(column_of, self.about.names)))
+        return made(functions.struct(*map(column_of, self.info.names)))
 
 
 def _arrow_field(field: StructField) -> pa.Field:
@@ -124,9 +124,9 @@ def column_of(name: str) -> Any:
 
 
 def _answers(
-    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
+    structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, info: TableInfo
 ) -> Iterator[pa.Array]:
     """Check the values of rows, run a task on the rows, and yield the results as Arrow columns."""
     for structure in structures:
         rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
-        yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))
+        yield column_of_results(info.answer(task, rows, lambda _: f"{info.name}, one of its rows"))

@@ -11,15 +11,13 @@ from scipy.sparse import csr_array
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS, Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import Parameters
-from gaussmix._src.numerics.arrays import Array
-
-_MAX_SPARSE_VALUES = 2**24  # largest number of dense values (128 MB) that are converted to a sparse array at a time
+from gaussmix._src.numerics.arrays import PIECE_VALUES, Array
 
 
 def sparse_responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> csr_array:
     """Return a sparse array of the responsibilities above 2⁻⁶⁰ times the largest responsibility of the row."""
     n_components, parts = len(parameters.means), list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
-    for part in block.split_by_values(n_components, _MAX_SPARSE_VALUES):
+    for part in block.split_by_values(n_components, PIECE_VALUES):
         dense = engine.responsibilities(part, parameters)
         least = np.exp(-NEGLIGIBLE_NATS) * dense.max(axis=1, initial=0.0, keepdims=True)
         indices, components = np.nonzero(dense > least)

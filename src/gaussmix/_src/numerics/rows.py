@@ -24,15 +24,11 @@ MIN_MERGED_INTEGER = 2.0**53  # integers of at least this size may become the sa
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
     """Yield, for each set of missing features, the indices of its rows and the observed features; complete first."""
-    is_complete = ~missing.any(axis=1)
-    if is_complete.any():
-        yield np.flatnonzero(is_complete), np.arange(missing.shape[1])
-    others = np.flatnonzero(~is_complete)
-    packed, pattern = np.unique(np.packbits(missing[others], axis=1), axis=0, return_inverse=True)
-    order = others[np.argsort(pattern.ravel(), kind="stable")]
-    for indices in np.split(order, np.cumsum(np.bincount(pattern.ravel(), minlength=len(packed)))[:-1]):
-        if indices.size:
-            yield indices, np.flatnonzero(~missing[indices[0]])
+    packed = np.packbits(missing, axis=1)
+    strings = np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel()  # np.unique sorts rows of bits slowly
+    _, pattern, counts = np.unique(strings, return_inverse=True, return_counts=True)
+    for indices in np.split(np.argsort(pattern, kind="stable"), np.cumsum(counts))[:-1]:
+        yield indices, np.flatnonzero(~missing[indices[0]])
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:

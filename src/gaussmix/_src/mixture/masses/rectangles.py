@@ -67,13 +67,14 @@ def log_masses(
     `line` is the `UnivariateMixture` if the model has one feature, otherwise None. The error is 0 unless the model has
     three or more correlated features, for which quasi-Monte Carlo is used.
     """
-    exact = np.zeros(len(lower))
+    error = np.zeros(len(lower))
     if line is not None:
-        log_mass, error = line.log_between(lower[:, 0], upper[:, 0]), exact
+        parts = pieces((len(lower), len(line.means)))
+        log_mass = np.concatenate([line.log_between(lower[part, 0], upper[part, 0]) for part in parts])
     elif model.whitening.factor_shape in (FactorShape.SPHERICAL, FactorShape.DIAGONAL):
-        log_mass, error = _independent(model, lower, upper), exact
+        log_mass = _independent(model, lower, upper)
     elif model.n_features == 2:
-        log_mass, error = _bivariate(model, lower, upper), exact
+        log_mass = _bivariate(model, lower, upper)
     else:
         log_mass, error = _correlated(model, lower, upper, n_points, rng)
     return np.minimum(log_mass, 0.0), error

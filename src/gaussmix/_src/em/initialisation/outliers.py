@@ -134,12 +134,9 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
     """Return, for each row, the maximum over features of (distance from the box [low, high]) / `reach`."""
-    distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
-        for part in pieces(rows.shape):
-            distances = np.maximum(low - rows[part], rows[part] - high) / reach
-            distance[part] = np.fmax.reduce(distances, axis=1)  # maximum over the observed values
-    return distance
+        distances = (np.maximum(low - rows[part], rows[part] - high) / reach for part in pieces(rows.shape))
+        return np.concatenate([np.fmax.reduce(each, axis=1) for each in distances])  # maximum over the observed values
 
 
 def _without_outliers(sample: DistinctRows, outliers: Outliers) -> DistinctRows:

@@ -86,9 +86,8 @@ class _RemainingComponents:
 
         P_ij is the covariance of the union of component i and a component j in `others`; see eq. 16 of Runnalls (2007).
         """
-        gained = np.empty(len(others))
-        for part in pieces((len(others), *self.covariances.shape[1:])):
-            gained[part] = self._log_dets(i, others[part])
+        parts = pieces((len(others), *self.covariances.shape[1:]))
+        gained = np.concatenate([self._log_dets(i, others[part]) for part in parts])
         costs: Array = self.weights[i] * (gained - self.log_dets[i])
         return costs + self.weights[others] * (gained - self.log_dets[others])
 

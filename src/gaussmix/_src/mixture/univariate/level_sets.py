@@ -39,10 +39,9 @@ class LevelSets:
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
         """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
-        mass = np.empty(len(log_levels))
-        for part in pieces((len(mass), len(self.line.means))):
-            mass[part] = self._log_mass_and_slope(log_levels[part])[0]
-        return mass, np.zeros_like(mass)
+        parts = pieces((len(log_levels), len(self.line.means)))
+        log_mass = np.concatenate([self._log_mass_and_slope(log_levels[part])[0] for part in parts])
+        return log_mass, np.zeros_like(log_mass)
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
         """Return the log probabilities of `log_mass_below`, and the derivatives with respect to the log levels."""

@@ -120,10 +120,8 @@ class UnivariateMixture:
     def quantile(self, p: ArrayLike) -> Array:
         """Return the quantiles of probabilities p, in the shape of p; raises TypeError or ValueError for invalid p."""
         wanted = check_probabilities("p", p)
-        flat, x = wanted.ravel(), np.empty(wanted.size)
-        for part in pieces((len(x), len(self.means))):
-            x[part] = inverse_cdf(self, flat[part])
-        return x.reshape(wanted.shape)[()]
+        parts = pieces((wanted.size, len(self.means)))
+        return np.concatenate([inverse_cdf(self, wanted.ravel()[part]) for part in parts]).reshape(wanted.shape)[()]
 
 
 def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gaussmix._src.engines import count_threads
+from gaussmix._src.engines.incomplete import IncompleteEngine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.levels import LevelSample, StandardPoints
 from gaussmix._src.mixture.masses.masses import N_LEVEL_POINTS
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed, pieces
 from gaussmix._src.numerics.rows import patterns
 
+# Largest value of n_rows · n_features², for the rows with the same missing features, at which the core fills the rows.
+_MAX_RARE_SIZE = 10_000
 _MAX_CACHED = 16  # number of marginals in the cache of a mixture; a marginal with its 65,536 points has 2 to 3 MB
 
 
@@ -34,8 +38,7 @@ class Marginals:
         if seen.size == self.mixture.n_features:
             return self.mixture
         cache, key = self.mixture._marginal_cache, seen.tobytes()
-        marginal = cache.get(key)
-        if marginal is None:
+        if (marginal := cache.get(key)) is None:
             marginal = self.mixture.marginal(seen)
             if marginal._exact_levels is None:
                 vars(marginal)["_usual_levels"] = self._levels(marginal)
@@ -45,8 +48,7 @@ class Marginals:
         return marginal
 
     def _levels(self, marginal: Mixture) -> LevelSample:
-        points = self._points.get(marginal.n_features)
-        if points is None:
+        if (points := self._points.get(marginal.n_features)) is None:
             rng = np.random.default_rng(0)
             points = StandardPoints.draw(marginal.weights, marginal.n_features, N_LEVEL_POINTS, rng)
             self._points.clear()
@@ -79,19 +81,34 @@ class Filling:
     def __call__(self, block: Block) -> Rows:
         rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
         filled = np.repeat(rows.astype(np.float64, copy=False), math.prod(self.copies), axis=0)
+        if rng is None:
+            self._fill_rare(filled)
         for indices, known in patterns(np.isnan(filled)):
             unknown = np.delete(np.arange(rows.shape[1]), known)
             if unknown.size:
                 filled[np.ix_(indices, unknown)] = self._values(filled[np.ix_(indices, known)], known, rng)
         return narrowed(filled.reshape(len(rows), *self.copies, rows.shape[1]), rows.dtype)
 
+    def _fill_rare(self, filled: Array) -> None:
+        """Fill rows, in place, whose missing features are the same in few other rows.
+
+        The core computes the conditional means of each row alone. For many rows with the same missing features, or many
+        features, a regression on the observed features is faster. Rows far from every mean are left to the regression,
+        because it is more accurate for them.
+        """
+        n_values = filled.shape[1] ** 2
+        each = [indices for indices, _ in patterns(np.isnan(filled)) if indices.size * n_values <= _MAX_RARE_SIZE]
+        rare = np.concatenate([np.empty(0, np.intp), *each])
+        engine, parameters = IncompleteEngine(count_threads(self.n_jobs)), self.mixture.parameters
+        rare = rare[engine.log_density(Block(0, filled[rare]), parameters) > parameters.distant_limit]
+        for part in pieces((len(rare), n_values)):
+            filled[rare[part]] = engine.expected_rows(Block(0, filled[rare[part]]), parameters)[0]
+
     def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
         """Return values (n_rows, n_unknown) to fill in, given the observed `values` (n_rows, n_known) of each row."""
-        mixture, n_jobs = self.mixture, self.n_jobs
-        if rng is not None:
-            if not known.size:
-                return mixture.sample(len(values), rng, n_jobs=n_jobs)[0]
-            return mixture.sample_conditional(values, known, rng, n_jobs=n_jobs)
+        mixture, n_jobs, n = self.mixture, self.n_jobs, len(values)
         if not known.size:
-            return np.tile(mixture.weights @ mixture.means, (len(values), 1))
-        return mixture.conditional_mean(values, known, n_jobs=n_jobs)
+            return np.tile(mixture.mean, (n, 1)) if rng is None else mixture.sample(n, rng, n_jobs=n_jobs)[0]
+        if rng is None:
+            return mixture.conditional_mean(values, known, n_jobs=n_jobs)
+        return mixture.sample_conditional(values, known, rng, n_jobs=n_jobs)

@@ -25,6 +25,7 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 _LOG_DEEP = -650.0  # log tail probability, in nats, below which `scipy.special.gammaincc` is close to underflow
 MAX_PEAKS = 256  # largest number of terms in the sum that `_log_bound` computes
 _DEPTH = 10.0  # nats; half of the distant points of `_radii` have a tail probability above exp(−3 · _DEPTH)
+_BOUND_STEP = 16  # number of levels for the lowest of which a bound is computed first
 _MAX_DIRECT = 1024  # for more levels at once, looking up masses that are computed for all points is faster
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
@@ -150,7 +151,11 @@ class LevelSample:
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
         log_fractions = np.take_along_axis(self.log_fractions, nearest, axis=1)
         log_mass, error = log_mean(np.take_along_axis(self.log_masses, indices, axis=1), log_fractions)
-        return np.minimum(log_mass, self._log_bound(levels)), error
+        # The bound rises with the level, so it can only matter where the mass exceeds the bound at a lower level.
+        lower = np.minimum.reduceat(levels, np.arange(0, len(levels), _BOUND_STEP))
+        near = log_mass > np.repeat(self._log_bound(lower), _BOUND_STEP)[: len(levels)]
+        log_mass[near] = np.minimum(log_mass[near], self._log_bound(levels[near]))
+        return log_mass, error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
         """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""

@@ -130,6 +130,7 @@ def width_sentence(n_columns: int, wanted: int) -> str:
 
 
 def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
+    """Concatenate the tables in memory; tables that differ from most others are left out or get an error message."""
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
     for key, table in zip(keys, tables, strict=True):

@@ -63,11 +63,10 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     if not isinstance(model.covariances, Dense):
         fractions = ridge_only_fractions(model.covariances, ridge)
         return fractions.sum(axis=1), fractions
-    (columns,) = ridge.nonzero()
     matrices = _in_ridge_units(model.covariances.dense(), ridge)
     values, vectors = np.linalg.eigh(matrices)
     directions = np.zeros_like(model.means)
-    directions[:, columns] = vectors[:, :, 0] * np.sqrt(np.einsum("kjj->kj", matrices))
+    directions[:, ridge > 0] = vectors[:, :, 0] * np.sqrt(np.einsum("kjj->kj", matrices))
     return 1 / np.maximum(values[:, 0], 1.0), directions
 
 

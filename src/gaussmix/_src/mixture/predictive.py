@@ -17,6 +17,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.mixture.features import check_order, names_at
+from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.parts.conditioning import Conditional
 from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
@@ -147,10 +148,13 @@ class Regression:
 
     def mean(self, block: Block) -> Array:
         """Return the conditional means E[y | x] of the targets, (n_rows, n_targets)."""
-        return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
-
-    def _mean(self, rows: Rows) -> Array:
-        return self.mixture.conditional_mean(rows, self._inputs, n_jobs=self.n_jobs)[:, self._order]
+        rows, inputs = self._predictors(block), self._inputs
+        if not np.isnan(rows).any():
+            return self.mixture.conditional_mean(rows, inputs, n_jobs=self.n_jobs)[:, self._order]
+        whole = np.full((len(rows), self.mixture.n_features), np.nan)
+        whole[:, inputs] = rows
+        filled = Filling(self.mixture, self.n_jobs, seed=None)(replace(block, rows=whole))
+        return np.asarray(filled[:, self.targets], np.float64)
 
     def deviation(self, block: Block) -> Array:
         """Return the standard deviations of the targets y given x, (n_rows, n_targets)."""

@@ -232,6 +232,9 @@ SUGGESTIONS = {
     "GaussianMixture.fit(ROWS)": (TypeError, "Create one first: GaussianMixture(n_components).fit(…)."),
     "gm.set_params(tol=1, n_component=2)": (ValueError, "Invalid parameter 'n_component' for estimator "
                                             "GaussianMixture. Use n_components."),
+    "gm.set_params(covariance_type__max_condition=9)": (ValueError, "because covariance_type='full' has no parameter"),
+    "gm.set_params(prior__dof=9)": (ValueError, "Set prior to an object, such as NormalInverseWishart()."),
+    "gm.set_params(tol__size=9)": (ValueError, "tol__size can't be set, because tol=0.001 has no parameters."),
     "GaussianMixture(covariance_type='all').fit(ROWS)": (ValueError, "use GaussianMixtureIC(n_components)."),
     "GaussianMixture(covariance_type=Full).fit(ROWS)": (TypeError, "is the class Full. Pass an instance: Full()."),
     "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
@@ -91,6 +91,8 @@ _ELSEWHERE = {
     "predict_interval": "predict_quantiles(X, [0.05, 0.95]) of a GaussianMixtureRegressor",
     **{name: f"gaussmix.export.{name}(estimator)" for name in ("to_c", "to_onnx", "to_sql")},
 }
+# Parameters whose values may be objects with parameters, with the classes of such objects.
+_OBJECT = {"covariance_type": "Full", "noise": "Noise", "prior": "NormalInverseWishart", "restrictions": "Restrictions"}
 OF_FITTED = {name: answer for answer, names in _ANSWERS.items() for name in names.split()}
 OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in names.split()}
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
@@ -173,12 +175,18 @@ def of_arguments(name: str, ours: Collection[str]) -> str:
     return f"Use {near[0]}." if near else f"Use one of {', '.join(ours)}."
 
 
-def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
-    """Return the error of `set_params` for the first of `names` that is not a parameter of the estimator."""
+def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
+    """Raise ValueError for a name in `params` that is neither a parameter of an estimator nor of an object in one."""
     ours = estimator._get_param_names()
-    unknown = next(name for name in names if name.partition("__")[0] not in ours)
-    hint = of_arguments(unknown, ours)
-    return ValueError(f"Invalid parameter {unknown!r} for estimator {type(estimator).__name__}. {hint}")
+    for name in params:
+        own, _, inner = name.partition("__")
+        if own not in ours:
+            hint = of_arguments(name, ours)
+            raise ValueError(f"Invalid parameter {name!r} for estimator {type(estimator).__name__}. {hint}")
+        value = params.get(own, getattr(estimator, own))
+        if inner and not hasattr(value, "set_params"):
+            hint = f" Set {own} to an object, such as {_OBJECT[own]}()." if own in _OBJECT else ""
+            raise ValueError(f"{name} can't be set, because {own}={value!r:.60} has no parameters.{hint}")
 
 
 def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> TypeError:

@@ -148,10 +148,10 @@ class Estimator(BaseEstimator):
 
         @wraps(BaseEstimator.set_params)  # copies scikit-learn's docstring
         def set_params(self, **params: Any) -> Self:
-            if not {name.partition("__")[0] for name in params} <= {*self._get_param_names()}:
-                from gaussmix._src.other_names import parameter_error
+            if not params.keys() <= {*self._get_param_names()}:
+                from gaussmix._src.other_names import check_parameter_names
 
-                raise parameter_error(self, params)
+                check_parameter_names(self, params)
             return super().set_params(**params)
 
     def save(self, path: PathOrFile) -> None:

@@ -128,8 +128,8 @@ def test_compare_returns_a_data_frame_of_the_library_of_X():
 def test_fits_that_cannot_be_compared_are_rejected():
     with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare([*fits().values()], X)
-    with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
-        compare({"a": "b"}, X)
+    with pytest.raises(TypeError, match=r"fits\['m'\] must be a GaussianMixture or GaussianMixtureIC, not <Mixture"):
+        compare(fits() | {"m": fits()["2"].mixture_}, X)
     with pytest.raises(ValueError, match="fits is empty"):
         compare({}, X)
     with pytest.raises(TypeError, match=r"fits\['bayes'\] has no BIC"):

@@ -87,8 +87,11 @@ def compare(
     2  1 of full             5  1888.5        0.0
     3  1 of tied             5  1888.5        0.0
     """
-    if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
+    if not isinstance(fits, Mapping):
         raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
+    for name, fit in fits.items():
+        if not isinstance(fit, MixtureEstimator):
+            raise ParameterTypeError(f"fits[{name!r}] must be a GaussianMixture or GaussianMixtureIC, not {fit!r:.50}.")
     if not fits:
         raise ValueError("fits is empty. Pass at least one fitted estimator.")
     rows, weight, error = _present(X, sample_weight, X_error)

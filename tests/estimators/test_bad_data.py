@@ -92,7 +92,7 @@ BAD_WEIGHTS = {
     "a column": (np.ones((20, 1)), "Sample weights must be 1D array or scalar, got shape (20, 1)"),
     "a negative number": (-1.0, "sample_weight must be ≥ 0, but row 0 has -1.0"),
     "text": (["heavy"] * 20, "sample_weight must be an array of numbers: could not convert string to float"),
-    "the name of a column": ("w", "sample_weight='w' is text. Pass one weight for each row, such as the values of the"),
+    "the name of a column": ("w", "sample_weight='w' is text. Pass the values of the column, and leave"),
     "complex": (np.ones(20) + 1j, "sample_weight must be real numbers, not complex numbers"),
     "ragged": ([1.0, [2.0]], "sample_weight must be an array of numbers, but its lists have different lengths."),
     "a dictionary": ({"a": 1.0}, "sample_weight must be an array of numbers, not {'a': 1.0}."),

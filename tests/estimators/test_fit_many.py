@@ -253,6 +253,7 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights for each of 1 group"),
         ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "the same keys"),
         (np.zeros((4, 2)), {"offsets": [0, 4], "sample_weight": [1.0]}, ValueError, "one number for each row"),
+        (pd.DataFrame({"a": [1.0], "k": 0}), {"by": "k", "sample_weight": "w"}, ValueError, "sample_weight='w' is"),
         ([["a"], ["b"]], {}, ValueError, "No group could be fitted. Group 0: "),
     ],
 )

@@ -243,6 +243,7 @@ BAD = {
     "NaN": ({}, ROWS, np.where(Y == 1, np.nan, Y), ValueError, "Input y contains NaN: row 1. Remove or fill"),
     "infinity": ({}, ROWS, np.where(Y == 1, np.inf, Y), ValueError, "Input y contains infinity or a value too large"),
     "text": ({}, ROWS, ["a"] * 20, ValueError, "y must be an array of numbers"),
+    "the name of a column": ({}, ROWS, "b", ValueError, "y='b' is text. Pass the values of the column, and leave"),
     "too short": ({}, ROWS, Y[:5], ValueError, "y has 5 rows, but X has 20"),
     "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),

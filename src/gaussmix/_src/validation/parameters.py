@@ -213,6 +213,12 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
     raise ValueError(f"{parameter} must be real numbers, not complex numbers.")
 
 
+def check_no_column_name(parameter: str, values: Any) -> None:
+    """Raise ValueError if a parameter with one number for each row is text, such as the name of a column."""
+    if isinstance(values, str):
+        raise ValueError(f"{parameter}={values!r} is text. Pass the values of the column, and leave it out of X.")
+
+
 MISSING = ("allow", "error")
 check_missing = partial(check_name, "missing", known=MISSING)
 ALL = "all"

@@ -405,6 +405,7 @@ def test_mixtures_support_len_indexing_slicing_and_items(mixtures):
     assert mixtures[0.5] == mixtures[np.int64(2)]
     assert mixtures[2:] == [mixtures[2], mixtures[3]]
     assert [key for key, _ in mixtures.items()] == ["a", 0.5, "d"]
+    assert [key in mixtures for key in ("a", 2, "d", "b", mixtures["d"])] == [True, True, True, False, True]
     assert repr(mixtures) == "<Mixtures of 4 groups: K=2, 2 features, 'full'; 1 without a mixture>"
     with pytest.raises(IndexError, match="Index 4 is out of range for 4 groups"):
         mixtures[4]

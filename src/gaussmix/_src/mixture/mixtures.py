@@ -44,8 +44,9 @@ class Mixtures(Sequence[Mixture]):
     Notes
     -----
     An integer in brackets is the index of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
-    keys are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, indexing and
-    `get_mixture` raise ValueError with the reason in `errors`, and `items` leaves the group out.
+    keys are integers, use `get_mixture` to access a mixture by its key. ``key in mixtures`` is whether a group has this
+    key. If a group has no mixture, indexing and `get_mixture` raise ValueError with the reason in `errors`, and `items`
+    leaves the group out.
 
     Examples
     --------
@@ -119,6 +120,10 @@ class Mixtures(Sequence[Mixture]):
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         model = Model.from_arrays(self.weights[nth], self.means[nth], self.covariances[nth, ...], self.family)
         return Mixture._from_model(model, self.feature_names)
+
+    def __contains__(self, value: object) -> bool:
+        """Return whether `value` is the key or the mixture of a group."""
+        return value in self.keys or any(mixture == value for _, mixture in self.items())
 
     def __repr__(self) -> str:
         _, n_components, n_features = self.means.shape

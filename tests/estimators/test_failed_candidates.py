@@ -89,7 +89,7 @@ def test_too_few_rows_need_a_prior_with_a_scale(rng):
     rows = rng.normal(size=(15, 20))
     with pytest.raises(ValueError, match="15 rows are too few") as caught:
         GaussianMixture(2, prior="default", random_state=0).fit(rows)
-    assert "set the scale of a prior" in str(caught.value)
+    assert "set the scale of a GaussianMixture's prior" in str(caught.value)
     gm = GaussianMixture(2, prior=NormalInverseWishart(scale=1.0), random_state=0).fit(rows)
     assert gm.outcome_.diagnostics == []
 

@@ -28,6 +28,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "or n_components=None": "or leave out -k",
     "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
     "fit_many": "--by",
+    "fit a GaussianMixture with trim": "fit with --trim",
+    "set the prior of a GaussianMixture": "set --prior default",
     "features=[…]": "--features A,B",
     "features=": "--features ",
     "targets=": "--targets ",

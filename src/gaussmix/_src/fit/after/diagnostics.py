@@ -157,14 +157,14 @@ class SingularColumns:
             rows, them = self._distant_rows_are.capitalize(), "the row" if len(self.distant_rows) == 1 else "these rows"
             sentences.append(
                 f"{rows} so far from all other rows that the other rows hardly affect covariances. Remove {them}, or "
-                "fit with trim."
+                "fit a GaussianMixture with trim."
             )
         if self.two_valued:
             sentences.append(two_valued_sentence(self.two_valued, names))
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} are too few for covariances between all features: raise "
-                "reg_covar, set the scale of a prior, or choose covariance_type='diag'."
+                "reg_covar, choose covariance_type='diag', or set the scale of a GaussianMixture's prior."
             )
         return " ".join(sentences)
 

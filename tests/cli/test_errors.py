@@ -202,6 +202,7 @@ FAILED = [
     ("fit constant.csv -k 1 --reg-covar 0", "Column 'b' is constant. Leave it out, or raise --reg-covar."),
     ("report constant.csv -k 1:2 -o r.html", "Column 'b' is constant."),
     ("fit far.csv -k 1 -s full", "Remove the row, or fit with --trim."),
+    ("fit constant.csv -k 1 --noise", "Leave out columns that are constant or determined by others."),
     ("fit input.csv -k 1 --criterion stability", "can't judge -k 1. Include larger numbers, such as -k 2:9, or"),
     ("fit negative.csv -k 1 --weights w", "line 3, column 'w': the weight -1 is not between 0 and 1e+150."),
     ("fit zero.csv -k 1 --weights w", "every weight of column 'w' is 0."),

@@ -37,7 +37,8 @@ def noise_from_rows(fraction: float, source: Source) -> NoiseComponent:
         is_flat = principal is None and _is_flat(source)
     if is_flat:
         raise ValueError(
-            "noise needs a volume, but the rows of X lie in a plane of volume 0. Set the volume: Noise(volume=…)."
+            "noise needs a volume, but the rows of X lie in a plane of volume 0. Leave out columns that are constant "
+            "or determined by others, or set the volume: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
         return NoiseComponent.from_bounds(fraction, cells.ends)

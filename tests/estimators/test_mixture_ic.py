@@ -74,6 +74,15 @@ def test_results_do_not_depend_on_order_other_candidates_or_threads(X):
     assert {pair: known[pair] for pair in results_by_candidate(first)} == results_by_candidate(first)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_order_of_rows_does_not_change_the_numbers_of_components(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(60, 2)) + 6 * np.repeat([[0, 0], [1, 0], [0, 1]], 20, axis=0)
+    chosen = GaussianMixtureIC([2, 3], covariance_type=["tied", "EII"], random_state=0)
+    means = [chosen.fit(rng.permutation(rows)).means_ for _ in range(6)]
+    np.testing.assert_allclose(means, [means[0]] * 6, rtol=1e-9)
+
+
 @pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
 def test_ties_go_to_fewer_parameters(names, rng):
     """Check ties: with one component and one feature all structures are the same Gaussian, with equal AIC and BIC."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gaussmix._src.em.initialisation.base import AUTO, SCALED_KMEANS
 from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.trace import EMState, Trace
+from gaussmix._src.em.step.best_of import is_higher
 from gaussmix._src.engines import count_threads, make_engine
 from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
 from gaussmix._src.families.base import Family
@@ -347,8 +348,12 @@ def _criterion_value(result: Result, criterion: str) -> float:
 
 
 def _higher_result(refit: Result, first: Result, problem: Problem) -> Result:
-    """Return the result with the higher objective (`first` if equal), with the traces and total time of both fits."""
-    higher = refit if _objective_value(refit, problem) > _objective_value(first, problem) else first
+    """Return the result with the higher objective, with the traces and total time of both fits.
+
+    If the objectives are equal except for rounding errors, `first` is kept, so that the order of rows has no effect.
+    """
+    value, reference = _objective_value(refit, problem), _objective_value(first, problem)
+    higher = refit if is_higher(value, reference) or reference == -math.inf < value else first
     return replace(higher, run_traces=(*first.run_traces, *refit.run_traces), seconds=first.seconds + refit.seconds)
 
 
